@@ -1,0 +1,93 @@
+"""A traced network with linear forward pass becomes the training program of the proportional regime.
+
+``D, N, P -> inf`` at fixed ratios; ``x ~ N(0, I_D)``, ``y_c = beta*_c . x / sqrt(D) + sigma_eps eps_c``. By
+linearity the network is its predictor ``beta``, and the forward fields of all samples enter updates only
+through the combination ``v = (1/alpha) D^{-1/2} X^T r`` (arXiv:2605.07870, section 2; arXiv:2502.02531).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from dmft_sym.program import (
+    DEPTH,
+    Assign,
+    Field,
+    FieldRef,
+    GaussianMatrix,
+    Learn,
+    Linear,
+    MatrixRef,
+    Observe,
+    Outer,
+    Product,
+    Program,
+    RandomVector,
+    Space,
+    Statement,
+    VectorRef,
+)
+
+from .parameters import ALPHA, LABEL_NOISE
+from .parametrization import Scalings
+from .reverse import Backward, reverse
+from .trace import Trace
+from .training import TrainingRule
+
+
+@dataclass(frozen=True)
+class Proportional:
+    """Isotropic Gaussian inputs with a linear teacher, ``P = alpha D`` samples.
+
+    Parameters
+    ----------
+    label_noise
+        Default of the run-time parameter ``label_noise`` (``sigma_eps``).
+    """
+
+    label_noise: float = 0.0
+
+    def program(self, trace: Trace, training: TrainingRule, name: str) -> Program:
+        """One step of training: backward fields, error, forward fields, updates."""
+        scalings = Scalings()
+        backward = reverse(trace, scalings)
+        dim = trace.input.space
+        samples = Space("P", ALPHA)
+        data = MatrixRef(GaussianMatrix("X", dim, samples, fresh=training.fresh))
+        teacher = VectorRef(RandomVector("betastar", dim))
+        noise = VectorRef(RandomVector("eps", samples, fresh=training.fresh))
+        gap = FieldRef(Field("Delta", dim))
+        error = FieldRef(Field("r", samples))
+        statements: list[Statement] = [
+            *backward.statements,
+            Assign(gap, Linear.of(teacher) + backward.input_adjoint.scaled(-scalings.predictor)),
+            Assign(error, Linear.of(Product(data, gap)) + Linear.of(noise, LABEL_NOISE)),
+            Assign(trace.input, Linear.of(Product(data, error, True), 1 / ALPHA)),
+            *trace.statements,
+            *_updates(backward, scalings),
+            Observe("train_loss", ((sp.Integer(1), error, error),)),
+            Observe("test_loss", ((sp.Integer(1), gap, gap),), LABEL_NOISE**2),
+        ]
+        return Program(tuple(statements), training.optimizer(), name)
+
+
+def _updates(backward: Backward, scalings: Scalings) -> list[Learn]:
+    layer = sp.Symbol("l", integer=True, positive=True)
+    learns = []
+    for target, terms in backward.gradients.items():
+        scaled = tuple(
+            Outer(scalings.update * term.coefficient, term.left, term.right, term.index, term.layers)
+            for term in terms
+        )
+        if isinstance(target, RandomVector):
+            learns.append(Learn(VectorRef(target), scaled))
+        else:
+            learns.append(Learn(MatrixRef(target, None if target.layers is None else layer), scaled))
+    return learns
+
+
+def uses_depth(program: Program) -> bool:
+    """Whether the number of layers is a run-time argument of the program."""
+    return DEPTH in program.parameters

@@ -1,0 +1,288 @@
+"""Tracing: a forward pass written in Python becomes statements of the program language.
+
+The user's function receives a `Tracer` and the traced input, builds matrices and combines vectors with ``+``,
+``-``, ``*`` and ``@``, and returns the sum of its readouts. Nothing is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sympy as sp
+
+from dmft_sym.program import (
+    DEPTH,
+    Assign,
+    Field,
+    FieldRef,
+    ForLayers,
+    GaussianMatrix,
+    LayerRange,
+    Linear,
+    MatrixRef,
+    Product,
+    ProgramError,
+    RandomVector,
+    Space,
+    Statement,
+    VectorRef,
+)
+
+from .parameters import INIT_VARIANCE, NU, Parameter
+
+Scalar = sp.Expr | int | float
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A traced vector: a linear combination of named fields and matrix-vector products."""
+
+    tracer: Tracer
+    value: Linear
+    space: Space
+
+    def __add__(self, other: Vector) -> Vector:
+        if not isinstance(other, Vector):
+            return NotImplemented
+        if other.space != self.space:
+            raise ProgramError(f"({self.value}) + ({other.value}): spaces {self.space} and {other.space} differ")
+        return Vector(self.tracer, self.value + other.value, self.space)
+
+    def __mul__(self, factor: Scalar) -> Vector:
+        return Vector(self.tracer, self.value.scaled(_scalar(factor)), self.space)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, factor: Scalar) -> Vector:
+        return self * (1 / _scalar(factor))
+
+    def __neg__(self) -> Vector:
+        return self * -1
+
+    def __sub__(self, other: Vector) -> Vector:
+        return self + (-other)
+
+    def named(self, name: str) -> Vector:
+        """Give the vector a name in the printed equations."""
+        return self.tracer.assign(name, self)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A trainable Gaussian matrix; ``W @ h`` applies it, ``W[l]`` picks the member of a family."""
+
+    tracer: Tracer
+    matrix: GaussianMatrix
+
+    def __getitem__(self, layer: Scalar) -> _Member:
+        return _Member(self.tracer, MatrixRef(self.matrix, sp.sympify(layer)))
+
+    def __matmul__(self, vector: Vector) -> Vector:
+        return _Member(self.tracer, MatrixRef(self.matrix)) @ vector
+
+
+@dataclass(frozen=True)
+class _Member:
+    tracer: Tracer
+    ref: MatrixRef
+
+    def __matmul__(self, vector: Vector) -> Vector:
+        operand = self.tracer.as_field(vector)
+        product = Product(self.ref, operand)
+        return Vector(self.tracer, Linear.of(product), product.space)
+
+
+@dataclass(frozen=True)
+class Readout:
+    """``w . h`` for a trained vector ``w`` (one per output)."""
+
+    coefficient: sp.Expr
+    vector: RandomVector
+    field: FieldRef
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The network function: a sum of readouts."""
+
+    readouts: tuple[Readout, ...]
+
+    def __add__(self, other: Outputs) -> Outputs:
+        return Outputs(self.readouts + other.readouts)
+
+    def __mul__(self, factor: Scalar) -> Outputs:
+        return Outputs(tuple(Readout(_scalar(factor) * r.coefficient, r.vector, r.field) for r in self.readouts))
+
+    __rmul__ = __mul__
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A traced forward pass.
+
+    Parameters
+    ----------
+    statements
+        ``Assign`` and ``ForLayers`` in the order of the forward pass.
+    input
+        The field that stands for a sample (or, by linearity, for a combination of samples).
+    parameters
+        Run-time parameters that the forward pass introduced.
+    """
+
+    statements: tuple[Statement, ...]
+    input: FieldRef
+    readouts: tuple[Readout, ...]
+    parameters: tuple[Parameter, ...]
+
+
+class Tracer:
+    """Records a forward pass; handed to it as its first argument.
+
+    Attributes
+    ----------
+    inputs : Space
+        The space ``D`` of the input.
+    depth : sympy.Symbol
+        The number ``L`` of hidden layers, an integer symbol whose value is a run-time argument.
+    """
+
+    def __init__(self) -> None:
+        self.inputs = Space("D", sp.Integer(1))
+        self.depth = DEPTH
+        self._input = FieldRef(Field("v", self.inputs))
+        self._blocks: list[list[Statement]] = [[]]
+        self._parameters: list[Parameter] = []
+        self._names: dict[str, object] = {"v": self._input.field}
+        self._scan_index: list[tuple[sp.Symbol, LayerRange]] = []
+
+    @property
+    def input(self) -> Vector:
+        """The traced sample."""
+        return Vector(self, Linear.of(self._input), self.inputs)
+
+    def hidden(self, name: str, width: Scalar = 1) -> Space:
+        """A hidden space of ``width * nu * D`` sites."""
+        return self._declare(Space(name, _scalar(width) * NU))
+
+    def matrix(
+        self,
+        name: str,
+        source: Space,
+        target: Space,
+        *,
+        layers: tuple[Scalar, Scalar] | None = None,
+        init: Scalar = 1,
+    ) -> Weights:
+        """A trainable matrix ``source -> target`` with entries ``N(0, init^2 init_std^2 / n_source)``.
+
+        ``layers=(first, last)`` makes it a family of independent matrices, to be indexed in a scan.
+        """
+        family = None if layers is None else LayerRange(_scalar(layers[0]), _scalar(layers[1]))
+        variance = _scalar(init) ** 2 * INIT_VARIANCE
+        return Weights(self, self._declare(GaussianMatrix(name, source, target, variance, family)))
+
+    def parameter(self, name: str, default: float | None = None) -> sp.Symbol:
+        """A real run-time parameter of the forward pass, passed by keyword to the solver."""
+        symbol = sp.Symbol(name, real=True)
+        low = -float("inf")
+        self._declare_parameter(Parameter(symbol, name, "of the forward pass", low=low, default=default))
+        return symbol
+
+    def scan(
+        self,
+        body: Callable[[sp.Symbol, Vector], Vector],
+        carry: Vector,
+        *,
+        layers: tuple[Scalar, Scalar],
+        name: str = "h",
+    ) -> Vector:
+        """``h[first] = carry``, ``h[l+1] = body(l, h[l])`` for ``l = first..last``; returns ``h[last+1]``.
+
+        The number of layers may be symbolic (``net.depth``); the body is traced once.
+        """
+        span = LayerRange(_scalar(layers[0]), _scalar(layers[1]))
+        index = sp.Symbol("l", integer=True, positive=True)
+        if self._scan_index:
+            raise ProgramError(f"scan {name}: a scan inside a scan is not supported; write the inner one out")
+        family = self._declare(Field(name, carry.space, LayerRange(span.start, span.stop + 1)))
+        self._emit(Assign(FieldRef(family, span.start), carry.value))
+        self._blocks.append([])
+        self._scan_index.append((index, span))
+        result = body(index, Vector(self, Linear.of(FieldRef(family, index)), carry.space))
+        if result.space != carry.space:
+            raise ProgramError(f"scan {name}: the carry lives in {carry.space}, its next value in {result.space}")
+        self._emit(Assign(FieldRef(family, index + 1), result.value))
+        self._scan_index.pop()
+        statements = tuple(self._blocks.pop())
+        self._emit(ForLayers(index, span, statements))
+        return Vector(self, Linear.of(FieldRef(family, span.stop + 1)), carry.space)
+
+    def readout(self, name: str, vector: Vector, *, init: Scalar = 1) -> Outputs:
+        """The outputs ``gamma_N^{-1} n^{-1/2} w . vector``, ``w`` trained, sites ``N(0, init^2 init_std^2)``."""
+        if self._scan_index:
+            raise ProgramError(f"readout {name}: readouts stand outside of scans")
+        weights = self._declare(RandomVector(name, vector.space, _scalar(init) ** 2 * INIT_VARIANCE))
+        return Outputs((Readout(sp.Integer(1), weights, self.as_field(vector)),))
+
+    def as_field(self, vector: Vector) -> FieldRef:
+        """The vector as a named field (matrices and updates act on fields)."""
+        if not isinstance(vector, Vector):
+            raise ProgramError(f"expected a traced vector, got {type(vector).__name__}")
+        if len(vector.value.terms) == 1:
+            coefficient, atom = vector.value.terms[0]
+            if coefficient == 1 and isinstance(atom, FieldRef):
+                return atom
+        number = 1
+        while f"h{number}" in self._names:
+            number += 1
+        return self._assign(f"h{number}", vector)
+
+    def assign(self, name: str, vector: Vector) -> Vector:
+        """Name a vector; see `Vector.named`."""
+        return Vector(self, Linear.of(self._assign(name, vector)), vector.space)
+
+    def _assign(self, name: str, vector: Vector) -> FieldRef:
+        layers = self._scan_index[-1][1] if self._scan_index else None
+        field = self._declare(Field(name, vector.space, layers))
+        ref = FieldRef(field, self._scan_index[-1][0] if self._scan_index else None)
+        self._emit(Assign(ref, vector.value))
+        return ref
+
+    def _emit(self, statement: Statement) -> None:
+        self._blocks[-1].append(statement)
+
+    def _declare(self, thing):  # type: ignore[no-untyped-def]
+        if thing.name in self._names:
+            raise ProgramError(f"the name {thing.name} is used for two different things")
+        self._names[thing.name] = thing
+        return thing
+
+    def _declare_parameter(self, parameter: Parameter) -> None:
+        if any(known.keyword == parameter.keyword for known in self._parameters):
+            raise ProgramError(f"parameter {parameter.keyword} is declared twice")
+        self._parameters.append(parameter)
+
+    def finish(self, outputs: Outputs) -> Trace:
+        """Close the trace with what the forward pass returned."""
+        if not isinstance(outputs, Outputs) or not outputs.readouts:
+            raise ProgramError("the forward pass must return net.readout(...), or a sum of readouts")
+        return Trace(tuple(self._blocks[0]), self._input, outputs.readouts, tuple(self._parameters))
+
+
+def trace(forward: Callable[[Tracer, Vector], Outputs]) -> Trace:
+    """Run ``forward`` on traced vectors and return its statements."""
+    tracer = Tracer()
+    return tracer.finish(forward(tracer, tracer.input))
+
+
+def _scalar(value: Scalar) -> sp.Expr:
+    if isinstance(value, float):
+        return sp.nsimplify(value, rational=True)
+    if isinstance(value, (int, sp.Expr)):
+        return sp.sympify(value)
+    raise ProgramError(f"a coefficient must be a number or a SymPy expression, got {type(value).__name__}")
+
+
+__all__ = ["Outputs", "Readout", "Trace", "Tracer", "Vector", "VectorRef", "Weights", "trace"]

@@ -1,0 +1,59 @@
+"""Training rules: how errors are drawn and how increments become weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from dmft_sym.program import Optimizer
+
+from .parameters import DECAY, MOMENTUM
+
+
+@dataclass(frozen=True)
+class TrainingRule:
+    """Gradient descent on the squared loss ``(1/2P) sum (f - y)^2`` with optional memory.
+
+    Parameters
+    ----------
+    momentum
+        Heavy-ball coefficient in [0, 1); a run may override a non-zero one.
+    weight_decay
+        Decoupled decay per step in [0, 1).
+    """
+
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        for key in ("momentum", "weight_decay"):
+            value = getattr(self, key)
+            if not 0 <= value < 1:
+                raise ValueError(f"{key} = {value!r}: allowed is a number >= 0 and < 1")
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the samples are drawn anew at every step."""
+        return False
+
+    def optimizer(self) -> Optimizer:
+        """The memory of the program, with a symbol for every part that is switched on."""
+        return Optimizer(
+            MOMENTUM if self.momentum else sp.Integer(0), DECAY if self.weight_decay else sp.Integer(0)
+        )
+
+
+@dataclass(frozen=True)
+class GradientDescent(TrainingRule):
+    """Full-batch gradient descent: the same ``P = alpha D`` samples at every step."""
+
+
+@dataclass(frozen=True)
+class OnlineSGD(TrainingRule):
+    """One-pass SGD: a fresh batch of ``B = alpha D`` samples at every step."""
+
+    @property
+    def fresh(self) -> bool:
+        """Always true: no sample is seen twice."""
+        return True

@@ -1,0 +1,109 @@
+"""What a program declares before it computes: spaces, Gaussian matrices, random vectors, fields."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import sympy as sp
+
+from .errors import ProgramError
+from .labels import LayerRange
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` if it is a plain identifier: names reach printers and generated source."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ProgramError(
+            f"name {name!r}: allowed are a letter followed by up to 39 letters, digits or underscores"
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Space:
+    """A space of ``ratio * n`` sites, ``n -> inf``.
+
+    Parameters
+    ----------
+    name
+        Identifier, e.g. ``"N"``.
+    ratio
+        Size of the space in units of the reference size ``n`` (the input dimension ``D``).
+    """
+
+    name: str
+    ratio: sp.Expr
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        object.__setattr__(self, "ratio", sp.sympify(self.ratio))
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class GaussianMatrix:
+    """A matrix ``source -> target`` with i.i.d. entries ``N(0, variance / n_source)``.
+
+    Parameters
+    ----------
+    layers
+        Range of the layer label if this is a family of independent matrices.
+    fresh
+        Drawn anew at every step (the data matrix of one-pass SGD).
+    """
+
+    name: str
+    source: Space
+    target: Space
+    variance: sp.Expr = sp.Integer(1)
+    layers: LayerRange | None = None
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        object.__setattr__(self, "variance", sp.sympify(self.variance))
+
+    @property
+    def aspect(self) -> sp.Expr:
+        """``tau = n_target / n_source``."""
+        return sp.cancel(self.target.ratio / self.source.ratio)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class RandomVector:
+    """Vectors (one per output) with i.i.d. sites ``N(0, variance)``; ``fresh`` as for matrices."""
+
+    name: str
+    space: Space
+    variance: sp.Expr = sp.Integer(1)
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        object.__setattr__(self, "variance", sp.sympify(self.variance))
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Field:
+    """A vector of ``space`` for every step and output, and for every layer of ``layers`` if given."""
+
+    name: str
+    space: Space
+    layers: LayerRange | None = None
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
+    def __str__(self) -> str:
+        return self.name

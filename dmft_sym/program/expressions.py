@@ -1,0 +1,147 @@
+"""Right-hand sides: linear combinations of fields, random vectors and matrix-vector products.
+
+The coefficients are SymPy expressions in the parameters; atoms are references to declared things at the
+current step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+import sympy as sp
+
+from .declarations import Field, GaussianMatrix, RandomVector, Space
+from .errors import ProgramError
+
+
+def _layer_suffix(layer: sp.Expr | None) -> str:
+    return "" if layer is None else f"[{layer}]"
+
+
+@dataclass(frozen=True)
+class FieldRef:
+    """A field at the current step; ``layer`` selects a member of a family."""
+
+    field: Field
+    layer: sp.Expr | None = None
+
+    def __post_init__(self) -> None:
+        if (self.layer is None) != (self.field.layers is None):
+            need = "needs" if self.layer is None else "has no"
+            raise ProgramError(f"field {self.field.name} {need} a layer index")
+        if self.layer is not None:
+            object.__setattr__(self, "layer", sp.expand(sp.sympify(self.layer)))
+
+    @property
+    def space(self) -> Space:
+        """Space of the field."""
+        return self.field.space
+
+    def __str__(self) -> str:
+        return self.field.name + _layer_suffix(self.layer)
+
+
+@dataclass(frozen=True)
+class MatrixRef:
+    """A Gaussian matrix, or the member ``layer`` of a family; a learned one means its current value."""
+
+    matrix: GaussianMatrix
+    layer: sp.Expr | None = None
+
+    def __post_init__(self) -> None:
+        if (self.layer is None) != (self.matrix.layers is None):
+            need = "needs" if self.layer is None else "has no"
+            raise ProgramError(f"matrix {self.matrix.name} {need} a layer index")
+        if self.layer is not None:
+            object.__setattr__(self, "layer", sp.expand(sp.sympify(self.layer)))
+
+    def __str__(self) -> str:
+        return self.matrix.name + _layer_suffix(self.layer)
+
+
+@dataclass(frozen=True)
+class VectorRef:
+    """A random vector; a learned one means its current value."""
+
+    vector: RandomVector
+
+    @property
+    def space(self) -> Space:
+        """Space of the vector."""
+        return self.vector.space
+
+    def __str__(self) -> str:
+        return self.vector.name
+
+
+@dataclass(frozen=True)
+class Product:
+    """``matrix @ operand`` or, if ``transpose``, ``matrix.T @ operand``."""
+
+    matrix: MatrixRef
+    operand: FieldRef
+    transpose: bool = False
+
+    def __post_init__(self) -> None:
+        matrix = self.matrix.matrix
+        side = matrix.target if self.transpose else matrix.source
+        if self.operand.space != side:
+            raise ProgramError(
+                f"{self}: {self.operand} lives in space {self.operand.space}, "
+                f"but this side of {matrix.name} ({matrix.source} -> {matrix.target}) takes space {side}"
+            )
+
+    @property
+    def space(self) -> Space:
+        """Space of the result."""
+        matrix = self.matrix.matrix
+        return matrix.source if self.transpose else matrix.target
+
+    def __str__(self) -> str:
+        return f"{self.matrix}{'^T' if self.transpose else ''} {self.operand}"
+
+
+Atom = Union[FieldRef, VectorRef, Product]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """``sum_k coefficient_k * atom_k`` in one space; the empty sum is zero."""
+
+    terms: tuple[tuple[sp.Expr, Atom], ...] = ()
+
+    @staticmethod
+    def of(atom: Atom, coefficient: sp.Expr | int = 1) -> Linear:
+        """The combination with one term."""
+        return Linear(((sp.sympify(coefficient), atom),))
+
+    def __add__(self, other: Linear) -> Linear:
+        merged: dict[Atom, sp.Expr] = {}
+        for coefficient, atom in self.terms + other.terms:
+            merged[atom] = merged.get(atom, sp.Integer(0)) + coefficient
+        return Linear(tuple((c, a) for a, c in merged.items() if c != 0))
+
+    def scaled(self, factor: sp.Expr | int) -> Linear:
+        """The combination times a scalar, coefficients simplified so that sizes cancel."""
+        return Linear(tuple((sp.powdenest(sp.cancel(factor * c), force=True), a) for c, a in self.terms))
+
+    @property
+    def spaces(self) -> set[Space]:
+        """Spaces that occur (a well-formed combination has one)."""
+        return {atom.space for _, atom in self.terms}
+
+    def __str__(self) -> str:
+        if not self.terms:
+            return "0"
+        parts = []
+        for coefficient, atom in self.terms:
+            if coefficient == 1:
+                parts.append(f"+ {atom}")
+            elif coefficient == -1:
+                parts.append(f"- {atom}")
+            else:
+                text = str(coefficient)
+                parts.append(f"+ ({text}) {atom}" if any(ch in text for ch in "+-/ ") else f"+ {text} {atom}")
+        text = " ".join(parts)
+        return text[2:] if text.startswith("+ ") else text

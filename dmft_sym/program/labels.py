@@ -1,0 +1,49 @@
+"""Symbols of the labels that every program has: step, output and layer.
+
+Labels are the axes that stay finite when the spaces grow (``theory``, section 1): they index order
+parameters and are never averaged over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+STEP = sp.Symbol("t", integer=True, nonnegative=True)
+PAST_STEP = sp.Symbol("s", integer=True, nonnegative=True)
+OUTPUT = sp.Symbol("c", integer=True, nonnegative=True)
+OUTPUTS = sp.Symbol("C", integer=True, positive=True)
+DEPTH = sp.Symbol("L", integer=True, positive=True)
+
+
+@dataclass(frozen=True)
+class LayerRange:
+    """Inclusive range ``start..stop`` of a layer label, with symbolic or integer ends.
+
+    A range with ``stop < start`` is empty; this is how ``depth = 1`` has no hidden-to-hidden matrix.
+    """
+
+    start: sp.Expr
+    stop: sp.Expr
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "start", sp.sympify(self.start))
+        object.__setattr__(self, "stop", sp.sympify(self.stop))
+
+    @property
+    def length(self) -> sp.Expr:
+        """Number of layers in the range (may be negative-or-zero for an empty one)."""
+        return sp.expand(self.stop - self.start + 1)
+
+    def shifted(self, offset: sp.Expr) -> LayerRange:
+        """The range with both ends moved by ``offset``."""
+        return LayerRange(sp.expand(self.start + offset), sp.expand(self.stop + offset))
+
+    def at(self, values: dict[sp.Symbol, int]) -> range:
+        """The integers of the range once its symbols have ``values``."""
+        start, stop = (int(end.subs(values)) for end in (self.start, self.stop))
+        return range(start, stop + 1)
+
+    def __str__(self) -> str:
+        return f"{self.start}..{self.stop}"

@@ -1,0 +1,186 @@
+"""A vector program: declarations, the statements of one step, and the optimizer's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import sympy as sp
+
+from .declarations import Field, GaussianMatrix, RandomVector, Space
+from .expressions import Linear, MatrixRef, Product, VectorRef
+from .labels import OUTPUT, OUTPUTS, PAST_STEP, STEP
+from .statements import Assign, ForLayers, Learn, Observe, Statement
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """A linear optimizer: ``V = m V + G``, ``W = (1 - l) W + V``.
+
+    Then ``W(t) = rho(t) W(0) + sum_{s<t} kappa(t - s) G(s)`` with ``rho(t) = (1-l)^t`` and ``kappa`` the
+    response of the weights to one increment (``theory``, section 2, *linear optimizers*).
+
+    Parameters
+    ----------
+    momentum
+        ``m`` of heavy ball, ``0`` for none.
+    decay
+        ``l`` of decoupled weight decay (per step), ``0`` for none.
+    """
+
+    momentum: sp.Expr = sp.Integer(0)
+    decay: sp.Expr = sp.Integer(0)
+
+    @property
+    def plain(self) -> bool:
+        """True for gradient descent without memory."""
+        return self.momentum == 0 and self.decay == 0
+
+    def retention(self, step: sp.Expr = STEP) -> sp.Expr:
+        """``rho(t)``, what is left of the initial weights."""
+        return (1 - sp.sympify(self.decay)) ** step
+
+    def kernel(self, lag: sp.Expr) -> sp.Expr:
+        """``kappa(lag)`` for ``lag >= 1`` in closed form (generic ``m != 1 - l``)."""
+        keep = 1 - sp.sympify(self.decay)
+        if self.momentum == 0:
+            return keep ** (lag - 1)
+        return (keep**lag - self.momentum**lag) / (keep - self.momentum)
+
+
+@dataclass(frozen=True)
+class Program:
+    """One training step of a wide network over growing spaces.
+
+    Parameters
+    ----------
+    statements
+        In the order of execution; backward fields, error, forward fields, updates for the proportional
+        regime.
+    optimizer
+        How the increments of ``Learn`` enter the weights.
+    name
+        For titles and docstrings only; no stage looks at it.
+
+    Raises
+    ------
+    ProgramError
+        If a statement is ill-formed; the message names it.
+    """
+
+    statements: tuple[Statement, ...]
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    name: str = "network"
+
+    def __post_init__(self) -> None:
+        from .validation import validate
+
+        validate(self)
+
+    def walk(self) -> Iterator[tuple[tuple[ForLayers, ...], Statement]]:
+        """Every elementary statement in program order, with the scans around it."""
+        yield from _walk(self.statements, ())
+
+    def products(self) -> Iterator[tuple[tuple[ForLayers, ...], Assign, sp.Expr, Product]]:
+        """Every use of a matrix: enclosing scans, statement, coefficient, product."""
+        for scans, statement in self.walk():
+            if isinstance(statement, Assign):
+                for coefficient, atom in statement.value.terms:
+                    if isinstance(atom, Product):
+                        yield scans, statement, coefficient, atom
+
+    @property
+    def learned(self) -> dict[GaussianMatrix | RandomVector, Learn]:
+        """Update statement of every trained matrix and vector."""
+        rules: dict[GaussianMatrix | RandomVector, Learn] = {}
+        for _, statement in self.walk():
+            if isinstance(statement, Learn):
+                target = statement.target
+                rules[target.matrix if isinstance(target, MatrixRef) else target.vector] = statement
+        return rules
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """Fields in order of first assignment."""
+        return tuple(dict.fromkeys(s.target.field for _, s in self.walk() if isinstance(s, Assign)))
+
+    @property
+    def matrices(self) -> tuple[GaussianMatrix, ...]:
+        """Gaussian matrices in order of first use."""
+        return tuple(dict.fromkeys(p.matrix.matrix for *_, p in self.products()))
+
+    @property
+    def vectors(self) -> tuple[RandomVector, ...]:
+        """Random vectors in order of first use."""
+        atoms = (a for _, s in self.walk() if isinstance(s, Assign) for _, a in s.value.terms)
+        return tuple(dict.fromkeys(a.vector for a in atoms if isinstance(a, VectorRef)))
+
+    @property
+    def spaces(self) -> tuple[Space, ...]:
+        """Spaces of the fields."""
+        return tuple(dict.fromkeys(f.space for f in self.fields))
+
+    @property
+    def observables(self) -> tuple[Observe, ...]:
+        """Scalars that are reported."""
+        return tuple(s for _, s in self.walk() if isinstance(s, Observe))
+
+    @property
+    def parameters(self) -> tuple[sp.Symbol, ...]:
+        """Free symbols (depth included), sorted by name; labels excluded."""
+        found: set[sp.Symbol] = set()
+        for scans, statement in self.walk():
+            found |= _symbols(statement)
+            for scan in scans:
+                found |= scan.layers.start.free_symbols | scan.layers.stop.free_symbols
+            found -= {scan.index for scan in scans}
+        for matrix in self.matrices:
+            found |= matrix.variance.free_symbols | matrix.aspect.free_symbols
+        for vector in self.vectors:
+            found |= vector.variance.free_symbols
+        found |= sp.sympify(self.optimizer.momentum).free_symbols | sp.sympify(self.optimizer.decay).free_symbols
+        found -= {STEP, PAST_STEP, OUTPUT, OUTPUTS}
+        return tuple(sorted(found, key=lambda symbol: symbol.name))
+
+    def __str__(self) -> str:
+        from .printing import program_text
+
+        return program_text(self)
+
+    def _repr_latex_(self) -> str:
+        from .printing import program_latex
+
+        return program_latex(self)
+
+
+def _walk(
+    statements: tuple[Statement, ...], scans: tuple[ForLayers, ...]
+) -> Iterator[tuple[tuple[ForLayers, ...], Statement]]:
+    for statement in statements:
+        if isinstance(statement, ForLayers):
+            yield from _walk(statement.body, (*scans, statement))
+        else:
+            yield scans, statement
+
+
+def _symbols(statement: Statement) -> set[sp.Symbol]:
+    if isinstance(statement, Assign):
+        return _linear_symbols(statement.value)
+    if isinstance(statement, Learn):
+        found: set[sp.Symbol] = set()
+        for term in statement.terms:
+            found |= sp.sympify(term.coefficient).free_symbols
+        return found
+    if isinstance(statement, Observe):
+        found = set(sp.sympify(statement.constant).free_symbols)
+        for coefficient, _, _ in statement.terms:
+            found |= sp.sympify(coefficient).free_symbols
+        return found
+    return set()
+
+
+def _linear_symbols(value: Linear) -> set[sp.Symbol]:
+    found: set[sp.Symbol] = set()
+    for coefficient, _ in value.terms:
+        found |= coefficient.free_symbols
+    return found

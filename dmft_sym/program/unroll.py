@@ -1,0 +1,106 @@
+"""Write out the scans of a program for given integers (depth and the like)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import sympy as sp
+
+from .errors import ProgramError
+from .expressions import FieldRef, Linear, MatrixRef, Product, VectorRef
+from .program import Program
+from .statements import Assign, ForLayers, Learn, Observe, Outer, Statement
+
+Integers = Mapping[sp.Symbol, int]
+
+
+def flat_statements(program: Program, integers: Integers) -> list[Statement]:
+    """The statements of one step with every scan written out and every layer index an integer.
+
+    Parameters
+    ----------
+    integers
+        Values of the integer symbols in layer ranges, e.g. ``{L: 3}``.
+
+    Raises
+    ------
+    ProgramError
+        If a layer range depends on a symbol that has no value.
+    """
+    return list(_flatten(program.statements, dict(integers)))
+
+
+def _integer(value: sp.Expr, integers: Integers, where: object) -> int:
+    number = sp.sympify(value).subs(dict(integers))
+    if not number.is_Integer:
+        missing = ", ".join(sorted(s.name for s in number.free_symbols)) or str(number)
+        raise ProgramError(f"{where}: layer index {value} needs an integer value for {missing}")
+    return int(number)
+
+
+def _flatten(statements: tuple[Statement, ...], integers: dict[sp.Symbol, int]) -> Iterator[Statement]:
+    for statement in statements:
+        if isinstance(statement, ForLayers):
+            start = _integer(statement.layers.start, integers, statement)
+            stop = _integer(statement.layers.stop, integers, statement)
+            order = range(start, stop + 1)
+            for layer in reversed(order) if statement.descending else order:
+                yield from _flatten(statement.body, {**integers, statement.index: layer})
+        elif isinstance(statement, Learn):
+            yield from _learns(statement, integers)
+        elif isinstance(statement, Assign):
+            yield Assign(_field(statement.target, integers), _linear(statement.value, integers))
+        else:
+            yield Observe(
+                statement.name,
+                tuple((c, _field(a, integers), _field(b, integers)) for c, a, b in statement.terms),
+                statement.constant,
+            )
+
+
+def _learns(statement: Learn, integers: dict[sp.Symbol, int]) -> Iterator[Learn]:
+    target = statement.target
+    if isinstance(target, VectorRef) or target.layer is None:
+        yield Learn(target, tuple(_outers(statement.terms, integers)))
+        return
+    family = target.matrix.layers
+    assert family is not None and isinstance(target.layer, sp.Symbol)
+    start, stop = (_integer(end, integers, statement) for end in (family.start, family.stop))
+    for layer in range(start, stop + 1):
+        bound = {**integers, target.layer: layer}
+        yield Learn(MatrixRef(target.matrix, sp.Integer(layer)), tuple(_outers(statement.terms, bound)))
+
+
+def _outers(terms: tuple[Outer, ...], integers: dict[sp.Symbol, int]) -> Iterator[Outer]:
+    for term in terms:
+        layers: list[dict[sp.Symbol, int]] = [integers]
+        if term.index is not None and term.layers is not None:
+            start, stop = (_integer(end, integers, term) for end in (term.layers.start, term.layers.stop))
+            layers = [{**integers, term.index: layer} for layer in range(start, stop + 1)]
+        for bound in layers:
+            right = None if term.right is None else _field(term.right, bound)
+            yield Outer(_coefficient(term.coefficient, bound), _field(term.left, bound), right)
+
+
+def _coefficient(value: sp.Expr, integers: Integers) -> sp.Expr:
+    return sp.sympify(value).subs(dict(integers))
+
+
+def _field(ref: FieldRef, integers: Integers) -> FieldRef:
+    if ref.layer is None:
+        return ref
+    return FieldRef(ref.field, sp.Integer(_integer(ref.layer, integers, ref)))
+
+
+def _linear(value: Linear, integers: Integers) -> Linear:
+    terms = []
+    for coefficient, atom in value.terms:
+        if isinstance(atom, FieldRef):
+            atom = _field(atom, integers)
+        elif isinstance(atom, Product):
+            matrix = atom.matrix
+            if matrix.layer is not None:
+                matrix = MatrixRef(matrix.matrix, sp.Integer(_integer(matrix.layer, integers, atom)))
+            atom = Product(matrix, _field(atom.operand, integers), atom.transpose)
+        terms.append((_coefficient(coefficient, integers), atom))
+    return Linear(tuple(terms))

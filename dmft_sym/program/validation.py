@@ -1,0 +1,106 @@
+"""Well-formedness of a program: names, sides of matrices, and the order inside a step.
+
+Spaces and sides are checked where the expressions are built; what needs the whole program is here. Order
+is checked on small unrolled instances: a cycle within a step shows up as a field that is read before the
+statement that assigns it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sympy as sp
+
+from .errors import ProgramError
+from .expressions import FieldRef, MatrixRef, Product, VectorRef
+from .statements import Assign, Learn, Observe, Statement
+
+if TYPE_CHECKING:
+    from .program import Program
+
+
+def validate(program: Program) -> None:
+    """Raise `ProgramError` naming the statement if ``program`` is ill-formed."""
+    _check_declarations(program)
+    _check_updates(program)
+    for depth in (1, 2, 3):
+        _check_order(program, depth)
+
+
+def _check_declarations(program: Program) -> None:
+    owners: dict[str, object] = {}
+    for thing in (*program.spaces, *program.matrices, *program.vectors, *program.fields):
+        known = owners.setdefault(thing.name, thing)
+        if known != thing:
+            raise ProgramError(f"the name {thing.name} is used for two different things")
+    names = [observable.name for observable in program.observables]
+    for name in names:
+        if names.count(name) > 1:
+            raise ProgramError(f"observe {name}: a scalar of this name is already reported")
+
+
+def _check_updates(program: Program) -> None:
+    seen = set()
+    for _, statement in program.walk():
+        if not isinstance(statement, Learn):
+            continue
+        target = statement.target
+        if target in seen:
+            raise ProgramError(f"{statement}: {target} is already learned by another statement")
+        seen.add(target)
+        if isinstance(target, VectorRef):
+            sides = {(term.left.space, term.right) for term in statement.terms}
+            if any(space != target.space or right is not None for space, right in sides):
+                raise ProgramError(f"{statement}: a vector of space {target.space} learns fields of that space")
+            continue
+        matrix = target.matrix
+        if matrix.fresh:
+            raise ProgramError(f"{statement}: {matrix.name} is drawn anew at every step and cannot learn")
+        for term in statement.terms:
+            if term.right is None or (term.left.space, term.right.space) != (matrix.target, matrix.source):
+                raise ProgramError(
+                    f"{statement}: the update of {matrix.name} ({matrix.source} -> {matrix.target}) is a sum of "
+                    f"left right^T with left in {matrix.target} and right in {matrix.source}"
+                )
+
+
+def _check_order(program: Program, depth: int) -> None:
+    from .unroll import flat_statements
+
+    integers = {s for s in program.parameters if s.is_integer}
+    statements = flat_statements(program, {symbol: depth for symbol in integers})
+    assigned: dict[FieldRef, Statement] = {}
+    targets = {s.target for s in statements if isinstance(s, Assign)}
+    for statement in statements:
+        for ref in _reads(statement):
+            if ref in assigned:
+                continue
+            if ref in targets:
+                raise ProgramError(
+                    f"{statement}: {ref} is read before it is assigned (a cycle within the step, or a wrong order)"
+                )
+            raise ProgramError(f"{statement}: {ref} is never assigned")
+        if isinstance(statement, Assign):
+            if statement.target in assigned:
+                raise ProgramError(f"{statement}: {statement.target} is already assigned in this step")
+            assigned[statement.target] = statement
+
+
+def _reads(statement: Statement) -> list[FieldRef]:
+    if isinstance(statement, Assign):
+        return [
+            atom.operand if isinstance(atom, Product) else atom
+            for _, atom in statement.value.terms
+            if not isinstance(atom, VectorRef)
+        ]
+    if isinstance(statement, Learn):
+        pairs = [(term.left, term.right) for term in statement.terms]
+        return [ref for pair in pairs for ref in pair if ref is not None]
+    if isinstance(statement, Observe):
+        return [ref for _, a, b in statement.terms for ref in (a, b)]
+    return []
+
+
+def matrix_at(ref: MatrixRef, values: dict[sp.Symbol, int]) -> tuple[str, int | None]:
+    """Key of a matrix once the layer symbols have values: name and integer layer."""
+    return ref.matrix.name, None if ref.layer is None else int(ref.layer.subs(values))
