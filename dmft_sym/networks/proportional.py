@@ -78,8 +78,7 @@ def _updates(backward: Backward, scalings: Scalings) -> list[Learn]:
     learns = []
     for target, terms in backward.gradients.items():
         scaled = tuple(
-            Outer(scalings.update * term.coefficient, term.left, term.right, term.index, term.layers)
-            for term in terms
+            Outer(scalings.update * term.coefficient, term.left, term.right, term.index, term.layers) for term in terms
         )
         if isinstance(target, RandomVector):
             learns.append(Learn(VectorRef(target), scaled))

@@ -39,9 +39,7 @@ class TrainingRule:
 
     def optimizer(self) -> Optimizer:
         """The memory of the program, with a symbol for every part that is switched on."""
-        return Optimizer(
-            MOMENTUM if self.momentum else sp.Integer(0), DECAY if self.weight_decay else sp.Integer(0)
-        )
+        return Optimizer(MOMENTUM if self.momentum else sp.Integer(0), DECAY if self.weight_decay else sp.Integer(0))
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 def check_name(name: str) -> str:
     """Return ``name`` if it is a plain identifier: names reach printers and generated source."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ProgramError(
-            f"name {name!r}: allowed are a letter followed by up to 39 letters, digits or underscores"
-        )
+        raise ProgramError(f"name {name!r}: allowed are a letter followed by up to 39 letters, digits or underscores")
     return name
 
 

@@ -73,9 +73,11 @@ def linear_latex(value: Linear) -> str:
         if isinstance(atom, FieldRef):
             body = field_latex(atom)
         elif isinstance(atom, VectorRef):
-            body = f"{latex_name(atom.vector.name)}_{{c}}".replace("}_{c}", ",c}") if "_" in latex_name(
-                atom.vector.name
-            ) else f"{latex_name(atom.vector.name)}_{{c}}"
+            body = (
+                f"{latex_name(atom.vector.name)}_{{c}}".replace("}_{c}", ",c}")
+                if "_" in latex_name(atom.vector.name)
+                else f"{latex_name(atom.vector.name)}_{{c}}"
+            )
         else:
             body = product_latex(atom)
         parts.append(_signed(coefficient, body))
@@ -109,8 +111,10 @@ def statement_latex(statement: Statement) -> list[str]:
         if statement.descending:
             first, last = last, first
         note = f"&\\quad {sp.latex(statement.index)} = {sp.latex(first)}, \\dots, {sp.latex(last)}"
-        return [row + (" " + note if i == 0 else "") for i, row in enumerate(
-            row for inner in statement.body for row in statement_latex(inner))]
+        return [
+            row + (" " + note if i == 0 else "")
+            for i, row in enumerate(row for inner in statement.body for row in statement_latex(inner))
+        ]
     if isinstance(statement, Learn):
         return [_learn_latex(statement)]
     return [_observe_latex(statement)]
@@ -138,9 +142,7 @@ def _outer_latex(term: Outer, matrix: bool) -> str:
 
 
 def _observe_latex(statement: Observe) -> str:
-    parts = [
-        _signed(c, f"\\langle {field_latex(a)}\\, {field_latex(b)} \\rangle") for c, a, b in statement.terms
-    ]
+    parts = [_signed(c, f"\\langle {field_latex(a)}\\, {field_latex(b)} \\rangle") for c, a, b in statement.terms]
     if statement.constant != 0:
         parts.append(f"+ {sp.latex(statement.constant)}")
     text = " ".join(parts)

@@ -68,7 +68,7 @@ def _check_order(program: Program, depth: int) -> None:
     from .unroll import flat_statements
 
     integers = {s for s in program.parameters if s.is_integer}
-    statements = flat_statements(program, {symbol: depth for symbol in integers})
+    statements = flat_statements(program, dict.fromkeys(integers, depth))
     assigned: dict[FieldRef, Statement] = {}
     targets = {s.target for s in statements if isinstance(s, Assign)}
     for statement in statements:
