@@ -1,0 +1,62 @@
+# Every target stands alone on a fresh clone. The virtual environment .venv is made on first use and made anew when
+# setup.cfg or pyproject.toml changed; the package is installed in editable mode.
+
+PYTHON ?= python3
+PYTEST_ARGS ?= -n 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SPEC := examples/deep_linear.toml
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint bench docs clean
+
+help:
+	@echo "make demo    derive, run, simulate, compare and plot $(SPEC); results in demo/"
+	@echo "make test    all tests (PYTEST_ARGS=\"-n 2 -m 'not slow'\" for the quick ones)"
+	@echo "make lint    ruff (rules and format) and mypy"
+	@echo "make bench   the benchmarks: ratios measured in one run"
+	@echo "make docs    the documentation as HTML in docs/_build/html"
+	@echo "make clean   remove everything that the targets above made, .venv included"
+
+$(VENV)/.installed: setup.cfg pyproject.toml
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) install --editable '.[docs]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	mkdir -p demo
+	$(BIN)/dmft-sym derive $(SPEC) --latex demo/deep_linear.tex
+	$(BIN)/dmft-sym run $(SPEC) -o demo/theory.nc
+	$(BIN)/dmft-sym simulate $(SPEC) --dim 1000 --seeds 4 -o demo/simulation.nc
+	$(BIN)/dmft-sym compare demo/theory.nc demo/simulation.nc
+	$(BIN)/dmft-sym plot demo/theory.nc -o demo/deep_linear.png
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed
+	set -e; for script in benchmarks/*.py; do $(BIN)/python "$$script"; done
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) demo build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
