@@ -1,0 +1,19 @@
+"""A vector program runs: the finite network, and the infinite one in growing coordinates.
+
+Both execute the same plan behind the small interface `Arithmetic`; the second is exact for linear programs and
+independent of the saddle-point derivation, which it checks.
+"""
+
+from .interface import Arithmetic
+from .result import ExecutionResult, Outcome, Recording, Status
+from .runner import run_coordinates, run_finite
+
+__all__ = [
+    "Arithmetic",
+    "ExecutionResult",
+    "Outcome",
+    "Recording",
+    "Status",
+    "run_coordinates",
+    "run_finite",
+]

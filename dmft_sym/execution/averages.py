@@ -1,0 +1,161 @@
+"""Two-time order parameters from recorded fields: correlations, and responses where they are defined."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_sym.program import FieldRef
+
+from .coordinates import GrowingCoordinates, Side
+from .interface import Array
+from .plan import MatrixKey, Multiply
+from .result import ExecutionResult
+
+CONDITION_LIMIT = 1e8
+"""Largest condition number of the noise at which a response is given (errors are of the order of it times ``tol``)."""
+
+
+def correlation(result: ExecutionResult, a: FieldRef, b: FieldRef) -> NDArray[Any]:
+    """``<a_c(t) b_d(s)>`` between all recorded steps.
+
+    Returns
+    -------
+    ndarray, shape (S, C, S, C)
+        Indices ``t, c, s, d``. Fields of different sectors of a space are orthogonal in the infinite network.
+
+    Raises
+    ------
+    ValueError
+        If the fields live in different spaces, or nothing was recorded.
+    """
+    if a.space != b.space:
+        raise ValueError(f"<{a} {b}>: {a} lives in space {a.space}, {b} in {b.space}")
+    left, right = _stacked(result, a), _stacked(result, b)
+    steps, outputs = left.shape[:2]
+    sector_a, sector_b = _sector(result, a), _sector(result, b)
+    growing = isinstance(result.arithmetic, GrowingCoordinates)
+    if growing and sector_a != sector_b:
+        return np.zeros((steps, outputs, steps, outputs))
+    overlap = np.einsum("tci,sdi->tcsd", left, right, optimize=True) * result.arithmetic.overlap(sector_a)
+    if growing and result.arithmetic.plan.sectors[sector_a].ephemeral:
+        # The coordinates of such a sector are drawn anew at every step: different steps are independent.
+        overlap *= np.eye(steps)[:, None, :, None]
+    return overlap
+
+
+def response(result: ExecutionResult, a: FieldRef, operand: FieldRef, matrix: MatrixKey) -> NDArray[Any]:
+    """Response ``<d a_c(t) / d u_d(s)>`` to the Gaussian noise ``u(s)`` of the product of ``matrix`` with ``operand``.
+
+    The noise of a forward product is ``u(s) = sum_k <p_k h(s)> sqrt(s2) e_k`` and a field is a combination of the
+    ``e_k``, of which the responses are the coefficients with respect to the ``u(s)``: ``F = R U`` is solved for ``R``.
+    If the fields vary slowly the ``u(s)`` are almost linearly dependent and only the product ``R U`` has a meaning.
+
+    Returns
+    -------
+    ndarray, shape (S, C, S, C)
+        Indices ``t, c, s, d``; the product is meant without its coefficient, the noise with the factor that weight
+        decay has left.
+
+    Raises
+    ------
+    ValueError
+        If the steps ``0..S-1`` were not all recorded, if there is no such product, if the network is finite, or if the
+        noise is too ill-conditioned.
+    """
+    arithmetic = result.arithmetic
+    if not isinstance(arithmetic, GrowingCoordinates):
+        raise ValueError("responses need coordinates: a finite network does not know its Gaussian noise")
+    if result.recording.steps != list(range(result.outcome.step)):
+        raise ValueError("responses need every step: record_steps=range(steps)")
+    product = _find_product(result, operand, matrix)
+    side, scale = _noise_side(arithmetic, product)
+    operands = _operands(result, product)
+    own = operands.index(operand)
+    noise = np.concatenate([_noise(result, ref, side, scale, product.matrix) for ref in operands])
+    field = _stacked(result, a)
+    steps, outputs = field.shape[:2]
+    if _sector(result, a) != _far_sector(arithmetic, product):
+        return np.zeros((steps, outputs, steps, outputs))
+    along = np.zeros((steps * outputs, len(side.noise)))
+    known = [k for k, coordinate in enumerate(side.noise) if coordinate < field.shape[2]]
+    along[:, known] = field.reshape(steps * outputs, -1)[:, [side.noise[k] for k in known]]
+    solved = _solve(noise, along, f"response of {a} to the noise of {matrix[0]} {operand}")
+    block = slice(own * steps * outputs, (own + 1) * steps * outputs)
+    return solved[:, block].reshape(steps, outputs, steps, outputs)
+
+
+def _solve(noise: Array, along: Array, what: str) -> Array:
+    """``R`` of ``along = R noise``."""
+    condition = float(np.linalg.cond(noise)) if noise.shape[0] <= noise.shape[1] else np.inf
+    if not condition < CONDITION_LIMIT:
+        raise ValueError(
+            f"{what}: the noise has condition number {condition:.1e}, allowed is {CONDITION_LIMIT:.0e}; "
+            "use fewer steps, or the causal march"
+        )
+    return np.linalg.lstsq(noise.T, along.T, rcond=None)[0].T
+
+
+def _noise(result: ExecutionResult, operand: FieldRef, side: Side, scale: float, matrix: int) -> Array:
+    """Coefficients of ``u(s, d)`` along the ``e_k``, shape (S * C, directions)."""
+    fields = _stacked(result, operand)
+    steps, outputs, size = fields.shape
+    rows = side.directions.coefficients(fields.reshape(steps * outputs, size))
+    plan = result.arithmetic.plan
+    learned = plan.matrices[matrix].learned
+    retention = (1 - plan.decay) ** np.arange(steps) if learned else np.ones(steps)
+    return scale * np.repeat(retention, outputs)[:, None] * rows
+
+
+def _noise_side(arithmetic: GrowingCoordinates, product: Multiply) -> tuple[Side, float]:
+    """The side that a product opens, and the standard deviation of its noise in the units of the field."""
+    matrix = arithmetic.matrices[product.matrix]
+    spec = matrix.spec
+    if spec.fresh:
+        raise ValueError(f"matrix {spec.key[0]} is drawn anew at every step: its noise is not kept")
+    if not product.transpose:
+        return matrix.forward, matrix.forward.std
+    if spec.inverse_aspect == 0:
+        raise ValueError(f"matrix {spec.key[0]}: the noise of its transpose vanishes at an infinite ratio")
+    return matrix.backward, matrix.backward.std / spec.inverse_aspect
+
+
+def _find_product(result: ExecutionResult, operand: FieldRef, key: MatrixKey) -> Multiply:
+    plan = result.arithmetic.plan
+    for statement in plan.assigns:
+        for product in statement.products:
+            if plan.matrices[product.matrix].key == key and product.operand == plan.fields[operand]:
+                return product
+    raise ValueError(f"no product of {key[0]} with {operand} in this program")
+
+
+def _operands(result: ExecutionResult, product: Multiply) -> list[FieldRef]:
+    """Every field that the same side of the same matrix is applied to."""
+    plan = result.arithmetic.plan
+    slots = {
+        other.operand
+        for statement in plan.assigns
+        for other in statement.products
+        if (other.matrix, other.transpose) == (product.matrix, product.transpose)
+    }
+    return [ref for ref, slot in plan.fields.items() if slot in slots]
+
+
+def _far_sector(arithmetic: GrowingCoordinates, product: Multiply) -> int:
+    spec = arithmetic.plan.matrices[product.matrix]
+    return spec.source if product.transpose else spec.target
+
+
+def _sector(result: ExecutionResult, ref: FieldRef) -> int:
+    return result.arithmetic.plan.slots[result.arithmetic.plan.fields[ref]]
+
+
+def _stacked(result: ExecutionResult, ref: FieldRef) -> Array:
+    """A recorded field over time, shape (S, C, size), padded with zeros."""
+    snapshots = result.recording.fields.get(ref)
+    if not snapshots:
+        raise ValueError(f"{ref}: no steps were recorded, ask for them with record_steps")
+    size = max(snapshot.shape[1] for snapshot in snapshots)
+    return np.stack([np.pad(s, ((0, 0), (0, size - s.shape[1]))) for s in snapshots])

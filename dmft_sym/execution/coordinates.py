@@ -1,0 +1,276 @@
+"""The infinite network in growing coordinates: short vectors instead of wide ones.
+
+A Gaussian matrix that has been applied to a few directions is, given the results, a known operator on them and an
+independent Gaussian matrix on everything orthogonal to them (Bolthausen conditioning, Commun. Math. Phys. 325
+(2014); the same bookkeeping for simulations is the "Householder dice", Lu, arXiv:2101.07464). As spaces grow, what a
+fresh direction is mapped to becomes a new basis vector ``e_new``, orthogonal to everything there is. With
+``s2/n_in`` the variance of an entry, ``tau = n_out/n_in``, orthonormal ``p_k`` (applied to, results ``x_k``) and
+``q_j`` (transpose applied to, results ``y_j``)::
+
+    A h   = sum_k <p_k h> x_k,   a new p gets   x = (1/tau) sum_j <y_j p> q_j + sqrt(s2) e_new
+    A^T g = sum_j <q_j g> y_j,   a new q gets   y = tau sum_k <x_k q> p_k + sqrt(s2 tau) e_new
+
+Both follow from one matrix in coordinates, ``M = sum_k x_k p_k^T + sum_j q_j (ybar_j - Pi_P ybar_j)^T`` with
+``ybar = y/tau``: ``M p_k = x_k``, ``M^T q_j = ybar_j``, and ``M p`` of a new direction is just the sum in its ``x``.
+Opening a direction is therefore writing one new row ``sqrt(s2) p`` (or column ``sqrt(s2/tau) q``) of ``M``; the trained
+part ``sum coefficient left right^T`` is added to the same matrix, and a product is one product with ``M``. As ``tau``
+multiplies transposed products only, it is taken into their coefficients, and ratios may be infinite.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .directions import Directions
+from .interface import Arithmetic, Array
+from .plan import LearnMatrix, MatrixPlan, Multiply, Plan
+
+_PENDING = 32  # rank-one updates that are kept as factors before they are added to the matrix in one product
+_FIRST_CAPACITY = 32
+_GROWTH = 1.2
+
+
+class Side:
+    """One side of a matrix: the directions it was applied to and the coordinates that the noise of each opened.
+
+    Attributes
+    ----------
+    std : float
+        Standard deviation of the noise: ``sqrt(s2)`` or, for the transpose divided by ``tau``, ``sqrt(s2/tau)``.
+        With 0 nothing has to be opened.
+    noise : list of int
+        Coordinate of ``e_new`` in the other sector, for every direction.
+    """
+
+    def __init__(self, std: float, directions: Directions) -> None:
+        self.std = std
+        self.directions = directions
+        self.noise: list[int] = []
+
+    def clear(self) -> None:
+        """Forget all directions (a matrix that is drawn anew)."""
+        self.directions.clear()
+        self.noise.clear()
+
+
+class GrowingMatrix:
+    """A Gaussian matrix, trained or not, in the coordinates of its two sectors.
+
+    Parameters
+    ----------
+    rows, columns
+        Capacities of the target and of the source sector.
+    memory
+        Whether the optimizer has momentum or decay; without, updates are collected as factors.
+
+    Attributes
+    ----------
+    dense : ndarray, shape (rows, columns)
+        ``M`` of the module's description.
+    retention : float
+        What weight decay has left of the initial matrix.
+    """
+
+    def __init__(self, spec: MatrixPlan, rows: int, columns: int, pending: int, source: Side, target: Side) -> None:
+        self.spec = spec
+        self.forward, self.backward = source, target
+        dtype = source.directions.basis.dtype
+        self.dense: Array = np.zeros((rows, columns), dtype)
+        self.velocity: Array | None = None
+        self.retention = 1.0
+        self._count = 0
+        self._left: Array = np.zeros((pending, rows), dtype)
+        self._right: Array = np.zeros((pending, columns), dtype)
+
+    def clear(self) -> None:
+        """Draw the matrix anew."""
+        self.dense.fill(0)
+        self.forward.clear()
+        self.backward.clear()
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Follow the growth of a sector."""
+        more_rows, more_columns = rows - self.dense.shape[0], columns - self.dense.shape[1]
+        self.dense = np.pad(self.dense, ((0, more_rows), (0, more_columns)))
+        if self.velocity is not None:
+            self.velocity = np.pad(self.velocity, ((0, more_rows), (0, more_columns)))
+        self._left = np.pad(self._left, ((0, 0), (0, more_rows)))
+        self._right = np.pad(self._right, ((0, 0), (0, more_columns)))
+
+    def times(self, fields: Array, transpose: bool) -> Array:
+        """``M`` (or ``M^T``) times every row of ``fields``."""
+        result = fields @ (self.dense if transpose else self.dense.T)
+        if self._count:
+            near, far = (self._left, self._right) if transpose else (self._right, self._left)
+            result += (fields @ near[: self._count].T) @ far[: self._count]
+        return result
+
+    def add_noise(self, direction: Array, coordinate: int, transpose: bool) -> None:
+        """Open ``e_new = coordinate`` for a new direction of the source (of the target if ``transpose``)."""
+        side = self.backward if transpose else self.forward
+        side.noise.append(coordinate)
+        if transpose:
+            self.dense[:, coordinate] = (side.std * self.retention) * direction
+        else:
+            self.dense[coordinate] = (side.std * self.retention) * direction
+
+    def collect(self, coefficient: float, left: Array, right: Array) -> None:
+        """Add ``coefficient * left^T right`` (summed over outputs) to the matrix, now or a few steps later."""
+        outputs = len(left)
+        if self._count + outputs > len(self._left):
+            self.dense += self._left[: self._count].T @ self._right[: self._count]
+            self._count = 0
+        block = slice(self._count, self._count + outputs)
+        np.multiply(left, coefficient, out=self._left[block])
+        self._right[block] = right
+        self._count += outputs
+
+    def step(self, increment: Array, momentum: float, decay: float) -> None:
+        """``V = m V + G``, ``W = (1 - l) W + V``."""
+        if momentum:
+            if self.velocity is None:
+                self.velocity = np.zeros_like(self.dense)
+            self.velocity *= momentum
+            self.velocity += increment
+            increment = self.velocity
+        if decay:
+            self.dense *= 1 - decay
+            self.retention *= 1 - decay
+        self.dense += increment
+
+
+class GrowingCoordinates(Arithmetic):
+    """The infinite network of a linear program, exact up to ``tol``.
+
+    Parameters
+    ----------
+    tol
+        The part of a field outside the span of earlier ones is dropped where its norm is below ``tol`` times the
+        largest norm that the field has had (as measured by random probes, to about 20 per cent).
+    """
+
+    def __init__(self, plan: Plan, dtype: type, tol: float) -> None:
+        super().__init__(plan, dtype)
+        self._tol = tol
+        self._stream = np.random.default_rng(0)
+        self._ranks = [0] * len(plan.sectors)
+        self._capacities = [_FIRST_CAPACITY] * len(plan.sectors)
+        self._scales2 = [[0.0] * plan.outputs for _ in plan.slots]
+        self.values = [np.zeros((plan.outputs, _FIRST_CAPACITY), self.dtype) for _ in self.slot_sectors]
+        terms = {rule.matrix: len(rule.terms) for rule in plan.learn_matrices}
+        self.matrices = [
+            self._growing(spec, max(_PENDING, plan.outputs * terms.get(number, 0)))
+            for number, spec in enumerate(plan.matrices)
+        ]
+        self._open_vectors(fresh=False)
+
+    def _growing(self, spec: MatrixPlan, pending: int) -> GrowingMatrix:
+        forward = Side(math.sqrt(spec.variance), self._directions())
+        backward = Side(math.sqrt(spec.variance * spec.inverse_aspect), self._directions())
+        return GrowingMatrix(spec, _FIRST_CAPACITY, _FIRST_CAPACITY, pending, forward, backward)
+
+    def _directions(self) -> Directions:
+        return Directions(_FIRST_CAPACITY, self._tol, self.dtype, self._stream)
+
+    def begin_step(self) -> None:
+        """Forget the fresh matrices, empty the sectors that do not survive a step, open fresh vectors."""
+        for number, sector in enumerate(self.plan.sectors):
+            if sector.ephemeral:
+                self._ranks[number] = 0
+        for matrix in self.matrices:
+            if matrix.spec.fresh:
+                matrix.clear()
+        self._open_vectors(fresh=True)
+
+    def multiply(self, product: Multiply, target: int) -> None:
+        """One product with the dense matrix, after opening the directions that it has not seen."""
+        matrix = self.matrices[product.matrix]
+        side = matrix.backward if product.transpose else matrix.forward
+        if side.std:
+            self._open(matrix, side, product)
+        result = matrix.times(self.values[product.operand], product.transpose)
+        result *= product.coefficient
+        self.values[target] += result
+
+    def _open(self, matrix: GrowingMatrix, side: Side, product: Multiply) -> None:
+        """Open directions for the operand, one output after another."""
+        scales2 = self._scales2[product.operand]
+        for output in range(self.plan.outputs):
+            row = self.values[product.operand][output]
+            scale2 = scales2[output] = max(scales2[output], float(row.dot(row)))
+            if not side.directions.outside(row, scale2):
+                continue
+            direction = side.directions.open(row, scale2)
+            if direction is not None:
+                self._add_direction(matrix, direction, product.transpose)
+
+    def _add_direction(self, matrix: GrowingMatrix, direction: Array, transpose: bool) -> None:
+        near, far = matrix.spec.source, matrix.spec.target
+        if transpose:
+            near, far = far, near
+        coordinate = self._new_coordinate(far)
+        padding = self._capacities[near] - len(direction)
+        matrix.add_noise(np.pad(direction, (0, padding)), coordinate, transpose)
+
+    def inner(self, a: int, b: int) -> Array:
+        """Dot products of coordinates, shape (C,)."""
+        return np.einsum("ci,ci->c", self.values[a], self.values[b])
+
+    def learn_matrix(self, rule: LearnMatrix) -> None:
+        """Add outer products to the trained part."""
+        matrix, plan = self.matrices[rule.matrix], self.plan
+        if plan.plain:
+            for coefficient, left, right in rule.terms:
+                matrix.collect(coefficient, self.values[left], self.values[right])
+            return
+        increment = np.zeros_like(matrix.dense)
+        for coefficient, left, right in rule.terms:
+            increment += (coefficient * self.values[left]).T @ self.values[right]
+        matrix.step(increment, plan.momentum, plan.decay)
+
+    def snapshot(self, slot: int) -> Array:
+        """Coordinates of a field, shape (C, present rank)."""
+        return self.values[slot][:, : self._ranks[self.slot_sectors[slot]]].copy()
+
+    def ranks(self) -> list[int]:
+        """Number of coordinates of every sector."""
+        return list(self._ranks)
+
+    def overlap(self, sector: int) -> float:
+        """Coordinates are orthonormal: 1."""
+        return 1.0
+
+    def _open_vectors(self, *, fresh: bool) -> None:
+        for vector in self.plan.vectors:
+            if vector.fresh != fresh:
+                continue
+            self.values[vector.slot].fill(0)
+            for output in range(self.plan.outputs if vector.variance else 0):
+                coordinate = self._new_coordinate(self.slot_sectors[vector.slot])
+                self.values[vector.slot][output, coordinate] = math.sqrt(vector.variance)
+
+    def _new_coordinate(self, sector: int) -> int:
+        coordinate = self._ranks[sector]
+        if coordinate == self._capacities[sector]:
+            self._grow(sector)
+        self._ranks[sector] += 1
+        return coordinate
+
+    def _grow(self, sector: int) -> None:
+        """Enlarge everything that lives in ``sector``; the growth is geometric, so that its cost is amortised."""
+        capacity = int(_GROWTH * self._capacities[sector]) // 8 * 8 + 8
+        padding = capacity - self._capacities[sector]
+        self._capacities[sector] = capacity
+        for slot, owner in enumerate(self.slot_sectors):
+            if owner == sector:
+                self.values[slot] = np.pad(self.values[slot], ((0, 0), (0, padding)))
+        for matrix in self.matrices:
+            source, target = matrix.spec.source, matrix.spec.target
+            if sector in (source, target):
+                matrix.resize(self._capacities[target], self._capacities[source])
+            if sector == source:
+                matrix.forward.directions.resize(capacity)
+            if sector == target:
+                matrix.backward.directions.resize(capacity)

@@ -1,0 +1,137 @@
+"""The finite network: matrices are stored, spaces have ``round(ratio * dim)`` sites."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.random import Generator, SeedSequence
+from scipy.linalg import get_blas_funcs
+
+from .interface import Arithmetic, Array
+from .plan import LearnMatrix, Multiply, Plan
+
+
+class FiniteNetwork(Arithmetic):
+    """A network of finite size, trained by its own program.
+
+    Momentum is an explicit buffer and decay an explicit factor, so that a run checks the closed form of the
+    optimizer's memory from the outside.
+
+    Parameters
+    ----------
+    dim
+        The reference size ``n`` (the input dimension ``D``).
+    seed
+        Every matrix and vector draws from a stream of its own, spawned from ``numpy.random.SeedSequence(seed)``.
+    normalise
+        Scale every random vector so that ``<v v>`` equals its variance exactly. It removes the leading
+        fluctuation between seeds and leaves the limit as it is.
+
+    Raises
+    ------
+    ValueError
+        If a space is infinite or would have no sites.
+    """
+
+    def __init__(self, plan: Plan, dtype: type, dim: int, seed: int, normalise: bool = False) -> None:
+        super().__init__(plan, dtype)
+        self._normalise = normalise
+        self.sizes = [_size(sector.space, sector.ratio, dim) for sector in plan.sectors]
+        self.values = [np.zeros((plan.outputs, self.sizes[s]), self.dtype) for s in self.slot_sectors]
+        streams = [np.random.default_rng(s) for s in SeedSequence(seed).spawn(len(plan.matrices) + len(plan.vectors))]
+        self._matrix_streams, self._vector_streams = streams[: len(plan.matrices)], streams[len(plan.matrices) :]
+        self._gemm = get_blas_funcs("gemm", dtype=self.dtype)
+        self.matrices = [np.empty((self.sizes[m.target], self.sizes[m.source]), self.dtype) for m in plan.matrices]
+        self._velocity = {
+            rule.matrix: np.zeros_like(self.matrices[rule.matrix]) for rule in plan.learn_matrices if plan.momentum
+        }
+        self._draw(fresh=False)
+
+    def begin_step(self) -> None:
+        """Draw the fresh matrices and vectors of this step."""
+        self._draw(fresh=True)
+
+    def multiply(self, product: Multiply, target: int) -> None:
+        """A matrix product over all outputs at once."""
+        matrix = self.matrices[product.matrix]
+        result = self.values[product.operand] @ (matrix if product.transpose else matrix.T)
+        result *= product.coefficient
+        self.values[target] += result
+
+    def inner(self, a: int, b: int) -> Array:
+        """Means over the sites, shape (C,)."""
+        left, right = self.values[a], self.values[b]
+        return np.einsum("ci,ci->c", left, right) / left.shape[1]
+
+    def learn_matrix(self, rule: LearnMatrix) -> None:
+        """``V = m V + G``, ``W = (1 - l) W + V``, in place."""
+        plan, matrix = self.plan, self.matrices[rule.matrix]
+        if plan.decay:
+            matrix *= 1 - plan.decay
+        accumulator = matrix
+        if plan.momentum:
+            accumulator = self._velocity[rule.matrix]
+            accumulator *= plan.momentum
+        for coefficient, left, right in rule.terms:
+            self._add_outer(accumulator, coefficient, self.values[left], self.values[right])
+        if plan.momentum:
+            matrix += accumulator
+
+    def _add_outer(self, matrix: Array, coefficient: float, left: Array, right: Array) -> None:
+        # matrix.T is Fortran-contiguous: BLAS adds right^T left into it without a temporary.
+        scale = coefficient / matrix.shape[1]
+        self._gemm(scale, right.T, left.T, beta=1.0, c=matrix.T, trans_b=1, overwrite_c=1)
+
+    def snapshot(self, slot: int) -> Array:
+        """A copy of a field, shape (C, sites)."""
+        return self.values[slot].copy()
+
+    def ranks(self) -> list[int]:
+        """Number of sites of every sector."""
+        return list(self.sizes)
+
+    def overlap(self, sector: int) -> float:
+        """``1 / sites``."""
+        return 1 / self.sizes[sector]
+
+    def _draw(self, *, fresh: bool) -> None:
+        for matrix, spec, stream in zip(self.matrices, self.plan.matrices, self._matrix_streams, strict=True):
+            if spec.fresh == fresh:
+                self._fill(matrix, stream)
+                matrix *= math.sqrt(spec.variance / self.sizes[spec.source])
+        for vector, stream in zip(self.plan.vectors, self._vector_streams, strict=True):
+            if vector.fresh == fresh:
+                self._draw_vector(self.values[vector.slot], vector.variance, stream)
+
+    def _draw_vector(self, out: Array, variance: float, stream: Generator) -> None:
+        self._fill(out, stream)
+        if self._normalise:
+            out /= np.sqrt(np.mean(out**2, axis=1, keepdims=True))
+        out *= math.sqrt(variance)
+
+    @staticmethod
+    def _fill(out: Array, stream: Generator) -> None:
+        if out.dtype == np.float32:
+            stream.standard_normal(out=out, dtype=np.float32)
+        else:
+            stream.standard_normal(out=out, dtype=np.float64)
+
+
+def _size(name: str, ratio: float, dim: int) -> int:
+    if math.isinf(ratio):
+        raise ValueError(f"space {name} is infinite: a finite network needs finite ratios; use coordinates instead")
+    size = round(ratio * dim)
+    if size < 1:
+        raise ValueError(f"space {name} has {ratio:g} * {dim} = {ratio * dim:g} sites: allowed is at least one")
+    return size
+
+
+def finite_bytes(plan: Plan, dtype: type, dim: int) -> int:
+    """Memory in bytes that the matrices of a finite network take, momentum buffers included."""
+    sizes = [_size(sector.space, sector.ratio, dim) for sector in plan.sectors]
+    entries = 0
+    for matrix in plan.matrices:
+        copies = 2 if matrix.learned and plan.momentum else 1
+        entries += copies * sizes[matrix.source] * sizes[matrix.target]
+    return entries * np.dtype(dtype).itemsize

@@ -1,0 +1,117 @@
+"""What a run hands back: scalars per step, how it ended, fields at recorded steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_sym.program import FieldRef
+
+from .interface import Arithmetic, Array
+
+
+class Status(Enum):
+    """How a run ended; the value says what it means and what to change."""
+
+    COMPLETED = "completed"
+    DIVERGED = "the loss grew without bound: lower the learning rate (or the momentum)"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The named end of a run.
+
+    Attributes
+    ----------
+    step : int
+        Number of steps whose results are kept: all of them, or those before the divergence.
+    """
+
+    status: Status
+    step: int
+
+    @property
+    def completed(self) -> bool:
+        """Whether all steps were taken."""
+        return self.status is Status.COMPLETED
+
+    def __str__(self) -> str:
+        if self.completed:
+            return f"completed {self.step} steps"
+        return f"diverged at step {self.step}: {self.status.value}"
+
+
+@dataclass
+class Recording:
+    """Fields at recorded steps.
+
+    Attributes
+    ----------
+    steps : list of int
+        The recorded steps.
+    fields : dict
+        For every field (integer layer) one array (C, size at that step) per recorded step.
+    """
+
+    steps: list[int] = field(default_factory=list)
+    fields: dict[FieldRef, list[Array]] = field(default_factory=dict)
+
+
+@dataclass
+class ExecutionResult:
+    """Results of a run, up to the step where it ended.
+
+    Attributes
+    ----------
+    observables : dict of ndarray, shape (step, C)
+        Losses and whatever else the program observes; losses are per output, without the factor 1/2.
+    outcome : Outcome
+        Completed, or diverged with the step.
+    ranks : dict of ndarray, shape (step,)
+        Number of coordinates (of sites, in a finite network) of every sector of the spaces.
+    recording : Recording
+        Fields at the steps asked for.
+    """
+
+    observables: dict[str, NDArray[np.float64]]
+    outcome: Outcome
+    ranks: dict[str, NDArray[np.int64]]
+    recording: Recording
+    arithmetic: Arithmetic
+
+    @property
+    def fields(self) -> Mapping[FieldRef, list[Array]]:
+        """The recorded fields."""
+        return self.recording.fields
+
+    def field(self, name: str, layer: int | None = None) -> FieldRef:
+        """The reference of a field by its name in the program and, for a family, its layer.
+
+        Raises
+        ------
+        ValueError
+            If the program has no such field.
+        """
+        for ref in self.arithmetic.plan.fields:
+            if ref.field.name == name and (None if ref.layer is None else int(ref.layer)) == layer:
+                return ref
+        known = ", ".join(str(ref) for ref in self.arithmetic.plan.fields)
+        wanted = name if layer is None else f"{name}[{layer}]"
+        raise ValueError(f"no field {wanted}: this program has {known}")
+
+    def correlation(self, a: FieldRef, b: FieldRef | None = None) -> NDArray[Any]:
+        """``<a_c(t) b_d(s)>`` between recorded steps, shape (S, C, S, C); see `averages.correlation`."""
+        from .averages import correlation
+
+        return correlation(self, a, a if b is None else b)
+
+    def response(self, a: FieldRef, operand: FieldRef, matrix: str, layer: int | None = None) -> NDArray[Any]:
+        """Response of ``a`` to the noise of products; see `averages.response`."""
+        from .averages import response
+
+        return response(self, a, operand, (matrix, layer))

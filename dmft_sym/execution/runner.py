@@ -1,0 +1,209 @@
+"""Walking the steps of a program with either arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from dmft_sym.program import Observe, Program
+
+from .coordinates import GrowingCoordinates
+from .finite import FiniteNetwork
+from .interface import Arithmetic
+from .plan import Average, make_plan
+from .result import ExecutionResult, Outcome, Recording, Status
+
+Values = Mapping[sp.Symbol, float]
+Progress = Callable[[int], None]
+
+DIVERGENCE = 1e12
+"""A scalar beyond this multiple of the largest initial one counts as divergence."""
+
+
+def run_coordinates(
+    program: Program,
+    values: Values,
+    outputs: int,
+    steps: int,
+    tol: float = 1e-8,
+    dtype: type = float,
+    record_steps: Iterable[int] | None = None,
+    progress: Progress | None = None,
+    averages: tuple[Observe, ...] = (),
+) -> ExecutionResult:
+    """Train the infinite network of a linear program in growing coordinates.
+
+    Parameters
+    ----------
+    program
+        One training step.
+    values
+        Value of every symbol of ``program.parameters``, integers included; ratios may be ``inf``.
+    outputs
+        Number ``C`` of outputs.
+    steps
+        Number of steps; observables are those of the weights before each of them.
+    tol
+        Relative size of what is dropped; the error of the losses is of this order.
+    dtype
+        ``float`` or ``numpy.float32``.
+    record_steps
+        Steps at which all fields are kept, for correlations between them.
+    progress
+        Called with the number of finished steps after each.
+    averages
+        Scalars to report beside those of the program.
+
+    Returns
+    -------
+    ExecutionResult
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, a symbol has no value or a coefficient is not finite; the message names it.
+
+    Notes
+    -----
+    Bolthausen conditioning, see `coordinates`. For the deep linear network this solves the same equations as the
+    causal march (arXiv:2605.07870, proportional limit) in ``O(steps r^2)`` time and ``O(r^2)`` memory, with ``r``
+    directions per space.
+    """
+    _check(outputs=outputs, steps=steps)
+    floor = 16 * float(np.finfo(dtype).eps)
+    if not floor <= tol < 1:
+        raise ValueError(f"tol = {tol!r}: allowed is a number >= {floor:.1e} (for {np.dtype(dtype)}) and < 1")
+    plan = make_plan(program, values, outputs, reduced_transpose=True, averages=averages)
+    return _run(GrowingCoordinates(plan, dtype, tol), steps, record_steps, progress)
+
+
+def run_finite(
+    program: Program,
+    values: Values,
+    outputs: int,
+    steps: int,
+    dim: int,
+    seed: int,
+    normalise: bool = False,
+    dtype: type = float,
+    record_steps: Iterable[int] | None = None,
+    progress: Progress | None = None,
+    averages: tuple[Observe, ...] = (),
+) -> ExecutionResult:
+    """Train a finite network with the same program.
+
+    Parameters
+    ----------
+    dim
+        Input dimension ``D``; every space has ``round(ratio * dim)`` sites.
+    seed
+        Seed of this run (one run per seed).
+    normalise
+        Scale random vectors so that their norms have their expected values, which makes error bars smaller.
+
+    Returns
+    -------
+    ExecutionResult
+
+    Raises
+    ------
+    ValueError
+        As `run_coordinates`; infinite ratios are refused.
+
+    See Also
+    --------
+    run_coordinates : the remaining parameters.
+    """
+    _check(outputs=outputs, steps=steps, dim=dim)
+    plan = make_plan(program, values, outputs, reduced_transpose=False, averages=averages)
+    return _run(FiniteNetwork(plan, dtype, dim, seed, normalise), steps, record_steps, progress)
+
+
+def _check(**counts: int) -> None:
+    for key, value in counts.items():
+        if isinstance(value, bool) or value != int(value) or value < 1:
+            raise ValueError(f"{key} = {value!r}: allowed is an integer >= 1")
+
+
+def _run(
+    arithmetic: Arithmetic, steps: int, record_steps: Iterable[int] | None, progress: Progress | None
+) -> ExecutionResult:
+    plan = arithmetic.plan
+    table = {a.name: np.zeros((steps, plan.outputs)) for a in plan.averages}
+    ranks = np.zeros((steps, len(plan.sectors)), np.int64)
+    recording = Recording(fields={ref: [] for ref in plan.fields})
+    wanted = _wanted(record_steps, steps)
+    limit = np.inf
+    done = 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for step in range(steps):
+            _forward(arithmetic)
+            largest = _observe(arithmetic, table, step)
+            if step == 0:
+                limit = DIVERGENCE * largest if largest else np.inf
+            if not largest <= limit:
+                break
+            ranks[step] = arithmetic.ranks()
+            if step in wanted:
+                _record(arithmetic, recording, step)
+            _learn(arithmetic)
+            done = step + 1
+            if progress is not None:
+                progress(done)
+    outcome = Outcome(Status.COMPLETED if done == steps else Status.DIVERGED, done)
+    return ExecutionResult(
+        {name: rows[:done] for name, rows in table.items()},
+        outcome,
+        {sector.name: ranks[:done, number] for number, sector in enumerate(plan.sectors)},
+        recording,
+        arithmetic,
+    )
+
+
+def _wanted(record_steps: Iterable[int] | None, steps: int) -> set[int]:
+    wanted = set(record_steps or ())
+    for step in sorted(wanted):
+        if not 0 <= step < steps:
+            raise ValueError(f"record_steps: {step} is not a step of this run, allowed are 0 to {steps - 1}")
+    return wanted
+
+
+def _forward(arithmetic: Arithmetic) -> None:
+    arithmetic.begin_step()
+    for statement in arithmetic.plan.assigns:
+        arithmetic.combine(statement)
+
+
+def _learn(arithmetic: Arithmetic) -> None:
+    for matrix in arithmetic.plan.learn_matrices:
+        arithmetic.learn_matrix(matrix)
+    for vector in arithmetic.plan.learn_vectors:
+        arithmetic.learn_vector(vector)
+
+
+def _observe(arithmetic: Arithmetic, table: dict[str, NDArray[np.float64]], step: int) -> float:
+    """Fill one row of every observable; return the largest absolute value, NaN included."""
+    largest = 0.0
+    for average in arithmetic.plan.averages:
+        row = _average(arithmetic, average)
+        table[average.name][step] = row
+        for value in row.tolist():
+            largest = largest if abs(value) <= largest else abs(value)
+    return largest
+
+
+def _average(arithmetic: Arithmetic, average: Average) -> NDArray[Any]:
+    total = np.full(arithmetic.plan.outputs, average.constant)
+    for coefficient, a, b in average.terms:
+        total += coefficient * arithmetic.inner(a, b)
+    return total
+
+
+def _record(arithmetic: Arithmetic, recording: Recording, step: int) -> None:
+    recording.steps.append(step)
+    for ref, slot in arithmetic.plan.fields.items():
+        recording.fields[ref].append(arithmetic.snapshot(slot))
