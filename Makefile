@@ -47,9 +47,9 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	@status=0; for check in "ruff check ." "ruff format --check ." mypy; do \
+		echo "$$check"; $(BIN)/$$check || status=1; \
+	done; exit $$status
 
 bench: $(VENV)/.installed
 	set -e; for script in benchmarks/*.py; do $(BIN)/python "$$script"; done
