@@ -28,6 +28,7 @@ from .interface import Arithmetic, Array
 from .plan import LearnMatrix, MatrixPlan, Multiply, Plan
 
 _PENDING = 32  # rank-one updates that are kept as factors before they are added to the matrix in one product
+_UNTHREADED = 2**18  # multiplications in one product; beyond, OpenBLAS wakes its threads, at a price above the gain
 _FIRST_CAPACITY = 32
 _GROWTH = 1.2
 
@@ -120,12 +121,19 @@ class GrowingMatrix:
         """Add ``coefficient * left^T right`` (summed over outputs) to the matrix, now or a few steps later."""
         outputs = len(left)
         if self._count + outputs > len(self._left):
-            self.dense += self._left[: self._count].T @ self._right[: self._count]
-            self._count = 0
+            self._flush()
         block = slice(self._count, self._count + outputs)
         np.multiply(left, coefficient, out=self._left[block])
         self._right[block] = right
         self._count += outputs
+
+    def _flush(self) -> None:
+        left, right = self._left[: self._count], self._right[: self._count]
+        rows = max(1, _UNTHREADED // (self._count * self.dense.shape[1]))
+        for start in range(0, len(self.dense), rows):
+            block = slice(start, start + rows)
+            self.dense[block] += left[:, block].T @ right
+        self._count = 0
 
     def step(self, increment: Array, momentum: float, decay: float) -> None:
         """``V = m V + G``, ``W = (1 - l) W + V``."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 from numpy.random import Generator, SeedSequence
+from numpy.typing import NDArray
 from scipy.linalg import get_blas_funcs
 
 from .interface import Arithmetic, Array
@@ -113,9 +115,9 @@ class FiniteNetwork(Arithmetic):
     @staticmethod
     def _fill(out: Array, stream: Generator) -> None:
         if out.dtype == np.float32:
-            stream.standard_normal(out=out, dtype=np.float32)
+            stream.standard_normal(out=cast(NDArray[np.float32], out), dtype=np.float32)
         else:
-            stream.standard_normal(out=out, dtype=np.float64)
+            stream.standard_normal(out=cast(NDArray[np.float64], out), dtype=np.float64)
 
 
 def _size(name: str, ratio: float, dim: int) -> int:
