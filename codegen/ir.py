@@ -1,0 +1,207 @@
+"""Structured intermediate representation of a march: what is done at one step, still in matrices.
+
+A module marches two-time matrices over the index ``(step, output)`` row by row. Rows are blocks of ``C``
+lines (all outputs of step ``t``). Nodes name arrays and layer indices; coefficients are SymPy expressions in
+parameters and layer indices. Back ends print the nodes, and know nothing of networks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Union
+
+import sympy as sp
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """A family of two-time matrices with leading layer axes.
+
+    Attributes
+    ----------
+    axes
+        Inclusive ``(start, stop)`` of every leading layer axis.
+    static
+        Columns are outputs only (one draw for all steps) instead of ``(step, output)``.
+    causal
+        Lower triangular in the steps (a response); otherwise symmetric under exchange with ``mirror``.
+    """
+
+    name: str
+    axes: tuple[tuple[sp.Expr, sp.Expr], ...]
+    static: bool
+    causal: bool
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Ref:
+    """One matrix of an array, at given layers."""
+
+    array: ArraySpec
+    layers: tuple[sp.Expr, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comment:
+    """A line for the reader."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Repeat ``body`` over an inclusive range of a layer index."""
+
+    index: sp.Symbol
+    start: sp.Expr
+    stop: sp.Expr
+    descending: bool
+    body: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Do ``body`` if a relation between layer indices holds."""
+
+    condition: sp.Basic
+    body: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class AddRow:
+    """``target[t] += coefficient * source[t]``."""
+
+    target: Ref
+    coefficient: sp.Expr
+    source: Ref
+
+
+@dataclass(frozen=True)
+class AddIdentity:
+    """``target[t, t] += coefficient * 1`` over outputs (the only column if static)."""
+
+    target: Ref
+    coefficient: sp.Expr
+    retained: bool
+
+
+@dataclass(frozen=True)
+class StartKernel:
+    """Zero the kernel row ``A`` (outputs times all columns)."""
+
+
+@dataclass(frozen=True)
+class AddKernel:
+    """``A += coefficient * source[t]`` over ``steps``; identity over outputs if there is no source.
+
+    ``steps``: ``"past"`` weights ``s < t`` with ``kappa(t-s)``; ``"causal"`` takes ``s <= t``; ``"now"`` takes
+    ``s = t``.
+    """
+
+    coefficient: sp.Expr
+    source: Ref | None
+    steps: str
+    retained: bool
+
+
+@dataclass(frozen=True)
+class AddProduct:
+    """``target[t] += A @ source``."""
+
+    target: Ref
+    source: Ref
+
+
+@dataclass(frozen=True)
+class StartWeight:
+    """Zero the row ``W``; ``static`` as for arrays."""
+
+    static: bool
+
+
+@dataclass(frozen=True)
+class AddWeight:
+    """``W += coefficient * response[t] @ covariance``; ``covariance=None`` is the identity."""
+
+    coefficient: sp.Expr
+    response: Ref
+    covariance: Ref | None
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class AddCorrelation:
+    """``target[t] += W @ source^T``."""
+
+    target: Ref
+    source: Ref
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """``target[s, t] = source[t, s]^T`` for ``s <= t``."""
+
+    target: Ref
+    source: Ref
+
+
+Node = Union[
+    Comment,
+    Loop,
+    Guard,
+    AddRow,
+    AddIdentity,
+    StartKernel,
+    AddKernel,
+    AddProduct,
+    StartWeight,
+    AddWeight,
+    AddCorrelation,
+    Mirror,
+]
+
+
+@dataclass(frozen=True)
+class Observable:
+    """``name(t, c) = sum coefficient * array[(t,c), (t,c)] + constant``."""
+
+    name: str
+    terms: tuple[tuple[sp.Expr, Ref], ...]
+    constant: sp.Expr
+
+
+@dataclass(frozen=True)
+class Export:
+    """An order parameter under the name users know, ``scale`` times one of the arrays."""
+
+    name: str
+    array: ArraySpec
+    scale: sp.Expr
+
+
+@dataclass(frozen=True)
+class March:
+    """Everything a back end needs to write a module.
+
+    Attributes
+    ----------
+    title, statements
+        For the module's docstring: the network and its program.
+    parameters
+        Real run-time arguments; ``integers`` are depth-like ones.
+    momentum, decay
+        The optimizer's memory, from which ``kappa`` and ``rho`` are tabulated.
+    """
+
+    title: str
+    statements: str
+    parameters: tuple[sp.Symbol, ...]
+    integers: tuple[sp.Symbol, ...]
+    arrays: tuple[ArraySpec, ...]
+    body: tuple[Node, ...]
+    observables: tuple[Observable, ...]
+    exports: tuple[Export, ...]
+    momentum: sp.Expr
+    decay: sp.Expr
+    equations: str = field(default="")

@@ -1,0 +1,154 @@
+"""Closed equations -> IR: rows become loops, guards and matrix nodes; nothing is decided here."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+
+import sympy as sp
+
+from dmft_sym.derivation.arrays import Entry, OrderParameter
+from dmft_sym.derivation.closure import (
+    ClosedEquations,
+    Contribution,
+    Kernel,
+    LayerLoop,
+    RowEquations,
+    Weight,
+)
+from dmft_sym.derivation.exports import NamedParameter
+from dmft_sym.program import Assign, ForLayers
+
+from .ir import (
+    AddCorrelation,
+    AddIdentity,
+    AddKernel,
+    AddProduct,
+    AddRow,
+    AddWeight,
+    ArraySpec,
+    Comment,
+    Export,
+    Guard,
+    Loop,
+    March,
+    Mirror,
+    Node,
+    Observable,
+    Ref,
+    StartKernel,
+    StartWeight,
+)
+
+
+def lower(closed: ClosedEquations, exports: Iterable[NamedParameter] = ()) -> March:
+    """Lower closed equations to a march.
+
+    Parameters
+    ----------
+    exports
+        Order parameters that users see, by name.
+    """
+    program = closed.program
+    specs = {array: _spec(array) for array in closed.arrays}
+    body: list[Node] = []
+    numbered = zip(closed.rows, _statement_texts(closed), strict=True)
+    # Statements of one scan share its loop: at every layer they run in the order of the program.
+    for scans, group in itertools.groupby(numbered, key=lambda pair: pair[0].scans):
+        nodes: list[Node] = []
+        for rows, statement in group:
+            nodes += [Comment(statement), *_row_nodes(rows, specs)]
+        body += _in_scans(scans, tuple(nodes))
+    return March(
+        title=program.name,
+        statements=str(program),
+        parameters=tuple(s for s in program.parameters if not s.is_integer),
+        integers=tuple(s for s in program.parameters if s.is_integer),
+        arrays=tuple(specs.values()),
+        body=tuple(body),
+        observables=tuple(
+            Observable(o.name, tuple((c, _ref(e, specs)) for c, e in o.terms), o.constant)
+            for o in closed.observables
+        ),
+        exports=tuple(Export(e.name, specs[e.array], e.scale) for e in exports),
+        momentum=sp.sympify(program.optimizer.momentum),
+        decay=sp.sympify(program.optimizer.decay),
+    )
+
+
+def _spec(array: OrderParameter) -> ArraySpec:
+    axes = tuple((layers.start, layers.stop) for layers in array.stored)
+    words = "response of {} to {}" if array.kind == "R" else "correlation of {} and {}"
+    meaning = words.format(array.row.name, array.column.name)
+    return ArraySpec(array.name, axes, array.static, array.kind == "R", meaning)
+
+
+def _statement_texts(closed: ClosedEquations) -> list[str]:
+    return [str(s) for _, s in closed.program.walk() if isinstance(s, Assign)]
+
+
+def _ref(entry: Entry, specs: dict[OrderParameter, ArraySpec]) -> Ref:
+    return Ref(specs[entry.array], entry.layers)
+
+
+def _guarded(condition: sp.Basic, node: Node) -> Node:
+    return node if condition == sp.true else Guard(condition, (node,))
+
+
+def _looped(loop: LayerLoop | None, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    if loop is None:
+        return nodes
+    return (Loop(loop.index, loop.layers.start, loop.layers.stop, loop.descending, nodes),)
+
+
+def _row_nodes(rows: RowEquations, specs: dict[OrderParameter, ArraySpec]) -> tuple[Node, ...]:
+    nodes: list[Node] = []
+    for part in rows.local:
+        assert part.source is not None
+        add = AddRow(_ref(part.destination, specs), part.coefficient, _ref(part.source, specs))
+        nodes += _looped(part.loop, (_guarded(part.condition, add),))
+    for part in rows.direct:
+        identity = AddIdentity(_ref(part.destination, specs), part.coefficient, part.retained)
+        nodes += _looped(part.loop, (_guarded(part.condition, identity),))
+    for kernel, transfers in rows.kernels:
+        nodes += _kernel_nodes(kernel, transfers, specs)
+    for weight in rows.weights:
+        nodes += _weight_nodes(weight, specs)
+    for mirror in rows.mirrors:
+        node = Mirror(_ref(mirror.transposed, specs), _ref(mirror.entry, specs))
+        nodes += _looped(mirror.loop, (_guarded(mirror.condition, node),))
+    return tuple(nodes)
+
+
+def _kernel_nodes(
+    kernel: Kernel, transfers: tuple[Contribution, ...], specs: dict[OrderParameter, ArraySpec]
+) -> tuple[Node, ...]:
+    nodes: list[Node] = [StartKernel()]
+    for term in kernel.terms:
+        source = None if term.entry is None else _ref(term.entry, specs)
+        condition = sp.true if term.entry is None else term.entry.condition
+        nodes.append(_guarded(condition, AddKernel(term.coefficient, source, term.steps, term.retained)))
+    for part in transfers:
+        assert part.source is not None
+        product = AddProduct(_ref(part.destination, specs), _ref(part.source, specs))
+        nodes += _looped(part.loop, (_guarded(part.condition, product),))
+    return _looped(kernel.loop, tuple(nodes))
+
+
+def _weight_nodes(weight: Weight, specs: dict[OrderParameter, ArraySpec]) -> tuple[Node, ...]:
+    nodes: list[Node] = [StartWeight(weight.noise.static)]
+    for term in weight.terms:
+        covariance = None if term.covariance.entry is None else _ref(term.covariance.entry, specs)
+        add = AddWeight(term.covariance.coefficient, _ref(term.response, specs), covariance, term.covariance.fresh)
+        nodes += _looped(term.loop, (_guarded(term.condition, add),))
+    for part in weight.targets:
+        assert part.source is not None
+        node = AddCorrelation(_ref(part.destination, specs), _ref(part.source, specs))
+        nodes += _looped(part.loop, (_guarded(part.condition, node),))
+    return _looped(weight.loop, tuple(nodes))
+
+
+def _in_scans(scans: tuple[ForLayers, ...], nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    for scan in reversed(scans):
+        nodes = (Loop(scan.index, scan.layers.start, scan.layers.stop, scan.descending, nodes),)
+    return nodes

@@ -1,0 +1,259 @@
+"""What the NumPy and mpmath back ends share: the skeleton of a module and the walk over the nodes."""
+
+from __future__ import annotations
+
+import textwrap
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import sympy as sp
+
+from .coefficients import CoefficientTable, integer_text
+from .ir import (
+    AddCorrelation,
+    AddIdentity,
+    AddKernel,
+    AddProduct,
+    AddRow,
+    AddWeight,
+    ArraySpec,
+    Comment,
+    Guard,
+    Loop,
+    March,
+    Mirror,
+    Node,
+    Ref,
+    StartKernel,
+    StartWeight,
+)
+
+
+class LineStyle(ABC):
+    """How a back end writes one node."""
+
+    imports: tuple[str, ...] = ()
+
+    @abstractmethod
+    def add_row(self, target: str, coefficient: str, source: str) -> str: ...
+
+    @abstractmethod
+    def add_identity(self, target: str, coefficient: str, static: bool) -> str: ...
+
+    @abstractmethod
+    def start_kernel(self) -> str: ...
+
+    @abstractmethod
+    def add_kernel(self, coefficient: str, source: str | None, steps: str) -> str: ...
+
+    @abstractmethod
+    def add_product(self, target: str, source: str, static: bool) -> str: ...
+
+    @abstractmethod
+    def start_weight(self, static: bool) -> str: ...
+
+    @abstractmethod
+    def add_weight(self, coefficient: str, response: str, covariance: str | None, fresh: bool) -> str: ...
+
+    @abstractmethod
+    def add_correlation(self, target: str, source: str) -> str: ...
+
+    @abstractmethod
+    def mirror(self, target: str, source: str) -> str: ...
+
+
+class NodeWriter:
+    """Writes nodes as indented lines of Python."""
+
+    def __init__(self, style: LineStyle, coefficients: CoefficientTable) -> None:
+        self.style = style
+        self.coefficients = coefficients
+
+    def lines(self, nodes: tuple[Node, ...], indent: str) -> Iterator[str]:
+        """Source lines of a block."""
+        for node in nodes:
+            if isinstance(node, Comment):
+                yield f"{indent}# {node.text}"
+            elif isinstance(node, Loop):
+                yield f"{indent}for {node.index} in {loop_range(node)}:"
+                yield from self.lines(node.body, indent + "    ")
+            elif isinstance(node, Guard):
+                yield f"{indent}if {condition_text(node.condition)}:"
+                yield from self.lines(node.body, indent + "    ")
+            else:
+                yield indent + self.line(node)
+
+    def line(self, node: Node) -> str:
+        """One elementary node."""
+        style, number = self.style, self.coefficients.text
+        if isinstance(node, AddRow):
+            return style.add_row(matrix(node.target), number(node.coefficient), matrix(node.source))
+        if isinstance(node, AddIdentity):
+            factor = number(node.coefficient, node.retained)
+            return style.add_identity(matrix(node.target), factor, node.target.array.static)
+        if isinstance(node, StartKernel):
+            return style.start_kernel()
+        if isinstance(node, AddKernel):
+            source = None if node.source is None else matrix(node.source)
+            return style.add_kernel(number(node.coefficient, node.retained), source, node.steps)
+        if isinstance(node, AddProduct):
+            return style.add_product(matrix(node.target), matrix(node.source), node.source.array.static)
+        if isinstance(node, StartWeight):
+            return style.start_weight(node.static)
+        if isinstance(node, AddWeight):
+            covariance = None if node.covariance is None else matrix(node.covariance)
+            return style.add_weight(number(node.coefficient), matrix(node.response), covariance, node.fresh)
+        if isinstance(node, AddCorrelation):
+            return style.add_correlation(matrix(node.target), matrix(node.source))
+        assert isinstance(node, Mirror)
+        return style.mirror(matrix(node.target), matrix(node.source))
+
+
+def matrix(ref: Ref) -> str:
+    """``R_h_u_W[l - 1]``: the matrix at given layers; storage starts at the first layer of the range."""
+    if not ref.layers:
+        return ref.array.name
+    places = [
+        integer_text(layer - start) for layer, (start, _) in zip(ref.layers, ref.array.axes, strict=True)
+    ]
+    return f"{ref.array.name}[{', '.join(places)}]"
+
+
+def loop_range(node: Loop) -> str:
+    """The ``range`` of a loop over layers."""
+    if node.descending:
+        return f"range({integer_text(node.stop)}, {integer_text(node.start - 1)}, -1)"
+    return f"range({integer_text(node.start)}, {integer_text(node.stop + 1)})"
+
+
+def condition_text(condition: sp.Basic) -> str:
+    """A relation between layer indices as Python."""
+    if isinstance(condition, sp.And):
+        return " and ".join(sorted(condition_text(part) for part in condition.args))
+    assert isinstance(condition, (sp.Eq, sp.Ge))
+    operator = "==" if isinstance(condition, sp.Eq) else ">="
+    return f"{integer_text(condition.lhs)} {operator} {integer_text(condition.rhs)}"
+
+
+def shape_text(array: ArraySpec) -> str:
+    """Shape of an array in terms of the module's local names."""
+    axes = [f"max(0, {integer_text(stop - start + 1)})" for start, stop in array.axes]
+    return f"({', '.join([*axes, 'n', 'C' if array.static else 'n'])})"
+
+
+class ModuleWriter:
+    """A complete module: docstring, metadata, and a function ``march``."""
+
+    def __init__(self, march: March, style: LineStyle, backend: str) -> None:
+        self.march = march
+        self.style = style
+        self.backend = backend
+        self.coefficients = CoefficientTable(march)
+        self.nodes = NodeWriter(style, self.coefficients)
+
+    def text(self) -> str:
+        """The source."""
+        body = list(self.nodes.lines(self.march.body, "        "))
+        parts = [self._head(), self._function(body)]
+        return "\n\n\n".join(parts) + "\n"
+
+    def _head(self) -> str:
+        return "\n".join([docstring(self.march, self.backend), "", *self.style.imports, "", metadata(self.march)])
+
+    def _function(self, body: list[str]) -> str:
+        arrays = [
+            f"    {a.name} = np.zeros({shape_text(a)}, dtype)  # {a.meaning}" for a in self.march.arrays
+        ]
+        # Write everything that names a coefficient before the definitions are listed.
+        observables, scales = list(self._observables()), self._scales()
+        lines = [
+            signature(self.march),
+            '    """March the closed equations; see the module docstring."""',
+            "    C = outputs",
+            "    n = steps * C",
+            "    one = np.eye(C, dtype=dtype)",
+            "    zero_row = np.zeros((C, n), dtype)",
+            "    one_row = np.tile(one, steps)",
+            "    same_step = np.kron(np.eye(steps, dtype=dtype), np.ones((C, C), dtype))",
+            *kernel_table(self.march),
+            *(f"    {line}" for line in self.coefficients.definitions()),
+            *arrays,
+            *(f"    {o.name} = np.zeros((steps, C), dtype)" for o in self.march.observables),
+            "    done = steps",
+            "    for t in range(steps):",
+            "        i = slice(t * C, (t + 1) * C)",
+            "        past = np.repeat(np.concatenate([kappa[t:0:-1], np.zeros(steps - t, dtype)]), C)",
+            *body,
+            *observables,
+            "        if progress is not None:",
+            "            progress(t + 1, steps)",
+            "        if not (" + " and ".join(f"np.all(np.isfinite({o.name}[t]))" for o in self.march.observables) + "):",
+            "            done = t",
+            "            break",
+            "    return {",
+            '        "steps": done,',
+            *(f'        "{o.name}": {o.name},' for o in self.march.observables),
+            *(f'        "{a.name}": {a.name},' for a in self.march.arrays),
+            f"        \"scales\": {{{scales}}},",
+            "    }",
+        ]
+        return "\n".join(lines)
+
+    def _observables(self) -> Iterator[str]:
+        for observable in self.march.observables:
+            terms = [
+                f"{self.coefficients.text(c)} * {matrix(ref)}[i, i].diagonal()" for c, ref in observable.terms
+            ]
+            if observable.constant != 0:
+                terms.append(self.coefficients.text(observable.constant))
+            yield f"        {observable.name}[t] = {' + '.join(terms) or '0'}"
+
+    def _scales(self) -> str:
+        return ", ".join(f'"{e.name}": {self.coefficients.text(e.scale)}' for e in self.march.exports)
+
+
+def signature(march: March) -> str:
+    """``def march(...)`` with keyword-only arguments."""
+    names = [str(s) for s in (*march.integers, *march.parameters)]
+    return f"def march(*, steps, outputs, {', '.join(names)}, dtype=np.float64, progress=None):"
+
+
+def kernel_table(march: March) -> list[str]:
+    """Lines that tabulate ``kappa(lag)`` and ``rho(t)`` by the optimizer's own recursion."""
+    if march.momentum == 0 and march.decay == 0:
+        return ["    kappa = np.ones(steps + 1, dtype)"]
+    keep = integer_text(1 - march.decay)
+    return [
+        "    kappa = np.zeros(steps + 1, dtype)  # response of the weights to one increment, by lag",
+        "    velocity = 1",
+        "    for lag in range(1, steps + 1):",
+        f"        kappa[lag] = {keep} * kappa[lag - 1] + velocity",
+        f"        velocity = {integer_text(march.momentum)} * velocity",
+        f"    rho = ({keep}) ** np.arange(steps)  # what is left of the initial weights",
+    ]
+
+
+def docstring(march: March, backend: str) -> str:
+    """The module's docstring: network, program, arguments, results."""
+    program = textwrap.indent(march.statements, "    ")
+    arguments = ", ".join(str(s) for s in (*march.integers, *march.parameters))
+    return f'''"""Mean-field equations of training: {march.title} ({backend} back end).
+
+Written by dmft_sym.codegen from the closed equations; not meant to be edited. The program:
+
+{program}
+
+``march(steps=..., outputs=C, {arguments})`` returns observables of shape (step, output) and
+two-time matrices over the joint index (step, output), step-major, with leading layer axes. Responses are
+with respect to the Gaussian fields normalised by the square root of the aspect ratio (``scales`` undoes
+it). All quantities are dimensionless; time is counted in gradient steps.
+"""'''
+
+
+def metadata(march: March) -> str:
+    """Layer ranges and names, for whoever labels the results."""
+    lines = ["EXPORTS = {"]
+    for export in march.exports:
+        starts = [integer_text(start) for start, _ in export.array.axes]
+        lines.append(f'    "{export.name}": ("{export.array.name}", "{" ".join(starts)}"),')
+    return "\n".join([*lines, "}"])

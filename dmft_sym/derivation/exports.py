@@ -1,0 +1,48 @@
+"""Names under which users see order parameters: ``C_h``, ``R_h``, ``C_g``, ``R_g``.
+
+``C_F`` is the autocorrelation of a field that a matrix acts on; ``R_F`` its response to the Gaussian field
+that the transposed product with the same matrix leaves behind, the response that enters the saddle point.
+Where that is not unique the name of the Gaussian field is added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from .arrays import OrderParameter
+from .closure import ClosedEquations
+from .single_site import Noise
+from .uses import Use, UseTable
+
+
+@dataclass(frozen=True)
+class NamedParameter:
+    """``name = scale * array`` (``scale`` undoes the size-free normalisation of the Gaussian fields)."""
+
+    name: str
+    array: OrderParameter
+    scale: sp.Expr
+
+
+def named_parameters(closed: ClosedEquations, uses: UseTable) -> list[NamedParameter]:
+    """Order parameters to report, in the order of the arrays."""
+    found = []
+    for array in closed.arrays:
+        if array.kind == "C" and array.row == array.column:
+            found.append(NamedParameter(f"C_{array.row.name}", array, sp.Integer(1)))
+        elif array.kind == "R" and isinstance(array.column, Noise) and _conjugate(array, uses):
+            found.append(NamedParameter(f"R_{array.row.name}_{array.column.name}", array, 1 / array.column.scale))
+    return found
+
+
+def _conjugate(array: OrderParameter, uses: UseTable) -> bool:
+    """Whether the row is the operand of a matrix whose other direction leaves the column behind."""
+    noise = array.column
+    assert isinstance(noise, Noise)
+    if noise.probe:
+        return True
+    if not isinstance(noise.source, Use):
+        return False
+    return any(partner.operand.field == array.row for partner in uses.partners(noise.source))

@@ -1,0 +1,121 @@
+"""Stationarity of the action: conjugates eliminated, single-site coefficients read off.
+
+The action is differentiated with SymPy with respect to every order parameter and conjugate. The results
+say by what each conjugate is replaced; correlations' conjugates come out proportional to averages of two
+conjugate fields, which vanish by causality (the generating functional is normalised, ``Z = 1``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from .action import MatrixAction, PairTerm
+from .symbols import ConjugateCorrelation, ConjugateResponse, Correlation, HatAt, Overlap, Response
+from .uses import Use
+
+
+@dataclass(frozen=True)
+class Stationarity:
+    """``d(S/n)/d(variable) = derivative = 0`` and its solution."""
+
+    variable: sp.Expr
+    derivative: sp.Expr
+    solved_for: sp.Expr
+    solution: sp.Expr
+    vanishes: bool = False
+
+
+@dataclass(frozen=True)
+class SaddlePoint:
+    """The saddle point of the part of the action that belongs to one matrix.
+
+    Attributes
+    ----------
+    equations
+        One `Stationarity` per order parameter and conjugate.
+    memory
+        Coefficient ``k`` of ``k R g`` in the single-site equation of a product: from (use, partner).
+    noise
+        Coefficient ``k`` of the noise covariance ``k C`` between two products: from (use, sibling).
+    site_action
+        Summands of the single-site action with the conjugates eliminated.
+    """
+
+    equations: tuple[Stationarity, ...]
+    memory: dict[tuple[Use, Use], sp.Expr]
+    noise: dict[tuple[Use, Use], sp.Expr]
+    site_action: tuple[PairTerm, ...]
+
+
+def saddle_point(action: MatrixAction) -> SaddlePoint:
+    """Differentiate, solve for the conjugates, and read the single-site action."""
+    equations: list[Stationarity] = []
+    conjugates: dict[sp.Expr, sp.Expr] = {}
+    for constraint in action.constraints:
+        for variable in sorted(constraint.expression.atoms(Correlation, Response), key=str):
+            found = _vary(action, variable)
+            equations.append(found)
+            conjugates[found.solved_for] = sp.Integer(0) if found.vanishes else found.solution
+        for conjugate in constraint.expression.atoms(ConjugateCorrelation, ConjugateResponse):
+            equations.append(_vary_conjugate(constraint, conjugate))
+    site = tuple(_site_terms(action, conjugates))
+    memory, noise = _coefficients(site)
+    return SaddlePoint(tuple(equations), memory, noise, site)
+
+
+def _vary(action: MatrixAction, variable: sp.Expr) -> Stationarity:
+    """Variation with respect to an order parameter, solved for its conjugate."""
+    terms = (*action.substituted, *action.constraints)
+    derivative = sp.Add(*(sp.diff(term.expression, variable) for term in terms))
+    (conjugate,) = derivative.atoms(ConjugateCorrelation, ConjugateResponse)
+    solution = sp.cancel(sp.solve(derivative, conjugate)[0])
+    # An average of two conjugate fields is a derivative of Z = 1 with respect to two sources: zero.
+    vanishes = isinstance(variable, Correlation)
+    return Stationarity(variable, derivative, conjugate, solution, vanishes)
+
+
+def _vary_conjugate(constraint: PairTerm, conjugate: sp.Expr) -> Stationarity:
+    """Variation with respect to a conjugate: the order parameter is an average over the single site."""
+    derivative = sp.diff(constraint.expression, conjugate)
+    (parameter,) = derivative.atoms(Correlation, Response)
+    return Stationarity(conjugate, derivative, parameter, sp.solve(derivative, parameter)[0])
+
+
+def _site_terms(action: MatrixAction, conjugates: dict[sp.Expr, sp.Expr]) -> list[PairTerm]:
+    """Summands with a conjugate field left: the single-site action, per site of its own space.
+
+    Terms without overlaps depend on order parameters only and leave the single site.
+    """
+    found = []
+    for term in (*action.substituted, *action.constraints):
+        live = sp.expand(term.expression.xreplace(conjugates))
+        for part in sp.Add.make_args(live):
+            hats = {hat for overlap in part.atoms(Overlap) for hat in overlap.atoms(HatAt)}
+            for place in (term.first, term.second):
+                if place.hat in hats:
+                    matrix = place.use.matrix
+                    space = matrix.source if place.use.transpose else matrix.target
+                    other = term.second if place is term.first else term.first
+                    found.append(PairTerm(place, other, sp.cancel(part / space.ratio)))
+                    break
+    return found
+
+
+def _coefficients(
+    site: tuple[PairTerm, ...],
+) -> tuple[dict[tuple[Use, Use], sp.Expr], dict[tuple[Use, Use], sp.Expr]]:
+    """Read ``x = u + k R g`` and ``<u u'> = k' C`` off ``i xhat (x - k R g) - (k'/2) C xhat xhat'``."""
+    memory: dict[tuple[Use, Use], sp.Expr] = {}
+    noise: dict[tuple[Use, Use], sp.Expr] = {}
+    for term in site:
+        first, second = term.first, term.second
+        key = (first.use, second.use)
+        if first.use.transpose == second.use.transpose:
+            quadratic = sp.diff(term.expression, Overlap(first.hat, second.hat))
+            noise[key] = sp.cancel(-2 * sp.diff(quadratic, Correlation(first.operand, second.operand)))
+        else:
+            linear = sp.diff(term.expression, Overlap(first.hat, second.operand))
+            memory[key] = sp.cancel(sp.I * sp.diff(linear, Response(first.operand, second.noise)))
+    return memory, noise

@@ -1,0 +1,280 @@
+"""Single-site equations: what every field obeys once the matrices are averaged over.
+
+The saddle point says by which Gaussian field and which memory each product is replaced; training writes
+``W(t) = rho(t) W(0) + (1/n_in) sum_{s<t} kappa(t-s) sum_c coefficient left_c(s) right_c(s)^T``, whose action
+on a field is a memory of its own. The terms below are data: the closed equations and their printed form
+are both made from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Union
+
+import sympy as sp
+
+from dmft_sym.program import (
+    Assign,
+    FieldRef,
+    ForLayers,
+    LayerRange,
+    Outer,
+    Product,
+    Program,
+    RandomVector,
+    Space,
+    VectorRef,
+)
+
+from .saddle_point import SaddlePoint
+from .uses import Use, UseTable, assigns
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A Gaussian driving field of a single-site process.
+
+    Attributes
+    ----------
+    source
+        The use of a matrix that leaves it behind, or a random vector of the program.
+    scale
+        The field is ``scale`` times one whose covariance stays finite when the ratios of the spaces go to
+        infinity (``sqrt(tau)`` for transposed products).
+    probe
+        A source without variance that is added to a random vector at every step: its only purpose is the
+        time-resolved response to it.
+    """
+
+    source: Use | RandomVector
+    scale: sp.Expr = sp.Integer(1)
+    probe: bool = False
+
+    @property
+    def name(self) -> str:
+        """``u_W``, ``r_W`` or the name of the vector."""
+        if isinstance(self.source, Use):
+            return self.source.noise_name
+        return f"probe_{self.source.name}" if self.probe else self.source.name
+
+    @property
+    def space(self) -> Space:
+        """Space of the sites."""
+        if isinstance(self.source, RandomVector):
+            return self.source.space
+        matrix = self.source.matrix
+        return matrix.source if self.source.transpose else matrix.target
+
+    @property
+    def layers(self) -> LayerRange | None:
+        """Range of the layer label."""
+        return self.source.layers if isinstance(self.source, Use) else None
+
+    @property
+    def static(self) -> bool:
+        """One draw for all steps (initial weights, teacher)."""
+        return isinstance(self.source, RandomVector) and not self.source.fresh and not self.probe
+
+    @property
+    def fresh(self) -> bool:
+        """Independent at different steps."""
+        return self.source.fresh if isinstance(self.source, RandomVector) else self.source.matrix.fresh
+
+
+@dataclass(frozen=True)
+class NoiseTerm:
+    """``coefficient * noise(t)``, times ``rho(t)`` if ``retained``."""
+
+    coefficient: sp.Expr
+    noise: Noise
+    layer: sp.Expr | None
+    retained: bool
+
+
+@dataclass(frozen=True)
+class ResponseMemory:
+    """``coefficient * sum_{s<=t,c'} R[row(t), noise(s)] field(s)``, summed over ``index`` if given.
+
+    For a fresh matrix only ``s = t`` contributes. Times ``rho(t)`` if ``retained``.
+    """
+
+    coefficient: sp.Expr
+    row: FieldRef
+    noise: Noise
+    noise_layer: sp.Expr | None
+    field: FieldRef
+    index: sp.Symbol | None
+    layers: LayerRange | None
+    retained: bool
+
+
+@dataclass(frozen=True)
+class UpdateMemory:
+    """``coefficient * sum_{s<t,c'} kappa(t-s) <past(s) row(t)> field(s)``, summed over ``index`` if given."""
+
+    coefficient: sp.Expr
+    row: FieldRef
+    past: FieldRef
+    field: FieldRef
+    index: sp.Symbol | None
+    layers: LayerRange | None
+
+
+@dataclass(frozen=True)
+class VectorMemory:
+    """``coefficient * sum_{s<t} kappa(t-s) field(s)``: the trained part of a readout."""
+
+    coefficient: sp.Expr
+    field: FieldRef
+    index: sp.Symbol | None = None
+    layers: LayerRange | None = None
+
+
+@dataclass(frozen=True)
+class LocalTerm:
+    """``coefficient * field(t)``, a field assigned earlier in the step."""
+
+    coefficient: sp.Expr
+    field: FieldRef
+
+
+Memory = Union[ResponseMemory, UpdateMemory, VectorMemory]
+
+
+@dataclass(frozen=True)
+class SiteEquation:
+    """The equation of one field: sum of its terms, inside ``scans``."""
+
+    target: FieldRef
+    scans: tuple[ForLayers, ...]
+    noises: tuple[NoiseTerm, ...]
+    memories: tuple[Memory, ...]
+    locals: tuple[LocalTerm, ...]
+
+
+class SiteBuilder:
+    """Builds the single-site equations of a program from the saddle points of its matrices."""
+
+    def __init__(
+        self,
+        program: Program,
+        uses: UseTable,
+        saddles: Mapping[str, SaddlePoint],
+        probes: Collection[str] = (),
+    ) -> None:
+        self.program = program
+        self.probes = probes
+        self.uses = uses
+        self.saddles = saddles
+        self.retained = program.optimizer.decay != 0
+        self.noises = {use: Noise(use, _noise_scale(use)) for use in uses.all}
+
+    def equations(self) -> list[SiteEquation]:
+        """One equation per assignment, in program order."""
+        return [self._equation(scans, assign) for scans, assign in assigns(self.program)]
+
+    def noise_covariance(self, a: Noise, b: Noise) -> sp.Expr | None:
+        """Coefficient of the operands' correlation in ``<a b>`` (of the scaled fields), if correlated.
+
+        For random vectors it is the variance itself (and ``None`` for two different ones).
+        """
+        if isinstance(a.source, RandomVector) or isinstance(b.source, RandomVector):
+            same = a == b and isinstance(a.source, RandomVector) and not a.probe
+            return a.source.variance if same else None  # type: ignore[union-attr]
+        if a.source.matrix != b.source.matrix or a.source.transpose != b.source.transpose:
+            return None
+        coefficient = self.saddles[a.source.matrix.name].noise[a.source, b.source]
+        return _tidy(coefficient / (a.scale * b.scale))
+
+    def _equation(self, scans: tuple[ForLayers, ...], assign: Assign) -> SiteEquation:
+        noises: list[NoiseTerm] = []
+        memories: list[Memory] = []
+        local: list[LocalTerm] = []
+        for coefficient, atom in assign.value.terms:
+            if isinstance(atom, FieldRef):
+                local.append(LocalTerm(coefficient, atom))
+            elif isinstance(atom, VectorRef):
+                self._vector(coefficient, atom, noises, memories)
+            else:
+                self._product(coefficient, atom, scans, noises, memories)
+        return SiteEquation(assign.target, scans, tuple(noises), tuple(memories), tuple(local))
+
+    def _vector(
+        self, coefficient: sp.Expr, atom: VectorRef, noises: list[NoiseTerm], memories: list[Memory]
+    ) -> None:
+        rule = self.program.learned.get(atom.vector)
+        if atom.vector.variance != 0:
+            noise = Noise(atom.vector)
+            noises.append(NoiseTerm(coefficient, noise, None, rule is not None and self.retained))
+        if atom.vector.name in self.probes:
+            noises.append(NoiseTerm(coefficient, Noise(atom.vector, probe=True), None, False))
+        for outer in rule.terms if rule else ():
+            memories.append(VectorMemory(_tidy(coefficient * outer.coefficient), outer.left, outer.index, outer.layers))
+
+    def _product(
+        self,
+        coefficient: sp.Expr,
+        product: Product,
+        scans: tuple[ForLayers, ...],
+        noises: list[NoiseTerm],
+        memories: list[Memory],
+    ) -> None:
+        use = self.uses.of_product(product, scans)
+        saddle = self.saddles[use.matrix.name]
+        rule = self.program.learned.get(use.matrix)
+        retained = rule is not None and self.retained
+        noise = self.noises[use]
+        noises.append(NoiseTerm(_tidy(coefficient * noise.scale), noise, use.index, retained))
+        for partner in self.uses.partners(use):
+            other = self.noises[partner]
+            index, layers, layer = _pairing(use, partner)
+            strength = _tidy(coefficient * saddle.memory[use, partner] / other.scale)
+            operand = partner.operand_at(layer)
+            memories.append(
+                ResponseMemory(strength, product.operand, other, layer, operand, index, layers, retained)
+            )
+        for outer in rule.terms if rule else ():
+            memories.append(_update(coefficient, product, rule.target.layer, outer))  # type: ignore[union-attr]
+
+
+def _pairing(use: Use, partner: Use) -> tuple[sp.Symbol | None, LayerRange | None, sp.Expr | None]:
+    """Layer index of the partner: the same member of a family, a summed label of a shared matrix, or none."""
+    if partner.index is None:
+        return None, None, None
+    if partner.family:
+        return None, None, use.index
+    index = sp.Symbol("k", integer=True, positive=True)
+    return index, partner.layers, index
+
+
+def _update(coefficient: sp.Expr, product: Product, free: sp.Expr | None, outer: Outer) -> UpdateMemory:
+    """Action of one term of the trained part on the operand of a product."""
+    left, right = outer.left, outer.right
+    assert right is not None
+    index = outer.index
+    if free is not None:
+        left, right = (_at(ref, free, product.matrix.layer) for ref in (left, right))
+    if index is not None:
+        label = sp.Symbol("k", integer=True, positive=True)
+        left, right = (_at(ref, index, label) for ref in (left, right))
+        index = label
+    strength = coefficient * outer.coefficient
+    if product.transpose:
+        strength, left, right = strength * product.matrix.matrix.aspect, right, left
+    return UpdateMemory(_tidy(strength), product.operand, right, left, index, outer.layers)
+
+
+def _at(ref: FieldRef, symbol: sp.Expr, value: sp.Expr | None) -> FieldRef:
+    if ref.layer is None or value is None:
+        return ref
+    return FieldRef(ref.field, ref.layer.subs(symbol, value))
+
+
+def _noise_scale(use: Use) -> sp.Expr:
+    return sp.sqrt(use.matrix.aspect) if use.transpose else sp.Integer(1)
+
+
+def _tidy(value: sp.Expr) -> sp.Expr:
+    """Cancel sizes against each other, so that a ratio may be infinite where the limit exists."""
+    return sp.powdenest(sp.powsimp(sp.cancel(sp.sympify(value))), force=True)

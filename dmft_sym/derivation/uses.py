@@ -1,0 +1,146 @@
+"""Where a program uses its Gaussian matrices: the index sets of the averaging rule.
+
+For a matrix ``A`` the labels ``i`` of forward products ``x_i = A h_i`` and ``j`` of transposed ones
+``y_j = A^T g_j`` run over steps, outputs and every place where the matrix is used. A place inside a scan is
+one `Use` with a layer index: for a matrix family the index names the independent member, for a shared matrix
+it is one more label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from dmft_sym.program import (
+    Assign,
+    FieldRef,
+    ForLayers,
+    GaussianMatrix,
+    LayerRange,
+    Product,
+    Program,
+)
+
+
+@dataclass(frozen=True)
+class Use:
+    """One place where a program applies a Gaussian matrix (or its transpose).
+
+    Attributes
+    ----------
+    operand
+        What the matrix is applied to; its layer is an expression in ``index``.
+    index, layers
+        Layer index of the place and its range; ``None`` outside of scans.
+    number, count
+        Running number among the uses of this matrix in this direction, and how many there are.
+    """
+
+    matrix: GaussianMatrix
+    transpose: bool
+    operand: FieldRef
+    index: sp.Symbol | None
+    layers: LayerRange | None
+    number: int = 0
+    count: int = 1
+
+    @property
+    def family(self) -> bool:
+        """Whether the layer index selects an independent member of a matrix family."""
+        return self.matrix.layers is not None
+
+    @property
+    def label(self) -> str:
+        """Name for equations and generated arrays, unique within the program: ``W``, ``W_2``."""
+        tail = f"_{self.number + 1}" if self.count > 1 else ""
+        return self.matrix.name + tail
+
+    @property
+    def noise_name(self) -> str:
+        """Name of the Gaussian field that this product leaves behind: ``u_...`` or ``r_...``."""
+        return ("r_" if self.transpose else "u_") + self.label
+
+    def operand_at(self, layer: sp.Expr | None) -> FieldRef:
+        """The operand at a given value of the layer index."""
+        if self.index is None or layer is None or self.operand.layer is None:
+            return self.operand
+        return FieldRef(self.operand.field, self.operand.layer.subs(self.index, layer))
+
+
+@dataclass(frozen=True)
+class MatrixUses:
+    """Forward and transposed uses of one Gaussian matrix (or matrix family)."""
+
+    matrix: GaussianMatrix
+    forward: tuple[Use, ...]
+    transposed: tuple[Use, ...]
+
+
+class UseTable:
+    """All uses of the matrices of a program, and which use every product belongs to."""
+
+    def __init__(self, program: Program) -> None:
+        found: dict[tuple[GaussianMatrix, bool], list[Use]] = {}
+        for scans, _, _, product in program.products():
+            use = _use(product, scans)
+            places = found.setdefault((use.matrix, use.transpose), [])
+            if use not in places:
+                places.append(use)
+        self._uses: dict[tuple[GaussianMatrix, bool], list[Use]] = {}
+        for key, places in found.items():
+            self._uses[key] = [
+                Use(u.matrix, u.transpose, u.operand, u.index, u.layers, number, len(places))
+                for number, u in enumerate(places)
+            ]
+
+    def of_product(self, product: Product, scans: tuple[ForLayers, ...]) -> Use:
+        """The use that a product of the program belongs to."""
+        bare = _use(product, scans)
+        for use in self._uses[bare.matrix, bare.transpose]:
+            if (use.operand, use.index, use.layers) == (bare.operand, bare.index, bare.layers):
+                return use
+        raise KeyError(str(product))
+
+    def forward(self, matrix: GaussianMatrix) -> tuple[Use, ...]:
+        """Uses ``x = A h``."""
+        return tuple(self._uses.get((matrix, False), ()))
+
+    def transposed(self, matrix: GaussianMatrix) -> tuple[Use, ...]:
+        """Uses ``y = A^T g``."""
+        return tuple(self._uses.get((matrix, True), ()))
+
+    def partners(self, use: Use) -> tuple[Use, ...]:
+        """Uses of the same matrix in the other direction: the ``j`` for an ``i`` and the reverse."""
+        return self.forward(use.matrix) if use.transpose else self.transposed(use.matrix)
+
+    def siblings(self, use: Use) -> tuple[Use, ...]:
+        """Uses of the same matrix in the same direction, itself included."""
+        return self.transposed(use.matrix) if use.transpose else self.forward(use.matrix)
+
+    @property
+    def matrices(self) -> tuple[MatrixUses, ...]:
+        """Every matrix with its uses, in program order."""
+        names = dict.fromkeys(matrix for matrix, _ in self._uses)
+        return tuple(MatrixUses(m, self.forward(m), self.transposed(m)) for m in names)
+
+    @property
+    def all(self) -> tuple[Use, ...]:
+        """Every use."""
+        return tuple(use for places in self._uses.values() for use in places)
+
+
+def _use(product: Product, scans: tuple[ForLayers, ...]) -> Use:
+    matrix = product.matrix.matrix
+    index = layers = None
+    if scans:
+        (scan,) = scans
+        moves = product.operand.layer is not None and scan.index in product.operand.layer.free_symbols
+        if matrix.layers is not None or moves:
+            index, layers = scan.index, scan.layers
+    return Use(matrix, product.transpose, product.operand, index, layers)
+
+
+def assigns(program: Program) -> list[tuple[tuple[ForLayers, ...], Assign]]:
+    """The assignments of a program with the scans around them, in program order."""
+    return [(scans, s) for scans, s in program.walk() if isinstance(s, Assign)]
