@@ -1,0 +1,394 @@
+"""The command line: ``dmft-sym derive | generate | run | simulate | compare | plot``.
+
+Exit status: 0 fine, 2 bad input (one line on standard error), 3 the run diverged (the file has everything before),
+130 interrupted. Nothing is ever half-written. Libraries are imported inside the commands, so that help is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .messages import InputError, show
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from .spec import Spec
+
+BAD_INPUT, DIVERGED, INTERRUPTED = 2, 3, 130
+
+app = typer.Typer(
+    name="dmft-sym",
+    help="Mean-field equations of network training: derived from a forward pass, solved by generated code, checked "
+    "against finite networks.",
+    epilog="Start with: dmft-sym run examples/deep_linear.toml -o out.nc, then dmft-sym plot out.nc",
+    no_args_is_help=False,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SpecPath = Annotated[
+    str,
+    typer.Argument(
+        metavar="SPEC", help="A spec: TOML with \\[network], \\[data], \\[training], see examples/.", show_default=False
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Replace a key of the spec; may be repeated. Example: --set training.steps=200 --set network.depth=3",
+        show_default=False,
+    ),
+]
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help="numba (fast), numpy (plain, one line an equation) or mpmath (any precision, small sizes); instead of "
+        "\\[solver] backend. Example: --backend numpy",
+        show_default=False,
+    ),
+]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"dmft-sym {_version()}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+@app.command()
+def derive(
+    spec: SpecPath,
+    latex: Annotated[
+        str | None,
+        typer.Option(
+            "--latex",
+            metavar="FILE",
+            help="Write a self-contained LaTeX document instead of printing the stages. Example: --latex theory.tex",
+            show_default=False,
+        ),
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Derive the mean-field equations: action, saddle point, single-site equations, closed equations.
+
+    Depth and outputs stay symbols, so the equations hold for every value of them.
+    """
+    from . import files
+
+    read = _read(spec, overrides)
+    if latex is not None:
+        _check_output(latex, spec)
+        files.check_writable(latex)
+        files.write_text(latex, _theory(read).to_latex())
+        typer.echo(f"{latex}: written")
+        return
+    for stage in _theory(read).steps:
+        typer.echo(f"{stage.name}\n{'-' * len(stage.name)}\n{stage.latex}\n")
+
+
+@app.command()
+def generate(
+    spec: SpecPath,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The module to write; without it the source is printed. Example: -o solver.py",
+            show_default=False,
+        ),
+    ] = None,
+    backend: Backend = None,
+    overrides: Overrides = None,
+) -> None:
+    """Write the solver of the derived equations: a Python module that runs without dmft-sym."""
+    from . import files
+
+    read = _read(spec, _with_backend(overrides, backend))
+    if output is None:
+        typer.echo(_theory(read).source(backend=read.solver.backend), nl=False)
+        return
+    _check_output(output, spec)
+    files.check_writable(output)
+    files.write_text(output, _theory(read).source(backend=read.solver.backend))
+    typer.echo(f"{output}: written")
+
+
+@app.command()
+def run(
+    spec: SpecPath,
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="FILE", help="The netCDF file to write. Example: -o theory.nc")
+    ] = "out.nc",
+    backend: Backend = None,
+    overrides: Overrides = None,
+) -> None:
+    """Solve the equations of the infinite network and write losses and order parameters.
+
+    Exit status 3 if training diverges; the file then has every step before.
+    """
+    from . import memory, results
+    from .spec import physical_arguments
+
+    read = _read(spec, _with_backend(overrides, backend))
+    _check_output(output, spec)
+    results.check_writable(output)
+    memory.check_memory(read)
+    solver = _theory(read).compile(backend=read.solver.backend)
+    options = {"method": read.solver.method, "tol": read.solver.tol, "dtype": read.solver.dtype}
+    with _progress("run") as progress:
+        dataset = solver(**physical_arguments(read), **options, progress=progress.callback)
+    _finish(dataset, output)
+
+
+@app.command()
+def simulate(
+    spec: SpecPath,
+    dim: Annotated[
+        str | None,
+        typer.Option(
+            "--dim",
+            metavar="D",
+            help="Input dimension, an integer >= 1; width and samples follow by their ratios. Instead of "
+            "\\[simulation] dim (1000). Example: --dim 1000",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            "--seeds",
+            metavar="COUNT",
+            help="Number of networks, an integer >= 1 (2 or more to compare). Instead of \\[simulation] seeds (4). "
+            "Example: --seeds 4",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[
+        str | None,
+        typer.Option(
+            "--seed",
+            metavar="NUMBER",
+            help="Seed of the random numbers, an integer >= 0; the same seed gives the same networks. Instead of "
+            "\\[simulation] seed (0). Example: --seed 7",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="FILE", help="The netCDF file to write. Example: -o simulation.nc")
+    ] = "sim.nc",
+    overrides: Overrides = None,
+) -> None:
+    """Train finite networks from the same program and write the same variables, with a seed axis."""
+    from . import memory, results
+    from .spec import physical_arguments
+
+    given = {"dim": dim, "seeds": seeds, "seed": seed}
+    extra = [f"simulation.{key}={value}" for key, value in given.items() if value is not None]
+    read = _read(spec, [*(overrides or ()), *extra])
+    _check_output(output, spec)
+    results.check_writable(output)
+    memory.check_simulation(read)
+    sizes = {"dim": read.simulation.dim, "seeds": read.simulation.seeds, "seed": read.simulation.seed}
+    theory = _theory(read)
+    with _progress("simulate") as progress:
+        dataset = _session().simulate(theory, **sizes, **physical_arguments(read), progress=progress.callback)
+    _finish(dataset, output)
+
+
+@app.command()
+def compare(
+    out: Annotated[str, typer.Argument(metavar="OUT", help="What dmft-sym run wrote.", show_default=False)],
+    sim: Annotated[str, typer.Argument(metavar="SIM", help="What dmft-sym simulate wrote.", show_default=False)],
+    figure: Annotated[
+        str | None,
+        typer.Option(
+            "--figure",
+            metavar="FILE",
+            help="Write losses and z-scores as a figure: .png, .pdf or .svg. Example: --figure compare.png",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Compare theory and simulation: z-scores of the losses and of every order parameter."""
+    from . import plots, results
+    from .compare import compare as compare_results
+
+    if figure is not None:
+        _check_output(figure, out, sim)
+        plots.check_figure_path(figure)
+    compared = compare_results(results.load(out), results.load(sim))
+    typer.echo(str(compared))
+    if figure is not None:
+        plots.save_figure(compared.figure(), figure)
+        typer.echo(f"{figure}: written")
+
+
+@app.command()
+def plot(
+    out: Annotated[str, typer.Argument(metavar="OUT", help="What dmft-sym run or simulate wrote.", show_default=False)],
+    sim: Annotated[
+        str | None,
+        typer.Option(
+            "--sim",
+            metavar="SIM",
+            help="A simulation to draw as bands below the lines of OUT. Example: --sim sim.nc",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The figure to write: .png, .pdf or .svg; by default OUT with .png. Example: -o losses.pdf",
+            show_default=False,
+        ),
+    ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            metavar="KIND",
+            help="losses, or order-parameters (heat maps over two steps). Example: --kind order-parameters",
+        ),
+    ] = "losses",
+    scale: Annotated[
+        str,
+        typer.Option(
+            "--scale", metavar="SCALE", help="Axes of the losses: linear, log or loglog. Example: --scale linear"
+        ),
+    ] = "log",
+) -> None:
+    """Draw losses or order parameters."""
+    from . import plots, results
+
+    if kind not in ("losses", "order-parameters"):
+        raise InputError(f"--kind {show(kind)}: allowed are losses, order-parameters")
+    path = output if output is not None else str(Path(out).with_suffix(".png"))
+    _check_output(path, out, *([sim] if sim else []))
+    plots.check_figure_path(path)
+    dataset = results.load(out)
+    if kind == "losses":
+        figure = plots.losses(dataset, None if sim is None else results.load(sim), scale)
+    else:
+        figure = plots.order_parameters(dataset)
+    plots.save_figure(figure, path)
+    typer.echo(f"{path}: written")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status; the console script ``dmft-sym``."""
+    command = typer.main.get_command(app)
+    try:
+        status = command.main(
+            args=None if arguments is None else list(arguments), prog_name="dmft-sym", standalone_mode=False
+        )
+        sys.stdout.flush()
+    except InputError as error:
+        return _complain(str(error))
+    except _USAGE as error:
+        return _complain(error.format_message())
+    except MemoryError:
+        return _complain("out of memory: allowed is what fits; use fewer [training] steps or a smaller --dim")
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has seen enough, as in `dmft-sym derive spec.toml | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status if isinstance(status, int) else 0
+
+
+_USAGE: type[Any] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+
+def _complain(message: str) -> int:
+    line = " ".join(message.split())
+    print(f"dmft-sym: {line}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _read(path: str, overrides: Sequence[str] | None) -> Spec:
+    from .spec import read_spec
+
+    spec = read_spec(path, overrides or ())
+    for note in spec.notes:
+        print(f"dmft-sym: note: {note}", file=sys.stderr)
+    return spec
+
+
+def _with_backend(overrides: Sequence[str] | None, backend: str | None) -> list[str]:
+    extra = [] if backend is None else [f"solver.backend={backend}"]
+    return [*(overrides or ()), *extra]
+
+
+def _session() -> Any:
+    import dmft_sym
+
+    return dmft_sym
+
+
+def _theory(spec: Spec) -> Any:
+    from .spec import data_of, network_of, training_of
+
+    return _session().derive(network_of(spec), data=data_of(spec), training=training_of(spec))
+
+
+def _progress(label: str) -> Any:
+    from .progress import StepProgress
+
+    return StepProgress(label)
+
+
+def _check_output(path: str, *inputs: str) -> None:
+    """Refuse to write over what is read."""
+    for name in inputs:
+        if os.path.exists(path) and os.path.exists(name) and os.path.samefile(path, name):
+            raise InputError(f"output path {show(path)}: the same file as the input; allowed is another name")
+
+
+def _finish(dataset: xr.Dataset, path: str) -> None:
+    from . import results
+    from .outcomes import Outcome
+
+    results.save(dataset, path)
+    outcome = Outcome.of(dataset.attrs)
+    typer.echo(f"{path}: {results.summary(dataset)}")
+    if not outcome.completed:
+        remedy = dataset.attrs.get("outcome_remedy") or outcome.remedy
+        print(f"dmft-sym: {outcome}: {remedy}", file=sys.stderr)
+        raise typer.Exit(DIVERGED)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("dmft-sym")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""A theory against simulated networks: z-scores, one table and one figure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .messages import show
+from .results import ResultError
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+    from rich.table import Table
+
+FREE = frozenset(
+    {
+        "backend",
+        "created",
+        "device",
+        "dim",
+        "dtype",
+        "hash",
+        "kind_of_result",
+        "method",
+        "module_hash",
+        "outcome",
+        "outcome_remedy",
+        "rank",
+        "seed",
+        "seeds",
+        "source",
+        "steps",
+        "tol",
+        "wall_time",
+    }
+)
+"""Attributes in which a run and its simulation may differ; so may all that end in ``version`` or ``versions``."""
+
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far the mean over simulated networks is from the theory.
+
+    Parameters
+    ----------
+    theory, mean, standard_error
+        Datasets over the common variables and steps; mean and standard error over seeds.
+    run, simulation
+        What was compared, cut to the common steps.
+    seeds
+        Number of simulated networks.
+    """
+
+    theory: xr.Dataset
+    mean: xr.Dataset
+    standard_error: xr.Dataset
+    run: xr.Dataset
+    simulation: xr.Dataset
+    seeds: int
+
+    @property
+    def z(self) -> xr.Dataset:
+        """(mean over seeds - theory) / standard error, entry by entry.
+
+        The standard error has a floor of ``1e-12`` of the largest entry of a variable, so that entries which have no
+        fluctuations (a response to the future is zero in every network) are not judged by their rounding.
+        """
+        floor = ROUNDING * abs(self.theory).max()
+        return (self.mean - self.theory) / (self.standard_error**2 + floor**2 + 1e-300) ** 0.5
+
+    @property
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Per variable: largest and rms z, largest and mean difference relative to its largest entry."""
+        return {str(name): self._row(str(name)) for name in self.theory.data_vars}
+
+    def within(self, standard_errors: float = 4.0, allowance: float = 0.0) -> bool:
+        """Whether every entry agrees up to ``standard_errors`` plus ``allowance`` times the largest entry.
+
+        The allowance is for what the finite size shifts; it is of order ``1/dim``.
+        """
+        scale = abs(self.theory).max()
+        excess = abs(self.mean - self.theory) - standard_errors * self.standard_error - (allowance + ROUNDING) * scale
+        return all(bool((excess[name].fillna(0.0) <= 0).all()) for name in excess.data_vars)
+
+    def table(self) -> Table:
+        """The summary as a table of `rich`."""
+        from rich import box
+        from rich.table import Table
+
+        table = Table(title=self._title(), caption=self._caption(), box=box.SIMPLE_HEAD)
+        table.add_column("variable")
+        for column in ("max |z|", "rms z", "max difference", "mean difference"):
+            table.add_column(column, justify="right")
+        for name, row in self.summary.items():
+            table.add_row(
+                name, f"{row['max_z']:.2f}", f"{row['rms_z']:.2f}", f"{row['max_diff']:.2%}", f"{row['mean_diff']:.2%}"
+            )
+        return table
+
+    def figure(self) -> Figure:
+        """Losses: theory over the band of the simulation, and z below."""
+        from .plots import comparison
+
+        return comparison(self)
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(width=100, color_system=None, legacy_windows=False)
+        with console.capture() as capture:
+            console.print(self.table())
+        return "\n".join(line.rstrip() for line in capture.get().splitlines() if line.strip())
+
+    def _row(self, name: str) -> dict[str, float]:
+        z, theory = self.z[name], self.theory[name]
+        difference = abs(self.mean[name] - theory)
+        scale = float(abs(theory).max()) or 1.0
+        return {
+            "max_z": float(abs(z).max()),
+            "rms_z": math.sqrt(float((z**2).mean())),
+            "max_diff": float(difference.max()) / scale,
+            "mean_diff": float(difference.mean()) / scale,
+        }
+
+    def _title(self) -> str:
+        dim = self.simulation.attrs.get("dim")
+        size = "" if dim is None else f" of D = {dim}"
+        return f"theory and {self.seeds} networks{size}, {self.theory.sizes['step']} steps"
+
+    def _caption(self) -> str:
+        freedom = self.seeds - 1
+        expected = f"rms {math.sqrt(freedom / (freedom - 2)):.2f}" if freedom > 2 else "large values"
+        return (
+            f"z = (mean over seeds - theory) / standard error; by chance alone, {expected} (Student's t, {freedom} "
+            "degrees of freedom); differences are relative to the largest entry"
+        )
+
+
+def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
+    """Compare the theory ``run`` with the simulated networks ``sim``.
+
+    Parameters
+    ----------
+    run
+        What a solver returned.
+    sim
+        What `simulate` returned: the same variables with a ``seed`` dimension, at least two seeds.
+
+    Raises
+    ------
+    ResultError
+        If the two have different parameters (other than the number of steps), no variable or no step in common, or
+        if seeds are missing; one line.
+    """
+    if "seed" in run.dims:
+        raise ResultError("the first result has seeds: allowed is a theory first, a simulation second")
+    if "seed" not in sim.dims or sim.sizes["seed"] < 2:
+        raise ResultError(f"seeds = {sim.sizes.get('seed', 0)}: allowed for a comparison are simulations of 2 or more")
+    _check_parameters(run, sim)
+    names = [name for name in run.data_vars if name in sim.data_vars and "step" in run[name].dims]
+    if not names:
+        raise ResultError("the two results have no variable in common: allowed are a run and its simulation")
+    theory, simulation = _common(run[names], sim[names])
+    mean = simulation.mean("seed")
+    error = simulation.std("seed", ddof=1) / math.sqrt(sim.sizes["seed"])
+    return Comparison(theory, mean, error, theory, simulation, sim.sizes["seed"])
+
+
+def _common(run: xr.Dataset, sim: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    import xarray as xr
+
+    run, sim = xr.align(_computed(run), _computed(sim), join="inner", copy=False)
+    if not run.sizes["step"]:
+        raise ResultError("the two results have no step in common: allowed are a run and its simulation")
+    for name in run.data_vars:
+        if set(sim[name].dims) != {*run[name].dims, "seed"}:
+            dims = ", ".join(str(dim) for dim in sim[name].dims)
+            raise ResultError(f"{name} has the dimensions {dims} in the simulation: allowed are those of the run")
+    return run, sim
+
+
+def _computed(dataset: xr.Dataset) -> xr.Dataset:
+    """The steps whose losses are finite (all of them, unless a run diverged)."""
+    losses = [name for name in dataset.data_vars if str(name).endswith("_loss")]
+    if not losses:
+        return dataset
+    table = dataset[losses].to_dataarray()
+    finite = table.notnull().all([dim for dim in table.dims if dim != "step"])
+    kept = dataset["step"].values[finite.values]
+    axes = {axis: dataset[axis].isin(kept) for axis in ("step", "step2") if axis in dataset.dims}
+    return dataset.isel({axis: flags.values.nonzero()[0] for axis, flags in axes.items()})
+
+
+def _check_parameters(run: xr.Dataset, sim: xr.Dataset) -> None:
+    keys = [key for key in run.attrs if key in sim.attrs and not _free(str(key))]
+    differing = [str(key) for key in keys if not _equal(run.attrs[key], sim.attrs[key])]
+    if differing:
+        pairs = "; ".join(f"{key} = {show(run.attrs[key])} and {show(sim.attrs[key])}" for key in differing)
+        raise ResultError(f"different parameters: {pairs}: allowed is a simulation with the parameters of the run")
+
+
+def _free(key: str) -> bool:
+    return key in FREE or key.endswith(("version", "versions", "hash"))
+
+
+def _equal(a: Any, b: Any) -> bool:
+    import numpy as np
+
+    if isinstance(a, str) or isinstance(b, str) or a is None or b is None:
+        return bool(a is b or a == b)
+    return bool(np.array_equal(a, b))

@@ -1,0 +1,115 @@
+"""Files that are written whole or not at all, and readers whose errors are one line."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .messages import InputError, show
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place when the block ends without an exception.
+
+    Whatever happens inside the block (an exception, Ctrl-C, a full disk), a file that was at ``path`` before is
+    left as it was and the temporary file is removed. The temporary name ends like ``path``, because writers
+    choose their format by it.
+    """
+    target = _target(path)
+    temporary = _fresh(target)
+    try:
+        yield temporary
+        if target.exists():
+            os.chmod(temporary, target.stat().st_mode & 0o777)
+        _flush(temporary)
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    with suppress(OSError):  # not every file system flushes folders
+        _flush(target.parent)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write ``text`` (UTF-8) to ``path``, whole or not at all; raise `InputError` if it cannot be written."""
+    check_writable(path)
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise `InputError` if a file could not be written at ``path``; nothing is changed.
+
+    Called before a run starts, so that its result has a place to go.
+    """
+    if not os.fspath(path):
+        raise InputError("output path '': allowed is the name of a file")
+    try:
+        target = _target(path)
+        if target.is_dir():
+            raise _refused(path, "is a folder")
+        if target.exists() and not target.is_file():
+            raise _refused(path, "is not a regular file")
+        if not target.parent.is_dir():
+            raise _refused(path, f"the folder {show(str(target.parent))} does not exist")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise _refused(path, "is write-protected")
+        _fresh(target).unlink()
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        if isinstance(error, InputError):
+            raise
+        raise output_error(path, error) from error
+
+
+def output_error(path: str | os.PathLike[str], error: Exception) -> InputError:
+    """The one-line form of an error of the operating system."""
+    return _refused(path, getattr(error, "strerror", None) or str(error))
+
+
+def read_bytes(path: str | os.PathLike[str], what: str, limit: int) -> bytes:
+    """Content of the file ``what`` at ``path``; `InputError` if unreadable, empty or over ``limit`` bytes."""
+    label = f"{what} {show(os.fspath(path))}"
+    try:
+        with open(path, "rb") as file:
+            content = file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{label}: cannot be read ({reason}); allowed is the name of a readable file") from error
+    if not content.strip():
+        raise InputError(f"{label}: the file is empty")
+    if len(content) > limit:
+        raise InputError(f"{label}: more than {limit} bytes; allowed are at most {limit}")
+    return content
+
+
+def _refused(path: str | os.PathLike[str], reason: str) -> InputError:
+    return InputError(
+        f"output path {show(os.fspath(path))}: {reason}; allowed is a file name in an existing, writable folder"
+    )
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    return Path(os.path.realpath(path))  # a link stays a link, its target is replaced
+
+
+def _fresh(target: Path) -> Path:
+    """A new empty file beside ``target``, hidden, with the permissions that new files get."""
+    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp{target.suffix}")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return temporary
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,215 @@
+"""Formulas in text become SymPy expressions without being executed.
+
+Python's own parser (`ast`) only builds a tree; the tree is walked here, node by node, and whatever is not on the
+list below is refused. Nothing of the text reaches `eval`, `exec` or SymPy's string parsers, which execute it. Length,
+nesting, powers and the size of the expanded result are bounded, so that a short text cannot ask for a long
+computation.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import warnings
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from typing import Any
+
+import sympy as sp
+
+from .messages import InputError, show, suggestion
+
+MAX_LENGTH = 200
+MAX_DEPTH = 20
+MAX_POWER = 20
+MAX_SIZE = 400
+LARGEST, SMALLEST = 1e12, 1e-12
+
+
+class FormulaError(InputError):
+    """A formula that is not understood; the message says what is allowed."""
+
+
+def _relu(x: sp.Expr) -> sp.Expr:
+    return sp.Max(x, 0)
+
+
+def _gelu(x: sp.Expr) -> sp.Expr:
+    return x * (1 + sp.erf(x / sp.sqrt(2))) / 2
+
+
+def _softplus(x: sp.Expr) -> sp.Expr:
+    return sp.log(1 + sp.exp(x))
+
+
+def _sigmoid(x: sp.Expr) -> sp.Expr:
+    return 1 / (1 + sp.exp(-x))
+
+
+FUNCTIONS: dict[str, Callable[[sp.Expr], sp.Expr]] = {
+    "abs": sp.Abs,
+    "atan": sp.atan,
+    "cos": sp.cos,
+    "cosh": sp.cosh,
+    "erf": sp.erf,
+    "exp": sp.exp,
+    "gelu": _gelu,
+    "log": sp.log,
+    "relu": _relu,
+    "sigmoid": _sigmoid,
+    "sin": sp.sin,
+    "sinh": sp.sinh,
+    "softplus": _softplus,
+    "sqrt": sp.sqrt,
+    "tanh": sp.tanh,
+}
+CONSTANTS = {"pi": sp.pi}
+
+_NOT_REAL = (sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I, sp.AccumBounds)
+_COST = {"gelu": 2}  # how often a function repeats its argument
+_OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+
+
+def parse_formula(text: str, names: Iterable[str] = ("h",)) -> sp.Expr:
+    """The SymPy expression that ``text`` writes in terms of the real symbols ``names``.
+
+    Parameters
+    ----------
+    text
+        For example ``"tanh(h)"`` or ``"h + 0.1*h**3"``: numbers, ``pi``, ``names``, ``+ - * /``, integer powers
+        ``**`` and the functions of `FUNCTIONS`. At most 200 characters.
+    names
+        Names that may occur.
+
+    Raises
+    ------
+    FormulaError
+        If ``text`` is anything else; one line that quotes the part and says what is allowed.
+
+    Examples
+    --------
+    >>> parse_formula("tanh(2*h)/2")
+    tanh(2*h)/2
+    """
+    if not isinstance(text, str):
+        raise FormulaError(f"formula {show(text)}: allowed is a text")
+    known = {name: sp.Symbol(name, real=True) for name in names}
+    tree = _syntax(text)
+    _Size(text).check(tree)
+    return _Builder(text, known).build(tree)
+
+
+def _syntax(text: str) -> ast.expr:
+    allowed = f"allowed is ASCII text of 1 to {MAX_LENGTH} characters"
+    if not text.strip() or len(text) > MAX_LENGTH or not text.isascii():
+        raise FormulaError(f"formula {show(text)}: {allowed}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise FormulaError(
+            f"formula {show(text)}: not a formula; an example of an allowed one is 'tanh(2*h)'"
+        ) from error
+
+
+class _Size:
+    """Bounds the nesting of a formula and the size of what it expands to, before anything is computed."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def check(self, tree: ast.expr) -> None:
+        if self.of(tree, 0) > MAX_SIZE:
+            raise FormulaError(f"formula {show(self.text)}: too large when its powers are expanded")
+
+    def of(self, node: ast.AST, depth: int) -> int:
+        if depth > MAX_DEPTH:
+            raise FormulaError(f"formula {show(self.text)}: nested too deeply; allowed are {MAX_DEPTH} levels")
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+            return self.of(node.left, depth + 1) * max(1, abs(_power(node.right, self.text)))
+        size = sum(self.of(child, depth + 1) for child in ast.iter_child_nodes(node))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            size *= _COST.get(node.func.id, 1)
+        if isinstance(node, ast.Constant) and isinstance(node.value, int):
+            return 1 + node.value.bit_length() // 16
+        return 1 + size
+
+
+class _Builder:
+    """Turns allowed nodes into SymPy; everything else is refused by name."""
+
+    def __init__(self, text: str, names: dict[str, sp.Symbol]) -> None:
+        self.text = text
+        self.names = names
+
+    def build(self, node: ast.expr) -> sp.Expr:
+        result = self._build(node)
+        if not isinstance(result, sp.Expr) or result.has(*_NOT_REAL):
+            raise self._refused(node, "not a finite real number; allowed are formulas that are one everywhere")
+        return result
+
+    def _build(self, node: ast.expr) -> sp.Expr:
+        if isinstance(node, ast.Constant):
+            return self._number(node)
+        if isinstance(node, ast.Name):
+            return self._name(node)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.UAdd, ast.USub)):
+            value = self.build(node.operand)
+            return -value if isinstance(node.op, ast.USub) else value
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+            return self.build(node.left) ** _power(node.right, self.text)
+        if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+            return _OPERATORS[type(node.op)](self.build(node.left), self.build(node.right))
+        if isinstance(node, ast.Call):
+            return self._call(node)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitXor):
+            raise self._refused(node, "allowed is ** for powers, not ^")
+        raise self._refused(node, "allowed are numbers, names, + - * / **, parentheses and known functions")
+
+    def _number(self, node: ast.Constant) -> sp.Expr:
+        value = node.value
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self._refused(node, "allowed are real numbers")
+        if value and not SMALLEST <= value <= LARGEST:
+            raise self._refused(node, f"allowed are 0 and numbers from {SMALLEST:g} to {LARGEST:g}")
+        return sp.Rational(Fraction(repr(value)))
+
+    def _name(self, node: ast.Name) -> sp.Expr:
+        if node.id in CONSTANTS:
+            return CONSTANTS[node.id]
+        if node.id in self.names:
+            return self.names[node.id]
+        known = sorted([*self.names, *CONSTANTS])
+        raise self._refused(node, f"unknown name{suggestion(node.id, known)}; allowed are {', '.join(known)}")
+
+    def _call(self, node: ast.Call) -> sp.Expr:
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name not in FUNCTIONS:
+            hint = suggestion(name, FUNCTIONS)
+            raise self._refused(node.func, f"unknown function{hint}; allowed are {', '.join(sorted(FUNCTIONS))}")
+        if len(node.args) != 1 or node.keywords or isinstance(node.args[0], ast.Starred):
+            raise self._refused(node, f"allowed is one argument, {name}(...)")
+        return FUNCTIONS[name](self.build(node.args[0]))
+
+    def _refused(self, node: ast.expr, allowed: str) -> FormulaError:
+        part = ast.get_source_segment(self.text.strip(), node) or self.text
+        where = "" if part == self.text else f" in {show(self.text)}"
+        return FormulaError(f"formula {show(part)}{where}: {allowed}")
+
+
+def _power(node: ast.expr, text: str) -> int:
+    sign = 1
+    while isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
+        sign = -sign if isinstance(node.op, ast.USub) else sign
+        node = node.operand
+    value = node.value if isinstance(node, ast.Constant) else None
+    if type(value) is int and value <= MAX_POWER:
+        return sign * value
+    part = ast.get_source_segment(text.strip(), node) or text
+    raise FormulaError(f"power {show(part)} in {show(text)}: allowed are integers from -{MAX_POWER} to {MAX_POWER}")

@@ -1,0 +1,37 @@
+"""Errors that users read: one line that names the key, the value and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+_LONGEST = 60
+
+
+class InputError(ValueError):
+    """Bad input; the message is one line that names the key, the value and what is allowed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+def show(value: object) -> str:
+    """A short printable form of ``value``, on one line, for messages."""
+    try:
+        text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+    except ValueError:  # Python refuses to print integers of thousands of digits
+        text = f"<a {type(value).__name__} too long to print>"
+    except RecursionError:
+        text = f"<a deeply nested {type(value).__name__}>"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def show_key(key: str) -> str:
+    """A key as written if it is an ordinary one, else quoted and shortened."""
+    return key if key.isidentifier() and len(key) <= _LONGEST else show(key)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """``" (did you mean X?)"`` if a known name is close to ``name``, else an empty string."""
+    close = difflib.get_close_matches(name[:_LONGEST], list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -1,0 +1,295 @@
+"""Figures of results: losses, order parameters, comparisons. No global state: figures are returned, not shown."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import files
+from .messages import InputError, show
+from .results import ResultError
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from .compare import Comparison
+
+FORMATS = (".png", ".pdf", ".svg")
+SCALES = ("linear", "log", "loglog")
+MAX_PANELS = 6
+
+_LOSSES = ("train_loss", "test_loss")
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444", "#b8a900")
+_GREEK = {"Delta", "alpha", "beta", "gamma", "delta", "eps", "phi", "Phi", "chi", "psi", "xi", "eta", "mu", "nu"}
+
+
+def losses(run: xr.Dataset, sim: xr.Dataset | None = None, scale: str = "log") -> Figure:
+    """Train and test loss against the step, one colour per output.
+
+    Parameters
+    ----------
+    run
+        A result; the theory is drawn as lines. With a ``seed`` dimension (a simulation) it is drawn as bands.
+    sim
+        A simulation drawn below the lines: mean over seeds, a band of one standard error, a lighter one from the
+        smallest to the largest seed.
+    scale
+        ``"linear"``, ``"log"`` (losses logarithmic) or ``"loglog"``.
+    """
+    if scale not in SCALES:
+        raise InputError(f"scale = {show(scale)}: allowed are {', '.join(SCALES)}")
+    theory, simulation = (None, run) if "seed" in run.dims else (run, sim)
+    names = [name for name in _LOSSES if name in run]
+    if not names or not run.sizes.get("step"):
+        raise ResultError("the result has no losses to draw: allowed are results with at least one step")
+    figure = _figure(4.6 * len(names), 3.6)
+    axes = figure.subplots(1, len(names), sharex=True, squeeze=False)[0]
+    for axis, name in zip(axes, names, strict=True):
+        if simulation is not None:
+            _bands(axis, simulation[name])
+        if theory is not None:
+            _lines(axis, theory[name])
+        _label_loss(axis, run[name], scale)
+    _legend(axes[-1], theory, simulation)
+    return figure
+
+
+def order_parameters(
+    result: xr.Dataset, names: Sequence[str] | None = None, outputs: tuple[int, int] = (0, 0)
+) -> Figure:
+    """Heat maps of two-time order parameters: a row per order parameter, a panel per layer.
+
+    Parameters
+    ----------
+    result
+        A result; the mean over seeds is drawn if it has any.
+    names
+        Which order parameters; all of them if not given.
+    outputs
+        The two output indices.
+    """
+    known = [str(name) for name in result.data_vars if {"step", "step2"} <= set(result[name].dims)]
+    rows = [_panels(result[name], outputs) for name in _chosen(names, known)]
+    columns = _columns(rows)
+    figure = _figure(2.1 * max(2, len(columns)) + 1.2, 2.1 * len(rows) + 0.5)
+    grid = figure.subplots(len(rows), len(columns), squeeze=False)
+    for row, (name, panels) in enumerate(rows):
+        _heat_maps(figure, grid[row], name, panels, columns)
+    if result.sizes.get("output", 1) > 1:
+        figure.suptitle(f"outputs {outputs[0]}, {outputs[1]}", fontsize="medium")
+    return figure
+
+
+def comparison(compared: Comparison) -> Figure:
+    """Losses over the band of the simulation, and the z-scores of the losses below."""
+    names = [name for name in _LOSSES if name in compared.theory]
+    if not names:
+        raise ResultError("the results have no losses to draw: allowed are results with train_loss or test_loss")
+    figure = _figure(4.6 * len(names), 5.2)
+    grid = figure.subplots(2, len(names), sharex=True, squeeze=False, height_ratios=(2, 1))
+    for column, name in enumerate(names):
+        top, bottom = grid[:, column]
+        _bands(top, compared.simulation[name])
+        _lines(top, compared.theory[name])
+        _label_loss(top, compared.theory[name], "log")
+        top.set_xlabel("")
+        _z_scores(bottom, compared.z[name])
+    _legend(grid[0, -1], compared.theory, compared.simulation)
+    return figure
+
+
+def check_figure_path(path: str | os.PathLike[str]) -> None:
+    """Raise `InputError` if no figure could be written at ``path``."""
+    if Path(path).suffix.lower() not in FORMATS:
+        raise InputError(f"figure {show(os.fspath(path))}: allowed are names that end in {', '.join(FORMATS)}")
+    files.check_writable(path)
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 160) -> None:
+    """Write a figure to ``path`` (PNG, PDF or SVG by its ending), whole or not at all."""
+    check_figure_path(path)
+    kind = Path(path).suffix.lower()[1:]
+    metadata = {"png": None, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[kind]
+    try:
+        with files.atomic_path(path) as temporary:
+            figure.savefig(temporary, format=kind, dpi=dpi, metadata=metadata)
+    except OSError as error:
+        raise files.output_error(path, error) from error
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _lines(axis: Axes, loss: xr.DataArray) -> None:
+    for index, values in _by_output(loss):
+        axis.plot(loss["step"].values, values, color=_colour(index), lw=1.6, zorder=3)
+
+
+def _bands(axis: Axes, loss: xr.DataArray) -> None:
+    seeds = loss.sizes["seed"]
+    steps = loss["step"].values
+    for index, values in _by_output(loss):
+        mean = values.mean("seed")
+        colour = _colour(index)
+        axis.fill_between(steps, values.min("seed"), values.max("seed"), color=colour, alpha=0.15, lw=0)
+        axis.plot(steps, mean, color=colour, lw=1.0, ls=(0, (4, 2)), alpha=0.8)
+        if seeds > 1:
+            error = values.std("seed", ddof=1) / seeds**0.5
+            axis.fill_between(steps, mean - error, mean + error, color=colour, alpha=0.3, lw=0)
+
+
+def _z_scores(axis: Axes, z: xr.DataArray) -> None:
+    axis.axhspan(-2, 2, color="0.9", lw=0)
+    axis.axhline(0, color="0.6", lw=0.8)
+    for index, values in _by_output(z):
+        axis.plot(z["step"].values, values, color=_colour(index), lw=1.2)
+    axis.set_xlabel(_axis_label(z, "step"))
+    axis.set_ylabel("z [standard errors]")
+
+
+def _by_output(array: xr.DataArray) -> list[tuple[int, xr.DataArray]]:
+    if "output" not in array.dims:
+        return [(0, array)]
+    return [(index, array.isel(output=index)) for index in range(array.sizes["output"])]
+
+
+def _label_loss(axis: Axes, loss: xr.DataArray, scale: str) -> None:
+    positive = bool((loss > 0).any())
+    axis.set_title(str(loss.attrs.get("long_name", loss.name)).capitalize(), fontsize="medium")
+    axis.set_xlabel(_axis_label(loss, "step"))
+    axis.set_ylabel(f"loss per output [{loss.attrs.get('units', '1')}]")
+    axis.grid(color="0.92", lw=0.6)
+    axis.set_axisbelow(True)
+    if scale in ("log", "loglog") and positive:
+        axis.set_yscale("log")
+    if scale == "loglog":
+        axis.set_xscale("symlog", linthresh=1)
+    axis.margins(x=0.01)
+
+
+def _axis_label(array: xr.DataArray, dim: str) -> str:
+    attrs = array[dim].attrs if dim in array.coords else {}
+    return f"{attrs.get('long_name', dim)} [{attrs.get('units', 'gradient steps')}]"
+
+
+def _legend(axis: Axes, theory: xr.Dataset | None, simulation: xr.Dataset | None) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    shown = theory if theory is not None else simulation
+    assert shown is not None
+    outputs = shown.sizes.get("output", 1)
+    ink = "0.3" if outputs > 1 else _colour(0)
+    handles: list[Any] = []
+    if theory is not None:
+        handles.append(Line2D([], [], color=ink, lw=1.6, label="theory"))
+    if simulation is not None:
+        seeds = simulation.sizes["seed"]
+        label = f"simulation, mean of {seeds}" if seeds > 1 else "simulation"
+        handles.append(Line2D([], [], color=ink, lw=1.0, ls=(0, (4, 2)), label=label))
+        if seeds > 1:
+            handles += [Patch(color=ink, alpha=alpha, lw=0, label=text) for alpha, text in _BANDS]
+    if outputs > 1:
+        kept = range(min(outputs, len(_COLOURS)))
+        handles += [Line2D([], [], color=_colour(index), lw=3, label=f"output {index}") for index in kept]
+    axis.legend(handles=handles, fontsize="small", frameon=False)
+
+
+_BANDS = ((0.45, "± 1 standard error"), (0.15, "smallest to largest seed"))
+
+
+def _chosen(names: Sequence[str] | None, known: Sequence[str]) -> Sequence[str]:
+    if not known:
+        raise ResultError("the result has no two-time order parameters: allowed are results of the march")
+    for name in names or ():
+        if name not in known:
+            raise InputError(f"order parameter {show(name)}: allowed are {', '.join(known)}")
+    return list(names or known)
+
+
+def _panels(array: xr.DataArray, outputs: tuple[int, int]) -> tuple[str, dict[int | None, xr.DataArray]]:
+    """Name and panels of an order parameter; the key of a panel is its layer, ``None`` where there are no layers."""
+    if "seed" in array.dims:
+        array = array.mean("seed", keep_attrs=True)
+    for dim, index in zip(("output", "output2"), outputs, strict=True):
+        if dim in array.dims:
+            if not 0 <= index < array.sizes[dim]:
+                raise InputError(f"{dim} = {index}: allowed are integers from 0 to {array.sizes[dim] - 1}")
+            array = array.isel({dim: index})
+    layers = [dim for dim in array.dims if dim not in ("step", "step2")]
+    if not layers:
+        return str(array.name), {None: array.transpose("step", "step2")}
+    parts = {int(layer): array.isel({layers[0]: index}) for index, layer in enumerate(array[layers[0]].values)}
+    return str(array.name), {
+        layer: part.transpose("step", "step2") for layer, part in parts.items() if bool(part.notnull().any())
+    }
+
+
+def _columns(rows: Sequence[tuple[str, dict[int | None, xr.DataArray]]]) -> list[int | None]:
+    layers = sorted({layer for _, panels in rows for layer in panels if layer is not None})
+    if not layers:
+        return [None]
+    if len(layers) > MAX_PANELS:  # the first, the last and evenly spaced ones between
+        layers = [layers[round(index * (len(layers) - 1) / (MAX_PANELS - 1))] for index in range(MAX_PANELS)]
+    return list(layers)
+
+
+def _heat_maps(
+    figure: Figure, axes: Sequence[Axes], name: str, panels: dict[int | None, xr.DataArray], columns: list[int | None]
+) -> None:
+    """One row: the panels of ``name`` in the columns of their layers (the first column if it has no layers)."""
+    shown = {layer: panels[layer] for layer in columns if layer in panels} or {columns[0]: panels[None]}
+    style = _colour_scale(list(shown.values()))
+    for layer, axis in zip(columns, axes, strict=True):
+        if layer not in shown:
+            axis.set_axis_off()
+            continue
+        image = axis.imshow(
+            shown[layer].values, origin="lower", extent=_extent(shown[layer]), interpolation="nearest", **style
+        )
+        axis.set_title(_symbol(name, layer if layer in panels else None), fontsize="medium")
+        axis.set_xlabel("step s [gradient steps]", fontsize="small")
+        axis.tick_params(labelsize="small")
+    first = columns.index(next(iter(shown)))
+    axes[first].set_ylabel("step t [gradient steps]", fontsize="small")
+    bar = figure.colorbar(image, ax=list(axes), aspect=15, pad=0.01)
+    unit = next(iter(shown.values())).attrs.get("units", "1")
+    bar.set_label(f"{_symbol(name, None)} [{unit}]", fontsize="small")
+    bar.ax.tick_params(labelsize="small")
+
+
+def _colour_scale(panels: Sequence[xr.DataArray]) -> dict[str, Any]:
+    """One scale for a row: from zero if nothing is negative, else symmetric about zero."""
+    low = min(float(panel.min()) for panel in panels)
+    high = max(float(panel.max()) for panel in panels)
+    largest = max(abs(low), abs(high)) or 1.0
+    if low >= -1e-9 * largest:
+        return {"cmap": "viridis", "vmin": 0.0, "vmax": largest}
+    return {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
+
+
+def _extent(panel: xr.DataArray) -> tuple[float, float, float, float]:
+    s, t = panel["step2"].values, panel["step"].values
+    return (s[0] - 0.5, s[-1] + 0.5, t[0] - 0.5, t[-1] + 0.5)
+
+
+def _symbol(name: str, layer: int | None) -> str:
+    """``C_h`` and layer 1 as mathematics; names that are not of this form stay as they are."""
+    match = re.fullmatch(r"([CR])_([A-Za-z]+)(\d*)", name)
+    if match is None:
+        return name if layer is None else f"{name}, layer {layer}"
+    field = rf"\{match[2]}" if match[2] in _GREEK - {"eps"} else match[2]
+    upper = "" if layer is None else f"^{{{layer}}}"
+    return f"${match[1]}_{{{field}{match[3]}}}{upper}$"
+
+
+def _colour(index: int) -> str:
+    return _COLOURS[index % len(_COLOURS)]
