@@ -77,7 +77,7 @@ def _free() -> int:
 
 
 def _size(count: int) -> str:
-    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
+    for unit, factor in (("PB", 10**15), ("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
         if count >= factor:
             return f"{count / factor:.3g} {unit}"
     return f"{count} bytes"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from .compare import Comparison
 
+    Panels = dict[int | None, xr.DataArray]
+
 FORMATS = (".png", ".pdf", ".svg")
 SCALES = ("linear", "log", "loglog")
 MAX_PANELS = 6
@@ -74,12 +76,14 @@ def order_parameters(
         The two output indices.
     """
     known = [str(name) for name in result.data_vars if {"step", "step2"} <= set(result[name].dims)]
-    rows = [_panels(result[name], outputs) for name in _chosen(names, known)]
+    rows = [row for name in _chosen(names, known) if (row := _panels(result[name], outputs))[1]]
+    if not rows:
+        raise ResultError("the result has no two-time order parameters: allowed are results with at least one step")
     columns = _columns(rows)
     figure = _figure(2.1 * max(2, len(columns)) + 1.2, 2.1 * len(rows) + 0.5)
     grid = figure.subplots(len(rows), len(columns), squeeze=False)
-    for row, (name, panels) in enumerate(rows):
-        _heat_maps(figure, grid[row], name, panels, columns)
+    for axes, (name, panels) in zip(grid, rows, strict=True):
+        _heat_maps(figure, list(axes), name, panels, columns)
     if result.sizes.get("output", 1) > 1:
         figure.suptitle(f"outputs {outputs[0]}, {outputs[1]}", fontsize="medium")
     return figure
@@ -215,7 +219,7 @@ def _chosen(names: Sequence[str] | None, known: Sequence[str]) -> Sequence[str]:
     return list(names or known)
 
 
-def _panels(array: xr.DataArray, outputs: tuple[int, int]) -> tuple[str, dict[int | None, xr.DataArray]]:
+def _panels(array: xr.DataArray, outputs: tuple[int, int]) -> tuple[str, Panels]:
     """Name and panels of an order parameter; the key of a panel is its layer, ``None`` where there are no layers."""
     if "seed" in array.dims:
         array = array.mean("seed", keep_attrs=True)
@@ -226,14 +230,16 @@ def _panels(array: xr.DataArray, outputs: tuple[int, int]) -> tuple[str, dict[in
             array = array.isel({dim: index})
     layers = [dim for dim in array.dims if dim not in ("step", "step2")]
     if not layers:
-        return str(array.name), {None: array.transpose("step", "step2")}
-    parts = {int(layer): array.isel({layers[0]: index}) for index, layer in enumerate(array[layers[0]].values)}
+        parts: Panels = {None: array}
+    else:
+        axis = layers[0]
+        parts = {int(layer): array.isel({axis: index}) for index, layer in enumerate(array[axis].values)}
     return str(array.name), {
         layer: part.transpose("step", "step2") for layer, part in parts.items() if bool(part.notnull().any())
     }
 
 
-def _columns(rows: Sequence[tuple[str, dict[int | None, xr.DataArray]]]) -> list[int | None]:
+def _columns(rows: Sequence[tuple[str, Panels]]) -> list[int | None]:
     layers = sorted({layer for _, panels in rows for layer in panels if layer is not None})
     if not layers:
         return [None]
@@ -242,27 +248,23 @@ def _columns(rows: Sequence[tuple[str, dict[int | None, xr.DataArray]]]) -> list
     return list(layers)
 
 
-def _heat_maps(
-    figure: Figure, axes: Sequence[Axes], name: str, panels: dict[int | None, xr.DataArray], columns: list[int | None]
-) -> None:
-    """One row: the panels of ``name`` in the columns of their layers (the first column if it has no layers)."""
-    shown = {layer: panels[layer] for layer in columns if layer in panels} or {columns[0]: panels[None]}
-    style = _colour_scale(list(shown.values()))
-    for layer, axis in zip(columns, axes, strict=True):
-        if layer not in shown:
-            axis.set_axis_off()
-            continue
-        image = axis.imshow(
-            shown[layer].values, origin="lower", extent=_extent(shown[layer]), interpolation="nearest", **style
-        )
-        axis.set_title(_symbol(name, layer if layer in panels else None), fontsize="medium")
+def _heat_maps(figure: Figure, axes: Sequence[Axes], name: str, panels: Panels, columns: list[int | None]) -> None:
+    """One row: the panels of ``name`` in the columns of their layers, or the first panel if no column fits."""
+    placed = [(axis, layer) for axis, layer in zip(axes, columns, strict=True) if layer in panels]
+    placed = placed or [(axes[0], next(iter(panels)))]
+    style = _colour_scale([panels[layer] for _, layer in placed])
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, layer in placed:
+        panel = panels[layer]
+        image = axis.imshow(panel.values, origin="lower", extent=_extent(panel), interpolation="nearest", **style)
+        axis.set_axis_on()
+        axis.set_title(_symbol(name, layer), fontsize="medium")
         axis.set_xlabel("step s [gradient steps]", fontsize="small")
         axis.tick_params(labelsize="small")
-    first = columns.index(next(iter(shown)))
-    axes[first].set_ylabel("step t [gradient steps]", fontsize="small")
+    placed[0][0].set_ylabel("step t [gradient steps]", fontsize="small")
     bar = figure.colorbar(image, ax=list(axes), aspect=15, pad=0.01)
-    unit = next(iter(shown.values())).attrs.get("units", "1")
-    bar.set_label(f"{_symbol(name, None)} [{unit}]", fontsize="small")
+    bar.set_label(f"{_symbol(name, None)} [{panel.attrs.get('units', '1')}]", fontsize="small")
     bar.ax.tick_params(labelsize="small")
 
 

@@ -1,0 +1,338 @@
+"""The command line: what it writes, its exit status, and one line for everything that is wrong."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import xarray as xr
+from made_up import made_up
+
+import dmft_sym.cli as cli
+from dmft_sym.outcomes import diverged
+from dmft_sym.progress import StepProgress
+from dmft_sym.results import load, save
+
+ROOT = Path(__file__).resolve().parent.parent
+SPEC = """
+[network]
+kind = "deep-linear"
+depth = 2
+outputs = 2
+richness = 8.0
+[data]
+samples_per_dim = 4.0
+width_per_dim = 1.0
+label_noise = 0.3
+[training]
+learning_rate = 0.004
+steps = 6
+"""
+HELP = {
+    "derive": ["--latex", "--set", "Example: --latex theory.tex"],
+    "generate": ["--output", "--backend", "numba", "mpmath"],
+    "run": ["--output", "--set", "status 3"],
+    "simulate": ["--dim", "--seeds", "--seed", "an integer >= 1"],
+    "compare": ["--figure", ".pdf"],
+    "plot": ["--sim", "--kind", "order-parameters", "--scale", "loglog"],
+}
+
+
+class Session:
+    """Stands for the package: records what the command line asks of it."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict]] = []
+        self.answer: Callable[[], xr.Dataset] = made_up
+        self.steps = [
+            SimpleNamespace(name="Action", latex=r"S = \ldots"),
+            SimpleNamespace(name="Closed", latex="C = 1"),
+        ]
+
+    def derive(self, network: object, **options: object) -> Session:
+        self.calls.append(("derive", {"network": network, **options}))
+        return self
+
+    def to_latex(self) -> str:
+        return "\\documentclass{article}"
+
+    def source(self, backend: str) -> str:
+        return f"# {backend}\n"
+
+    def compile(self, backend: str) -> Callable[..., xr.Dataset]:
+        def solver(**arguments: object) -> xr.Dataset:
+            self.calls.append((backend, arguments))
+            return self.answer()
+
+        return solver
+
+    def simulate(self, theory: object, **arguments: object) -> xr.Dataset:
+        assert theory is self
+        self.calls.append(("simulate", arguments))
+        return made_up(seeds=int(str(arguments["seeds"])))
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Session:
+    fake = Session()
+    monkeypatch.setattr(cli, "_session", lambda: fake)
+    monkeypatch.chdir(tmp_path)
+    Path("spec.toml").write_text(SPEC)
+    return fake
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line on standard error of a command that is refused."""
+    assert cli.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    assert captured.err.startswith("dmft-sym: ")
+    return captured.err
+
+
+def test_run(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "spec.toml", "--set", "training.steps=7", "--set", "solver.tol=1e-6"]) == 0
+    assert capsys.readouterr().out.startswith("out.nc: 6 steps, train loss ")
+    xr.testing.assert_identical(load("out.nc"), made_up())
+    backend, arguments = session.calls[-1]
+    assert backend == "numba"
+    assert arguments == {
+        "samples_per_dim": 4.0,
+        "width_per_dim": 1.0,
+        "richness": 8.0,
+        "learning_rate": 0.004,
+        "label_noise": 0.3,
+        "init_std": 1.0,
+        "steps": 7,
+        "method": "march",
+        "tol": 1e-6,
+        "dtype": "float64",
+        "progress": None,
+    }
+    network = session.calls[0][1]["network"]
+    assert (network.depth, network.outputs) == (2, 2)
+
+
+def test_backend_option(session: Session) -> None:
+    assert cli.main(["run", "spec.toml", "--backend", "numpy", "-o", "x.nc"]) == 0
+    assert session.calls[-1][0] == "numpy"
+
+
+def test_diverged_runs_are_kept(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    session.answer = lambda: made_up(steps=4).assign_attrs(diverged(4).attrs())
+    assert cli.main(["run", "spec.toml"]) == 3
+    captured = capsys.readouterr()
+    assert captured.err.startswith("dmft-sym: diverged at step 4: lower learning_rate")
+    assert len(captured.err.splitlines()) == 1
+    assert load("out.nc").sizes["step"] == 4
+
+
+def test_interrupted_runs_leave_the_old_file(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt() -> xr.Dataset:
+        raise KeyboardInterrupt
+
+    session.answer = interrupt
+    Path("out.nc").write_bytes(b"old")
+    assert cli.main(["run", "spec.toml"]) == 130
+    assert Path("out.nc").read_bytes() == b"old"
+    assert sorted(os.listdir()) == ["out.nc", "spec.toml"]
+
+
+def test_out_of_memory_is_one_line(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    def exhaust() -> xr.Dataset:
+        raise MemoryError
+
+    session.answer = exhaust
+    assert "out of memory" in complaint(capsys, "run", "spec.toml")
+
+
+def test_simulate_compare_plot(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "spec.toml"]) == 0
+    assert cli.main(["simulate", "spec.toml", "--dim", "50", "--seeds", "3", "--seed", "9"]) == 0
+    name, arguments = session.calls[-1]
+    assert name == "simulate"
+    assert (arguments["dim"], arguments["seeds"], arguments["seed"], arguments["steps"]) == (50, 3, 9, 6)
+    assert "method" not in arguments
+    capsys.readouterr()
+    assert cli.main(["compare", "out.nc", "sim.nc", "--figure", "compare.pdf"]) == 0
+    out = capsys.readouterr().out
+    assert "max |z|" in out
+    assert "compare.pdf: written" in out
+    assert cli.main(["plot", "out.nc"]) == 0
+    assert cli.main(["plot", "out.nc", "--sim", "sim.nc", "-o", "both.svg", "--scale", "loglog"]) == 0
+    assert cli.main(["plot", "out.nc", "--kind", "order-parameters", "-o", "c.png"]) == 0
+    assert {"out.png", "both.svg", "c.png", "compare.pdf"} <= set(os.listdir())
+
+
+def test_derive_and_generate(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["derive", "spec.toml"]) == 0
+    assert capsys.readouterr().out == "Action\n------\nS = \\ldots\n\nClosed\n------\nC = 1\n\n"
+    assert cli.main(["derive", "spec.toml", "--latex", "theory.tex"]) == 0
+    assert Path("theory.tex").read_text() == "\\documentclass{article}"
+    assert cli.main(["generate", "spec.toml", "-o", "solver.py", "--backend", "mpmath"]) == 0
+    assert Path("solver.py").read_text() == "# mpmath\n"
+    capsys.readouterr()
+    assert cli.main(["generate", "spec.toml"]) == 0
+    assert capsys.readouterr().out == "# numba\n"
+
+
+def test_notes(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "spec.toml", "--set", 'spectrum.matrices=["W1"]']) == 0
+    assert "dmft-sym: note: [spectrum] W1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run"], "Missing argument 'SPEC'"),
+        (["frobnicate"], "No such command"),
+        (["run", "spec.toml", "--frobnicate"], "No such option"),
+        (["run", "none.toml"], "spec 'none.toml': cannot be read"),
+        (["run", "."], "cannot be read"),
+        (["run", "half.toml"], "not TOML"),
+        (["run", "spec.toml", "--set", "training.steps=0"], "[training] steps = 0: allowed is an integer >= 1"),
+        (["run", "spec.toml", "--set", "network.width=3"], "[network] width = 3: unknown key"),
+        (["run", "spec.toml", "--set", "training.steps=10000000"], "needs 89.6 PB"),
+        (["run", "spec.toml", "--backend", "fortran"], '[solver] backend = "fortran": allowed is "numba"'),
+        (["run", "spec.toml", "-o", "none/out.nc"], "the folder"),
+        (["run", "spec.toml", "-o", "."], "is a folder"),
+        (["run", "spec.toml", "-o", "spec.toml"], "the same file as the input"),
+        (["derive", "spec.toml", "--latex", "none/x.tex"], "the folder"),
+        (["generate", "spec.toml", "-o", "none/x.py"], "the folder"),
+        (["simulate", "spec.toml", "--dim", "0"], "[simulation] dim = 0: allowed is an integer >= 1"),
+        (["simulate", "spec.toml", "--dim", "many"], '[simulation] dim = "many": allowed is an integer >= 1'),
+        (["simulate", "spec.toml", "--seeds", "-1"], "[simulation] seeds = -1"),
+        (["simulate", "spec.toml", "--set", "data.width_per_dim=inf"], "allowed for a simulation is a finite number"),
+        (["compare", "none.nc", "sim.nc"], "result 'none.nc': cannot be read"),
+        (["compare", "half.nc", "sim.nc"], "half-written"),
+        (["compare", "old.nc", "old.nc"], "seeds = 0"),
+        (["compare", "old.nc", "old.nc", "--figure", "old.nc"], "the same file"),
+        (["compare", "old.nc", "old.nc", "--figure", "x.gif"], "end in .png"),
+        (["plot", "old.nc", "--kind", "pie"], "--kind 'pie': allowed are losses, order-parameters"),
+        (["plot", "old.nc", "--scale", "cubic"], "allowed are linear, log, loglog"),
+        (["plot", "spec.toml"], "not a netCDF-4 file"),
+    ],
+)
+def test_bad_input_is_one_line(
+    session: Session, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    save(made_up(), "old.nc")
+    content = Path("old.nc").read_bytes()
+    Path("half.nc").write_bytes(content[: len(content) // 2])
+    Path("half.toml").write_text(SPEC[: SPEC.index("0.004")])
+    before = sorted(os.listdir())
+    assert words in complaint(capsys, *arguments)
+    assert sorted(os.listdir()) == before
+    assert Path("old.nc").read_bytes() == content
+    assert Path("spec.toml").read_text() == SPEC
+    assert session.calls == []
+
+
+def test_bugs_are_not_swallowed(session: Session) -> None:
+    def bug() -> xr.Dataset:
+        raise ZeroDivisionError
+
+    session.answer = bug
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["run", "spec.toml"])
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_help_teaches(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert cli.main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    for word in HELP[command]:
+        assert word in text
+
+
+def test_no_arguments_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    out = capsys.readouterr().out
+    assert all(command in out for command in HELP)
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("dmft-sym ")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_appears_on_terminals_for_long_work() -> None:
+    stream = Terminal()
+    with StepProgress("run", stream, delay=0.05) as progress:
+        assert progress.callback is progress
+        progress(1, 10)
+        assert stream.getvalue() == ""
+        time.sleep(0.06)
+        progress(2, 10)
+        progress(10, 10)
+    assert "run" in stream.getvalue()
+    assert "10/10" in stream.getvalue()
+    assert StepProgress("run", io.StringIO()).callback is None
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "dmft_sym.cli", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_process_refuses_in_one_line(tmp_path: Path) -> None:
+    result = command("run", "none.toml", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_help_does_not_import_the_heavy_libraries(tmp_path: Path) -> None:
+    code = (
+        "import sys, dmft_sym.cli as cli\n"
+        "assert cli.main(['--help']) == 0\n"
+        "heavy = {'sympy', 'numba', 'xarray', 'matplotlib', 'numpy', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_interrupting_a_process(tmp_path: Path) -> None:
+    (tmp_path / "spec.toml").write_text(SPEC)
+    (tmp_path / "slow.py").write_text(
+        "import sys, time, dmft_sym.cli as cli\n"
+        "class Session:\n"
+        "    def derive(self, *a, **k):\n"
+        "        print('working', flush=True)\n"
+        "        time.sleep(60)\n"
+        "cli._session = Session\n"
+        "sys.exit(cli.main(['run', 'spec.toml']))\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    process = subprocess.Popen(
+        [sys.executable, "slow.py"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "working\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert sorted(os.listdir(tmp_path)) == ["slow.py", "spec.toml"]

@@ -1,0 +1,112 @@
+"""Formulas in text: parsed by an allow list, never executed."""
+
+from __future__ import annotations
+
+import pytest
+import sympy as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dmft_sym.formulas import FUNCTIONS, MAX_LENGTH, FormulaError, parse_formula
+
+H = sp.Symbol("h", real=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("tanh(h)", sp.tanh(H)),
+        (" h + 0.1*h**3 ", H + H**3 / 10),
+        ("-h/2 - +1", -H / 2 - 1),
+        ("h**-2", H**-2),
+        ("sqrt(2)*erf(h/sqrt(2))", sp.sqrt(2) * sp.erf(H / sp.sqrt(2))),
+        ("relu(h)", sp.Max(H, 0)),
+        ("softplus(h)", sp.log(1 + sp.exp(H))),
+        ("gelu(h)", H * (1 + sp.erf(H / sp.sqrt(2))) / 2),
+        ("abs(h)*pi", sp.Abs(H) * sp.pi),
+        ("1e-3", sp.Rational(1, 1000)),
+    ],
+)
+def test_formulas(text: str, expected: sp.Expr) -> None:
+    assert parse_formula(text) - expected == 0
+
+
+def test_other_names() -> None:
+    x, b = sp.symbols("x b", real=True)
+    assert parse_formula("b*x", ["x", "b"]) == b * x
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "1 to 200 characters"),
+        ("h" * (MAX_LENGTH + 1), "1 to 200 characters"),
+        ("tanh(ｈ)", "ASCII"),
+        ("h.__class__", "allowed are numbers, names"),
+        ("().__class__.__bases__[0].__subclasses__()", "unknown function"),
+        ("__import__('os').system('true')", "unknown function"),
+        ("eval(h)", "unknown function"),
+        ("tahn(h)", "did you mean tanh?"),
+        ("x", "unknown name; allowed are h, pi"),
+        ("__builtins__", "unknown name"),
+        ("tanh(h, h)", "one argument"),
+        ("tanh(*h)", "one argument"),
+        ("tanh(x=h)", "one argument"),
+        ("h^2", "allowed is **"),
+        ("h**21", "integers from -20 to 20"),
+        ("h**h", "integers from -20 to 20"),
+        ("h**0.5", "integers from -20 to 20"),
+        ("h**True", "integers from -20 to 20"),
+        ("9**9**9", "integers from -20 to 20"),
+        ("((((((9**20)**20)**20)**20)**20)**20)", "too large"),
+        ("1e13", "1e-12 to 1e+12"),
+        ("1e400*h", "1e-12 to 1e+12"),
+        ("9" * 100, "1e-12 to 1e+12"),
+        ("1j", "real numbers"),
+        ("'h'", "real numbers"),
+        ("True", "real numbers"),
+        ("None", "real numbers"),
+        ("h/0", "not a finite real number"),
+        ("log(0)", "not a finite real number"),
+        ("tanh(1/0)", "not a finite real number"),
+        ("sqrt(-1)", "not a finite real number"),
+        ("(" * 99 + "h" + ")" * 99, "not a formula|h"),
+        ("-" * 50 + "h", "nested too deeply"),
+        ("tanh(" * 25 + "h" + ")" * 25, "nested too deeply"),
+        ("gelu(" * 19 + "h" + ")" * 19, "too large"),
+        ("lambda: h", "allowed are numbers"),
+        ("[h for h in h]", "allowed are numbers"),
+        ("h if h else h", "allowed are numbers"),
+        ("h; h", "not a formula"),
+        ("h\nh", "not a formula"),
+        ("h\0", "not a formula"),
+        ("h := 1", "not a formula"),
+        ("f'{h}'", "allowed are numbers"),
+    ],
+)
+def test_refusals(text: str, words: str) -> None:
+    if text.startswith("((((") and text.strip("()") == "h":
+        assert parse_formula(text) == H  # parentheses alone leave no trace in the tree
+        return
+    with pytest.raises(FormulaError, match=words.replace("*", r"\*").replace("+", r"\+").replace("?", r"\?")) as caught:
+        parse_formula(text)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_not_a_text() -> None:
+    with pytest.raises(FormulaError, match="allowed is a text"):
+        parse_formula(3)  # type: ignore[arg-type]
+
+
+pieces = st.sampled_from([*FUNCTIONS, *"h()+-*/.,[]{}'\"", "**", "2", "0.5", "20", "__class__", "lambda", " "])
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.text(max_size=40) | st.lists(pieces, max_size=60).map("".join))
+def test_garbage(text: str) -> None:
+    message = "fine"
+    try:
+        assert parse_formula(text).free_symbols <= {H}
+    except FormulaError as error:
+        message = str(error)
+    assert len(message.splitlines()) == 1
