@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .messages import InputError, show
+from .messages import InputError, show, show_path
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -365,7 +365,7 @@ def _check_output(path: str, *inputs: str) -> None:
     """Refuse to write over what is read."""
     for name in inputs:
         if os.path.exists(path) and os.path.exists(name) and os.path.samefile(path, name):
-            raise InputError(f"output path {show(path)}: the same file as the input; allowed is another name")
+            raise InputError(f"output path {show_path(path)}: the same file as the input; allowed is another name")
 
 
 def _finish(dataset: xr.Dataset, path: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .messages import InputError, show
+from .messages import InputError, show_path
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         if target.exists() and not target.is_file():
             raise _refused(path, "is not a regular file")
         if not target.parent.is_dir():
-            raise _refused(path, f"the folder {show(str(target.parent))} does not exist")
+            raise _refused(path, f"the folder {show_path(target.parent)} does not exist")
         if target.exists() and not os.access(target, os.W_OK):
             raise _refused(path, "is write-protected")
         _fresh(target).unlink()
@@ -76,7 +76,7 @@ def output_error(path: str | os.PathLike[str], error: Exception) -> InputError:
 
 def read_bytes(path: str | os.PathLike[str], what: str, limit: int) -> bytes:
     """Content of the file ``what`` at ``path``; `InputError` if unreadable, empty or over ``limit`` bytes."""
-    label = f"{what} {show(os.fspath(path))}"
+    label = f"{what} {show_path(path)}"
     try:
         with open(path, "rb") as file:
             content = file.read(limit + 1)
@@ -92,7 +92,7 @@ def read_bytes(path: str | os.PathLike[str], what: str, limit: int) -> bytes:
 
 def _refused(path: str | os.PathLike[str], reason: str) -> InputError:
     return InputError(
-        f"output path {show(os.fspath(path))}: {reason}; allowed is a file name in an existing, writable folder"
+        f"output path {show_path(path)}: {reason}; allowed is a file name in an existing, writable folder"
     )
 
 

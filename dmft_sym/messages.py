@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 _LONGEST = 60
@@ -24,6 +25,11 @@ def show(value: object) -> str:
     except RecursionError:
         text = f"<a deeply nested {type(value).__name__}>"
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def show_path(path: str | os.PathLike[str]) -> str:
+    """A file name for messages: whole, on one line."""
+    return repr(os.fspath(path))
 
 
 def show_key(key: str) -> str:

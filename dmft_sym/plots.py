@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import files
-from .messages import InputError, show
+from .messages import InputError, show, show_path
 from .results import ResultError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def comparison(compared: Comparison) -> Figure:
 def check_figure_path(path: str | os.PathLike[str]) -> None:
     """Raise `InputError` if no figure could be written at ``path``."""
     if Path(path).suffix.lower() not in FORMATS:
-        raise InputError(f"figure {show(os.fspath(path))}: allowed are names that end in {', '.join(FORMATS)}")
+        raise InputError(f"figure {show_path(path)}: allowed are names that end in {', '.join(FORMATS)}")
     files.check_writable(path)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import files
-from .messages import InputError, show
+from .messages import InputError, show_path
 from .outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
     try:
         with files.atomic_path(path) as temporary:
             encoded.to_netcdf(temporary, engine=_ENGINE)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # HDF5 reports some full disks as the second
         raise ResultError(str(files.output_error(path, error))) from error
 
 
@@ -107,7 +107,7 @@ def _check_start(path: str | os.PathLike[str]) -> None:
 
 def _not_a_result(path: str | os.PathLike[str], reason: str) -> ResultError:
     allowed = "allowed is a file that dmft-sym run or dmft-sym simulate wrote"
-    return ResultError(f"result {show(os.fspath(path))}: {reason}; {allowed}")
+    return ResultError(f"result {show_path(path)}: {reason}; {allowed}")
 
 
 def _first_line(error: Exception) -> str:

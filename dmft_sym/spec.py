@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .files import read_bytes
-from .messages import InputError, show, show_key, suggestion
+from .messages import InputError, show, show_key, show_path, suggestion
 from .rules import Choice, Exponent, Flag, Integer, ListOf, Number, RefusedError, Rule, Text
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def read_spec(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Sp
         content = read_bytes(path, "spec", MAX_BYTES)
     except InputError as error:
         raise SpecError(str(error)) from error
-    label = f"spec {show(os.fspath(path))}"
+    label = f"spec {show_path(path)}"
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
