@@ -14,8 +14,8 @@ from .interface import Array
 from .plan import MatrixKey, Multiply
 from .result import ExecutionResult
 
-CONDITION_LIMIT = 1e8
-"""Largest condition number of the noise at which a response is given (errors are of the order of it times ``tol``)."""
+RESPONSE_ERROR = 1e-4
+"""A response is given while ``tol`` times the condition number of the noise, the order of its error, stays below."""
 
 
 def correlation(result: ExecutionResult, a: FieldRef, b: FieldRef) -> NDArray[Any]:
@@ -82,18 +82,18 @@ def response(result: ExecutionResult, a: FieldRef, operand: FieldRef, matrix: Ma
     along = np.zeros((steps * outputs, len(side.noise)))
     known = [k for k, coordinate in enumerate(side.noise) if coordinate < field.shape[2]]
     along[:, known] = field.reshape(steps * outputs, -1)[:, [side.noise[k] for k in known]]
-    solved = _solve(noise, along, f"response of {a} to the noise of {matrix[0]} {operand}")
+    solved = _solve(noise, along, arithmetic.tol, f"response of {a} to the noise of {matrix[0]} {operand}")
     block = slice(own * steps * outputs, (own + 1) * steps * outputs)
     return solved[:, block].reshape(steps, outputs, steps, outputs)
 
 
-def _solve(noise: Array, along: Array, what: str) -> Array:
+def _solve(noise: Array, along: Array, tol: float, what: str) -> Array:
     """``R`` of ``along = R noise``."""
     condition = float(np.linalg.cond(noise)) if noise.shape[0] <= noise.shape[1] else np.inf
-    if not condition < CONDITION_LIMIT:
+    if not condition * tol < RESPONSE_ERROR:
         raise ValueError(
-            f"{what}: the noise has condition number {condition:.1e}, allowed is {CONDITION_LIMIT:.0e}; "
-            "use fewer steps, or the causal march"
+            f"{what}: the noise has condition number {condition:.1e}, allowed at tol = {tol:g} is "
+            f"{RESPONSE_ERROR / tol:.0e}; use fewer steps, a smaller tol, or the causal march"
         )
     return np.linalg.lstsq(noise.T, along.T, rcond=None)[0].T
 

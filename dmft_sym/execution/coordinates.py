@@ -27,7 +27,7 @@ from .directions import Directions
 from .interface import Arithmetic, Array
 from .plan import LearnMatrix, MatrixPlan, Multiply, Plan
 
-_PENDING = 32  # rank-one updates that are kept as factors before they are added to the matrix in one product
+_PENDING = 24  # steps whose increments are kept as factors before they are added to the matrix in one product
 _UNTHREADED = 2**18  # multiplications in one product; beyond, OpenBLAS wakes its threads, at a price above the gain
 _FIRST_CAPACITY = 32
 _GROWTH = 1.2
@@ -59,31 +59,51 @@ class Side:
 class GrowingMatrix:
     """A Gaussian matrix, trained or not, in the coordinates of its two sectors.
 
+    With ``V = m V + G``, ``W = (1 - l) W + V`` the matrix is kept as ``W = a M + b V + sum_i k_i left_i right_i^T``:
+    ``M`` and ``V`` as of a few steps ago, and the increments since. The weights follow the same recursion, so that a
+    step costs a few scalars, and the dense matrices are touched only when the factors are added to them.
+
     Parameters
     ----------
     rows, columns
         Capacities of the target and of the source sector.
-    memory
-        Whether the optimizer has momentum or decay; without, updates are collected as factors.
+    pending
+        Number of rank-one increments that are kept as factors.
+    momentum, decay
+        ``m`` and ``l`` of the optimizer.
 
     Attributes
     ----------
     dense : ndarray, shape (rows, columns)
-        ``M`` of the module's description.
-    retention : float
-        What weight decay has left of the initial matrix.
+        ``M``, the Gaussian part (see the module's description) and the trained part.
+    velocity : ndarray, shape (rows, columns), or None
+        ``V``; there is none without momentum.
     """
 
-    def __init__(self, spec: MatrixPlan, rows: int, columns: int, pending: int, source: Side, target: Side) -> None:
+    def __init__(
+        self,
+        spec: MatrixPlan,
+        sides: tuple[Side, Side],
+        capacities: tuple[int, int],
+        pending: int,
+        momentum: float,
+        decay: float,
+    ) -> None:
         self.spec = spec
-        self.forward, self.backward = source, target
-        dtype = source.directions.basis.dtype
+        self.forward, self.backward = sides
+        rows, columns = capacities
+        dtype = self.forward.directions.basis.dtype
         self.dense: Array = np.zeros((rows, columns), dtype)
-        self.velocity: Array | None = None
-        self.retention = 1.0
+        self.velocity: Array | None = np.zeros((rows, columns), dtype) if momentum else None
+        self._momentum, self._keep = momentum, 1 - decay
+        self._plain = not (momentum or decay)
+        self._retention = 1.0  # what decay had left of the initial matrix when M was last touched
+        self._weights = (1.0, 0.0, 1.0)  # a, b, and the factor of V in the present velocity
         self._count = 0
         self._left: Array = np.zeros((pending, rows), dtype)
         self._right: Array = np.zeros((pending, columns), dtype)
+        self._factors: Array = np.ones(pending, dtype)  # k_i
+        self._velocity_factors: Array = np.ones(pending, dtype)  # the same in the present velocity
 
     def clear(self) -> None:
         """Draw the matrix anew."""
@@ -101,11 +121,19 @@ class GrowingMatrix:
         self._right = np.pad(self._right, ((0, 0), (0, more_columns)))
 
     def times(self, fields: Array, transpose: bool) -> Array:
-        """``M`` (or ``M^T``) times every row of ``fields``."""
+        """``W`` (or ``W^T``) times every row of ``fields``, in coordinates."""
+        dense, velocity = self._weights[:2]
         result = fields @ (self.dense if transpose else self.dense.T)
+        if dense != 1:
+            result *= dense
+        if velocity and self.velocity is not None:
+            result += velocity * (fields @ (self.velocity if transpose else self.velocity.T))
         if self._count:
             near, far = (self._left, self._right) if transpose else (self._right, self._left)
-            result += (fields @ near[: self._count].T) @ far[: self._count]
+            overlaps = fields @ near[: self._count].T
+            if not self._plain:
+                overlaps *= self._factors[: self._count]
+            result += overlaps @ far[: self._count]
         return result
 
     def add_noise(self, direction: Array, coordinate: int, transpose: bool) -> None:
@@ -113,40 +141,53 @@ class GrowingMatrix:
         side = self.backward if transpose else self.forward
         side.noise.append(coordinate)
         if transpose:
-            self.dense[:, coordinate] = (side.std * self.retention) * direction
+            self.dense[:, coordinate] = (side.std * self._retention) * direction
         else:
-            self.dense[coordinate] = (side.std * self.retention) * direction
+            self.dense[coordinate] = (side.std * self._retention) * direction
 
-    def collect(self, coefficient: float, left: Array, right: Array) -> None:
-        """Add ``coefficient * left^T right`` (summed over outputs) to the matrix, now or a few steps later."""
-        outputs = len(left)
-        if self._count + outputs > len(self._left):
+    def begin_update(self, increments: int) -> None:
+        """One step of the optimizer for everything before this step's increments, of which there is room then."""
+        if self._count + increments > len(self._left):
             self._flush()
-        block = slice(self._count, self._count + outputs)
+        if self._plain:
+            return
+        dense, velocity, present = self._weights
+        present *= self._momentum
+        self._weights = (self._keep * dense, self._keep * velocity + present, present)
+        old = slice(0, self._count)
+        self._velocity_factors[old] *= self._momentum
+        self._factors[old] *= self._keep
+        self._factors[old] += self._velocity_factors[old]
+
+    def add_increment(self, coefficient: float, left: Array, right: Array) -> None:
+        """Add ``coefficient * left^T right`` (summed over outputs) to this step's increment."""
+        block = slice(self._count, self._count + len(left))
         np.multiply(left, coefficient, out=self._left[block])
         self._right[block] = right
-        self._count += outputs
+        self._factors[block] = self._velocity_factors[block] = 1
+        self._count = block.stop
 
     def _flush(self) -> None:
-        left, right = self._left[: self._count], self._right[: self._count]
-        rows = max(1, _UNTHREADED // (self._count * self.dense.shape[1]))
-        for start in range(0, len(self.dense), rows):
-            block = slice(start, start + rows)
-            self.dense[block] += left[:, block].T @ right
+        """Add the collected increments to ``M`` and ``V``."""
+        dense, velocity, present = self._weights
+        if dense != 1:
+            self.dense *= dense
+            self._retention *= dense
+        if self.velocity is not None:
+            self.dense += velocity * self.velocity
+            self.velocity *= present
+            self._add_factors(self.velocity, self._velocity_factors)
+        self._add_factors(self.dense, self._factors)
+        self._weights = (1.0, 0.0, 1.0)
         self._count = 0
 
-    def step(self, increment: Array, momentum: float, decay: float) -> None:
-        """``V = m V + G``, ``W = (1 - l) W + V``."""
-        if momentum:
-            if self.velocity is None:
-                self.velocity = np.zeros_like(self.dense)
-            self.velocity *= momentum
-            self.velocity += increment
-            increment = self.velocity
-        if decay:
-            self.dense *= 1 - decay
-            self.retention *= 1 - decay
-        self.dense += increment
+    def _add_factors(self, matrix: Array, factors: Array) -> None:
+        left, right = self._left[: self._count], self._right[: self._count]
+        weighted = left if self._plain else left * factors[: self._count, None]
+        rows = max(1, _UNTHREADED // (max(1, self._count) * matrix.shape[1]))
+        for start in range(0, len(matrix), rows):
+            block = slice(start, start + rows)
+            matrix[block] += weighted[:, block].T @ right
 
 
 class GrowingCoordinates(Arithmetic):
@@ -161,7 +202,7 @@ class GrowingCoordinates(Arithmetic):
 
     def __init__(self, plan: Plan, dtype: type, tol: float) -> None:
         super().__init__(plan, dtype)
-        self._tol = tol
+        self.tol = tol
         self._stream = np.random.default_rng(0)
         self._ranks = [0] * len(plan.sectors)
         self._capacities = [_FIRST_CAPACITY] * len(plan.sectors)
@@ -169,7 +210,7 @@ class GrowingCoordinates(Arithmetic):
         self.values = [np.zeros((plan.outputs, _FIRST_CAPACITY), self.dtype) for _ in self.slot_sectors]
         terms = {rule.matrix: len(rule.terms) for rule in plan.learn_matrices}
         self.matrices = [
-            self._growing(spec, max(_PENDING, plan.outputs * terms.get(number, 0)))
+            self._growing(spec, max(32, _PENDING * plan.outputs * terms.get(number, 0)))
             for number, spec in enumerate(plan.matrices)
         ]
         self._open_vectors(fresh=False)
@@ -177,10 +218,12 @@ class GrowingCoordinates(Arithmetic):
     def _growing(self, spec: MatrixPlan, pending: int) -> GrowingMatrix:
         forward = Side(math.sqrt(spec.variance), self._directions())
         backward = Side(math.sqrt(spec.variance * spec.inverse_aspect), self._directions())
-        return GrowingMatrix(spec, _FIRST_CAPACITY, _FIRST_CAPACITY, pending, forward, backward)
+        momentum, decay = (self.plan.momentum, self.plan.decay) if spec.learned else (0.0, 0.0)
+        capacities = (_FIRST_CAPACITY, _FIRST_CAPACITY)
+        return GrowingMatrix(spec, (forward, backward), capacities, pending, momentum, decay)
 
     def _directions(self) -> Directions:
-        return Directions(_FIRST_CAPACITY, self._tol, self.dtype, self._stream)
+        return Directions(_FIRST_CAPACITY, self.tol, self.dtype, self._stream)
 
     def begin_step(self) -> None:
         """Forget the fresh matrices, empty the sectors that do not survive a step, open fresh vectors."""
@@ -228,15 +271,10 @@ class GrowingCoordinates(Arithmetic):
 
     def learn_matrix(self, rule: LearnMatrix) -> None:
         """Add outer products to the trained part."""
-        matrix, plan = self.matrices[rule.matrix], self.plan
-        if plan.plain:
-            for coefficient, left, right in rule.terms:
-                matrix.collect(coefficient, self.values[left], self.values[right])
-            return
-        increment = np.zeros_like(matrix.dense)
+        matrix = self.matrices[rule.matrix]
+        matrix.begin_update(len(rule.terms) * self.plan.outputs)
         for coefficient, left, right in rule.terms:
-            increment += (coefficient * self.values[left]).T @ self.values[right]
-        matrix.step(increment, plan.momentum, plan.decay)
+            matrix.add_increment(coefficient, self.values[left], self.values[right])
 
     def snapshot(self, slot: int) -> Array:
         """Coordinates of a field, shape (C, present rank)."""
