@@ -1,0 +1,64 @@
+"""Wall time, ranks and memory of growing coordinates on long runs of a deep linear network.
+
+    python benchmarks/coordinates.py [--steps 1000 10000 100000] [--tol 1e-6]
+
+Prints one line for each number of steps, then the exponent of wall time against steps between the two longest runs
+(1 is linear). The regime: L=3, nu=0.7, alpha=2, gamma=4, eta0=0.004, sigma_eps=0.3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import resource
+import sys
+import time
+
+from dmft_sym.execution import ExecutionResult, run_coordinates
+from dmft_sym.networks import GradientDescent, Proportional, deep_linear
+from dmft_sym.networks.parameters import ALPHA, ETA, GAMMA, INIT_VARIANCE, LABEL_NOISE, NU
+from dmft_sym.program import DEPTH
+
+VALUES = {DEPTH: 3, NU: 0.7, ALPHA: 2.0, GAMMA: 4.0, ETA: 0.004, INIT_VARIANCE: 1.0, LABEL_NOISE: 0.3}
+
+
+def timed_run(steps: int, tol: float) -> tuple[float, ExecutionResult]:
+    """Wall time in seconds, symbolic preparation included, and the run."""
+    program = Proportional().program(deep_linear(3).trace(), GradientDescent(), "deep linear network")
+    start = time.perf_counter()
+    result = run_coordinates(program, VALUES, outputs=1, steps=steps, tol=tol)
+    return time.perf_counter() - start, result
+
+
+def peak_memory() -> float:
+    """Largest resident size of this process so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--tol", type=float, default=1e-6)
+    arguments = parser.parse_args()
+    timed_run(100, arguments.tol)  # imports and first allocations
+    print(f"{'steps':>8} {'seconds':>9} {'us/step':>8} {'MB':>6} {'train loss':>11} {'test loss':>11}  directions")
+    points = []
+    for steps in sorted(arguments.steps):
+        seconds, result = timed_run(steps, arguments.tol)
+        points.append((steps, seconds))
+        losses = [result.observables[name][-1, 0] for name in ("train_loss", "test_loss")]
+        ranks = ", ".join(f"{name} {rank[-1]}" for name, rank in result.ranks.items())
+        print(
+            f"{steps:8d} {seconds:9.2f} {1e6 * seconds / steps:8.0f} {peak_memory():6.0f} "
+            f"{losses[0]:11.8f} {losses[1]:11.8f}  {ranks}"
+        )
+    if len(points) > 1:
+        (first, early), (last, late) = points[-2:]
+        slope = math.log(late / early) / math.log(last / first)
+        print(f"wall time ~ steps^{slope:.2f} between {first} and {last} steps")
+
+
+if __name__ == "__main__":
+    main()
