@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from execution_support import program, values, worst_z
 
-from dmft_sym.execution import Status, run_coordinates, run_finite
+from dmft_sym.execution import Status, finite_memory, run_coordinates, run_finite
 from dmft_sym.networks import GradientDescent, OnlineSGD, deep_linear, network
 
 
@@ -126,3 +126,10 @@ def test_progress_is_reported():
     seen = []
     run_finite(program(), values(), 1, 4, 30, 0, progress=seen.append)
     assert seen == [1, 2, 3, 4]
+
+
+def test_memory_of_matrices():
+    """One hidden layer: ``W0`` with its momentum buffer and ``X``."""
+    prog = program(None, GradientDescent(momentum=0.5))
+    numbers = values(depth=1, momentum=0.5)
+    assert finite_memory(prog, numbers, 1, 100, np.float32) == 4 * (2 * 70 * 100 + 200 * 100)

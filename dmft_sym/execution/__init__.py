@@ -6,7 +6,7 @@ independent of the saddle-point derivation, which it checks.
 
 from .interface import Arithmetic
 from .result import ExecutionResult, Outcome, Recording, Status
-from .runner import run_coordinates, run_finite
+from .runner import finite_memory, run_coordinates, run_finite
 
 __all__ = [
     "Arithmetic",
@@ -14,6 +14,7 @@ __all__ = [
     "Outcome",
     "Recording",
     "Status",
+    "finite_memory",
     "run_coordinates",
     "run_finite",
 ]

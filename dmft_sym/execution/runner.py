@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dmft_sym.program import Observe, Program
 
 from .coordinates import GrowingCoordinates
-from .finite import FiniteNetwork
+from .finite import FiniteNetwork, finite_bytes
 from .interface import Arithmetic
 from .plan import Average, make_plan
 from .result import ExecutionResult, Outcome, Recording, Status
@@ -121,6 +121,18 @@ def run_finite(
     _check(outputs=outputs, steps=steps, dim=dim)
     plan = make_plan(program, values, outputs, reduced_transpose=False, averages=averages)
     return _run(FiniteNetwork(plan, dtype, dim, seed, normalise), steps, record_steps, progress)
+
+
+def finite_memory(program: Program, values: Values, outputs: int, dim: int, dtype: type = float) -> int:
+    """Memory in bytes that `run_finite` needs for its matrices and momentum buffers (recorded fields come on top).
+
+    Raises
+    ------
+    ValueError
+        As `run_finite`.
+    """
+    _check(outputs=outputs, dim=dim)
+    return finite_bytes(make_plan(program, values, outputs, reduced_transpose=False), dtype, dim)
 
 
 def _check(**counts: int) -> None:
