@@ -94,8 +94,11 @@ def test_infinite_ratio_without_a_limit_is_refused():
         run_coordinates(program(deep_linear(0)), values(nu=np.inf), 1, 5)
 
 
-def test_divergence_is_named_with_its_step():
-    run = run_coordinates(program(), values(eta=3.0), outputs=1, steps=100)
+@pytest.mark.parametrize("eta", [3.0, 1e200])
+@pytest.mark.parametrize("depth", [0, 2])
+def test_divergence_is_named_with_its_step(eta, depth):
+    numbers = values(eta=eta)
+    run = run_coordinates(program(deep_linear(depth)), numbers, outputs=1, steps=100)
     assert run.outcome.status is Status.DIVERGED
     step = run.outcome.step
     assert 0 < step < 100

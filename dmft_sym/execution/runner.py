@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from .finite import FiniteNetwork, finite_bytes
 from .interface import Arithmetic
 from .plan import Average, make_plan
 from .result import ExecutionResult, Outcome, Recording, Status
+from .threads import single_threaded
 
 Values = Mapping[sp.Symbol, float]
 Progress = Callable[[int], None]
@@ -78,7 +80,8 @@ def run_coordinates(
     if not floor <= tol < 1:
         raise ValueError(f"tol = {tol!r}: allowed is a number >= {floor:.1e} (for {np.dtype(dtype)}) and < 1")
     plan = make_plan(program, values, outputs, reduced_transpose=True, averages=averages)
-    return _run(GrowingCoordinates(plan, dtype, tol), steps, record_steps, progress)
+    with single_threaded():
+        return _run(GrowingCoordinates(plan, dtype, tol), steps, record_steps, progress)
 
 
 def run_finite(
@@ -149,14 +152,14 @@ def _run(
     ranks = np.zeros((steps, len(plan.sectors)), np.int64)
     recording = Recording(fields={ref: [] for ref in plan.fields})
     wanted = _wanted(record_steps, steps)
-    limit = np.inf
+    limit = float(np.finfo(float).max)
     done = 0
     with np.errstate(over="ignore", invalid="ignore"):
         for step in range(steps):
             _forward(arithmetic)
             largest = _observe(arithmetic, table, step)
             if step == 0:
-                limit = DIVERGENCE * largest if largest else np.inf
+                limit = DIVERGENCE * largest if largest else limit
             if not largest <= limit:
                 break
             ranks[step] = arithmetic.ranks()
@@ -198,13 +201,13 @@ def _learn(arithmetic: Arithmetic) -> None:
 
 
 def _observe(arithmetic: Arithmetic, table: dict[str, NDArray[np.float64]], step: int) -> float:
-    """Fill one row of every observable; return the largest absolute value, NaN included."""
+    """Fill one row of every observable; return the largest absolute value, ``inf`` if one is not finite."""
     largest = 0.0
     for average in arithmetic.plan.averages:
         row = _average(arithmetic, average)
         table[average.name][step] = row
         for value in row.tolist():
-            largest = largest if abs(value) <= largest else abs(value)
+            largest = max(largest, abs(value)) if math.isfinite(value) else math.inf
     return largest
 
 
