@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from execution_support import program, values, worst_z
 
-from dmft_sym.execution import Status, finite_memory, run_coordinates, run_finite
+from dmft_sym.execution import finite_memory, run_coordinates, run_finite
 from dmft_sym.networks import GradientDescent, OnlineSGD, deep_linear, network
+from dmft_sym.outcomes import Kind
 
 
 def residual(net, x):
@@ -113,7 +114,7 @@ def test_seeds_repeat_and_differ():
 
 def test_divergence_is_named():
     run = run_finite(program(), values(eta=3.0), 1, 100, 60, 0)
-    assert run.outcome.status is Status.DIVERGED
+    assert run.outcome.kind is Kind.DIVERGED
     assert len(run.observables["train_loss"]) == run.outcome.step < 100
 
 

@@ -5,15 +5,13 @@ independent of the saddle-point derivation, which it checks.
 """
 
 from .interface import Arithmetic
-from .result import ExecutionResult, Outcome, Recording, Status
+from .result import ExecutionResult, Recording
 from .runner import finite_memory, run_coordinates, run_finite
 
 __all__ = [
     "Arithmetic",
     "ExecutionResult",
-    "Outcome",
     "Recording",
-    "Status",
     "finite_memory",
     "run_coordinates",
     "run_finite",

@@ -68,7 +68,7 @@ def response(result: ExecutionResult, a: FieldRef, operand: FieldRef, matrix: Ma
     arithmetic = result.arithmetic
     if not isinstance(arithmetic, GrowingCoordinates):
         raise ValueError("responses need coordinates: a finite network does not know its Gaussian noise")
-    if result.recording.steps != list(range(result.outcome.step)):
+    if result.recording.steps != list(range(result.steps)):
         raise ValueError("responses need every step: record_steps=range(steps)")
     product = _find_product(result, operand, matrix)
     side, scale = _noise_side(arithmetic, product)

@@ -4,46 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_sym.outcomes import Outcome
 from dmft_sym.program import FieldRef
 
 from .interface import Arithmetic, Array
-
-
-class Status(Enum):
-    """How a run ended; the value says what it means and what to change."""
-
-    COMPLETED = "completed"
-    DIVERGED = "the loss grew without bound: lower the learning rate (or the momentum)"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The named end of a run.
-
-    Attributes
-    ----------
-    step : int
-        Number of steps whose results are kept: all of them, or those before the divergence.
-    """
-
-    status: Status
-    step: int
-
-    @property
-    def completed(self) -> bool:
-        """Whether all steps were taken."""
-        return self.status is Status.COMPLETED
-
-    def __str__(self) -> str:
-        if self.completed:
-            return f"completed {self.step} steps"
-        return f"diverged at step {self.step}: {self.status.value}"
 
 
 @dataclass
@@ -71,7 +40,7 @@ class ExecutionResult:
     observables : dict of ndarray, shape (step, C)
         Losses and whatever else the program observes; losses are per output, without the factor 1/2.
     outcome : Outcome
-        Completed, or diverged with the step.
+        Completed, or diverged with the step; the arrays then hold the steps before it.
     ranks : dict of ndarray, shape (step,)
         Number of coordinates (of sites, in a finite network) of every sector of the spaces.
     recording : Recording
@@ -83,6 +52,11 @@ class ExecutionResult:
     ranks: dict[str, NDArray[np.int64]]
     recording: Recording
     arithmetic: Arithmetic
+
+    @property
+    def steps(self) -> int:
+        """Number of steps whose results are kept."""
+        return min((len(rank) for rank in self.ranks.values()), default=0)
 
     @property
     def fields(self) -> Mapping[FieldRef, list[Array]]:

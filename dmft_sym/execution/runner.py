@@ -10,13 +10,14 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from dmft_sym.outcomes import COMPLETED, diverged
 from dmft_sym.program import Observe, Program
 
 from .coordinates import GrowingCoordinates
 from .finite import FiniteNetwork, finite_bytes
 from .interface import Arithmetic
 from .plan import Average, make_plan
-from .result import ExecutionResult, Outcome, Recording, Status
+from .result import ExecutionResult, Recording
 from .threads import single_threaded
 
 Values = Mapping[sp.Symbol, float]
@@ -169,7 +170,7 @@ def _run(
             done = step + 1
             if progress is not None:
                 progress(done)
-    outcome = Outcome(Status.COMPLETED if done == steps else Status.DIVERGED, done)
+    outcome = COMPLETED if done == steps else diverged(done)
     return ExecutionResult(
         {name: rows[:done] for name, rows in table.items()},
         outcome,
