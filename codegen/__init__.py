@@ -1,0 +1,30 @@
+"""Closed equations -> IR -> source: ``numba`` (fast), ``numpy`` (plain, the judge), ``mpmath`` (any precision)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dmft_sym.derivation.closure import ClosedEquations
+    from dmft_sym.derivation.exports import NamedParameter
+
+BACKENDS = ("numba", "numpy", "mpmath")
+
+
+def generate(closed: ClosedEquations, exports: Iterable[NamedParameter] = (), backend: str = "numba") -> str:
+    """Source of a module that marches closed equations.
+
+    Raises
+    ------
+    ValueError
+        If there is no such back end.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend = {backend!r}: allowed are {', '.join(BACKENDS)}")
+    from .lower import lower
+
+    writer = import_module(f".{backend}_backend", __name__)
+    source: str = writer.write(lower(closed, exports))
+    return source

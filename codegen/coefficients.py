@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import keyword
+import re
+
 import sympy as sp
 from sympy.printing.pycode import PythonCodePrinter
 
 from .ir import March
+
+
+# Names that the writers use in a module; parameters that clash with them get an underscore.
+_RESERVED = re.compile(
+    r"(np|nb|mp|math|t|i|n|A|W|C|one|zero_row|one_row|same_step|kappa|rho|past|lag|velocity|done|steps|outputs|dtype"
+    r"|progress|march|advance|first|last|min|max|range|print|l|l_.*|[RC]_.*|c\d+|_.*|.*_loss|EXPORTS)"
+)
+
+
+def python_name(symbol: sp.Symbol) -> str:
+    """A run-time argument's name in generated source: an identifier that clashes with nothing there."""
+    name = str(symbol.name)
+    clash = keyword.iskeyword(name) or _RESERVED.fullmatch(name)
+    return f"{name}_" if clash else name
 
 
 class _Printer(PythonCodePrinter):
@@ -18,12 +35,20 @@ class _Printer(PythonCodePrinter):
         return f"{self.parenthesize(base, 1000)} ** {self.parenthesize(exponent, 1000)}"
 
     def _print_Symbol(self, expr: sp.Symbol) -> str:
-        return "lambda_" if expr.name == "lambda" else str(expr.name)
+        return str(expr.name) if expr.is_integer and expr.name.startswith("l") else python_name(expr)
 
 
-def number_text(value: sp.Expr) -> str:
-    """A coefficient as Python source."""
-    return str(_Printer({"fully_qualified_modules": False}).doprint(sp.sympify(value)))
+class _ExactPrinter(_Printer):
+    """Fractions as quotients of ``mpf``, so that no constant is rounded to double precision."""
+
+    def _print_Rational(self, expr: sp.Rational) -> str:
+        return f"(mp.mpf({expr.p}) / {expr.q})"
+
+
+def number_text(value: sp.Expr, exact: bool = False) -> str:
+    """A coefficient as Python source; ``exact`` for any precision."""
+    printer = _ExactPrinter if exact else _Printer
+    return str(printer({"fully_qualified_modules": False}).doprint(sp.sympify(value)))
 
 
 def integer_text(value: sp.Expr) -> str:
@@ -38,22 +63,46 @@ class CoefficientTable:
     those that depend on a layer index are written in place.
     """
 
-    def __init__(self, march: March) -> None:
+    def __init__(self, march: March, exact: bool = False) -> None:
+        self._exact = exact
         self._constants = set(march.parameters) | set(march.integers)
+        self._real = set(march.parameters)
         self._names: dict[sp.Expr, str] = {}
+        self._bare: dict[sp.Symbol, None] = {}
 
     def text(self, value: sp.Expr, retained: bool = False) -> str:
         """The coefficient where it is used; ``retained`` multiplies by ``rho[t]``."""
         value = sp.sympify(value)
+        self._bare.update(dict.fromkeys(_bare_symbols(value, self._constants) & self._real))
         if value.is_Integer or value.is_Symbol:
-            text = number_text(value)
+            text = number_text(value, self._exact)
             text = f"({text})" if text.startswith("-") else text
         elif value.free_symbols <= self._constants:
             text = self._names.setdefault(value, f"c{len(self._names) + 1}")
         else:
-            text = f"({number_text(value)})"
+            text = f"({number_text(value, self._exact)})"
         return f"{text} * rho[t]" if retained else text
+
+    def factor(self, value: sp.Expr, retained: bool = False) -> str:
+        """The coefficient as a prefix ``"c1 * "``, empty for one."""
+        if value == 1:
+            return "rho[t] * " if retained else ""
+        return self.text(value, retained) + " * "
+
+    def names(self) -> list[str]:
+        """Names of the hoisted coefficients."""
+        return list(self._names.values())
+
+    def symbols(self) -> list[str]:
+        """Parameters that stand in lines by themselves."""
+        return [python_name(symbol) for symbol in self._bare]
 
     def definitions(self) -> list[str]:
         """One assignment per hoisted coefficient."""
-        return [f"{name} = {number_text(value)}" for value, name in self._names.items()]
+        return [f"{name} = {number_text(value, self._exact)}" for value, name in self._names.items()]
+
+
+def _bare_symbols(value: sp.Expr, constants: set[sp.Symbol]) -> set[sp.Symbol]:
+    """Symbols that a line itself mentions: a parameter alone, or all of a coefficient with a layer index."""
+    hoisted = not value.is_Symbol and value.free_symbols <= constants
+    return set() if hoisted else set(value.free_symbols)

@@ -24,7 +24,7 @@ class ArraySpec:
     static
         Columns are outputs only (one draw for all steps) instead of ``(step, output)``.
     causal
-        Lower triangular in the steps (a response); otherwise symmetric under exchange with ``mirror``.
+        Lower triangular in the steps (a response); otherwise the transpose of ``mirror`` (a correlation).
     """
 
     name: str
@@ -32,6 +32,7 @@ class ArraySpec:
     static: bool
     causal: bool
     meaning: str
+    mirror: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,11 +123,16 @@ class StartWeight:
 
 @dataclass(frozen=True)
 class AddWeight:
-    """``W += coefficient * response[t] @ covariance``; ``covariance=None`` is the identity."""
+    """``W += coefficient * response[t] @ covariance``; ``covariance=None`` is the identity.
+
+    ``transposed`` holds the covariance with row and column exchanged, for back ends that read lower triangles
+    only; ``fresh`` restricts the covariance to equal steps.
+    """
 
     coefficient: sp.Expr
     response: Ref
     covariance: Ref | None
+    transposed: Ref | None
     fresh: bool
 
 
@@ -178,6 +184,7 @@ class Export:
     name: str
     array: ArraySpec
     scale: sp.Expr
+    layer: sp.Expr | None = None
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def lower(closed: ClosedEquations, exports: Iterable[NamedParameter] = ()) -> Ma
             Observable(o.name, tuple((c, _ref(e, specs)) for c, e in o.terms), o.constant)
             for o in closed.observables
         ),
-        exports=tuple(Export(e.name, specs[e.array], e.scale) for e in exports),
+        exports=tuple(Export(e.name, specs[e.array], e.scale, e.layer) for e in exports),
         momentum=sp.sympify(program.optimizer.momentum),
         decay=sp.sympify(program.optimizer.decay),
     )
@@ -80,7 +80,8 @@ def _spec(array: OrderParameter) -> ArraySpec:
     axes = tuple((layers.start, layers.stop) for layers in array.stored)
     words = "response of {} to {}" if array.kind == "R" else "correlation of {} and {}"
     meaning = words.format(array.row.name, array.column.name)
-    return ArraySpec(array.name, axes, array.static, array.kind == "R", meaning)
+    mirror = "" if array.kind == "R" else f"C_{array.column.name}_{array.row.name}"
+    return ArraySpec(array.name, axes, array.static, array.kind == "R", meaning, mirror)
 
 
 def _statement_texts(closed: ClosedEquations) -> list[str]:
@@ -138,8 +139,9 @@ def _kernel_nodes(
 def _weight_nodes(weight: Weight, specs: dict[OrderParameter, ArraySpec]) -> tuple[Node, ...]:
     nodes: list[Node] = [StartWeight(weight.noise.static)]
     for term in weight.terms:
-        covariance = None if term.covariance.entry is None else _ref(term.covariance.entry, specs)
-        add = AddWeight(term.covariance.coefficient, _ref(term.response, specs), covariance, term.covariance.fresh)
+        cov = term.covariance
+        matrix, back = (None if e is None else _ref(e, specs) for e in (cov.entry, cov.transposed))
+        add = AddWeight(cov.coefficient, _ref(term.response, specs), matrix, back, cov.fresh)
         nodes += _looped(term.loop, (_guarded(term.condition, add),))
     for part in weight.targets:
         assert part.source is not None

@@ -11,22 +11,22 @@ class NumpyStyle(LineStyle):
 
     imports = ("import numpy as np",)
 
-    def add_row(self, target: str, coefficient: str, source: str) -> str:
-        return f"{target}[i] += {coefficient} * {source}[i]"
+    def add_row(self, target: str, factor: str, source: str, static: bool) -> str:
+        return f"{target}[i] += {factor}{source}[i]"
 
-    def add_identity(self, target: str, coefficient: str, static: bool) -> str:
-        return f"{target}[i{'' if static else ', i'}] += {coefficient} * one"
+    def add_identity(self, target: str, factor: str, static: bool) -> str:
+        return f"{target}[i{'' if static else ', i'}] += {factor}one"
 
     def start_kernel(self) -> str:
         return "A = zero_row.copy()"
 
-    def add_kernel(self, coefficient: str, source: str | None, steps: str) -> str:
+    def add_kernel(self, factor: str, source: str | None, steps: str) -> str:
         if source is None:
-            return f"A += {coefficient} * past * one_row"
+            return f"A += {factor}past * one_row"
         if steps == "now":
-            return f"A[:, i] += {coefficient} * {source}[i, i]"
+            return f"A[:, i] += {factor}{source}[i, i]"
         weight = "past * " if steps == "past" else ""
-        return f"A += {coefficient} * {weight}{source}[i]"
+        return f"A += {factor}{weight}{source}[i]"
 
     def add_product(self, target: str, source: str, static: bool) -> str:
         return f"{target}[i] += A @ {source}"
@@ -34,17 +34,16 @@ class NumpyStyle(LineStyle):
     def start_weight(self, static: bool) -> str:
         return "W = 0 * one" if static else "W = zero_row.copy()"
 
-    def add_weight(self, coefficient: str, response: str, covariance: str | None, fresh: bool) -> str:
-        if covariance is None:
-            return f"W += {coefficient} * {response}[i]"
-        same = " * same_step" if fresh else ""
-        body = f"({covariance}{same})" if fresh else covariance
-        return f"W += {coefficient} * {response}[i] @ {body}"
+    def add_weight(self, factor: str, response: str, static: bool) -> str:
+        return f"W += {factor}{response}[i]"
 
-    def add_correlation(self, target: str, source: str) -> str:
+    def add_covariance(self, factor: str, response: str, covariance: str, transposed: str, fresh: bool) -> str:
+        return f"W += {factor}{response}[i] @ {f'({covariance} * same_step)' if fresh else covariance}"
+
+    def add_correlation(self, target: str, source: str, static: bool) -> str:
         return f"{target}[i] += W @ {source}.T"
 
-    def mirror(self, target: str, source: str) -> str:
+    def mirror(self, target: str, source: str) -> str | None:
         return f"{target}[:, i] = {source}[i].T"
 
 

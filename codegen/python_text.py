@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import sympy as sp
 
-from .coefficients import CoefficientTable, integer_text
+from .coefficients import CoefficientTable, integer_text, python_name
 from .ir import (
     AddCorrelation,
     AddIdentity,
@@ -30,21 +30,31 @@ from .ir import (
 
 
 class LineStyle(ABC):
-    """How a back end writes one node."""
+    """How a back end writes one node; ``factor`` is a coefficient as a prefix (``"c1 * "`` or empty)."""
 
     imports: tuple[str, ...] = ()
+    dtype = "np.float64"
+    exact = False
+
+    def convert(self, name: str) -> str:
+        """A run-time number in the arithmetic of the module."""
+        return f"dtype({name})"
+
+    def finite(self, row: str) -> str:
+        """Whether a row of a scalar is finite."""
+        return f"np.all(np.isfinite({row}))"
 
     @abstractmethod
-    def add_row(self, target: str, coefficient: str, source: str) -> str: ...
+    def add_row(self, target: str, factor: str, source: str, static: bool) -> str: ...
 
     @abstractmethod
-    def add_identity(self, target: str, coefficient: str, static: bool) -> str: ...
+    def add_identity(self, target: str, factor: str, static: bool) -> str: ...
 
     @abstractmethod
     def start_kernel(self) -> str: ...
 
     @abstractmethod
-    def add_kernel(self, coefficient: str, source: str | None, steps: str) -> str: ...
+    def add_kernel(self, factor: str, source: str | None, steps: str) -> str: ...
 
     @abstractmethod
     def add_product(self, target: str, source: str, static: bool) -> str: ...
@@ -53,13 +63,18 @@ class LineStyle(ABC):
     def start_weight(self, static: bool) -> str: ...
 
     @abstractmethod
-    def add_weight(self, coefficient: str, response: str, covariance: str | None, fresh: bool) -> str: ...
+    def add_weight(self, factor: str, response: str, static: bool) -> str: ...
 
     @abstractmethod
-    def add_correlation(self, target: str, source: str) -> str: ...
+    def add_covariance(
+        self, factor: str, response: str, covariance: str, transposed: str, fresh: bool
+    ) -> str: ...
 
     @abstractmethod
-    def mirror(self, target: str, source: str) -> str: ...
+    def add_correlation(self, target: str, source: str, static: bool) -> str: ...
+
+    @abstractmethod
+    def mirror(self, target: str, source: str) -> str | None: ...
 
 
 class NodeWriter:
@@ -81,32 +96,37 @@ class NodeWriter:
                 yield f"{indent}if {condition_text(node.condition)}:"
                 yield from self.lines(node.body, indent + "    ")
             else:
-                yield indent + self.line(node)
+                line = self.line(node)
+                if line is not None:
+                    yield indent + line
 
-    def line(self, node: Node) -> str:
-        """One elementary node."""
-        style, number = self.style, self.coefficients.text
-        if isinstance(node, AddRow):
-            return style.add_row(matrix(node.target), number(node.coefficient), matrix(node.source))
-        if isinstance(node, AddIdentity):
-            factor = number(node.coefficient, node.retained)
-            return style.add_identity(matrix(node.target), factor, node.target.array.static)
-        if isinstance(node, StartKernel):
-            return style.start_kernel()
-        if isinstance(node, AddKernel):
-            source = None if node.source is None else matrix(node.source)
-            return style.add_kernel(number(node.coefficient, node.retained), source, node.steps)
-        if isinstance(node, AddProduct):
-            return style.add_product(matrix(node.target), matrix(node.source), node.source.array.static)
-        if isinstance(node, StartWeight):
-            return style.start_weight(node.static)
-        if isinstance(node, AddWeight):
-            covariance = None if node.covariance is None else matrix(node.covariance)
-            return style.add_weight(number(node.coefficient), matrix(node.response), covariance, node.fresh)
-        if isinstance(node, AddCorrelation):
-            return style.add_correlation(matrix(node.target), matrix(node.source))
-        assert isinstance(node, Mirror)
-        return style.mirror(matrix(node.target), matrix(node.source))
+    def line(self, node: Node) -> str | None:
+        """One elementary node; ``None`` if the back end has nothing to do for it."""
+        style, factor = self.style, self.coefficients.factor
+        match node:
+            case AddRow(target, coefficient, source):
+                return style.add_row(matrix(target), factor(coefficient), matrix(source), target.array.static)
+            case AddIdentity(target, coefficient, retained):
+                return style.add_identity(matrix(target), factor(coefficient, retained), target.array.static)
+            case StartKernel():
+                return style.start_kernel()
+            case AddKernel(coefficient, source, steps, retained):
+                row = None if source is None else matrix(source)
+                return style.add_kernel(factor(coefficient, retained), row, steps)
+            case AddProduct(target, source):
+                return style.add_product(matrix(target), matrix(source), source.array.static)
+            case StartWeight(static):
+                return style.start_weight(static)
+            case AddWeight(coefficient, response, None):
+                return style.add_weight(factor(coefficient), matrix(response), response.array.static)
+            case AddWeight(coefficient, response, covariance, transposed, fresh):
+                names = matrix(response), matrix(covariance), matrix(transposed)
+                return style.add_covariance(factor(coefficient), *names, fresh)
+            case AddCorrelation(target, source):
+                return style.add_correlation(matrix(target), matrix(source), source.array.static)
+            case Mirror(target, source):
+                return style.mirror(matrix(target), matrix(source))
+        raise TypeError(f"no line for {type(node).__name__}")
 
 
 def matrix(ref: Ref) -> str:
@@ -142,23 +162,23 @@ def shape_text(array: ArraySpec) -> str:
 
 
 class ModuleWriter:
-    """A complete module: docstring, metadata, and a function ``march``."""
+    """A complete module: docstring, metadata, and a function ``march`` that is one loop over the steps."""
 
     def __init__(self, march: March, style: LineStyle, backend: str) -> None:
         self.march = march
         self.style = style
         self.backend = backend
-        self.coefficients = CoefficientTable(march)
+        self.coefficients = CoefficientTable(march, style.exact)
         self.nodes = NodeWriter(style, self.coefficients)
 
     def text(self) -> str:
         """The source."""
         body = list(self.nodes.lines(self.march.body, "        "))
-        parts = [self._head(), self._function(body)]
+        parts = [self._head(), labels_function(self.march), self._function(body)]
         return "\n\n\n".join(parts) + "\n"
 
     def _head(self) -> str:
-        return "\n".join([docstring(self.march, self.backend), "", *self.style.imports, "", metadata(self.march)])
+        return "\n".join([docstring(self.march, self.backend), "", *self.style.imports])
 
     def _function(self, body: list[str]) -> str:
         arrays = [
@@ -167,7 +187,7 @@ class ModuleWriter:
         # Write everything that names a coefficient before the definitions are listed.
         observables, scales = list(self._observables()), self._scales()
         lines = [
-            signature(self.march),
+            signature(self.march, self.style.dtype),
             '    """March the closed equations; see the module docstring."""',
             "    C = outputs",
             "    n = steps * C",
@@ -175,6 +195,7 @@ class ModuleWriter:
             "    zero_row = np.zeros((C, n), dtype)",
             "    one_row = np.tile(one, steps)",
             "    same_step = np.kron(np.eye(steps, dtype=dtype), np.ones((C, C), dtype))",
+            *(f"    {name} = {self.style.convert(name)}" for name in map(python_name, self.march.parameters)),
             *kernel_table(self.march),
             *(f"    {line}" for line in self.coefficients.definitions()),
             *arrays,
@@ -187,7 +208,7 @@ class ModuleWriter:
             *observables,
             "        if progress is not None:",
             "            progress(t + 1, steps)",
-            "        if not (" + " and ".join(f"np.all(np.isfinite({o.name}[t]))" for o in self.march.observables) + "):",
+            "        if not (" + " and ".join(self.style.finite(f"{o.name}[t]") for o in self.march.observables) + "):",
             "            done = t",
             "            break",
             "    return {",
@@ -202,20 +223,20 @@ class ModuleWriter:
     def _observables(self) -> Iterator[str]:
         for observable in self.march.observables:
             terms = [
-                f"{self.coefficients.text(c)} * {matrix(ref)}[i, i].diagonal()" for c, ref in observable.terms
+                f"{self.coefficients.factor(c)}{matrix(ref)}[i, i].diagonal()" for c, ref in observable.terms
             ]
             if observable.constant != 0:
                 terms.append(self.coefficients.text(observable.constant))
             yield f"        {observable.name}[t] = {' + '.join(terms) or '0'}"
 
     def _scales(self) -> str:
-        return ", ".join(f'"{e.name}": {self.coefficients.text(e.scale)}' for e in self.march.exports)
+        return ", ".join(f'"{e.array.name}": {self.coefficients.text(e.scale)}' for e in self.march.exports)
 
 
-def signature(march: March) -> str:
+def signature(march: March, dtype: str = "np.float64") -> str:
     """``def march(...)`` with keyword-only arguments."""
-    names = [str(s) for s in (*march.integers, *march.parameters)]
-    return f"def march(*, steps, outputs, {', '.join(names)}, dtype=np.float64, progress=None):"
+    names = [python_name(s) for s in (*march.integers, *march.parameters)]
+    return f"def march(*, steps, outputs, {', '.join(names)}, dtype={dtype}, progress=None):"
 
 
 def kernel_table(march: March) -> list[str]:
@@ -227,7 +248,7 @@ def kernel_table(march: March) -> list[str]:
         "    kappa = np.zeros(steps + 1, dtype)  # response of the weights to one increment, by lag",
         "    velocity = 1",
         "    for lag in range(1, steps + 1):",
-        f"        kappa[lag] = {keep} * kappa[lag - 1] + velocity",
+        f"        kappa[lag] = ({keep}) * kappa[lag - 1] + velocity",
         f"        velocity = {integer_text(march.momentum)} * velocity",
         f"    rho = ({keep}) ** np.arange(steps)  # what is left of the initial weights",
     ]
@@ -236,7 +257,7 @@ def kernel_table(march: March) -> list[str]:
 def docstring(march: March, backend: str) -> str:
     """The module's docstring: network, program, arguments, results."""
     program = textwrap.indent(march.statements, "    ")
-    arguments = ", ".join(str(s) for s in (*march.integers, *march.parameters))
+    arguments = ", ".join(python_name(s) for s in (*march.integers, *march.parameters))
     return f'''"""Mean-field equations of training: {march.title} ({backend} back end).
 
 Written by dmft_sym.codegen from the closed equations; not meant to be edited. The program:
@@ -250,10 +271,16 @@ it). All quantities are dimensionless; time is counted in gradient steps.
 """'''
 
 
-def metadata(march: March) -> str:
-    """Layer ranges and names, for whoever labels the results."""
-    lines = ["EXPORTS = {"]
+def labels_function(march: March) -> str:
+    """Source of ``labels``: what the arrays are called and where their layer axes start."""
+    names = ", ".join(python_name(s) for s in march.integers)
+    lines = [
+        f"def labels({f'*, {names}' if names else ''}):",
+        '    """Order parameters by name: array, first layer of every layer axis, and the layer of arrays without one."""',
+        "    return [",
+    ]
     for export in march.exports:
-        starts = [integer_text(start) for start, _ in export.array.axes]
-        lines.append(f'    "{export.name}": ("{export.array.name}", "{" ".join(starts)}"),')
-    return "\n".join([*lines, "}"])
+        starts = "".join(f"{integer_text(start)}, " for start, _ in export.array.axes)
+        layer = "None" if export.layer is None else integer_text(export.layer)
+        lines.append(f'        ("{export.name}", "{export.array.name}", ({starts.rstrip()}), {layer}),')
+    return "\n".join([*lines, "    ]"])

@@ -1,0 +1,82 @@
+"""Mean-field theory of wide networks in training, derived from a forward pass.
+
+Write a forward pass, `derive` the dynamical mean-field equations of its training, ``compile()`` them to a solver,
+`simulate` finite networks from the same program and `compare`. See https://arxiv.org/abs/2605.07870 for the science.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .compare import compare
+    from .networks import (
+        MUP,
+        NTK,
+        GradientDescent,
+        Network,
+        OnlineSGD,
+        Parametrization,
+        Proportional,
+        deep_linear,
+        network,
+    )
+    from .results import load, save
+    from .simulation import simulate
+    from .theory import Theory, derive
+
+# Imported on first use, so that `import dmft_sym` is quick.
+_HOMES = {
+    "compare": ".compare",
+    "load": ".results",
+    "save": ".results",
+    "simulate": ".simulation",
+    "Theory": ".theory",
+    "derive": ".theory",
+    **dict.fromkeys(
+        (
+            "MUP",
+            "NTK",
+            "GradientDescent",
+            "Network",
+            "OnlineSGD",
+            "Parametrization",
+            "Proportional",
+            "deep_linear",
+            "network",
+        ),
+        ".networks",
+    ),
+}
+
+__all__ = [
+    "MUP",
+    "NTK",
+    "GradientDescent",
+    "Network",
+    "OnlineSGD",
+    "Parametrization",
+    "Proportional",
+    "Theory",
+    "compare",
+    "deep_linear",
+    "derive",
+    "load",
+    "network",
+    "save",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dmft_sym' has no attribute {name!r}")
+    # A module and its function may share a name (compare): the function is what users mean.
+    value = getattr(import_module(_HOMES[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

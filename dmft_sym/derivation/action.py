@@ -66,7 +66,7 @@ def place(use: Use, second: bool = False) -> Place:
     step, output = (PAST_STEP, OTHER_OUTPUT) if second else (STEP, OUTPUT)
     layer = use.index
     if second and layer is not None and not use.family:
-        layer = sp.Symbol("k", integer=True, positive=True)
+        layer = sp.Symbol("l_s", integer=True, positive=True)
     prefix = "y" if use.transpose else "x"
     return Place(
         use,

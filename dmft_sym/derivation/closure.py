@@ -78,11 +78,13 @@ class Contribution:
 class NoiseCovariance:
     """Covariance of two Gaussian fields: ``coefficient`` times a correlation, or times the identity.
 
-    ``fresh`` restricts a correlation to equal steps.
+    ``transposed`` is the same correlation with row and column exchanged; ``fresh`` restricts a correlation to
+    equal steps.
     """
 
     coefficient: sp.Expr
     entry: Entry | None
+    transposed: Entry | None = None
     fresh: bool = False
 
 
@@ -266,7 +268,7 @@ class _RowBuilder:
     ) -> Iterable[Contribution]:
         """``R[target, n](t) += coefficient * R[source, n]`` for every noise of the process."""
         for noise in self._noises(source.field):
-            layer, loop = self._sweep(noise, "m")
+            layer, loop = self._sweep(noise, "l_n")
             ranges = self._ranges(loop, outer)
             destination = self.table.entry("R", self.process, self.target, noise, layer, ranges)
             origin = self.table.entry("R", self.process, source, noise, layer, ranges)
@@ -338,7 +340,7 @@ class _RowBuilder:
         if not partners:
             return
         for noise in self.process.noises:
-            layer, loop = self._sweep(noise, "m")
+            layer, loop = self._sweep(noise, "l_n")
             terms = tuple(self._weight_terms(noise, layer, loop))
             targets = tuple(t for partner in partners for t in self._targets(partner, noise, layer, loop))
             if terms and targets:
@@ -349,7 +351,7 @@ class _RowBuilder:
             coefficient = self.closure.builder.noise_covariance(other, noise)
             if coefficient is None:
                 continue
-            other_layer, inner = self._sweep(other, "k")
+            other_layer, inner = self._sweep(other, "l_k")
             if inner is not None and other.source.family:  # type: ignore[union-attr]
                 other_layer, inner = layer, None  # members are independent: same layer only
             ranges = self._ranges(loop, inner)
@@ -380,14 +382,15 @@ class _RowBuilder:
         if second.field not in process.shift:
             return None
         entry = self.table.entry("C", process, first, second.field, second.layer, ranges)
-        return None if entry is None else NoiseCovariance(coefficient, entry, a.fresh)
+        back = self.table.entry("C", process, second, first.field, first.layer, ranges)
+        return None if entry is None else NoiseCovariance(coefficient, entry, back, a.fresh)
 
     def _targets(
         self, partner: Field, noise: Noise, layer: sp.Expr | None, outer: LayerLoop | None
     ) -> Iterable[Contribution]:
         if noise not in self.closure.reach[partner]:
             return
-        partner_layer, loop = self._sweep(partner, "p")
+        partner_layer, loop = self._sweep(partner, "l_p")
         ranges = self._ranges(outer, loop)
         destination = self.table.entry("C", self.process, self.target, partner, partner_layer, ranges)
         ref = FieldRef(partner, partner_layer)
@@ -399,7 +402,7 @@ class _RowBuilder:
     def mirrors(self) -> Iterable[Mirror]:
         """Correlations are symmetric; the mirrored column is filled for later rows."""
         for partner in self._partners():
-            layer, loop = self._sweep(partner, "p")
+            layer, loop = self._sweep(partner, "l_p")
             ranges = self._ranges(loop)
             entry = self.table.entry("C", self.process, self.target, partner, layer, ranges)
             back = self.table.entry(

@@ -2,7 +2,7 @@
 
 ``C_F`` is the autocorrelation of a field that a matrix acts on; ``R_F`` its response to the Gaussian field
 that the transposed product with the same matrix leaves behind, the response that enters the saddle point.
-Where that is not unique the name of the Gaussian field is added.
+Several matrices (or members of a family) may give one name; whoever labels results joins them along the layer.
 """
 
 from __future__ import annotations
@@ -13,17 +13,22 @@ import sympy as sp
 
 from .arrays import OrderParameter
 from .closure import ClosedEquations
+from .processes import process_of
 from .single_site import Noise
 from .uses import Use, UseTable
 
 
 @dataclass(frozen=True)
 class NamedParameter:
-    """``name = scale * array`` (``scale`` undoes the size-free normalisation of the Gaussian fields)."""
+    """``name = scale * array`` (``scale`` undoes the size-free normalisation of the Gaussian fields).
+
+    ``layer`` is the one layer of the row at which an array without a layer axis exists, if the row is a family.
+    """
 
     name: str
     array: OrderParameter
     scale: sp.Expr
+    layer: sp.Expr | None = None
 
 
 def named_parameters(closed: ClosedEquations, uses: UseTable) -> list[NamedParameter]:
@@ -33,7 +38,11 @@ def named_parameters(closed: ClosedEquations, uses: UseTable) -> list[NamedParam
         if array.kind == "C" and array.row == array.column:
             found.append(NamedParameter(f"C_{array.row.name}", array, sp.Integer(1)))
         elif array.kind == "R" and isinstance(array.column, Noise) and _conjugate(array, uses):
-            found.append(NamedParameter(f"R_{array.row.name}_{array.column.name}", array, 1 / array.column.scale))
+            layer = None
+            if array.row.layers is not None and not array.stored:
+                process = process_of(closed.processes, array.row)
+                layer = process.partner_layer(array.column, None, array.row)
+            found.append(NamedParameter(f"R_{array.row.name}", array, 1 / array.column.scale, layer))
     return found
 
 

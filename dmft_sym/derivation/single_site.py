@@ -244,7 +244,7 @@ def _pairing(use: Use, partner: Use) -> tuple[sp.Symbol | None, LayerRange | Non
         return None, None, None
     if partner.family:
         return None, None, use.index
-    index = sp.Symbol("k", integer=True, positive=True)
+    index = sp.Symbol("l_s", integer=True, positive=True)
     return index, partner.layers, index
 
 
@@ -256,7 +256,7 @@ def _update(coefficient: sp.Expr, product: Product, free: sp.Expr | None, outer:
     if free is not None:
         left, right = (_at(ref, free, product.matrix.layer) for ref in (left, right))
     if index is not None:
-        label = sp.Symbol("k", integer=True, positive=True)
+        label = sp.Symbol("l_s", integer=True, positive=True)
         left, right = (_at(ref, index, label) for ref in (left, right))
         index = label
     strength = coefficient * outer.coefficient

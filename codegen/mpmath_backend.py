@@ -1,0 +1,26 @@
+"""IR -> mpmath: the plain NumPy lines on arrays of ``mpf``, at the precision of the context (``mp.dps``)."""
+
+from __future__ import annotations
+
+from .ir import March
+from .numpy_backend import NumpyStyle
+from .python_text import ModuleWriter
+
+
+class MpmathStyle(NumpyStyle):
+    """NumPy lines on object arrays; numbers are converted on entry and constants stay exact."""
+
+    imports = ("import numpy as np", "from mpmath import mp")
+    dtype = "object"
+    exact = True
+
+    def convert(self, name: str) -> str:
+        return f"mp.mpf({name})"
+
+    def finite(self, row: str) -> str:
+        return f"all(mp.isfinite(value) for value in {row})"
+
+
+def write(march: March) -> str:
+    """The module's source."""
+    return ModuleWriter(march, MpmathStyle(), "mpmath").text()

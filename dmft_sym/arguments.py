@@ -1,0 +1,128 @@
+"""Run-time arguments: what users pass by keyword becomes values of the symbols of a program."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sympy as sp
+
+from .messages import InputError, suggestion
+from .networks.parameters import GAMMA, INIT_VARIANCE, STANDARD, Parameter
+
+if TYPE_CHECKING:
+    from .theory import Theory
+
+
+class ArgumentError(InputError, ValueError):
+    """A run-time argument that is missing, unknown or out of range; one line."""
+
+
+@dataclass(frozen=True)
+class RunArguments:
+    """Checked arguments of a run.
+
+    Attributes
+    ----------
+    values
+        Of the symbols of the program, depth included.
+    given
+        As the user named them, defaults filled in; what results record.
+    """
+
+    values: dict[sp.Symbol, float]
+    outputs: int
+    steps: int
+    given: dict[str, float | int]
+
+
+_BY_KEYWORD = {parameter.keyword: parameter for parameter in STANDARD}
+
+
+def run_arguments(theory: Theory, steps: object, keywords: Mapping[str, object]) -> RunArguments:
+    """Check the keyword arguments of a run against the parameters of a theory.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the argument, its value and what is allowed.
+    """
+    steps = _checked(Parameter(sp.Symbol("steps"), "steps", "", low=1, open_low=False, integer=True), steps)
+    needed = _needed(theory)
+    defaults = _defaults(theory)
+    for name in sorted(set(keywords) - set(needed)):
+        if name not in _BY_KEYWORD:
+            allowed = ", ".join(sorted(needed))
+            raise ArgumentError(f"{name}: unknown argument{suggestion(name, needed)}; allowed are steps, {allowed}")
+        _check_unused(name, keywords[name])
+    given: dict[str, float | int] = {}
+    for name, parameter in needed.items():
+        value = keywords.get(name, defaults.get(name, parameter.default))
+        if value is None:
+            raise ArgumentError(f"{name}: missing; allowed is {parameter.allowed} ({parameter.meaning})")
+        given[name] = _checked(parameter, value)
+    values = _symbol_values(theory, given)
+    return RunArguments(values, int(given["outputs"]), int(steps), {**given, "steps": int(steps)})
+
+
+def _needed(theory: Theory) -> dict[str, Parameter]:
+    """Parameters that a run takes: those of the program, outputs, and what the parametrization needs."""
+    found = {parameter.keyword: parameter for parameter in theory.parameters}
+    found["outputs"] = _BY_KEYWORD["outputs"]
+    symbols = {parameter.symbol for parameter in theory.parameters}
+    if GAMMA in symbols and theory.network.parametrization.exponent != 0.5:
+        found.setdefault("width_per_dim", _BY_KEYWORD["width_per_dim"])
+    return found
+
+
+def _defaults(theory: Theory) -> dict[str, object]:
+    training, network = theory.training, theory.network
+    found: dict[str, object] = {
+        "outputs": network.outputs,
+        "momentum": training.momentum,
+        "weight_decay": training.weight_decay,
+        "label_noise": theory.data.label_noise,
+        **network.defaults,
+    }
+    if network.depth is not None:
+        found["depth"] = network.depth
+    return found
+
+
+def _check_unused(name: str, value: object) -> None:
+    """A standard argument that this program has no symbol for must be in range, and zero for the optimizer."""
+    number = _checked(_BY_KEYWORD[name], value)
+    if name in ("momentum", "weight_decay") and number != 0:
+        raise ArgumentError(
+            f"{name} = {value!r}: the theory was derived without it; derive with a training rule that has {name}"
+        )
+
+
+def _checked(parameter: Parameter, value: object) -> float | int:
+    bad = isinstance(value, bool) or not isinstance(value, numbers.Real)
+    number = math.nan if bad else float(value)  # type: ignore[arg-type]
+    if not parameter.admits(number):
+        raise ArgumentError(f"{parameter.keyword} = {value!r}: allowed is {parameter.allowed}")
+    return int(number) if parameter.integer else number
+
+
+def _symbol_values(theory: Theory, given: Mapping[str, float | int]) -> dict[sp.Symbol, float]:
+    values: dict[sp.Symbol, float] = {}
+    for parameter in theory.parameters:
+        value = float(given[parameter.keyword])
+        if parameter.symbol == GAMMA:
+            width = float(given.get("width_per_dim", 1.0))
+            value = theory.network.parametrization.gamma(value, width)
+            if not 0 < value < math.inf:
+                raise ArgumentError(
+                    f"width_per_dim = {width:g}: gamma = {value:g} in the parametrization "
+                    f"{theory.network.parametrization}; allowed is a finite width, or muP"
+                )
+        elif parameter.symbol == INIT_VARIANCE:
+            value = value**2
+        values[parameter.symbol] = int(value) if parameter.integer else value
+    return values
+

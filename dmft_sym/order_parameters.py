@@ -1,0 +1,117 @@
+"""Two-time matrices as labelled arrays: ``(layer, step, output, step2, output2)``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Label = tuple[str, str, tuple[int, ...], int | None]
+
+UNITS = "1"
+LONG_NAMES = {
+    "train_loss": "training loss (mean squared error)",
+    "test_loss": "test loss (mean squared error)",
+}
+
+
+def label_order_parameters(
+    arrays: Mapping[str, NDArray[Any]], labels: Iterable[Label], scales: Mapping[str, Any], steps: int, outputs: int
+) -> dict[str, xr.DataArray]:
+    """Name and label the matrices that a generated module returned.
+
+    Parameters
+    ----------
+    arrays
+        By the module's names, shape (layer axes..., T C, T C).
+    labels
+        What the module's ``labels`` function returned: name, array, first layer of each axis, single layer.
+    scales
+        Factors that undo the normalisation of the Gaussian fields, by array.
+    steps
+        Number of steps to keep.
+
+    Returns
+    -------
+    dict of DataArray
+        Arrays of one name at different layers are joined along ``layer``.
+    """
+    grouped: dict[str, list[xr.DataArray]] = {}
+    for name, array, starts, layer in labels:
+        part = _labelled(arrays[array], starts, layer, steps, outputs, scales.get(array, 1))
+        if part.size:
+            grouped.setdefault(name, []).append(part)
+    found: dict[str, xr.DataArray] = {}
+    for name, parts in grouped.items():
+        for label, joined in _joined(name, parts).items():
+            joined.attrs = {"long_name": _long_name(name), "units": UNITS}
+            found[label] = joined
+    return found
+
+
+def _labelled(
+    array: NDArray[Any], starts: tuple[int, ...], layer: int | None, steps: int, outputs: int, scale: Any
+) -> xr.DataArray:
+    import xarray as xr
+
+    total = array.shape[-2] // outputs
+    lead = array.shape[:-2]
+    blocks = array.reshape(*lead, total, outputs, total, outputs)[..., :steps, :, :steps, :]
+    dims: list[str] = ["layer", "layer2"][: len(lead)]
+    coords = {dim: np.arange(start, start + n) for dim, start, n in zip(dims, starts, lead, strict=True)}
+    if layer is not None and not lead:
+        blocks, dims, coords = blocks[np.newaxis], ["layer"], {"layer": np.array([layer])}
+    return xr.DataArray(blocks * scale if scale != 1 else blocks, coords, [*dims, *_TWO_TIMES])
+
+
+_TWO_TIMES = ("step", "output", "step2", "output2")
+
+
+def _joined(name: str, parts: list[xr.DataArray]) -> dict[str, xr.DataArray]:
+    """One array where the parts are at different layers; numbered names where they are not."""
+    import xarray as xr
+
+    if len(parts) == 1:
+        return {name: parts[0]}
+    layered = all(part.dims[0] == "layer" and "layer2" not in part.dims for part in parts)
+    if layered:
+        taken = np.concatenate([part["layer"].values for part in parts])
+        if len(set(taken)) == len(taken):
+            return {name: xr.concat(parts, "layer").sortby("layer")}
+    return {f"{name}_{number}": part for number, part in enumerate(parts, start=1)}
+
+
+def _long_name(name: str) -> str:
+    kind, _, field = name.partition("_")
+    return f"{'correlation' if kind == 'C' else 'response'} of {field}"
+
+
+def make_dataset(
+    scalars: Mapping[str, NDArray[Any]], order_parameters: Mapping[str, xr.DataArray], attrs: Mapping[str, Any]
+) -> xr.Dataset:
+    """Scalars of shape ([seed,] step, output) and order parameters as one dataset with labelled axes."""
+    import xarray as xr
+
+    dims = {2: ("step", "output"), 3: ("seed", "step", "output")}
+    variables: dict[str, Any] = {
+        name: (dims[values.ndim], values, {"long_name": LONG_NAMES.get(name, name), "units": UNITS})
+        for name, values in scalars.items()
+    }
+    first = next(iter(scalars.values()))
+    steps, outputs = np.arange(first.shape[-2]), np.arange(first.shape[-1])
+    dataset = xr.Dataset({**variables}, {"step": steps, "output": outputs})
+    if first.ndim == 3:
+        dataset = dataset.assign_coords(seed=np.arange(first.shape[0]))
+    if order_parameters:
+        dataset = dataset.assign_coords(step2=steps, output2=outputs)
+        dataset = xr.merge([dataset, xr.Dataset(dict(order_parameters))], join="outer", compat="no_conflicts")
+    for axis in ("step", "step2"):
+        if axis in dataset.coords:
+            dataset[axis].attrs = {"long_name": "training step", "units": "gradient steps"}
+    dataset.attrs = dict(attrs)
+    return dataset

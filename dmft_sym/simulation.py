@@ -1,0 +1,174 @@
+"""Finite networks trained with the program of a theory, one per seed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sympy as sp
+
+from .arguments import ArgumentError, RunArguments, run_arguments
+from .outcomes import COMPLETED, Outcome, diverged
+from .solver import common_attributes
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from .execution import ExecutionResult
+    from .theory import Theory
+
+Progress = Callable[[int, int], None]
+# Two-time correlations need the fields of all steps; runs longer than this return losses only.
+RECORDED_STEPS = 400
+
+
+def simulate(
+    theory: Theory,
+    *,
+    dim: int = 1000,
+    seeds: int = 4,
+    seed: int = 0,
+    steps: int,
+    normalise: bool = False,
+    dtype: str = "float64",
+    order_parameters: bool = True,
+    progress: Progress | None = None,
+    **parameters: float,
+) -> xr.Dataset:
+    """Train finite networks and return the variables of a run with a leading ``seed`` axis.
+
+    Parameters
+    ----------
+    dim
+        Input dimension ``D``; a space has ``round(ratio * dim)`` sites.
+    seeds
+        Number of networks.
+    seed
+        Seed of the random numbers: network ``k`` uses the pair ``(seed, k)``.
+    normalise
+        Scale random vectors to their expected norms, which makes error bars smaller.
+    order_parameters
+        Whether to measure the correlations ``C_<field>`` (of runs of up to 400 steps).
+    progress
+        Called as ``progress(done, total)``, in steps of all seeds.
+    **parameters
+        As for a `Solver`.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``train_loss``, ``test_loss`` (seed, step, output) and correlations; responses are not measurable.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the argument, its value and what is allowed.
+    """
+    arguments = run_arguments(theory, steps, parameters)
+    for name, value, low in (("dim", dim, 1), ("seeds", seeds, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise ArgumentError(f"{name} = {value!r}: allowed is an integer >= {low}")
+    start = time.perf_counter()
+    record = order_parameters and steps <= RECORDED_STEPS
+    results = []
+    for number in range(seeds):
+        report = None if progress is None else _shifted(progress, number * arguments.steps, seeds * arguments.steps)
+        results.append(_one(theory, arguments, dim, _child(seed, number), normalise, dtype, record, report))
+    dataset = _dataset(theory, arguments, results, record)
+    outcome: Outcome = COMPLETED if dataset.sizes["step"] == steps else diverged(dataset.sizes["step"])
+    dataset.attrs = {
+        **common_attributes(theory, arguments),
+        "kind": "simulation",
+        "dim": dim,
+        "seeds": seeds,
+        "seed": seed,
+        "normalise": normalise,
+        "dtype": dtype,
+        **outcome.attrs(),
+        "wall_time": time.perf_counter() - start,
+    }
+    return dataset
+
+
+def _shifted(progress: Progress, before: int, total: int) -> Callable[[int], None]:
+    return lambda done: progress(before + done, total)
+
+
+def _child(seed: int, number: int) -> int:
+    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0])
+
+
+def _one(
+    theory: Theory,
+    arguments: RunArguments,
+    dim: int,
+    seed: int,
+    normalise: bool,
+    dtype: str,
+    record: bool,
+    progress: Callable[[int], None] | None,
+) -> ExecutionResult:
+    from .execution import run_finite
+
+    try:
+        return run_finite(
+            theory.program,
+            arguments.values,
+            arguments.outputs,
+            arguments.steps,
+            dim,
+            seed,
+            normalise,
+            np.dtype(dtype).type,
+            range(arguments.steps) if record else None,
+            progress,
+        )
+    except ValueError as error:
+        raise ArgumentError(str(error)) from error
+
+
+def _dataset(theory: Theory, arguments: RunArguments, results: list[ExecutionResult], record: bool) -> xr.Dataset:
+    from .order_parameters import make_dataset
+
+    names = [observable.name for observable in theory.program.observables]
+    kept = min(len(r.observables[name]) for r in results for name in names)
+    scalars = {name: np.stack([r.observables[name][:kept] for r in results]) for name in names}
+    order = _correlations(theory, arguments, results, kept) if record and kept else {}
+    return make_dataset(scalars, order, {})
+
+
+def _correlations(
+    theory: Theory, arguments: RunArguments, results: list[ExecutionResult], kept: int
+) -> dict[str, xr.DataArray]:
+    """``C_F`` of every field that a matrix acts on, as the theory names them."""
+    import xarray as xr
+
+    found: dict[str, xr.DataArray] = {}
+    operands = {use.operand.field: None for use in theory.uses.all}
+    for field in operands:
+        parts: dict[int, np.ndarray[Any, Any]] = {}
+        for ref in results[0].recording.fields:
+            if ref.field == field:
+                layer = -1 if ref.layer is None else int(sp.Integer(ref.layer))
+                parts[layer] = np.stack([_overlaps(r.recording.fields[ref][:kept]) for r in results])
+        dims = ("seed", "step", "output", "step2", "output2")
+        attrs = {"long_name": f"correlation of {field.name}", "units": "1"}
+        if field.layers is None:
+            found[f"C_{field.name}"] = xr.DataArray(parts[-1], dims=dims, attrs=attrs)
+        elif parts:
+            layers = sorted(parts)
+            values = np.stack([parts[layer] for layer in layers], axis=1)
+            found[f"C_{field.name}"] = xr.DataArray(
+                values, {"layer": layers}, ("seed", "layer", *dims[1:]), attrs=attrs
+            )
+    return found
+
+
+def _overlaps(fields: list[Any]) -> np.ndarray[Any, Any]:
+    """``<F_c(t) F_c'(s)>`` of recorded fields, shape (T, C, T, C)."""
+    stacked = np.stack(fields)
+    steps, outputs, sites = stacked.shape
+    flat = stacked.reshape(steps * outputs, sites)
+    return (flat @ flat.T / sites).reshape(steps, outputs, steps, outputs)

@@ -1,0 +1,200 @@
+"""A generated solver behind a call: parameters in, labelled arrays out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .arguments import ArgumentError, RunArguments, run_arguments
+from .messages import show
+from .outcomes import COMPLETED, Outcome, diverged, of_losses
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from .theory import Theory
+
+Progress = Callable[[int, int], None]
+METHODS = ("march", "coordinates")
+DTYPES = ("float64", "float32")
+# A loss this many times its first value will not come back: the run is reported as diverged.
+DIVERGENCE = 1e12
+
+
+class Solver:
+    """Solves the equations of one theory; ``solver(...)`` returns an `xarray.Dataset`.
+
+    The module is generated (or found in the cache) when it is first needed.
+    """
+
+    def __init__(self, theory: Theory, backend: str = "numba") -> None:
+        from dmft_sym.codegen import BACKENDS
+
+        if backend not in BACKENDS:
+            raise ArgumentError(f"backend = {show(backend)}: allowed are {', '.join(BACKENDS)}")
+        self.theory = theory
+        self.backend = backend
+        self._module: ModuleType | None = None
+
+    @property
+    def module(self) -> ModuleType:
+        """The generated module."""
+        if self._module is None:
+            from .module_cache import load_module, program_key
+
+            theory = self.theory
+            key = program_key(str(theory.program), self.backend, theory.probes)
+            self._module = load_module(key, self.backend, lambda: theory.source(self.backend))
+        return self._module
+
+    def __call__(
+        self,
+        *,
+        steps: int,
+        method: str = "march",
+        tol: float = 1e-8,
+        dtype: str = "float64",
+        order_parameters: bool = True,
+        progress: Progress | None = None,
+        **parameters: float,
+    ) -> xr.Dataset:
+        """Run the theory.
+
+        Parameters
+        ----------
+        steps
+            Number of gradient steps ``T``.
+        method
+            ``"march"``: the generated march of the closed equations, ``O(T^3)`` time and ``O(T^2)`` memory.
+            ``"coordinates"``: the program on growing bases, ``O(T r^2)`` time, losses only; for long runs.
+        tol
+            Tolerance of ``"coordinates"``: directions shorter than ``tol`` times their scale are dropped.
+        dtype
+            ``"float64"`` or ``"float32"``.
+        order_parameters
+            Whether to return the two-time correlations and responses as well (march only).
+        progress
+            Called as ``progress(done, steps)``.
+        **parameters
+            ``samples_per_dim`` (alpha), ``width_per_dim`` (nu), ``richness`` (gamma0), ``learning_rate`` (eta0),
+            ``label_noise`` (sigma_eps), ``init_std``, ``depth``, ``outputs``, and those of the forward pass.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``train_loss`` and ``test_loss`` (step, output), per output and without the factor 1/2; order parameters
+            ``C_<field>`` and ``R_<field>`` ([layer,] step, output, step2, output2). A run that diverges keeps the
+            steps before and says so in the attributes ``outcome`` and ``outcome_remedy``.
+
+        Raises
+        ------
+        ArgumentError
+            Naming the argument, its value and what is allowed.
+        """
+        if method not in METHODS:
+            raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
+        if dtype not in DTYPES:
+            raise ArgumentError(f"dtype = {show(dtype)}: allowed are {', '.join(DTYPES)}")
+        arguments = run_arguments(self.theory, steps, parameters)
+        start = time.perf_counter()
+        if method == "march":
+            scalars, order, outcome = self._march(arguments, dtype, order_parameters, progress)
+        else:
+            scalars, order, outcome = self._coordinates(arguments, tol, dtype, progress)
+        attrs = self._attributes(arguments, method, tol, dtype, outcome)
+        attrs["wall_time"] = time.perf_counter() - start
+        from .order_parameters import make_dataset
+
+        return make_dataset(scalars, order, attrs)
+
+    def raw(self, *, steps: int, progress: Progress | None = None, **parameters: float) -> dict[str, Any]:
+        """What the generated ``march`` returns: unlabelled arrays, all order parameters, in the back end's numbers."""
+        return self._call(run_arguments(self.theory, steps, parameters), np.float64, progress)
+
+    def _call(self, arguments: RunArguments, dtype: Any, progress: Progress | None) -> dict[str, Any]:
+        from dmft_sym.codegen.coefficients import python_name
+
+        values = {python_name(symbol): value for symbol, value in arguments.values.items()}
+        options = {} if self.backend == "mpmath" else {"dtype": dtype}
+        with np.errstate(all="ignore"):
+            result: dict[str, Any] = self.module.march(
+                steps=arguments.steps, outputs=arguments.outputs, progress=progress, **options, **values
+            )
+        return result
+
+    def _march(
+        self, arguments: RunArguments, dtype: str, order_parameters: bool, progress: Progress | None
+    ) -> tuple[dict[str, Any], Mapping[str, Any], Outcome]:
+        result = self._call(arguments, np.dtype(dtype).type, progress)
+        names = [observable.name for observable in self.theory.program.observables]
+        losses = {name: np.asarray(result[name][: result["steps"]], dtype=float) for name in names}
+        first = max((float(np.max(np.abs(rows[:1]), initial=0.0)) for rows in losses.values()), default=0.0)
+        outcome = of_losses(*losses.values(), bound=DIVERGENCE * (first or 1.0))
+        if outcome.completed and result["steps"] < arguments.steps:
+            outcome = diverged(result["steps"])
+        kept = arguments.steps if outcome.step is None else outcome.step
+        losses = {name: rows[:kept] for name, rows in losses.items()}
+        if not order_parameters or self.backend == "mpmath":
+            return losses, {}, outcome
+        from .order_parameters import label_order_parameters
+
+        integers = {s.name: v for s, v in arguments.values.items() if s.is_integer}
+        labels = self.module.labels(**integers)
+        return losses, label_order_parameters(result, labels, result["scales"], kept, arguments.outputs), outcome
+
+    def _coordinates(
+        self, arguments: RunArguments, tol: float, dtype: str, progress: Progress | None
+    ) -> tuple[dict[str, Any], Mapping[str, Any], Outcome]:
+        from .execution import run_coordinates
+
+        report = None if progress is None else lambda done: progress(done, arguments.steps)
+        try:
+            result = run_coordinates(
+                self.theory.program,
+                arguments.values,
+                arguments.outputs,
+                arguments.steps,
+                tol,
+                np.dtype(dtype).type,
+                progress=report,
+            )
+        except ValueError as error:
+            raise ArgumentError(str(error)) from error
+        done = min(len(rows) for rows in result.observables.values())
+        return dict(result.observables), {}, COMPLETED if done == arguments.steps else diverged(done)
+
+    def _attributes(
+        self, arguments: RunArguments, method: str, tol: float, dtype: str, outcome: Outcome
+    ) -> dict[str, Any]:
+        marched = method == "march"
+        return {
+            **common_attributes(self.theory, arguments),
+            "kind": "theory",
+            "method": method,
+            "tol": tol,
+            "dtype": dtype,
+            "backend": self.backend if marched else "",
+            "module_hash": self.module.__dict__["__dmft_sym_hash__"] if marched else "",
+            **outcome.attrs(),
+        }
+
+
+def common_attributes(theory: Theory, arguments: RunArguments) -> dict[str, Any]:
+    """Attributes that theory and simulation share: parameters, network, versions."""
+    from importlib.metadata import version
+
+    rule = theory.training
+    return {
+        **arguments.given,
+        "network": theory.network.name,
+        "parametrization": str(theory.network.parametrization),
+        "training": type(rule).__name__,
+        "online": rule.fresh,
+        "momentum": arguments.given.get("momentum", rule.momentum),
+        "weight_decay": arguments.given.get("weight_decay", rule.weight_decay),
+        **{f"version_{name.replace('-', '_')}": version(name) for name in ("dmft-sym", "numpy", "numba")},
+    }

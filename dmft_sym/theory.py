@@ -1,0 +1,175 @@
+"""`derive`: from a network, data and a training rule to a `Theory` that prints, generates and compiles.
+
+The forward pass is traced at once, so that mistakes show where they are made; the SymPy stages run when they
+are first needed, so that a solver found in the cache starts without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from .derivation.action import MatrixAction, matrix_action
+from .derivation.closure import ClosedEquations, Closure
+from .derivation.exports import NamedParameter, named_parameters
+from .derivation.processes import Process, find_processes
+from .derivation.saddle_point import SaddlePoint, saddle_point
+from .derivation.single_site import SiteBuilder, SiteEquation
+from .derivation.stage import Stage
+from .derivation.uses import UseTable
+from .networks.parameters import STANDARD, Parameter
+from .networks.proportional import Proportional
+from .networks.standard import Network
+from .networks.training import GradientDescent, TrainingRule
+from .program import Program, ProgramError
+
+if TYPE_CHECKING:
+    from .solver import Solver
+
+
+class Theory:
+    """The mean-field theory of one training program.
+
+    Attributes
+    ----------
+    program : Program
+        One training step, as statements over spaces.
+    network, data, training
+        What it was made from.
+    """
+
+    def __init__(
+        self, network: Network, data: Proportional, training: TrainingRule, probes: Collection[str] = ()
+    ) -> None:
+        self.network = network
+        self.data = data
+        self.training = training
+        self.probes = tuple(probes)
+        trace = network.trace()
+        self.program: Program = data.program(trace, training, network.name)
+        self.parameters = _parameters(self.program, trace.parameters)
+
+    @cached_property
+    def uses(self) -> UseTable:
+        """Where the program uses its Gaussian matrices."""
+        return UseTable(self.program)
+
+    @cached_property
+    def actions(self) -> dict[str, MatrixAction]:
+        """Action of every matrix, before and after the average."""
+        return {uses.matrix.name: matrix_action(uses) for uses in self.uses.matrices}
+
+    @cached_property
+    def saddle_points(self) -> dict[str, SaddlePoint]:
+        """Stationarity conditions of every matrix' part of the action."""
+        return {name: saddle_point(action) for name, action in self.actions.items()}
+
+    @cached_property
+    def _builder(self) -> SiteBuilder:
+        return SiteBuilder(self.program, self.uses, self.saddle_points, self.probes)
+
+    @cached_property
+    def site_equations(self) -> list[SiteEquation]:
+        """Single-site equation of every field, in program order."""
+        return self._builder.equations()
+
+    @cached_property
+    def processes(self) -> list[Process]:
+        """Independent single-site processes."""
+        noises = list(dict.fromkeys(term.noise for e in self.site_equations for term in e.noises))
+        return find_processes(self.site_equations, self.uses, noises)
+
+    @cached_property
+    def closed(self) -> ClosedEquations:
+        """Closed equations for responses and correlations."""
+        return Closure(self._builder, self.site_equations, self.processes).close()
+
+    @cached_property
+    def order_parameters(self) -> list[NamedParameter]:
+        """Order parameters under the names that results use."""
+        return named_parameters(self.closed, self.uses)
+
+    @cached_property
+    def steps(self) -> tuple[Stage, ...]:
+        """The stages of the derivation; each prints as LaTeX."""
+        from .derivation.presentation import stages
+
+        return stages(self)
+
+    def to_latex(self) -> str:
+        """A self-contained LaTeX document with every stage."""
+        from .derivation.presentation import document
+
+        return document(self)
+
+    def source(self, backend: str = "numba") -> str:
+        """Source of the generated solver.
+
+        Parameters
+        ----------
+        backend
+            ``"numba"`` (fast), ``"numpy"`` (plain) or ``"mpmath"`` (any precision, small sizes).
+        """
+        from dmft_sym.codegen import generate
+
+        return generate(self.closed, self.order_parameters, backend)
+
+    def compile(self, backend: str = "numba") -> Solver:
+        """The generated solver behind a call; see `Solver`."""
+        from .solver import Solver
+
+        return Solver(self, backend)
+
+    def _repr_latex_(self) -> str:
+        return self.steps[-1]._repr_latex_()
+
+    def __str__(self) -> str:
+        return str(self.program)
+
+
+def derive(
+    network: Network,
+    data: Proportional | None = None,
+    training: TrainingRule | None = None,
+    *,
+    probes: Collection[str] = (),
+) -> Theory:
+    """Derive the mean-field equations of training a network.
+
+    Parameters
+    ----------
+    network
+        ``deep_linear(...)``, or ``network(forward)`` with your own forward pass.
+    data
+        `Proportional` by default.
+    training
+        `GradientDescent` (default) or `OnlineSGD`.
+    probes
+        Names of readout vectors to add a source to, for time-resolved responses to it (``R_...``).
+
+    Raises
+    ------
+    ProgramError
+        If the forward pass is ill-formed or uses an undeclared symbol.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> theory = ds.derive(ds.deep_linear(depth=2))
+    >>> len(theory.program.matrices)
+    3
+    """
+    return Theory(network, data or Proportional(), training or GradientDescent(), probes)
+
+
+def _parameters(program: Program, own: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
+    """Run-time parameters of the program; symbols that nobody declared are refused."""
+    known = {parameter.symbol: parameter for parameter in (*STANDARD, *own)}
+    for parameter in own:
+        if sum(other.keyword == parameter.keyword for other in known.values()) > 1:
+            raise ProgramError(f"parameter {parameter.keyword}: the name belongs to a standard parameter")
+    for symbol in program.parameters:
+        if symbol not in known:
+            raise ProgramError(f"symbol {symbol} is not declared: use net.parameter({symbol.name!r}) in the forward pass")
+    return tuple(known[symbol] for symbol in program.parameters)
