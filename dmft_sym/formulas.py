@@ -2,8 +2,8 @@
 
 Python's own parser (`ast`) only builds a tree; the tree is walked here, node by node, and whatever is not on the
 list below is refused. Nothing of the text reaches `eval`, `exec` or SymPy's string parsers, which execute it. Length,
-nesting, powers and the size of the expanded result are bounded, so that a short text cannot ask for a long
-computation.
+nesting, powers and the size of the expanded result are bounded, and functions of mere numbers are refused (SymPy would
+compute ``sin(exp(exp(100)))``), so that a short text cannot ask for a long computation.
 """
 
 from __future__ import annotations
@@ -30,38 +30,50 @@ class FormulaError(InputError):
     """A formula that is not understood; the message says what is allowed."""
 
 
+def _held(function: type[sp.Function]) -> Callable[[sp.Expr], sp.Expr]:
+    """``function`` as written: SymPy's own simplification asks questions that can take forever."""
+    return lambda x: function(x, evaluate=False)
+
+
+_exp, _log, _erf = _held(sp.exp), _held(sp.log), _held(sp.erf)
+
+
 def _relu(x: sp.Expr) -> sp.Expr:
-    return sp.Max(x, 0)
+    return sp.Max(x, 0, evaluate=False)
 
 
 def _gelu(x: sp.Expr) -> sp.Expr:
-    return x * (1 + sp.erf(x / sp.sqrt(2))) / 2
+    return x * (1 + _erf(x / sp.sqrt(2))) / 2
 
 
 def _softplus(x: sp.Expr) -> sp.Expr:
-    return sp.log(1 + sp.exp(x))
+    return _log(1 + _exp(x))
 
 
 def _sigmoid(x: sp.Expr) -> sp.Expr:
-    return 1 / (1 + sp.exp(-x))
+    return 1 / (1 + _exp(-x))
+
+
+def _sqrt(x: sp.Expr) -> sp.Expr:
+    return sp.sqrt(x) if x.is_Rational else sp.Pow(x, sp.Rational(1, 2), evaluate=False)
 
 
 FUNCTIONS: dict[str, Callable[[sp.Expr], sp.Expr]] = {
-    "abs": sp.Abs,
-    "atan": sp.atan,
-    "cos": sp.cos,
-    "cosh": sp.cosh,
-    "erf": sp.erf,
-    "exp": sp.exp,
+    "abs": _held(sp.Abs),
+    "atan": _held(sp.atan),
+    "cos": _held(sp.cos),
+    "cosh": _held(sp.cosh),
+    "erf": _erf,
+    "exp": _exp,
     "gelu": _gelu,
-    "log": sp.log,
+    "log": _log,
     "relu": _relu,
     "sigmoid": _sigmoid,
-    "sin": sp.sin,
-    "sinh": sp.sinh,
+    "sin": _held(sp.sin),
+    "sinh": _held(sp.sinh),
     "softplus": _softplus,
-    "sqrt": sp.sqrt,
-    "tanh": sp.tanh,
+    "sqrt": _sqrt,
+    "tanh": _held(sp.tanh),
 }
 CONSTANTS = {"pi": sp.pi}
 
@@ -195,7 +207,11 @@ class _Builder:
             raise self._refused(node.func, f"unknown function{hint}; allowed are {', '.join(sorted(FUNCTIONS))}")
         if len(node.args) != 1 or node.keywords or isinstance(node.args[0], ast.Starred):
             raise self._refused(node, f"allowed is one argument, {name}(...)")
-        return FUNCTIONS[name](self.build(node.args[0]))
+        argument = self.build(node.args[0])
+        if not argument.free_symbols and not (name == "sqrt" and argument.is_Rational):
+            names = ", ".join(self.names)
+            raise self._refused(node, f"allowed are functions of {names}, and sqrt of a fraction; write the number")
+        return FUNCTIONS[name](argument)
 
     def _refused(self, node: ast.expr, allowed: str) -> FormulaError:
         part = ast.get_source_segment(self.text.strip(), node) or self.text
