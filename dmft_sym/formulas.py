@@ -2,18 +2,16 @@
 
 Python's own parser (`ast`) only builds a tree; the tree is walked here, node by node, and whatever is not on the
 list below is refused. Nothing of the text reaches `eval`, `exec` or SymPy's string parsers, which execute it. Length,
-nesting, powers and the size of the expanded result are bounded, and functions of mere numbers are refused (SymPy would
-compute ``sin(exp(exp(100)))``), so that a short text cannot ask for a long computation.
+nesting, powers and the size of the expanded result are bounded. Apart from fractions nothing is computed: the result is
+unevaluated (``doit()`` evaluates it): SymPy simplifies as it builds, and a short text can make that take forever.
 """
 
 from __future__ import annotations
 
 import ast
-import operator
 import warnings
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import Any
 
 import sympy as sp
 
@@ -31,8 +29,27 @@ class FormulaError(InputError):
 
 
 def _held(function: type[sp.Function]) -> Callable[[sp.Expr], sp.Expr]:
-    """``function`` as written: SymPy's own simplification asks questions that can take forever."""
     return lambda x: function(x, evaluate=False)
+
+
+def _add(a: sp.Expr, b: sp.Expr) -> sp.Expr:
+    return a + b if a.is_Rational and b.is_Rational else sp.Add(a, b, evaluate=False)
+
+
+def _multiply(a: sp.Expr, b: sp.Expr) -> sp.Expr:
+    return a * b if a.is_Rational and b.is_Rational else sp.Mul(a, b, evaluate=False)
+
+
+def _raise(a: sp.Expr, power: sp.Rational) -> sp.Expr:
+    return a**power if a.is_Rational else sp.Pow(a, power, evaluate=False)
+
+
+def _subtract(a: sp.Expr, b: sp.Expr) -> sp.Expr:
+    return _add(a, _multiply(sp.Integer(-1), b))
+
+
+def _divide(a: sp.Expr, b: sp.Expr) -> sp.Expr:
+    return _multiply(a, _raise(b, sp.Integer(-1)))
 
 
 _exp, _log, _erf = _held(sp.exp), _held(sp.log), _held(sp.erf)
@@ -43,19 +60,19 @@ def _relu(x: sp.Expr) -> sp.Expr:
 
 
 def _gelu(x: sp.Expr) -> sp.Expr:
-    return x * (1 + _erf(x / sp.sqrt(2))) / 2
+    return _multiply(sp.Rational(1, 2), _multiply(x, _add(sp.Integer(1), _erf(_divide(x, sp.sqrt(2))))))
 
 
 def _softplus(x: sp.Expr) -> sp.Expr:
-    return _log(1 + _exp(x))
+    return _log(_add(sp.Integer(1), _exp(x)))
 
 
 def _sigmoid(x: sp.Expr) -> sp.Expr:
-    return 1 / (1 + _exp(-x))
+    return _divide(sp.Integer(1), _add(sp.Integer(1), _exp(_multiply(sp.Integer(-1), x))))
 
 
 def _sqrt(x: sp.Expr) -> sp.Expr:
-    return sp.sqrt(x) if x.is_Rational else sp.Pow(x, sp.Rational(1, 2), evaluate=False)
+    return _raise(x, sp.Rational(1, 2))
 
 
 FUNCTIONS: dict[str, Callable[[sp.Expr], sp.Expr]] = {
@@ -79,16 +96,16 @@ CONSTANTS = {"pi": sp.pi}
 
 _NOT_REAL = (sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I, sp.AccumBounds)
 _COST = {"gelu": 2}  # how often a function repeats its argument
-_OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
+_OPERATORS: dict[type, Callable[[sp.Expr, sp.Expr], sp.Expr]] = {
+    ast.Add: _add,
+    ast.Sub: _subtract,
+    ast.Mult: _multiply,
+    ast.Div: _divide,
 }
 
 
 def parse_formula(text: str, names: Iterable[str] = ("h",)) -> sp.Expr:
-    """The SymPy expression that ``text`` writes in terms of the real symbols ``names``.
+    """The SymPy expression, not yet evaluated, that ``text`` writes in terms of the real symbols ``names``.
 
     Parameters
     ----------
@@ -105,7 +122,7 @@ def parse_formula(text: str, names: Iterable[str] = ("h",)) -> sp.Expr:
 
     Examples
     --------
-    >>> parse_formula("tanh(2*h)/2")
+    >>> parse_formula("tanh(2*h)/2").doit()
     tanh(2*h)/2
     """
     if not isinstance(text, str):
@@ -173,9 +190,9 @@ class _Builder:
             return self._name(node)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.UAdd, ast.USub)):
             value = self.build(node.operand)
-            return -value if isinstance(node.op, ast.USub) else value
+            return _multiply(sp.Integer(-1), value) if isinstance(node.op, ast.USub) else value
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
-            return self.build(node.left) ** _power(node.right, self.text)
+            return _raise(self.build(node.left), sp.Integer(_power(node.right, self.text)))
         if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
             return _OPERATORS[type(node.op)](self.build(node.left), self.build(node.right))
         if isinstance(node, ast.Call):

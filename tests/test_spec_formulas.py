@@ -40,6 +40,7 @@ def test_formulas(text: str, expected: sp.Expr) -> None:
         "sinh((sinh(gelu((((((2+3)/log(h)))**2)**2)**3)))**-1)",
         "tanh((0.5+((sinh((((2/0.5))**2/((0.5)**2)**-1))+h)-(atan(sin(h*(3)**20))))**2))",
         "abs(relu(sqrt(-1 - h**2)))",
+        "sigmoid(((tanh((softplus(h)*(2)**20))-sin(((h)**20+(h-2)))))**-1)",
     ],
 )
 def test_short_texts_take_a_short_time(text: str) -> None:
@@ -88,7 +89,6 @@ def test_other_names() -> None:
         ("log(0)", "functions of h, and sqrt of a fraction"),
         ("tanh(1/0)", "not a finite real number"),
         ("sin(exp(exp(100)))", "functions of h, and sqrt of a fraction"),
-        ("exp(h - h + 3)", "functions of h, and sqrt of a fraction"),
         ("sqrt(-1)", "not a finite real number"),
         ("(" * 99 + "h" + ")" * 99, "not a formula|h"),
         ("-" * 50 + "h", "nested too deeply"),
