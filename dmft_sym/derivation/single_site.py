@@ -250,16 +250,18 @@ def _pairing(use: Use, partner: Use) -> tuple[sp.Symbol | None, LayerRange | Non
 
 def _update(coefficient: sp.Expr, product: Product, free: sp.Expr | None, outer: Outer) -> UpdateMemory:
     """Action of one term of the trained part on the operand of a product."""
-    left, right = outer.left, outer.right
+    left, right, weight = outer.left, outer.right, sp.sympify(outer.coefficient)
     assert right is not None
     index = outer.index
     if free is not None:
         left, right = (_at(ref, free, product.matrix.layer) for ref in (left, right))
+        weight = weight.subs(free, product.matrix.layer)
     if index is not None:
         label = sp.Symbol("l_s", integer=True, positive=True)
         left, right = (_at(ref, index, label) for ref in (left, right))
+        weight = weight.subs(index, label)
         index = label
-    strength = coefficient * outer.coefficient
+    strength = coefficient * weight
     if product.transpose:
         strength, left, right = strength * product.matrix.matrix.aspect, right, left
     return UpdateMemory(_tidy(strength), product.operand, right, left, index, outer.layers)

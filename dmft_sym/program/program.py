@@ -169,14 +169,19 @@ def _symbols(statement: Statement) -> set[sp.Symbol]:
     if isinstance(statement, Learn):
         found: set[sp.Symbol] = set()
         for term in statement.terms:
-            found |= sp.sympify(term.coefficient).free_symbols
-        return found
+            found |= sp.sympify(term.coefficient).free_symbols - {term.index}
+        return found - _free_layer(statement.target)
     if isinstance(statement, Observe):
         found = set(sp.sympify(statement.constant).free_symbols)
         for coefficient, _, _ in statement.terms:
             found |= sp.sympify(coefficient).free_symbols
         return found
     return set()
+
+
+def _free_layer(target: MatrixRef | VectorRef) -> set[sp.Symbol]:
+    """The layer symbol of a matrix family, over which its update is repeated."""
+    return set() if isinstance(target, VectorRef) or target.layer is None else target.layer.free_symbols
 
 
 def _linear_symbols(value: Linear) -> set[sp.Symbol]:
