@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import sympy as sp
@@ -71,6 +71,8 @@ def run_arguments(theory: Theory, steps: object, keywords: Mapping[str, object])
 def _needed(theory: Theory) -> dict[str, Parameter]:
     """Parameters that a run takes: those of the program, outputs, and what the parametrization needs."""
     found = {parameter.keyword: parameter for parameter in theory.parameters}
+    if "depth" in found:
+        found["depth"] = replace(found["depth"], low=theory.program.smallest_depth)
     found["outputs"] = _BY_KEYWORD["outputs"]
     symbols = {parameter.symbol for parameter in theory.parameters}
     if GAMMA in symbols and theory.network.parametrization.exponent != 0.5:
@@ -125,4 +127,3 @@ def _symbol_values(theory: Theory, given: Mapping[str, float | int]) -> dict[sp.
             value = value**2
         values[parameter.symbol] = int(value) if parameter.integer else value
     return values
-

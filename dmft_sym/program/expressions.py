@@ -7,7 +7,7 @@ current step.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
+from typing import TypeAlias
 
 import sympy as sp
 
@@ -102,7 +102,7 @@ class Product:
         return f"{self.matrix}{'^T' if self.transpose else ''} {self.operand}"
 
 
-Atom = Union[FieldRef, VectorRef, Product]
+Atom: TypeAlias = FieldRef | VectorRef | Product
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from .statements import Assign, ForLayers, Learn, Observe, Outer, Statement
 
 _GREEK = {
     "alpha", "beta", "gamma", "delta", "Delta", "epsilon", "eps", "eta", "nu", "sigma", "kappa", "rho", "phi",
-    "Phi", "chi", "xi", "lambda", "mu", "tau", "theta", "psi", "omega",
+    "Phi", "chi", "xi", "lambda", "mu", "tau", "theta", "psi", "omega", "varepsilon",
 }  # fmt: skip
 
 
@@ -38,32 +38,47 @@ def program_text(program: Program) -> str:
     return "\n".join(lines)
 
 
-def latex_name(name: str, layer: sp.Expr | None = None) -> str:
-    """A declared name as LaTeX, the layer as superscript: ``h, l+1 -> h^{l + 1}``."""
+def name_parts(name: str) -> tuple[str, str]:
+    """Base and subscript of a declared name: ``h2 -> (h, 2)``, ``u_W0 -> (u, W0)``."""
     stem, _, tail = name.partition("_")
     digits = len(stem) - len(stem.rstrip("0123456789"))
     if digits and digits < len(stem):
         stem, tail = stem[:-digits], stem[-digits:] + ("," + tail if tail else "")
-    stem = {"eps": "varepsilon"}.get(stem, stem)
-    base = f"\\{stem}" if stem in _GREEK | {"varepsilon"} else (stem if len(stem) == 1 else f"\\mathrm{{{stem}}}")
-    if tail:
-        base += "_{" + (tail if len(tail) == 1 or tail.isdigit() else f"\\mathrm{{{tail.replace('_', ',')}}}") + "}"
-    return base if layer is None else base + "^{" + sp.latex(layer) + "}"
+    stem = {"eps": "varepsilon", "betastar": "beta^{*}"}.get(stem, stem)
+    base = f"\\{stem}" if stem.partition("^")[0] in _GREEK else stem if len(stem) == 1 else f"\\mathrm{{{stem}}}"
+    if tail and not (len(tail) == 1 or tail.isdigit()):
+        tail = f"\\mathrm{{{tail.replace('_', ',')}}}"
+    return base, tail
+
+
+def latex_name(name: str, layer: sp.Expr | None = None, *, output: sp.Expr | None = None, accent: str = "") -> str:
+    """A declared name as LaTeX, the layer as superscript, the output as subscript: ``h^{l + 1}_{c}``.
+
+    All subscripts stand together, because TeX does not take a second one on an accented letter.
+    """
+    base, tail = name_parts(name)
+    base = f"{{{base}}}" if "^" in base and layer is not None else base
+    upper = "" if layer is None else "^{" + sp.latex(layer) + "}"
+    lower = ", ".join(part for part in (tail, "" if output is None else sp.latex(output)) if part)
+    return (f"\\{accent}{{{base}}}" if accent else base) + upper + (f"_{{{lower}}}" if lower else "")
 
 
 def field_latex(ref: FieldRef, step: sp.Expr | None = STEP, output: sp.Expr | None = OUTPUT) -> str:
     """A field with its labels, e.g. ``h^{l}_{c}(t)``."""
-    name = latex_name(ref.field.name, ref.layer)
-    if output is not None:
-        name = f"{{{name}}}_{{{sp.latex(output)}}}" if "_" in name else f"{name}_{{{sp.latex(output)}}}"
+    name = latex_name(ref.field.name, ref.layer, output=output)
     return name if step is None else f"{name}({sp.latex(step)})"
 
 
 def product_latex(product: Product) -> str:
-    """A product with the current matrix, e.g. ``W^{l}(t)^{\\top} g^{l + 1}_{c}(t)``."""
+    r"""A product with the current matrix, e.g. ``W^{l}(t)^{\top} g^{l + 1}_{c}(t)``."""
     matrix = latex_name(product.matrix.matrix.name, product.matrix.layer)
     top = "^{\\top}" if product.transpose else ""
     return f"{{{matrix}}}(t){top}\\, {field_latex(product.operand)}"
+
+
+def vector_latex(ref: VectorRef) -> str:
+    """A random (or trained) vector with its output label."""
+    return latex_name(ref.vector.name, output=OUTPUT)
 
 
 def linear_latex(value: Linear) -> str:
@@ -73,11 +88,7 @@ def linear_latex(value: Linear) -> str:
         if isinstance(atom, FieldRef):
             body = field_latex(atom)
         elif isinstance(atom, VectorRef):
-            body = (
-                f"{latex_name(atom.vector.name)}_{{c}}".replace("}_{c}", ",c}")
-                if "_" in latex_name(atom.vector.name)
-                else f"{latex_name(atom.vector.name)}_{{c}}"
-            )
+            body = vector_latex(atom)
         else:
             body = product_latex(atom)
         parts.append(_signed(coefficient, body))
@@ -146,7 +157,7 @@ def _observe_latex(statement: Observe) -> str:
     if statement.constant != 0:
         parts.append(f"+ {sp.latex(statement.constant)}")
     text = " ".join(parts)
-    return f"\\mathrm{{{statement.name}}}_c(t) &= {text[2:] if text.startswith('+ ') else text}"
+    return f"\\text{{{statement.name.replace('_', ' ')}}}_c(t) &= {text[2:] if text.startswith('+ ') else text}"
 
 
 def program_latex(program: Program) -> str:

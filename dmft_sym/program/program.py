@@ -142,6 +142,13 @@ class Program:
         found -= {STEP, PAST_STEP, OUTPUT, OUTPUTS}
         return tuple(sorted(found, key=lambda symbol: symbol.name))
 
+    @property
+    def smallest_depth(self) -> int:
+        """Smallest depth at which no scan ends before it starts."""
+        from .validation import smallest_depth
+
+        return smallest_depth(self)
+
     def __str__(self) -> str:
         from .printing import program_text
 

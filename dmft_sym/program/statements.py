@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
+from typing import TypeAlias
 
 import sympy as sp
 
@@ -96,4 +96,4 @@ class Observe:
         return f"observe {self.name} = " + " + ".join(parts)
 
 
-Statement = Union[Assign, ForLayers, Learn, Observe]
+Statement: TypeAlias = Assign | ForLayers | Learn | Observe

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import sympy as sp
 
+from .declarations import Field, GaussianMatrix, RandomVector, Space
 from .errors import ProgramError
 from .expressions import FieldRef, MatrixRef, Product, VectorRef
 from .statements import Assign, Learn, Observe, Statement
@@ -18,18 +19,40 @@ from .statements import Assign, Learn, Observe, Statement
 if TYPE_CHECKING:
     from .program import Program
 
+_DEEPEST = 64  # a scan that is empty up to this depth is refused
+
 
 def validate(program: Program) -> None:
     """Raise `ProgramError` naming the statement if ``program`` is ill-formed."""
     _check_declarations(program)
     _check_updates(program)
-    for depth in (1, 2, 3):
+    first = smallest_depth(program)
+    for depth in range(first, first + 3):
         _check_order(program, depth)
+
+
+def smallest_depth(program: Program) -> int:
+    """Smallest depth at which every scan has at least zero layers (``h[first]`` is then its result).
+
+    Raises
+    ------
+    ProgramError
+        If there is none.
+    """
+    scans = dict.fromkeys(scan for scans, _ in program.walk() for scan in scans)
+    integers = {s for s in program.parameters if s.is_integer}
+    for depth in range(1, _DEEPEST + 1):
+        short = [s for s in scans if s.layers.length.subs(dict.fromkeys(integers, depth)) < 0]
+        if not short:
+            return depth
+    statement = str(short[0]).splitlines()[0].rstrip(":")
+    raise ProgramError(f"{statement}: the range {short[0].layers} of layers ends before it starts, at every depth")
 
 
 def _check_declarations(program: Program) -> None:
     owners: dict[str, object] = {}
-    for thing in (*program.spaces, *program.matrices, *program.vectors, *program.fields):
+    declared: list[Space | GaussianMatrix | RandomVector | Field] = [*program.spaces, *program.matrices]
+    for thing in [*declared, *program.vectors, *program.fields]:
         known = owners.setdefault(thing.name, thing)
         if known != thing:
             raise ProgramError(f"the name {thing.name} is used for two different things")
