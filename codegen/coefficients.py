@@ -10,7 +10,6 @@ from sympy.printing.pycode import PythonCodePrinter
 
 from .ir import March
 
-
 # Names that the writers use in a module; parameters that clash with them get an underscore.
 _RESERVED = re.compile(
     r"(np|nb|mp|math|t|i|n|A|W|C|one|zero_row|one_row|same_step|kappa|rho|past|lag|velocity|done|steps|outputs|dtype"

@@ -8,7 +8,7 @@ parameters and layer indices. Back ends print the nodes, and know nothing of net
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Union
+from typing import TypeAlias
 
 import sympy as sp
 
@@ -152,20 +152,20 @@ class Mirror:
     source: Ref
 
 
-Node = Union[
-    Comment,
-    Loop,
-    Guard,
-    AddRow,
-    AddIdentity,
-    StartKernel,
-    AddKernel,
-    AddProduct,
-    StartWeight,
-    AddWeight,
-    AddCorrelation,
-    Mirror,
-]
+Node: TypeAlias = (
+    Comment
+    | Loop
+    | Guard
+    | AddRow
+    | AddIdentity
+    | StartKernel
+    | AddKernel
+    | AddProduct
+    | StartWeight
+    | AddWeight
+    | AddCorrelation
+    | Mirror
+)
 
 
 @dataclass(frozen=True)

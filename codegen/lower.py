@@ -67,8 +67,7 @@ def lower(closed: ClosedEquations, exports: Iterable[NamedParameter] = ()) -> Ma
         arrays=tuple(specs.values()),
         body=tuple(body),
         observables=tuple(
-            Observable(o.name, tuple((c, _ref(e, specs)) for c, e in o.terms), o.constant)
-            for o in closed.observables
+            Observable(o.name, tuple((c, _ref(e, specs)) for c, e in o.terms), o.constant) for o in closed.observables
         ),
         exports=tuple(Export(e.name, specs[e.array], e.scale, e.layer) for e in exports),
         momentum=sp.sympify(program.optimizer.momentum),

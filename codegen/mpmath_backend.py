@@ -10,7 +10,7 @@ from .python_text import ModuleWriter
 class MpmathStyle(NumpyStyle):
     """NumPy lines on object arrays; numbers are converted on entry and constants stay exact."""
 
-    imports = ("import numpy as np", "from mpmath import mp")
+    imports: tuple[str, ...] = ("import numpy as np", "from mpmath import mp")
     dtype = "object"
     exact = True
 

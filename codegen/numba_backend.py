@@ -125,9 +125,7 @@ class NumbaWriter:
     def _observables(self) -> list[str]:
         lines = []
         for observable in self.march.observables:
-            terms = [
-                f"{self.coefficients.factor(c)}{matrix(ref)}[lo + c, lo + c]" for c, ref in observable.terms
-            ]
+            terms = [f"{self.coefficients.factor(c)}{matrix(ref)}[lo + c, lo + c]" for c, ref in observable.terms]
             if observable.constant != 0:
                 terms.append(self.coefficients.text(observable.constant))
             lines += ["        for c in range(C):", f"            {observable.name}[t, c] = {' + '.join(terms) or '0'}"]
@@ -150,10 +148,7 @@ class NumbaWriter:
                 *(["    rho = np.ones(steps, dtype)"] if plain else ["    rho = rho.astype(dtype)"]),
                 *(f"    {name} = dtype({name})" for name in self.coefficients.symbols()),
                 *(f"    {line}" for line in self._typed_definitions()),
-                *(
-                    f"    {a.name} = np.zeros({shape_text(a)}, dtype)  # {a.meaning}"
-                    for a in self.march.arrays
-                ),
+                *(f"    {a.name} = np.zeros({shape_text(a)}, dtype)  # {a.meaning}" for a in self.march.arrays),
                 *(f"    {o.name} = np.zeros((steps, C), dtype)" for o in self.march.observables),
                 "    done = 0",
                 "    while done < steps:",

@@ -9,7 +9,7 @@ from .python_text import LineStyle, ModuleWriter
 class NumpyStyle(LineStyle):
     """Lines in NumPy; rows are slices ``i`` of the two-time matrices."""
 
-    imports = ("import numpy as np",)
+    imports: tuple[str, ...] = ("import numpy as np",)
 
     def add_row(self, target: str, factor: str, source: str, static: bool) -> str:
         return f"{target}[i] += {factor}{source}[i]"

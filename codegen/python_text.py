@@ -66,9 +66,7 @@ class LineStyle(ABC):
     def add_weight(self, factor: str, response: str, static: bool) -> str: ...
 
     @abstractmethod
-    def add_covariance(
-        self, factor: str, response: str, covariance: str, transposed: str, fresh: bool
-    ) -> str: ...
+    def add_covariance(self, factor: str, response: str, covariance: str, transposed: str, fresh: bool) -> str: ...
 
     @abstractmethod
     def add_correlation(self, target: str, source: str, static: bool) -> str: ...
@@ -119,7 +117,7 @@ class NodeWriter:
                 return style.start_weight(static)
             case AddWeight(coefficient, response, None):
                 return style.add_weight(factor(coefficient), matrix(response), response.array.static)
-            case AddWeight(coefficient, response, covariance, transposed, fresh):
+            case AddWeight(coefficient, response, Ref() as covariance, Ref() as transposed, fresh):
                 names = matrix(response), matrix(covariance), matrix(transposed)
                 return style.add_covariance(factor(coefficient), *names, fresh)
             case AddCorrelation(target, source):
@@ -133,9 +131,7 @@ def matrix(ref: Ref) -> str:
     """``R_h_u_W[l - 1]``: the matrix at given layers; storage starts at the first layer of the range."""
     if not ref.layers:
         return ref.array.name
-    places = [
-        integer_text(layer - start) for layer, (start, _) in zip(ref.layers, ref.array.axes, strict=True)
-    ]
+    places = [integer_text(layer - start) for layer, (start, _) in zip(ref.layers, ref.array.axes, strict=True)]
     return f"{ref.array.name}[{', '.join(places)}]"
 
 
@@ -181,9 +177,7 @@ class ModuleWriter:
         return "\n".join([docstring(self.march, self.backend), "", *self.style.imports])
 
     def _function(self, body: list[str]) -> str:
-        arrays = [
-            f"    {a.name} = np.zeros({shape_text(a)}, dtype)  # {a.meaning}" for a in self.march.arrays
-        ]
+        arrays = [f"    {a.name} = np.zeros({shape_text(a)}, dtype)  # {a.meaning}" for a in self.march.arrays]
         # Write everything that names a coefficient before the definitions are listed.
         observables, scales = list(self._observables()), self._scales()
         lines = [
@@ -215,16 +209,14 @@ class ModuleWriter:
             '        "steps": done,',
             *(f'        "{o.name}": {o.name},' for o in self.march.observables),
             *(f'        "{a.name}": {a.name},' for a in self.march.arrays),
-            f"        \"scales\": {{{scales}}},",
+            f'        "scales": {{{scales}}},',
             "    }",
         ]
         return "\n".join(lines)
 
     def _observables(self) -> Iterator[str]:
         for observable in self.march.observables:
-            terms = [
-                f"{self.coefficients.factor(c)}{matrix(ref)}[i, i].diagonal()" for c, ref in observable.terms
-            ]
+            terms = [f"{self.coefficients.factor(c)}{matrix(ref)}[i, i].diagonal()" for c, ref in observable.terms]
             if observable.constant != 0:
                 terms.append(self.coefficients.text(observable.constant))
             yield f"        {observable.name}[t] = {' + '.join(terms) or '0'}"
@@ -276,7 +268,7 @@ def labels_function(march: March) -> str:
     names = ", ".join(python_name(s) for s in march.integers)
     lines = [
         f"def labels({f'*, {names}' if names else ''}):",
-        '    """Order parameters by name: array, first layer of every layer axis, and the layer of arrays without one."""',
+        '    """Order parameters by name: array, first layer of every axis, and the layer of arrays without an axis."""',
         "    return [",
     ]
     for export in march.exports:

@@ -115,6 +115,7 @@ def _committed(key: str) -> ModuleType | None:
     module = importlib.import_module(f"dmft_sym.generated.{INDEX[key]}")
     stamp = _intact(Path(str(module.__file__)))
     if stamp is None:
-        raise ImportError(f"dmft_sym.generated.{INDEX[key]} does not fit its hash; run python -m dmft_sym.codegen.commit")
+        name = f"dmft_sym.generated.{INDEX[key]}"
+        raise ImportError(f"{name} does not fit its hash; run python -m dmft_sym.commit_generated")
     module.__dict__["__dmft_sym_hash__"] = stamp
     return module

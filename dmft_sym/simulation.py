@@ -80,7 +80,6 @@ def simulate(
     outcome: Outcome = COMPLETED if dataset.sizes["step"] == steps else diverged(dataset.sizes["step"])
     dataset.attrs = {
         **common_attributes(theory, arguments),
-        "kind": "simulation",
         "dim": dim,
         "seeds": seeds,
         "seed": seed,

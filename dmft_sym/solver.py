@@ -173,7 +173,6 @@ class Solver:
         marched = method == "march"
         return {
             **common_attributes(self.theory, arguments),
-            "kind": "theory",
             "method": method,
             "tol": tol,
             "dtype": dtype,

@@ -66,13 +66,14 @@ class Theory:
         return {name: saddle_point(action) for name, action in self.actions.items()}
 
     @cached_property
-    def _builder(self) -> SiteBuilder:
+    def site_builder(self) -> SiteBuilder:
+        """Single-site equations and noise covariances, made from the saddle points."""
         return SiteBuilder(self.program, self.uses, self.saddle_points, self.probes)
 
     @cached_property
     def site_equations(self) -> list[SiteEquation]:
         """Single-site equation of every field, in program order."""
-        return self._builder.equations()
+        return self.site_builder.equations()
 
     @cached_property
     def processes(self) -> list[Process]:
@@ -83,7 +84,7 @@ class Theory:
     @cached_property
     def closed(self) -> ClosedEquations:
         """Closed equations for responses and correlations."""
-        return Closure(self._builder, self.site_equations, self.processes).close()
+        return Closure(self.site_builder, self.site_equations, self.processes).close()
 
     @cached_property
     def order_parameters(self) -> list[NamedParameter]:
@@ -171,5 +172,7 @@ def _parameters(program: Program, own: tuple[Parameter, ...]) -> tuple[Parameter
             raise ProgramError(f"parameter {parameter.keyword}: the name belongs to a standard parameter")
     for symbol in program.parameters:
         if symbol not in known:
-            raise ProgramError(f"symbol {symbol} is not declared: use net.parameter({symbol.name!r}) in the forward pass")
+            raise ProgramError(
+                f"symbol {symbol} is not declared: the forward pass needs net.parameter({symbol.name!r})"
+            )
     return tuple(known[symbol] for symbol in program.parameters)

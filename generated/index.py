@@ -1,1 +1,8 @@
-INDEX: dict[str, str] = {}
+"""Which program each module solves; written by dmft_sym.commit_generated."""
+
+INDEX: dict[str, str] = {
+    "e0a4e8ecca906429d9f160587a76b21a": "deep_linear_batch_numba",
+    "be52ca750b13a7de5e1518efdbfdced9": "deep_linear_batch_numpy",
+    "5fcc411c7e57c14fa69d100afb39a756": "deep_linear_online_numba",
+    "199a637aee457a05e09e5570b89307af": "deep_linear_online_numpy",
+}

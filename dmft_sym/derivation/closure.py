@@ -210,8 +210,8 @@ class Closure:
                 if isinstance(memory, UpdateMemory):
                     yield memory.row.field, memory.past.field
         for observe in self.program.observables:
-            for _, a, b in observe.terms:
-                yield a.field, b.field
+            for _, first, second in observe.terms:
+                yield first.field, second.field
 
     def _row(self, equation: SiteEquation) -> RowEquations:
         process = process_of(self.processes, equation.target)

@@ -78,8 +78,6 @@ def _substitutions(value: sp.Expr, ranges: Ranges) -> list[sp.Expr]:
             continue
         step = sp.Symbol(f"p_{index.name}", integer=True, nonnegative=True)
         forms = [
-            sp.expand(form.subs(index, end))
-            for form in forms
-            for end in (layers.start + step, layers.stop - step)
+            sp.expand(form.subs(index, end)) for form in forms for end in (layers.start + step, layers.stop - step)
         ]
     return forms

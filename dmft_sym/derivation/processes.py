@@ -15,7 +15,7 @@ import sympy as sp
 
 from dmft_sym.program import Field, FieldRef, LayerRange
 
-from .single_site import LocalTerm, Noise, SiteEquation, VectorMemory
+from .single_site import LocalTerm, Noise, SiteEquation
 from .uses import UseTable
 
 Member = Field | Noise
@@ -98,9 +98,9 @@ def find_processes(equations: Iterable[SiteEquation], uses: UseTable, noises: It
 def _relate_terms(sets: _UnionFind, equation: SiteEquation) -> None:
     scan = equation.scans[0].index if equation.scans else None
     target = equation.target
-    for term in equation.noises:
-        sets.add(term.noise)
-        _relate(sets, target.field, target.layer, term.noise, term.layer, scan)
+    for driven in equation.noises:
+        sets.add(driven.noise)
+        _relate(sets, target.field, target.layer, driven.noise, driven.layer, scan)
     for term in (*equation.memories, *equation.locals):
         sets.add(term.field.field)
         summed = not isinstance(term, LocalTerm) and term.index is not None
@@ -108,8 +108,6 @@ def _relate_terms(sets: _UnionFind, equation: SiteEquation) -> None:
             sets.relate(target.field, term.field.field, None)
         else:
             _relate(sets, target.field, target.layer, term.field.field, term.field.layer, scan)
-        if isinstance(term, VectorMemory):
-            continue
 
 
 def _relate_siblings(sets: _UnionFind, noises: list[Noise]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Union
+from typing import TypeAlias
 
 import sympy as sp
 
@@ -139,7 +139,7 @@ class LocalTerm:
     field: FieldRef
 
 
-Memory = Union[ResponseMemory, UpdateMemory, VectorMemory]
+Memory: TypeAlias = ResponseMemory | UpdateMemory | VectorMemory
 
 
 @dataclass(frozen=True)
@@ -200,9 +200,7 @@ class SiteBuilder:
                 self._product(coefficient, atom, scans, noises, memories)
         return SiteEquation(assign.target, scans, tuple(noises), tuple(memories), tuple(local))
 
-    def _vector(
-        self, coefficient: sp.Expr, atom: VectorRef, noises: list[NoiseTerm], memories: list[Memory]
-    ) -> None:
+    def _vector(self, coefficient: sp.Expr, atom: VectorRef, noises: list[NoiseTerm], memories: list[Memory]) -> None:
         rule = self.program.learned.get(atom.vector)
         if atom.vector.variance != 0:
             noise = Noise(atom.vector)
@@ -231,9 +229,7 @@ class SiteBuilder:
             index, layers, layer = _pairing(use, partner)
             strength = _tidy(coefficient * saddle.memory[use, partner] / other.scale)
             operand = partner.operand_at(layer)
-            memories.append(
-                ResponseMemory(strength, product.operand, other, layer, operand, index, layers, retained)
-            )
+            memories.append(ResponseMemory(strength, product.operand, other, layer, operand, index, layers, retained))
         for outer in rule.terms if rule else ():
             memories.append(_update(coefficient, product, rule.target.layer, outer))  # type: ignore[union-attr]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sympy as sp
@@ -10,11 +9,39 @@ import sympy as sp
 
 @dataclass(frozen=True)
 class Line:
-    """One displayed relation with the label that generated code refers to."""
+    """One displayed relation ``left = sum of terms``, with a note on where it holds.
 
-    latex: str
-    label: str = ""
+    Attributes
+    ----------
+    left
+        LaTeX of the left-hand side.
+    terms
+        LaTeX of the terms, each with its sign; sums are broken after every ``width`` of them.
+    note
+        Range of the labels, or a word of explanation (LaTeX text mode).
+    """
+
+    left: str
+    terms: tuple[str, ...]
     note: str = ""
+    relation: str = "="
+    width: int = 2
+
+    @property
+    def latex(self) -> str:
+        """One row, unbroken."""
+        text = _unsigned(" ".join(self.terms) or "0")
+        note = f"\\qquad \\text{{{self.note}}}" if self.note else ""
+        return f"{self.left} {self.relation} {text}{note}"
+
+    def rows(self) -> str:
+        """Rows of an ``aligned`` block."""
+        groups = [self.terms[i : i + self.width] for i in range(0, len(self.terms), self.width)] or [("0",)]
+        rows = [f"{self.left} &{self.relation} {_unsigned(' '.join(groups[0]))}"]
+        rows += [f"&\\quad {' '.join(group)}" for group in groups[1:]]
+        if self.note:
+            rows.append(f"&\\qquad \\text{{({self.note})}}")
+        return " \\\\\n".join(rows)
 
 
 @dataclass(frozen=True)
@@ -26,7 +53,7 @@ class Stage:
     name
         Short title.
     text
-        What was done and why, in LaTeX text mode.
+        What was done and why (LaTeX text mode).
     lines
         Displayed relations.
     expressions
@@ -40,33 +67,29 @@ class Stage:
 
     @property
     def latex(self) -> str:
-        """Body of the stage as LaTeX (text and displays)."""
-        parts = [self.text]
-        for line in self.lines:
-            tag = f"\\tag{{{line.label}}}" if line.label else ""
-            note = f"\\qquad\\text{{{line.note}}}" if line.note else ""
-            parts.append(f"\\begin{{dmath*}}\n{line.latex}{note} {tag}\n\\end{{dmath*}}")
-        return "\n\n".join(parts)
+        """Text and displays of the stage."""
+        displays = [f"\\[\n\\begin{{aligned}}\n{line.rows()}\n\\end{{aligned}}\n\\]" for line in self.lines]
+        return "\n".join([self.text, *displays])
 
     def _repr_latex_(self) -> str:
-        rows = " \\\\\n".join(_aligned(line) for line in self.lines)
+        rows = " \\\\\n".join(line.rows() for line in self.lines)
         return f"$$\\begin{{aligned}}\n{rows}\n\\end{{aligned}}$$"
 
     def __str__(self) -> str:
         return self.name
 
 
-def _aligned(line: Line) -> str:
-    label = f"\\qquad(\\mathrm{{{line.label}}})" if line.label else ""
-    return f"& {line.latex}{label}"
-
-
-def equation(left: str, right: str | sp.Expr) -> str:
-    """``left = right`` with a SymPy right-hand side printed."""
-    return f"{left} = {right if isinstance(right, str) else sp.latex(right)}"
-
-
-def join(parts: Sequence[str]) -> str:
-    """Sum of already signed LaTeX terms."""
-    text = " ".join(parts) or "0"
+def _unsigned(text: str) -> str:
     return text[2:] if text.startswith("+ ") else text
+
+
+def signed(coefficient: sp.Expr, body: str) -> str:
+    """A term with its sign in front: ``"+ s2 R"``, ``"- x"``."""
+    coefficient = sp.sympify(coefficient)
+    sign = "+"
+    if coefficient.could_extract_minus_sign():
+        sign, coefficient = "-", -coefficient
+    if coefficient == 1:
+        return f"{sign} {body}"
+    factor = sp.latex(coefficient)
+    return f"{sign} {f'({factor})' if coefficient.is_Add else factor}\\, {body}"

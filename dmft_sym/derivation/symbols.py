@@ -40,14 +40,14 @@ class Labelled(sp.Expr):
     def _eval_derivative(self, symbol: sp.Expr) -> sp.Expr:
         return sp.Integer(int(self == symbol))
 
-    def _base_latex(self) -> str:
-        return latex_name(self.name, self.layer)
+    accent = ""
+
+    def name_latex(self, output: sp.Expr | None = None) -> str:
+        """Name with layer, and output if given."""
+        return latex_name(self.name, self.layer, output=output, accent=self.accent)
 
     def _latex(self, printer: sp.printing.latex.LatexPrinter, exp: str | None = None) -> str:
-        base = self._base_latex()
-        output = printer.doprint(self.args[3])
-        base = f"{{{base}}}_{{{output}}}" if "_" in base else f"{base}_{{{output}}}"
-        body = f"{base}({printer.doprint(self.args[2])})"
+        body = f"{self.name_latex(self.args[3])}({printer.doprint(self.args[2])})"
         return body if exp is None else f"\\left[{body}\\right]^{{{exp}}}"
 
     def _sympystr(self, printer: sp.printing.str.StrPrinter) -> str:
@@ -62,11 +62,7 @@ class FieldAt(Labelled):
 class HatAt(Labelled):
     """The conjugate field that enforces a product, ``xhat`` or ``yhat``."""
 
-    def _base_latex(self) -> str:
-        stem, _, rest = latex_name(self.name, self.layer).partition("^")
-        head, _, sub = stem.partition("_")
-        hat = f"\\hat{{{head}}}" + (f"_{sub}" if sub else "")
-        return hat + (f"^{rest}" if rest else "")
+    accent = "hat"
 
 
 class NoiseAt(Labelled):
@@ -106,7 +102,7 @@ class _TwoPoint(sp.Expr):
 
     def _latex(self, printer: sp.printing.latex.LatexPrinter, exp: str | None = None) -> str:
         a, b = self.args
-        names = f"{a._base_latex()},{b._base_latex()}"
+        names = f"{a.name_latex()},{b.name_latex()}"
         steps = f"({printer.doprint(a.args[2])},{printer.doprint(b.args[2])})"
         outputs = f"{printer.doprint(a.args[3])}{printer.doprint(b.args[3])}"
         return f"{self.letter}^{{{names}}}_{{{outputs}}}{steps}"

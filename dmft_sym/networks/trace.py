@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import sympy as sp
 
@@ -26,12 +27,11 @@ from dmft_sym.program import (
     RandomVector,
     Space,
     Statement,
-    VectorRef,
 )
 
 from .parameters import INIT_VARIANCE, NU, Parameter
 
-Scalar = sp.Expr | int | float
+Scalar: TypeAlias = sp.Expr | int | float
 
 
 @dataclass(frozen=True)
@@ -283,6 +283,3 @@ def _scalar(value: Scalar) -> sp.Expr:
     if isinstance(value, (int, sp.Expr)):
         return sp.sympify(value)
     raise ProgramError(f"a coefficient must be a number or a SymPy expression, got {type(value).__name__}")
-
-
-__all__ = ["Outputs", "Readout", "Trace", "Tracer", "Vector", "VectorRef", "Weights", "trace"]

@@ -1,0 +1,208 @@
+"""The derivation as a reader sees it: ordered stages, each made from the objects that the solver is made from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sympy as sp
+
+from dmft_sym.program import LayerRange
+from dmft_sym.program.printing import latex_name, program_latex
+
+from .action import MatrixAction, Place
+from .closed_latex import closed_lines
+from .saddle_point import SaddlePoint
+from .site_latex import covariance_lines, site_line
+from .stage import Line, Stage
+
+if TYPE_CHECKING:
+    from dmft_sym.theory import Theory
+
+REFERENCES = r"""
+\begin{thebibliography}{9}
+\bibitem{spectral} C.~Lauditi, C.~Pehlevan, B.~Bordelon, \emph{Spectral Dynamics in Deep Networks}, arXiv:2605.07870.
+\bibitem{linear} \emph{Deep linear networks in the proportional limit}, arXiv:2502.02531.
+\bibitem{dmft} \emph{Self-consistent dynamical field theory of kernel evolution}, arXiv:2205.09653.
+\end{thebibliography}
+"""
+
+
+def stages(theory: Theory) -> tuple[Stage, ...]:
+    """All stages of a theory, from the program to its closed equations."""
+    actions = list(theory.actions.values())
+    saddles = [(action, theory.saddle_points[name]) for name, action in theory.actions.items()]
+    return (
+        _program_stage(theory),
+        _action_stage(actions),
+        _average_stage(actions),
+        _order_parameter_stage(actions),
+        _saddle_stage(saddles),
+        _site_stage(theory),
+        _closure_stage(theory),
+    )
+
+
+def document(theory: Theory) -> str:
+    """A self-contained LaTeX document."""
+    body = "\n\n".join(f"\\section{{{stage.name}}}\n{stage.latex}" for stage in theory.steps)
+    title = _escape(theory.network.name)
+    return "\n".join(
+        [
+            r"\documentclass[11pt]{article}",
+            r"\usepackage[margin=2cm]{geometry}",
+            r"\usepackage{amsmath,amssymb}",
+            r"\allowdisplaybreaks",
+            rf"\title{{Mean-field equations of training: {title}}}",
+            r"\author{derived by dmft-sym}\date{}",
+            r"\begin{document}\maketitle",
+            body,
+            REFERENCES.strip(),
+            r"\end{document}",
+            "",
+        ]
+    )
+
+
+def _escape(text: str) -> str:
+    return "".join(f"\\{ch}" if ch in "_&%#${}" else ch for ch in text if ch not in "\\^~")
+
+
+def _program_stage(theory: Theory) -> Stage:
+    program = theory.program
+    text = (
+        "One training step as a vector program. Every field carries the step $t$ and the output $c$; a trained matrix "
+        "means its value at $t$. The spaces and their sizes in units of the input dimension are "
+        + ", ".join(f"${space.name}$: ${sp.latex(space.ratio)}$" for space in program.spaces)
+        + ". Entries are independent: "
+        + ", ".join(
+            f"${latex_name(m.name)}\\!: {m.source} \\to {m.target}$ with variance "
+            f"${sp.latex(m.variance)}/n_{{{m.source}}}$" + (" (drawn anew at every step)" if m.fresh else "")
+            for m in program.matrices
+        )
+        + f". Parametrization: ${sp.latex(theory.network.parametrization.symbolic_gamma())} = \\gamma$. "
+        f"Weights keep $\\rho(t) = {sp.latex(program.optimizer.retention())}$ of their initial value, and an increment "
+        f"made $\\tau$ steps ago contributes $\\kappa(\\tau) = "
+        f"{sp.latex(program.optimizer.kernel(sp.Symbol('tau', positive=True)))}$.\n"
+        f"\\[\n{program_latex(program)}\n\\]"
+    )
+    return Stage("Vector program", text, ())
+
+
+def _action_stage(actions: list[MatrixAction]) -> Stage:
+    lines = []
+    for action in actions:
+        for place in action.coupling:
+            conjugate, product = sp.latex(place.hat), sp.latex(place.product)
+            applied = _applied(place)
+            terms = (f"+ i\\sum_{{{_labels(place)}}} {conjugate}\\cdot\\big( {product} - {applied} \\big)",)
+            lines.append(Line(f"\\ln Z \\ni S_{{{sp.latex(place.product)}}}", terms, _range_note(place)))
+    text = (
+        "Every product with the initial value of a matrix is enforced by a conjugate field (MSRDJ). "
+        "The exponent is linear in every matrix."
+    )
+    return Stage("Action before the average", text, tuple(lines))
+
+
+def _applied(place: Place) -> str:
+    matrix = latex_name(place.use.matrix.name, place.use.index if place.use.family else None)
+    top = "^{\\top}" if place.use.transpose else ""
+    return f"{{{matrix}}}(0){top}\\, {sp.latex(place.operand)}"
+
+
+def _labels(place: Place) -> str:
+    shared = place.use.index is not None and not place.use.family
+    return f"t c{' ' + sp.latex(place.use.index) if shared else ''}"
+
+
+def _range_note(place: Place) -> str:
+    return "" if place.use.layers is None else layer_note(place.use.index, place.use.layers)
+
+
+def layer_note(index: sp.Expr | None, layers: LayerRange) -> str:
+    """``l = 1, ..., L-1`` in text mode."""
+    return f"${sp.latex(index)} = {sp.latex(layers.start)}, \\dots, {sp.latex(layers.stop)}$"
+
+
+def _average_stage(actions: list[MatrixAction]) -> Stage:
+    lines = []
+    expressions = []
+    for action in actions:
+        terms = tuple(_summed(term.expression) for term in action.averaged)
+        lines.append(Line(_share(action), terms, width=1))
+        expressions += [term.expression for term in action.averaged]
+    text = (
+        "The average over the entries of $A$ replaces $-i\\,\\mathrm{Tr}\\,A^\\top\\Xi$, "
+        "$\\Xi = \\sum_i \\hat x_i h_i^\\top + \\sum_j g_j \\hat y_j^\\top$, by $-(s_2/2n_{\\mathrm{in}})|\\Xi|^2$: "
+        "the fields meet in overlaps only. Sums run over the labels $(t,c)$ and $(s,c')$ of both places."
+    )
+    return Stage("Average over the Gaussian matrices", text, tuple(lines), tuple(expressions))
+
+
+def _share(action: MatrixAction) -> str:
+    return f"\\frac{{1}}{{n}} S_{{{latex_name(action.uses.matrix.name)}}}"
+
+
+def _summed(expression: sp.Expr) -> str:
+    sign = "-" if expression.could_extract_minus_sign() else "+"
+    body = sp.latex(-expression if sign == "-" else expression)
+    return f"{sign} \\sum {body}"
+
+
+def _order_parameter_stage(actions: list[MatrixAction]) -> Stage:
+    lines = []
+    expressions = []
+    for action in actions:
+        terms = [_summed(term.expression) for term in (*action.substituted, *action.constraints)]
+        lines.append(Line(_share(action), tuple(terms), width=1))
+        expressions += [term.expression for term in (*action.substituted, *action.constraints)]
+    text = (
+        "Overlaps of fields are named correlations $C$, overlaps of a field with a conjugate field $i$ times a "
+        "response $R$; conjugates $\\hat C$, $\\hat R$ tie the names to the fields. The exponent is $n$ times a "
+        "function of order parameters plus the logarithm of one single-site integral per space."
+    )
+    return Stage("Order parameters and conjugates", text, tuple(lines), tuple(expressions))
+
+
+def _saddle_stage(saddles: list[tuple[MatrixAction, SaddlePoint]]) -> Stage:
+    lines = []
+    expressions = []
+    for _, saddle in saddles:
+        for equation in saddle.equations:
+            left = f"0 = \\frac{{\\partial}}{{\\partial {sp.latex(equation.variable)}}}"
+            solution = sp.latex(equation.solution)
+            note = ""
+            if equation.vanishes:
+                note = "an average of two conjugate fields: zero by causality, $Z = 1$"
+            elif equation.solution.has(sp.I):
+                note = "the response to the Gaussian field of the product"
+            terms = (f"{sp.latex(equation.solved_for)} = {solution}",)
+            lines.append(Line(left, terms, note, "\\;\\Rightarrow\\;"))
+            expressions.append(equation.derivative)
+    text = "The action is stationary in every order parameter and conjugate."
+    return Stage("Saddle point", text, tuple(lines), tuple(expressions))
+
+
+def _site_stage(theory: Theory) -> Stage:
+    lines: list[Line] = []
+    for process in theory.processes:
+        fields = set(process.fields)
+        lines += [site_line(e) for e in theory.site_equations if e.target.field in fields]
+        lines += covariance_lines(theory.site_builder, process.noises)
+    text = (
+        "With the conjugates eliminated, a Hubbard--Stratonovich transform of the quadratic terms leaves Gaussian "
+        "fields $u$ (of $A h$) and $r$ (of $A^\\top g$) and a memory for every product. Bars mark Gaussian fields "
+        "divided by $\\sqrt{n_{\\mathrm{out}}/n_{\\mathrm{in}}}$, whose covariances stay finite when a ratio goes to "
+        "infinity. Trained weights add the memory of past updates. Equal-time responses are kept where the order of "
+        "the step allows them."
+    )
+    return Stage("Single-site equations", text, tuple(lines))
+
+
+def _closure_stage(theory: Theory) -> Stage:
+    text = (
+        "All functions of the sites are linear, so the fields are Gaussian and the equations close. Order parameters "
+        "are matrices over $(t,c)$; $S_\\kappa\\circ$ keeps $s<t$ and multiplies by $\\kappa(t-s)$. Row $t$ follows "
+        "from rows before it and from those computed earlier in the same step, in the order below. A response that "
+        "does not exist at a layer (the condition at its own equation says when it does) is zero."
+    )
+    return Stage("Closed equations", text, tuple(closed_lines(theory.closed)))
