@@ -40,8 +40,9 @@ demo: $(VENV)/.installed
 	$(BIN)/dmft-sym derive $(SPEC) --latex demo/deep_linear.tex
 	$(BIN)/dmft-sym run $(SPEC) -o demo/theory.nc
 	$(BIN)/dmft-sym simulate $(SPEC) --dim 1000 --seeds 4 -o demo/simulation.nc
-	$(BIN)/dmft-sym compare demo/theory.nc demo/simulation.nc
-	$(BIN)/dmft-sym plot demo/theory.nc -o demo/deep_linear.png
+	$(BIN)/dmft-sym compare demo/theory.nc demo/simulation.nc --figure demo/comparison.png
+	$(BIN)/dmft-sym plot demo/theory.nc --sim demo/simulation.nc -o demo/deep_linear.png
+	$(BIN)/dmft-sym plot demo/theory.nc --kind order-parameters -o demo/order_parameters.png
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -268,7 +268,7 @@ def labels_function(march: March) -> str:
     names = ", ".join(python_name(s) for s in march.integers)
     lines = [
         f"def labels({f'*, {names}' if names else ''}):",
-        '    """Order parameters by name: array, first layer of every axis, and the layer of arrays without an axis."""',
+        '    """Order parameters by name: array, first layer of every axis, layer of arrays without an axis."""',
         "    return [",
     ]
     for export in march.exports:
