@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import files
 from .messages import InputError, show, show_path
@@ -19,15 +19,23 @@ if TYPE_CHECKING:
 
     from .compare import Comparison
 
-    Panels = dict[int | None, xr.DataArray]
+    Layers = tuple[int, ...]
+    Panels = dict[Layers, xr.DataArray]
+    Group = tuple[str, Panels]
 
 FORMATS = (".png", ".pdf", ".svg")
 SCALES = ("linear", "log", "loglog")
 MAX_PANELS = 6
 
+# Heat maps are square and of one size; lengths in inches.
+_PANEL, _GAP, _LEFT, _RIGHT = 1.7, 0.12, 0.65, 1.05
+_BELOW, _TOP = 0.5, 0.2
+_ROW = _BELOW + _PANEL + 0.35
+_WIDEST = 13.2
+
 _LOSSES = ("train_loss", "test_loss")
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444", "#b8a900")
-_GREEK = {"Delta", "alpha", "beta", "gamma", "delta", "eps", "phi", "Phi", "chi", "psi", "xi", "eta", "mu", "nu"}
+_GREEK = {"Delta", "alpha", "beta", "gamma", "delta", "phi", "Phi", "chi", "psi", "xi", "eta", "mu", "nu"}
 
 
 def losses(run: xr.Dataset, sim: xr.Dataset | None = None, scale: str = "log") -> Figure:
@@ -50,7 +58,7 @@ def losses(run: xr.Dataset, sim: xr.Dataset | None = None, scale: str = "log") -
     if not names or not run.sizes.get("step"):
         raise ResultError("the result has no losses to draw: allowed are results with at least one step")
     figure = _figure(4.6 * len(names), 3.6)
-    axes = figure.subplots(1, len(names), sharex=True, squeeze=False)[0]
+    axes = figure.subplots(1, len(names), sharex=True, sharey=True, squeeze=False)[0]
     for axis, name in zip(axes, names, strict=True):
         if simulation is not None:
             _bands(axis, simulation[name])
@@ -64,28 +72,33 @@ def losses(run: xr.Dataset, sim: xr.Dataset | None = None, scale: str = "log") -
 def order_parameters(
     result: xr.Dataset, names: Sequence[str] | None = None, outputs: tuple[int, int] = (0, 0)
 ) -> Figure:
-    """Heat maps of two-time order parameters: a row per order parameter, a panel per layer.
+    """Heat maps of two-time order parameters: a panel per layer, one colour scale for all layers of one.
 
     Parameters
     ----------
     result
         A result; the mean over seeds is drawn if it has any.
     names
-        Which order parameters; all of them if not given.
+        Which order parameters; all of them if not given, correlations first.
     outputs
         The two output indices.
     """
-    known = [str(name) for name in result.data_vars if {"step", "step2"} <= set(result[name].dims)]
-    rows = [row for name in _chosen(names, known) if (row := _panels(result[name], outputs))[1]]
-    if not rows:
+    known = [
+        str(name) for name in result.data_vars if {"step", "step2"} <= set(result[name].dims) and result[name].size
+    ]
+    groups = [(name, panels) for name in _chosen(names, known) if (panels := _panels(result[name], outputs))]
+    if not groups:
         raise ResultError("the result has no two-time order parameters: allowed are results with at least one step")
-    columns = _columns(rows)
-    figure = _figure(2.1 * max(2, len(columns)) + 1.2, 2.1 * len(rows) + 0.5)
-    grid = figure.subplots(len(rows), len(columns), squeeze=False)
-    for axes, (name, panels) in zip(grid, rows, strict=True):
-        _heat_maps(figure, list(axes), name, panels, columns)
+    rows = _rows(groups)
+    top = len(rows) * _ROW + _TOP
+    figure = _figure(max(sum(map(_width, row)) for row in rows), top, layout=None)
+    for number, row in enumerate(rows):
+        left = 0.0
+        for group in row:
+            _heat_maps(figure, group, left, top - _TOP - (number + 1) * _ROW)
+            left += _width(group)
     if result.sizes.get("output", 1) > 1:
-        figure.suptitle(f"outputs {outputs[0]}, {outputs[1]}", fontsize="medium")
+        figure.suptitle(f"outputs {outputs[0]}, {outputs[1]}", fontsize="medium", y=1 - 0.05 / top, va="top")
     return figure
 
 
@@ -95,7 +108,7 @@ def comparison(compared: Comparison) -> Figure:
     if not names:
         raise ResultError("the results have no losses to draw: allowed are results with train_loss or test_loss")
     figure = _figure(4.6 * len(names), 5.2)
-    grid = figure.subplots(2, len(names), sharex=True, squeeze=False, height_ratios=(2, 1))
+    grid = figure.subplots(2, len(names), sharex=True, sharey="row", squeeze=False, height_ratios=(2, 1))
     for column, name in enumerate(names):
         top, bottom = grid[:, column]
         _bands(top, compared.simulation[name])
@@ -126,10 +139,10 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 160) ->
         raise files.output_error(path, error) from error
 
 
-def _figure(width: float, height: float) -> Figure:
+def _figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), layout=layout)
 
 
 def _lines(axis: Axes, loss: xr.DataArray) -> None:
@@ -216,11 +229,11 @@ def _chosen(names: Sequence[str] | None, known: Sequence[str]) -> Sequence[str]:
     for name in names or ():
         if name not in known:
             raise InputError(f"order parameter {show(name)}: allowed are {', '.join(known)}")
-    return list(names or known)
+    return list(names or sorted(known, key=lambda name: not name.startswith("C_")))
 
 
-def _panels(array: xr.DataArray, outputs: tuple[int, int]) -> tuple[str, Panels]:
-    """Name and panels of an order parameter; the key of a panel is its layer, ``None`` where there are no layers."""
+def _panels(array: xr.DataArray, outputs: tuple[int, int]) -> Panels:
+    """The panels of an order parameter by the labels of their layers, at most `MAX_PANELS`; empty ones are left out."""
     if "seed" in array.dims:
         array = array.mean("seed", keep_attrs=True)
     for dim, index in zip(("output", "output2"), outputs, strict=True):
@@ -229,43 +242,52 @@ def _panels(array: xr.DataArray, outputs: tuple[int, int]) -> tuple[str, Panels]
                 raise InputError(f"{dim} = {index}: allowed are integers from 0 to {array.sizes[dim] - 1}")
             array = array.isel({dim: index})
     layers = [dim for dim in array.dims if dim not in ("step", "step2")]
-    if not layers:
-        parts: Panels = {None: array}
-    else:
-        axis = layers[0]
-        parts = {int(layer): array.isel({axis: index}) for index, layer in enumerate(array[axis].values)}
-    return str(array.name), {
-        layer: part.transpose("step", "step2") for layer, part in parts.items() if bool(part.notnull().any())
-    }
+    stacked = array.stack(panel=layers) if layers else array.expand_dims("panel")
+    stacked = stacked.transpose("panel", "step", "step2")
+    kept = [index for index in range(stacked.sizes["panel"]) if bool(stacked[index].notnull().any())]
+    if len(kept) > MAX_PANELS:  # the first, the last and evenly spaced ones between
+        kept = [kept[round(index * (len(kept) - 1) / (MAX_PANELS - 1))] for index in range(MAX_PANELS)]
+    labels = stacked["panel"].values if layers else [()]
+    return {tuple(int(layer) for layer in labels[index]): stacked[index] for index in kept}
 
 
-def _columns(rows: Sequence[tuple[str, Panels]]) -> list[int | None]:
-    layers = sorted({layer for _, panels in rows for layer in panels if layer is not None})
-    if not layers:
-        return [None]
-    if len(layers) > MAX_PANELS:  # the first, the last and evenly spaced ones between
-        layers = [layers[round(index * (len(layers) - 1) / (MAX_PANELS - 1))] for index in range(MAX_PANELS)]
-    return list(layers)
+def _rows(groups: Sequence[Group]) -> list[list[Group]]:
+    """Order parameters side by side, as long as they fit."""
+    rows: list[list[Group]] = [[]]
+    for group in groups:
+        if rows[-1] and sum(map(_width, [*rows[-1], group])) > _WIDEST:
+            rows.append([])
+        rows[-1].append(group)
+    return rows
 
 
-def _heat_maps(figure: Figure, axes: Sequence[Axes], name: str, panels: Panels, columns: list[int | None]) -> None:
-    """One row: the panels of ``name`` in the columns of their layers, or the first panel if no column fits."""
-    placed = [(axis, layer) for axis, layer in zip(axes, columns, strict=True) if layer in panels]
-    placed = placed or [(axes[0], next(iter(panels)))]
-    style = _colour_scale([panels[layer] for _, layer in placed])
-    for axis in axes:
-        axis.set_axis_off()
-    for axis, layer in placed:
-        panel = panels[layer]
+def _width(group: Group) -> float:
+    count = len(group[1])
+    return _LEFT + count * _PANEL + (count - 1) * _GAP + _RIGHT
+
+
+def _heat_maps(figure: Figure, group: Group, left: float, bottom: float) -> None:
+    """The panels of one order parameter and their colour bar, at a place in inches."""
+    name, panels = group
+    style = _colour_scale(list(panels.values()))
+    x, y = left + _LEFT, bottom + _BELOW
+    for layers, panel in panels.items():
+        axis = figure.add_axes(_box(figure, x, y, _PANEL))
         image = axis.imshow(panel.values, origin="lower", extent=_extent(panel), interpolation="nearest", **style)
-        axis.set_axis_on()
-        axis.set_title(_symbol(name, layer), fontsize="medium")
+        axis.set_title(_symbol(name, layers), fontsize="medium")
         axis.set_xlabel("step s [gradient steps]", fontsize="small")
-        axis.tick_params(labelsize="small")
-    placed[0][0].set_ylabel("step t [gradient steps]", fontsize="small")
-    bar = figure.colorbar(image, ax=list(axes), aspect=15, pad=0.01)
-    bar.set_label(f"{_symbol(name, None)} [{panel.attrs.get('units', '1')}]", fontsize="small")
+        axis.tick_params(labelsize="small", labelleft=x == left + _LEFT)
+        if x == left + _LEFT:
+            axis.set_ylabel("step t [gradient steps]", fontsize="small")
+        x += _PANEL + _GAP
+    bar = figure.colorbar(image, cax=figure.add_axes(_box(figure, x, y, 0.09)))
+    bar.set_label(f"{_symbol(name, ())} [{panel.attrs.get('units', '1')}]", fontsize="small")
     bar.ax.tick_params(labelsize="small")
+
+
+def _box(figure: Figure, left: float, bottom: float, width: float) -> tuple[float, float, float, float]:
+    wide, high = figure.get_size_inches()
+    return (left / wide, bottom / high, width / wide, _PANEL / high)
 
 
 def _colour_scale(panels: Sequence[xr.DataArray]) -> dict[str, Any]:
@@ -283,14 +305,14 @@ def _extent(panel: xr.DataArray) -> tuple[float, float, float, float]:
     return (s[0] - 0.5, s[-1] + 0.5, t[0] - 0.5, t[-1] + 0.5)
 
 
-def _symbol(name: str, layer: int | None) -> str:
+def _symbol(name: str, layers: Layers) -> str:
     """``C_h`` and layer 1 as mathematics; names that are not of this form stay as they are."""
-    match = re.fullmatch(r"([CR])_([A-Za-z]+)(\d*)", name)
+    match = re.fullmatch(r"([CR])_([A-Za-z]+)(\d*)((?:_\d+)?)", name)
+    upper = ",".join(str(layer) for layer in layers)
     if match is None:
-        return name if layer is None else f"{name}, layer {layer}"
-    field = rf"\{match[2]}" if match[2] in _GREEK - {"eps"} else match[2]
-    upper = "" if layer is None else f"^{{{layer}}}"
-    return f"${match[1]}_{{{field}{match[3]}}}{upper}$"
+        return f"{name}, layer {upper}" if layers else name
+    field = rf"\{match[2]}" if match[2] in _GREEK else match[2]
+    return f"${match[1]}_{{{field}{match[3]}{match[4].replace('_', ',')}}}" + (f"^{{{upper}}}$" if layers else "$")
 
 
 def _colour(index: int) -> str:

@@ -72,7 +72,7 @@ def test_order_parameters() -> None:
     assert figure.axes[0].get_ylabel() == "step t [gradient steps]"
     assert figure.axes[0].get_xlabel() == "step s [gradient steps]"
     np.testing.assert_array_equal(images[4].get_array(), result["R_h"][1, :, 0, :, 0])
-    bars = [axis.get_ylabel() for axis in figure.axes if axis.get_label() == "<colorbar>"]
+    bars = [axis.get_ylabel() for axis in figure.axes if axis.get_ylabel().endswith("[1]")]
     assert bars == ["$C_{h}$ [1]", "$R_{h}$ [1]"]
 
 
@@ -84,6 +84,8 @@ def test_order_parameters_of_every_shape() -> None:
     assert titles(plots.order_parameters(flat)) == [r"$C_{\Delta}$"]
     both = xr.merge([made_up(), flat])
     assert r"$C_{\Delta}$" in titles(plots.order_parameters(both))
+    coupled = made_up()["R_h"].expand_dims(layer2=[1, 2]).to_dataset(name="R_h")
+    assert titles(plots.order_parameters(coupled))[:2] == ["$R_{h}^{1,0}$", "$R_{h}^{1,1}$"]
     short = made_up()
     short["R_h"] = short["R_h"].where(short["layer"] > 0)
     assert "$R_{h}^{0}$" not in titles(plots.order_parameters(short))
