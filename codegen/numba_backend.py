@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from importlib import resources
 
-from .coefficients import CoefficientTable, python_name
+from .coefficients import CoefficientTable
 from .ir import March
+from .names import python_name
 from .python_text import (
     LineStyle,
     NodeWriter,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import sympy as sp
 
-from .coefficients import CoefficientTable, integer_text, python_name
+from .coefficients import CoefficientTable, integer_text
 from .ir import (
     AddCorrelation,
     AddIdentity,
@@ -27,6 +27,7 @@ from .ir import (
     StartKernel,
     StartWeight,
 )
+from .names import python_name
 
 
 class LineStyle(ABC):

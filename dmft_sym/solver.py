@@ -116,7 +116,7 @@ class Solver:
         return self._call(run_arguments(self.theory, steps, parameters), np.float64, progress)
 
     def _call(self, arguments: RunArguments, dtype: Any, progress: Progress | None) -> dict[str, Any]:
-        from dmft_sym.codegen.coefficients import python_name
+        from dmft_sym.codegen.names import python_name
 
         values = {python_name(symbol): value for symbol, value in arguments.values.items()}
         options = {} if self.backend == "mpmath" else {"dtype": dtype}

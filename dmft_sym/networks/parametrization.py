@@ -83,4 +83,4 @@ class Scalings:
         rate = ETA * gamma_n**2 * dim
         gradient = 1 / (gamma_n * sp.sqrt(self.width * dim))
         batch_sum = samples / sp.sqrt(dim)
-        return sp.powdenest(sp.simplify(rate * gradient * batch_sum / samples), force=True)
+        return sp.powdenest(sp.powsimp(rate * gradient * batch_sum / samples), force=True)

@@ -1,0 +1,21 @@
+"""Names of run-time arguments in generated source."""
+
+from __future__ import annotations
+
+import keyword
+import re
+
+import sympy as sp
+
+# Names that the writers use in a module; parameters that clash with them get an underscore.
+_RESERVED = re.compile(
+    r"(np|nb|mp|math|t|i|n|A|W|C|one|zero_row|one_row|same_step|kappa|rho|past|lag|velocity|done|steps|outputs|dtype"
+    r"|progress|march|advance|first|last|min|max|range|print|l|l_.*|[RC]_.*|c\d+|_.*|.*_loss|EXPORTS)"
+)
+
+
+def python_name(symbol: sp.Symbol) -> str:
+    """A run-time argument's name in generated source: an identifier that clashes with nothing there."""
+    name = str(symbol.name)
+    clash = keyword.iskeyword(name) or _RESERVED.fullmatch(name)
+    return f"{name}_" if clash else name
