@@ -19,7 +19,6 @@ from pathlib import Path
 from types import ModuleType
 
 import platformdirs
-from filelock import FileLock
 
 CACHE_VARIABLE = "DMFT_SYM_CACHE"
 GENERATOR_VERSION = 1
@@ -74,6 +73,8 @@ def _intact(path: Path) -> str | None:
 
 def _write(path: Path, source: str) -> None:
     """Write under a temporary name, then rename: readers see all of the file or none."""
+    from filelock import FileLock  # imports asyncio, which a run from the cache need not wait for
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if _intact(path) is not None:
