@@ -138,6 +138,8 @@ class Program:
             found |= matrix.variance.free_symbols | matrix.aspect.free_symbols
         for vector in self.vectors:
             found |= vector.variance.free_symbols
+        for space in self.spaces:
+            found |= space.ratio.free_symbols
         found |= sp.sympify(self.optimizer.momentum).free_symbols | sp.sympify(self.optimizer.decay).free_symbols
         found -= {STEP, PAST_STEP, OUTPUT, OUTPUTS}
         return tuple(sorted(found, key=lambda symbol: symbol.name))
