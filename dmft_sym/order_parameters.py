@@ -39,13 +39,14 @@ def label_order_parameters(
     Returns
     -------
     dict of DataArray
-        Arrays of one name at different layers are joined along ``layer``.
+        Arrays of one name at different layers are joined along ``layer``; where a name has several arrays at one
+        layer, the names of the arrays (field and Gaussian field) tell them apart.
     """
-    grouped: dict[str, list[xr.DataArray]] = {}
+    grouped: dict[str, dict[str, xr.DataArray]] = {}
     for name, array, starts, layer in labels:
         part = _labelled(arrays[array], starts, layer, steps, outputs, scales.get(array, 1))
         if part.size:
-            grouped.setdefault(name, []).append(part)
+            grouped.setdefault(name, {})[array] = part
     found: dict[str, xr.DataArray] = {}
     for name, parts in grouped.items():
         for label, joined in _joined(name, parts).items():
@@ -72,18 +73,18 @@ def _labelled(
 _TWO_TIMES = ("step", "output", "step2", "output2")
 
 
-def _joined(name: str, parts: list[xr.DataArray]) -> dict[str, xr.DataArray]:
-    """One array where the parts are at different layers; numbered names where they are not."""
+def _joined(name: str, parts: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
+    """One array where the parts (by array) are at different layers; the names of the arrays where they are not."""
     import xarray as xr
 
     if len(parts) == 1:
-        return {name: parts[0]}
-    layered = all(part.dims[0] == "layer" and "layer2" not in part.dims for part in parts)
+        return {name: part for part in parts.values()}
+    layered = all(part.dims[0] == "layer" and "layer2" not in part.dims for part in parts.values())
     if layered:
-        taken = np.concatenate([part["layer"].values for part in parts])
+        taken = np.concatenate([part["layer"].values for part in parts.values()])
         if len(set(taken)) == len(taken):
-            return {name: xr.concat(parts, "layer").sortby("layer")}
-    return {f"{name}_{number}": part for number, part in enumerate(parts, start=1)}
+            return {name: xr.concat(list(parts.values()), "layer").sortby("layer")}
+    return dict(parts)
 
 
 def _long_name(name: str) -> str:

@@ -37,7 +37,7 @@ def named_parameters(closed: ClosedEquations, uses: UseTable) -> list[NamedParam
     for array in closed.arrays:
         if array.kind == "C" and array.row == array.column:
             found.append(NamedParameter(f"C_{array.row.name}", array, sp.Integer(1)))
-        elif array.kind == "R" and isinstance(array.column, Noise) and _conjugate(array, uses):
+        elif array.kind == "R" and isinstance(array.column, Noise) and _conjugate(array, closed, uses):
             layer = None
             if array.row.layers is not None and not array.stored:
                 process = process_of(closed.processes, array.row)
@@ -46,12 +46,14 @@ def named_parameters(closed: ClosedEquations, uses: UseTable) -> list[NamedParam
     return found
 
 
-def _conjugate(array: OrderParameter, uses: UseTable) -> bool:
-    """Whether the row is the operand of a matrix whose other direction leaves the column behind."""
+def _conjugate(array: OrderParameter, closed: ClosedEquations, uses: UseTable) -> bool:
+    """Whether the row is the operand of a matrix whose other direction leaves the column behind.
+
+    For a source added to a readout: whether the readout is applied to the row.
+    """
     noise = array.column
     assert isinstance(noise, Noise)
-    if noise.probe:
-        return True
     if not isinstance(noise.source, Use):
-        return False
+        rule = closed.program.learned.get(noise.source) if noise.probe else None
+        return rule is not None and any(term.left.field == array.row for term in rule.terms)
     return any(partner.operand.field == array.row for partner in uses.partners(noise.source))
