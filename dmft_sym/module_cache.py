@@ -1,12 +1,14 @@
 """Generated modules on disk: found by a hash of the program, written once, imported as ordinary files.
 
 Numba caches compiled code only for real files, so modules made at run time are files in the user's cache folder.
-They are named by a hash of the program, the options and the versions; the equations are a function of these, so
-that a module that exists already spares the derivation. The standard networks are committed in ``generated/``.
+They are named by a hash of the program and the options and by one of the code that derives and writes; the equations
+are a function of these, so that a module that exists already spares the derivation. The standard networks are
+committed in ``generated/``.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -22,7 +24,7 @@ import platformdirs
 
 CACHE_VARIABLE = "DMFT_SYM_CACHE"
 GENERATOR_VERSION = 1
-_STAMP = re.compile(r"^# source: ([0-9a-f]{64})$", re.MULTILINE)
+_STAMP = re.compile(r"^# source: ([0-9a-f]{64})\n\Z", re.MULTILINE)
 
 
 def program_key(program: str, backend: str, probes: tuple[str, ...] = ()) -> str:
@@ -47,10 +49,26 @@ def load_module(key: str, backend: str, make: Callable[[], str]) -> ModuleType:
     committed = _committed(key)
     if committed is not None:
         return committed
-    path = cache_folder() / f"{backend}_{key}.py"
+    name = f"{backend}_{key}_{compiler_fingerprint()}"
+    path = cache_folder() / f"{name}.py"
     if _intact(path) is None:
         _write(path, make())
-    return _import_file(path, f"dmft_sym_cache_{backend}_{key}")
+    return _import_file(path, f"dmft_sym_cache_{name}")
+
+
+@functools.cache
+def compiler_fingerprint() -> str:
+    """Hash of the code that turns a program into a module: a change of it makes older modules stale."""
+    from sympy import __version__
+
+    from dmft_sym import codegen
+
+    digest = hashlib.sha256(__version__.encode())
+    here = Path(__file__).parent
+    for folder in (here / "program", here / "derivation", Path(str(codegen.__file__)).parent):
+        for path in sorted(folder.glob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def stamped(source: str) -> str:
