@@ -134,10 +134,10 @@ class Program:
             for scan in scans:
                 found |= scan.layers.start.free_symbols | scan.layers.stop.free_symbols
             found -= {scan.index for scan in scans}
+        for weights in (*self.matrices, *self.vectors, *self.learned):
+            found |= weights.variance.free_symbols
         for matrix in self.matrices:
-            found |= matrix.variance.free_symbols | matrix.aspect.free_symbols
-        for vector in self.vectors:
-            found |= vector.variance.free_symbols
+            found |= matrix.aspect.free_symbols
         for space in self.spaces:
             found |= space.ratio.free_symbols
         found |= sp.sympify(self.optimizer.momentum).free_symbols | sp.sympify(self.optimizer.decay).free_symbols
