@@ -317,6 +317,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has seen enough, as in `dmft-sym derive spec.toml | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a cache folder that cannot be written, for example
+        return _complain(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
     return status if isinstance(status, int) else 0
 
 

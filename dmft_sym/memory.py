@@ -32,12 +32,12 @@ def check_memory(spec: Spec, available: int | None = None) -> None:
 
 
 def march_memory(spec: Spec) -> int:
-    """Bytes that a march needs, roughly: 8 two-time matrices for every layer and 12 more."""
+    """Bytes that a march needs with its result, roughly: 12 two-time matrices for every layer and 12 more."""
     size = {"float64": 8, "float32": 4}[spec.solver.dtype]
     if spec.solver.backend == "mpmath":
         size = 200  # a Python object for every number
     rows = spec.training.steps * spec.network.outputs
-    return (8 * spec.network.depth + 12) * rows**2 * size
+    return 12 * (spec.network.depth + 1) * rows**2 * size
 
 
 def check_simulation(spec: Spec, available: int | None = None) -> None:

@@ -17,7 +17,8 @@ import xarray as xr
 from made_up import made_up
 
 import dmft_sym.cli as cli
-from dmft_sym.outcomes import diverged
+from dmft_sym.compare import compare
+from dmft_sym.outcomes import Outcome, diverged
 from dmft_sym.progress import StepProgress
 from dmft_sym.results import load, save
 
@@ -201,7 +202,7 @@ def test_notes(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "half.toml"], "not TOML"),
         (["run", "spec.toml", "--set", "training.steps=0"], "[training] steps = 0: allowed is an integer >= 1"),
         (["run", "spec.toml", "--set", "network.width=3"], "[network] width = 3: unknown key"),
-        (["run", "spec.toml", "--set", "training.steps=10000000"], "needs 89.6 PB"),
+        (["run", "spec.toml", "--set", "training.steps=10000000"], "needs 115 PB"),
         (["run", "spec.toml", "--backend", "fortran"], '[solver] backend = "fortran": allowed is "numba"'),
         (["run", "spec.toml", "-o", "none/out.nc"], "the folder"),
         (["run", "spec.toml", "-o", "."], "is a folder"),
@@ -235,6 +236,14 @@ def test_bad_input_is_one_line(
     assert Path("old.nc").read_bytes() == content
     assert Path("spec.toml").read_text() == SPEC
     assert session.calls == []
+
+
+def test_errors_of_the_system_are_one_line(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    def protected() -> xr.Dataset:
+        raise PermissionError(13, "Permission denied", "/cache/module.py")
+
+    session.answer = protected
+    assert "Permission denied: /cache/module.py" in complaint(capsys, "run", "spec.toml")
 
 
 def test_bugs_are_not_swallowed(session: Session) -> None:
@@ -280,6 +289,86 @@ def test_progress_appears_on_terminals_for_long_work() -> None:
     assert "run" in stream.getvalue()
     assert "10/10" in stream.getvalue()
     assert StepProgress("run", io.StringIO()).callback is None
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder with a spec for the plain back end, to run the real thing in."""
+    monkeypatch.chdir(tmp_path)
+    Path("spec.toml").write_text(SPEC + '[solver]\nbackend = "numpy"\n')
+    return tmp_path
+
+
+def test_from_spec_to_figure(plain: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "spec.toml"]) == 0
+    assert cli.main(["simulate", "spec.toml", "--dim", "60", "--seeds", "3"]) == 0
+    assert cli.main(["compare", "out.nc", "sim.nc", "--figure", "compare.png"]) == 0
+    assert cli.main(["plot", "out.nc", "--sim", "sim.nc"]) == 0
+    assert cli.main(["plot", "out.nc", "--kind", "order-parameters", "-o", "c.png"]) == 0
+    out = capsys.readouterr().out
+    for name in ("train_loss", "test_loss", "C_h", "C_g", "C_r", "C_Delta"):
+        assert name in out
+    run, sim = load("out.nc"), load("sim.nc")
+    assert dict(run["train_loss"].sizes) == {"step": 6, "output": 2}
+    assert sim["C_h"].dims == ("seed", "layer", "step", "output", "step2", "output2")
+    assert run.attrs["richness"] == sim.attrs["richness"] == 8.0
+    assert all("units" in run[name].attrs and "long_name" in run[name].attrs for name in run.data_vars)
+    assert compare(run, sim).within(6, allowance=0.2)
+
+
+def test_coordinates_agree_with_the_march(plain: Path) -> None:
+    assert cli.main(["run", "spec.toml"]) == 0
+    assert cli.main(["run", "spec.toml", "--set", "solver.method=coordinates", "-o", "c.nc"]) == 0
+    xr.testing.assert_allclose(load("out.nc")["test_loss"], load("c.nc")["test_loss"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["march", "coordinates"])
+def test_divergence_is_named(plain: Path, capsys: pytest.CaptureFixture[str], method: str) -> None:
+    changes = ["--set", "training.learning_rate=2", "--set", "training.steps=40", "--set", f"solver.method={method}"]
+    assert cli.main(["run", "spec.toml", *changes]) == 3
+    error = capsys.readouterr().err
+    assert error.startswith("dmft-sym: diverged at step ")
+    assert "learning_rate" in error
+    kept = load("out.nc")
+    step = Outcome.of(kept.attrs).step
+    assert step is not None
+    assert 0 < step < 40
+    assert bool(kept["train_loss"][:step].notnull().all())
+
+
+def test_oscillations_are_not_divergence(plain: Path) -> None:
+    values = {
+        "network.depth": 3,
+        "network.outputs": 1,
+        "network.richness": 15,
+        "data.samples_per_dim": 2,
+        "training.learning_rate": 0.012,
+        "training.steps": 60,
+    }
+    changes = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
+    assert cli.main(["run", "spec.toml", *changes]) == 0
+    assert load("out.nc").sizes["step"] == 60
+
+
+def test_no_hidden_layers_and_limits(plain: Path) -> None:
+    for changes in (
+        ["network.depth=0"],
+        ["data.width_per_dim=inf"],
+        ["data.samples_per_dim=inf"],
+        ["data.online=true"],
+    ):
+        assert cli.main(["run", "spec.toml", *(part for change in changes for part in ("--set", change))]) == 0
+        assert bool(load("out.nc")["test_loss"].notnull().all())
+
+
+def test_generated_source_and_latex(plain: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["generate", "spec.toml", "-o", "solver.py"]) == 0
+    compile(Path("solver.py").read_text(), "solver.py", "exec")
+    assert cli.main(["derive", "spec.toml", "--latex", "theory.tex"]) == 0
+    assert Path("theory.tex").read_text().rstrip().endswith("\\end{document}")
+    capsys.readouterr()
+    assert cli.main(["derive", "spec.toml"]) == 0
+    assert len(capsys.readouterr().out) > 1000
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

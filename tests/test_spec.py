@@ -208,12 +208,12 @@ def test_unreadable_files(tmp_path: Path) -> None:
 
 def test_memory_of_a_march() -> None:
     spec = parse_spec(GOOD, ["training.steps=100000"])
-    assert march_memory(spec) == 28 * 10**10 * 8
+    assert march_memory(spec) == 36 * 10**10 * 8
     with pytest.raises(SpecError) as caught:
         check_memory(spec, available=8 * 10**9)
     message = str(caught.value)
     assert "[training] steps = 100000: " in message
-    assert "2.24 TB" in message
+    assert "2.88 TB" in message
     assert "8 GB" in message
     assert 'method = "coordinates"' in message
     advised = int(message.split("use at most ")[1].split()[0])
