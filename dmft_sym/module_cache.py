@@ -66,7 +66,7 @@ def compiler_fingerprint() -> str:
     digest = hashlib.sha256(__version__.encode())
     here = Path(__file__).parent
     for folder in (here / "program", here / "derivation", Path(str(codegen.__file__)).parent):
-        for path in sorted(folder.glob("*.py")):
+        for path in sorted((*folder.glob("*.py"), *folder.glob("*.txt"))):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:8]
 

@@ -66,17 +66,19 @@ class Proportional:
             Assign(error, Linear.of(Product(data, gap)) + Linear.of(noise, LABEL_NOISE)),
             Assign(trace.input, Linear.of(Product(data, error, True), 1 / ALPHA)),
             *trace.statements,
-            *_updates(backward, scalings),
+            *_updates(backward, scalings, trace.frozen),
             Observe("train_loss", ((sp.Integer(1), error, error),)),
             Observe("test_loss", ((sp.Integer(1), gap, gap),), LABEL_NOISE**2),
         ]
         return Program(tuple(statements), training.optimizer(), name)
 
 
-def _updates(backward: Backward, scalings: Scalings) -> list[Learn]:
+def _updates(backward: Backward, scalings: Scalings, frozen: frozenset[str]) -> list[Learn]:
     layer = sp.Symbol("l", integer=True, positive=True)
     learns = []
     for target, terms in backward.gradients.items():
+        if target.name in frozen:
+            continue
         scaled = tuple(
             Outer(scalings.update * term.coefficient, term.left, term.right, term.index, term.layers) for term in terms
         )

@@ -130,36 +130,44 @@ class _Reverse:
         return new
 
     def visit_scan(self, scan: ForLayers) -> None:
-        last = scan.body[-1]
-        assert isinstance(last, Assign) and last.target.field.layers is not None
-        carry = last.target.field
+        carries = _carries(scan)
         top = scan.layers.stop + 1
-        outside = self.adjoints.pop(FieldRef(carry, top), Linear())
-        if not outside.terms:
+        outside = {carry: self.adjoints.pop(FieldRef(carry, top), Linear()) for carry in carries}
+        if not any(value.terms for value in outside.values()):
             return
-        adjoint = Field(self.adjoint_name(carry.name), carry.space, carry.layers)
-        self.blocks[-1].append(Assign(FieldRef(adjoint, top), outside))
-        captured = _captured(scan, carry)
-        sums = {ref: self._start_sum(ref, scan) for ref in captured}
+        adjoints = {carry: Field(self.adjoint_name(carry.name), carry.space, carry.layers) for carry in carries}
+        for carry, value in outside.items():
+            self.blocks[-1].append(Assign(FieldRef(adjoints[carry], top), value))
+        sums = {ref: self._start_sum(ref, scan) for ref in _captured(scan, carries)}
+        body = self._reversed_body(scan, adjoints, sums)
+        self.blocks[-1].append(ForLayers(scan.index, scan.layers, body, descending=True))
+        first = scan.layers.start
+        for carry in carries:
+            self.add_adjoint(FieldRef(carry, first), Linear.of(FieldRef(adjoints[carry], first)))
+        for ref, total in sums.items():
+            self.add_adjoint(ref, Linear.of(FieldRef(total, first)))
+
+    def _reversed_body(
+        self, scan: ForLayers, adjoints: dict[Field, Field], sums: dict[FieldRef, Field]
+    ) -> tuple[Statement, ...]:
+        """One layer of the backward scan: adjoints at ``l`` from those at ``l + 1``."""
         held, self.adjoints = self.adjoints, {}
         self.scan = scan
         self.blocks.append([])
-        self.add_adjoint(last.target, Linear.of(FieldRef(adjoint, scan.index + 1)))
+        for carry, adjoint in adjoints.items():
+            self.add_adjoint(FieldRef(carry, scan.index + 1), Linear.of(FieldRef(adjoint, scan.index + 1)))
         for statement in reversed(scan.body):
             self.visit(statement)
-        here = FieldRef(carry, scan.index)
-        self.blocks[-1].append(Assign(FieldRef(adjoint, scan.index), self.adjoints.pop(here, Linear())))
+        for carry, adjoint in adjoints.items():
+            value = self.adjoints.pop(FieldRef(carry, scan.index), Linear())
+            self.blocks[-1].append(Assign(FieldRef(adjoint, scan.index), value))
         for ref, total in sums.items():
             above = Linear.of(FieldRef(total, scan.index + 1))
             value = above + self.adjoints.pop(ref, Linear())
             self.blocks[-1].append(Assign(FieldRef(total, scan.index), value))
-        body = tuple(self.blocks.pop())
         self.scan = None
         self.adjoints = held
-        self.blocks[-1].append(ForLayers(scan.index, scan.layers, body, descending=True))
-        self.add_adjoint(FieldRef(carry, scan.layers.start), Linear.of(FieldRef(adjoint, scan.layers.start)))
-        for ref, total in sums.items():
-            self.add_adjoint(ref, Linear.of(FieldRef(total, scan.layers.start)))
+        return tuple(self.blocks.pop())
 
     def _start_sum(self, ref: FieldRef, scan: ForLayers) -> Field:
         """A family that adds up, layer by layer, the adjoint of a field captured by the scan."""
@@ -179,9 +187,14 @@ def _assigns(statements: tuple[Statement, ...]) -> list[Assign]:
     return found
 
 
-def _captured(scan: ForLayers, carry: Field) -> list[FieldRef]:
+def _carries(scan: ForLayers) -> list[Field]:
+    """Fields that a scan hands from one layer to the next: those its body assigns at the next layer."""
+    return [s.target.field for s in _assigns(scan.body) if s.target.layer == scan.index + 1]
+
+
+def _captured(scan: ForLayers, carries: list[Field]) -> list[FieldRef]:
     """Fields that the body reads but neither assigns nor carries."""
-    own = {statement.target.field for statement in _assigns(scan.body)} | {carry}
+    own = {statement.target.field for statement in _assigns(scan.body)} | set(carries)
     found: dict[FieldRef, None] = {}
     for statement in _assigns(scan.body):
         for _, atom in statement.value.terms:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 import sympy as sp
 
@@ -129,12 +129,15 @@ class Trace:
         The field that stands for a sample (or, by linearity, for a combination of samples).
     parameters
         Run-time parameters that the forward pass introduced.
+    frozen
+        Names of matrices and readouts that are not trained.
     """
 
     statements: tuple[Statement, ...]
     input: FieldRef
     readouts: tuple[Readout, ...]
     parameters: tuple[Parameter, ...]
+    frozen: frozenset[str] = frozenset()
 
 
 class Tracer:
@@ -154,6 +157,7 @@ class Tracer:
         self._input = FieldRef(Field("v", self.inputs))
         self._blocks: list[list[Statement]] = [[]]
         self._parameters: list[Parameter] = []
+        self._frozen: set[str] = set()
         self._names: dict[str, object] = {"v": self._input.field}
         self._scan_index: list[tuple[sp.Symbol, LayerRange]] = []
 
@@ -174,13 +178,17 @@ class Tracer:
         *,
         layers: tuple[Scalar, Scalar] | None = None,
         init: Scalar = 1,
+        train: bool = True,
     ) -> Weights:
-        """A trainable matrix ``source -> target`` with entries ``N(0, init^2 init_std^2 / n_source)``.
+        """A matrix ``source -> target`` with entries ``N(0, init^2 init_std^2 / n_source)``.
 
-        ``layers=(first, last)`` makes it a family of independent matrices, to be indexed in a scan.
+        ``layers=(first, last)`` makes it a family of independent matrices, to be indexed in a scan;
+        ``train=False`` keeps it at its initial value.
         """
         family = None if layers is None else LayerRange(_scalar(layers[0]), _scalar(layers[1]))
         variance = _scalar(init) ** 2 * INIT_VARIANCE
+        if not train:
+            self._frozen.add(name)
         return Weights(self, self._declare(GaussianMatrix(name, source, target, variance, family)))
 
     def parameter(self, name: str, default: float | None = None) -> sp.Symbol:
@@ -190,40 +198,93 @@ class Tracer:
         self._declare_parameter(Parameter(symbol, name, "of the forward pass", low=low, default=default))
         return symbol
 
+    @overload
+    def scan(
+        self, body: Callable[..., Vector], carry: Vector, *, layers: tuple[Scalar, Scalar], name: str = "h"
+    ) -> Vector: ...
+
+    @overload
     def scan(
         self,
-        body: Callable[[sp.Symbol, Vector], Vector],
-        carry: Vector,
+        body: Callable[..., tuple[Vector, ...]],
+        carry: tuple[Vector, ...],
         *,
         layers: tuple[Scalar, Scalar],
-        name: str = "h",
-    ) -> Vector:
+        name: tuple[str, ...],
+    ) -> tuple[Vector, ...]: ...
+
+    def scan(
+        self,
+        body: Callable[..., Vector | tuple[Vector, ...]],
+        carry: Vector | tuple[Vector, ...],
+        *,
+        layers: tuple[Scalar, Scalar],
+        name: str | tuple[str, ...] = "h",
+    ) -> Vector | tuple[Vector, ...]:
         """``h[first] = carry``, ``h[l+1] = body(l, h[l])`` for ``l = first..last``; returns ``h[last+1]``.
 
-        The number of layers may be symbolic (``net.depth``); the body is traced once.
+        The number of layers may be symbolic (``net.depth``); the body is traced once. With a tuple of carries (and of
+        names) the body is called as ``body(l, a[l], b[l], ...)`` and returns as many vectors.
         """
+        if isinstance(carry, Vector):
+            (last,) = self._scan(lambda *args: (body(*args),), (carry,), layers, (str(name),))
+            return last
+        names = (name,) if isinstance(name, str) else tuple(name)
+        return self._scan(lambda *args: tuple(body(*args)), tuple(carry), layers, names)  # type: ignore[arg-type]
+
+    def _scan(
+        self,
+        body: Callable[..., tuple[Vector, ...]],
+        carries: tuple[Vector, ...],
+        layers: tuple[Scalar, Scalar],
+        names: tuple[str, ...],
+    ) -> tuple[Vector, ...]:
         span = LayerRange(_scalar(layers[0]), _scalar(layers[1]))
         index = sp.Symbol("l", integer=True, positive=True)
+        label = ", ".join(names)
         if self._scan_index:
-            raise ProgramError(f"scan {name}: a scan inside a scan is not supported; write the inner one out")
-        family = self._declare(Field(name, carry.space, LayerRange(span.start, span.stop + 1)))
-        self._emit(Assign(FieldRef(family, span.start), carry.value))
+            raise ProgramError(f"scan {label}: a scan inside a scan is not supported; write the inner one out")
+        if len(names) != len(carries):
+            raise ProgramError(f"scan {label}: {len(carries)} carries need as many names")
+        families = [
+            self._declare(Field(name, carry.space, LayerRange(span.start, span.stop + 1)))
+            for name, carry in zip(names, carries, strict=True)
+        ]
+        for family, carry in zip(families, carries, strict=True):
+            self._emit(Assign(FieldRef(family, span.start), carry.value))
         self._blocks.append([])
         self._scan_index.append((index, span))
-        result = body(index, Vector(self, Linear.of(FieldRef(family, index)), carry.space))
-        if result.space != carry.space:
-            raise ProgramError(f"scan {name}: the carry lives in {carry.space}, its next value in {result.space}")
-        self._emit(Assign(FieldRef(family, index + 1), result.value))
+        results = body(index, *(self._member(family, index) for family in families))
+        if len(results) != len(carries):
+            raise ProgramError(f"scan {label}: the body returned {len(results)} vectors for {len(carries)} carries")
+        for family, result in zip(families, results, strict=True):
+            self._emit(Assign(FieldRef(family, index + 1), self._checked(label, family, result).value))
         self._scan_index.pop()
-        statements = tuple(self._blocks.pop())
-        self._emit(ForLayers(index, span, statements))
-        return Vector(self, Linear.of(FieldRef(family, span.stop + 1)), carry.space)
+        self._emit(ForLayers(index, span, tuple(self._blocks.pop())))
+        return tuple(self._member(family, span.stop + 1) for family in families)
 
-    def readout(self, name: str, vector: Vector, *, init: Scalar = 1) -> Outputs:
-        """The outputs ``gamma_N^{-1} n^{-1/2} w . vector``, ``w`` trained, sites ``N(0, init^2 init_std^2)``."""
+    def _member(self, family: Field, layer: sp.Expr) -> Vector:
+        return Vector(self, Linear.of(FieldRef(family, layer)), family.space)
+
+    @staticmethod
+    def _checked(label: str, family: Field, result: Vector) -> Vector:
+        """The next value of a carry, if it is a vector of the carry's space."""
+        if not isinstance(result, Vector):
+            raise ProgramError(f"scan {label}: the body must return traced vectors, got {type(result).__name__}")
+        if result.space != family.space:
+            raise ProgramError(f"scan {label}: the carry lives in {family.space}, its next value in {result.space}")
+        return result
+
+    def readout(self, name: str, vector: Vector, *, init: Scalar = 1, train: bool = True) -> Outputs:
+        """The outputs ``gamma_N^{-1} n^{-1/2} w . vector``, sites of ``w`` ``N(0, init^2 init_std^2)``.
+
+        ``train=False`` keeps ``w`` at its initial value.
+        """
         if self._scan_index:
             raise ProgramError(f"readout {name}: readouts stand outside of scans")
         weights = self._declare(RandomVector(name, vector.space, _scalar(init) ** 2 * INIT_VARIANCE))
+        if not train:
+            self._frozen.add(name)
         return Outputs((Readout(sp.Integer(1), weights, self.as_field(vector)),))
 
     def as_field(self, vector: Vector) -> FieldRef:
@@ -268,7 +329,9 @@ class Tracer:
         """Close the trace with what the forward pass returned."""
         if not isinstance(outputs, Outputs) or not outputs.readouts:
             raise ProgramError("the forward pass must return net.readout(...), or a sum of readouts")
-        return Trace(tuple(self._blocks[0]), self._input, outputs.readouts, tuple(self._parameters))
+        return Trace(
+            tuple(self._blocks[0]), self._input, outputs.readouts, tuple(self._parameters), frozenset(self._frozen)
+        )
 
 
 def trace(forward: Callable[[Tracer, Vector], Outputs]) -> Trace:

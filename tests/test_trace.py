@@ -1,0 +1,78 @@
+"""Forward passes: several carries, matrices that stay as drawn, and what a tracer refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import dmft_sym as ds
+from dmft_sym.program import ProgramError
+
+SETTINGS = {
+    "samples_per_dim": 2.0,
+    "width_per_dim": 0.7,
+    "richness": 3.0,
+    "learning_rate": 0.02,
+    "label_noise": 0.3,
+    "steps": 10,
+}
+
+
+def two_streams(net, x):
+    """A reversible pair: a[l+1] = a + W b, b[l+1] = b + V a."""
+    n = net.hidden("N")
+    w = net.matrix("W", n, n, layers=(1, net.depth - 1))
+    v = net.matrix("V", n, n)
+    start = net.matrix("W0", net.inputs, n) @ x
+
+    def body(layer, a, b):
+        return a + 0.5 * (w[layer] @ b), b + 0.3 * (v @ a)
+
+    a, b = net.scan(body, (start, 0.5 * start), layers=(1, net.depth - 1), name=("a", "b"))
+    return net.readout("wa", a) + net.readout("wb", b)
+
+
+def frozen(net, x):
+    n = net.hidden("N")
+    h = net.matrix("A", net.inputs, n, train=False) @ x
+    return net.readout("w", net.matrix("B", n, n) @ h)
+
+
+@pytest.mark.parametrize(("forward", "depth"), [(two_streams, 1), (two_streams, 3), (frozen, None)])
+def test_march_agrees_with_coordinates(forward, depth):
+    solver = ds.derive(ds.network(forward, depth=depth, outputs=2)).compile("numpy")
+    march, coordinates = solver(**SETTINGS), solver(**SETTINGS, method="coordinates", tol=1e-11)
+    for name in ("train_loss", "test_loss"):
+        np.testing.assert_allclose(march[name], coordinates[name], rtol=1e-8)
+
+
+def test_several_carries_against_finite_networks():
+    theory = ds.derive(ds.network(two_streams, depth=3))
+    run = theory.compile("numpy")(**SETTINGS)
+    sim = ds.simulate(theory, dim=400, seeds=12, seed=3, normalise=True, **SETTINGS)
+    for name in ("train_loss", "test_loss"):
+        mean, error = sim[name].mean("seed"), sim[name].std("seed", ddof=1) / np.sqrt(12)
+        # finite networks are off by O(1/D); 2/D is the allowance
+        assert (abs(mean - run[name]) <= 4 * error + 2 / 400 * run[name]).all()
+
+
+def test_a_frozen_matrix_is_not_learned():
+    program = ds.derive(ds.network(frozen)).program
+    assert {target.name for target in program.learned} == {"B", "w"}
+
+
+def test_carries_and_names_must_match():
+    def body_short(net, x):
+        h = net.matrix("A", net.inputs, net.hidden("N")) @ x
+        a, _ = net.scan(lambda layer, a, b: (a,), (h, h), layers=(1, 2), name=("a", "b"))
+        return net.readout("w", a)
+
+    def names_short(net, x):
+        h = net.matrix("A", net.inputs, net.hidden("N")) @ x
+        a, _ = net.scan(lambda layer, a, b: (a, b), (h, h), layers=(1, 2), name=("a",))
+        return net.readout("w", a)
+
+    with pytest.raises(ProgramError, match="scan a, b: the body returned 1 vectors for 2 carries"):
+        ds.derive(ds.network(body_short))
+    with pytest.raises(ProgramError, match="scan a: 2 carries need as many names"):
+        ds.derive(ds.network(names_short))
