@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias, overload
+from typing import TypeAlias, cast, overload
 
 import sympy as sp
 
@@ -227,10 +227,10 @@ class Tracer:
         names) the body is called as ``body(l, a[l], b[l], ...)`` and returns as many vectors.
         """
         if isinstance(carry, Vector):
-            (last,) = self._scan(lambda *args: (body(*args),), (carry,), layers, (str(name),))
+            (last,) = self._scan(lambda *args: (cast(Vector, body(*args)),), (carry,), layers, (str(name),))
             return last
         names = (name,) if isinstance(name, str) else tuple(name)
-        return self._scan(lambda *args: tuple(body(*args)), tuple(carry), layers, names)  # type: ignore[arg-type]
+        return self._scan(lambda *args: tuple(cast(tuple[Vector, ...], body(*args))), tuple(carry), layers, names)
 
     def _scan(
         self,
