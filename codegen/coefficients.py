@@ -8,6 +8,7 @@ from sympy.printing.pycode import PythonCodePrinter
 from .ir import March
 from .names import python_name
 
+
 class _Printer(PythonCodePrinter):
     """Elementary arithmetic; square roots as powers so that it holds for floats, arrays and mpf alike."""
 

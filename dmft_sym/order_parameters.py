@@ -78,7 +78,8 @@ def _joined(name: str, parts: Mapping[str, xr.DataArray]) -> dict[str, xr.DataAr
     import xarray as xr
 
     if len(parts) == 1:
-        return {name: part for part in parts.values()}
+        (part,) = parts.values()
+        return {name: part}
     layered = all(part.dims[0] == "layer" and "layer2" not in part.dims for part in parts.values())
     if layered:
         taken = np.concatenate([part["layer"].values for part in parts.values()])
