@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from .execution import ExecutionResult
+    from .program import FieldRef
     from .theory import Theory
 
 Progress = Callable[[int, int], None]
@@ -76,7 +77,7 @@ def simulate(
     for number in range(seeds):
         report = None if progress is None else _shifted(progress, number * arguments.steps, seeds * arguments.steps)
         results.append(_one(theory, arguments, dim, _child(seed, number), normalise, dtype, record, report))
-    dataset = _dataset(theory, arguments, results, record)
+    dataset = _dataset(theory, results, record)
     outcome: Outcome = COMPLETED if dataset.sizes["step"] == steps else diverged(dataset.sizes["step"])
     dataset.attrs = {
         **common_attributes(theory, arguments),
@@ -128,46 +129,50 @@ def _one(
         raise ArgumentError(str(error)) from error
 
 
-def _dataset(theory: Theory, arguments: RunArguments, results: list[ExecutionResult], record: bool) -> xr.Dataset:
+def _dataset(theory: Theory, results: list[ExecutionResult], record: bool) -> xr.Dataset:
     from .order_parameters import make_dataset
 
     names = [observable.name for observable in theory.program.observables]
     kept = min(len(r.observables[name]) for r in results for name in names)
     scalars = {name: np.stack([r.observables[name][:kept] for r in results]) for name in names}
-    order = _correlations(theory, arguments, results, kept) if record and kept else {}
+    order = _correlations(theory, results, kept) if record and kept else {}
     return make_dataset(scalars, order, {})
 
 
-def _correlations(
-    theory: Theory, arguments: RunArguments, results: list[ExecutionResult], kept: int
-) -> dict[str, xr.DataArray]:
-    """``C_F`` of every field that a matrix acts on, as the theory names them."""
+def _correlations(theory: Theory, results: list[ExecutionResult], kept: int) -> dict[str, xr.DataArray]:
+    """``C_F`` of every field whose correlation the theory reports, between all layers where the theory has them."""
     import xarray as xr
 
     found: dict[str, xr.DataArray] = {}
-    operands = {use.operand.field: None for use in theory.uses.all}
-    for field in operands:
-        parts: dict[int, np.ndarray[Any, Any]] = {}
-        for ref in results[0].recording.fields:
-            if ref.field == field:
-                layer = -1 if ref.layer is None else int(sp.Integer(ref.layer))
-                parts[layer] = np.stack([_overlaps(r.recording.fields[ref][:kept]) for r in results])
-        dims = ("seed", "step", "output", "step2", "output2")
-        attrs = {"long_name": f"correlation of {field.name}", "units": "1"}
-        if field.layers is None:
-            found[f"C_{field.name}"] = xr.DataArray(parts[-1], dims=dims, attrs=attrs)
-        elif parts:
-            layers = sorted(parts)
-            values = np.stack([parts[layer] for layer in layers], axis=1)
-            found[f"C_{field.name}"] = xr.DataArray(
-                values, {"layer": layers}, ("seed", "layer", *dims[1:]), attrs=attrs
-            )
+    for parameter in theory.order_parameters:
+        family = parameter.array.row
+        layers = {_layer(ref): ref for ref in results[0].recording.fields if ref.field == family}
+        if parameter.array.kind != "C" or not layers:
+            continue
+        dims = ("layer", "layer2")[: len(parameter.array.stored)]
+        members = [layers[layer] for layer in sorted(layers)]
+        values = np.stack([_overlaps(r, members, kept, len(dims) == 2) for r in results])
+        if not dims:
+            values = values[:, 0]
+        found[parameter.name] = xr.DataArray(
+            values,
+            {dim: sorted(layers) for dim in dims},
+            ("seed", *dims, "step", "output", "step2", "output2"),
+            attrs={"long_name": f"correlation of {family.name}", "units": "1"},
+        )
     return found
 
 
-def _overlaps(fields: list[Any]) -> np.ndarray[Any, Any]:
-    """``<F_c(t) F_c'(s)>`` of recorded fields, shape (T, C, T, C)."""
-    stacked = np.stack(fields)
-    steps, outputs, sites = stacked.shape
-    flat = stacked.reshape(steps * outputs, sites)
-    return (flat @ flat.T / sites).reshape(steps, outputs, steps, outputs)
+def _layer(ref: FieldRef) -> int:
+    return -1 if ref.layer is None else int(sp.Integer(ref.layer))
+
+
+def _overlaps(result: ExecutionResult, members: list[FieldRef], kept: int, pairs: bool) -> np.ndarray[Any, Any]:
+    """``<F_c(t) F_c'(s)>`` at every layer, shape (layer, T, C, T, C), or between all layers if ``pairs``."""
+    stacked = np.stack([np.stack(result.recording.fields[ref][:kept]) for ref in members])
+    count, steps, outputs, sites = stacked.shape
+    flat = stacked.reshape(count, steps * outputs, sites)
+    times = (steps, outputs, steps, outputs)
+    if pairs:
+        return np.stack([flat @ other.T / sites for other in flat], axis=1).reshape(count, count, *times)
+    return (flat @ flat.transpose(0, 2, 1) / sites).reshape(count, *times)
