@@ -157,7 +157,7 @@ def run(
     solver = _theory(read).compile(backend=read.solver.backend)
     options = {"method": read.solver.method, "tol": read.solver.tol, "dtype": read.solver.dtype}
     with _progress("run") as progress:
-        dataset = solver(**physical_arguments(read), **options, progress=progress.callback)
+        dataset = solver(**physical_arguments(read), **options, progress=progress)
     _finish(dataset, output)
 
 
@@ -212,7 +212,7 @@ def simulate(
     sizes = {"dim": read.simulation.dim, "seeds": read.simulation.seeds, "seed": read.simulation.seed}
     theory = _theory(read)
     with _progress("simulate") as progress:
-        dataset = _session().simulate(theory, **sizes, **physical_arguments(read), progress=progress.callback)
+        dataset = _session().simulate(theory, **sizes, **physical_arguments(read), progress=progress)
     _finish(dataset, output)
 
 

@@ -16,8 +16,8 @@ DELAY = 1.0
 class StepProgress:
     """A callable ``progress(step, steps)`` that draws a bar once the work has lasted longer than ``delay``.
 
-    Nothing is drawn where ``stream`` is not a terminal; `callback` is ``None`` then, so that solvers do not call at
-    all.
+    Nothing is drawn where ``stream`` is not a terminal. It is worth passing there all the same: compiled solvers come
+    back to Python to report, and only there Ctrl-C takes effect.
 
     Parameters
     ----------
@@ -36,11 +36,6 @@ class StepProgress:
         self._start = time.monotonic()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-
-    @property
-    def callback(self) -> StepProgress | None:
-        """The callable itself on a terminal, else ``None``."""
-        return self if self.stream.isatty() else None
 
     def __call__(self, step: int, steps: int) -> None:
         """Report that ``step`` of ``steps`` are done."""
