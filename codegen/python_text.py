@@ -37,6 +37,10 @@ class LineStyle(ABC):
     dtype = "np.float64"
     exact = False
 
+    def matrix(self, ref: Ref) -> str:
+        """How lines name a matrix."""
+        return matrix(ref)
+
     def convert(self, name: str) -> str:
         """A run-time number in the arithmetic of the module."""
         return f"dtype({name})"
@@ -88,11 +92,8 @@ class NodeWriter:
         for node in nodes:
             if isinstance(node, Comment):
                 yield f"{indent}# {node.text}"
-            elif isinstance(node, Loop):
-                yield f"{indent}for {node.index} in {loop_range(node)}:"
-                yield from self.lines(node.body, indent + "    ")
-            elif isinstance(node, Guard):
-                yield f"{indent}if {condition_text(node.condition)}:"
+            elif isinstance(node, Loop | Guard):
+                yield indent + block_head(node)
                 yield from self.lines(node.body, indent + "    ")
             else:
                 line = self.line(node)
@@ -101,30 +102,30 @@ class NodeWriter:
 
     def line(self, node: Node) -> str | None:
         """One elementary node; ``None`` if the back end has nothing to do for it."""
-        style, factor = self.style, self.coefficients.factor
+        style, at, factor = self.style, self.style.matrix, self.coefficients.factor
         match node:
             case AddRow(target, coefficient, source):
-                return style.add_row(matrix(target), factor(coefficient), matrix(source), target.array.static)
+                return style.add_row(at(target), factor(coefficient), at(source), target.array.static)
             case AddIdentity(target, coefficient, retained):
-                return style.add_identity(matrix(target), factor(coefficient, retained), target.array.static)
+                return style.add_identity(at(target), factor(coefficient, retained), target.array.static)
             case StartKernel():
                 return style.start_kernel()
             case AddKernel(coefficient, source, steps, retained):
-                row = None if source is None else matrix(source)
+                row = None if source is None else at(source)
                 return style.add_kernel(factor(coefficient, retained), row, steps)
             case AddProduct(target, source):
-                return style.add_product(matrix(target), matrix(source), source.array.static)
+                return style.add_product(at(target), at(source), source.array.static)
             case StartWeight(static):
                 return style.start_weight(static)
             case AddWeight(coefficient, response, None):
-                return style.add_weight(factor(coefficient), matrix(response), response.array.static)
+                return style.add_weight(factor(coefficient), at(response), response.array.static)
             case AddWeight(coefficient, response, Ref() as covariance, Ref() as transposed, fresh):
-                names = matrix(response), matrix(covariance), matrix(transposed)
+                names = at(response), at(covariance), at(transposed)
                 return style.add_covariance(factor(coefficient), *names, fresh)
             case AddCorrelation(target, source):
-                return style.add_correlation(matrix(target), matrix(source), source.array.static)
+                return style.add_correlation(at(target), at(source), source.array.static)
             case Mirror(target, source):
-                return style.mirror(matrix(target), matrix(source))
+                return style.mirror(at(target), at(source))
         raise TypeError(f"no line for {type(node).__name__}")
 
 
@@ -134,6 +135,13 @@ def matrix(ref: Ref) -> str:
         return ref.array.name
     places = [integer_text(layer - start) for layer, (start, _) in zip(ref.layers, ref.array.axes, strict=True)]
     return f"{ref.array.name}[{', '.join(places)}]"
+
+
+def block_head(node: Loop | Guard) -> str:
+    """The line that opens a block."""
+    if isinstance(node, Loop):
+        return f"for {node.index} in {loop_range(node)}:"
+    return f"if {condition_text(node.condition)}:"
 
 
 def loop_range(node: Loop) -> str:

@@ -1,0 +1,142 @@
+"""The Numba march against the plain NumPy one, on sizes at which its products are cut and shared with helper threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sympy as sp
+
+import dmft_sym as ds
+from dmft_sym.module_cache import load_module
+
+BASE = {
+    "samples_per_dim": 2.0,
+    "width_per_dim": 0.7,
+    "richness": 2.0,
+    "learning_rate": 0.01,
+    "label_noise": 0.3,
+}
+
+
+def residual(net, x):
+    hidden = net.hidden("N")
+    weights = net.matrix("W", hidden, hidden, layers=(1, net.depth - 1))
+    h = net.matrix("W0", net.inputs, hidden) @ x
+    h = net.scan(lambda l, h: h + 1 / sp.sqrt(net.depth) * (weights[l] @ h), h, layers=(1, net.depth - 1))
+    return net.readout("w", h)
+
+
+def tied(net, x):
+    hidden = net.hidden("N")
+    weights = net.matrix("W", hidden, hidden)
+    h = net.matrix("W0", net.inputs, hidden) @ x
+    h = net.scan(lambda l, h: weights @ h, h, layers=(1, net.depth - 1))
+    return net.readout("w", h)
+
+
+def deep(training=None):
+    options = {} if training is None else {"training": training}
+    return ds.derive(ds.deep_linear(), **options)
+
+
+CASES = {
+    "L1": (deep, {"depth": 1, "steps": 450}),
+    "L2": (deep, {"depth": 2, "steps": 450}),
+    "L3": (deep, {"depth": 3, "steps": 450}),
+    "L3-C3": (deep, {"depth": 3, "outputs": 3, "steps": 150}),
+    "short": (deep, {"depth": 5, "outputs": 4, "steps": 7}),
+    "online": (lambda: deep(ds.OnlineSGD()), {"depth": 2, "steps": 450}),
+    "momentum-decay": (
+        lambda: deep(ds.GradientDescent(momentum=0.6, weight_decay=0.001)),
+        {"depth": 2, "outputs": 2, "steps": 210},
+    ),
+    "residual": (lambda: ds.derive(ds.network(residual)), {"depth": 3, "steps": 410}),
+    "residual-deep": (lambda: ds.derive(ds.network(residual)), {"depth": 12, "steps": 30}),
+    "tied": (lambda: ds.derive(ds.network(tied)), {"depth": 3, "steps": 410}),
+    "tied-deep": (lambda: ds.derive(ds.network(tied)), {"depth": 12, "steps": 30}),
+}
+
+
+@pytest.fixture
+def helpers(monkeypatch):
+    """More threads than cores, so that some helpers are late and their pieces are done again."""
+    import numba
+
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 4)
+
+
+def largest_deviation(found, expected):
+    """Over all arrays, relative to the largest entry of each."""
+    worst = 0.0
+    for name, matrix in expected.items():
+        if not isinstance(matrix, np.ndarray) or matrix.size == 0:
+            continue
+        assert found[name].shape == matrix.shape
+        assert np.all(np.isfinite(found[name])), name
+        deviation = np.abs(found[name] - matrix).max() / (np.abs(matrix).max() or 1.0)
+        worst = max(worst, float(deviation))
+    return worst
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_agrees_with_numpy(name, helpers):
+    make, options = CASES[name]
+    theory = make()
+    numpy_run, numba_run = (theory.compile(backend).raw(**BASE, **options) for backend in ("numpy", "numba"))
+    assert numba_run["steps"] == numpy_run["steps"] == options["steps"]
+    assert largest_deviation(numba_run, numpy_run) < 1e-12
+
+
+@pytest.mark.parametrize("options", [{"depth": 3, "steps": 450}, {"depth": 2, "outputs": 3, "steps": 150}])
+def test_single_precision(options, helpers):
+    solver = deep().compile("numba")
+    double, single = (solver(dtype=dtype, **BASE, **options) for dtype in ("float64", "float32"))
+    for name in double.data_vars:
+        scale = np.abs(double[name]).max()
+        np.testing.assert_allclose(single[name], double[name], rtol=0, atol=1e-4 * float(scale), err_msg=name)
+
+
+def test_every_number_of_threads_gives_the_same(monkeypatch):
+    import numba
+
+    solver = deep().compile("numba")
+    runs = []
+    for threads in (1, 2, 8):
+        monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", threads)
+        runs.append(solver.raw(depth=2, steps=420, **BASE))
+    for other in runs[1:]:
+        assert largest_deviation(other, runs[0]) < 1e-13
+
+
+def test_helpers_end_with_the_march(helpers):
+    import threading
+
+    def interrupt(done, steps):
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    solver = deep().compile("numba")
+    solver.raw(depth=1, steps=420, **BASE)
+    with pytest.raises(KeyboardInterrupt):
+        solver.raw(depth=1, steps=420, progress=interrupt, **BASE)
+    assert threading.active_count() == before
+
+
+def test_divergence_is_found_at_the_same_step(helpers):
+    theory = deep()
+    wild = {**BASE, "learning_rate": 3.0, "depth": 2, "steps": 500}
+    with np.errstate(all="ignore"):
+        steps = [theory.compile(backend).raw(**wild)["steps"] for backend in ("numpy", "numba")]
+    assert steps[0] == steps[1] < 500
+
+
+def test_full_plan_is_worked_off(monkeypatch, helpers, tmp_path):
+    """A plan that holds fewer products than a statement has."""
+    monkeypatch.setenv("DMFT_SYM_CACHE", str(tmp_path))
+    theory = ds.derive(ds.network(tied))
+    source = theory.source("numba").replace("_QUEUE = 64", "_QUEUE = 5")
+    small = load_module("small_plan", "numba", lambda: source)
+    names = {"steps": 20, "outputs": 2, "L": 6, "alpha": 2.0, "eta0": 0.01, "gamma": 2.0, "nu": 0.7, "s2": 1.0}
+    names["sigma_eps"] = 0.3
+    plain = load_module("plain", "numpy", lambda: theory.source("numpy"))
+    assert largest_deviation(small.march(**names), plain.march(**names)) < 1e-12
