@@ -1,4 +1,4 @@
-"""The Numba march against the plain NumPy one, on sizes at which its products are cut and shared with helper threads."""
+"""The Numba march against the plain NumPy one, also where products are cut and shared with helper threads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def residual(net, x):
     hidden = net.hidden("N")
     weights = net.matrix("W", hidden, hidden, layers=(1, net.depth - 1))
     h = net.matrix("W0", net.inputs, hidden) @ x
-    h = net.scan(lambda l, h: h + 1 / sp.sqrt(net.depth) * (weights[l] @ h), h, layers=(1, net.depth - 1))
+    h = net.scan(lambda k, h: h + 1 / sp.sqrt(net.depth) * (weights[k] @ h), h, layers=(1, net.depth - 1))
     return net.readout("w", h)
 
 
@@ -30,7 +30,7 @@ def tied(net, x):
     hidden = net.hidden("N")
     weights = net.matrix("W", hidden, hidden)
     h = net.matrix("W0", net.inputs, hidden) @ x
-    h = net.scan(lambda l, h: weights @ h, h, layers=(1, net.depth - 1))
+    h = net.scan(lambda _, h: weights @ h, h, layers=(1, net.depth - 1))
     return net.readout("w", h)
 
 
