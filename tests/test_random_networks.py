@@ -1,0 +1,121 @@
+"""The judge of the derivation: networks that nobody wrote, marched and run in coordinates.
+
+Coordinates (Bolthausen conditioning) know nothing of actions, order parameters or processes; both routes must give
+the same losses, correlations and responses for whatever forward pass comes.
+"""
+
+from __future__ import annotations
+
+import pytest
+from agreement import Diverged, compare_routes
+from hypothesis import HealthCheck, Phase, find, given, settings
+from strategies import Combine, Matrix, Recipe, Scan, Term, recipes, trainings
+
+import dmft_sym as ds
+
+STEPS = 8
+REPRODUCIBLE = {"derandomize": True, "deadline": None, "database": None, "phases": [Phase.generate]}
+
+
+def agreement(theory, parameters, backend="numpy"):
+    """Compare the routes at a learning rate that is stable."""
+    for shrink in (1, 10, 100, 1000):
+        rate = parameters["learning_rate"] / shrink
+        try:
+            return compare_routes(theory, {**parameters, "learning_rate": rate}, STEPS, backend=backend)
+        except Diverged:
+            continue
+    raise AssertionError("no stable learning rate found")
+
+
+@settings(max_examples=50, suppress_health_check=list(HealthCheck), **REPRODUCIBLE)
+@given(trainings())
+def test_march_and_coordinates_agree(training):
+    _recipe, theory, parameters = training
+    found = agreement(theory, parameters)
+    assert found.worst()[1] < 1e-8, found.worst()
+
+
+def matrix_uses(recipe):
+    """How often each matrix is used, by name; in a scan once per statement."""
+    terms = [t for s in recipe.statements for c in (s.body if isinstance(s, Scan) else (s,)) for t in c.terms]
+    return [t.matrix for t in terms if t.matrix is not None]
+
+
+def scan_terms(recipe):
+    return [t for s in recipe.statements if isinstance(s, Scan) for c in s.body for t in c.terms]
+
+
+FEATURES = {
+    "scan with a body of several statements": lambda r: any(
+        isinstance(s, Scan) and len(s.body) > 1 for s in r.statements
+    ),
+    "matrix at several places": lambda r: len(matrix_uses(r)) > len(set(matrix_uses(r))),
+    "family of matrices": lambda r: any(m.layers is not None for m in r.matrices),
+    "one matrix at every layer": lambda r: any(
+        t.matrix and next(m for m in r.matrices if m.name == t.matrix).layers is None and t.node.startswith("carry")
+        for t in scan_terms(r)
+    ),
+    "outside field in a scan": lambda r: any(t.node[0] == "a" and t.matrix for t in scan_terms(r)),
+    "coefficient that depends on the layer": lambda r: any(t.coefficient == "1/(l+1)" for t in scan_terms(r)),
+    "scan with two carries": lambda r: any(isinstance(s, Scan) and len(s.names) > 1 for s in r.statements),
+    "matrix that is not trained": lambda r: any(not m.train for m in r.matrices),
+    "two scans": lambda r: sum(isinstance(s, Scan) for s in r.statements) > 1,
+    "skip over layers": lambda r: any(
+        isinstance(s, Combine) and len({t.node for t in s.terms}) > 1 for s in r.statements
+    ),
+    "skip from the input into a readout": lambda r: len(r.readouts) > 1 and ("1", "x") in r.readouts,
+    "unequal widths": lambda r: len({m.target for m in r.matrices}) > 1 and len(set(r.widths)) > 1,
+}
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_strategy_reaches(feature):
+    find(recipes(), FEATURES[feature], settings=settings(max_examples=2000, **REPRODUCIBLE))
+
+
+# Two networks with most of the features, for the compiled back end.
+SHARED = Recipe(
+    ("1", "3/2"),
+    (Matrix("W0", 0, 1), Matrix("W1", 1, 2), Matrix("W2", 2, 2, "1/2"), Matrix("W3", 0, 2)),
+    (
+        Combine("a1", (Term("1", "W0", "x"),), True),
+        Combine("a2", (Term("1", "W1", "a1"), Term("1/2", "W3", "x"))),
+        Combine("a3", (Term("1", "W2", "a2"), Term("b", None, "a2"))),
+        Combine("a4", (Term("-1", "W2", "a3"), Term("1/2", "W1", "a1"))),
+    ),
+    (("1", "a4"), ("1/2", "a2"), ("-1", "x")),
+)
+SCANNED = Recipe(
+    ("1", "1/2"),
+    (Matrix("W0", 0, 1), Matrix("F", 1, 1, "1", (1, -1)), Matrix("S", 1, 2), Matrix("T", 2, 1)),
+    (
+        Combine("a1", (Term("1", "W0", "x"),), True),
+        Scan(
+            ("h",),
+            ("a1",),
+            1,
+            -1,
+            (
+                Combine("a2", (Term("1/2", "S", "carry0"), Term("1/(l+1)", "S", "a1")), True),
+                Combine("a3", (Term("1", None, "carry0"), Term("1/sqrt(L)", "F", "carry0"), Term("b", "T", "a2"))),
+            ),
+        ),
+    ),
+    (("1", "h"), ("1/2", "a1")),
+)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "training", "depth"),
+    [
+        (SHARED, ds.GradientDescent(momentum=0.5, weight_decay=0.04), {}),
+        (SCANNED, ds.OnlineSGD(), {"depth": 3}),
+    ],
+    ids=["shared", "scanned"],
+)
+def test_compiled_march_agrees_too(recipe, training, depth):
+    theory = ds.derive(ds.network(recipe, parametrization=ds.NTK), training=training)
+    parameters = {"samples_per_dim": 2.0, "width_per_dim": 0.7, "richness": 1.0, "learning_rate": 0.01, **depth}
+    found = agreement(theory, {**parameters, "label_noise": 0.3, "outputs": 2}, backend="numba")
+    assert found.worst()[1] < 1e-8, found.worst()
