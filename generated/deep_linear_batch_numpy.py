@@ -38,7 +38,7 @@ import numpy as np
 
 
 def labels(*, L):
-    """Order parameters by name: array, first layer of every axis, and the layer of arrays without an axis."""
+    """Order parameters by name: array, first layer of every axis, layer of arrays without an axis."""
     return [
         ("R_g", "R_g_u_W0", (), 1),
         ("R_g", "R_g_u_W", (2,), None),
@@ -286,4 +286,4 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         "scales": {"R_g_u_W0": 1, "R_g_u_W": 1, "R_h_r_W": 1, "R_Delta_r_X": c5, "R_v_r_W0": c8, "R_r_u_X": 1, "C_h_h": 1, "C_g_g": 1, "C_v_v": 1, "C_Delta_Delta": 1, "C_r_r": 1},
     }
 
-# source: ba7c5d5e70414573b0be18876156e63dbc6e15e4e766e70d8770cfd2b503cd95
+# source: 271cdfe9272936f7270cbb48f1aa9960fd6c9b09b41d1c0664141e02135fbcb8

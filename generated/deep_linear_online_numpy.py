@@ -38,7 +38,7 @@ import numpy as np
 
 
 def labels(*, L):
-    """Order parameters by name: array, first layer of every axis, and the layer of arrays without an axis."""
+    """Order parameters by name: array, first layer of every axis, layer of arrays without an axis."""
     return [
         ("R_g", "R_g_u_W0", (), 1),
         ("R_g", "R_g_u_W", (2,), None),
@@ -282,4 +282,4 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         "scales": {"R_g_u_W0": 1, "R_g_u_W": 1, "R_h_r_W": 1, "R_Delta_r_X": c5, "R_v_r_W0": c8, "R_r_u_X": 1, "C_h_h": 1, "C_g_g": 1, "C_v_v": 1, "C_Delta_Delta": 1, "C_r_r": 1},
     }
 
-# source: 47aca0fd711f4ff86ef1d4eb841c214f86ba15e3b461904f61d8dd3fcb54e827
+# source: 2677d2635931b00ad7cc5a34069d1d987f9820a358518e98340e20f36a749792
