@@ -71,7 +71,10 @@ def iterate(
         for layer in range(1, depth + 1):
             A = s2 * R_h[layer - 1] + eta0 * gamma * past * C_h[layer - 1]
             B = s2 * R_g[layer] + eta0 * gamma * past * C_g[layer]
-            X, Y = np.linalg.inv(one - A @ B), np.linalg.inv(one - B @ A)
+            try:
+                X, Y = np.linalg.inv(one - A @ B), np.linalg.inv(one - B @ A)
+            except np.linalg.LinAlgError:  # the kernels have grown beyond what can be inverted
+                return FixedPoint(C_r.diagonal(), C_delta.diagonal() + sigma_eps**2, sweep, False)
             below, above = s2 * C_h[layer - 1], s2 * C_g[layer]
             C_h[layer] = X @ (below + A @ above @ A.T) @ X.T
             C_g[layer - 1] = Y @ (above + B @ below @ B.T) @ Y.T
