@@ -299,10 +299,8 @@ def _correlation_piece(y, w, matrix, C, first, last):
 
 
 @njit(cache=True)
-def _do_piece(y, plan, j, first, last, rows, store):
-    """Rows first..last of product j of the plan, added to y."""
-    kind, matrix, mirrored, source = plan[j, 0], plan[j, 1], plan[j, 2], plan[j, 3]
-    lo, C = plan[0, 1], plan[0, 2]
+def _do_piece(y, kind, matrix, mirrored, source, lo, C, first, last, rows, store):
+    """Rows first..last of a planned product, added to y."""
     if kind == _PRODUCT:
         _product_piece(y, rows[source], store[matrix], C, first, last)
     elif kind == _COVARIANCE:
@@ -322,15 +320,17 @@ def _help(helper, desk, store):
         if i >= board[1]:
             idle += 1
             continue
-        j, first, last, C, hi = pieces[i, 0], pieces[i, 1], pieces[i, 2], plan[0, 2], plan[0, 1] + plan[0, 2]
+        # Copied before the claim: a late helper must not mix the entries of two plans.
+        j, first, last, lo, C = pieces[i, 0], pieces[i, 1], pieces[i, 2], plan[0, 1], plan[0, 2]
+        kind, matrix, mirrored, source = plan[j, 0], plan[j, 1], plan[j, 2], plan[j, 3]
         # Success means that nothing on the desk has changed since the word was read.
         if not _swap(board, 0, word, word + 1):
             continue
         draft = drafts[helper, i]
         for c in range(C):
-            for b in range(hi):
+            for b in range(lo + C):
                 draft[c, b] = 0.0
-        _do_piece(draft, plan, j, first, last, rows, store)
+        _do_piece(draft, kind, matrix, mirrored, source, lo, C, first, last, rows, store)
         _swap(states, i, epoch << 8, (epoch << 8) + 1 + helper)
         idle = 0
     return _peek(board, 2) == 1
@@ -378,7 +378,8 @@ def _finish(desk, store):
         pass
     elif drafts.shape[0] == 0 or count * hi * hi < 8 * _PIECE:
         for j in range(1, count + 1):
-            _do_piece(results[j], plan, j, 0, hi, rows, store)
+            kind, matrix, mirrored, source = plan[j, 0], plan[j, 1], plan[j, 2], plan[j, 3]
+            _do_piece(results[j], kind, matrix, mirrored, source, lo, C, 0, hi, rows, store)
     else:
         total = _offer(board, states, pieces, count, hi, C)
         open_state = (board[0] >> 16) << 8
@@ -389,13 +390,17 @@ def _finish(desk, store):
                 break
             if _swap(board, 0, word, word + 1):
                 states[i] = open_state + 255
-                _do_piece(results[pieces[i, 0]], plan, pieces[i, 0], pieces[i, 1], pieces[i, 2], rows, store)
+                j, first, last = pieces[i, 0], pieces[i, 1], pieces[i, 2]
+                kind, matrix, mirrored, source = plan[j, 0], plan[j, 1], plan[j, 2], plan[j, 3]
+                _do_piece(results[j], kind, matrix, mirrored, source, lo, C, first, last, rows, store)
         for i in range(total):
             polls = 0
             while _peek(states, i) == open_state and polls < _PATIENCE:
                 polls += 1
             if _swap(states, i, open_state, open_state + 255):
-                _do_piece(results[pieces[i, 0]], plan, pieces[i, 0], pieces[i, 1], pieces[i, 2], rows, store)
+                j, first, last = pieces[i, 0], pieces[i, 1], pieces[i, 2]
+                kind, matrix, mirrored, source = plan[j, 0], plan[j, 1], plan[j, 2], plan[j, 3]
+                _do_piece(results[j], kind, matrix, mirrored, source, lo, C, first, last, rows, store)
             elif states[i] != open_state + 255:
                 for c in range(C):
                     _add(results[pieces[i, 0], c], 1, drafts[states[i] - open_state - 1, i, c], hi)
@@ -807,4 +812,4 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         "scales": {"R_g_u_W0": 1, "R_g_u_W": 1, "R_h_r_W": 1, "R_Delta_r_X": c5, "R_v_r_W0": c8, "R_r_u_X": 1, "C_h_h": 1, "C_g_g": 1, "C_v_v": 1, "C_Delta_Delta": 1, "C_r_r": 1},
     }
 
-# source: c407b1bf4af256435dfb27d5c306ad9ff115a57c1620fa5fbe293970dbf37ca1
+# source: fc289b879858708a2e112cadba4ce851aea35abc9ef26a3142ec07e6ab72174a
