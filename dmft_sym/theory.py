@@ -167,8 +167,10 @@ def derive(
 def _parameters(program: Program, own: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
     """Run-time parameters of the program; symbols that nobody declared are refused."""
     known = {parameter.symbol: parameter for parameter in (*STANDARD, *own)}
+    used = [symbol.name for symbol in program.parameters]
     for parameter in own:
-        if sum(other.keyword == parameter.keyword for other in known.values()) > 1:
+        keywords = [other.keyword for other in known.values()]
+        if keywords.count(parameter.keyword) > 1 or used.count(parameter.symbol.name) > 1:
             raise ProgramError(f"parameter {parameter.keyword}: the name belongs to a standard parameter")
     for symbol in program.parameters:
         if symbol not in known:

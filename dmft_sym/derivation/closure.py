@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import sympy as sp
 
-from dmft_sym.program import Field, FieldRef, ForLayers, LayerRange, Observe, Program
+from dmft_sym.program import Field, FieldRef, ForLayers, LayerRange, Observe, Program, ProgramError
 
 from .arrays import ArrayTable, Entry, OrderParameter
 from .layer_logic import Ranges
@@ -197,6 +197,16 @@ class Closure:
             if b in process.shift:
                 self.table.declare("C", process, a, b)
                 self.table.declare("C", process, b, a)
+        self._check_names()
+
+    def _check_names(self) -> None:
+        """Names of arrays join two names, and two pairs of names may read the same: ``a, b_c`` and ``a_b, c``."""
+        owners: dict[str, OrderParameter] = {}
+        for array in self.table.arrays.values():
+            other = owners.setdefault(array.name, array)
+            if other != array:
+                pairs = " and ".join(f"({x.row.name}, {x.column.name})" for x in (other, array))
+                raise ProgramError(f"{array.name}: the pairs {pairs} have one name; rename one of them")
 
     def _needed_correlations(self) -> Iterable[tuple[Field, Field]]:
         """Correlations of operands (noise covariances), of update memories, and of observables."""

@@ -6,6 +6,7 @@ The user's function receives a `Tracer` and the traced input, builds matrices an
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias, cast, overload
@@ -28,6 +29,7 @@ from dmft_sym.program import (
     Space,
     Statement,
 )
+from dmft_sym.program.declarations import check_name
 
 from .parameters import INIT_VARIANCE, NU, Parameter
 
@@ -88,6 +90,7 @@ class _Member:
     ref: MatrixRef
 
     def __matmul__(self, vector: Vector) -> Vector:
+        self.tracer.check_layers(self.ref)
         operand = self.tracer.as_field(vector)
         product = Product(self.ref, operand)
         return Vector(self.tracer, Linear.of(product), product.space)
@@ -109,6 +112,8 @@ class Outputs:
     readouts: tuple[Readout, ...]
 
     def __add__(self, other: Outputs) -> Outputs:
+        if not isinstance(other, Outputs):
+            return NotImplemented
         return Outputs(self.readouts + other.readouts)
 
     def __mul__(self, factor: Scalar) -> Outputs:
@@ -168,7 +173,10 @@ class Tracer:
 
     def hidden(self, name: str, width: Scalar = 1) -> Space:
         """A hidden space of ``width * nu * D`` sites."""
-        return self._declare(Space(name, _scalar(width) * NU))
+        factor = _scalar(width)
+        if not factor.is_positive and not factor.free_symbols:
+            raise ProgramError(f"space {name}: width {width}: allowed is a number > 0")
+        return self._declare(Space(name, factor * NU))
 
     def matrix(
         self,
@@ -185,7 +193,10 @@ class Tracer:
         ``layers=(first, last)`` makes it a family of independent matrices, to be indexed in a scan;
         ``train=False`` keeps it at its initial value.
         """
-        family = None if layers is None else LayerRange(_scalar(layers[0]), _scalar(layers[1]))
+        for side in (source, target):
+            if not isinstance(side, Space):
+                raise ProgramError(f"matrix {name}: a matrix goes from a space to a space, got {type(side).__name__}")
+        family = None if layers is None else _layer_range(f"matrix {name}", layers)
         variance = _scalar(init) ** 2 * INIT_VARIANCE
         if not train:
             self._frozen.add(name)
@@ -193,7 +204,7 @@ class Tracer:
 
     def parameter(self, name: str, default: float | None = None) -> sp.Symbol:
         """A real run-time parameter of the forward pass, passed by keyword to the solver."""
-        symbol = sp.Symbol(name, real=True)
+        symbol = sp.Symbol(check_name(name), real=True)
         low = -float("inf")
         self._declare_parameter(Parameter(symbol, name, "of the forward pass", low=low, default=default))
         return symbol
@@ -239,9 +250,9 @@ class Tracer:
         layers: tuple[Scalar, Scalar],
         names: tuple[str, ...],
     ) -> tuple[Vector, ...]:
-        span = LayerRange(_scalar(layers[0]), _scalar(layers[1]))
-        index = sp.Symbol("l", integer=True, positive=True)
         label = ", ".join(names)
+        span = _layer_range(f"scan {label}", layers)
+        index = sp.Symbol("l", integer=True, positive=True)
         if self._scan_index:
             raise ProgramError(f"scan {label}: a scan inside a scan is not supported; write the inner one out")
         if len(names) != len(carries):
@@ -300,6 +311,19 @@ class Tracer:
             number += 1
         return self._assign(f"h{number}", vector)
 
+    def check_layers(self, ref: MatrixRef) -> None:
+        """A member of a family is used inside a scan over the layers of the family, and with the scan's index."""
+        family = ref.matrix.layers
+        if family is None:
+            return
+        if not self._scan_index:
+            raise ProgramError(f"{ref}: a matrix family is used inside a scan over its layers")
+        index, span = self._scan_index[-1]
+        if ref.layer != index:
+            raise ProgramError(f"{ref}: inside the scan over {index} a family is indexed by {index} itself")
+        if any(sp.expand(a - b) != 0 for a, b in ((family.start, span.start), (family.stop, span.stop))):
+            raise ProgramError(f"{ref}: the scan runs over the layers {span}, but the family {ref.matrix} has {family}")
+
     def assign(self, name: str, vector: Vector) -> Vector:
         """Name a vector; see `Vector.named`."""
         return Vector(self, Linear.of(self._assign(name, vector)), vector.space)
@@ -342,7 +366,19 @@ def trace(forward: Callable[[Tracer, Vector], Outputs]) -> Trace:
 
 def _scalar(value: Scalar) -> sp.Expr:
     if isinstance(value, float):
-        return sp.nsimplify(value, rational=True)
-    if isinstance(value, (int, sp.Expr)):
-        return sp.sympify(value)
-    raise ProgramError(f"a coefficient must be a number or a SymPy expression, got {type(value).__name__}")
+        value = sp.nsimplify(value, rational=True)
+    elif isinstance(value, numbers.Integral):
+        value = sp.Integer(int(value))
+    elif not isinstance(value, sp.Expr):
+        raise ProgramError(f"a coefficient must be a number or a SymPy expression, got {type(value).__name__}")
+    if value.has(sp.nan, sp.oo, -sp.oo, sp.zoo) or value.is_real is False:
+        raise ProgramError(f"a coefficient must be real and finite, got {value}")
+    return value
+
+
+def _layer_range(what: str, layers: tuple[Scalar, Scalar]) -> LayerRange:
+    first, last = (_scalar(end) for end in layers)
+    for end in (first, last):
+        if not end.is_integer:
+            raise ProgramError(f"{what}: layers {end}: allowed are integers, net.depth, and sums of them")
+    return LayerRange(first, last)

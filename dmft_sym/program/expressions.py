@@ -28,8 +28,8 @@ class FieldRef:
 
     def __post_init__(self) -> None:
         if (self.layer is None) != (self.field.layers is None):
-            need = "needs" if self.layer is None else "has no"
-            raise ProgramError(f"field {self.field.name} {need} a layer index")
+            need = "needs a" if self.layer is None else "has no"
+            raise ProgramError(f"field {self.field.name} {need} layer index")
         if self.layer is not None:
             object.__setattr__(self, "layer", sp.expand(sp.sympify(self.layer)))
 
@@ -51,8 +51,8 @@ class MatrixRef:
 
     def __post_init__(self) -> None:
         if (self.layer is None) != (self.matrix.layers is None):
-            need = "needs" if self.layer is None else "has no"
-            raise ProgramError(f"matrix {self.matrix.name} {need} a layer index")
+            need = "needs a" if self.layer is None else "has no"
+            raise ProgramError(f"matrix {self.matrix.name} {need} layer index")
         if self.layer is not None:
             object.__setattr__(self, "layer", sp.expand(sp.sympify(self.layer)))
 
