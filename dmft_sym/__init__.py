@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .compare import compare
+    from .comparison import compare
     from .networks import (
         MUP,
         NTK,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # Imported on first use, so that `import dmft_sym` is quick.
 _HOMES = {
-    "compare": ".compare",
+    "compare": ".comparison",
     "load": ".results",
     "save": ".results",
     "simulate": ".simulation",
@@ -72,7 +72,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'dmft_sym' has no attribute {name!r}")
-    # A module and its function may share a name (compare): the function is what users mean.
     value = getattr(import_module(_HOMES[name], __name__), name)
     globals()[name] = value
     return value

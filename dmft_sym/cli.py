@@ -232,7 +232,7 @@ def compare(
 ) -> None:
     """Compare theory and simulation: z-scores of the losses and of every order parameter."""
     from . import plots, results
-    from .compare import compare as compare_results
+    from .comparison import compare as compare_results
 
     if figure is not None:
         _check_output(figure, out, sim)

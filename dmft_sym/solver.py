@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from types import ModuleType
@@ -190,6 +191,7 @@ def common_attributes(theory: Theory, arguments: RunArguments) -> dict[str, Any]
     return {
         **arguments.given,
         "network": theory.network.name,
+        "program_hash": hashlib.sha256(str(theory.program).encode()).hexdigest()[:16],
         "parametrization": str(theory.network.parametrization),
         "training": type(rule).__name__,
         "online": rule.fresh,

@@ -17,7 +17,7 @@ import xarray as xr
 from made_up import made_up
 
 import dmft_sym.cli as cli
-from dmft_sym.compare import compare
+from dmft_sym.comparison import compare
 from dmft_sym.outcomes import Outcome, diverged
 from dmft_sym.progress import StepProgress
 from dmft_sym.results import load, save

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from made_up import made_up
 
-from dmft_sym.compare import compare
+import dmft_sym as ds
+from dmft_sym.comparison import compare
 from dmft_sym.results import ResultError
 
 
@@ -75,6 +76,7 @@ def test_diverged_runs_are_compared_before_the_divergence() -> None:
         (made_up(seeds=2), made_up(seeds=2), "a theory first"),
         (made_up(), made_up(seeds=3, richness=4.0), "richness = 8.0 and 4.0"),
         (made_up(online=True), made_up(seeds=3), "online = true and false"),
+        (made_up(program_hash="a1"), made_up(seeds=3, program_hash="b2"), "program_hash = a1 and b2"),
         (made_up(depth=3), made_up(seeds=3), "depth = 3 and 2"),
         (made_up()[["C_h"]].rename(C_h="C_x"), made_up(seeds=3), "no variable in common"),
         (made_up().isel(step=slice(0)), made_up(seeds=3), "no step in common"),
@@ -89,3 +91,26 @@ def test_refusals(run: object, sim: object, words: str) -> None:
 def test_free_attributes_may_differ() -> None:
     run = made_up(wall_time=1.0, hash="a", dmft_sym_version="1", method="march", outcome="completed")
     compare(run, made_up(seeds=2, wall_time=2.0, hash="b", dmft_sym_version="2", method="finite", seed=3))
+
+
+def test_networks_of_one_name_are_told_apart() -> None:
+    def skip(net, x):
+        n = net.hidden("N")
+        h = net.matrix("A", net.inputs, n) @ x
+        return net.readout("w", h + net.matrix("B", n, n) @ h)
+
+    def plain(net, x):
+        n = net.hidden("N")
+        h = net.matrix("A", net.inputs, n) @ x
+        return net.readout("w", net.matrix("B", n, n) @ h)
+
+    settings = {"steps": 3, "samples_per_dim": 2, "width_per_dim": 1, "richness": 2.0, "learning_rate": 0.01}
+    run = ds.derive(ds.network(skip, name="net")).compile("numpy")(**settings, order_parameters=False)
+    other, same = (
+        ds.simulate(ds.derive(ds.network(forward, name="net")), dim=20, seeds=2, order_parameters=False, **settings)
+        for forward in (plain, skip)
+    )
+    compare(run, same)
+    with pytest.raises(ResultError, match=r"^different programs: program_hash = [0-9a-f]{16} and ") as caught:
+        compare(run, other)
+    assert len(str(caught.value).splitlines()) == 1

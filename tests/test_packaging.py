@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,3 +43,15 @@ def test_symbolic_core_does_not_import_numba(tmp_path: Path) -> None:
     code = "import sys, dmft_sym, dmft_sym.program, dmft_sym.networks; print('numba' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.stdout == "False\n", result.stderr
+
+
+def test_names_of_the_session_are_no_submodules(tmp_path: Path) -> None:
+    """A submodule of the same name would replace an exported function as soon as it is imported."""
+    import dmft_sym
+
+    submodules = {module.name for module in pkgutil.iter_modules(dmft_sym.__path__)}
+    assert "comparison" in submodules
+    assert submodules.isdisjoint(dmft_sym.__all__)
+    code = "import dmft_sym.comparison, dmft_sym as ds; print(callable(ds.compare))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.stdout == "True\n", result.stderr

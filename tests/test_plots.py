@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from dmft_sym import plots
-from dmft_sym.compare import compare
+from dmft_sym.comparison import compare
 from dmft_sym.messages import InputError
 from dmft_sym.results import ResultError
 

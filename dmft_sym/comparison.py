@@ -148,13 +148,14 @@ def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
     Raises
     ------
     ResultError
-        If the two have different parameters (other than the number of steps), no variable or no step in common, or
-        if seeds are missing; one line.
+        If the two are of different programs, have different parameters (other than the number of steps), no variable
+        or no step in common, or if seeds are missing; one line.
     """
     if "seed" in run.dims:
         raise ResultError("the first result has seeds: allowed is a theory first, a simulation second")
     if "seed" not in sim.dims or sim.sizes["seed"] < 2:
         raise ResultError(f"seeds = {sim.sizes.get('seed', 0)}: allowed for a comparison are simulations of 2 or more")
+    _check_program(run, sim)
     _check_parameters(run, sim)
     names = [name for name in run.data_vars if name in sim.data_vars and "step" in run[name].dims]
     if not names:
@@ -188,6 +189,17 @@ def _computed(dataset: xr.Dataset) -> xr.Dataset:
     kept = dataset["step"].values[finite.values]
     axes = {axis: dataset[axis].isin(kept) for axis in ("step", "step2") if axis in dataset.dims}
     return dataset.isel({axis: flags.values.nonzero()[0] for axis, flags in axes.items()})
+
+
+def _check_program(run: xr.Dataset, sim: xr.Dataset) -> None:
+    """Names of networks are labels; the hash of the printed program says whether two results are of the same one."""
+    ours, theirs = (str(dataset.attrs.get("program_hash", "")) for dataset in (run, sim))
+    if ours and theirs and ours != theirs:
+        names = " and ".join(show(dataset.attrs.get("network", "")) for dataset in (run, sim))
+        raise ResultError(
+            f"different programs: program_hash = {ours} and {theirs} (networks {names}): allowed is a simulation of "
+            "the program of the run"
+        )
 
 
 def _check_parameters(run: xr.Dataset, sim: xr.Dataset) -> None:
