@@ -7,7 +7,7 @@ parameters and layer indices. Back ends print the nodes, and know nothing of net
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import sympy as sp
@@ -197,6 +197,8 @@ class March:
         For the module's docstring: the network and its program.
     parameters
         Real run-time arguments; ``integers`` are depth-like ones.
+    smallest_depth
+        Smallest value of the integer arguments for which every layer that is named exists.
     momentum, decay
         The optimizer's memory, from which ``kappa`` and ``rho`` are tabulated.
     """
@@ -209,6 +211,6 @@ class March:
     body: tuple[Node, ...]
     observables: tuple[Observable, ...]
     exports: tuple[Export, ...]
+    smallest_depth: int
     momentum: sp.Expr
     decay: sp.Expr
-    equations: str = field(default="")

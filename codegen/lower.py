@@ -70,6 +70,7 @@ def lower(closed: ClosedEquations, exports: Iterable[NamedParameter] = ()) -> Ma
             Observable(o.name, tuple((c, _ref(e, specs)) for c, e in o.terms), o.constant) for o in closed.observables
         ),
         exports=tuple(Export(e.name, specs[e.array], e.scale, e.layer) for e in exports),
+        smallest_depth=program.smallest_depth,
         momentum=sp.sympify(program.optimizer.momentum),
         decay=sp.sympify(program.optimizer.decay),
     )

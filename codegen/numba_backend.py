@@ -32,6 +32,7 @@ from .names import python_name
 from .python_text import (
     LineStyle,
     NodeWriter,
+    argument_checks,
     block_head,
     docstring,
     kernel_table,
@@ -285,6 +286,7 @@ class NumbaWriter:
             [
                 signature(self.march),
                 '    """March the closed equations; see the module docstring."""',
+                *argument_checks(self.march),
                 "    C = outputs",
                 "    n = steps * C",
                 *kernel_table(self.march),

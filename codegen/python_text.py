@@ -93,8 +93,11 @@ class NodeWriter:
             if isinstance(node, Comment):
                 yield f"{indent}# {node.text}"
             elif isinstance(node, Loop | Guard):
-                yield indent + block_head(node)
-                yield from self.lines(node.body, indent + "    ")
+                body = list(self.lines(node.body, indent + "    "))
+                # A back end may have nothing to do for what stands inside.
+                if not all(line.lstrip().startswith("#") for line in body):
+                    yield indent + block_head(node)
+                yield from body
             else:
                 line = self.line(node)
                 if line is not None:
@@ -192,6 +195,7 @@ class ModuleWriter:
         lines = [
             signature(self.march, self.style.dtype),
             '    """March the closed equations; see the module docstring."""',
+            *argument_checks(self.march),
             "    C = outputs",
             "    n = steps * C",
             "    one = np.eye(C, dtype=dtype)",
@@ -238,6 +242,26 @@ def signature(march: March, dtype: str = "np.float64") -> str:
     """``def march(...)`` with keyword-only arguments."""
     names = [python_name(s) for s in (*march.integers, *march.parameters)]
     return f"def march(*, steps, outputs, {', '.join(names)}, dtype={dtype}, progress=None):"
+
+
+def argument_checks(march: March) -> list[str]:
+    """Lines that refuse arguments for which the arrays or the equations make no sense."""
+    counts = [("steps", 1), ("outputs", 1), *((python_name(s), march.smallest_depth) for s in march.integers)]
+    lines = []
+    for name, low in counts:
+        lines += [
+            f"    if not {name} >= {low}:",
+            f'        raise ValueError(f"{name} = {{{name}!r}}: allowed is an integer >= {low}")',
+        ]
+    for symbol in march.parameters:
+        name = python_name(symbol)
+        bound = "> 0" if symbol.is_positive else ">= 0" if symbol.is_nonnegative else None
+        if bound is not None:
+            lines += [
+                f"    if not {name} {bound}:",
+                f'        raise ValueError(f"{name} = {{{name}!r}}: allowed is a number {bound}")',
+            ]
+    return lines
 
 
 def kernel_table(march: March) -> list[str]:

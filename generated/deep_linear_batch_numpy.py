@@ -56,6 +56,24 @@ def labels(*, L):
 
 def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.float64, progress=None):
     """March the closed equations; see the module docstring."""
+    if not steps >= 1:
+        raise ValueError(f"steps = {steps!r}: allowed is an integer >= 1")
+    if not outputs >= 1:
+        raise ValueError(f"outputs = {outputs!r}: allowed is an integer >= 1")
+    if not L >= 1:
+        raise ValueError(f"L = {L!r}: allowed is an integer >= 1")
+    if not alpha > 0:
+        raise ValueError(f"alpha = {alpha!r}: allowed is a number > 0")
+    if not eta0 > 0:
+        raise ValueError(f"eta0 = {eta0!r}: allowed is a number > 0")
+    if not gamma > 0:
+        raise ValueError(f"gamma = {gamma!r}: allowed is a number > 0")
+    if not nu > 0:
+        raise ValueError(f"nu = {nu!r}: allowed is a number > 0")
+    if not s2 >= 0:
+        raise ValueError(f"s2 = {s2!r}: allowed is a number >= 0")
+    if not sigma_eps >= 0:
+        raise ValueError(f"sigma_eps = {sigma_eps!r}: allowed is a number >= 0")
     C = outputs
     n = steps * C
     one = np.eye(C, dtype=dtype)
@@ -286,4 +304,4 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         "scales": {"R_g_u_W0": 1, "R_g_u_W": 1, "R_h_r_W": 1, "R_Delta_r_X": c5, "R_v_r_W0": c8, "R_r_u_X": 1, "C_h_h": 1, "C_g_g": 1, "C_v_v": 1, "C_Delta_Delta": 1, "C_r_r": 1},
     }
 
-# source: 271cdfe9272936f7270cbb48f1aa9960fd6c9b09b41d1c0664141e02135fbcb8
+# source: 1e6115b785d868d48cc37acfd310926e65eea7be1df82c3969f7a9b4895a691f
