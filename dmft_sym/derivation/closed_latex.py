@@ -63,8 +63,8 @@ def _row_lines(rows: RowEquations) -> Iterable[Line]:
 
 
 def _kernel_term(term: KernelTerm) -> str:
-    body = "1" if term.entry is None else entry_latex(term.entry)
-    if term.steps == "past":
+    body = "S_\\kappa" if term.entry is None else entry_latex(term.entry)
+    if term.steps == "past" and term.entry is not None:
         body = f"S_\\kappa\\circ {body}"
     elif term.steps == "now":
         body = f"\\delta_{{ts}}\\circ {body}"
@@ -81,8 +81,6 @@ def _response_lines(rows: RowEquations, names: dict[Kernel, str], note: str) -> 
         found.setdefault(key, []).append(text)
         notes.setdefault(key, _notes(note, _condition_note(part.condition), _loop_note(part.loop)))
 
-    for part in rows.direct:
-        add(part, signed(part.coefficient, "\\rho\\, 1" if part.retained else "1"))
     for part in rows.local:
         assert part.source is not None
         add(part, signed(part.coefficient, entry_latex(part.source)))
@@ -91,19 +89,41 @@ def _response_lines(rows: RowEquations, names: dict[Kernel, str], note: str) -> 
         for part in transfers:
             assert part.source is not None
             add(part, f"+ {prefix}{names[kernel]}\\, {entry_latex(part.source)}")
+    for part in rows.direct:
+        unit = "\\mathbf{1}" if part.destination.array.static else "I"
+        unit = f"\\rho\\, {unit}" if part.retained else unit
+        swept = _swept_key(part.destination, found)
+        if swept is None:
+            add(part, signed(part.coefficient, unit))
+        else:
+            here, index = part.destination.layers[-1], swept[1][-1]
+            delta = f"\\delta_{{{sp.latex(index)},\\, {sp.latex(here)}}}\\, {unit}"
+            found[swept].append(signed(part.coefficient, delta))
     for key, terms in found.items():
         entry = Entry(*key)
         yield Line(entry_latex(entry), tuple(terms), notes[key])
 
 
+def _swept_key(entry: Entry, found: dict[_Key, list[str]]) -> _Key | None:
+    """The response of the same row to all layers of the same noise, if it has an equation."""
+    if entry.array.column_layers is None:
+        return None
+    for array, layers in found:
+        if array == entry.array and layers[:-1] == entry.layers[:-1] and layers != entry.layers:
+            return array, layers
+    return None
+
+
 def _correlation_lines(rows: RowEquations, note: str) -> Iterable[Line]:
     found: dict[_Key, list[str]] = {}
+    notes: dict[_Key, str] = {}
     for weight in rows.weights:
         for target in weight.targets:
             key = (target.destination.array, target.destination.layers)
             found.setdefault(key, []).extend(_weighted(weight, target))
+            notes.setdefault(key, _notes(note, _loop_note(target.loop)))
     for key, terms in found.items():
-        yield Line(entry_latex(Entry(*key)), tuple(terms), note)
+        yield Line(entry_latex(Entry(*key)), tuple(terms), notes[key])
 
 
 def _weighted(weight: Weight, target: Contribution) -> Iterable[str]:
@@ -112,7 +132,10 @@ def _weighted(weight: Weight, target: Contribution) -> Iterable[str]:
         covariance = "" if term.covariance.entry is None else entry_latex(term.covariance.entry) + "\\, "
         if term.covariance.fresh:
             covariance = f"(\\delta_{{ts}}\\circ {covariance.rstrip()[:-2]})\\, " if covariance else ""
-        sums = "".join(f"\\sum_{{{sp.latex(loop.index)}}} " for loop in (weight.loop, term.loop) if loop is not None)
+        sums = "".join(_sum_latex(loop) for loop in (weight.loop, term.loop) if loop is not None)
+        holds = sp.And(term.condition, target.condition)
+        if holds != sp.true:
+            sums = f"\\left[{condition_latex(holds)}\\right] {sums}"
         body = (
             f"{sums}{entry_latex(term.response)}\\, {covariance}\\big({entry_latex(target.source)}\\big)^{{\\!\\top}}"
         )
@@ -134,8 +157,29 @@ def _range_note(index: sp.Expr, layers: LayerRange) -> str:
     return f"${sp.latex(index)} = {sp.latex(layers.start)}, \\dots, {sp.latex(layers.stop)}$"
 
 
+def _sum_latex(loop: LayerLoop) -> str:
+    bounds = f"{sp.latex(loop.index)}={sp.latex(loop.layers.start)}"
+    return f"\\sum_{{{bounds}}}^{{{sp.latex(loop.layers.stop)}}} "
+
+
 def _condition_note(condition: sp.Basic) -> str:
-    return "" if condition == sp.true else f"if ${sp.latex(condition)}$"
+    return "" if condition == sp.true else f"if ${condition_latex(condition)}$"
+
+
+def condition_latex(condition: sp.Basic) -> str:
+    """A relation between layer indices, solved for the index: ``l = 1``, ``l <= L - 2``."""
+    if isinstance(condition, sp.And):
+        return ",\\ ".join(sorted(condition_latex(part) for part in condition.args))
+    assert isinstance(condition, (sp.Eq, sp.Ge))
+    slack = sp.expand(condition.lhs - condition.rhs)
+    # Loop indices first, the depth last.
+    for symbol in sorted(slack.free_symbols, key=lambda s: (s.name.isupper(), s.name)):
+        factor = slack.coeff(symbol)
+        if abs(factor) == 1:
+            rest = sp.expand(-(slack - factor * symbol) / factor)
+            relation = "=" if isinstance(condition, sp.Eq) else "\\ge" if factor == 1 else "\\le"
+            return f"{sp.latex(symbol)} {relation} {sp.latex(rest)}"
+    return str(sp.latex(condition))
 
 
 def _notes(*notes: str) -> str:

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 REFERENCES = r"""
 \begin{thebibliography}{9}
-\bibitem{spectral} C.~Lauditi, C.~Pehlevan, B.~Bordelon, \emph{Spectral Dynamics in Deep Networks}, arXiv:2605.07870.
-\bibitem{linear} \emph{Deep linear networks in the proportional limit}, arXiv:2502.02531.
-\bibitem{dmft} \emph{Self-consistent dynamical field theory of kernel evolution}, arXiv:2205.09653.
+\bibitem{spectral} C.~Lauditi, C.~Pehlevan, B.~Bordelon, \emph{Spectral Dynamics in Deep Networks: Feature Learning,
+Outlier Escape, and Learning Rate Transfer}, arXiv:2605.07870.
+\bibitem{linear} B.~Bordelon, C.~Pehlevan, \emph{Deep Linear Network Training Dynamics from Random Initialization: Data,
+Width, Depth, and Hyperparameter Transfer}, arXiv:2502.02531.
+\bibitem{dmft} B.~Bordelon, C.~Pehlevan, \emph{Self-Consistent Dynamical Field Theory of Kernel Evolution in Wide Neural
+Networks}, arXiv:2205.09653.
 \end{thebibliography}
 """
 
@@ -79,13 +82,12 @@ def _program_stage(theory: Theory) -> Stage:
             f"${sp.latex(m.variance)}/n_{{{m.source}}}$" + (" (drawn anew at every step)" if m.fresh else "")
             for m in program.matrices
         )
-        + f". Parametrization: ${sp.latex(theory.network.parametrization.symbolic_gamma())} = \\gamma$. "
+        + f". Parametrization: $\\gamma = {sp.latex(theory.network.parametrization.symbolic_gamma())}$. "
         f"Weights keep $\\rho(t) = {sp.latex(program.optimizer.retention())}$ of their initial value, and an increment "
         f"made $\\tau$ steps ago contributes $\\kappa(\\tau) = "
-        f"{sp.latex(program.optimizer.kernel(sp.Symbol('tau', positive=True)))}$.\n"
-        f"\\[\n{program_latex(program)}\n\\]"
+        f"{sp.latex(program.optimizer.kernel(sp.Symbol('tau', positive=True)))}$."
     )
-    return Stage("Vector program", text, ())
+    return Stage("Vector program", text, (), display=program_latex(program))
 
 
 def _action_stage(actions: list[MatrixAction]) -> Stage:
@@ -95,10 +97,11 @@ def _action_stage(actions: list[MatrixAction]) -> Stage:
             conjugate, product = sp.latex(place.hat), sp.latex(place.product)
             applied = _applied(place)
             terms = (f"+ i\\sum_{{{_labels(place)}}} {conjugate}\\cdot\\big( {product} - {applied} \\big)",)
-            lines.append(Line(f"\\ln Z \\ni S_{{{sp.latex(place.product)}}}", terms, _range_note(place)))
+            left = f"S_{{{latex_name(place.product.name, place.use.index)}}}"
+            lines.append(Line(left, terms, _range_note(place)))
     text = (
-        "Every product with the initial value of a matrix is enforced by a conjugate field (MSRDJ). "
-        "The exponent is linear in every matrix."
+        "Every product with the initial value of a matrix is enforced by a conjugate field (MSRDJ); the "
+        "exponent of the generating functional is the sum of the terms below, and linear in every matrix \\cite{dmft,linear}."
     )
     return Stage("Action before the average", text, tuple(lines))
 
@@ -133,7 +136,8 @@ def _average_stage(actions: list[MatrixAction]) -> Stage:
     text = (
         "The average over the entries of $A$ replaces $-i\\,\\mathrm{Tr}\\,A^\\top\\Xi$, "
         "$\\Xi = \\sum_i \\hat x_i h_i^\\top + \\sum_j g_j \\hat y_j^\\top$, by $-(s_2/2n_{\\mathrm{in}})|\\Xi|^2$: "
-        "the fields meet in overlaps only. Sums run over the labels $(t,c)$ and $(s,c')$ of both places."
+        "the fields meet in overlaps only, averages over the $n_k$ sites of the space $k$ that two fields share. "
+        "Sums run over the labels $(t,c)$ and $(s,c')$ of both places, and over the layers of a family."
     )
     return Stage("Average over the Gaussian matrices", text, tuple(lines), tuple(expressions))
 
@@ -145,7 +149,7 @@ def _share(action: MatrixAction) -> str:
 def _summed(expression: sp.Expr) -> str:
     sign = "-" if expression.could_extract_minus_sign() else "+"
     body = sp.latex(-expression if sign == "-" else expression)
-    return f"{sign} \\sum {body}"
+    return f"{sign} \\sum_{{tc,\\,sc'}} {body}"
 
 
 def _order_parameter_stage(actions: list[MatrixAction]) -> Stage:
@@ -201,8 +205,10 @@ def _site_stage(theory: Theory) -> Stage:
 def _closure_stage(theory: Theory) -> Stage:
     text = (
         "All functions of the sites are linear, so the fields are Gaussian and the equations close. Order parameters "
-        "are matrices over $(t,c)$; $S_\\kappa\\circ$ keeps $s<t$ and multiplies by $\\kappa(t-s)$. Row $t$ follows "
-        "from rows before it and from those computed earlier in the same step, in the order below. A response that "
-        "does not exist at a layer (the condition at its own equation says when it does) is zero."
+        "are matrices over $(t,c)$; $S_\\kappa$ is the matrix $\\kappa(t-s)$ for $s<t$, the identity over outputs, and "
+        "$S_\\kappa\\circ$ multiplies by it entry by entry in time; $I$ is the identity, and $\\mathbf{1}$ the "
+        "identity over outputs at every step (the response to a vector that is drawn once). Row $t$ follows from rows before it and "
+        "from those computed earlier in the same step, in the order below. A bracket is one where its condition "
+        "holds and zero elsewhere \\cite{linear,spectral}."
     )
     return Stage("Closed equations", text, tuple(closed_lines(theory.closed)))

@@ -58,25 +58,38 @@ class Stage:
         Displayed relations.
     expressions
         The SymPy expressions behind the lines, where there are any.
+    display
+        A display that stands before the lines.
     """
 
     name: str
     text: str
     lines: tuple[Line, ...]
     expressions: tuple[sp.Expr, ...] = ()
+    display: str = ""
+
+    @property
+    def displays(self) -> list[str]:
+        """The relations as ``aligned`` blocks."""
+        blocks = [f"\\begin{{aligned}}\n{line.rows()}\n\\end{{aligned}}" for line in self.lines]
+        return [self.display, *blocks] if self.display else blocks
 
     @property
     def latex(self) -> str:
         """Text and displays of the stage."""
-        displays = [f"\\[\n\\begin{{aligned}}\n{line.rows()}\n\\end{{aligned}}\n\\]" for line in self.lines]
-        return "\n".join([self.text, *displays])
+        return "\n".join([self.text, *(f"\\[\n{block}\n\\]" for block in self.displays)])
 
     def _repr_latex_(self) -> str:
+        if self.display and not self.lines:
+            return f"$${self.display}$$"
         rows = " \\\\\n".join(line.rows() for line in self.lines)
         return f"$$\\begin{{aligned}}\n{rows}\n\\end{{aligned}}$$"
 
+    def _repr_markdown_(self) -> str:
+        return "\n\n".join([f"### {self.name}", self.text, *(f"$$\n{block}\n$$" for block in self.displays)])
+
     def __str__(self) -> str:
-        return self.name
+        return f"{self.name}\n{'-' * len(self.name)}\n{self.latex}"
 
 
 def _unsigned(text: str) -> str:

@@ -84,7 +84,7 @@ class Overlap(sp.Expr):
 
     def _latex(self, printer: sp.printing.latex.LatexPrinter, exp: str | None = None) -> str:
         a, b = (printer.doprint(arg) for arg in self.args)
-        return f"\\tfrac{{1}}{{n}}\\left({a} \\cdot {b}\\right)"
+        return f"\\tfrac{{1}}{{n_k}}\\left({a} \\cdot {b}\\right)"
 
 
 class _TwoPoint(sp.Expr):
