@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from .messages import InputError, suggestion
+from .messages import InputError, show, suggestion
 from .networks.parameters import GAMMA, INIT_VARIANCE, STANDARD, Parameter
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class RunArguments:
     given: dict[str, float | int]
 
 
+DTYPES = ("float64", "float32")
 _BY_KEYWORD = {parameter.keyword: parameter for parameter in STANDARD}
 
 
@@ -68,6 +69,59 @@ def run_arguments(theory: Theory, steps: object, keywords: Mapping[str, object])
     return RunArguments(values, int(given["outputs"]), int(steps), {**given, "steps": int(steps)})
 
 
+def check_integer(name: str, value: object, low: int) -> int:
+    """The integer ``value``; numbers of NumPy are integers, truth values are not.
+
+    Raises
+    ------
+    ArgumentError
+        If it is something else or below ``low``.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < low:
+        raise ArgumentError(f"{name} = {show(value)}: allowed is an integer >= {low}")
+    return int(value)
+
+
+def check_dtype(dtype: object) -> str:
+    """The precision ``dtype``, one of `DTYPES`.
+
+    Raises
+    ------
+    ArgumentError
+        If it is something else.
+    """
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise ArgumentError(f"dtype = {show(dtype)}: allowed are {', '.join(DTYPES)}")
+    return dtype
+
+
+def check_defaults(theory: Theory) -> None:
+    """Refuse defaults of a network that no run of its theory could use.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the default, its value and what is allowed.
+    """
+    network, needed = theory.network, _needed(theory)
+    for name, value in network.defaults.items():
+        if name in needed:
+            _checked(needed[name], value)
+        elif name in _BY_KEYWORD:
+            _check_unused(name, value)
+        else:
+            allowed = ", ".join(sorted(needed))
+            raise ArgumentError(
+                f"{name} = {show(value)}: network {network.name} has no such parameter{suggestion(name, needed)}; "
+                f"allowed defaults are those of {allowed}"
+            )
+    if network.depth is not None:
+        if "depth" in needed:
+            _checked(needed["depth"], network.depth)
+        else:
+            _check_unused("depth", network.depth)
+
+
 def _needed(theory: Theory) -> dict[str, Parameter]:
     """Parameters that a run takes: those of the program, outputs, and what the parametrization needs."""
     found = {parameter.keyword: parameter for parameter in theory.parameters}
@@ -95,7 +149,12 @@ def _defaults(theory: Theory) -> dict[str, object]:
 
 
 def _check_unused(name: str, value: object) -> None:
-    """A standard argument that this program has no symbol for must be in range, and zero for the optimizer."""
+    """A standard argument that this program has no symbol for must be in range, and zero for the optimizer.
+
+    A depth has no neutral value: where it means nothing it is refused.
+    """
+    if name == "depth":
+        raise ArgumentError(f"depth = {show(value)}: allowed is nothing, the forward pass does not use net.depth")
     number = _checked(_BY_KEYWORD[name], value)
     if name in ("momentum", "weight_decay") and number != 0:
         raise ArgumentError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sympy as sp
 
-from .arguments import ArgumentError, RunArguments, run_arguments
+from .arguments import ArgumentError, RunArguments, check_dtype, check_integer, run_arguments
 from .outcomes import COMPLETED, Outcome, diverged
 from .solver import common_attributes
 
@@ -50,6 +50,8 @@ def simulate(
         Seed of the random numbers: network ``k`` uses the pair ``(seed, k)``.
     normalise
         Scale random vectors to their expected norms, which makes error bars smaller.
+    dtype
+        ``"float64"`` or ``"float32"``, the precision of the networks; each draws its own random numbers.
     order_parameters
         Whether to measure the correlations ``C_<field>`` (of runs of up to 400 steps).
     progress
@@ -68,17 +70,16 @@ def simulate(
         Naming the argument, its value and what is allowed.
     """
     arguments = run_arguments(theory, steps, parameters)
-    for name, value, low in (("dim", dim, 1), ("seeds", seeds, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise ArgumentError(f"{name} = {value!r}: allowed is an integer >= {low}")
+    dim, seeds, seed = check_integer("dim", dim, 1), check_integer("seeds", seeds, 1), check_integer("seed", seed, 0)
+    check_dtype(dtype)
     start = time.perf_counter()
-    record = order_parameters and steps <= RECORDED_STEPS
+    record = order_parameters and arguments.steps <= RECORDED_STEPS
     results = []
     for number in range(seeds):
         report = None if progress is None else _shifted(progress, number * arguments.steps, seeds * arguments.steps)
         results.append(_one(theory, arguments, dim, _child(seed, number), normalise, dtype, record, report))
     dataset = _dataset(theory, results, record)
-    outcome: Outcome = COMPLETED if dataset.sizes["step"] == steps else diverged(dataset.sizes["step"])
+    outcome: Outcome = COMPLETED if dataset.sizes["step"] == arguments.steps else diverged(dataset.sizes["step"])
     dataset.attrs = {
         **common_attributes(theory, arguments),
         "dim": dim,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arguments import ArgumentError, RunArguments, run_arguments
+from .arguments import ArgumentError, RunArguments, check_dtype, run_arguments
 from .messages import show
 from .outcomes import COMPLETED, Outcome, diverged, of_losses
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 METHODS = ("march", "coordinates")
-DTYPES = ("float64", "float32")
 # A loss this many times its first value will not come back: the run is reported as diverged.
 DIVERGENCE = 1e12
 
@@ -98,8 +97,7 @@ class Solver:
         """
         if method not in METHODS:
             raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
-        if dtype not in DTYPES:
-            raise ArgumentError(f"dtype = {show(dtype)}: allowed are {', '.join(DTYPES)}")
+        check_dtype(dtype)
         arguments = run_arguments(self.theory, steps, parameters)
         start = time.perf_counter()
         if method == "march":

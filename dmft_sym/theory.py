@@ -152,7 +152,9 @@ def derive(
     Raises
     ------
     ProgramError
-        If the forward pass is ill-formed or uses an undeclared symbol.
+        If the forward pass is ill-formed or uses an undeclared symbol, or if an argument is of the wrong type.
+    ArgumentError
+        If the network has a default value that no run could use.
 
     Examples
     --------
@@ -161,7 +163,22 @@ def derive(
     >>> len(theory.program.matrices)
     3
     """
-    return Theory(network, data or Proportional(), training or GradientDescent(), probes)
+    from .arguments import check_defaults
+    from .messages import show
+
+    data = Proportional() if data is None else data
+    training = GradientDescent() if training is None else training
+    if not isinstance(network, Network):
+        wrap = "; wrap the forward pass: ds.network(forward)" if callable(network) else ""
+        raise ProgramError(f"network = {show(network)}: allowed is a network, such as ds.deep_linear(){wrap}")
+    for name, value, kind in (("data", data, Proportional), ("training", training, TrainingRule)):
+        if not isinstance(value, kind):
+            made = value if isinstance(value, type) and issubclass(value, kind) else kind
+            example = "GradientDescent" if made is TrainingRule else made.__name__
+            raise ProgramError(f"{name} = {show(value)}: allowed is an instance, such as ds.{example}()")
+    theory = Theory(network, data, training, probes)
+    check_defaults(theory)
+    return theory
 
 
 def _parameters(program: Program, own: tuple[Parameter, ...]) -> tuple[Parameter, ...]:

@@ -363,6 +363,16 @@ def test_no_hidden_layers_and_limits(plain: Path) -> None:
         assert bool(load("out.nc")["test_loss"].notnull().all())
 
 
+def test_ratios_may_be_absent_without_hidden_layers(plain: Path) -> None:
+    lines = Path("spec.toml").read_text().splitlines()
+    kept = [line for line in lines if not line.startswith(("richness", "width_per_dim"))]
+    assert len(kept) == len(lines) - 2
+    Path("regression.toml").write_text("\n".join(kept).replace("depth = 2", "depth = 0"))
+    assert cli.main(["run", "regression.toml"]) == 0
+    assert cli.main(["simulate", "regression.toml", "--dim", "40", "--seeds", "2"]) == 0
+    assert load("out.nc").attrs["richness"] == load("sim.nc").attrs["width_per_dim"] == 1.0
+
+
 def test_generated_source_and_latex(plain: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["generate", "spec.toml", "-o", "solver.py"]) == 0
     compile(Path("solver.py").read_text(), "solver.py", "exec")

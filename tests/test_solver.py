@@ -9,6 +9,7 @@ import pytest
 
 import dmft_sym as ds
 from dmft_sym.arguments import ArgumentError
+from dmft_sym.program import ProgramError
 
 RUN = {"steps": 6, "samples_per_dim": 2.0, "width_per_dim": 0.7, "richness": 2.0, "learning_rate": 0.02}
 
@@ -130,3 +131,92 @@ def test_numbers_of_numpy_are_numbers(solver):
     plain = solver(**RUN)
     dressed = solver(**{key: np.asarray(value)[()] for key, value in RUN.items()})
     np.testing.assert_array_equal(plain.test_loss, dressed.test_loss)
+
+
+def one_layer(net, x):
+    return net.readout("w", net.matrix("A", net.inputs, net.hidden("N")) @ x)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: ds.network(one_layer, deph=3), r"^deph = 3: .* no such parameter"),
+        (lambda: ds.network(one_layer, richnes=3), r"did you mean richness\?"),
+        (lambda: ds.network(one_layer, richness=-3), r"^richness = -3: allowed"),
+        (lambda: ds.network(one_layer, momentum=0.5), r"^momentum = 0.5: the theory was derived without it"),
+        (lambda: ds.network(one_layer, depth=3), r"^depth = 3: allowed is nothing"),
+        (lambda: ds.deep_linear(depth=-1), r"^depth = -1: allowed is an integer >= 0"),
+        (lambda: ds.deep_linear(depth=True), r"^depth = True: allowed is an integer"),
+        (lambda: ds.deep_linear(depth=1.5), r"^depth = 1.5: allowed is an integer"),
+        (lambda: ds.deep_linear(outputs=0), r"^outputs = 0: allowed is an integer >= 1"),
+        (lambda: ds.network(one_layer, outputs="2"), r"^outputs = '2': allowed"),
+        (lambda: ds.deep_linear(parametrization="ntk"), r"^parametrization = 'ntk': allowed are 'muP', 'NTK'"),
+        (lambda: ds.network("W x"), r"^forward = 'W x': allowed is a function"),
+        (lambda: one_layer, r"^network = .*wrap the forward pass: ds.network\(forward\)"),
+        (lambda: "deep", r"^network = 'deep': allowed is a network"),
+    ],
+)
+def test_bad_networks_are_named(make, words):
+    with pytest.raises((ArgumentError, ProgramError), match=words) as caught:
+        ds.derive(make())
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: {"data": ds.Proportional}, r"^data = .*allowed is an instance, such as ds.Proportional\(\)"),
+        (lambda: {"training": ds.OnlineSGD}, r"^training = .*allowed is an instance, such as ds.OnlineSGD\(\)"),
+        (lambda: {"training": "sgd"}, r"^training = 'sgd': allowed is an instance, such as ds.GradientDescent\(\)"),
+        (lambda: {"training": ds.GradientDescent(momentum="a")}, r"^momentum = 'a': allowed is a number"),
+        (lambda: {"training": ds.OnlineSGD(weight_decay=1)}, r"^weight_decay = 1: allowed is a number"),
+        (lambda: {"training": ds.OnlineSGD(momentum=True)}, r"^momentum = True: allowed is a number"),
+    ],
+)
+def test_bad_data_and_training_are_named(make, words):
+    with pytest.raises(ProgramError, match=words) as caught:
+        ds.derive(ds.deep_linear(), **make())
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_depth_of_a_network_without_depth_is_refused():
+    solver = ds.derive(ds.network(one_layer)).compile("numpy")
+    with pytest.raises(ArgumentError, match=r"^depth = 9: allowed is nothing"):
+        solver(**RUN, depth=9)
+
+
+def test_parametrizations_have_names():
+    assert ds.deep_linear(parametrization="NTK").parametrization == ds.NTK
+    assert ds.network(one_layer, parametrization="muP").parametrization == ds.MUP
+    with pytest.raises(ProgramError, match=r"^exponent = nan: allowed is a finite number"):
+        ds.Parametrization(math.nan)
+
+
+def test_ratios_cancel_without_hidden_layers():
+    """Linear regression needs neither richness nor width, and does not change with them."""
+    solver = ds.derive(ds.deep_linear(0)).compile("numpy")
+    given = {key: value for key, value in RUN.items() if key not in ("richness", "width_per_dim")}
+    run = solver(**given, label_noise=0.2)
+    assert (run.attrs["richness"], run.attrs["width_per_dim"]) == (1.0, 1.0)
+    other = solver(**given, label_noise=0.2, richness=3.0, width_per_dim=0.4)
+    for name in ("train_loss", "test_loss"):
+        np.testing.assert_allclose(run[name], other[name], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("dim", 0), ("dim", True), ("dim", 10.0), ("seeds", 0), ("seed", -1), ("seed", "1"), ("dtype", "float16")],
+)
+def test_bad_simulation_is_named(solver, key, value):
+    with pytest.raises(ArgumentError, match=rf"^{key} = .*allowed") as caught:
+        ds.simulate(solver.theory, **{**RUN, "dim": 10, key: value})
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_integers_of_numpy_are_integers(solver):
+    sizes = {"dim": 10, "seeds": 2, "seed": 3}
+    plain = ds.simulate(solver.theory, **RUN, **sizes)
+    dressed = ds.simulate(solver.theory, **RUN, **{key: np.int64(value) for key, value in sizes.items()})
+    np.testing.assert_array_equal(plain.test_loss, dressed.test_loss)
+    assert {key: dressed.attrs[key] for key in sizes} == sizes
+    assert ds.simulate(solver.theory, **RUN, **sizes, dtype="float32").attrs["dtype"] == "float32"

@@ -8,9 +8,12 @@ parametrization at ``a = 0`` (arXiv:2605.07870, section 2).
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 
 import sympy as sp
+
+from dmft_sym.program import ProgramError
 
 from .parameters import ALPHA, ETA, GAMMA, NU
 
@@ -26,6 +29,11 @@ class Parametrization:
     """
 
     exponent: float = 0.5
+
+    def __post_init__(self) -> None:
+        bad = isinstance(self.exponent, bool) or not isinstance(self.exponent, numbers.Real)
+        if bad or not math.isfinite(self.exponent):
+            raise ProgramError(f"exponent = {self.exponent!r}: allowed is a finite number (muP is 0.5, NTK is 0)")
 
     def gamma(self, richness: float, width_per_dim: float) -> float:
         """Effective richness ``gamma`` for ``richness = gamma0`` and ``width_per_dim = nu``."""
@@ -45,6 +53,7 @@ class Parametrization:
 
 MUP = Parametrization(0.5)
 NTK = Parametrization(0.0)
+BY_NAME = {str(known): known for known in (MUP, NTK)}
 
 
 @dataclass(frozen=True)

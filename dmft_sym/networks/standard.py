@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from .parametrization import MUP, Parametrization
+from dmft_sym.program import ProgramError
+
+from .parametrization import BY_NAME, MUP, Parametrization
 from .trace import Outputs, Trace, Tracer, Vector, trace
 
 Forward = Callable[[Tracer, Vector], Outputs]
@@ -36,9 +39,31 @@ class Network:
     parametrization: Parametrization = MUP
     defaults: Mapping[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not callable(self.forward):
+            raise ProgramError(f"forward = {self.forward!r}: allowed is a function forward(net, x)")
+        if self.depth is not None:
+            _check_integer("depth", self.depth, 0)
+        _check_integer("outputs", self.outputs, 1)
+        object.__setattr__(self, "parametrization", _parametrization(self.parametrization))
+
     def trace(self) -> Trace:
         """Statements of the forward pass."""
         return trace(self.forward)
+
+
+def _check_integer(key: str, value: object, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < low:
+        raise ProgramError(f"{key} = {value!r}: allowed is an integer >= {low}")
+
+
+def _parametrization(value: object) -> Parametrization:
+    """A parametrization, or the one that has this name."""
+    if isinstance(value, Parametrization):
+        return value
+    if isinstance(value, str) and value in BY_NAME:
+        return BY_NAME[value]
+    raise ProgramError(f"parametrization = {value!r}: allowed are 'muP', 'NTK' or Parametrization(exponent)")
 
 
 def network(
@@ -47,10 +72,28 @@ def network(
     name: str | None = None,
     depth: int | None = None,
     outputs: int = 1,
-    parametrization: Parametrization = MUP,
+    parametrization: Parametrization | str = MUP,
     **defaults: float,
 ) -> Network:
     """Wrap your own forward pass.
+
+    Parameters
+    ----------
+    forward
+        ``forward(net, x)`` returns ``net.readout(...)``; see `Tracer` for what ``net`` offers.
+    name
+        Label of the network in results; the name of the function by default.
+    depth, outputs
+        Default values of these run-time arguments.
+    parametrization
+        `Parametrization`, or ``"muP"`` or ``"NTK"``.
+    **defaults
+        Default values of other run-time arguments; `dmft_sym.derive` refuses names that the program does not have.
+
+    Raises
+    ------
+    ProgramError
+        Naming the argument, its value and what is allowed.
 
     Examples
     --------
@@ -61,7 +104,7 @@ def network(
     >>> net = network(two_paths)
     """
     label = name or getattr(forward, "__name__", "network").strip("<>")
-    return Network(forward, label, depth, outputs, parametrization, dict(defaults))
+    return Network(forward, label, depth, outputs, _parametrization(parametrization), dict(defaults))
 
 
 def _deep_linear(net: Tracer, x: Vector) -> Outputs:
@@ -77,11 +120,20 @@ def _linear_regression(net: Tracer, x: Vector) -> Outputs:
     return net.readout("w", x, init=0)
 
 
-def deep_linear(depth: int = 1, outputs: int = 1, parametrization: Parametrization = MUP) -> Network:
+def deep_linear(depth: int = 1, outputs: int = 1, parametrization: Parametrization | str = MUP) -> Network:
     """A deep linear network ``x -> w^T W^{L-1} ... W^0 x`` with ``depth`` hidden layers.
 
-    ``depth = 0`` is linear regression on ``x`` from zero.
+    ``depth = 0`` is linear regression on ``x`` from zero, where ``richness`` and ``width_per_dim`` cancel and need not
+    be given.
+
+    Raises
+    ------
+    ProgramError
+        Naming the argument, its value and what is allowed.
     """
+    _check_integer("depth", depth, 0)
+    chosen = _parametrization(parametrization)
     if depth == 0:
-        return Network(_linear_regression, "linear regression", None, outputs, parametrization)
-    return Network(_deep_linear, "deep linear network", depth, outputs, parametrization)
+        cancels = {"richness": 1.0, "width_per_dim": 1.0}
+        return Network(_linear_regression, "linear regression", None, outputs, chosen, cancels)
+    return Network(_deep_linear, "deep linear network", depth, outputs, chosen)

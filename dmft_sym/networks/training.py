@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 
 import sympy as sp
 
-from dmft_sym.program import Optimizer
+from dmft_sym.program import Optimizer, ProgramError
 
 from .parameters import DECAY, MOMENTUM
 
@@ -21,6 +22,11 @@ class TrainingRule:
         Heavy-ball coefficient in [0, 1); a run may override a non-zero one.
     weight_decay
         Decoupled decay per step in [0, 1).
+
+    Raises
+    ------
+    ProgramError
+        Naming the argument, its value and what is allowed.
     """
 
     momentum: float = 0.0
@@ -29,8 +35,9 @@ class TrainingRule:
     def __post_init__(self) -> None:
         for key in ("momentum", "weight_decay"):
             value = getattr(self, key)
-            if not 0 <= value < 1:
-                raise ValueError(f"{key} = {value!r}: allowed is a number >= 0 and < 1")
+            bad = isinstance(value, bool) or not isinstance(value, numbers.Real)
+            if bad or not 0 <= value < 1:
+                raise ProgramError(f"{key} = {value!r}: allowed is a number >= 0 and < 1")
 
     @property
     def fresh(self) -> bool:
