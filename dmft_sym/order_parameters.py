@@ -50,7 +50,8 @@ def label_order_parameters(
     found: dict[str, xr.DataArray] = {}
     for name, parts in grouped.items():
         for label, joined in _joined(name, parts).items():
-            joined.attrs = {"long_name": _long_name(name), "units": UNITS}
+            shown = parts if label == name else [label]
+            joined.attrs = {"long_name": _long_name(name, shown), "units": UNITS}
             found[label] = joined
     return found
 
@@ -88,9 +89,13 @@ def _joined(name: str, parts: Mapping[str, xr.DataArray]) -> dict[str, xr.DataAr
     return dict(parts)
 
 
-def _long_name(name: str) -> str:
+def _long_name(name: str, arrays: Iterable[str]) -> str:
+    """In words; arrays are called ``<name>_<field that is averaged with, or Gaussian field that is responded to>``."""
     kind, _, field = name.partition("_")
-    return f"{'correlation' if kind == 'C' else 'response'} of {field}"
+    if kind == "C":
+        return f"correlation of {field}"
+    sources = " and ".join(array.removeprefix(f"{name}_") for array in arrays)
+    return f"response of {field} to {sources}"
 
 
 def make_dataset(

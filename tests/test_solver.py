@@ -78,6 +78,23 @@ def test_labels_and_attributes(solver):
             np.testing.assert_array_equal(correlation.values, swapped.values)
 
 
+def test_long_names_say_what_responds_to_what(solver):
+    run = solver(**RUN)
+    assert run.C_h.attrs["long_name"] == "correlation of h"
+    assert run.R_h.attrs["long_name"] == "response of h to r_W"
+    assert run.R_g.attrs["long_name"] == "response of g to u_W0 and u_W"
+    assert run.R_Delta.attrs["long_name"] == "response of Delta to r_X"
+
+    def tied(net, x):
+        n = net.hidden("N")
+        first, inner = net.matrix("W0", net.inputs, n), net.matrix("W", n, n)
+        return net.readout("w", net.scan(lambda _, h: inner @ h, first @ x, layers=(1, net.depth - 1)))
+
+    run = ds.derive(ds.network(tied)).compile("numpy")(**RUN, depth=2)
+    assert run.R_g_u_W.attrs["long_name"] == "response of g to u_W"
+    assert run.R_g_u_W0.attrs["long_name"] == "response of g to u_W0"
+
+
 def test_responses_are_causal(solver):
     run = solver(**RUN)
     for name in ("R_v", "R_h", "R_g"):
