@@ -158,7 +158,7 @@ REFUSED = {
     wrong_space: r"A v: v lives in space D, but this side of A \(N -> N\) takes space N",
     sum_of_spaces: r"\(W0 v\) \+ \(A v\): spaces N and M differ",
     name_twice: "the name W0 is used for two different things",
-    taken_name: "the name X is used for two different things",
+    taken_name: "the name X is taken by the data",
     undeclared: r"symbol q is not declared: .*net.parameter\('q'\)",
     standard_parameter: "parameter nu: the name belongs to a standard parameter",
     parameter_of_text: r"name 'print\(1\)': allowed are a letter followed by",

@@ -76,3 +76,24 @@ def test_carries_and_names_must_match():
         ds.derive(ds.network(body_short))
     with pytest.raises(ProgramError, match="scan a: 2 carries need as many names"):
         ds.derive(ds.network(names_short))
+
+
+def test_arithmetic_of_traced_things():
+    """sum(), minus and division mean what they say: the program is that of the plain form."""
+
+    def plain(net, x):
+        n = net.hidden("N")
+        a, b = net.matrix("A", net.inputs, n) @ x, net.matrix("B", net.inputs, n) @ x
+        return net.readout("u", a + b) + (-0.5) * net.readout("z", a)
+
+    def written_otherwise(net, x):
+        n = net.hidden("N")
+        a, b = net.matrix("A", net.inputs, n) @ x, net.matrix("B", net.inputs, n) @ x
+        return net.readout("u", sum([a, b])) - net.readout("z", np.float64(2.0) * a / 2) / 2
+
+    programs = [str(ds.derive(ds.network(f, name="same")).program) for f in (plain, written_otherwise)]
+    assert programs[0] == programs[1]
+    with pytest.raises(ProgramError, match="the name X is taken by the data"):
+        ds.derive(ds.network(lambda net, x: net.readout("X", x)))
+    with pytest.raises(TypeError, match="ufunc"):
+        ds.derive(ds.network(lambda net, x: net.readout("w", np.tanh(x))))

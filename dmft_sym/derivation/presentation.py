@@ -101,7 +101,8 @@ def _action_stage(actions: list[MatrixAction]) -> Stage:
             lines.append(Line(left, terms, _range_note(place)))
     text = (
         "Every product with the initial value of a matrix is enforced by a conjugate field (MSRDJ); the "
-        "exponent of the generating functional is the sum of the terms below, and linear in every matrix \\cite{dmft,linear}."
+        "exponent of the generating functional is the sum of the terms below, and linear in every matrix "
+        "\\cite{dmft,linear}."
     )
     return Stage("Action before the average", text, tuple(lines))
 
@@ -207,8 +208,8 @@ def _closure_stage(theory: Theory) -> Stage:
         "All functions of the sites are linear, so the fields are Gaussian and the equations close. Order parameters "
         "are matrices over $(t,c)$; $S_\\kappa$ is the matrix $\\kappa(t-s)$ for $s<t$, the identity over outputs, and "
         "$S_\\kappa\\circ$ multiplies by it entry by entry in time; $I$ is the identity, and $\\mathbf{1}$ the "
-        "identity over outputs at every step (the response to a vector that is drawn once). Row $t$ follows from rows before it and "
-        "from those computed earlier in the same step, in the order below. A bracket is one where its condition "
-        "holds and zero elsewhere \\cite{linear,spectral}."
+        "identity over outputs at every step (the response to a vector that is drawn once). Row $t$ follows from rows "
+        "before it and from those computed earlier in the same step, in the order below. A bracket is one where its "
+        "condition holds and zero elsewhere \\cite{linear,spectral}."
     )
     return Stage("Closed equations", text, tuple(closed_lines(theory.closed)))

@@ -34,6 +34,8 @@ from dmft_sym.program.declarations import check_name
 from .parameters import INIT_VARIANCE, NU, Parameter
 
 Scalar: TypeAlias = sp.Expr | int | float
+# Fields, matrices and vectors that the training program adds around the forward pass.
+_DATA_NAMES = frozenset({"v", "Delta", "r", "X", "betastar", "eps"})
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,12 @@ class Vector:
         if other.space != self.space:
             raise ProgramError(f"({self.value}) + ({other.value}): spaces {self.space} and {other.space} differ")
         return Vector(self.tracer, self.value + other.value, self.space)
+
+    def __radd__(self, other: object) -> Vector:
+        return self if other == 0 else NotImplemented  # sum([a, b]) starts from 0
+
+    # NumPy functions of a traced vector are refused: this version has linear forward passes only.
+    __array_ufunc__ = None
 
     def __mul__(self, factor: Scalar) -> Vector:
         return Vector(self.tracer, self.value.scaled(_scalar(factor)), self.space)
@@ -120,6 +128,12 @@ class Outputs:
         return Outputs(tuple(Readout(_scalar(factor) * r.coefficient, r.vector, r.field) for r in self.readouts))
 
     __rmul__ = __mul__
+
+    def __truediv__(self, factor: Scalar) -> Outputs:
+        return self * (1 / _scalar(factor))
+
+    def __sub__(self, other: Outputs) -> Outputs:
+        return self + (-1) * other
 
 
 @dataclass(frozen=True)
@@ -339,6 +353,9 @@ class Tracer:
         self._blocks[-1].append(statement)
 
     def _declare(self, thing):  # type: ignore[no-untyped-def]
+        if thing.name in _DATA_NAMES:
+            taken = ", ".join(sorted(_DATA_NAMES))
+            raise ProgramError(f"the name {thing.name} is taken by the data; the names {taken} are not free")
         if thing.name in self._names:
             raise ProgramError(f"the name {thing.name} is used for two different things")
         self._names[thing.name] = thing
