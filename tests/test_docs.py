@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import re
+import typing
 from pathlib import Path
 
 import pytest
 
+import dmft_sym as ds
+from dmft_sym.rules import Choice
+from dmft_sym.spec import Spec, parse_spec
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+SECTIONS = typing.get_type_hints(Spec)
 
 
 @pytest.mark.parametrize("page", ["program.md"])
@@ -20,3 +27,44 @@ def test_examples_print_what_they_say(page: str) -> None:
     runner = doctest.DocTestRunner(verbose=False)
     runner.run(examples, out=report.append)
     assert runner.summarize(verbose=False).failed == 0, "".join(report)
+
+
+def rows(page: str) -> dict[str, list[str]]:
+    """Table rows that start with code, by the last heading above them."""
+    found: dict[str, list[str]] = {}
+    heading = ""
+    for line in (DOCS / page).read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            heading = line
+        elif line.startswith("| `"):
+            found.setdefault(heading, []).append(line)
+    return found
+
+
+def test_every_key_of_a_spec_is_explained() -> None:
+    for name, section in SECTIONS.items():
+        here = [line for heading, lines in rows("specs.md").items() if f"`[{name}]`" in heading for line in lines]
+        for key in dataclasses.fields(section):
+            line = next((line for line in here if f"| `{key.name}` " in line), None)
+            assert line is not None, f"[{name}] {key.name}"
+            if isinstance(key.metadata["rule"], Choice):
+                assert all(f'"{word}"' in line for word in key.metadata["rule"].words), line
+            if isinstance(key.default, str):
+                assert line.rstrip("| ").endswith(f'`"{key.default}"`'), line
+            elif key.name != "parametrization" and isinstance(key.default, (int, float)) and key.default is not False:
+                assert float(line.rstrip("| ").split("|")[-1]) == key.default, line
+
+
+def test_example_spec_is_read() -> None:
+    text = (DOCS / "specs.md").read_text(encoding="utf-8")
+    assert parse_spec(text.split("```toml")[1].split("```")[0]).training.steps == 60
+
+
+def test_every_attribute_of_a_result_is_explained() -> None:
+    theory = ds.derive(ds.deep_linear())
+    settings = {"samples_per_dim": 2.0, "width_per_dim": 1.0, "richness": 1.0, "learning_rate": 0.01, "steps": 2}
+    text = (DOCS / "results.md").read_text(encoding="utf-8")
+    given = {"learning_rate", "init_std", "label_noise", "width_per_dim", "richness"}  # "the run-time arguments"
+    for result in (theory.compile("numpy")(**settings), ds.simulate(theory, dim=10, seeds=1, **settings)):
+        assert [name for name in result.attrs if name not in given and f"`{name}`" not in text] == []
+        assert [axis for axis in result.dims if f"`{axis}`" not in text] == []
