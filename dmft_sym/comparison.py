@@ -155,8 +155,8 @@ def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
         raise ResultError("the first result has seeds: allowed is a theory first, a simulation second")
     if "seed" not in sim.dims or sim.sizes["seed"] < 2:
         raise ResultError(f"seeds = {sim.sizes.get('seed', 0)}: allowed for a comparison are simulations of 2 or more")
-    _check_program(run, sim)
     _check_parameters(run, sim)
+    _check_program(run, sim)
     names = [name for name in run.data_vars if name in sim.data_vars and "step" in run[name].dims]
     if not names:
         raise ResultError("the two results have no variable in common: allowed are a run and its simulation")

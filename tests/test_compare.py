@@ -75,7 +75,7 @@ def test_diverged_runs_are_compared_before_the_divergence() -> None:
         (made_up(), made_up(seeds=1), "seeds = 1"),
         (made_up(seeds=2), made_up(seeds=2), "a theory first"),
         (made_up(), made_up(seeds=3, richness=4.0), "richness = 8.0 and 4.0"),
-        (made_up(online=True), made_up(seeds=3), "online = true and false"),
+        (made_up(online=True, program_hash="a1"), made_up(seeds=3, program_hash="b2"), "online = true and false"),
         (made_up(program_hash="a1"), made_up(seeds=3, program_hash="b2"), "program_hash = a1 and b2"),
         (made_up(depth=3), made_up(seeds=3), "depth = 3 and 2"),
         (made_up()[["C_h"]].rename(C_h="C_x"), made_up(seeds=3), "no variable in common"),
