@@ -194,7 +194,7 @@ class _Drawer:
         return name
 
     def scan(self, carries: tuple[str, ...]) -> Scan:
-        layers = self.draw(st.sampled_from(((1, -1), (1, 0), (2, 1), (3, 0))))
+        layers = self.draw(st.sampled_from(((1, -1), (1, 0), (2, 1), (3, 0), (0, -1))))
         spaces = [self.spaces[carry] for carry in carries]
         known = {**self.spaces, **{f"carry{k}": space for k, space in enumerate(spaces)}}
         inner = [self.draw(st.integers(1, len(self.widths))) for _ in range(self.draw(st.integers(0, 2)))]
