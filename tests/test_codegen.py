@@ -34,7 +34,7 @@ RANGES = [
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("span", RANGES)
 def test_source_is_valid_for_every_range_of_layers(span, backend):
-    source = ds.derive(ds.network(scanned(*span), depth=3)).source(backend)
+    source = ds.derive(ds.network(scanned(*span))).source(backend)
     compile(source, "generated", "exec")
 
 
