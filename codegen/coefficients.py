@@ -32,7 +32,7 @@ class _ExactPrinter(_Printer):
 def number_text(value: sp.Expr, exact: bool = False) -> str:
     """A coefficient as Python source; ``exact`` for any precision."""
     printer = _ExactPrinter if exact else _Printer
-    return str(printer({"fully_qualified_modules": False}).doprint(sp.sympify(value)))
+    return str(printer({"fully_qualified_modules": False}).doprint(sp.sympify(value, strict=True)))
 
 
 def integer_text(value: sp.Expr) -> str:
@@ -56,7 +56,7 @@ class CoefficientTable:
 
     def text(self, value: sp.Expr, retained: bool = False) -> str:
         """The coefficient where it is used; ``retained`` multiplies by ``rho[t]``."""
-        value = sp.sympify(value)
+        value = sp.sympify(value, strict=True)
         self._bare.update(dict.fromkeys(_bare_symbols(value, self._constants) & self._real))
         if value.is_Integer or value.is_Symbol:
             text = number_text(value, self._exact)

@@ -71,8 +71,8 @@ def lower(closed: ClosedEquations, exports: Iterable[NamedParameter] = ()) -> Ma
         ),
         exports=tuple(Export(e.name, specs[e.array], e.scale, e.layer) for e in exports),
         smallest_depth=program.smallest_depth,
-        momentum=sp.sympify(program.optimizer.momentum),
-        decay=sp.sympify(program.optimizer.decay),
+        momentum=sp.sympify(program.optimizer.momentum, strict=True),
+        decay=sp.sympify(program.optimizer.decay, strict=True),
     )
 
 

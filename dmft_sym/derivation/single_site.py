@@ -246,7 +246,7 @@ def _pairing(use: Use, partner: Use) -> tuple[sp.Symbol | None, LayerRange | Non
 
 def _update(coefficient: sp.Expr, product: Product, free: sp.Expr | None, outer: Outer) -> UpdateMemory:
     """Action of one term of the trained part on the operand of a product."""
-    left, right, weight = outer.left, outer.right, sp.sympify(outer.coefficient)
+    left, right, weight = outer.left, outer.right, sp.sympify(outer.coefficient, strict=True)
     assert right is not None
     index = outer.index
     if free is not None:
@@ -275,4 +275,4 @@ def _noise_scale(use: Use) -> sp.Expr:
 
 def _tidy(value: sp.Expr) -> sp.Expr:
     """Cancel sizes against each other, so that a ratio may be infinite where the limit exists."""
-    return sp.powdenest(sp.powsimp(sp.cancel(sp.sympify(value))), force=True)
+    return sp.powdenest(sp.powsimp(sp.cancel(sp.sympify(value, strict=True))), force=True)

@@ -98,7 +98,7 @@ def _unsigned(text: str) -> str:
 
 def signed(coefficient: sp.Expr, body: str) -> str:
     """A term with its sign in front: ``"+ s2 R"``, ``"- x"``."""
-    coefficient = sp.sympify(coefficient)
+    coefficient = sp.sympify(coefficient, strict=True)
     sign = "+"
     if coefficient.could_extract_minus_sign():
         sign, coefficient = "-", -coefficient

@@ -46,7 +46,7 @@ class Evaluator:
         ValueError
             If a symbol has no value, or if the coefficient has no finite limit.
         """
-        expression = sp.sympify(expression)
+        expression = sp.sympify(expression, strict=True)
         if expression not in self._cache:
             number = self._evaluate(expression, where)
             if not math.isfinite(number):
@@ -80,4 +80,4 @@ class Evaluator:
 def _limit(expression: sp.Expr, symbols: tuple[sp.Symbol, ...]) -> sp.Expr:
     for symbol in symbols:
         expression = sp.limit(expression, symbol, sp.oo)
-    return sp.sympify(expression)
+    return sp.sympify(expression, strict=True)

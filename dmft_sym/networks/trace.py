@@ -86,7 +86,7 @@ class Weights:
     matrix: GaussianMatrix
 
     def __getitem__(self, layer: Scalar) -> _Member:
-        return _Member(self.tracer, MatrixRef(self.matrix, sp.sympify(layer)))
+        return _Member(self.tracer, MatrixRef(self.matrix, sp.sympify(layer, strict=True)))
 
     def __matmul__(self, vector: Vector) -> Vector:
         return _Member(self.tracer, MatrixRef(self.matrix)) @ vector

@@ -37,7 +37,7 @@ class Space:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        object.__setattr__(self, "ratio", sp.sympify(self.ratio))
+        object.__setattr__(self, "ratio", sp.sympify(self.ratio, strict=True))
 
     def __str__(self) -> str:
         return self.name
@@ -64,7 +64,7 @@ class GaussianMatrix:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        object.__setattr__(self, "variance", sp.sympify(self.variance))
+        object.__setattr__(self, "variance", sp.sympify(self.variance, strict=True))
 
     @property
     def aspect(self) -> sp.Expr:
@@ -86,7 +86,7 @@ class RandomVector:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        object.__setattr__(self, "variance", sp.sympify(self.variance))
+        object.__setattr__(self, "variance", sp.sympify(self.variance, strict=True))
 
     def __str__(self) -> str:
         return self.name

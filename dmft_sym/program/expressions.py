@@ -31,7 +31,7 @@ class FieldRef:
             need = "needs a" if self.layer is None else "has no"
             raise ProgramError(f"field {self.field.name} {need} layer index")
         if self.layer is not None:
-            object.__setattr__(self, "layer", sp.expand(sp.sympify(self.layer)))
+            object.__setattr__(self, "layer", sp.expand(sp.sympify(self.layer, strict=True)))
 
     @property
     def space(self) -> Space:
@@ -54,7 +54,7 @@ class MatrixRef:
             need = "needs a" if self.layer is None else "has no"
             raise ProgramError(f"matrix {self.matrix.name} {need} layer index")
         if self.layer is not None:
-            object.__setattr__(self, "layer", sp.expand(sp.sympify(self.layer)))
+            object.__setattr__(self, "layer", sp.expand(sp.sympify(self.layer, strict=True)))
 
     def __str__(self) -> str:
         return self.matrix.name + _layer_suffix(self.layer)
@@ -114,7 +114,7 @@ class Linear:
     @staticmethod
     def of(atom: Atom, coefficient: sp.Expr | int = 1) -> Linear:
         """The combination with one term."""
-        return Linear(((sp.sympify(coefficient), atom),))
+        return Linear(((sp.sympify(coefficient, strict=True), atom),))
 
     def __add__(self, other: Linear) -> Linear:
         merged: dict[Atom, sp.Expr] = {}

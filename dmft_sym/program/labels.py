@@ -28,8 +28,8 @@ class LayerRange:
     stop: sp.Expr
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "start", sp.sympify(self.start))
-        object.__setattr__(self, "stop", sp.sympify(self.stop))
+        object.__setattr__(self, "start", sp.sympify(self.start, strict=True))
+        object.__setattr__(self, "stop", sp.sympify(self.stop, strict=True))
 
     @property
     def length(self) -> sp.Expr:

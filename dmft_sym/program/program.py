@@ -38,11 +38,11 @@ class Optimizer:
 
     def retention(self, step: sp.Expr = STEP) -> sp.Expr:
         """``rho(t)``, what is left of the initial weights."""
-        return (1 - sp.sympify(self.decay)) ** step
+        return (1 - sp.sympify(self.decay, strict=True)) ** step
 
     def kernel(self, lag: sp.Expr) -> sp.Expr:
         """``kappa(lag)`` for ``lag >= 1`` in closed form (generic ``m != 1 - l``)."""
-        keep = 1 - sp.sympify(self.decay)
+        keep = 1 - sp.sympify(self.decay, strict=True)
         if self.momentum == 0:
             return keep ** (lag - 1)
         return (keep**lag - self.momentum**lag) / (keep - self.momentum)
@@ -140,7 +140,10 @@ class Program:
             found |= matrix.aspect.free_symbols
         for space in self.spaces:
             found |= space.ratio.free_symbols
-        found |= sp.sympify(self.optimizer.momentum).free_symbols | sp.sympify(self.optimizer.decay).free_symbols
+        found |= (
+            sp.sympify(self.optimizer.momentum, strict=True).free_symbols
+            | sp.sympify(self.optimizer.decay, strict=True).free_symbols
+        )
         found -= {STEP, PAST_STEP, OUTPUT, OUTPUTS}
         return tuple(sorted(found, key=lambda symbol: symbol.name))
 
@@ -178,12 +181,12 @@ def _symbols(statement: Statement) -> set[sp.Symbol]:
     if isinstance(statement, Learn):
         found: set[sp.Symbol] = set()
         for term in statement.terms:
-            found |= sp.sympify(term.coefficient).free_symbols - {term.index}
+            found |= sp.sympify(term.coefficient, strict=True).free_symbols - {term.index}
         return found - _free_layer(statement.target)
     if isinstance(statement, Observe):
-        found = set(sp.sympify(statement.constant).free_symbols)
+        found = set(sp.sympify(statement.constant, strict=True).free_symbols)
         for coefficient, _, _ in statement.terms:
-            found |= sp.sympify(coefficient).free_symbols
+            found |= sp.sympify(coefficient, strict=True).free_symbols
         return found
     return set()
 

@@ -31,7 +31,7 @@ def flat_statements(program: Program, integers: Integers) -> list[Statement]:
 
 
 def _integer(value: sp.Expr, integers: Integers, where: object) -> int:
-    number = sp.sympify(value).subs(dict(integers))
+    number = sp.sympify(value, strict=True).subs(dict(integers))
     if not number.is_Integer:
         missing = ", ".join(sorted(s.name for s in number.free_symbols)) or str(number)
         raise ProgramError(f"{where}: layer index {value} needs an integer value for {missing}")
@@ -83,7 +83,7 @@ def _outers(terms: tuple[Outer, ...], integers: dict[sp.Symbol, int]) -> Iterato
 
 
 def _coefficient(value: sp.Expr, integers: Integers) -> sp.Expr:
-    return sp.sympify(value).subs(dict(integers))
+    return sp.sympify(value, strict=True).subs(dict(integers))
 
 
 def _field(ref: FieldRef, integers: Integers) -> FieldRef:
