@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import files
+from .heat_maps import MAX_PANELS, MAX_ROWS, order_parameters
 from .messages import InputError, show, show_path
 from .results import ResultError
 
@@ -19,23 +18,23 @@ if TYPE_CHECKING:
 
     from .comparison import Comparison
 
-    Layers = tuple[int, ...]
-    Panels = dict[Layers, xr.DataArray]
-    Group = tuple[str, Panels]
+__all__ = [
+    "FORMATS",
+    "MAX_PANELS",
+    "MAX_ROWS",
+    "SCALES",
+    "check_figure_path",
+    "comparison",
+    "losses",
+    "order_parameters",
+    "save_figure",
+]
 
 FORMATS = (".png", ".pdf", ".svg")
 SCALES = ("linear", "log", "loglog")
-MAX_PANELS = 6
-
-# Heat maps are square and of one size; lengths in inches.
-_PANEL, _GAP, _LEFT, _RIGHT = 1.7, 0.12, 0.65, 1.05
-_BELOW, _TOP = 0.5, 0.2
-_ROW = _BELOW + _PANEL + 0.35
-_WIDEST = 13.2
 
 _LOSSES = ("train_loss", "test_loss")
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444", "#b8a900")
-_GREEK = {"Delta", "alpha", "beta", "gamma", "delta", "phi", "Phi", "chi", "psi", "xi", "eta", "mu", "nu"}
 
 
 def losses(run: xr.Dataset, sim: xr.Dataset | None = None, scale: str = "log") -> Figure:
@@ -66,39 +65,6 @@ def losses(run: xr.Dataset, sim: xr.Dataset | None = None, scale: str = "log") -
             _lines(axis, theory[name])
         _label_loss(axis, run[name], scale)
     _legend(axes[-1], theory, simulation)
-    return figure
-
-
-def order_parameters(
-    result: xr.Dataset, names: Sequence[str] | None = None, outputs: tuple[int, int] = (0, 0)
-) -> Figure:
-    """Heat maps of two-time order parameters: a panel per layer, one colour scale for all layers of one.
-
-    Parameters
-    ----------
-    result
-        A result; the mean over seeds is drawn if it has any.
-    names
-        Which order parameters; all of them if not given, correlations first.
-    outputs
-        The two output indices.
-    """
-    known = [
-        str(name) for name in result.data_vars if {"step", "step2"} <= set(result[name].dims) and result[name].size
-    ]
-    groups = [(name, panels) for name in _chosen(names, known) if (panels := _panels(result[name], outputs))]
-    if not groups:
-        raise ResultError("the result has no two-time order parameters: allowed are results with at least one step")
-    rows = _rows(groups)
-    top = len(rows) * _ROW + _TOP
-    figure = _figure(max(sum(map(_width, row)) for row in rows), top, layout=None)
-    for number, row in enumerate(rows):
-        left = 0.0
-        for group in row:
-            _heat_maps(figure, group, left, top - _TOP - (number + 1) * _ROW)
-            left += _width(group)
-    if result.sizes.get("output", 1) > 1:
-        figure.suptitle(f"outputs {outputs[0]}, {outputs[1]}", fontsize="medium", y=1 - 0.05 / top, va="top")
     return figure
 
 
@@ -221,98 +187,6 @@ def _legend(axis: Axes, theory: xr.Dataset | None, simulation: xr.Dataset | None
 
 
 _BANDS = ((0.45, "± 1 standard error"), (0.15, "smallest to largest seed"))
-
-
-def _chosen(names: Sequence[str] | None, known: Sequence[str]) -> Sequence[str]:
-    if not known:
-        raise ResultError("the result has no two-time order parameters: allowed are results of the march")
-    for name in names or ():
-        if name not in known:
-            raise InputError(f"order parameter {show(name)}: allowed are {', '.join(known)}")
-    return list(names or sorted(known, key=lambda name: not name.startswith("C_")))
-
-
-def _panels(array: xr.DataArray, outputs: tuple[int, int]) -> Panels:
-    """The panels of an order parameter by the labels of their layers, at most `MAX_PANELS`; empty ones are left out."""
-    if "seed" in array.dims:
-        array = array.mean("seed", keep_attrs=True)
-    for dim, index in zip(("output", "output2"), outputs, strict=True):
-        if dim in array.dims:
-            if not 0 <= index < array.sizes[dim]:
-                raise InputError(f"{dim} = {index}: allowed are integers from 0 to {array.sizes[dim] - 1}")
-            array = array.isel({dim: index})
-    layers = [dim for dim in array.dims if dim not in ("step", "step2")]
-    stacked = array.stack(panel=layers) if layers else array.expand_dims("panel")
-    stacked = stacked.transpose("panel", "step", "step2")
-    kept = [index for index in range(stacked.sizes["panel"]) if bool(stacked[index].notnull().any())]
-    if len(kept) > MAX_PANELS:  # the first, the last and evenly spaced ones between
-        kept = [kept[round(index * (len(kept) - 1) / (MAX_PANELS - 1))] for index in range(MAX_PANELS)]
-    labels = stacked["panel"].values if layers else [()]
-    return {tuple(int(layer) for layer in labels[index]): stacked[index] for index in kept}
-
-
-def _rows(groups: Sequence[Group]) -> list[list[Group]]:
-    """Order parameters side by side, as long as they fit."""
-    rows: list[list[Group]] = [[]]
-    for group in groups:
-        if rows[-1] and sum(map(_width, [*rows[-1], group])) > _WIDEST:
-            rows.append([])
-        rows[-1].append(group)
-    return rows
-
-
-def _width(group: Group) -> float:
-    count = len(group[1])
-    return _LEFT + count * _PANEL + (count - 1) * _GAP + _RIGHT
-
-
-def _heat_maps(figure: Figure, group: Group, left: float, bottom: float) -> None:
-    """The panels of one order parameter and their colour bar, at a place in inches."""
-    name, panels = group
-    style = _colour_scale(list(panels.values()))
-    x, y = left + _LEFT, bottom + _BELOW
-    for layers, panel in panels.items():
-        axis = figure.add_axes(_box(figure, x, y, _PANEL))
-        image = axis.imshow(panel.values, origin="lower", extent=_extent(panel), interpolation="nearest", **style)
-        axis.set_title(_symbol(name, layers), fontsize="medium")
-        axis.set_xlabel("step s [gradient steps]", fontsize="small")
-        axis.tick_params(labelsize="small", labelleft=x == left + _LEFT)
-        if x == left + _LEFT:
-            axis.set_ylabel("step t [gradient steps]", fontsize="small")
-        x += _PANEL + _GAP
-    bar = figure.colorbar(image, cax=figure.add_axes(_box(figure, x, y, 0.09)))
-    bar.set_label(f"{_symbol(name, ())} [{panel.attrs.get('units', '1')}]", fontsize="small")
-    bar.ax.tick_params(labelsize="small")
-
-
-def _box(figure: Figure, left: float, bottom: float, width: float) -> tuple[float, float, float, float]:
-    wide, high = figure.get_size_inches()
-    return (left / wide, bottom / high, width / wide, _PANEL / high)
-
-
-def _colour_scale(panels: Sequence[xr.DataArray]) -> dict[str, Any]:
-    """One scale for a row: from zero if nothing is negative, else symmetric about zero."""
-    low = min(float(panel.min()) for panel in panels)
-    high = max(float(panel.max()) for panel in panels)
-    largest = max(abs(low), abs(high)) or 1.0
-    if low >= -1e-9 * largest:
-        return {"cmap": "viridis", "vmin": 0.0, "vmax": largest}
-    return {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
-
-
-def _extent(panel: xr.DataArray) -> tuple[float, float, float, float]:
-    s, t = panel["step2"].values, panel["step"].values
-    return (s[0] - 0.5, s[-1] + 0.5, t[0] - 0.5, t[-1] + 0.5)
-
-
-def _symbol(name: str, layers: Layers) -> str:
-    """``C_h`` and layer 1 as mathematics; names that are not of this form stay as they are."""
-    match = re.fullmatch(r"([CR])_([A-Za-z]+)(\d*)((?:_\d+)?)", name)
-    upper = ",".join(str(layer) for layer in layers)
-    if match is None:
-        return f"{name}, layer {upper}" if layers else name
-    field = rf"\{match[2]}" if match[2] in _GREEK else match[2]
-    return f"${match[1]}_{{{field}{match[3]}{match[4].replace('_', ',')}}}" + (f"^{{{upper}}}$" if layers else "$")
 
 
 def _colour(index: int) -> str:
