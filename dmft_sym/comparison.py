@@ -34,6 +34,8 @@ FREE = frozenset(
 """Attributes in which a run and its simulation may differ; so may versions and hashes."""
 
 ROUNDING = 1e-12
+CONFIDENCE = 0.999
+"""Probability with which chance alone leaves every z of a variable below the values that are printed next to it."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,11 @@ class Comparison:
 
     @property
     def summary(self) -> dict[str, dict[str, float]]:
-        """Per variable: largest and rms z, largest and mean difference relative to its largest entry."""
+        """Per variable: largest and rms z, what chance makes of the largest, and differences.
+
+        ``chance_one`` and ``chance_all`` are the bounds of `chance_of_largest`, for one point and for ``points``;
+        ``max_diff`` and ``mean_diff`` are the largest and the mean difference relative to the largest entry.
+        """
         return {str(name): self._row(str(name)) for name in self.theory.data_vars}
 
     def within(self, standard_errors: float = 4.0, allowance: float = 0.0) -> bool:
@@ -88,12 +94,12 @@ class Comparison:
 
         table = Table(title=self._title(), caption=self._caption(), box=box.SIMPLE_HEAD)
         table.add_column("variable")
-        for column in ("max |z|", "rms z", "max difference", "mean difference"):
+        for column in ("max |z|", "by chance", "rms z", "max difference", "mean difference"):
             table.add_column(column, justify="right")
         for name, row in self.summary.items():
-            table.add_row(
-                name, f"{row['max_z']:.2f}", f"{row['rms_z']:.2f}", f"{row['max_diff']:.2%}", f"{row['mean_diff']:.2%}"
-            )
+            chance = f"{_short(row['chance_one'])} to {_short(row['chance_all'])}" if row["points"] else ""
+            differences = f"{row['max_diff']:.2%}", f"{row['mean_diff']:.2%}"
+            table.add_row(name, f"{row['max_z']:.2f}", chance, f"{row['rms_z']:.2f}", *differences)
         return table
 
     def figure(self) -> Figure:
@@ -114,12 +120,24 @@ class Comparison:
         z, theory = self.z[name], self.theory[name]
         difference = abs(self.mean[name] - theory)
         scale = float(abs(theory).max()) or 1.0
+        points = self._points(name)
         return {
             "max_z": float(abs(z).max()),
+            "points": points,
+            "chance_one": chance_of_largest(1, self.seeds),
+            "chance_all": chance_of_largest(max(points, 1), self.seeds),
             "rms_z": math.sqrt(float((z**2).mean())),
             "max_diff": float(difference.max()) / scale,
             "mean_diff": float(difference.mean()) / scale,
         }
+
+    def _points(self, name: str) -> int:
+        """Entries that fluctuate; of a correlation and its mirror image one."""
+        error = self.standard_error[name]
+        fluctuates = error > ROUNDING * abs(self.theory[name]).max()
+        if "step2" in fluctuates.dims:
+            fluctuates &= fluctuates["step2"] <= fluctuates["step"]
+        return int(fluctuates.sum())
 
     def _title(self) -> str:
         dim = self.simulation.attrs.get("dim")
@@ -128,11 +146,38 @@ class Comparison:
 
     def _caption(self) -> str:
         freedom = self.seeds - 1
-        expected = f"rms {math.sqrt(freedom / (freedom - 2)):.2f}" if freedom > 2 else "large values"
+        expected = f"its rms is {math.sqrt(freedom / (freedom - 2)):.2f}" if freedom > 2 else "large values are common"
         return (
-            f"z = (mean over seeds - theory) / standard error; by chance alone, {expected} (Student's t, {freedom} "
-            "degrees of freedom); differences are relative to the largest entry"
+            f"z = (mean over seeds - theory) / standard error, Student's t with {freedom} "
+            f"degree{'s' if freedom > 1 else ''} of freedom. By chance alone, {expected}, and max |z| stays below 'by "
+            f"chance' with probability {CONFIDENCE:.1%}: the first value if all points of a variable were one, the "
+            "second if they were independent. Steps are correlated, so the truth lies between. Differences are "
+            "relative to the largest entry."
         )
+
+
+def chance_of_largest(points: int, seeds: int) -> float:
+    """What the largest ``|z|`` of independent points stays below with probability `CONFIDENCE`, by chance alone.
+
+    The mean over seeds of a Gaussian quantity has a z-score of Student's t distribution with ``seeds - 1`` degrees of
+    freedom; the two-sided quantile is corrected for the number of points after Sidak, at ``CONFIDENCE**(1/points)``.
+
+    Parameters
+    ----------
+    points
+        Number of independent points. The points of a trajectory are correlated: taking them for independent gives
+        an upper bound, taking them for one point a lower bound.
+    seeds
+        Number of simulated networks, at least 2.
+    """
+    from scipy.special import stdtrit
+
+    tail = -math.expm1(math.log(CONFIDENCE) / points)
+    return float(-stdtrit(seeds - 1, tail / 2))
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}" if value < 1e5 else f"{value:.0e}"
 
 
 def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from made_up import made_up
+from scipy.stats import t as student_t
 
 import dmft_sym as ds
-from dmft_sym.comparison import compare
+from dmft_sym.comparison import chance_of_largest, compare
 from dmft_sym.results import ResultError
 
 
@@ -48,9 +49,49 @@ def test_table_and_text() -> None:
     assert compared.table().row_count == 4
     text = str(compared)
     assert "4 networks of D = 500, 6 steps" in text
-    for word in ("train_loss", "C_h", "max |z|", "rms z", "rms 1.73"):
+    for word in ("train_loss", "C_h", "max |z|", "rms z", "rms is 1.73", "by chance", f"12.9 to {chance_of_largest(12, 4):.1f}"):
         assert word in text
     assert "large values" in str(compare(made_up(), made_up(seeds=3)))
+
+
+def test_largest_z_by_chance_is_the_quantile_of_independent_points() -> None:
+    for points, seeds in ((1, 2), (1, 4), (60, 4), (3660, 4), (100, 30)):
+        tail = -np.expm1(np.log(0.999) / points)
+        assert chance_of_largest(points, seeds) == pytest.approx(student_t.isf(tail / 2, seeds - 1), rel=1e-9)
+    # Two textbook values: 12.92 for one point and four seeds, and the normal distribution for many seeds.
+    assert chance_of_largest(1, 4) == pytest.approx(12.92, abs=0.01)
+    assert chance_of_largest(1, 10**6) == pytest.approx(3.2905, abs=1e-3)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.9, 1.0])
+def test_largest_z_by_chance_brackets_correlated_points(correlation: float) -> None:
+    """Of 20000 trajectories of 30 steps, 20 should exceed the value of their number of independent points."""
+    trials, seeds, steps = 20_000, 5, 30
+    rng = np.random.default_rng(4)
+    noise = rng.standard_normal((steps, trials, seeds))
+    walk = noise.copy()
+    for step in range(1, steps):  # stationary, and Gaussian as the test assumes
+        walk[step] = correlation * walk[step - 1] + np.sqrt(1 - correlation**2) * noise[step]
+    largest = abs(walk.mean(-1) / (walk.std(-1, ddof=1) / np.sqrt(seeds))).max(0)
+    above_one, above_all = (int((largest > chance_of_largest(n, seeds)).sum()) for n in (1, steps))
+    four_sigma = 4 * np.sqrt(20)
+    assert above_all <= 20 + four_sigma
+    assert above_one >= 20 - four_sigma
+    if correlation == 0:
+        assert above_all >= 20 - four_sigma
+    if correlation == 1:
+        assert above_one <= 20 + four_sigma
+        assert above_all == pytest.approx(0, abs=2)
+
+
+def test_points_are_entries_that_fluctuate_and_are_not_mirror_images() -> None:
+    compared = compare(made_up(), made_up(seeds=4))
+    points = {name: row["points"] for name, row in compared.summary.items()}
+    # 6 steps and 2 outputs; outputs do not mix, so 3 layers and 21 pairs of steps; layer 1 of R_h is zero everywhere.
+    assert points == {"train_loss": 12, "test_loss": 12, "C_h": 3 * 21 * 2, "R_h": 2 * 15 * 2}
+    still = made_up(seeds=3, noise=0)
+    assert compare(made_up(), still).summary["train_loss"]["points"] == 0
+    assert "to" not in next(line for line in str(compare(made_up(), still)).splitlines() if "train_loss" in line)
 
 
 def test_common_steps() -> None:
