@@ -15,7 +15,7 @@ import sympy as sp
 
 from dmft_sym.program import Field, FieldRef, LayerRange
 
-from .single_site import LocalTerm, Noise, SiteEquation
+from .single_site import Noise, SiteEquation
 from .uses import UseTable
 
 Member = Field | Noise
@@ -103,8 +103,7 @@ def _relate_terms(sets: _UnionFind, equation: SiteEquation) -> None:
         _relate(sets, target.field, target.layer, driven.noise, driven.layer, scan)
     for term in (*equation.memories, *equation.locals):
         sets.add(term.field.field)
-        summed = not isinstance(term, LocalTerm) and term.index is not None
-        if summed:
+        if term.index is not None:
             sets.relate(target.field, term.field.field, None)
         else:
             _relate(sets, target.field, target.layer, term.field.field, term.field.layer, scan)

@@ -19,6 +19,7 @@ from dmft_sym.program import (
     FieldRef,
     ForLayers,
     LayerRange,
+    LayerSum,
     Outer,
     Product,
     Program,
@@ -133,10 +134,12 @@ class VectorMemory:
 
 @dataclass(frozen=True)
 class LocalTerm:
-    """``coefficient * field(t)``, a field assigned earlier in the step."""
+    """``coefficient * field(t)``, a field assigned earlier in the step, summed over ``index`` if given."""
 
     coefficient: sp.Expr
     field: FieldRef
+    index: sp.Symbol | None = None
+    layers: LayerRange | None = None
 
 
 Memory: TypeAlias = ResponseMemory | UpdateMemory | VectorMemory
@@ -194,6 +197,8 @@ class SiteBuilder:
         for coefficient, atom in assign.value.terms:
             if isinstance(atom, FieldRef):
                 local.append(LocalTerm(coefficient, atom))
+            elif isinstance(atom, LayerSum):
+                local.append(LocalTerm(coefficient, atom.field, atom.index, atom.layers))
             elif isinstance(atom, VectorRef):
                 self._vector(coefficient, atom, noises, memories)
             else:

@@ -19,6 +19,7 @@ from dmft_sym.program import (
     Assign,
     FieldRef,
     GaussianMatrix,
+    LayerSum,
     Learn,
     MatrixRef,
     Observe,
@@ -239,6 +240,7 @@ class _Builder:
             if isinstance(atom, Product):
                 products.append(self._multiply(coefficient, atom, target, statement))
             else:
+                assert not isinstance(atom, LayerSum)  # the statements are flat
                 slot = self._vector(atom) if isinstance(atom, VectorRef) else self._field(atom)
                 self.sites.unite(("slot", slot), ("slot", target))
                 terms.append((self.number(coefficient, statement), slot))

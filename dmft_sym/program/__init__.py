@@ -2,11 +2,11 @@
 
 from .declarations import Field, GaussianMatrix, RandomVector, Space
 from .errors import ProgramError
-from .expressions import FieldRef, Linear, MatrixRef, Product, VectorRef
+from .expressions import FieldRef, LayerSum, Linear, MatrixRef, Product, VectorRef
 from .labels import DEPTH, OUTPUT, OUTPUTS, PAST_STEP, STEP, LayerRange
 from .program import Optimizer, Program
 from .statements import Assign, ForLayers, Learn, Observe, Outer, Statement
-from .unroll import flat_statements
+from .unroll import flat_statements, flatten
 
 __all__ = [
     "DEPTH",
@@ -20,6 +20,7 @@ __all__ = [
     "ForLayers",
     "GaussianMatrix",
     "LayerRange",
+    "LayerSum",
     "Learn",
     "Linear",
     "MatrixRef",
@@ -34,4 +35,5 @@ __all__ = [
     "Statement",
     "VectorRef",
     "flat_statements",
+    "flatten",
 ]

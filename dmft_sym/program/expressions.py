@@ -13,6 +13,7 @@ import sympy as sp
 
 from .declarations import Field, GaussianMatrix, RandomVector, Space
 from .errors import ProgramError
+from .labels import LayerRange
 
 
 def _layer_suffix(layer: sp.Expr | None) -> str:
@@ -102,7 +103,24 @@ class Product:
         return f"{self.matrix}{'^T' if self.transpose else ''} {self.operand}"
 
 
-Atom: TypeAlias = FieldRef | VectorRef | Product
+@dataclass(frozen=True)
+class LayerSum:
+    """``sum_{index in layers} field``; the term's coefficient stands under the sum and may contain ``index``."""
+
+    field: FieldRef
+    index: sp.Symbol
+    layers: LayerRange
+
+    @property
+    def space(self) -> Space:
+        """Space of the field."""
+        return self.field.space
+
+    def __str__(self) -> str:
+        return f"sum_{{{self.index}={self.layers}}} {self.field}"
+
+
+Atom: TypeAlias = FieldRef | VectorRef | Product | LayerSum
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from .expressions import FieldRef, Linear, MatrixRef, Product, VectorRef
+from .expressions import FieldRef, LayerSum, Linear, MatrixRef, Product, VectorRef
 from .labels import OUTPUT, STEP
 from .program import Program
 from .statements import Assign, ForLayers, Learn, Observe, Outer, Statement
@@ -89,6 +89,10 @@ def linear_latex(value: Linear) -> str:
             body = field_latex(atom)
         elif isinstance(atom, VectorRef):
             body = vector_latex(atom)
+        elif isinstance(atom, LayerSum):
+            ends = f"_{{{sp.latex(atom.index)}={sp.latex(atom.layers.start)}}}^{{{sp.latex(atom.layers.stop)}}}"
+            parts.append(f"+ \\sum{ends} {_factor(coefficient)} {field_latex(atom.field)}")
+            continue
         else:
             body = product_latex(atom)
         parts.append(_signed(coefficient, body))

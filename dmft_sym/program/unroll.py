@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import sympy as sp
 
 from .errors import ProgramError
-from .expressions import FieldRef, Linear, MatrixRef, Product, VectorRef
+from .expressions import FieldRef, LayerSum, Linear, MatrixRef, Product, VectorRef
 from .program import Program
 from .statements import Assign, ForLayers, Learn, Observe, Outer, Statement
 
@@ -27,7 +27,12 @@ def flat_statements(program: Program, integers: Integers) -> list[Statement]:
     ProgramError
         If a layer range depends on a symbol that has no value.
     """
-    return list(_flatten(program.statements, dict(integers)))
+    return flatten(program.statements, integers)
+
+
+def flatten(statements: tuple[Statement, ...], integers: Integers) -> list[Statement]:
+    """`flat_statements` of a part of a program, or of statements that are not a training step."""
+    return list(_flatten(statements, dict(integers)))
 
 
 def _integer(value: sp.Expr, integers: Integers, where: object) -> int:
@@ -93,8 +98,13 @@ def _field(ref: FieldRef, integers: Integers) -> FieldRef:
 
 
 def _linear(value: Linear, integers: Integers) -> Linear:
-    terms = []
+    total = Linear()
     for coefficient, atom in value.terms:
+        if isinstance(atom, LayerSum):
+            for layer in atom.layers.at(dict(integers)):
+                bound = {**integers, atom.index: layer}
+                total += Linear.of(_field(atom.field, bound), _coefficient(coefficient, bound))
+            continue
         if isinstance(atom, FieldRef):
             atom = _field(atom, integers)
         elif isinstance(atom, Product):
@@ -102,5 +112,5 @@ def _linear(value: Linear, integers: Integers) -> Linear:
             if matrix.layer is not None:
                 matrix = MatrixRef(matrix.matrix, sp.Integer(_integer(matrix.layer, integers, atom)))
             atom = Product(matrix, _field(atom.operand, integers), atom.transpose)
-        terms.append((_coefficient(coefficient, integers), atom))
-    return Linear(tuple(terms))
+        total += Linear.of(atom, _coefficient(coefficient, integers))
+    return total

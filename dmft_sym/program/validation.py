@@ -13,7 +13,7 @@ import sympy as sp
 
 from .declarations import Field, GaussianMatrix, RandomVector, Space
 from .errors import ProgramError
-from .expressions import FieldRef, MatrixRef, Product, VectorRef
+from .expressions import FieldRef, LayerSum, MatrixRef, Product, VectorRef
 from .statements import Assign, Learn, Observe, Statement
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _DEEPEST = 64  # a scan that is empty up to this depth is refused
 def validate(program: Program) -> None:
     """Raise `ProgramError` naming the statement if ``program`` is ill-formed."""
     _check_declarations(program)
+    _check_sums(program)
     _check_updates(program)
     first = smallest_depth(program)
     for depth in range(first, first + 3):
@@ -60,6 +61,12 @@ def _check_declarations(program: Program) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ProgramError(f"observe {name}: a scalar of this name is already reported")
+
+
+def _check_sums(program: Program) -> None:
+    for _, statement in program.walk():
+        if isinstance(statement, Assign) and any(isinstance(atom, LayerSum) for _, atom in statement.value.terms):
+            raise ProgramError(f"{statement}: a training step adds up layers in a scan; sums are for level two")
 
 
 def _check_updates(program: Program) -> None:
@@ -114,7 +121,7 @@ def _reads(statement: Statement) -> list[FieldRef]:
         return [
             atom.operand if isinstance(atom, Product) else atom
             for _, atom in statement.value.terms
-            if not isinstance(atom, VectorRef)
+            if not isinstance(atom, VectorRef | LayerSum)  # flat statements have no sums over layers
         ]
     if isinstance(statement, Learn):
         pairs = [(term.left, term.right) for term in statement.terms]
