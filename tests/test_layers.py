@@ -13,16 +13,18 @@ FOLDERS = {
     "dmft_sym.networks": "dmft_sym/networks",
     "dmft_sym.derivation": "dmft_sym/derivation",
     "dmft_sym.execution": "dmft_sym/execution",
+    "dmft_sym.spectra": "dmft_sym/spectra",
     "dmft_sym.codegen": "codegen",
     "dmft_sym.generated": "generated",
 }
 FORBIDDEN = {
-    "program": {"networks", "derivation", "execution", "codegen", "generated"},
-    "networks": {"derivation", "execution", "codegen", "generated"},
-    "derivation": {"execution", "codegen", "generated"},
-    "execution": {"derivation", "codegen", "generated"},
-    "codegen": {"execution", "generated"},
-    "generated": {"program", "networks", "derivation", "execution", "codegen"},
+    "program": {"networks", "derivation", "execution", "spectra", "codegen", "generated"},
+    "networks": {"derivation", "execution", "spectra", "codegen", "generated"},
+    "derivation": {"execution", "spectra", "codegen", "generated"},
+    "execution": {"derivation", "spectra", "codegen", "generated"},
+    "spectra": {"codegen", "generated"},
+    "codegen": {"execution", "spectra", "generated"},
+    "generated": {"program", "networks", "derivation", "execution", "spectra", "codegen"},
 }
 
 

@@ -1,0 +1,258 @@
+"""The NTK (Gauss-Newton) matrix, derived from the training program: how one update moves the error.
+
+One gradient step changes the error by ``r -> r - eta0 S r`` to first order in ``eta0``. Both factors are in the
+program: forward fields, and with them the updates, are linear in the error; the error is a function of the weights.
+``S p`` is the tangent of the error along the updates in which ``p`` stands for the error (docs/mathematics.md,
+section 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import sympy as sp
+
+from dmft_sym.networks.parameters import ETA
+from dmft_sym.program import (
+    Assign,
+    Field,
+    FieldRef,
+    ForLayers,
+    GaussianMatrix,
+    LayerSum,
+    Learn,
+    Linear,
+    MatrixRef,
+    Outer,
+    Product,
+    Program,
+    ProgramError,
+    RandomVector,
+    Statement,
+    VectorRef,
+)
+
+from .equal_time import EqualTime
+from .matrix_program import MatrixProgram, fresh_name
+
+
+def tangent_kernel(program: Program, name: str = "NTK") -> MatrixProgram:
+    """``S`` with ``S p = -(1/eta0) d error / d step`` as a level-two program.
+
+    Raises
+    ------
+    ProgramError
+        If the program reports no training loss ``<r r>``, or if its updates are not linear in the error.
+    """
+    return _Tangent(program, error_field(program)).matrix(name)
+
+
+def error_field(program: Program) -> FieldRef:
+    """The error: the field whose mean square is the training loss."""
+    for observe in program.observables:
+        if observe.name == "train_loss" and len(observe.terms) == 1:
+            _, first, second = observe.terms[0]
+            if first == second and first.layer is None:
+                return first
+    raise ProgramError("matrix = 'NTK': the program must observe train_loss = <r r>, the mean square of one field")
+
+
+class _Tangent:
+    def __init__(self, program: Program, error: FieldRef) -> None:
+        self.program = program
+        self.error = error
+        self.assigns = [s for _, s in program.walk() if isinstance(s, Assign)]
+        self.driven = self._driven()
+        self.moved = self._moved()
+        self.probe = Field(fresh_name("p", program), error.space)
+        self.images = {f: self._field(f, f"{f.name}_p") for f in self.driven} | {error.field: self.probe}
+        self.changes = {f: self._field(f, f"d_{f.name}") for f in self.moved}
+        self.changes[error.field] = Field(fresh_name("Sp", program), error.space)
+
+    def matrix(self, name: str) -> MatrixProgram:
+        forward = _map(self.program.statements, self._image)
+        tangent = _map(self.program.statements, self._change)
+        output = FieldRef(self.changes[self.error.field])
+        statements = _needed((*forward, *tangent), output)
+        return MatrixProgram(name, self.program, statements, FieldRef(self.probe), output, per_output=True)
+
+    def _field(self, field: Field, name: str) -> Field:
+        return Field(fresh_name(name, self.program), field.space, field.layers)
+
+    def _driven(self) -> set[Field]:
+        """Fields that depend on the error within the step."""
+        found = {self.error.field}
+        return _grow(found, self.assigns, lambda s: bool(_read_fields(s) & found), found.add) - {self.error.field}
+
+    def _moved(self) -> set[Field]:
+        """Fields before the error that change with the weights and that the error depends on."""
+        above = {self.error.field}
+
+        def reach(statement: Assign) -> bool:
+            if statement.target.field in above:
+                above.update(_read_fields(statement))
+            return False
+
+        size = 0
+        while size != len(above):
+            size = len(above)
+            for statement in self.assigns:
+                reach(statement)
+        found: set[Field] = set()
+        learned = self.program.learned
+
+        def changes(statement: Assign) -> bool:
+            trained = any(_weights(atom) in learned for _, atom in statement.value.terms)
+            return statement.target.field in above and (trained or bool(_read_fields(statement) & found))
+
+        return _grow(found, self.assigns, changes, found.add) | {self.error.field}
+
+    def _image(self, statement: Assign) -> Assign | None:
+        """The statement with the level-two field in the error's place; what does not depend on it drops out."""
+        if statement.target.field not in self.images or statement.target == self.error:
+            return None
+        terms = Linear()
+        for coefficient, atom in statement.value.terms:
+            image = _replaced(atom, self.images)
+            if image is not None:
+                terms += Linear.of(image, coefficient)
+        return Assign(_at(statement.target, self.images), terms)
+
+    def _change(self, statement: Assign) -> Assign | None:
+        """The tangent of the statement along the updates."""
+        if statement.target.field not in self.changes:
+            return None
+        terms = Linear()
+        for coefficient, atom in statement.value.terms:
+            moved = _replaced(atom, self.changes)
+            if moved is not None:
+                terms += Linear.of(moved, coefficient)
+            terms += self._update(atom).scaled(coefficient)
+        if statement.target == self.error:
+            terms = terms.scaled(-1)
+        return Assign(_at(statement.target, self.changes), terms)
+
+    def _update(self, atom: object) -> Linear:
+        """What the increment of the weights of ``atom`` does, per unit of learning rate."""
+        weights = _weights(atom)
+        rule = None if weights is None else self.program.learned.get(weights)
+        if rule is None:
+            return Linear()
+        terms = Linear()
+        for outer in rule.terms:
+            if isinstance(atom, VectorRef):
+                terms += self._term(outer.left, sp.sympify(outer.coefficient) / ETA, outer)
+            elif isinstance(atom, Product):
+                terms += self._product(atom, rule, outer)
+        return terms
+
+    def _product(self, product: Product, rule: Learn, outer: Outer) -> Linear:
+        """``coefficient left right^T / n`` on the operand, or its transpose: a scalar times a level-two field."""
+        assert isinstance(rule.target, MatrixRef) and outer.right is not None
+        bound = {} if rule.target.layer is None else {rule.target.layer: product.matrix.layer}
+        left, right = (
+            FieldRef(r.field, None if r.layer is None else r.layer.subs(bound)) for r in (outer.left, outer.right)
+        )
+        vector, scalar = (right, left) if product.transpose else (left, right)
+        factor = sp.sympify(outer.coefficient).subs(bound) / ETA
+        if product.transpose:
+            factor *= product.matrix.matrix.aspect
+        if scalar.field in self.images:
+            raise ProgramError(
+                f"{rule}: the tangent of {product} along this update contains an overlap with {scalar}, which depends "
+                f"on the error; the matrix NTK is available if updates enter by their factor before the error"
+            )
+        operand = product.operand
+        if outer.index is not None:  # sums over layers have an index of their own
+            other = sp.Symbol("l_s", integer=True, positive=True)
+            vector, scalar = (_shifted(ref, outer.index, other) for ref in (vector, scalar))
+            factor = factor.subs(outer.index, other)
+            outer = Outer(outer.coefficient, outer.left, outer.right, other, outer.layers)
+        return self._term(vector, factor * EqualTime.of(operand, scalar), outer)
+
+    def _term(self, vector: FieldRef, factor: sp.Expr, outer: Outer) -> Linear:
+        if vector.field not in self.images:
+            return Linear()
+        image = _at(vector, self.images)
+        factor = sp.powdenest(sp.cancel(factor), force=True)
+        if outer.index is None or outer.layers is None:
+            return Linear.of(image, factor)
+        return Linear.of(LayerSum(image, outer.index, outer.layers), factor)
+
+
+def _grow(
+    found: set[Field], assigns: Iterable[Assign], belongs: Callable[[Assign], bool], add: Callable[[Field], None]
+) -> set[Field]:
+    """Add targets of statements until none belongs any more."""
+    changed = True
+    while changed:
+        changed = False
+        for statement in assigns:
+            if statement.target.field not in found and belongs(statement):
+                add(statement.target.field)
+                changed = True
+    return found
+
+
+def _map(statements: Iterable[Statement], change: Callable[[Assign], Assign | None]) -> tuple[Statement, ...]:
+    """Every assignment mapped (or dropped), scans kept."""
+    found: list[Statement] = []
+    for statement in statements:
+        if isinstance(statement, ForLayers):
+            body = _map(statement.body, change)
+            if body:
+                found.append(ForLayers(statement.index, statement.layers, body, statement.descending))
+        elif isinstance(statement, Assign):
+            new = change(statement)
+            if new is not None:
+                found.append(new)
+    return tuple(found)
+
+
+def _needed(statements: tuple[Statement, ...], output: FieldRef) -> tuple[Statement, ...]:
+    """Without the statements that the output does not depend on."""
+    needed = {output.field}
+    size = 0
+    while size != len(needed):
+        size = len(needed)
+        _map(statements, lambda s: needed.update(_read_fields(s)) if s.target.field in needed else None)
+    return _map(statements, lambda s: s if s.target.field in needed else None)
+
+
+def _read_fields(statement: Assign) -> set[Field]:
+    refs = (_operand(atom) for _, atom in statement.value.terms)
+    return {ref.field for ref in refs if ref is not None}
+
+
+def _operand(atom: object) -> FieldRef | None:
+    if isinstance(atom, Product):
+        return atom.operand
+    if isinstance(atom, LayerSum):
+        return atom.field
+    return atom if isinstance(atom, FieldRef) else None
+
+
+def _weights(atom: object) -> GaussianMatrix | RandomVector | None:
+    """The matrix or vector of an atom, if it has one."""
+    if isinstance(atom, Product):
+        return atom.matrix.matrix
+    return atom.vector if isinstance(atom, VectorRef) else None
+
+
+def _replaced(atom: object, fields: dict[Field, Field]) -> FieldRef | Product | LayerSum | None:
+    """The atom with its field replaced, ``None`` if it has none of ``fields``."""
+    operand = _operand(atom)
+    if operand is None or operand.field not in fields:
+        return None
+    new = _at(operand, fields)
+    if isinstance(atom, Product):
+        return Product(atom.matrix, new, atom.transpose)
+    return LayerSum(new, atom.index, atom.layers) if isinstance(atom, LayerSum) else new
+
+
+def _at(ref: FieldRef, fields: dict[Field, Field]) -> FieldRef:
+    return FieldRef(fields[ref.field], ref.layer)
+
+
+def _shifted(ref: FieldRef, index: sp.Symbol, other: sp.Symbol) -> FieldRef:
+    return ref if ref.layer is None else FieldRef(ref.field, ref.layer.subs(index, other))
