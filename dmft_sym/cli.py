@@ -7,6 +7,7 @@ Exit status: 0 fine, 2 bad input (one line on standard error), 3 the run diverge
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,7 +83,8 @@ def derive(
         typer.Option(
             "--latex",
             metavar="FILE",
-            help="Write a self-contained LaTeX document instead of printing the stages. Example: --latex theory.tex",
+            help="Write a self-contained LaTeX document instead of printing the stages as text. Example: "
+            "--latex theory.tex",
             show_default=False,
         ),
     ] = None,
@@ -101,8 +103,9 @@ def derive(
         files.write_text(latex, _theory(read).to_latex())
         typer.echo(f"{latex}: written")
         return
+    width = min(shutil.get_terminal_size((100, 0)).columns, 120)
     for stage in _theory(read).steps:
-        typer.echo(f"{stage.name}\n{'-' * len(stage.name)}\n{stage.latex}\n")
+        typer.echo(f"{stage.plain(width)}\n")
 
 
 @app.command()

@@ -243,3 +243,35 @@ def trainings(draw: st.DrawFn) -> tuple[Recipe, ds.Theory, dict[str, float]]:
     network = ds.network(recipe, name="random", parametrization=parametrization)
     theory = ds.derive(network, training=draw(training_rules()))
     return recipe, theory, draw(run_parameters(theory))
+
+
+# Two small networks with most of the features, for what is too slow for random ones.
+SHARED = Recipe(
+    ("1", "3/2"),
+    (Matrix("W0", 0, 1), Matrix("W1", 1, 2), Matrix("W2", 2, 2, "1/2")),
+    (
+        Combine("a1", (Term("1", "W0", "x"),), True),
+        Combine("a2", (Term("1", "W1", "a1"),)),
+        Combine("a3", (Term("1", "W2", "a2"), Term("b", None, "a2"))),
+        Combine("a4", (Term("-1", "W2", "a3"),)),
+    ),
+    (("1", "a4"), ("1/2", "a2"), ("-1", "x")),
+)
+SCANNED = Recipe(
+    ("1",),
+    (Matrix("W0", 0, 1), Matrix("F", 1, 1, "1", (1, -1)), Matrix("S", 1, 1)),
+    (
+        Combine("a1", (Term("1", "W0", "x"),), True),
+        Scan(
+            ("h",),
+            ("a1",),
+            1,
+            -1,
+            (
+                Combine("a2", (Term("1/(l+1)", "S", "a1"), Term("b", None, "carry0")), True),
+                Combine("a3", (Term("1", None, "a2"), Term("1/sqrt(L)", "F", "carry0"))),
+            ),
+        ),
+    ),
+    (("1", "h"),),
+)

@@ -49,7 +49,8 @@ def test_table_and_text() -> None:
     assert compared.table().row_count == 4
     text = str(compared)
     assert "4 networks of D = 500, 6 steps" in text
-    for word in ("train_loss", "C_h", "max |z|", "rms z", "rms is 1.73", "by chance", f"12.9 to {chance_of_largest(12, 4):.1f}"):
+    chance = f"12.9 to {chance_of_largest(12, 4):.1f}"
+    for word in ("train_loss", "C_h", "max |z|", "rms z", "rms is 1.73", "by chance", chance):
         assert word in text
     assert "large values" in str(compare(made_up(), made_up(seeds=3)))
 

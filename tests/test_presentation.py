@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 
 import pytest
 import sympy as sp
+from strategies import SCANNED, SHARED
 
 import dmft_sym as ds
+from dmft_sym.derivation.plain_text import COMMANDS, plain
 
 
 def _tied(net, x):
@@ -22,6 +25,8 @@ THEORIES = {
     "deep-linear": lambda: ds.derive(ds.deep_linear(2)),
     "regression": lambda: ds.derive(ds.deep_linear(0)),
     "tied": lambda: ds.derive(ds.network(_tied, name="a_b%{}"), training=ds.OnlineSGD(momentum=0.5, weight_decay=0.1)),
+    "shared": lambda: ds.derive(ds.network(SHARED), training=ds.GradientDescent(momentum=0.5, weight_decay=0.1)),
+    "scanned": lambda: ds.derive(ds.network(SCANNED, parametrization=ds.NTK)),
 }
 
 
@@ -42,6 +47,68 @@ def test_stages_print(name):
         assert stage.latex.count("{") == stage.latex.count("}")
         assert stage._repr_latex_().startswith("$$")
         assert "nan" not in stage.latex
+
+
+@pytest.mark.parametrize("name", THEORIES)
+def test_equations_have_numbers(name):
+    theory = THEORIES[name]()
+    expected = [f"{n}.{k}" for n, stage in enumerate(theory.steps, 1) for k in range(1, len(stage.lines) + 1)]
+    assert re.findall(r"\\tag\{(.*?)\}", theory.to_latex()) == expected
+    assert theory.to_latex().count("\\begin{equation}") == len(expected)
+    text = "\n".join(map(str, theory.steps))
+    assert re.findall(r"^\((\d+\.\d+)\)  ", text, re.MULTILINE) == expected
+
+
+@pytest.mark.parametrize("name", THEORIES)
+def test_closed_equations_stand_below_the_comments_of_the_solver(name):
+    """What a reader of the generated module has in front of him leads to the equations, in the same order."""
+    theory = THEORIES[name]()
+    comments = re.findall(r"^ +# (.*)$", theory.source("numpy"), re.MULTILINE)
+    headings = re.findall(r"^Statement \((1\.\d+)\): (.*)$", str(theory.steps[-1]), re.MULTILINE)
+    # A sum over layers starts from a field that is zero; nothing follows from it.
+    assert [statement for _, statement in headings] == [line for line in comments if not line.endswith(" = 0")]
+    program = str(theory.steps[0])
+    for number, statement in headings:
+        field = re.match(r"\w+", statement).group()
+        first = re.search(rf"^\({number}\)  (\w)", program, re.MULTILINE).group(1)
+        assert first == {"Delta": "Δ"}.get(field, field)[0]
+
+
+@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("name", THEORIES)
+def test_stages_are_text_for_a_terminal(name, width):
+    theory = THEORIES[name]()
+    for stage in theory.steps:
+        text = stage.plain(width)
+        assert text.startswith(f"{stage.name}\n---")
+        assert not set("\\{}$&\u00a0") & set(text)
+        assert max(map(len, text.splitlines())) <= width + 40  # a factor is not broken
+        used = set(re.findall(r"\\([A-Za-z]+)", "\n".join([stage.latex, *(line.latex for line in stage.lines)])))
+        assert used - COMMANDS <= {"begin", "end", "tag", "medskip", "noindent", "zeta"}
+
+
+@pytest.mark.parametrize(
+    ("latex", "text"),
+    [
+        (r"R^{h[l];\,\bar{r}_{W}[l]}", "R^(h[l]; r̄_W[l])"),
+        (r"\hat C^{h^{l + 1},g}_{cc'}(t,s)", "Ĉ^(h^(l+1), g)_cc'(t,s)"),
+        (r"- \frac{s_{2}}{\gamma \sqrt{\nu}}\, {W_{0}}(t)^{\top}", "- s_2/(γ √ν) W_0(t)ᵀ"),
+        (r"\frac{1 - m^{\tau}}{1 - m}", "(1 - m^τ)/(1 - m)"),
+        (r"\frac{1}{a \cdot b}", "1/(a · b)"),
+        (r"\frac{\frac{a}{b}}{\frac{c}{d}}", "a/b/(c/d)"),
+        (
+            r"\sum_{s \le t, c'} \Big\langle \frac{\partial g_{c}}{\partial u^{l}_{W, c'}(s)} \Big\rangle",
+            "Σ_(s≤t, c') ⟨∂g_c/∂u^l_W,c'(s)⟩",
+        ),
+        (r"\sum_{l_{s}=1}^{L - 1} x_{10}^{2}", "Σ_(l_s=1)^(L-1) x_10^2"),
+        (r"\sqrt{1 - \lambda}", "√(1 - λ)"),
+        (r"if $L \ge 2$ \texttt{g\_1 = W\^{}T x}", "if L ≥ 2 g_1 = W^T x"),
+        (r"S_\kappa\circ C + \mathbf{1}", "S_κ∘C + 𝟏"),
+        (r"\unknown{x}", "unknownx"),
+    ],
+)
+def test_plain_text(latex, text):
+    assert plain(latex) == text
 
 
 def test_saddle_stage_holds_derivatives_of_the_action():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from agreement import Diverged, compare_routes
 from hypothesis import HealthCheck, Phase, find, given, settings
-from strategies import Combine, Matrix, Recipe, Scan, Term, recipes, trainings
+from strategies import SCANNED, SHARED, Combine, Scan, recipes, trainings
 
 import dmft_sym as ds
 
@@ -72,38 +72,6 @@ FEATURES = {
 @pytest.mark.parametrize("feature", FEATURES)
 def test_strategy_reaches(feature):
     find(recipes(), FEATURES[feature], settings=settings(max_examples=2000, **REPRODUCIBLE))
-
-
-# Two small networks with most of the features, for the compiled back end.
-SHARED = Recipe(
-    ("1", "3/2"),
-    (Matrix("W0", 0, 1), Matrix("W1", 1, 2), Matrix("W2", 2, 2, "1/2")),
-    (
-        Combine("a1", (Term("1", "W0", "x"),), True),
-        Combine("a2", (Term("1", "W1", "a1"),)),
-        Combine("a3", (Term("1", "W2", "a2"), Term("b", None, "a2"))),
-        Combine("a4", (Term("-1", "W2", "a3"),)),
-    ),
-    (("1", "a4"), ("1/2", "a2"), ("-1", "x")),
-)
-SCANNED = Recipe(
-    ("1",),
-    (Matrix("W0", 0, 1), Matrix("F", 1, 1, "1", (1, -1)), Matrix("S", 1, 1)),
-    (
-        Combine("a1", (Term("1", "W0", "x"),), True),
-        Scan(
-            ("h",),
-            ("a1",),
-            1,
-            -1,
-            (
-                Combine("a2", (Term("1/(l+1)", "S", "a1"), Term("b", None, "carry0")), True),
-                Combine("a3", (Term("1", None, "a2"), Term("1/sqrt(L)", "F", "carry0"))),
-            ),
-        ),
-    ),
-    (("1", "h"),),
-)
 
 
 @pytest.mark.parametrize(

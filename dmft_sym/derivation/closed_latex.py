@@ -18,10 +18,8 @@ from .stage import Line, signed
 _Key: TypeAlias = tuple[OrderParameter, tuple[sp.Expr, ...]]
 
 
-def closed_lines(closed: ClosedEquations) -> Iterable[Line]:
-    """Kernels, responses and correlations of every field, in marching order, then the observables."""
-    for rows in closed.rows:
-        yield from _row_lines(rows)
+def observable_lines(closed: ClosedEquations) -> Iterable[Line]:
+    """The reported scalars."""
     for observable in closed.observables:
         terms = [signed(c, f"{entry_latex(e)}_{{cc}}(t,t)") for c, e in observable.terms]
         if observable.constant != 0:
@@ -51,7 +49,8 @@ def _field(ref: FieldRef) -> str:
     return _member(ref.field.name, ref.layer)
 
 
-def _row_lines(rows: RowEquations) -> Iterable[Line]:
+def row_lines(rows: RowEquations) -> Iterable[Line]:
+    """Kernels, responses and correlations of one field, in marching order."""
     note = _scan_note(rows)
     names: dict[Kernel, str] = {}
     for kernel, _ in rows.kernels:

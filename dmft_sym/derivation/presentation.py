@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from dmft_sym.program import LayerRange
-from dmft_sym.program.printing import latex_name, program_latex
+from dmft_sym.program import Assign, ForLayers, LayerRange, Program
+from dmft_sym.program.printing import latex_name, statement_latex
 
 from .action import MatrixAction, Place
-from .closed_latex import closed_lines
+from .closed_latex import observable_lines, row_lines
+from .closure import ClosedEquations
 from .saddle_point import SaddlePoint
 from .site_latex import covariance_lines, site_line
 from .stage import Line, Stage
@@ -31,10 +34,10 @@ Networks}, arXiv:2205.09653.
 
 
 def stages(theory: Theory) -> tuple[Stage, ...]:
-    """All stages of a theory, from the program to its closed equations."""
+    """All stages of a theory, from the program to its closed equations, numbered from 1."""
     actions = list(theory.actions.values())
     saddles = [(action, theory.saddle_points[name]) for name, action in theory.actions.items()]
-    return (
+    found = (
         _program_stage(theory),
         _action_stage(actions),
         _average_stage(actions),
@@ -43,6 +46,7 @@ def stages(theory: Theory) -> tuple[Stage, ...]:
         _site_stage(theory),
         _closure_stage(theory),
     )
+    return tuple(replace(stage, number=number) for number, stage in enumerate(found, start=1))
 
 
 def document(theory: Theory) -> str:
@@ -67,7 +71,8 @@ def document(theory: Theory) -> str:
 
 
 def _escape(text: str) -> str:
-    return "".join(f"\\{ch}" if ch in "_&%#${}" else ch for ch in text if ch not in "\\^~")
+    spelled = {"^": "\\^{}", "~": "\\~{}", "\\": ""}
+    return "".join(f"\\{ch}" if ch in "_&%#${}" else spelled.get(ch, ch) for ch in text)
 
 
 def _program_stage(theory: Theory) -> Stage:
@@ -87,7 +92,22 @@ def _program_stage(theory: Theory) -> Stage:
         f"made $\\tau$ steps ago contributes $\\kappa(\\tau) = "
         f"{sp.latex(program.optimizer.kernel(sp.Symbol('tau', positive=True)))}$."
     )
-    return Stage("Vector program", text, (), display=program_latex(program))
+    return Stage("Vector program", text, tuple(_program_lines(program)))
+
+
+def _program_lines(program: Program) -> Iterator[Line]:
+    """One relation for every statement, in program order; those of a scan say for which layers they hold."""
+    for scans, statement in program.walk():
+        (row,) = statement_latex(statement)
+        left, right = row.split("&", 1)
+        relation = next(sign for sign in ("\\mathrel{+}=", "=") if right.startswith(sign))
+        note = "".join(_scan_note(scan) for scan in scans)
+        yield Line(left.strip(), (right.removeprefix(relation).strip(),), note, relation)
+
+
+def _scan_note(scan: ForLayers) -> str:
+    ends = (scan.layers.stop, scan.layers.start) if scan.descending else (scan.layers.start, scan.layers.stop)
+    return layer_note(scan.index, LayerRange(*ends))
 
 
 def _action_stage(actions: list[MatrixAction]) -> Stage:
@@ -210,6 +230,22 @@ def _closure_stage(theory: Theory) -> Stage:
         "$S_\\kappa\\circ$ multiplies by it entry by entry in time; $I$ is the identity, and $\\mathbf{1}$ the "
         "identity over outputs at every step (the response to a vector that is drawn once). Row $t$ follows from rows "
         "before it and from those computed earlier in the same step, in the order below. A bracket is one where its "
-        "condition holds and zero elsewhere \\cite{linear,spectral}."
+        "condition holds and zero elsewhere \\cite{linear,spectral}. The statements of the program that stand above "
+        "the equations are the comments of a generated solver, where the same equations follow in the same order."
     )
-    return Stage("Closed equations", text, tuple(closed_lines(theory.closed)))
+    return Stage("Closed equations", text, tuple(_closed_under_statements(theory.closed)))
+
+
+def _closed_under_statements(closed: ClosedEquations) -> Iterator[Line]:
+    """The closed equations below the statements they follow from, as in the comments of generated modules."""
+    statements = [statement for _, statement in closed.program.walk()]
+    places = [place for place, statement in enumerate(statements) if isinstance(statement, Assign)]
+    for rows, place in zip(closed.rows, places, strict=True):
+        heading = f"Statement (1.{place + 1}): \\texttt{{{_escape(str(statements[place]))}}}"
+        for line in row_lines(rows):
+            yield replace(line, heading=heading)
+            heading = ""
+    heading = "Reported scalars"
+    for line in observable_lines(closed):
+        yield replace(line, heading=heading)
+        heading = ""

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from .plain_text import equation, plain, wrapped
+
+CITATIONS = {"spectral": "arXiv:2605.07870", "linear": "arXiv:2502.02531", "dmft": "arXiv:2205.09653"}
+"""Papers that stages cite, by key."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -19,6 +24,8 @@ class Line:
         LaTeX of the terms, each with its sign; sums are broken after every ``width`` of them.
     note
         Range of the labels, or a word of explanation (LaTeX text mode).
+    heading
+        What stands above the relation and those after it (LaTeX text mode).
     """
 
     left: str
@@ -26,6 +33,7 @@ class Line:
     note: str = ""
     relation: str = "="
     width: int = 2
+    heading: str = ""
 
     @property
     def latex(self) -> str:
@@ -58,30 +66,48 @@ class Stage:
         Displayed relations.
     expressions
         The SymPy expressions behind the lines, where there are any.
-    display
-        A display that stands before the lines.
+    number
+        Place in the derivation; relation ``k`` of stage ``n`` is equation ``n.k``.
     """
 
     name: str
     text: str
     lines: tuple[Line, ...]
     expressions: tuple[sp.Expr, ...] = ()
-    display: str = ""
+    number: int = 0
+
+    def tag(self, position: int) -> str:
+        """Number of the equation at a position in ``lines``."""
+        return f"{self.number}.{position + 1}" if self.number else str(position + 1)
 
     @property
     def displays(self) -> list[str]:
-        """The relations as ``aligned`` blocks."""
-        blocks = [f"\\begin{{aligned}}\n{line.rows()}\n\\end{{aligned}}" for line in self.lines]
-        return [self.display, *blocks] if self.display else blocks
+        """The relations as numbered ``aligned`` blocks, each to be put into a display."""
+        return [
+            f"\\begin{{aligned}}\n{line.rows()}\n\\end{{aligned}}\n\\tag{{{self.tag(position)}}}"
+            for position, line in enumerate(self.lines)
+        ]
 
     @property
     def latex(self) -> str:
         """Text and displays of the stage."""
-        return "\n".join([self.text, *(f"\\[\n{block}\n\\]" for block in self.displays)])
+        parts = [self.text]
+        for line, block in zip(self.lines, self.displays, strict=True):
+            if line.heading:
+                parts.append(f"\n\\medskip\\noindent {line.heading}")
+            parts.append(f"\\begin{{equation}}\n{block}\n\\end{{equation}}")
+        return "\n".join(parts)
+
+    def plain(self, width: int = 100) -> str:
+        """The stage as text for a terminal, with the same numbers as in LaTeX."""
+        lines = [self.name, "-" * len(self.name), *wrapped(plain(self.text, CITATIONS), width), ""]
+        for position, line in enumerate(self.lines):
+            if line.heading:
+                lines += ["", plain(line.heading, CITATIONS)] if position else [plain(line.heading, CITATIONS)]
+            lines += equation(self.tag(position), line.left, line.relation, line.terms, line.note, width)
+        return "\n".join(lines)
 
     def _repr_latex_(self) -> str:
-        if self.display and not self.lines:
-            return f"$${self.display}$$"
         rows = " \\\\\n".join(line.rows() for line in self.lines)
         return f"$$\\begin{{aligned}}\n{rows}\n\\end{{aligned}}$$"
 
@@ -89,7 +115,7 @@ class Stage:
         return "\n\n".join([f"### {self.name}", self.text, *(f"$$\n{block}\n$$" for block in self.displays)])
 
     def __str__(self) -> str:
-        return f"{self.name}\n{'-' * len(self.name)}\n{self.latex}"
+        return self.plain()
 
 
 def _unsigned(text: str) -> str:
