@@ -1,14 +1,17 @@
-"""Progress bars: on a terminal, for work that lasts, and never in the way otherwise."""
+"""Progress bars and notices: on a terminal, for work that lasts, and never in the way otherwise."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+    from rich.status import Status
 
 DELAY = 1.0
 
@@ -63,3 +66,85 @@ class StepProgress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+@contextmanager
+def notice(text: str, stream: TextIO | None = None) -> Iterator[None]:
+    """Show one line with a spinner while the body runs; nothing where ``stream`` is not a terminal.
+
+    Parameters
+    ----------
+    text
+        What is going on.
+    stream
+        Where to draw; standard error if not given.
+    """
+    stream = sys.stderr if stream is None else stream
+    if not stream.isatty():
+        yield
+        return
+    with _status(text, stream):
+        yield
+
+
+@contextmanager
+def compilation_notice(stream: TextIO | None = None) -> Iterator[None]:
+    """`notice` while Numba compiles something in the body, which it does for each module once.
+
+    Numba itself tells when it compiles: code that comes from its cache leaves no trace.
+    """
+    stream = sys.stderr if stream is None else stream
+    if not stream.isatty():
+        yield
+        return
+    from numba.core import event
+
+    watch = _CompilationWatch(stream)
+
+    class Listener(event.Listener):
+        def on_start(self, _: Any) -> None:
+            watch.begin()
+
+        def on_end(self, _: Any) -> None:
+            watch.end()
+
+    with event.install_listener("numba:compile", Listener()):
+        try:
+            yield
+        finally:
+            watch.stop()
+
+
+class _CompilationWatch:
+    """Shows a notice from the first compilation to its end; what is compiled for others nests inside them."""
+
+    text = "compiling the solver (about 10 seconds, once for each network)"
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.depth = 0
+        self.status: Status | None = None
+
+    def begin(self) -> None:
+        self.depth += 1
+        if self.status is None:
+            self.status = _status(self.text, self.stream)
+            self.status.start()
+
+    def end(self) -> None:
+        self.depth -= 1
+        if self.depth == 0:
+            self.stop()
+
+    def stop(self) -> None:
+        """Take the line away."""
+        if self.status is not None:
+            self.status.stop()
+            self.status = None
+
+
+def _status(text: str, stream: TextIO) -> Status:
+    from rich.console import Console
+    from rich.status import Status
+
+    return Status(text, console=Console(file=stream))

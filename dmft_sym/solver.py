@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,21 @@ class Solver:
 
             theory = self.theory
             key = program_key(str(theory.program), self.backend, theory.probes)
-            self._module = load_module(key, self.backend, lambda: theory.source(self.backend))
+            with self._compilation():
+                self._module = load_module(key, self.backend, self._source)
         return self._module
+
+    def _source(self) -> str:
+        from .progress import notice
+
+        with notice("deriving the equations (a few seconds, once for each network)"):
+            return self.theory.source(self.backend)
+
+    def _compilation(self) -> AbstractContextManager[None]:
+        """A line on the terminal while the solver is compiled."""
+        from .progress import compilation_notice
+
+        return compilation_notice() if self.backend == "numba" else nullcontext()
 
     def __call__(
         self,
@@ -119,8 +133,9 @@ class Solver:
 
         values = {python_name(symbol): value for symbol, value in arguments.values.items()}
         options = {} if self.backend == "mpmath" else {"dtype": dtype}
-        with np.errstate(all="ignore"):
-            result: dict[str, Any] = self.module.march(
+        module = self.module
+        with np.errstate(all="ignore"), self._compilation():
+            result: dict[str, Any] = module.march(
                 steps=arguments.steps, outputs=arguments.outputs, progress=progress, **options, **values
             )
         return result

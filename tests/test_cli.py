@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -273,27 +271,6 @@ def test_no_arguments_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(command in out for command in HELP)
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("dmft-sym ")
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_progress_appears_on_terminals_for_long_work() -> None:
-    stream = Terminal()
-    with StepProgress("run", stream, delay=0.05) as progress:
-        progress(1, 10)
-        assert stream.getvalue() == ""
-        time.sleep(0.06)
-        progress(2, 10)
-        progress(10, 10)
-    assert "run" in stream.getvalue()
-    assert "10/10" in stream.getvalue()
-    silent = io.StringIO()
-    with StepProgress("run", silent, delay=0) as progress:
-        progress(1, 10)
-    assert silent.getvalue() == ""
 
 
 @pytest.fixture
