@@ -21,7 +21,12 @@ LONG_NAMES = {
 
 
 def label_order_parameters(
-    arrays: Mapping[str, NDArray[Any]], labels: Iterable[Label], scales: Mapping[str, Any], steps: int, outputs: int
+    arrays: Mapping[str, NDArray[Any]],
+    labels: Iterable[Label],
+    scales: Mapping[str, Any],
+    steps: int,
+    outputs: int,
+    retained: Mapping[str, NDArray[Any]] | None = None,
 ) -> dict[str, xr.DataArray]:
     """Name and label the matrices that a generated module returned.
 
@@ -35,6 +40,9 @@ def label_order_parameters(
         Factors that undo the normalisation of the Gaussian fields, by array.
     steps
         Number of steps to keep.
+    retained
+        What weight decay has left of a Gaussian field at every step, by the name of the field, shape (T,). A generated
+        module responds to the field before decay, and the response to what is left of it is reported.
 
     Returns
     -------
@@ -45,6 +53,9 @@ def label_order_parameters(
     grouped: dict[str, dict[str, xr.DataArray]] = {}
     for name, array, starts, layer in labels:
         part = _labelled(arrays[array], starts, layer, steps, outputs, scales.get(array, 1))
+        left = (retained or {}).get(array.removeprefix(f"{name}_")) if name.startswith("R_") else None
+        if left is not None:
+            part = _undecayed(part, left[:steps])
         if part.size:
             grouped.setdefault(name, {})[array] = part
     found: dict[str, xr.DataArray] = {}
@@ -69,6 +80,14 @@ def _labelled(
     if layer is not None and not lead:
         blocks, dims, coords = blocks[np.newaxis], ["layer"], {"layer": np.array([layer])}
     return xr.DataArray(blocks * scale if scale != 1 else blocks, coords, [*dims, *_TWO_TIMES])
+
+
+def _undecayed(part: xr.DataArray, left: NDArray[Any]) -> xr.DataArray:
+    """Responses to the decayed fields; NaN where so little is left that products with it lose their digits."""
+    import xarray as xr
+
+    numbers = np.finfo(part.dtype)
+    return part / xr.DataArray(np.where(left > numbers.tiny / numbers.eps, left, np.nan), dims="step2")
 
 
 _TWO_TIMES = ("step", "output", "step2", "output2")

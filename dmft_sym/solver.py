@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .arguments import ArgumentError, RunArguments, check_dtype, run_arguments
 from .messages import show
@@ -157,8 +158,18 @@ class Solver:
         from .order_parameters import label_order_parameters
 
         integers = {s.name: v for s, v in arguments.values.items() if s.is_integer}
-        labels = self.module.labels(**integers)
-        return losses, label_order_parameters(result, labels, result["scales"], kept, arguments.outputs), outcome
+        labels, retained = self.module.labels(**integers), self._retained(arguments)
+        order = label_order_parameters(result, labels, result["scales"], kept, arguments.outputs, retained)
+        return losses, order, outcome
+
+    def _retained(self, arguments: RunArguments) -> dict[str, NDArray[Any]]:
+        """What weight decay leaves of the Gaussian fields of trained matrices at every step, by their names."""
+        program = self.theory.program
+        keep = float(program.optimizer.retention(1).subs(arguments.values))
+        if keep == 1:
+            return {}
+        left = keep ** np.arange(arguments.steps)
+        return {use.noise_name: left for use in self.theory.uses.all if use.matrix in program.learned}
 
     def _coordinates(
         self, arguments: RunArguments, tol: float, dtype: str, progress: Progress | None

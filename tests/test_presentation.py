@@ -117,6 +117,11 @@ def test_saddle_stage_holds_derivatives_of_the_action():
     assert len(saddle.expressions) == len(saddle.lines)
 
 
+def test_the_convention_of_responses_is_stated_where_it_matters():
+    stated = {name: "before weight decay" in str(THEORIES[name]().steps[5]) for name in ("deep-linear", "tied")}
+    assert stated == {"deep-linear": False, "tied": True}
+
+
 def test_equations_follow_the_program():
     """A coefficient of the forward pass shows up in the closed equations; nothing is a template."""
 

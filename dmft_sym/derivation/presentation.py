@@ -220,6 +220,11 @@ def _site_stage(theory: Theory) -> Stage:
         "infinity. Trained weights add the memory of past updates. Equal-time responses are kept where the order of "
         "the step allows them."
     )
+    if theory.program.optimizer.decay != 0:
+        text += (
+            " Responses are to the Gaussian fields $u(s)$, $r(s)$ before weight decay; results report those to "
+            "$\\rho(s)\\, u(s)$, $\\rho(s)\\, r(s)$, which are $1/\\rho(s)$ times as large."
+        )
     return Stage("Single-site equations", text, tuple(lines))
 
 
