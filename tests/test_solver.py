@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from strategies import SCANNED
 
 import dmft_sym as ds
-from dmft_sym.arguments import ArgumentError
+from dmft_sym.arguments import ArgumentError, run_arguments
+from dmft_sym.execution import averages, run_coordinates
 from dmft_sym.program import ProgramError
 
 RUN = {"steps": 6, "samples_per_dim": 2.0, "width_per_dim": 0.7, "richness": 2.0, "learning_rate": 0.02}
@@ -121,6 +123,24 @@ def test_oscillating_run_finishes(solver):
     run = solver(steps=60, depth=3, **settings)
     assert run.attrs["outcome"] == "completed"
     assert np.diff(run.train_loss.values[:, 0]).max() > 0
+
+
+def test_every_field_has_its_correlation():
+    """Also a field that is only read out, and fields in between that no equation asks for."""
+    theory = ds.derive(ds.network(SCANNED))
+    settings = {**RUN, "depth": 3, "outputs": 2}
+    run = theory.compile("numpy")(**settings)
+    fields = {str(field) for field in theory.program.fields}
+    assert {str(name).removeprefix("C_") for name in run if str(name).startswith("C_")} == fields
+    assert {"h", "a2"} <= fields
+    arguments = run_arguments(theory, RUN["steps"], {key: settings[key] for key in settings if key != "steps"})
+    recorded = range(RUN["steps"])
+    result = run_coordinates(theory.program, arguments.values, 2, RUN["steps"], tol=1e-13, record_steps=recorded)
+    for ref in result.recording.fields:
+        reported = run[f"C_{ref.field}"]
+        axes = {axis: int(ref.layer) for axis in ("layer", "layer2") if axis in reported.dims}
+        expected = averages.correlation(result, ref, ref)
+        np.testing.assert_allclose(reported.sel(axes), expected, rtol=0, atol=1e-9 * (abs(expected).max() or 1))
 
 
 def test_marching_less_far_changes_nothing(solver):

@@ -209,7 +209,10 @@ class Closure:
                 raise ProgramError(f"{array.name}: the pairs {pairs} have one name; rename one of them")
 
     def _needed_correlations(self) -> Iterable[tuple[Field, Field]]:
-        """Correlations of operands (noise covariances), of update memories, and of observables."""
+        """Correlations of operands (noise covariances), of update memories, of observables, and of every field itself.
+
+        The last are there to be reported: few are not among the others, so that they cost little.
+        """
         for uses in self.builder.uses.matrices:
             for places in (uses.forward, uses.transposed):
                 for a in places:
@@ -222,6 +225,8 @@ class Closure:
         for observe in self.program.observables:
             for _, first, second in observe.terms:
                 yield first.field, second.field
+        for own in self.program.fields:
+            yield own, own
 
     def _row(self, equation: SiteEquation) -> RowEquations:
         process = process_of(self.processes, equation.target)

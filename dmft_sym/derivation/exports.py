@@ -1,7 +1,7 @@
 """Names under which users see order parameters: ``C_h``, ``R_h``, ``C_g``, ``R_g``.
 
-``C_F`` is the autocorrelation of a field that a matrix acts on; ``R_F`` its response to the Gaussian field
-that the transposed product with the same matrix leaves behind, the response that enters the saddle point.
+``C_F`` is the autocorrelation of a field. ``R_F`` is the response of a field that a matrix acts on to the Gaussian
+field that the transposed product with the same matrix leaves behind, the response that enters the saddle point.
 Several matrices (or members of a family) may give one name; whoever labels results joins them along the layer.
 """
 
