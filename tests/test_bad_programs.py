@@ -319,6 +319,52 @@ def test_names_that_read_the_same_are_refused():
         fields = [(net.matrix(f"M{k}", net.inputs, n) @ x).named(k) for k in ("a", "b_c", "a_b", "c")]
         return net.readout("w", w @ fields[0] + w @ fields[1] + w @ fields[2] + w @ fields[3])
 
-    theory = ds.derive(ds.network(forward))
-    with pytest.raises(ProgramError, match=r"C_a_b_c: the pairs \(a, b_c\) and \(a_b, c\) have one name"):
-        theory.closed  # noqa: B018
+    assert refusal(forward) == (
+        "C_a_b_c would name the correlation of a and b_c and the correlation of a_b and c: allowed are names that tell "
+        "them apart"
+    )
+
+
+def refusal(forward):
+    with pytest.raises(ProgramError) as caught:
+        ds.derive(ds.network(forward)).closed  # noqa: B018
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_vector_with_the_name_of_a_gaussian_field_is_refused():
+    def forward(net, x):
+        n = net.hidden("N")
+        return net.readout("u_W", net.matrix("W", net.inputs, n) @ x)
+
+    message = refusal(forward)
+    assert "to the vector u_W" in message
+    assert "to the Gaussian field u_W of W v" in message
+
+
+def same_matrix_twice(shared, first, second):
+    """One matrix at two places, next to two others; all names of matrices are arguments."""
+
+    def forward(net, x):
+        n = net.hidden("N")
+        h = net.matrix("In", net.inputs, n) @ x
+        w, a, b = (net.matrix(name, n, n) for name in (shared, first, second))
+        # Skips, so that all fields are of one process and all responses exist.
+        h = h + w @ h + a @ h
+        return net.readout("w", h + w @ (b @ h))
+
+    return ds.derive(ds.network(forward))
+
+
+@pytest.mark.parametrize(
+    "names", [("W", "W_1", "W_2"), ("W", "W_use1", "W_2"), ("W_1", "W_1_2", "W_1_use2")], ids=" ".join
+)
+def test_labels_of_a_shared_matrix_do_not_meet_those_of_others(names):
+    theory, plain = same_matrix_twice(*names), same_matrix_twice("S", "A", "B")
+    noises = [use.noise_name for use in theory.uses.all]
+    assert len(set(noises)) == len(noises)
+    run = {key: RUN[key] for key in RUN if key != "depth"}
+    losses = [one.compile("numpy")(steps=6, **run).test_loss.values for one in (theory, plain)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-13)
+    assert compare_routes(theory, run, steps=6).worst()[1] < 1e-8
+    assert {use.noise_name for use in plain.uses.all} >= {"u_S_1", "u_S_2", "r_S_1", "r_S_2"}  # nothing to avoid

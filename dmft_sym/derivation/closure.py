@@ -28,6 +28,7 @@ from .single_site import (
     UpdateMemory,
     VectorMemory,
 )
+from .uses import Use
 
 
 @dataclass(frozen=True)
@@ -205,8 +206,8 @@ class Closure:
         for array in self.table.arrays.values():
             other = owners.setdefault(array.name, array)
             if other != array:
-                pairs = " and ".join(f"({x.row.name}, {x.column.name})" for x in (other, array))
-                raise ProgramError(f"{array.name}: the pairs {pairs} have one name; rename one of them")
+                both = " and the ".join(_described(x) for x in (other, array))
+                raise ProgramError(f"{array.name} would name the {both}: allowed are names that tell them apart")
 
     def _needed_correlations(self) -> Iterable[tuple[Field, Field]]:
         """Correlations of operands (noise covariances), of update memories, of observables, and of every field itself.
@@ -425,6 +426,17 @@ class _RowBuilder:
             )
             if entry is not None and back is not None:
                 yield Mirror(entry, back, sp.And(entry.condition, back.condition), loop)
+
+
+def _described(array: OrderParameter) -> str:
+    """In words: two order parameters of one name differ in what it is made from."""
+    if not isinstance(array.column, Noise):
+        return f"correlation of {array.row.name} and {array.column.name}"
+    source = array.column.source
+    if isinstance(source, Use):
+        product = f"{source.matrix.name}{'^T' if source.transpose else ''} {source.operand}"
+        return f"response of {array.row.name} to the Gaussian field {array.column.name} of {product}"
+    return f"response of {array.row.name} to the vector {array.column.name}"
 
 
 def _reachable_noises(equations: list[SiteEquation]) -> dict[Field, set[Noise]]:

@@ -35,6 +35,8 @@ class Use:
         Layer index of the place and its range; ``None`` outside of scans.
     number, count
         Running number among the uses of this matrix in this direction, and how many there are.
+    mark
+        What stands before the number in the label.
     """
 
     matrix: GaussianMatrix
@@ -44,6 +46,7 @@ class Use:
     layers: LayerRange | None
     number: int = 0
     count: int = 1
+    mark: str = "_"
 
     @property
     def family(self) -> bool:
@@ -52,8 +55,8 @@ class Use:
 
     @property
     def label(self) -> str:
-        """Name for equations and generated arrays, unique within the program: ``W``, ``W_2``."""
-        tail = f"_{self.number + 1}" if self.count > 1 else ""
+        """Name for equations and generated arrays, unique within the program: ``W``, ``W_2`` (or ``W_use2``)."""
+        tail = f"{self.mark}{self.number + 1}" if self.count > 1 else ""
         return self.matrix.name + tail
 
     @property
@@ -88,9 +91,11 @@ class UseTable:
             if use not in places:
                 places.append(use)
         self._uses: dict[tuple[GaussianMatrix, bool], list[Use]] = {}
+        names_of_matrices = [matrix.name for matrix, _ in found]
         for key, places in found.items():
+            mark = _mark(key[0].name, names_of_matrices)
             self._uses[key] = [
-                Use(u.matrix, u.transpose, u.operand, u.index, u.layers, number, len(places))
+                Use(u.matrix, u.transpose, u.operand, u.index, u.layers, number, len(places), mark)
                 for number, u in enumerate(places)
             ]
 
@@ -128,6 +133,14 @@ class UseTable:
     def all(self) -> tuple[Use, ...]:
         """Every use."""
         return tuple(use for places in self._uses.values() for use in places)
+
+
+def _mark(name: str, names: list[str]) -> str:
+    """What to put between a matrix' name and a number, so that no other matrix is called like that: ``_``, ``_use``."""
+    mark = "_"
+    while any(other.startswith(name + mark) and other[len(name + mark) :][:1].isdigit() for other in names):
+        mark = "_use" if mark == "_" else mark + "x"
+    return mark
 
 
 def _use(product: Product, scans: tuple[ForLayers, ...]) -> Use:
