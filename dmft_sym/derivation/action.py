@@ -111,9 +111,10 @@ class MatrixAction:
 
 def matrix_action(uses: MatrixUses) -> MatrixAction:
     """Average over one matrix and name the overlaps."""
-    averaged = [_averaged(a, b) for side in (uses.forward, uses.transposed) for a in side for b in side]
+    pairs = [(a, b, 1) for side in (uses.forward, uses.transposed) for a in side for b in side]
     # |Xi|^2 holds every cross term twice, as (i, j) and as (j, i).
-    averaged += [_averaged(a, b, weight=2) for a in uses.forward for b in uses.transposed]
+    pairs += [(a, b, 2) for a in uses.forward for b in uses.transposed]
+    averaged = [_averaged(a, b, weight) for a, b, weight in pairs if not a.independent_of(b)]
     substituted = tuple(
         PairTerm(term.first, term.second, term.expression.xreplace(_names(term.first, term.second)))
         for term in averaged

@@ -175,7 +175,7 @@ class SiteBuilder:
 
     def equations(self) -> list[SiteEquation]:
         """One equation per assignment, in program order."""
-        return [self._equation(scans, assign) for scans, assign in assigns(self.program)]
+        return [self.equation(scans, assign) for scans, assign in assigns(self.program)]
 
     def noise_covariance(self, a: Noise, b: Noise) -> sp.Expr | None:
         """Coefficient of the operands' correlation in ``<a b>`` (of the scaled fields), if correlated.
@@ -190,7 +190,8 @@ class SiteBuilder:
         coefficient = self.saddles[a.source.matrix.name].noise[a.source, b.source]
         return _tidy(coefficient / (a.scale * b.scale))
 
-    def _equation(self, scans: tuple[ForLayers, ...], assign: Assign) -> SiteEquation:
+    def equation(self, scans: tuple[ForLayers, ...], assign: Assign) -> SiteEquation:
+        """The equation of one assignment."""
         noises: list[NoiseTerm] = []
         memories: list[Memory] = []
         local: list[LocalTerm] = []
@@ -230,6 +231,8 @@ class SiteBuilder:
         noise = self.noises[use]
         noises.append(NoiseTerm(_tidy(coefficient * noise.scale), noise, use.index, retained))
         for partner in self.uses.partners(use):
+            if use.independent_of(partner):
+                continue
             other = self.noises[partner]
             index, layers, layer = _pairing(use, partner)
             strength = _tidy(coefficient * saddle.memory[use, partner] / other.scale)
@@ -243,8 +246,10 @@ def _pairing(use: Use, partner: Use) -> tuple[sp.Symbol | None, LayerRange | Non
     """Layer index of the partner: the same member of a family, a summed label of a shared matrix, or none."""
     if partner.index is None:
         return None, None, None
+    if partner.member is not None:
+        return None, None, None
     if partner.family:
-        return None, None, use.index
+        return None, None, use.index if use.member is None else use.member
     index = sp.Symbol("l_s", integer=True, positive=True)
     return index, partner.layers, index
 

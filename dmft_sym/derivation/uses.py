@@ -8,7 +8,7 @@ it is one more label.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy as sp
 
@@ -37,6 +37,10 @@ class Use:
         Running number among the uses of this matrix in this direction, and how many there are.
     mark
         What stands before the number in the label.
+    member
+        The one member of a family that is used, if the place is outside of scans.
+    level_two
+        Whether the place is in a program about the trained matrices, which does not act back on training.
     """
 
     matrix: GaussianMatrix
@@ -47,6 +51,8 @@ class Use:
     number: int = 0
     count: int = 1
     mark: str = "_"
+    member: sp.Expr | None = None
+    level_two: bool = False
 
     @property
     def family(self) -> bool:
@@ -55,9 +61,23 @@ class Use:
 
     @property
     def label(self) -> str:
-        """Name for equations and generated arrays, unique within the program: ``W``, ``W_2`` (or ``W_use2``)."""
+        """Name for equations and generated arrays, unique within the program: ``W``, ``W_2`` (or ``W_use2``).
+
+        Level-two places carry the name of their operand.
+        """
         tail = f"{self.mark}{self.number + 1}" if self.count > 1 else ""
+        if self.level_two:
+            tail = f"_{self.operand.field.name}" + tail
         return self.matrix.name + tail
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What tells it from the other uses of the matrix in its direction."""
+        return self.operand, self.index, self.layers, self.member
+
+    def independent_of(self, other: Use) -> bool:
+        """Whether the two places use different members of a family."""
+        return None not in (self.member, other.member) and self.member != other.member
 
     @property
     def noise_name(self) -> str:
@@ -81,9 +101,13 @@ class MatrixUses:
 
 
 class UseTable:
-    """All uses of the matrices of a program, and which use every product belongs to."""
+    """All uses of the matrices of a program, and which use every product belongs to.
 
-    def __init__(self, program: Program) -> None:
+    ``known`` is the table of a part of the program (training): its places keep their names, and the places that are new
+    are of level two.
+    """
+
+    def __init__(self, program: Program, known: UseTable | None = None) -> None:
         found: dict[tuple[GaussianMatrix, bool], list[Use]] = {}
         for scans, _, _, product in program.products():
             use = _use(product, scans)
@@ -93,17 +117,25 @@ class UseTable:
         self._uses: dict[tuple[GaussianMatrix, bool], list[Use]] = {}
         names_of_matrices = [matrix.name for matrix, _ in found]
         for key, places in found.items():
-            mark = _mark(key[0].name, names_of_matrices)
-            self._uses[key] = [
-                Use(u.matrix, u.transpose, u.operand, u.index, u.layers, number, len(places), mark)
-                for number, u in enumerate(places)
+            old = [] if known is None else known._uses.get(key, [])
+            new = places[len(old) :]
+            names = [use.operand.field.name for use in new]
+            self._uses[key] = old + [
+                replace(
+                    use,
+                    number=number if known is None else names[:number].count(names[number]),
+                    count=len(new) if known is None else names.count(names[number]),
+                    level_two=known is not None,
+                    mark=_mark(key[0].name, names_of_matrices),
+                )
+                for number, use in enumerate(new)
             ]
 
     def of_product(self, product: Product, scans: tuple[ForLayers, ...]) -> Use:
         """The use that a product of the program belongs to."""
         bare = _use(product, scans)
         for use in self._uses[bare.matrix, bare.transpose]:
-            if (use.operand, use.index, use.layers) == (bare.operand, bare.index, bare.layers):
+            if use.place == bare.place:
                 return use
         raise KeyError(str(product))
 
@@ -151,7 +183,8 @@ def _use(product: Product, scans: tuple[ForLayers, ...]) -> Use:
         moves = product.operand.layer is not None and scan.index in product.operand.layer.free_symbols
         if matrix.layers is not None or moves:
             index, layers = scan.index, scan.layers
-    return Use(matrix, product.transpose, product.operand, index, layers)
+    member = product.matrix.layer if not scans else None
+    return Use(matrix, product.transpose, product.operand, index, layers, member=member)
 
 
 def assigns(program: Program) -> list[tuple[tuple[ForLayers, ...], Assign]]:
