@@ -1,0 +1,120 @@
+"""The matrix Dyson equation of a level-two program, in numbers: the (2,2) block of the averaging rule.
+
+With ``zeta`` the diagonal matrix that has ``z`` in the eigen-equations and 1 elsewhere, ``L`` the local terms and ``E``
+the coefficients of the Gaussian fields, the level-two fields of the bulk obey
+
+    G = (zeta - L - Sigma)^{-1},   H = G E,   Sigma[alpha, j] = sum_e coefficient_e H[row_e, noise_e]
+
+with one self-energy entry ``e`` for every memory of a level-two product (docs/mathematics.md, section 4). All functions
+take a batch of ``z``, shape (K,), and work on arrays (K, n, n).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Dyson:
+    """A Dyson equation.
+
+    Attributes
+    ----------
+    eigen
+        Shape (n,), 1 in eigen-equations and 0 elsewhere.
+    local
+        ``L``, shape (n, n).
+    drive
+        ``E``, shape (n, noises).
+    equation, field, row, noise, coefficient
+        Of every self-energy entry ``e``: ``Sigma[equation, field] += coefficient * H[row, noise]``.
+    start
+        Position of the field whose response to its own source is the resolvent.
+    """
+
+    eigen: NDArray[np.float64]
+    local: NDArray[np.float64]
+    drive: NDArray[np.float64]
+    equation: NDArray[np.intp]
+    field: NDArray[np.intp]
+    row: NDArray[np.intp]
+    noise: NDArray[np.intp]
+    coefficient: NDArray[np.float64]
+    start: int
+
+    @property
+    def size(self) -> int:
+        """Number of self-energy entries, the unknowns."""
+        return len(self.coefficient)
+
+    def green(self, z: Array, h: Array) -> Array:
+        """``G`` for given unknowns; shapes (K,), (K, e) to (K, n, n)."""
+        kernel = z[:, None, None] * np.diag(self.eigen) + (np.diag(1 - self.eigen) - self.local)
+        kernel = kernel.astype(np.result_type(z, h), copy=True)
+        for e in range(self.size):
+            kernel[:, self.equation[e], self.field[e]] -= self.coefficient[e] * h[:, e]
+        return np.linalg.inv(kernel)
+
+    def image(self, green: Array) -> Array:
+        """What the unknowns have to be: ``H[row_e, noise_e]``, shape (K, e)."""
+        return (green @ self.drive)[:, self.row, self.noise]
+
+    def tangent(self, green: Array) -> Array:
+        """Derivative of `image` with respect to the unknowns, shape (K, e, e)."""
+        response = green @ self.drive
+        left = green[:, self.row][:, :, self.equation]  # G[row_e, equation_e']
+        right = response[:, self.field][:, :, self.noise]  # H[field_e', noise_e]
+        return left * np.swapaxes(right, 1, 2) * self.coefficient
+
+    def newton(self, z: Array, h: Array, steps: int = 50, tol: float = 1e-13) -> tuple[Array, NDArray[np.bool_]]:
+        """Solve from a starting point, all of the batch at once; returns unknowns and where they converged."""
+        h = h.copy()
+        eye = np.eye(self.size)
+        done = np.zeros(len(z), dtype=bool)
+        for _ in range(steps):
+            green = self.green(z, h)
+            residual = self.image(green) - h
+            change = np.linalg.solve(eye - self.tangent(green), residual[..., None])[..., 0]
+            h += change
+            size = np.abs(change).max(axis=1, initial=0)
+            scale = 1 + np.abs(h).max(axis=1, initial=0)
+            # Next to a double root steps stay of the order of the root of the rounding error.
+            done = (size <= tol * scale) | (np.abs(residual).max(axis=1, initial=0) <= 0.03 * tol * scale)
+            if done.all() or not np.isfinite(size).all():
+                break
+        return h, done & np.isfinite(h).all(axis=1)
+
+    def iterate(self, z: Array, h: Array, steps: int = 200) -> Array:
+        """Plain iteration, which converges far from the spectrum."""
+        for _ in range(steps):
+            new = self.image(self.green(z, h))
+            if np.abs(new - h).max(initial=0) < 1e-15:
+                return new
+            h = new
+        return h
+
+    def far(self) -> float:
+        """A real ``z`` far outside of the spectrum: the iteration contracts there by a factor of ten a step."""
+        z = 1.0
+        for _ in range(200):
+            if self._contracts(z):
+                return z
+            z *= 2
+        raise ValueError("no point outside of the spectrum was found")
+
+    def _contracts(self, z: float) -> bool:
+        point = np.array([z])
+        try:
+            h = self.iterate(point, np.zeros((1, self.size)), steps=60)
+            green = self.green(point, h)
+        except np.linalg.LinAlgError:
+            return False
+        if not np.isfinite(green).all() or np.abs(self.image(green) - h).max(initial=0) > 1e-12:
+            return False
+        return bool(np.abs(np.linalg.eigvals(self.tangent(green)[0])).max(initial=0) < 0.1)

@@ -1,0 +1,35 @@
+"""What can go wrong with a spectrum: named, each with what to change."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Failure(enum.Enum):
+    """Why a spectrum could not be computed; the value is the word that messages use."""
+
+    NO_CONVERGENCE = "the Dyson equation did not converge"
+    AMBIGUOUS_BRANCH = "ambiguous branch of the Dyson equation"
+    NEAR_EDGE = "an outlier is closer to the edge than the tolerance"
+    DIVERGED = "the run diverged before this step"
+
+    @property
+    def remedy(self) -> str:
+        """What to change."""
+        return _REMEDIES[self]
+
+
+_REMEDIES = {
+    Failure.NO_CONVERGENCE: "use fewer or other grid points, or a smaller init_std",
+    Failure.AMBIGUOUS_BRANCH: "use a finer grid, or points further from the edges",
+    Failure.NEAR_EDGE: "look at a later step, or lower the tolerance",
+    Failure.DIVERGED: "lower learning_rate (or richness, depth, init_std), or look at an earlier step",
+}
+
+
+class SpectrumError(ValueError):
+    """A spectrum that could not be computed; the message names the failure, the place and the remedy."""
+
+    def __init__(self, failure: Failure, where: str) -> None:
+        super().__init__(f"{where}: {failure.value}; {failure.remedy}")
+        self.failure = failure

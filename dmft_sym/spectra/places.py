@@ -1,0 +1,112 @@
+"""Where training uses a matrix, and the two-time matrices between such places.
+
+Rows of the stacked matrices are ordered by step: row ``s * places + i`` is place ``i`` at step ``s``, so that the
+leading block of a matrix is what was known before a step.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_sym.program import FieldRef
+
+from .flat_sites import NoiseAt, Side, operand_of
+from .level_one import TwoTime
+
+Floats = NDArray[np.float64]
+
+
+class Places:
+    """Places ``x_i = A h_i`` (or ``y_j = A^T g_j``) of training in one direction of a matrix.
+
+    Attributes
+    ----------
+    noises
+        The Gaussian fields that the products leave behind.
+    operands
+        What the matrix is applied to.
+    """
+
+    def __init__(self, side: Side, run: TwoTime) -> None:
+        self.noises = _places(side, run)
+        self.operands = [operand_of(noise) for noise in self.noises]
+
+    def __len__(self) -> int:
+        return len(self.noises)
+
+
+class PlaceTable:
+    """Places of all matrices of a run, with correlations and responses between them."""
+
+    def __init__(self, run: TwoTime) -> None:
+        self.run = run
+        self._places: dict[Side, Places] = {}
+        self._responses: dict[tuple[Side, Side], Floats] = {}
+        self._overlaps: dict[tuple[Side, Side], Floats] = {}
+
+    def __getitem__(self, side: Side) -> Places:
+        if side not in self._places:
+            self._places[side] = Places(side, self.run)
+        return self._places[side]
+
+    def response(self, row: Side, column: Side, step: int) -> Floats:
+        """``<d operand_row / d noise_column>`` of the steps before ``step``, shape (step * rows, step * columns)."""
+        key = row, column
+        if key not in self._responses:
+            a, b = self[row], self[column]
+            full = np.zeros((self.run.steps * len(a), self.run.steps * len(b)))
+            for i, operand in enumerate(a.operands):
+                for j, (noise, layer) in enumerate(b.noises):
+                    block = self.run.response(operand, noise, layer)
+                    if block is not None:
+                        full[i :: len(a), j :: len(b)] = block
+            self._responses[key] = full
+        return self._responses[key][: step * len(self[row]), : step * len(self[column])]
+
+    def overlap(self, row: Side, column: Side, step: int) -> Floats:
+        """``<operand_row operand_column>`` of the steps before ``step``, shape (step * rows, step * columns)."""
+        key = row, column
+        if key not in self._overlaps:
+            self._overlaps[key] = self.correlations(self[row].operands, self[column].operands)
+        return self._overlaps[key][: step * len(self[row]), : step * len(self[column])]
+
+    def correlations(self, rows: list[FieldRef], columns: list[FieldRef]) -> Floats:
+        """Correlations of fields at all steps, shape (T * rows, T * columns)."""
+        full = np.zeros((self.run.steps * len(rows), self.run.steps * len(columns)))
+        for i, a in enumerate(rows):
+            for j, b in enumerate(columns):
+                block = self.run.correlation(a, b)
+                if block is not None:
+                    full[i :: len(rows), j :: len(columns)] = block
+        return full
+
+
+def _places(side: Side, run: TwoTime) -> list[NoiseAt]:
+    """Where training uses a matrix in one direction, at integer layers; none for a matrix that is drawn anew."""
+    if side.matrix.fresh:
+        return []
+    uses = run.theory.uses
+    builder = run.theory.site_builder
+    found: list[NoiseAt] = []
+    for use in uses.transposed(side.matrix) if side.transpose else uses.forward(side.matrix):
+        noise = builder.noises[use]
+        if use.layers is None or use.index is None:
+            found.append((noise, None))
+        elif use.family:
+            if side.member in use.layers.at(run.integers):
+                found.append((noise, side.member))
+        else:
+            found += [(noise, layer) for layer in use.layers.at(run.integers)]
+    return found
+
+
+def update_kernel(step: int, momentum: float, decay: float) -> Floats:
+    """``kappa(t - s)`` for ``s < t``, ``t = step``; shape (step,)."""
+    kernel = np.empty(step)
+    velocity, weight = 1.0, 1.0
+    for lag in range(1, step + 1):
+        kernel[step - lag] = weight
+        velocity *= momentum
+        weight = (1 - decay) * weight + velocity
+    return kernel

@@ -1,0 +1,219 @@
+"""``J(z)`` of a matrix at a step: the (2,1) block of the averaging rule, linear in its unknowns.
+
+With ``o`` the operand of a level-two product ``beta``, ``g`` the places of training of its matrix in its direction and
+``g'`` those in the other direction, the unknowns are
+
+    c_beta(i) = <o operand_g(i)>,     r_beta(j) = <d o / d noise_g'(j)>,
+
+and the product drives its equation ``alpha`` with ``E u + sum_j x(j) operand_g'(j)``, ``x = k r_beta + K c_beta``:
+memory and trained part. Every operand ``F = sum_alpha G[F, alpha] drive_alpha`` then has
+
+    c_gamma = sum G (E k' R[operand_gamma; noise_g] c_beta + C[operand_gamma, operand_g'] x)
+    r_gamma = sum G R[operand_g'; noise_gamma']^T x
+
+which is ``x = J(z) x`` (docs/mathematics.md, section 4). ``J`` is applied without being stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .dyson import Array, Dyson
+from .flat_sites import NoiseAt
+
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class Drive:
+    """What a product contributes to an equation.
+
+    Attributes
+    ----------
+    noise
+        ``E`` times the coefficient of ``<u u_i> = k' <o operand_i>``.
+    memory
+        ``k``.
+    updates
+        Entries of ``K``: place in ``g``, place in ``g'``, weights over steps, shape (t,).
+    """
+
+    noise: float = 0.0
+    memory: float = 0.0
+    updates: list[tuple[int, int, Floats]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Product:
+    """A level-two product ``beta`` with its place among the unknowns.
+
+    Attributes
+    ----------
+    operand
+        Position of its operand among the level-two fields.
+    overlap, response
+        Places of ``c_beta`` and ``r_beta`` among the unknowns.
+    places, partners
+        Numbers of places of training in its direction and in the other one.
+    """
+
+    noise: NoiseAt
+    operand: int
+    overlap: slice
+    response: slice
+    places: int
+    partners: int
+
+
+@dataclass(frozen=True)
+class Link:
+    """How the drive of one product reaches the unknowns of another.
+
+    Attributes
+    ----------
+    known
+        ``R[operand_gamma; noise_g]``, or ``None`` if zero.
+    mixed
+        ``C[operand_gamma, operand_g']``.
+    back
+        ``R[operand_g'; noise_gamma']^T``.
+    """
+
+    target: int
+    source: int
+    known: Floats | None
+    mixed: Floats | None
+    back: Floats | None
+
+
+@dataclass(frozen=True)
+class SpikeSystem:
+    """``J(z)`` of one matrix at one step.
+
+    Attributes
+    ----------
+    dyson
+        The bulk.
+    products
+        Level-two products.
+    drives
+        By equation and product.
+    links
+        Pairs of products whose fields share sites.
+    size
+        Number of unknowns.
+    copies
+        How often every outlier is repeated by the outputs.
+    """
+
+    dyson: Dyson
+    products: tuple[Product, ...]
+    drives: dict[tuple[int, int], Drive]
+    links: tuple[Link, ...]
+    size: int
+    copies: int
+
+    @cached_property
+    def _equations(self) -> dict[int, list[tuple[int, Drive]]]:
+        """Equations that a product drives."""
+        found: dict[int, list[tuple[int, Drive]]] = {}
+        for (equation, product), drive in self.drives.items():
+            found.setdefault(product, []).append((equation, drive))
+        return found
+
+    def apply(self, green: Array, x: Array) -> Array:
+        """``J x`` for one bulk response matrix ``G``; ``x`` has shape (size,) or (size, columns)."""
+        result = np.zeros(x.shape, dtype=np.result_type(green, x))
+        fields = [self._drive_vectors(beta, x) for beta in range(len(self.products))]
+        for link in self.links:
+            target = self.products[link.target]
+            noise, level_one = 0.0, 0.0
+            for equation, driven, coefficients in fields[link.source]:
+                weight = green[target.operand, equation]
+                noise = noise + weight * driven
+                level_one = level_one + weight * coefficients
+            if link.known is not None:
+                result[target.overlap] += link.known @ noise
+            if link.mixed is not None:
+                result[target.overlap] += link.mixed @ level_one
+            if link.back is not None:
+                result[target.response] += link.back @ level_one
+        return result
+
+    def _drive_vectors(self, beta: int, x: Array) -> list[tuple[int, Array, Array]]:
+        """For every equation of a product: ``E k' c`` and the coefficients of the fields of training."""
+        product = self.products[beta]
+        overlap, response = x[product.overlap], x[product.response]
+        found = []
+        for equation, drive in self._equations.get(beta, []):
+            steps = len(overlap) // product.places if product.places else 0
+            coefficients = np.zeros((steps * product.partners, *x.shape[1:]), dtype=x.dtype)
+            if len(response):
+                coefficients += drive.memory * response
+            for here, there, weights in drive.updates:
+                column = weights if x.ndim == 1 else weights[:, None]
+                coefficients[there :: product.partners] += column * overlap[here :: product.places]
+            found.append((equation, drive.noise * overlap, coefficients))
+        return found
+
+    @cached_property
+    def cycle(self) -> Cycle | None:
+        """``J`` as one cycle of products, if every product is driven by exactly one other through one equation."""
+        sources = {link.target: link.source for link in self.links}
+        whole = len(sources) == len(self.links) == len(self.products)
+        if not whole or any(len(found) != 1 for found in self._equations.values()):
+            return None
+        path = [0]
+        while len(path) < len(self.products):
+            path.append(sources[path[-1]])
+        if len(set(path)) < len(path) or sources[path[-1]] != 0:
+            return None
+        return Cycle(self, tuple(path))
+
+    def matrix(self, green: Array) -> Array:
+        """``J`` as a dense matrix, shape (size, size)."""
+        return self.apply(green, np.eye(self.size))
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """``J`` with blocks around one cycle: an eigenvalue of ``J`` is a root of ``gain(z)`` times one of the product.
+
+    Attributes
+    ----------
+    path
+        Products; each is driven by the next one.
+    """
+
+    system: SpikeSystem
+    path: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of unknowns of the first product."""
+        first = self.system.products[self.path[0]]
+        return first.response.stop - first.overlap.start
+
+    def gain(self, green: Array) -> float:
+        """Product of the bulk responses around the cycle."""
+        sources = (*self.path[1:], self.path[0])
+        total = 1.0
+        for target, source in zip(self.path, sources, strict=True):
+            ((equation, _),) = self.system._equations[source]
+            total *= float(np.real(green[self.system.products[target].operand, equation]))
+        return total
+
+    def apply(self, x: Floats) -> Floats:
+        """The product of the blocks, without the bulk responses; ``x`` has shape (size,) or (size, columns)."""
+        full = np.zeros((self.system.size, *x.shape[1:]))
+        first = self.system.products[self.path[0]]
+        place = slice(first.overlap.start, first.response.stop)
+        full[place] = x
+        ones = np.ones((len(self.system.dyson.eigen),) * 2)
+        for _ in self.path:
+            full = self.system.apply(ones, full)
+        return full[place]
