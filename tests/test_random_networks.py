@@ -74,16 +74,19 @@ def test_strategy_reaches(feature):
     find(recipes(), FEATURES[feature], settings=settings(max_examples=2000, **REPRODUCIBLE))
 
 
+# Compiling takes most of the time of these tests, so that one network has to do: with a scan, a family, a matrix at
+# every layer, fresh batches, momentum and decay. What the other one has beyond that, shared matrices and full batches,
+# is in the compiled networks of tests/test_new_networks.py and tests/test_numba_march.py.
 @pytest.mark.parametrize(
-    ("recipe", "training", "depth"),
+    ("recipe", "training", "depth", "backend"),
     [
-        (SHARED, ds.GradientDescent(momentum=0.5, weight_decay=0.04), {}),
-        (SCANNED, ds.OnlineSGD(), {"depth": 3}),
+        (SHARED, ds.GradientDescent(momentum=0.5, weight_decay=0.04), {}, "numpy"),
+        (SCANNED, ds.OnlineSGD(momentum=0.5, weight_decay=0.04), {"depth": 3}, "numba"),
     ],
-    ids=["shared", "scanned"],
+    ids=["shared", "scanned and compiled"],
 )
-def test_compiled_march_agrees_too(recipe, training, depth):
+def test_networks_with_most_features(recipe, training, depth, backend):
     theory = ds.derive(ds.network(recipe, parametrization=ds.NTK), training=training)
     parameters = {"samples_per_dim": 2.0, "width_per_dim": 0.7, "richness": 1.0, "learning_rate": 0.01, **depth}
-    found = agreement(theory, {**parameters, "label_noise": 0.3, "outputs": 2}, backend="numba")
+    found = agreement(theory, {**parameters, "label_noise": 0.3, "outputs": 2}, backend=backend)
     assert found.worst()[1] < 1e-8, found.worst()
