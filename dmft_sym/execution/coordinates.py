@@ -136,6 +136,22 @@ class GrowingMatrix:
             result += overlaps @ far[: self._count]
         return result
 
+    @property
+    def retention(self) -> float:
+        """What weight decay has left of the initial matrix."""
+        return self._retention * self._weights[0]
+
+    def current(self, rows: int, columns: int) -> Array:
+        """The present matrix between the first ``rows`` and ``columns`` coordinates, momentum and factors included."""
+        dense, velocity = self._weights[:2]
+        result = dense * self.dense[:rows, :columns]
+        if velocity and self.velocity is not None:
+            result += velocity * self.velocity[:rows, :columns]
+        if self._count:
+            factors = self._factors[: self._count, None]
+            result += (self._left[: self._count, :rows] * factors).T @ self._right[: self._count, :columns]
+        return result
+
     def add_noise(self, direction: Array, coordinate: int, transpose: bool) -> None:
         """Open ``e_new = coordinate`` for a new direction of the source (of the target if ``transpose``)."""
         side = self.backward if transpose else self.forward

@@ -22,6 +22,7 @@ from .threads import single_threaded
 
 Values = Mapping[sp.Symbol, float]
 Progress = Callable[[int], None]
+Inspect = Callable[[int, Arithmetic], None]
 
 DIVERGENCE = 1e12
 """A scalar beyond this multiple of the largest initial one counts as divergence."""
@@ -37,6 +38,7 @@ def run_coordinates(
     record_steps: Iterable[int] | None = None,
     progress: Progress | None = None,
     averages: tuple[Observe, ...] = (),
+    inspect: Inspect | None = None,
 ) -> ExecutionResult:
     """Train the infinite network of a linear program in growing coordinates.
 
@@ -60,6 +62,8 @@ def run_coordinates(
         Called with the number of finished steps after each.
     averages
         Scalars to report beside those of the program.
+    inspect
+        Called with the step and the network at every step, when its fields are computed and before its updates.
 
     Returns
     -------
@@ -82,7 +86,7 @@ def run_coordinates(
         raise ValueError(f"tol = {tol!r}: allowed is a number >= {floor:.1e} (for {np.dtype(dtype)}) and < 1")
     plan = make_plan(program, values, outputs, reduced_transpose=True, averages=averages)
     with single_threaded():
-        return _run(GrowingCoordinates(plan, dtype, tol), steps, record_steps, progress)
+        return _run(GrowingCoordinates(plan, dtype, tol), steps, record_steps, progress, inspect)
 
 
 def run_finite(
@@ -97,6 +101,7 @@ def run_finite(
     record_steps: Iterable[int] | None = None,
     progress: Progress | None = None,
     averages: tuple[Observe, ...] = (),
+    inspect: Inspect | None = None,
 ) -> ExecutionResult:
     """Train a finite network with the same program.
 
@@ -124,7 +129,7 @@ def run_finite(
     """
     _check(outputs=outputs, steps=steps, dim=dim)
     plan = make_plan(program, values, outputs, reduced_transpose=False, averages=averages)
-    return _run(FiniteNetwork(plan, dtype, dim, seed, normalise), steps, record_steps, progress)
+    return _run(FiniteNetwork(plan, dtype, dim, seed, normalise), steps, record_steps, progress, inspect)
 
 
 def finite_memory(program: Program, values: Values, outputs: int, dim: int, dtype: type = float) -> int:
@@ -146,7 +151,11 @@ def _check(**counts: int) -> None:
 
 
 def _run(
-    arithmetic: Arithmetic, steps: int, record_steps: Iterable[int] | None, progress: Progress | None
+    arithmetic: Arithmetic,
+    steps: int,
+    record_steps: Iterable[int] | None,
+    progress: Progress | None,
+    inspect: Inspect | None,
 ) -> ExecutionResult:
     plan = arithmetic.plan
     table = {a.name: np.zeros((steps, plan.outputs)) for a in plan.averages}
@@ -166,6 +175,8 @@ def _run(
             ranks[step] = arithmetic.ranks()
             if step in wanted:
                 _record(arithmetic, recording, step)
+            if inspect is not None:
+                inspect(step, arithmetic)
             _learn(arithmetic)
             done = step + 1
             if progress is not None:
