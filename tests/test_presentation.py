@@ -73,6 +73,16 @@ def test_closed_equations_stand_below_the_comments_of_the_solver(name):
         assert first == {"Delta": "Δ"}.get(field, field)[0]
 
 
+@pytest.mark.parametrize("name", THEORIES)
+def test_notebooks_have_what_the_document_has(name):
+    for stage in THEORIES[name]().steps:
+        shown = stage._repr_markdown_()
+        assert re.findall(r"\\tag\{.*?\}", shown) == re.findall(r"\\tag\{.*?\}", stage.latex)
+        assert re.findall(r"`(.*)`", shown) == [plain(line.heading) for line in stage.lines if line.heading]
+        assert "\\cite" not in shown
+        assert shown.count("arXiv:") == str(stage).count("arXiv:")
+
+
 @pytest.mark.parametrize("width", [80, 100])
 @pytest.mark.parametrize("name", THEORIES)
 def test_stages_are_text_for_a_terminal(name, width):

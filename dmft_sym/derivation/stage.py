@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import sympy as sp
@@ -10,6 +11,7 @@ from .plain_text import equation, plain, wrapped
 
 CITATIONS = {"spectral": "arXiv:2605.07870", "linear": "arXiv:2502.02531", "dmft": "arXiv:2205.09653"}
 """Papers that stages cite, by key."""
+_CITE = re.compile(r"\\cite\{.*?\}")
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,11 @@ class Stage:
         return f"$$\\begin{{aligned}}\n{rows}\n\\end{{aligned}}$$"
 
     def _repr_markdown_(self) -> str:
-        return "\n\n".join([f"### {self.name}", self.text, *(f"$$\n{block}\n$$" for block in self.displays)])
+        parts = [f"### {self.name}", _CITE.sub(lambda found: plain(found[0], CITATIONS), self.text)]
+        for line, block in zip(self.lines, self.displays, strict=True):
+            parts += [f"`{plain(line.heading)}`"] if line.heading else []
+            parts.append(f"$$\n{block}\n$$")
+        return "\n\n".join(parts)
 
     def __str__(self) -> str:
         return self.plain()
