@@ -16,7 +16,7 @@ import sympy as sp
 from dmft_sym.program import Field, FieldRef, LayerRange
 
 from .single_site import Noise, SiteEquation
-from .uses import UseTable
+from .uses import Use, UseTable
 
 Member = Field | Noise
 
@@ -116,10 +116,18 @@ def _relate_siblings(sets: _UnionFind, noises: list[Noise]) -> None:
         if not use.family and use.index is not None:  # type: ignore[union-attr]
             sets.relate(noise, noise, None)
         for other in noises:
-            if other is not noise:
-                family = use.family and other.source.family  # type: ignore[union-attr]
-                single = use.index is None and other.source.index is None  # type: ignore[union-attr]
-                sets.relate(noise, other, sp.Integer(0) if family or single else None)
+            if other is not noise and not use.independent_of(other.source):  # type: ignore[union-attr, arg-type]
+                sets.relate(noise, other, _offset(use, other.source))  # type: ignore[arg-type]
+
+
+def _offset(a: Use, b: Use) -> sp.Expr | None:
+    """Label of one place minus that of another whose noises share sites; ``None`` if all layers meet."""
+    if not (a.family and b.family):
+        return sp.Integer(0) if a.index is None and b.index is None else None
+    # A place with a fixed member has no label of its own and counts as zero.
+    if a.member is not None and b.member is None:
+        return -a.member
+    return b.member if a.member is None and b.member is not None else sp.Integer(0)
 
 
 def _relate(
