@@ -26,6 +26,10 @@ from .program import Program, ProgramError
 
 if TYPE_CHECKING:
     from .solver import Solver
+    from .spectra.bulk_equations import BulkEquations
+    from .spectra.joint import JointDerivation
+    from .spectra.matrix_program import MatrixProgram
+    from .spectra.spike_equations import SpikeEquations
 
 
 class Theory:
@@ -49,6 +53,7 @@ class Theory:
         trace = network.trace()
         self.program: Program = data.program(trace, training, network.name)
         self.parameters = _parameters(self.program, trace.parameters)
+        self.joint_derivations: dict[MatrixProgram, JointDerivation] = {}
 
     @cached_property
     def uses(self) -> UseTable:
@@ -103,6 +108,42 @@ class Theory:
         from .derivation.presentation import document
 
         return document(self)
+
+    def bulk(self, matrix: str | MatrixProgram) -> BulkEquations:
+        """The matrix Dyson equation of the bulk of a trained matrix, symbolic.
+
+        Parameters
+        ----------
+        matrix
+            ``"W0"``, ``"W1"``, ``"W[l]"`` (any layer), ``"NTK"``, or a matrix made by `dmft_sym.spectra.operator`.
+
+        Raises
+        ------
+        ProgramError
+            If there is no such matrix.
+        """
+        from .spectra.symbolic import symbolic_bulk
+
+        return symbolic_bulk(self, matrix)
+
+    def spikes(self, matrix: str | MatrixProgram, dependence: str = "joint") -> SpikeEquations:
+        """The spike condition ``J(z) x = x`` of a trained matrix, symbolic.
+
+        Parameters
+        ----------
+        matrix
+            As for `bulk`.
+        dependence
+            ``"joint"``; or ``"independent"``, the classical condition in which updates do not know the initial weights.
+
+        Raises
+        ------
+        ProgramError
+            If there is no such matrix.
+        """
+        from .spectra.symbolic import symbolic_spikes
+
+        return symbolic_spikes(self, matrix, dependence)
 
     def source(self, backend: str = "numba") -> str:
         """Source of the generated solver.

@@ -51,6 +51,12 @@ class JointDerivation:
         self.known = uses
         self.eigenvalue = EIGEN if matrix.symmetric else SINGULAR
 
+    def renamed(self, matrix: MatrixProgram) -> JointDerivation:
+        """The same derivation for another member of the family; stages that were made are kept."""
+        other = JointDerivation(matrix, self.known)
+        other.__dict__.update({key: value for key, value in self.__dict__.items() if key != "matrix"})
+        return other
+
     @cached_property
     def statements(self) -> tuple[Statement, ...]:
         """The level-two statements, eigen-equations included; in a loop over the members of a family."""

@@ -1,0 +1,251 @@
+"""The matrix Dyson equation of a bulk, symbolic: the (2,2) block of the averaging rule.
+
+``G[F, A] = d F / d (source in the equation of A)`` at one site. A level-two product is replaced by a Gaussian field and
+a memory whose strength is the response of its operand to the Gaussian field of the transposed product; that response is
+a ``G`` again (docs/mathematics.md, section 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sympy as sp
+
+from dmft_sym.derivation.single_site import ResponseMemory, SiteEquation
+from dmft_sym.derivation.stage import Line, Stage
+from dmft_sym.program import FieldRef, LayerRange
+from dmft_sym.program.printing import latex_name
+
+from .site_group import RETENTION, SiteGroups, level_two
+
+
+class BulkResponse(sp.Expr):
+    """``G[row, source]`` of two level-two fields; the resolvent of an eigen-equation is ``m``."""
+
+    is_commutative = True
+
+    def __new__(
+        cls, row: sp.Symbol, row_layer: sp.Expr, source: sp.Symbol, source_layer: sp.Expr
+    ) -> BulkResponse:  # SymPy rebuilds expressions from their arguments
+        return sp.Expr.__new__(cls, row, row_layer, source, source_layer)
+
+    @classmethod
+    def of(cls, row: FieldRef, source: FieldRef) -> BulkResponse:
+        """The response of ``row`` to a source in the equation of ``source``."""
+        parts = [p for ref in (row, source) for p in (sp.Symbol(ref.field.name), _layer(ref))]
+        return cls(*parts)
+
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """Symbols of the layers."""
+        return self.args[1].free_symbols | self.args[3].free_symbols
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether the source is in the field's own equation."""
+        return bool(self.args[:2] == self.args[2:])
+
+    def _names(self, latex: bool) -> list[str]:
+        names = []
+        for name, layer in (self.args[:2], self.args[2:]):
+            text = latex_name(name.name) if latex else name.name
+            shown = sp.latex(layer) if latex else str(layer)
+            names.append(text if layer is sp.S.NaN else f"{text}[{shown}]")
+        return names
+
+    def _sympystr(self, printer: sp.printing.str.StrPrinter) -> str:
+        row, source = self._names(latex=False)
+        return f"m_{row}" if self.diagonal else f"G({row}, {source})"
+
+    def _latex(self, printer: sp.printing.latex.LatexPrinter, exp: str | None = None) -> str:
+        row, source = self._names(latex=True)
+        body = f"m_{{{row}}}" if self.diagonal else f"G_{{{row},\\, {source}}}"
+        return body if exp is None else f"{body}^{{{exp}}}"
+
+
+def _layer(ref: FieldRef) -> sp.Expr:
+    return sp.S.NaN if ref.layer is None else ref.layer
+
+
+@dataclass(frozen=True)
+class BulkEquation:
+    """``left = right``, with the range of its layer labels."""
+
+    left: BulkResponse
+    right: sp.Expr
+    note: str = ""
+
+    def at(self, index: sp.Symbol, value: sp.Expr) -> BulkEquation:
+        """With one value of a layer label."""
+        return BulkEquation(self.left.subs(index, value), self.right.subs(index, value))
+
+    @property
+    def solved(self) -> sp.Expr:
+        """The right-hand side after solving for a response that occurs on both sides linearly."""
+        return _solved(self.left, self.right)
+
+
+@dataclass(frozen=True)
+class BulkEquations:
+    """The Dyson equation of a matrix.
+
+    Attributes
+    ----------
+    name
+        The matrix.
+    eigenvalue
+        ``z`` (singular values) or ``lambda_S`` (eigenvalues).
+    equations
+        One per bulk response.
+    """
+
+    name: str
+    eigenvalue: sp.Symbol
+    equations: tuple[BulkEquation, ...]
+
+    @property
+    def stage(self) -> Stage:
+        """For printing."""
+        lines = tuple(Line(sp.latex(e.left), (f"+ {sp.latex(e.solved)}",), e.note) for e in self.equations)
+        text = (
+            f"Bulk of {self.name}: $m_F$ is the response of a level-two field $F$ to a source in its own equation and "
+            "$G_{F, F'}$ that to a source in the equation of $F'$, at one site. The density is "
+            "$-\\mathrm{Im}\\, m/\\pi$ on the branch that continues $1/z$ from large $|z|$ \\cite{spectral}."
+        )
+        return Stage(f"Bulk of {self.name}", text, lines, tuple(e.solved for e in self.equations))
+
+    def _repr_latex_(self) -> str:
+        return self.stage._repr_latex_()
+
+    def _repr_markdown_(self) -> str:
+        return self.stage._repr_markdown_()
+
+    def __str__(self) -> str:
+        rows = [f"  {e.left} = {e.solved}{plain_note(e.note)}" for e in self.equations]
+        return "\n".join([f"bulk of {self.name}", *rows])
+
+
+def plain_note(note: str) -> str:
+    """A note for text output."""
+    return (
+        f"    ({note})".replace("$", "").replace("\\dots", "...").replace("\\ge", ">=").replace("\\le", "<=")
+        if note
+        else ""
+    )
+
+
+def bulk_equations(groups: SiteGroups) -> BulkEquations:
+    """Collect the responses that the self-energies contain, with their equations."""
+    found: dict[tuple[object, ...], list[BulkEquation]] = {}
+    waiting = [(left, left) for left, _ in groups.joint.matrix.pairs]
+    while waiting:
+        row, source = waiting.pop(0)
+        key = _key(groups, row, source)
+        if key in found:
+            continue
+        found[key] = []
+        for equation in groups.equations_of(row.field):
+            made, needed = _equation(groups, equation, row, source)
+            if made is not None:
+                found[key].append(made)
+                waiting += needed
+    equations = tuple(equation for made in found.values() for equation in made)
+    matrix = groups.joint.matrix
+    if matrix.index is not None and matrix.member is not None:
+        equations = tuple(equation.at(matrix.index, matrix.member) for equation in equations)
+    return BulkEquations(matrix.name, groups.joint.eigenvalue, equations)
+
+
+def _key(groups: SiteGroups, row: FieldRef, source: FieldRef) -> tuple[object, ...]:
+    """Families of responses are told apart by the offset of their layers, or by none if all layers couple."""
+    offset: sp.Expr | None = None
+    if row.layer is not None and source.layer is not None and groups.partner(row, source.field)[1] is None:
+        offset = sp.expand(source.layer - row.layer)
+    return row.field, source.field, offset
+
+
+def _equation(
+    groups: SiteGroups, equation: SiteEquation, row: FieldRef, source: FieldRef
+) -> tuple[BulkEquation | None, list[tuple[FieldRef, FieldRef]]]:
+    """``zeta G[T, A] = delta + local + self-energy`` for one equation of a field, and the responses it contains."""
+    target = equation.target
+    aligned = _aligned_source(groups, target, row, source)
+    if aligned is None:
+        return None, []
+    total: sp.Expr = sp.Integer(0)
+    if target.field == aligned.field:
+        total += _delta(target, aligned)
+    needed: list[tuple[FieldRef, FieldRef]] = []
+    factor = groups.factor(target.field)
+    for local in equation.locals:
+        total += _sum(local, factor * local.coefficient * BulkResponse.of(local.field, aligned))
+        needed.append((local.field, aligned))
+    for memory in equation.memories:
+        if isinstance(memory, ResponseMemory) and level_two(memory.noise):
+            strength = memory.coefficient * factor * (RETENTION if memory.retained else 1)
+            for driven in groups.driven_by(memory.noise, memory.noise_layer):
+                loop = BulkResponse.of(memory.row, driven.ref) * BulkResponse.of(memory.field, aligned)
+                total += _sum(memory, sp.powdenest(sp.cancel(strength * driven.coefficient), force=True) * loop)
+                needed += [(memory.row, driven.ref), (memory.field, aligned)]
+    left = BulkResponse.of(target, aligned)
+    return BulkEquation(left, total / factor, _note(equation, aligned)), needed
+
+
+def _aligned_source(groups: SiteGroups, target: FieldRef, row: FieldRef, source: FieldRef) -> FieldRef | None:
+    """The source at the layer that belongs to this equation's target."""
+    if source.layer is None:
+        return source
+    if row.layer is None or target.layer is None:
+        return source if target == row else None
+    partner, layers = groups.partner(target, source.field)
+    if layers is not None:
+        return partner
+    return FieldRef(source.field, sp.expand(target.layer + source.layer - row.layer))
+
+
+def _delta(target: FieldRef, source: FieldRef) -> sp.Expr:
+    if target.layer is None or source.layer is None:
+        return sp.Integer(1)
+    difference = sp.expand(target.layer - source.layer)
+    if difference.is_Integer:
+        return sp.Integer(int(difference == 0))
+    return sp.KroneckerDelta(target.layer, source.layer)
+
+
+def _sum(term: object, value: sp.Expr) -> sp.Expr:
+    """The value under the sum over layers of a term, if it has one."""
+    index, layers = getattr(term, "index", None), getattr(term, "layers", None)
+    return value if index is None or layers is None else sp.Sum(value, (index, layers.start, layers.stop))
+
+
+def layer_note(index: sp.Expr, layers: LayerRange) -> str:
+    """The range of a layer label."""
+    return f"${sp.latex(index)} = {sp.latex(layers.start)}, \\dots, {sp.latex(layers.stop)}$"
+
+
+def _note(equation: SiteEquation, source: FieldRef) -> str:
+    parts = list(_ranges(equation))
+    if source.layer is not None and source.field.layers is not None and len(source.layer.free_symbols) == 1:
+        (symbol,) = source.layer.free_symbols
+        if symbol.name == "k":
+            parts.append(layer_note(symbol, source.field.layers))
+    return ", ".join(parts)
+
+
+def _ranges(equation: SiteEquation) -> Iterator[str]:
+    for scan in equation.scans:
+        yield layer_note(scan.index, scan.layers)
+
+
+def _solved(left: BulkResponse, right: sp.Expr) -> sp.Expr:
+    expanded = sp.expand(right)
+    if not expanded.has(left) or expanded.has(sp.Sum, sp.KroneckerDelta):
+        return right
+    slope = sp.diff(expanded.subs(left, sp.Symbol("x_")), sp.Symbol("x_"))
+    rest = expanded.subs(left, 0)
+    if slope.has(sp.Symbol("x_")):
+        return right
+    if rest == 0:
+        return right
+    return 1 / sp.collect(sp.expand((1 - slope) / rest), left)

@@ -1,0 +1,418 @@
+"""The spike condition ``J(z) x = x``, symbolic: the (2,1) block of the averaging rule.
+
+Every product of a level-two equation leaves memories of the fields of training behind, with strengths
+
+    x[F; phi](s) = k R[operand; noise](s) + kappa(t - s) coefficient C[operand; past](s);
+
+averaging the equation of ``F`` with a field of training, or differentiating it with respect to a Gaussian field of
+training, gives linear equations for the overlaps ``C`` and responses ``R`` of the level-two fields. All of them are
+columns over the steps ``s < t`` (docs/mathematics.md, section 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import sympy as sp
+
+from dmft_sym.derivation.closed_latex import condition_latex
+from dmft_sym.derivation.layer_logic import within
+from dmft_sym.derivation.processes import Member, process_of
+from dmft_sym.derivation.single_site import Noise, ResponseMemory, SiteEquation, UpdateMemory
+from dmft_sym.derivation.stage import Line, Stage, signed
+from dmft_sym.program import FieldRef, LayerRange
+from dmft_sym.program.printing import latex_name
+
+from .bulk_equations import BulkResponse, layer_note, plain_note
+from .site_group import OTHER_LAYER, RETENTION, SiteGroups, level_two, operand, shifted
+
+Column: TypeAlias = FieldRef | tuple[Noise, sp.Expr | None]
+
+
+@dataclass(frozen=True)
+class TwoPoint:
+    """``C[row; column]`` (a field) or ``R[row; column]`` (a Gaussian field); ``X`` for a strength of memory."""
+
+    kind: str
+    row: FieldRef
+    column: Column
+
+    @property
+    def family(self) -> tuple[object, ...]:
+        """The same at any layer."""
+        column = self.column.field if isinstance(self.column, FieldRef) else self.column[0]
+        return self.kind, self.row.field, column
+
+    @property
+    def latex(self) -> str:
+        """``C^{a;h}``, a matrix (or a column) over steps."""
+        if isinstance(self.column, FieldRef):
+            second = _name(self.column.field.name, self.column.layer)
+        else:
+            noise, layer = self.column
+            second = _name(noise.name, layer, "" if noise.scale == 1 else "bar")
+        letter = {"X": "x"}.get(self.kind, self.kind)
+        return f"{letter}^{{{_name(self.row.field.name, self.row.layer)};\\,{second}}}"
+
+    def at(self, index: sp.Symbol, value: sp.Expr) -> TwoPoint:
+        """With one value of a layer label."""
+        if isinstance(self.column, FieldRef):
+            return TwoPoint(self.kind, shifted(self.row, index, value), shifted(self.column, index, value))
+        noise, layer = self.column
+        return TwoPoint(
+            self.kind, shifted(self.row, index, value), (noise, None if layer is None else layer.subs(index, value))
+        )
+
+    def __str__(self) -> str:
+        if isinstance(self.column, FieldRef):
+            second = str(self.column)
+        else:
+            noise, layer = self.column
+            second = noise.name + ("" if layer is None else f"[{layer}]")
+        return f"{self.kind.lower() if self.kind == 'X' else self.kind}[{self.row}; {second}]"
+
+
+@dataclass(frozen=True)
+class SpikeTerm:
+    """``coefficient * known * unknown``, summed over ``index`` if given; ``past`` puts ``kappa(t-s)`` on the steps."""
+
+    coefficient: sp.Expr
+    unknown: TwoPoint
+    known: TwoPoint | None = None
+    transposed: bool = False
+    past: bool = False
+    index: sp.Symbol | None = None
+    layers: LayerRange | None = None
+
+    @property
+    def latex(self) -> str:
+        """With its sign."""
+        body = self.unknown.latex
+        if self.past:
+            body = f"\\kappa\\circ {body}"
+        if self.known is not None:
+            matrix = self.known.latex
+            body = (f"\\big({matrix}\\big)^{{\\!\\top}}" if self.transposed else matrix) + f"\\, {body}"
+        if self.index is None or self.layers is None:
+            return signed(self.coefficient, body)
+        first, last = sp.latex(self.layers.start), sp.latex(self.layers.stop)
+        summed = f"\\sum_{{{sp.latex(self.index)}={first}}}^{{{last}}}"
+        if self.index in self.coefficient.free_symbols:
+            return f"+ {summed} {signed(self.coefficient, body).removeprefix('+ ')}"
+        return signed(self.coefficient, f"{summed} {body}")
+
+    def __str__(self) -> str:
+        body = f"kappa {self.unknown}" if self.past else str(self.unknown)
+        if self.known is not None:
+            body = f"{self.known}{'^T' if self.transposed else ''} {body}"
+        body = body if self.coefficient == 1 else f"({self.coefficient}) {body}"
+        return body if self.index is None else f"sum_{{{self.index}={self.layers}}} {body}"
+
+    def at(self, index: sp.Symbol, value: sp.Expr) -> SpikeTerm:
+        """With one value of a layer label."""
+        known = None if self.known is None else self.known.at(index, value)
+        return replace(
+            self, coefficient=self.coefficient.subs(index, value), unknown=self.unknown.at(index, value), known=known
+        )
+
+
+@dataclass(frozen=True)
+class SpikeEquation:
+    """``left = prefactor * (sum of terms)``."""
+
+    left: TwoPoint
+    terms: tuple[SpikeTerm, ...]
+    prefactor: sp.Expr = sp.Integer(1)
+    note: str = ""
+
+    @property
+    def line(self) -> Line:
+        """For printing."""
+        terms = tuple(term.latex for term in self.terms) or ("0",)
+        if self.prefactor != 1:
+            inner = [f"+ {sp.latex(self.prefactor)} \\big[ {terms[0].removeprefix('+ ')}", *terms[1:]]
+            inner[-1] += " \\big]"
+            terms = tuple(inner)
+        return Line(self.left.latex, terms, self.note)
+
+    def at(self, index: sp.Symbol, value: sp.Expr) -> SpikeEquation:
+        """With one value of a layer label."""
+        terms = tuple(term.at(index, value) for term in self.terms)
+        return SpikeEquation(self.left.at(index, value), terms, self.prefactor.subs(index, value))
+
+    def __str__(self) -> str:
+        body = " + ".join(str(term) for term in self.terms) or "0"
+        body = body if self.prefactor == 1 else f"{self.prefactor} [ {body} ]"
+        return f"{self.left} = {body}{plain_note(self.note)}"
+
+
+@dataclass(frozen=True)
+class SpikeEquations:
+    """The spike condition of a matrix: a linear system ``x = J(z) x`` whose solutions are outliers.
+
+    Attributes
+    ----------
+    name
+        The matrix.
+    dependence
+        ``"joint"``, or ``"independent"`` for the classical condition, in which the trained part does not know the
+        initial matrices.
+    memories
+        Strengths of the memories of fields of training.
+    equations
+        Overlaps and responses of the level-two fields.
+    """
+
+    name: str
+    dependence: str
+    memories: tuple[SpikeEquation, ...]
+    equations: tuple[SpikeEquation, ...]
+
+    @property
+    def stage(self) -> Stage:
+        """For printing."""
+        text = (
+            f"Outliers of {self.name}: where these linear equations have a solution, that is where an eigenvalue "
+            "of $J(z)$ equals one. $C$ are overlaps and $R$ responses of level-two fields, columns over the steps "
+            "$s < t$; $x$ is the memory that they leave, and $\\kappa(t-s)$ weights past updates \\cite{spectral}."
+        )
+        lines = tuple(equation.line for equation in (*self.memories, *self.equations))
+        return Stage(f"Spike condition of {self.name}", text, lines)
+
+    @property
+    def unknowns(self) -> tuple[TwoPoint, ...]:
+        """The components of ``x``, memories eliminated."""
+        return tuple(dict.fromkeys(equation.left for equation in self.equations))
+
+    def one_step(self) -> sp.Expr:
+        """``det(1 - J)`` after one step from fields without responses: a polynomial in bulk responses.
+
+        Two-time matrices are then numbers; those of training are symbols named after them. For equations without layer
+        labels that move.
+        """
+        memories = {e.left: e for e in self.memories}
+        place = {left: i for i, left in enumerate(self.unknowns)}
+        matrix = sp.zeros(len(place), len(place))
+        for equation in self.equations:
+            for coefficient, unknown in _expanded(equation, memories):
+                if unknown in place:
+                    matrix[place[equation.left], place[unknown]] += equation.prefactor * coefficient
+        return sp.factor((sp.eye(len(place)) - matrix).det())
+
+    def _repr_latex_(self) -> str:
+        return self.stage._repr_latex_()
+
+    def _repr_markdown_(self) -> str:
+        return self.stage._repr_markdown_()
+
+    def __str__(self) -> str:
+        rows = [f"  {equation}" for equation in (*self.memories, *self.equations)]
+        return "\n".join([f"spike condition of {self.name} ({self.dependence})", *rows])
+
+
+def _expanded(equation: SpikeEquation, memories: dict[TwoPoint, SpikeEquation]) -> Iterator[tuple[sp.Expr, TwoPoint]]:
+    """Terms with memories inserted and matrices of training as numbers; responses of training are zero."""
+    for term in equation.terms:
+        if term.known is not None and term.known.kind == "R":
+            continue
+        known = sp.Integer(1) if term.known is None else sp.Symbol(str(term.known), positive=True)
+        if term.unknown.kind != "X":
+            yield term.coefficient * known, term.unknown
+        elif term.unknown in memories:
+            for inner, unknown in _expanded(memories[term.unknown], memories):
+                yield term.coefficient * known * inner, unknown
+
+
+def _name(name: str, layer: sp.Expr | None, accent: str = "") -> str:
+    return latex_name(name, accent=accent) + ("" if layer is None else f"[{sp.latex(layer)}]")
+
+
+def spike_equations(groups: SiteGroups, dependence: str = "joint") -> SpikeEquations:
+    """Collect the linear equations of a matrix, from the overlaps and responses that its memories contain."""
+    builder = _Builder(groups, dependence == "joint")
+    memories = builder.memories()
+    equations = tuple(builder.close(memories))
+    matrix = groups.joint.matrix
+    if matrix.index is not None and matrix.member is not None:
+        memories, equations = (
+            tuple(equation.at(matrix.index, matrix.member) for equation in group) for group in (memories, equations)
+        )
+    return SpikeEquations(matrix.name, dependence, memories, equations)
+
+
+class _Builder:
+    def __init__(self, groups: SiteGroups, responses: bool) -> None:
+        self.groups = groups
+        self.responses = responses
+        self.remembered: set[TwoPoint] = set()
+        self.known_responses = {(array.row, array.column) for array in groups.theory.closed.arrays if array.kind == "R"}
+
+    def memories(self) -> tuple[SpikeEquation, ...]:
+        """Strengths of all memories of fields of training."""
+        found = tuple(made for equation in self.groups.joint.site_equations for made in self._memories(equation))
+        self.remembered = {made.left for made in found}
+        return found
+
+    def _memories(self, equation: SiteEquation) -> Iterator[SpikeEquation]:
+        """Strengths of the memories of one equation, one per remembered field of training."""
+        target = equation.target
+        factor = self.groups.factor(target.field)
+        found: dict[TwoPoint, list[SpikeTerm]] = {}
+        for memory in equation.memories:
+            term: SpikeTerm | None = None
+            if isinstance(memory, UpdateMemory):
+                term = SpikeTerm(_tidy(factor * memory.coefficient), TwoPoint("C", memory.row, memory.past), past=True)
+            elif isinstance(memory, ResponseMemory) and not level_two(memory.noise):
+                rho = RETENTION if memory.retained else sp.Integer(1)
+                response = TwoPoint("R", memory.row, (memory.noise, memory.noise_layer))
+                if self.responses and not memory.noise.fresh:
+                    term = SpikeTerm(_tidy(factor * memory.coefficient * rho), response)
+            if term is not None:
+                found.setdefault(TwoPoint("X", target, memory.field), []).append(term)
+        for left, terms in found.items():
+            yield SpikeEquation(left, tuple(terms), note=_notes(equation))
+
+    def close(self, memories: tuple[SpikeEquation, ...]) -> Iterator[SpikeEquation]:
+        """Equations of the unknowns that memories contain, and of those that these contain."""
+        waiting = [term.unknown for memory in memories for term in memory.terms]
+        done: set[tuple[object, ...]] = set()
+        while waiting:
+            unknown = waiting.pop(0)
+            if unknown.family in done:
+                continue
+            done.add(unknown.family)
+            for equation in self.groups.equations_of(unknown.row.field):
+                column = self._column(equation.target, unknown)
+                condition = sp.false if column is None else _exists(column, equation)
+                if column is not None and condition != sp.false:
+                    made = self._equation(equation, TwoPoint(unknown.kind, equation.target, column), condition)
+                    waiting += [term.unknown for term in made.terms if term.unknown.kind != "X"]
+                    yield made
+
+    def _column(self, target: FieldRef, unknown: TwoPoint) -> Column | None:
+        """The column of an unknown at the sites of another layer of its row."""
+        member: Member = unknown.column.field if isinstance(unknown.column, FieldRef) else unknown.column[0]
+        process = process_of(self.groups.processes, target)
+        if member not in process.shift:
+            return None
+        layer: sp.Expr | None = None
+        if member.layers is not None:
+            layer = OTHER_LAYER if process.coupled else process.partner_layer(target.field, target.layer, member)
+        if isinstance(unknown.column, FieldRef):
+            return FieldRef(unknown.column.field, layer)
+        return unknown.column[0], layer
+
+    def _equation(self, equation: SiteEquation, left: TwoPoint, condition: sp.Basic) -> SpikeEquation:
+        target = equation.target
+        terms = [
+            *self._own(equation, left),
+            *self._through_noise(equation, left),
+            *self._through_memory(equation, left),
+        ]
+        inner = [term for term in terms if term.unknown != left]
+        factor = self.groups.factor(target.field)
+        note = _notes(equation, left.column, condition)
+        if len(inner) < len(terms) and not equation.locals and len(self.groups.equations_of(target.field)) == 1:
+            # The self-energy of the field itself: the resolvent is the sum of the series.
+            return SpikeEquation(left, tuple(inner), BulkResponse.of(target, target), note)
+        return SpikeEquation(left, tuple(terms), 1 / factor, note)
+
+    def _own(self, equation: SiteEquation, left: TwoPoint) -> Iterator[SpikeTerm]:
+        """Level-two fields at the same sites: local terms and self-energies."""
+        factor = self.groups.factor(equation.target.field)
+        for local in equation.locals:
+            unknown = TwoPoint(left.kind, local.field, left.column)
+            yield SpikeTerm(_tidy(factor * local.coefficient), unknown, index=local.index, layers=local.layers)
+        for memory in equation.memories:
+            if isinstance(memory, ResponseMemory) and level_two(memory.noise):
+                rho = RETENTION if memory.retained else sp.Integer(1)
+                for driven in self.groups.driven_by(memory.noise, memory.noise_layer):
+                    bulk = BulkResponse.of(memory.row, driven.ref)
+                    weight = _tidy(factor * memory.coefficient * rho * driven.coefficient) * bulk
+                    unknown = TwoPoint(left.kind, memory.field, left.column)
+                    yield SpikeTerm(weight, unknown, index=memory.index, layers=memory.layers)
+
+    def _through_noise(self, equation: SiteEquation, left: TwoPoint) -> Iterator[SpikeTerm]:
+        """``<u F'>``: the Gaussian field of a level-two product is correlated with those of training."""
+        if not self.responses or not isinstance(left.column, FieldRef):
+            return
+        factor = self.groups.factor(equation.target.field)
+        for driven in equation.noises:
+            use = driven.noise.source
+            for sibling in self.groups.theory.uses.siblings(use):  # type: ignore[arg-type]
+                noise = self.groups.theory.site_builder.noises[sibling]
+                index, layers, layer = _place(driven.layer, use, sibling)
+                known = TwoPoint("R", left.column, (noise, layer))
+                if noise.fresh or not self._exists(known):
+                    continue
+                covariance = self.groups.joint.site_builder.noise_covariance(driven.noise, noise)
+                rho = RETENTION if driven.retained else sp.Integer(1)
+                weight = _tidy(factor * driven.coefficient * rho * covariance)
+                first = operand(driven.noise, driven.layer)
+                unknown = TwoPoint("C", first, operand(noise, layer))
+                yield SpikeTerm(weight, unknown, known, index=index, layers=layers)
+
+    def _through_memory(self, equation: SiteEquation, left: TwoPoint) -> Iterator[SpikeTerm]:
+        """Fields of training that the equation remembers."""
+        seen: set[FieldRef] = set()
+        for memory in equation.memories:
+            unknown = TwoPoint("X", equation.target, memory.field)
+            if memory.field in seen or unknown not in self.remembered:
+                continue
+            seen.add(memory.field)
+            if isinstance(left.column, FieldRef):
+                known = TwoPoint("C", left.column, memory.field)
+                if memory.field.field in process_of(self.groups.theory.processes, left.column).shift:
+                    yield SpikeTerm(sp.Integer(1), unknown, known, index=memory.index, layers=memory.layers)
+            else:
+                known = TwoPoint("R", memory.field, left.column)
+                if self._exists(known):
+                    yield SpikeTerm(sp.Integer(1), unknown, known, True, index=memory.index, layers=memory.layers)
+
+    def _exists(self, response: TwoPoint) -> bool:
+        """Whether a field of training responds to a Gaussian field of training."""
+        assert not isinstance(response.column, FieldRef)
+        return (response.row.field, response.column[0]) in self.known_responses
+
+
+def _place(
+    layer: sp.Expr | None, use: object, sibling: object
+) -> tuple[sp.Symbol | None, LayerRange | None, sp.Expr | None]:
+    """Layer of a place of training next to one of level two: the same member, or a summed label of a shared matrix."""
+    if sibling.index is None:  # type: ignore[attr-defined]
+        return None, None, None
+    if sibling.family:  # type: ignore[attr-defined]
+        return None, None, layer if use.member is None else use.member  # type: ignore[attr-defined]
+    index = sp.Symbol("l_s", integer=True, positive=True)
+    return index, sibling.layers, index  # type: ignore[attr-defined]
+
+
+def _column_layers(column: Column) -> tuple[sp.Expr | None, LayerRange | None]:
+    if isinstance(column, FieldRef):
+        return column.layer, column.field.layers
+    return column[1], column[0].layers
+
+
+def _exists(column: Column, equation: SiteEquation) -> sp.Basic:
+    """Under which condition the layer of a column is one of its family."""
+    layer, layers = _column_layers(column)
+    if layer is None or layers is None or layer == OTHER_LAYER:
+        return sp.true
+    return within(layer, layers, {scan.index: scan.layers for scan in equation.scans})
+
+
+def _notes(equation: SiteEquation, column: Column | None = None, condition: sp.Basic = sp.true) -> str:
+    notes = [layer_note(scan.index, scan.layers) for scan in equation.scans]
+    if column is not None:
+        layer, layers = _column_layers(column)
+        if layer == OTHER_LAYER and layers is not None:
+            notes.append(layer_note(layer, layers))
+    if condition != sp.true:
+        notes.append(f"if ${condition_latex(condition)}$")
+    return ", ".join(notes)
+
+
+def _tidy(value: sp.Expr) -> sp.Expr:
+    return sp.powdenest(sp.cancel(value), force=True)

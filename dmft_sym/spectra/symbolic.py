@@ -1,0 +1,58 @@
+"""Symbolic results of level two: what ``theory.bulk(...)`` and ``theory.spikes(...)`` return."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dmft_sym.program import ProgramError
+
+from .bulk_equations import BulkEquations, bulk_equations
+from .catalogue import matrix_program
+from .joint import JointDerivation
+from .matrix_program import MatrixProgram
+from .site_group import SiteGroups
+from .spike_equations import SpikeEquations, spike_equations
+
+if TYPE_CHECKING:
+    from dmft_sym.theory import Theory
+
+DEPENDENCE = ("joint", "independent")
+
+
+def joint_derivation(theory: Theory, matrix: str | MatrixProgram) -> JointDerivation:
+    """The stages of the derivation for a matrix by name, or for one that `operator` made.
+
+    Raises
+    ------
+    ProgramError
+        If there is no such matrix, or if it belongs to another program.
+    """
+    if isinstance(matrix, str):
+        matrix = matrix_program(theory.program, matrix)
+    if not isinstance(matrix, MatrixProgram) or matrix.program != theory.program:
+        raise ProgramError(f"matrix = {matrix!r:.60}: allowed is a name, or a matrix of this theory's program")
+    # Members of a family share one derivation.
+    bare = replace(matrix, member=None, name="")
+    known = theory.joint_derivations.get(bare)
+    joint = JointDerivation(matrix, theory.uses) if known is None else known.renamed(matrix)
+    theory.joint_derivations.setdefault(bare, joint)
+    return joint
+
+
+def symbolic_bulk(theory: Theory, matrix: str | MatrixProgram) -> BulkEquations:
+    """The matrix Dyson equation of the bulk."""
+    return bulk_equations(SiteGroups(theory, joint_derivation(theory, matrix)))
+
+
+def symbolic_spikes(theory: Theory, matrix: str | MatrixProgram, dependence: str = "joint") -> SpikeEquations:
+    """The spike condition ``J(z) x = x``.
+
+    Raises
+    ------
+    ProgramError
+        If ``dependence`` is neither ``"joint"`` nor ``"independent"``.
+    """
+    if dependence not in DEPENDENCE:
+        raise ProgramError(f"dependence = {dependence!r}: allowed are {', '.join(DEPENDENCE)}")
+    return spike_equations(SiteGroups(theory, joint_derivation(theory, matrix)), dependence)
