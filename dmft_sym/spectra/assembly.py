@@ -90,15 +90,23 @@ class Assembly:
             eigen, local, drive, where[0], where[1], where[2], where[3], np.array(weights), position[self.start]
         )
 
-    def system(self, step: int) -> SpikeSystem:
-        """``J(z)`` of the matrix before the update of ``step``."""
-        products, size = self._unknowns(step)
+    def system(self, step: int, horizon: int | None = None) -> SpikeSystem:
+        """``J(z)`` of the matrix before the update of ``step``.
+
+        Parameters
+        ----------
+        horizon
+            Steps of training that are part of the index set: ``step`` of them, or more. What happens after ``step``
+            does not move outliers, but the vectors of an outlier know it.
+        """
+        horizon = step if horizon is None else horizon
+        products, size = self._unknowns(horizon)
         drives: dict[tuple[int, int], Drive] = {}
         for alpha, equation in enumerate(self.equations):
-            for beta, drive in self._drives(equation, step).items():
+            for beta, drive in self._drives(equation, step, horizon).items():
                 drives[alpha, beta] = drive
-        links = tuple(link for link in self._pairs(products, step))
-        return SpikeSystem(self.dyson(step), tuple(products), drives, links, size, self.copies)
+        links = tuple(self._pairs(products, horizon))
+        return SpikeSystem(self.dyson(step), tuple(products), drives, links, size, self.copies, horizon)
 
     def _unknowns(self, step: int) -> tuple[list[Product], int]:
         found: list[Product] = []
@@ -113,7 +121,7 @@ class Assembly:
             end = last
         return found, end
 
-    def _drives(self, equation: FlatEquation, step: int) -> dict[int, Drive]:
+    def _drives(self, equation: FlatEquation, step: int, horizon: int) -> dict[int, Drive]:
         """What every product contributes to an equation through fields of training."""
         drives: dict[int, Drive] = {}
         for coefficient, noise, retained in equation.noises:
@@ -128,7 +136,7 @@ class Assembly:
             if max(weights) - min(weights) > 1e-12 * max(map(abs, weights)):
                 raise ProgramError(f"{equation.target}: the places of one matrix have different memories")
             drives[beta].memory = max(weights)
-        kernel = update_kernel(step, self.momentum, self.decay)
+        kernel = np.concatenate([update_kernel(step, self.momentum, self.decay), np.zeros(horizon - step)])
         for update in equation.updates:
             beta, here, there = self._update(equation, update.row, update.past, update.field)
             drives[beta].updates.append((here, there, self.value(update.coefficient, step) * kernel))

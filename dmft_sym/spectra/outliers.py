@@ -20,10 +20,13 @@ from .failures import Failure, SpectrumError
 from .spike_system import SpikeSystem
 
 Floats = NDArray[np.float64]
-# Columns of the block iteration, its length, and the relative change of an eigenvalue at which it ends.
-_BLOCK = 20
-_APPLICATIONS = 40
-_CONVERGED = 1e-12
+# Eigenvalues: dense up to this size; above it columns of a block, blocks between two looks at the Ritz values, the
+# residual of an eigenvalue relative to the threshold, and the largest basis.
+_DENSE = 60
+_BLOCK = 3
+_LOOK = 5
+_CONVERGED = 1e-11
+_LARGEST = 400
 # Imaginary parts below this, relative to the eigenvalue, are rounding.
 _REAL = 1e-6
 
@@ -84,7 +87,7 @@ def _general(system: SpikeSystem, bulk: Bulk) -> list[float]:
     count = sum(value > 1 for value in _leading_real(system, bulk, edge))
 
     def excess(z: float, number: int) -> float:
-        values = _leading_real(system, bulk, z, number)
+        values = _leading_real(system, bulk, z)
         return values[number] - 1 if len(values) > number else -1.0
 
     found = []
@@ -93,10 +96,10 @@ def _general(system: SpikeSystem, bulk: Bulk) -> list[float]:
     return found
 
 
-def _leading_real(system: SpikeSystem, bulk: Bulk, z: float, number: int = 0) -> list[float]:
-    """Leading real eigenvalues of ``J(z)``, descending: all above one, and more than ``number`` if there are."""
+def _leading_real(system: SpikeSystem, bulk: Bulk, z: float) -> list[float]:
+    """Leading real eigenvalues of ``J(z)``, descending: all above one and some below."""
     green = bulk.outside(z)[1]
-    return real_eigenvalues(lambda x: system.apply(green, x), system.size, 1.0, number)
+    return real_eigenvalues(lambda x: system.apply(green, x), system.size, 1.0)
 
 
 def _root(function: Callable[[float], float], edge: float, bulk: Bulk) -> float:
@@ -111,47 +114,46 @@ def _root(function: Callable[[float], float], edge: float, bulk: Bulk) -> float:
     return float(brentq(function, edge, high, xtol=1e-14 * max(1.0, high), rtol=1e-13))
 
 
-def real_eigenvalues(apply: Callable[[Floats], Floats], size: int, threshold: float, number: int = 0) -> list[float]:
-    """Real eigenvalues of a linear map, descending: all above ``threshold``, and some more if ``number`` asks for them.
+def real_eigenvalues(apply: Callable[[Floats], Floats], size: int, threshold: float) -> list[float]:
+    """Real eigenvalues of a linear map, descending: all above ``0.9 threshold``, some of those below.
 
     Parameters
     ----------
     apply
         The map, on arrays of shape (size, columns).
+
+    Notes
+    -----
+    Block Arnoldi: a multiple eigenvalue is found as often as it occurs, up to the number of columns of a block.
     """
-    width = max(_BLOCK, 2 * number)
-    while 4 * width < size:
-        values = _leading(apply, size, width, threshold, number)
+    if size <= _DENSE:
+        return _real_ones(np.linalg.eigvals(apply(np.eye(size))))
+    limit = min(_LARGEST, size // 2)
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(size, _BLOCK)))[0]
+    images = np.empty((size, 0))
+    while basis.shape[1] < limit:
+        block = apply(basis[:, images.shape[1] :])
+        images = np.concatenate([images, block], axis=1)
+        values = _converged(basis, images, threshold)
         if values is not None:
             return _real_ones(values)
-        width *= 3
+        for _ in range(2):  # once more, because one orthogonalisation leaves rounding errors behind
+            block = block - basis @ (basis.T @ block)
+        basis = np.concatenate([basis, np.linalg.qr(block)[0]], axis=1)
     return _real_ones(np.linalg.eigvals(apply(np.eye(size))))
 
 
-def _leading(apply: Callable[[Floats], Floats], size: int, width: int, threshold: float, number: int) -> Array | None:
-    """Leading eigenvalues by block iteration; ``None`` if a wider block is needed.
-
-    ``J`` is close to low rank, because the fields of training are smooth in time, and a block of vectors converges in a
-    few applications.
-    """
-    block = np.random.default_rng(0).normal(size=(size, width))
-    before = np.full(width, np.inf, dtype=complex)
-    for _ in range(_APPLICATIONS):
-        basis = np.linalg.qr(block)[0]
-        block = apply(basis)
-        values = np.linalg.eigvals(basis.T @ block)
-        values = values[np.argsort(-np.abs(values))]
-        level = max(0.7 * threshold, 1e-300)
-        counted = max(int(np.sum(np.abs(values) > level)), min(number + 1, width // 2), 1)
-        if counted > width // 2:
-            return None
-        small = np.abs(values[0]) < level and np.abs(before[0]) < level
-        if small and number == 0:
-            return values
-        if np.abs(values[:counted] - before[:counted]).max() <= _CONVERGED * np.abs(values[0]):
-            return values[:counted]
-        before = values
-    return None
+def _converged(basis: Floats, images: Floats, threshold: float) -> Array | None:
+    """Ritz values, if those that matter are eigenvalues; looked at every few blocks."""
+    if (images.shape[1] // _BLOCK) % _LOOK:
+        return None
+    values, vectors = np.linalg.eig(basis.T @ images)
+    errors = np.linalg.norm(images @ vectors - (basis @ vectors) * values, axis=0)
+    leading = np.argmax(np.abs(values))
+    counted = values.real > 0.9 * threshold
+    if errors[leading] > 1e-3 * np.abs(values[leading]) or (errors[counted] > _CONVERGED * threshold).any():
+        return None
+    return np.asarray(values[errors <= 1e-6 * threshold])
 
 
 def _real_ones(values: Array) -> list[float]:

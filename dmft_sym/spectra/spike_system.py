@@ -108,6 +108,8 @@ class SpikeSystem:
         Number of unknowns.
     copies
         How often every outlier is repeated by the outputs.
+    horizon
+        Number of steps of training in the index set.
     """
 
     dyson: Dyson
@@ -116,6 +118,7 @@ class SpikeSystem:
     links: tuple[Link, ...]
     size: int
     copies: int
+    horizon: int
 
     @cached_property
     def _equations(self) -> dict[int, list[tuple[int, Drive]]]:
@@ -128,7 +131,7 @@ class SpikeSystem:
     def apply(self, green: Array, x: Array) -> Array:
         """``J x`` for one bulk response matrix ``G``; ``x`` has shape (size,) or (size, columns)."""
         result = np.zeros(x.shape, dtype=np.result_type(green, x))
-        fields = [self._drive_vectors(beta, x) for beta in range(len(self.products))]
+        fields = self.drive_vectors(x)
         for link in self.links:
             target = self.products[link.target]
             noise, level_one = 0.0, 0.0
@@ -143,6 +146,10 @@ class SpikeSystem:
             if link.back is not None:
                 result[target.response] += link.back @ level_one
         return result
+
+    def drive_vectors(self, x: Array) -> list[list[tuple[int, Array, Array]]]:
+        """By product: equation, ``E k' c`` and the coefficients of the fields of training in it."""
+        return [self._drive_vectors(beta, x) for beta in range(len(self.products))]
 
     def _drive_vectors(self, beta: int, x: Array) -> list[tuple[int, Array, Array]]:
         """For every equation of a product: ``E k' c`` and the coefficients of the fields of training."""
@@ -159,6 +166,34 @@ class SpikeSystem:
                 coefficients[there :: product.partners] += column * overlap[here :: product.places]
             found.append((equation, drive.noise * overlap, coefficients))
         return found
+
+    def apply_transposed(self, green: Array, y: Array) -> Array:
+        """``J^T y``; ``y`` has shape (size,) or (size, columns)."""
+        result = np.zeros(y.shape, dtype=np.result_type(green, y))
+        for link in self.links:
+            target, source = self.products[link.target], self.products[link.source]
+            noise: Array = np.zeros(1) if link.known is None else link.known.T @ y[target.overlap]
+            level_one: Array = np.zeros(())
+            if link.mixed is not None:
+                level_one = level_one + link.mixed.T @ y[target.overlap]
+            if link.back is not None:
+                level_one = level_one + link.back.T @ y[target.response]
+            for equation, drive in self._equations.get(link.source, []):
+                weight = green[target.operand, equation]
+                if link.known is not None:
+                    result[source.overlap] += weight * drive.noise * noise
+                if level_one.ndim:
+                    self._pull_back(source, drive, weight * level_one, result)
+        return result
+
+    @staticmethod
+    def _pull_back(source: Product, drive: Drive, level_one: Array, result: Array) -> None:
+        """Transpose of the coefficients of the fields of training."""
+        if source.response.stop > source.response.start:
+            result[source.response] += drive.memory * level_one
+        for here, there, weights in drive.updates:
+            column = weights if level_one.ndim == 1 else weights[:, None]
+            result[source.overlap][here :: source.places] += column * level_one[there :: source.partners]
 
     @cached_property
     def cycle(self) -> Cycle | None:
