@@ -12,13 +12,14 @@ from execution_support import REFERENCE, program, values
 import dmft_sym as ds
 from dmft_sym.execution.dyson import BulkError, Dyson
 from dmft_sym.execution.effective import EffectivePencil, MatrixState
-from dmft_sym.execution.outliers import OutlierSearch
+from dmft_sym.execution.outliers import OutlierSearch, outliers_elsewhere
 from dmft_sym.execution.pencil import Coupling, GaussianBlock, Input, Pencil
 from dmft_sym.execution.supports import support
 from dmft_sym.networks import GradientDescent, OnlineSGD, network
 from dmft_sym.program import ProgramError
 from dmft_sym.spectra import operator
 from dmft_sym.spectra.coordinates import coordinate_spectra
+from dmft_sym.spectra.measured import measured_spectra
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 
@@ -130,6 +131,69 @@ def test_outliers_below_the_bulk(theta):
     for side in (1, -1):
         result = OutlierSearch(effective, 2.0 * side, side).run()
         np.testing.assert_allclose(result.values, [side * (theta + 1 / theta)], rtol=1e-9)
+    np.testing.assert_allclose(outliers_elsewhere(effective, support(dyson)), [-theta - 1 / theta], rtol=1e-9)
+
+
+def test_outlier_between_two_bands():
+    """``X^T X + 30 Y^T Y`` with a strong direction of ``X`` that ``Y`` does not see, against a large random matrix."""
+    pencil = Pencil(
+        ("p", "Xp", "Yp"),
+        (0, 1, 2),
+        np.diag([0.0, 1.0, 1 / 30]),
+        np.diag([1.0, 0.0, 0.0]),
+        (Coupling(0, 1, 0, 1.0), Coupling(1, 2, 0, 1.0)),
+        {0: GaussianBlock(1.0, 4.0), 1: GaussianBlock(1.0, 4.0)},
+        0,
+        (Input("p", 0, 0),),
+        False,
+    )
+    dyson, theta, one, none = Dyson(pencil), 3.5, np.ones((1, 1)), np.zeros((0, 1))
+    states = {
+        0: MatrixState(1, 0, theta * one, {"target": none, "source": none}, 1.0),
+        1: MatrixState(2, 0, 0 * one, {"target": none, "source": one}, 1.0),
+    }
+    effective = EffectivePencil(dyson, ((0,), (1,), (2,)), states, [1, 1, 1])
+    (found,) = outliers_elsewhere(effective, support(dyson))
+    (_, low), (high, _) = support(dyson).bands
+    assert low < found < high
+    rng, n = np.random.default_rng(1), 1200
+    x, y = rng.standard_normal((2, n // 4, n)) / np.sqrt(n // 4)
+    x[0, 0] += theta
+    y[:, 0] = 0
+    values_ = np.linalg.eigvalsh(x.T @ x + 30 * y.T @ y)
+    # The fluctuations of an outlier are O(n^(-1/2)).
+    np.testing.assert_allclose(values_[(values_ > 1.1 * low) & (values_ < 0.9 * high)], [found], rtol=3 / np.sqrt(n))
+
+
+def test_nothing_is_found_elsewhere_where_nothing_is():
+    """Training makes large eigenvalues: none below the bulk of a weight matrix or of the NTK."""
+    numbers = values(depth=2, nu=0.7, alpha=3.0, gamma=6.0, eta=0.01)
+    tracks, _ = coordinate_spectra(program(), numbers, 1, 31, ["W0", "W1", "NTK"], [30], everywhere=True)
+    for track in tracks.values():
+        assert not track.failures
+        assert not len(track.spectra[30].elsewhere)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_matrix_that_is_not_used(train):
+    """At this depth the scan over the layers of the shared matrix is empty: it stays as it was, if it was drawn."""
+
+    def shared(net, x):
+        n = net.hidden("N")
+        inner = net.matrix("W", n, n, train=train)
+        start = net.matrix("W0", net.inputs, n) @ x
+        return net.readout("w", net.scan(lambda _, h: inner @ h, start, layers=(1, net.depth - 1)))
+
+    theory = ds.derive(network(shared))
+    numbers = {symbol: values(depth=1)[symbol] for symbol in theory.program.parameters}
+    if train:
+        track = coordinate_spectra(theory.program, numbers, 1, 3, ["W"], [2])[0]["W"]
+        assert track.leading[0] == track.edges[0] == pytest.approx(2.0)
+        return
+    with pytest.raises(ProgramError, match=r"matrix = 'W': the network does not use W at this depth"):
+        coordinate_spectra(theory.program, numbers, 1, 3, ["W"], [2])
+    with pytest.raises(ProgramError, match=r"matrix = 'W': the network does not use W at this depth"):
+        measured_spectra(theory.program, numbers, 1, 3, 40, 0, ["W"], [2])
 
 
 def test_outliers_between_bands_end_at_the_next_band():

@@ -37,6 +37,7 @@ _NEWTON_STEPS = 14
 _FIXED_POINT_STEPS = 200
 _DESCENT = 0.25  # factor by which a step of the continuation approaches the real axis
 _SHORTEST = 1e-4  # relative length of a step below which the continuation is given up
+_REMEMBERED = 64  # real solutions that are kept as starting points
 _CLOSE = 1e-6  # relative distance from the axis from which Newton's method jumps onto it
 
 
@@ -109,6 +110,7 @@ class Dyson:
     def __init__(self, pencil: Pencil) -> None:
         self.pencil = pencil
         self._entries = _entries(pencil)
+        self._known: dict[float, Floats] = {}
         # (B S B)_ij for symmetric S: both orders of an off-diagonal entry of S count.
         self._twice = np.where(self._entries.row == self._entries.column, 0.5, 1.0)
 
@@ -252,13 +254,10 @@ class Dyson:
             open_ = np.flatnonzero(height > eta)
         return g
 
-    def outside(self, x: float, near: Numbers | None = None) -> Floats:
+    def outside(self, x: float) -> Floats:
         """The real solution at a real ``x`` outside of the support, shape (N,).
 
-        Parameters
-        ----------
-        near
-            A solution nearby, where there is one: saves the way down from the upper half plane.
+        The nearest point that was asked for before is tried first: saves the way down from the upper half plane.
 
         Raises
         ------
@@ -266,14 +265,21 @@ class Dyson:
             If there is none: ``x`` is in the support.
         """
         z = np.array([x], complex)
-        if near is not None:
-            found, good = self.newton(z.real, np.asarray(near)[None])
+        if self._known:
+            nearest = min(self._known, key=lambda other: abs(other - x))
+            found, good = self.newton(z.real, self._known[nearest][None])
             if good[0] and self.are_outside(z.real, found)[0]:
-                return found[0]
+                return self._remember(x, found[0])
         found, good = self.newton(z, self.above_axis(np.array([x]), _CLOSE * (abs(x) or 1.0)))
         if good[0] and self.are_outside(z, found)[0]:
-            return found[0].real
+            return self._remember(x, found[0].real)
         raise AmbiguousBranchError(f"z = {x:.8g} is not outside of the bulk: the resolvent is not real there")
+
+    def _remember(self, x: float, g: Floats) -> Floats:
+        if len(self._known) == _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[x] = g
+        return g
 
     def are_outside_at(self, x: Floats, above: Numbers | None = None) -> NDArray[np.bool_]:
         """Whether real points are outside of the support, shape (n,).

@@ -186,7 +186,7 @@ class EffectivePencil:
                 out[i, :, j] += energy[i, j] * self._projections[part]
         for i, j in np.argwhere(scalars):
             out[i, range(size), j, range(size)] += scalars[i, j]
-        return out.reshape(len(members) * size, -1)
+        return out.reshape(len(members) * size, len(members) * size)
 
     def eliminate(self, z: float, g: Floats) -> Elimination:
         """Eliminate every component but the last at a real ``z`` with the solution ``g`` of the Dyson equation.
@@ -200,8 +200,12 @@ class EffectivePencil:
         for c in (self.last, *(c for c, _ in self._order)):
             diagonal = self._diagonal(c, z, g)
             blocks[c, c] = blocks[c, c] + diagonal if (c, c) in blocks else diagonal
-        steps, pivots, size = [], 0, 0
+        steps: list[tuple[int, list[int], list[Floats]]] = []
+        pivots = size = 0
         for component, near in self._order:
+            if not self._length(component):  # nothing has reached these sectors: there is nothing but the bulk
+                steps.append((component, near, [np.zeros((0, self._length(n))) for n in near]))
+                continue
             factor, pivoting, failed = lapack.dsytrf(blocks[component, component], lower=1, lwork=64 * _MOST)
             if failed:
                 raise FloatingPointError(f"a pivot is singular at z = {z:.8g}")
@@ -236,7 +240,8 @@ class EffectivePencil:
         for component in vectors:
             members = self._members[component]
             pick = np.ix_(members, members)
-            parts = vectors[component].reshape(len(members), self.sizes[component], -1)
+            vector = vectors[component]
+            parts = vector.reshape(len(members), self.sizes[component], vector.shape[1])
             overlaps = np.einsum("iak,jak->ijk", parts, parts)
             total += np.einsum("ij,ijk->k", self.pencil.slope[pick], overlaps)
             for part, (where, span) in self._spans.items():

@@ -16,10 +16,12 @@ from scipy.linalg import eigh, lapack
 
 from .dyson import BulkError, Floats
 from .effective import EffectivePencil, Elimination, negative
+from .supports import Support
 
 _DISTANCE = 1e-7  # relative distance from the edge of the point from which values at the edge are extrapolated
 _ROOT_ERROR = 1e-11  # relative change of an outlier below which it is converged
 _STEPS = 60
+_ZERO = 1e-6  # relative distance from zero, or from the next band, where a search ends
 _FAR = 1e8  # where there are no outliers any more, in units of the bulk
 
 
@@ -121,7 +123,6 @@ class OutlierSearch:
         self.effective, self.edge, self.side, self.watched = effective, edge, side, watched
         self._scale = abs(edge) or effective.dyson.far
         self._longest = math.sqrt(abs(end - edge)) if math.isfinite(end) else math.inf
-        self._solved: list[tuple[float, Floats]] = []
         self._baseline = self._negatives(*self._at_end())[0]
 
     def run(self, hints: Floats | None = None) -> Outliers:
@@ -177,7 +178,7 @@ class OutlierSearch:
 
     def _point(self, u: float, ranks: int) -> _Point:
         z = self.edge + self.side * u * u
-        g = self._solve(z)
+        g = self.effective.dyson.outside(z)
         negatives, elimination = self._negatives(z, g)
         beyond = negatives - self._baseline
         pivots = self._negative_pivots(elimination)
@@ -195,12 +196,6 @@ class OutlierSearch:
             slopes[kept] = 2 * u * self.effective.slopes(vectors, velocity)
         return _Point(u, z, beyond, elimination, values, slopes, last)
 
-    def _solve(self, z: float) -> Floats:
-        near = min(self._solved, key=lambda pair: abs(pair[0] - z))[1] if self._solved else None
-        g = self.effective.dyson.outside(z, near)
-        self._solved.append((z, g))
-        return g
-
     def _at_end(self) -> tuple[float, Floats]:
         dyson = self.effective.dyson
         if math.isfinite(self._longest):
@@ -213,8 +208,50 @@ class OutlierSearch:
         """Negative eigenvalues of ``side H``."""
         elimination = self.effective.eliminate(z, g)
         schur = self.side * elimination.schur
-        factor, pivoting, _ = lapack.dsytrf(schur, lower=1, lwork=64 * len(schur))
-        return self._negative_pivots(elimination) + negative(factor, pivoting), elimination
+        count = self._negative_pivots(elimination)
+        if len(schur):
+            factor, pivoting, _ = lapack.dsytrf(schur, lower=1, lwork=64 * len(schur))
+            count += negative(factor, pivoting)
+        return count, elimination
 
     def _negative_pivots(self, elimination: Elimination) -> int:
         return elimination.pivots if self.side > 0 else elimination.size - elimination.pivots
+
+
+def outliers_elsewhere(effective: EffectivePencil, found: Support) -> Floats:
+    """Outliers below the bulk and between its bands, ascending; eigenvalues that are exactly zero are left out.
+
+    Parameters
+    ----------
+    found
+        The support of the bulk of the same pencil.
+
+    Raises
+    ------
+    OutlierError
+        If the search for one does not converge.
+    """
+    bands = found.bands
+    if not len(bands):
+        return np.zeros(0)
+    intervals: list[tuple[float, int, float]] = [] if effective.pencil.folded else [(bands[0, 0], -1, math.inf)]
+    if effective.pencil.folded and bands[0, 0] > 0:
+        intervals = [(bands[0, 0], -1, 0.0)]
+    intervals += [(low, 1, high) for low, high in zip(bands[:-1, 1], bands[1:, 0], strict=True)]
+    values = [OutlierSearch(effective, *interval).run().values for part in intervals for interval in _halves(*part)]
+    return np.sort(np.concatenate([np.zeros(0), *values]))
+
+
+def _halves(edge: float, side: int, end: float) -> list[tuple[float, int, float]]:
+    """An interval beyond an edge, in two parts if zero is inside: eigenvalues there may be infinitely many."""
+    if math.isinf(end):
+        near_zero = _ZERO * abs(edge)
+        if edge * side < 0:
+            return [(edge, side, -side * near_zero), (side * near_zero, side, end)]
+        return [(edge, side, end)]
+    near_zero = _ZERO * max(abs(edge), abs(end))
+    if end == 0:
+        return [(edge, side, -side * near_zero)]
+    if edge < 0 < end:
+        return [(edge, side, -near_zero), (end, -side, near_zero)]
+    return [(edge, side, end - side * _ZERO * abs(end - edge))]

@@ -240,7 +240,7 @@ def _edge(dyson: Dyson, outer: float, inner: float) -> float:
         if abs(outer - trial) < _EDGE_ERROR * scale:
             return estimate if math.isfinite(estimate) else outer
         try:
-            found = dyson.outside(trial, g)
+            found = dyson.outside(trial)
         except AmbiguousBranchError:
             inner = trial
             continue

@@ -23,7 +23,7 @@ from dmft_sym.execution.dyson import BulkError, Dyson
 from dmft_sym.execution.effective import EffectivePencil, matrix_state
 from dmft_sym.execution.evaluate import Evaluator
 from dmft_sym.execution.interface import Arithmetic
-from dmft_sym.execution.outliers import Outliers, OutlierSearch
+from dmft_sym.execution.outliers import Outliers, OutlierSearch, outliers_elsewhere
 from dmft_sym.execution.pencil import GaussianBlock, Pencil
 from dmft_sym.execution.plan import Plan
 from dmft_sym.execution.result import ExecutionResult
@@ -60,6 +60,8 @@ class CoordinateSpectrum:
     overlaps : dict
         ``|cos|`` between the space of an outlier and fields of the program: for every pair of an input of the matrix
         program and a field an array (n, C). Degenerate outliers have one space and the same overlap.
+    elsewhere : ndarray, shape (m,)
+        Outliers below the bulk and between its bands, ascending, if they were asked for.
     touching : bool
         An outlier and the edge are closer than can be told apart.
     dysons : tuple of Dyson
@@ -70,6 +72,7 @@ class CoordinateSpectrum:
     outliers: Floats
     margins: Floats
     overlaps: dict[tuple[str, str], Floats]
+    elsewhere: Floats
     touching: bool
     dysons: tuple[tuple[Dyson, int], ...]
 
@@ -205,6 +208,7 @@ def coordinate_spectra(
     *,
     tol: float = 1e-7,
     overlaps: bool = True,
+    everywhere: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[dict[str, SpectrumTrack], ExecutionResult]:
     """Train the infinite network in growing coordinates and take spectra on the way.
@@ -225,6 +229,8 @@ def coordinate_spectra(
         Tolerance of the run, see `run_coordinates`; the error of outliers is of this order.
     overlaps
         Whether overlaps of the vectors of outliers with the fields of the program are wanted.
+    everywhere
+        Look for outliers below the bulk and between its bands as well.
 
     Returns
     -------
@@ -248,7 +254,7 @@ def coordinate_spectra(
     wanted = steps_of(at, steps)
     integers = {symbol: int(values[symbol]) for symbol in program.parameters if symbol.is_integer}
     flats = [(m if isinstance(m, MatrixProgram) else matrix_program(program, m)).flat(integers) for m in matrices]
-    observer = _Observer(program, values, outputs, flats, wanted, tol, overlaps)
+    observer = _Observer(program, values, outputs, flats, wanted, tol, overlaps, everywhere)
     result = run_coordinates(program, values, outputs, steps, tol, progress=progress, inspect=observer.inspect)
     return observer.tracks, result
 
@@ -280,8 +286,10 @@ class _Observer:
         wanted: set[int],
         tol: float,
         overlaps: bool,
+        everywhere: bool,
     ) -> None:
-        self.program, self.wanted, self.tol, self.overlaps = program, wanted, tol, overlaps
+        self.program, self.wanted, self.tol = program, wanted, tol
+        self.overlaps, self.everywhere = overlaps, everywhere
         self.number = Evaluator({**values, OUTPUTS: outputs})
         self.flats = flats
         self.tracks = {flat.name: SpectrumTrack(flat.name) for flat in flats}
@@ -303,14 +311,17 @@ class _Observer:
     def _spectrum(self, flat: FlatMatrix, arithmetic: GrowingCoordinates, track: SpectrumTrack) -> CoordinateSpectrum:
         pencil, layout = self._pencil(flat, arithmetic)
         states = {number: matrix_state(arithmetic, number) for number in pencil.blocks}
-        parts = []
+        parts, elsewhere = [], [np.zeros(0)]
         for part, multiplicity in pencil.decoupled():
             dyson, edge = self._bulk(part)
             effective = EffectivePencil(dyson, layout.sectors, states, arithmetic.ranks())
             watched = 1 + arithmetic.plan.outputs
             hints = track.spectra[track.steps[-1]].outliers[::multiplicity] if track.spectra else None
             parts.append((effective, multiplicity, OutlierSearch(effective, edge, watched=watched).run(hints)))
-        return _collect(parts, _Fields(arithmetic) if self.overlaps else None)
+            if self.everywhere:
+                values = outliers_elsewhere(effective, support(dyson))
+                elsewhere.append(np.repeat(values, multiplicity))
+        return _collect(parts, np.sort(np.concatenate(elsewhere)), _Fields(arithmetic) if self.overlaps else None)
 
     def _pencil(self, flat: FlatMatrix, arithmetic: GrowingCoordinates) -> tuple[Pencil, Layout]:
         plan = arithmetic.plan
@@ -350,7 +361,9 @@ class _Fields:
                 self.by_sector.setdefault(plan.slots[slot], {})[name] = rows
 
 
-def _collect(parts: list[tuple[EffectivePencil, int, Outliers]], fields: _Fields | None) -> CoordinateSpectrum:
+def _collect(
+    parts: list[tuple[EffectivePencil, int, Outliers]], elsewhere: Floats, fields: _Fields | None
+) -> CoordinateSpectrum:
     edge = max(outliers.edge for *_, outliers in parts)
     values = np.concatenate([np.repeat(outliers.values, many) for _, many, outliers in parts])
     margins = np.concatenate([np.repeat(outliers.margins, many) for _, many, outliers in parts])
@@ -361,7 +374,7 @@ def _collect(parts: list[tuple[EffectivePencil, int, Outliers]], fields: _Fields
         overlaps = {key: np.repeat(rows, many, axis=0) for key, rows in _overlaps(effective, outliers, fields).items()}
     touching = any(outliers.touches(_RESOLUTION) for *_, outliers in parts)
     dysons = tuple((effective.dyson, many) for effective, many, _ in parts)
-    return CoordinateSpectrum(edge, values[order], np.sort(margins), overlaps, touching, dysons)
+    return CoordinateSpectrum(edge, values[order], np.sort(margins), overlaps, elsewhere, touching, dysons)
 
 
 def _overlaps(effective: EffectivePencil, outliers: Outliers, fields: _Fields) -> dict[tuple[str, str], Floats]:

@@ -146,6 +146,8 @@ class _Writer:
     def _kind(self, product: Product) -> Atom:
         ref = product.matrix
         key = (ref.matrix.name, None if ref.layer is None else int(ref.layer))
+        if key not in self.matrices:
+            raise ProgramError(f"matrix = {self.flat.name!r}: the network does not use {ref} at this depth")
         return Atom(self.matrices[key], product.transpose)
 
     @staticmethod

@@ -21,7 +21,7 @@ from dmft_sym.execution.interface import Arithmetic
 from dmft_sym.execution.plan import MatrixKey
 from dmft_sym.execution.result import ExecutionResult
 from dmft_sym.execution.runner import run_finite
-from dmft_sym.program import OUTPUTS, Assign, FieldRef, Product, Program
+from dmft_sym.program import OUTPUTS, Assign, FieldRef, Product, Program, ProgramError
 
 from .catalogue import matrix_program
 from .coefficients import Coefficients
@@ -103,6 +103,10 @@ class FiniteMatrix:
     def _term(self, coefficient: sp.Expr, atom: object, values: dict[FieldRef, Floats], statement: Assign) -> Floats:
         if isinstance(atom, Product):
             key = (atom.matrix.matrix.name, None if atom.matrix.layer is None else int(atom.matrix.layer))
+            if key not in self._matrices:
+                raise ProgramError(
+                    f"matrix = {self._flat.name!r}: the network does not use {atom.matrix} at this depth"
+                )
             matrix = self._network.matrices[self._matrices[key]]
             value: Floats = values[atom.operand] @ (matrix if atom.transpose else matrix.T)
         else:
