@@ -106,7 +106,20 @@ class Assembly:
             for beta, drive in self._drives(equation, step, horizon).items():
                 drives[alpha, beta] = drive
         links = tuple(self._pairs(products, horizon))
-        return SpikeSystem(self.dyson(step), tuple(products), drives, links, size, self.copies, horizon)
+        return SpikeSystem(
+            self.dyson(step), tuple(products), drives, links, size, self.copies, horizon, self._scale(products, size)
+        )
+
+    def _scale(self, products: list[Product], size: int) -> Floats:
+        """Overlaps are of the size of the field of training, responses of the inverse size of its partner."""
+        scale = np.ones(size)
+        for product in products:
+            side = side_of(product.noise)
+            overlaps = product.overlap.stop - product.overlap.start
+            responses = product.response.stop - product.response.start
+            scale[product.overlap] = self.table.norms(side)[:overlaps]
+            scale[product.response] = 1 / self.table.norms(side.opposite)[:responses]
+        return scale
 
     def _unknowns(self, step: int) -> tuple[list[Product], int]:
         found: list[Product] = []

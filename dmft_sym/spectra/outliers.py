@@ -14,21 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from .arnoldi import real_eigenvalues
 from .bulk import Bulk
-from .dyson import Array
 from .failures import Failure, SpectrumError
 from .spike_system import SpikeSystem
 
 Floats = NDArray[np.float64]
-# Eigenvalues: dense up to this size; above it columns of a block, blocks between two looks at the Ritz values, the
-# residual of an eigenvalue relative to the threshold, and the largest basis.
-_DENSE = 60
-_BLOCK = 3
-_LOOK = 5
-_CONVERGED = 1e-11
-_LARGEST = 400
-# Imaginary parts below this, relative to the eigenvalue, are rounding.
-_REAL = 1e-6
 
 
 @dataclass(frozen=True)
@@ -99,7 +90,7 @@ def _general(system: SpikeSystem, bulk: Bulk) -> list[float]:
 def _leading_real(system: SpikeSystem, bulk: Bulk, z: float) -> list[float]:
     """Leading real eigenvalues of ``J(z)``, descending: all above one and some below."""
     green = bulk.outside(z)[1]
-    return real_eigenvalues(lambda x: system.apply(green, x), system.size, 1.0)
+    return real_eigenvalues(lambda x: system.scaled(green, x), system.size, 1.0)
 
 
 def _root(function: Callable[[float], float], edge: float, bulk: Bulk) -> float:
@@ -112,50 +103,3 @@ def _root(function: Callable[[float], float], edge: float, bulk: Bulk) -> float:
     else:
         raise SpectrumError(Failure.NO_CONVERGENCE, f"{bulk.name}: an outlier above {high:.3g}")
     return float(brentq(function, edge, high, xtol=1e-14 * max(1.0, high), rtol=1e-13))
-
-
-def real_eigenvalues(apply: Callable[[Floats], Floats], size: int, threshold: float) -> list[float]:
-    """Real eigenvalues of a linear map, descending: all above ``0.9 threshold``, some of those below.
-
-    Parameters
-    ----------
-    apply
-        The map, on arrays of shape (size, columns).
-
-    Notes
-    -----
-    Block Arnoldi: a multiple eigenvalue is found as often as it occurs, up to the number of columns of a block.
-    """
-    if size <= _DENSE:
-        return _real_ones(np.linalg.eigvals(apply(np.eye(size))))
-    limit = min(_LARGEST, size // 2)
-    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(size, _BLOCK)))[0]
-    images = np.empty((size, 0))
-    while basis.shape[1] < limit:
-        block = apply(basis[:, images.shape[1] :])
-        images = np.concatenate([images, block], axis=1)
-        values = _converged(basis, images, threshold)
-        if values is not None:
-            return _real_ones(values)
-        for _ in range(2):  # once more, because one orthogonalisation leaves rounding errors behind
-            block = block - basis @ (basis.T @ block)
-        basis = np.concatenate([basis, np.linalg.qr(block)[0]], axis=1)
-    return _real_ones(np.linalg.eigvals(apply(np.eye(size))))
-
-
-def _converged(basis: Floats, images: Floats, threshold: float) -> Array | None:
-    """Ritz values, if those that matter are eigenvalues; looked at every few blocks."""
-    if (images.shape[1] // _BLOCK) % _LOOK:
-        return None
-    values, vectors = np.linalg.eig(basis.T @ images)
-    errors = np.linalg.norm(images @ vectors - (basis @ vectors) * values, axis=0)
-    leading = np.argmax(np.abs(values))
-    counted = values.real > 0.9 * threshold
-    if errors[leading] > 1e-3 * np.abs(values[leading]) or (errors[counted] > _CONVERGED * threshold).any():
-        return None
-    return np.asarray(values[errors <= 1e-6 * threshold])
-
-
-def _real_ones(values: Array) -> list[float]:
-    real = values[np.abs(values.imag) <= _REAL * np.abs(values)].real
-    return [float(value) for value in np.sort(real)[::-1]]

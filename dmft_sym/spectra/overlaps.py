@@ -11,7 +11,6 @@ which come in pairs ``z, -z``).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from dmft_sym.derivation.single_site import Noise
 from dmft_sym.program import FieldRef, RandomVector
 
+from .arnoldi import eigenvector_at_one
 from .assembly import Assembly
 from .bulk import Bulk
 from .flat_sites import NoiseAt, side_of
@@ -93,11 +93,16 @@ class OutlierVectors:
         self.assembly = assembly
         self.system = system
         self.green = bulk.outside(value)[1]
-        self.right = _eigenvector(lambda x: system.apply(self.green, x), system.size)
-        self.left = _eigenvector(lambda y: system.apply_transposed(self.green, y), system.size)
+        scale = system.scale
+        self.right = scale * eigenvector_at_one(lambda x: system.scaled(self.green, x), system.size)
+        self.left = eigenvector_at_one(self._transposed, system.size) / scale
         shift = _STEP * min(value, value - bulk.upper_edge)
         near, far = (bulk.outside(value + k * shift)[1] - bulk.outside(value - k * shift)[1] for k in (1, 2))
         self.slope = float(self.left @ system.apply((8 * near - far) / (12 * shift), self.right))
+
+    def _transposed(self, y: Floats) -> Floats:
+        scale = self.system.scale[:, None]
+        return np.asarray(scale * self.system.apply_transposed(self.green, y / scale))
 
     def overlap(self, start: FieldRef, direction: Direction) -> Floats:
         """``|cos|`` between the vector of the outlier and a direction at its steps, shape (steps of the direction,).
@@ -163,23 +168,3 @@ def _stack(blocks: list[Floats | None], step: int) -> Floats | None:
         if block is not None:
             full[:, number :: len(blocks)] = block[:, :step]
     return full
-
-
-def _eigenvector(apply: Callable[[Floats], Floats], size: int, width: int = 12) -> Floats:
-    """Real eigenvector at the eigenvalue closest to one, by block iteration (dense for small sizes)."""
-    if size <= 4 * width:
-        values, vectors = np.linalg.eig(apply(np.eye(size)))
-        vector = np.real(vectors[:, np.argmin(np.abs(values - 1))])
-        return vector / np.linalg.norm(vector)
-    block = np.random.default_rng(0).normal(size=(size, width))
-    vector = np.zeros(size)
-    for _ in range(200):
-        basis = np.linalg.qr(block)[0]
-        block = apply(basis)
-        values, inner = np.linalg.eig(basis.T @ block)
-        new = np.real(basis @ inner[:, np.argmin(np.abs(values - 1))])
-        new /= math.copysign(float(np.linalg.norm(new)), float(new[np.argmax(np.abs(new))]))
-        if np.abs(new - vector).max() < 1e-12:
-            break
-        vector = new
-    return vector

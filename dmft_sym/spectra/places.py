@@ -44,6 +44,7 @@ class PlaceTable:
         self._places: dict[Side, Places] = {}
         self._responses: dict[tuple[Side, Side], Floats] = {}
         self._overlaps: dict[tuple[Side, Side], Floats] = {}
+        self._norms: dict[Side, Floats] = {}
 
     def __getitem__(self, side: Side) -> Places:
         if side not in self._places:
@@ -70,6 +71,19 @@ class PlaceTable:
         if key not in self._overlaps:
             self._overlaps[key] = self.correlations(self[row].operands, self[column].operands)
         return self._overlaps[key][: step * len(self[row]), : step * len(self[column])]
+
+    def norms(self, side: Side) -> Floats:
+        """Norm of every operand at every step, at least a millionth of its largest; shape (T * places,)."""
+        if side not in self._norms:
+            count = len(self[side])
+            norms = np.ones(self.run.steps * count)
+            for i, operand in enumerate(self[side].operands):
+                own = self.run.correlation(operand, operand)
+                if own is not None and own.any():
+                    square = np.diag(own)
+                    norms[i::count] = np.sqrt(np.maximum(square, 1e-12 * square.max()))
+            self._norms[side] = norms
+        return self._norms[side]
 
     def correlations(self, rows: list[FieldRef], columns: list[FieldRef]) -> Floats:
         """Correlations of fields at all steps, shape (T * rows, T * columns)."""

@@ -110,6 +110,8 @@ class SpikeSystem:
         How often every outlier is repeated by the outputs.
     horizon
         Number of steps of training in the index set.
+    scale
+        Typical size of every unknown, shape (size,): eigenvalues are computed in units of it.
     """
 
     dyson: Dyson
@@ -119,6 +121,7 @@ class SpikeSystem:
     size: int
     copies: int
     horizon: int
+    scale: Floats
 
     @cached_property
     def _equations(self) -> dict[int, list[tuple[int, Drive]]]:
@@ -146,6 +149,10 @@ class SpikeSystem:
             if link.back is not None:
                 result[target.response] += link.back @ level_one
         return result
+
+    def scaled(self, green: Array, x: Array) -> Array:
+        """``J`` in units of ``scale``: the same eigenvalues, and far better conditioned; ``x`` (size, columns)."""
+        return self.apply(green, x * self.scale[:, None]) / self.scale[:, None]
 
     def drive_vectors(self, x: Array) -> list[list[tuple[int, Array, Array]]]:
         """By product: equation, ``E k' c`` and the coefficients of the fields of training in it."""
@@ -243,12 +250,12 @@ class Cycle:
         return total
 
     def apply(self, x: Floats) -> Floats:
-        """The product of the blocks, without the bulk responses; ``x`` has shape (size,) or (size, columns)."""
+        """The product of the blocks without the bulk responses, in units of ``scale``; ``x`` is (size, columns)."""
         full = np.zeros((self.system.size, *x.shape[1:]))
         first = self.system.products[self.path[0]]
         place = slice(first.overlap.start, first.response.stop)
         full[place] = x
         ones = np.ones((len(self.system.dyson.eigen),) * 2)
         for _ in self.path:
-            full = self.system.apply(ones, full)
+            full = self.system.scaled(ones, full)
         return full[place]
