@@ -2,7 +2,9 @@
 
 All two-time matrices of a module lie in one block of memory and are named by their number there, so that one
 compiled kernel serves all. Products of a statement that do not depend on each other are done together: those of all
-its kernels, then the weights of all its noises, then the correlations with them.
+its kernels, then the weights of all its noises, then the correlations with them. The kernels are copied from the text
+files beside this one: ``numba_rows`` (element-wise), ``numba_products``, ``numba_history`` (past steps in compressed
+form) and ``numba_sharing`` (threads).
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ import math
 import threading
 import time
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numba as nb
 import numpy as np
@@ -53,6 +56,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic"""
 
 Kinds: TypeAlias = tuple[type, ...]
+KERNELS = ("rows", "products", "history", "sharing")
 # Products that a plan holds; the kernels' _QUEUE.
 PLANNED = 64
 _KERNEL: Kinds = (StartKernel, AddKernel, AddProduct)
@@ -153,7 +157,7 @@ class NumbaNodes(NodeWriter):
             kinds = [_KERNEL] if family is _KERNEL else [(StartWeight, AddWeight), (StartWeight, AddCorrelation)]
             for some in kinds:
                 yield from _Run(self, run, some).text(indent)
-                yield f"{indent}_finish(desk, store)"
+                yield f"{indent}_finish(desk, store, flat, history)"
 
 
 class _Run:
@@ -193,7 +197,7 @@ class _Run:
             yield f"{indent}{line}"
             if (looped or self.many) and line and line.startswith(("_product(", "_covariance(", "_correlation(")):
                 yield f"{indent}if plan[0, 0] == _QUEUE:"
-                yield f"{indent}    _finish(desk, store)"
+                yield f"{indent}    _finish(desk, store, flat, history)"
 
 
 def _only(node: Node, kinds: Kinds) -> bool:
@@ -231,9 +235,10 @@ class NumbaWriter:
     def text(self) -> str:
         """The source."""
         advance = self._advance()
-        kernels = resources.files(__package__).joinpath("numba_kernels.txt").read_text(encoding="utf-8").strip()
+        texts = [resources.files(__package__).joinpath(f"numba_{name}.txt") for name in KERNELS]
+        kernels = [text.read_text(encoding="utf-8").strip() for text in texts]
         head = "\n".join([docstring(self.march, "numba"), "", IMPORTS])
-        return "\n\n\n".join([head, kernels, advance, labels_function(self.march), self._march()]) + "\n"
+        return "\n\n\n".join([head, *kernels, advance, labels_function(self.march), self._march()]) + "\n"
 
     def _advance(self) -> str:
         body = list(self.nodes.lines(self.march.body, "        "))
@@ -244,7 +249,7 @@ class NumbaWriter:
         self._passed = [*integers, *self.coefficients.symbols(), *self.coefficients.names()]
         arrays = [a.name for a in (*self._wide, *self._narrow)]
         arguments = [
-            *("first", "last", "C", "desk", "store", "fixed", "kappa", "rho"),
+            *("first", "last", "C", "desk", "store", "flat", "fixed", "history", "kappa", "rho"),
             *self._passed,
             *arrays,
             *(o.name for o in self.march.observables),
@@ -254,7 +259,7 @@ class NumbaWriter:
                 "@njit(cache=True, nogil=True)",
                 f"def _advance({', '.join(arguments)}):",
                 '    """Rows first..last of every order parameter; the first step that is not finite, or last."""',
-                "    plan, factors, rows = desk[:3]",
+                "    plan, factors, rows = desk.plan, desk.factors, desk.rows",
                 "    for t in range(first, last):",
                 "        lo, hi = t * C, (t + 1) * C",
                 "        plan[0, 1] = lo",
@@ -281,7 +286,8 @@ class NumbaWriter:
         scales = ", ".join(f'"{e.array.name}": {self.coefficients.text(e.scale)}' for e in self.march.exports)
         observables = [o.name for o in self.march.observables]
         plain = self.march.momentum == 0 and self.march.decay == 0
-        passed = ", ".join(["desk", "store", "fixed", "kappa", "rho", *self._passed, "*places", *observables])
+        memory = ["desk", "store", "flat", "fixed", "history", "kappa", "rho"]
+        passed = ", ".join([*memory, *self._passed, "*places", *observables])
         return "\n".join(
             [
                 signature(self.march),
@@ -299,17 +305,23 @@ class NumbaWriter:
                 "    store, arrays, places = _lay_out(wide, n, n, dtype)",
                 "    fixed, static_arrays, static_places = _lay_out(narrow, n, C, dtype)",
                 "    places += static_places",
+                "    flat = store.reshape(len(store), n * n)",
+                "    history = _make_history(len(store), C, n, dtype)",
                 "    desk = _make_desk(len(store) + len(fixed) + 1, C, n, dtype)",
                 *(f"    {name} = np.zeros((steps, C), dtype)" for name in observables),
                 "    done = 0",
-                "    with _helpers(desk, store):",
+                "    with _helpers(desk, store, flat, history):",
                 "        while done < steps:",
-                "            last = steps if progress is None else min(steps, done + max(1, 20_000 // (done + 20)))",
+                "            last = min(steps, (done // _CHUNK + 1) * _CHUNK)",
+                "            if progress is not None:",
+                "                last = min(last, done + max(1, 20_000 // (done + 20)))",
                 f"            done = _advance(done, last, C, {passed})",
                 "            if progress is not None:",
                 "                progress(done, steps)",
                 "            if done < last:",
                 "                break",
+                "            if done < steps:",
+                "                _close(store, done * C, history)",
                 *self._uppers(),
                 "    return {",
                 '        "steps": done,',

@@ -38,6 +38,7 @@ import math
 import threading
 import time
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numba as nb
 import numpy as np
@@ -46,47 +47,18 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 
-# Matrix kernels on the rows lo..hi (step t) of two-time matrices, which lie one after another in `store`; columns of
-# static matrices lie in `fixed`. Responses are lower triangular and correlations symmetric, of which the lower triangle
-# is kept, so every product reads half of a matrix, once. A row's products depend on the row's own earlier ones, so there
-# is no larger matrix product to be had: memory bandwidth is the limit.
-#
-# Products that do not depend on each other are queued on a `desk` and done together by `_finish`, cut into pieces of rows.
-# Helper threads take pieces too (`_help`). The march never waits for a helper: what one has claimed and not delivered in
-# time is done again and the late result is ignored, so that a helper without a core costs nothing.
+# Element-wise work on the rows lo..hi (step t) of two-time matrices, which lie one after another in `store`; columns of
+# static matrices lie in `fixed`.
 
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
-_PRODUCT, _COVARIANCE, _CORRELATION = 0, 1, 2  # y = a M, y = x M with M symmetric, y = w M^T
-_QUEUE = 64  # products planned at once, and pieces
-_PIECE = 24_000  # matrix elements in a piece, at least
-_PATIENCE = 20_000  # polls before an unfinished piece of a helper is done again
-_IDLE = 100_000  # polls before a helper without work goes to sleep
-_CLOSED = 0xFFFF  # number of the next piece while none is on offer
 
 
-@intrinsic
-def _peek(typing_context, words, place):
-    """words[place], read atomically: nothing that stands after it is read before."""
-
-    def generate(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        pointer = cgutils.get_item_pointer(context, builder, signature.args[0], array, [arguments[1]])
-        return builder.load_atomic(pointer, "acquire", 8)
-
-    return types.int64(words, types.int64), generate
-
-
-@intrinsic
-def _swap(typing_context, words, place, old, new):
-    """Atomically set words[place] from old to new; whether it was old."""
-
-    def generate(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        pointer = cgutils.get_item_pointer(context, builder, signature.args[0], array, [arguments[1]])
-        pair = builder.cmpxchg(pointer, arguments[2], arguments[3], "seq_cst", "seq_cst")
-        return builder.extract_value(pair, 1)
-
-    return types.boolean(words, types.int64, types.int64, types.int64), generate
+@njit(cache=True)
+def _start_row(row, hi):
+    """Zeros for a kernel or a weight."""
+    for c in range(row.shape[0]):
+        for b in range(hi):
+            row[c, b] = 0.0
 
 
 @njit(cache=True)
@@ -199,220 +171,540 @@ def _fill_upper(target, mirrored, C):
                     target[a, b] = mirrored[b, a]
 
 
-@njit(cache=True, fastmath=_FAST)
-def _product_piece(y, a, matrix, C, first, last):
-    """y += a @ matrix for the rows first..last of a lower triangular matrix."""
-    k = first
-    while k + 8 <= last:
-        r0, r1, r2, r3 = matrix[k], matrix[k + 1], matrix[k + 2], matrix[k + 3]
-        r4, r5, r6, r7 = matrix[k + 4], matrix[k + 5], matrix[k + 6], matrix[k + 7]
-        for c in range(C):
-            a0, a1, a2, a3 = a[c, k], a[c, k + 1], a[c, k + 2], a[c, k + 3]
-            a4, a5, a6, a7 = a[c, k + 4], a[c, k + 5], a[c, k + 6], a[c, k + 7]
-            z = y[c]
-            for b in range(((k + 7) // C + 1) * C):
-                z[b] += (a0 * r0[b] + a1 * r1[b] + a2 * r2[b] + a3 * r3[b]) + (
-                    a4 * r4[b] + a5 * r5[b] + a6 * r6[b] + a7 * r7[b]
-                )
-        k += 8
-    while k < last:
-        row = matrix[k]
-        for c in range(C):
-            a0 = a[c, k]
-            z = y[c]
-            for b in range((k // C + 1) * C):
-                z[b] += a0 * row[b]
-        k += 1
+# Products with the rows of a two-time matrix. Responses are lower triangular and correlations symmetric, of which the
+# lower triangle is kept, so that a product reads half of a matrix. The rows of closed chunks of steps are read in their
+# compressed form (see `_History`): a tile at the diagonal, and few rows of which the others are combinations. These
+# panels are laid out in the order in which they are read: blocks of eight columns, all rows of each.
+#
+# Matrices lie in a two-dimensional array `data`, one a line; a row of a matrix is the place in the line where its
+# column 0 is (or would be). Places are unsigned: indices that may be negative cost the loops their vector instructions.
+
+# y = a M, y = x M with M symmetric, y = w M^T, and the latter without equal steps
+_PRODUCT, _COVARIANCE, _CORRELATION, _TRANSPOSED = 0, 1, 2, 3
+_U1, _U2, _U3, _U4, _U5, _U6, _U7 = (np.uint64(lane) for lane in range(1, 8))
+_VECTOR = 32  # loops over columns are rounded up to this length: there are zeros right of the diagonal
 
 
 @njit(cache=True, fastmath=_FAST)
-def _covariance_piece(y, x, lower, mirrored, C, first, last):
-    """y += x @ S for the rows first..last of the lower triangles of S and of its transpose."""
-    k = first
-    while k < last:
-        rows = 4 if k + 4 <= last else 1
-        common = (k // C) * C  # columns that all of these rows have below the diagonal blocks
-        if rows == 4:
-            r0, r1, r2, r3 = lower[k], lower[k + 1], lower[k + 2], lower[k + 3]
-            m0, m1, m2, m3 = mirrored[k], mirrored[k + 1], mirrored[k + 2], mirrored[k + 3]
-            for c in range(C):
-                z, w = x[c], y[c]
-                z0, z1, z2, z3 = z[k], z[k + 1], z[k + 2], z[k + 3]
-                t0 = t1 = t2 = t3 = 0.0
-                for b in range(common):
-                    zb = z[b]
-                    w[b] += (z0 * r0[b] + z1 * r1[b]) + (z2 * r2[b] + z3 * r3[b])
-                    t0 += zb * m0[b]
-                    t1 += zb * m1[b]
-                    t2 += zb * m2[b]
-                    t3 += zb * m3[b]
-                w[k] += t0
-                w[k + 1] += t1
-                w[k + 2] += t2
-                w[k + 3] += t3
-        done = common if rows == 4 else 0
-        for j in range(k, k + rows):
-            begin = (j // C) * C
-            row, back = lower[j], mirrored[j]
-            for c in range(C):
-                z, w = x[c], y[c]
-                zj = z[j]
-                total = 0.0
-                for b in range(done, begin):
-                    w[b] += zj * row[b]
-                    total += z[b] * back[b]
-                for b in range(begin, begin + C):
-                    w[b] += zj * row[b]
-                w[j] += total
-        k += rows
+def _spread(y, c, data, m, rows, weights, count, begin, end):
+    """y[c, begin:end] += sum_i weights[i] * (columns begin..end of row i)."""
+    i = 0
+    while i + 8 <= count:
+        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        w4, w5, w6, w7 = weights[i + 4], weights[i + 5], weights[i + 6], weights[i + 7]
+        r0, r1, r2, r3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
+        r4, r5, r6, r7 = rows[i + 4], rows[i + 5], rows[i + 6], rows[i + 7]
+        for b in range(np.uint64(begin), np.uint64(end)):
+            y[c, b] += (
+                (w0 * data[m, r0 + b] + w1 * data[m, r1 + b]) + (w2 * data[m, r2 + b] + w3 * data[m, r3 + b])
+            ) + ((w4 * data[m, r4 + b] + w5 * data[m, r5 + b]) + (w6 * data[m, r6 + b] + w7 * data[m, r7 + b]))
+        i += 8
+    while i + 4 <= count:
+        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        r0, r1, r2, r3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
+        for b in range(np.uint64(begin), np.uint64(end)):
+            y[c, b] += (w0 * data[m, r0 + b] + w1 * data[m, r1 + b]) + (w2 * data[m, r2 + b] + w3 * data[m, r3 + b])
+        i += 4
+    while i < count:
+        for b in range(np.uint64(begin), np.uint64(end)):
+            y[c, b] += weights[i] * data[m, rows[i] + b]
+        i += 1
 
 
 @njit(cache=True, fastmath=_FAST)
-def _correlation_piece(y, w, matrix, C, first, last):
-    """y[first:last] += w @ matrix[first:last]^T, matrix lower triangular."""
-    s = first
-    while s + 4 <= last:
-        r0, r1, r2, r3 = matrix[s], matrix[s + 1], matrix[s + 2], matrix[s + 3]
-        for c in range(C):
-            z = w[c]
-            t0 = t1 = t2 = t3 = 0.0
-            for b in range(((s + 3) // C + 1) * C):
-                zb = z[b]
-                t0 += zb * r0[b]
-                t1 += zb * r1[b]
-                t2 += zb * r2[b]
-                t3 += zb * r3[b]
-            y[c, s] += t0
-            y[c, s + 1] += t1
-            y[c, s + 2] += t2
-            y[c, s + 3] += t3
-        s += 4
-    while s < last:
-        row = matrix[s]
-        for c in range(C):
-            z = w[c]
-            total = 0.0
-            for b in range((s // C + 1) * C):
-                total += z[b] * row[b]
-            y[c, s] += total
-        s += 1
+def _gather(totals, data, m, rows, count, x, c, begin, end):
+    """totals[i] = (columns begin..end of row i) . x[c, begin:end]."""
+    i = 0
+    while i + 4 <= count:
+        r0, r1, r2, r3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
+        t0 = t1 = t2 = t3 = x[c, 0] * 0
+        for b in range(np.uint64(begin), np.uint64(end)):
+            xb = x[c, b]
+            t0 += xb * data[m, r0 + b]
+            t1 += xb * data[m, r1 + b]
+            t2 += xb * data[m, r2 + b]
+            t3 += xb * data[m, r3 + b]
+        totals[i], totals[i + 1], totals[i + 2], totals[i + 3] = t0, t1, t2, t3
+        i += 4
+    while i < count:
+        t0 = x[c, 0] * 0
+        for b in range(np.uint64(begin), np.uint64(end)):
+            t0 += x[c, b] * data[m, rows[i] + b]
+        totals[i] = t0
+        i += 1
+
+
+@njit(cache=True, fastmath=_FAST)
+def _spread_and_gather(y, totals, data, m, rows, weights, count, x, c, begin, end):
+    """Both at once, for the lower triangle of a symmetric matrix."""
+    i = 0
+    while i + 4 <= count:
+        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        r0, r1, r2, r3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
+        t0 = t1 = t2 = t3 = x[c, 0] * 0
+        for b in range(np.uint64(begin), np.uint64(end)):
+            xb = x[c, b]
+            d0, d1, d2, d3 = data[m, r0 + b], data[m, r1 + b], data[m, r2 + b], data[m, r3 + b]
+            y[c, b] += (w0 * d0 + w1 * d1) + (w2 * d2 + w3 * d3)
+            t0 += xb * d0
+            t1 += xb * d1
+            t2 += xb * d2
+            t3 += xb * d3
+        totals[i], totals[i + 1], totals[i + 2], totals[i + 3] = t0, t1, t2, t3
+        i += 4
+    while i < count:
+        t0 = x[c, 0] * 0
+        for b in range(np.uint64(begin), np.uint64(end)):
+            y[c, b] += weights[i] * data[m, rows[i] + b]
+            t0 += x[c, b] * data[m, rows[i] + b]
+        totals[i] = t0
+        i += 1
 
 
 @njit(cache=True)
-def _do_piece(y, kind, matrix, mirrored, source, lo, C, first, last, rows, store):
-    """Rows first..last of a planned product, added to y."""
+def _rows_product(kind, y, x, c, data, m, count, begin, end, scratch):
+    """Part of a product: y from the weights of rows, or their totals from x, or both."""
     if kind == _PRODUCT:
-        _product_piece(y, rows[source], store[matrix], C, first, last)
+        _spread(y, c, data, m, scratch.rows, scratch.weights, count, begin, end)
     elif kind == _COVARIANCE:
-        _covariance_piece(y, store[source, lo : lo + C], store[matrix], store[mirrored], C, first, last)
+        _spread_and_gather(y, scratch.totals, data, m, scratch.rows, scratch.weights, count, x, c, begin, end)
     else:
-        _correlation_piece(y, rows[source], store[matrix], C, first, last)
+        _gather(scratch.totals, data, m, scratch.rows, count, x, c, begin, end)
 
 
-@njit(cache=True, nogil=True)
-def _help(helper, desk, store):
-    """Take pieces until there have been none for a while; returns whether the march is over."""
-    plan, factors, rows, results, board, states, pieces, drafts = desk
-    idle = 0
-    while idle < _IDLE:
-        word = _peek(board, 0)
-        epoch, i = word >> 16, word & _CLOSED
-        if i >= board[1]:
-            idle += 1
-            continue
-        # Copied before the claim: a late helper must not mix the entries of two plans.
-        j, first, last, lo, C = pieces[i, 0], pieces[i, 1], pieces[i, 2], plan[0, 1], plan[0, 2]
-        kind, matrix, mirrored, source = plan[j, 0], plan[j, 1], plan[j, 2], plan[j, 3]
-        # Success means that nothing on the desk has changed since the word was read.
-        if not _swap(board, 0, word, word + 1):
-            continue
-        draft = drafts[helper, i]
+@njit(cache=True, fastmath=_FAST)
+def _dense_rows(kind, y, x, data, m, first, last, begin, place, width, scratch):
+    """A product with the rows first..last from column begin on; row 0 is at `place`, rows are `width` long."""
+    C = y.shape[0]
+    k = first
+    while k < last:
+        count = min(8, last - k)
+        end = min((((k + count - 1) // C + 1) * C + _VECTOR - 1) // _VECTOR * _VECTOR, x.shape[1])
+        for i in range(count):
+            scratch.rows[i] = place + (k + i) * width
         for c in range(C):
-            for b in range(lo + C):
-                draft[c, b] = 0.0
-        _do_piece(draft, kind, matrix, mirrored, source, lo, C, first, last, rows, store)
-        _swap(states, i, epoch << 8, (epoch << 8) + 1 + helper)
-        idle = 0
-    return _peek(board, 2) == 1
+            for i in range(count):
+                scratch.weights[i] = x[c, k + i]
+            _rows_product(kind, y, x, c, data, m, count, begin, end, scratch)
+            for i in range(count if kind != _PRODUCT else 0):
+                total = scratch.totals[i]
+                if kind != _CORRELATION:  # equal steps count once
+                    block = ((k + i) // C) * C
+                    for b in range(block, block + C):
+                        total -= x[c, b] * data[m, place + (k + i) * width + b]
+                y[c, k + i] += total
+        k += count
 
 
-@njit(inline="always")
-def _offer(board, states, pieces, count, hi, C):
-    """Cut the planned products into pieces of about equal area and offer them to the helpers; returns their number."""
-    epoch = (board[0] >> 16) + 1
-    _swap(board, 0, board[0], (epoch << 16) + _CLOSED)
-    cuts = max(1, min(hi * hi // (2 * _PIECE), _QUEUE // count))
-    total = 0
-    for j in range(1, count + 1):
-        first = 0
-        for q in range(cuts):
-            last = hi
-            if q < cuts - 1:
-                last = int((hi // C) * np.sqrt((q + 1) / cuts)) * C
-            pieces[total, 0], pieces[total, 1], pieces[total, 2] = j, first, last
-            states[total] = epoch << 8
-            first = last
-            total += 1
-    board[1] = total
-    _swap(board, 0, (epoch << 16) + _CLOSED, epoch << 16)
-    return total
+@njit(cache=True, fastmath=_FAST)
+def _spread_panel(y, c, data, m, place, weights, count, begin, end, C):
+    """y[c, begin:end] += weights @ panel, of `count` rows in blocks of eight columns.
+
+    Of a panel at the diagonal (C > 0: outputs), rows that end left of a block are not there.
+    """
+    o, first = np.uint64(place), 0
+    for b in range(np.uint64(begin), np.uint64(end), np.uint64(8)):
+        while C > 0 and first + C <= np.int64(b) - begin:
+            first += C
+        a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = weights[0] * 0
+        for p in range(np.uint64(first), np.uint64(count)):
+            w = weights[p]
+            a0 += w * data[m, o]
+            a1 += w * data[m, o + _U1]
+            a2 += w * data[m, o + _U2]
+            a3 += w * data[m, o + _U3]
+            a4 += w * data[m, o + _U4]
+            a5 += w * data[m, o + _U5]
+            a6 += w * data[m, o + _U6]
+            a7 += w * data[m, o + _U7]
+            o += np.uint64(8)
+        y[c, b] += a0
+        y[c, b + _U1] += a1
+        y[c, b + _U2] += a2
+        y[c, b + _U3] += a3
+        y[c, b + _U4] += a4
+        y[c, b + _U5] += a5
+        y[c, b + _U6] += a6
+        y[c, b + _U7] += a7
 
 
-@njit(inline="always")
-def _add(y, factor, x, hi):
-    for b in range(hi):
-        y[b] += factor * x[b]
+@njit(cache=True, fastmath=_FAST)
+def _gather_panel(totals, data, m, place, count, x, c, begin, end, C):
+    """totals = panel @ x[c, begin:end]."""
+    o, first = np.uint64(place), 0
+    for p in range(count):
+        totals[p] = 0
+    for b in range(np.uint64(begin), np.uint64(end), np.uint64(8)):
+        while C > 0 and first + C <= np.int64(b) - begin:
+            first += C
+        x0, x1, x2, x3 = x[c, b], x[c, b + _U1], x[c, b + _U2], x[c, b + _U3]
+        x4, x5, x6, x7 = x[c, b + _U4], x[c, b + _U5], x[c, b + _U6], x[c, b + _U7]
+        for p in range(np.uint64(first), np.uint64(count)):
+            totals[p] += (
+                (x0 * data[m, o] + x1 * data[m, o + _U1]) + (x2 * data[m, o + _U2] + x3 * data[m, o + _U3])
+            ) + ((x4 * data[m, o + _U4] + x5 * data[m, o + _U5]) + (x6 * data[m, o + _U6] + x7 * data[m, o + _U7]))
+            o += np.uint64(8)
+
+
+@njit(cache=True, fastmath=_FAST)
+def _spread_and_gather_panel(y, totals, data, m, place, weights, count, x, c, begin, end, C):
+    """Both at once."""
+    o, first = np.uint64(place), 0
+    for p in range(count):
+        totals[p] = 0
+    for b in range(np.uint64(begin), np.uint64(end), np.uint64(8)):
+        while C > 0 and first + C <= np.int64(b) - begin:
+            first += C
+        x0, x1, x2, x3 = x[c, b], x[c, b + _U1], x[c, b + _U2], x[c, b + _U3]
+        x4, x5, x6, x7 = x[c, b + _U4], x[c, b + _U5], x[c, b + _U6], x[c, b + _U7]
+        a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = weights[0] * 0
+        for p in range(np.uint64(first), np.uint64(count)):
+            w = weights[p]
+            d0, d1, d2, d3 = data[m, o], data[m, o + _U1], data[m, o + _U2], data[m, o + _U3]
+            d4, d5, d6, d7 = data[m, o + _U4], data[m, o + _U5], data[m, o + _U6], data[m, o + _U7]
+            a0 += w * d0
+            a1 += w * d1
+            a2 += w * d2
+            a3 += w * d3
+            a4 += w * d4
+            a5 += w * d5
+            a6 += w * d6
+            a7 += w * d7
+            totals[p] += ((x0 * d0 + x1 * d1) + (x2 * d2 + x3 * d3)) + ((x4 * d4 + x5 * d5) + (x6 * d6 + x7 * d7))
+            o += np.uint64(8)
+        y[c, b] += a0
+        y[c, b + _U1] += a1
+        y[c, b + _U2] += a2
+        y[c, b + _U3] += a3
+        y[c, b + _U4] += a4
+        y[c, b + _U5] += a5
+        y[c, b + _U6] += a6
+        y[c, b + _U7] += a7
 
 
 @njit(cache=True)
-def _finish(desk, store):
-    """Do the planned products, large ones with the helpers, and add their results to the targets."""
-    plan, factors, rows, results, board, states, pieces, drafts = desk
-    count, lo, C = plan[0, 0], plan[0, 1], plan[0, 2]
-    hi = lo + C
-    for j in range(1, count + 1):
-        for c in range(C):
-            for b in range(hi):
-                results[j, c, b] = 0.0
-    if count == 0:
-        pass
-    elif drafts.shape[0] == 0 or count * hi * hi < 8 * _PIECE:
-        for j in range(1, count + 1):
-            kind, matrix, mirrored, source = plan[j, 0], plan[j, 1], plan[j, 2], plan[j, 3]
-            _do_piece(results[j], kind, matrix, mirrored, source, lo, C, 0, hi, rows, store)
+def _panel_product(kind, y, x, c, data, m, place, count, begin, end, C, scratch):
+    """Part of a product: y from the weights of a panel's rows, or their totals from x, or both."""
+    totals, weights = scratch.totals, scratch.weights
+    if kind == _PRODUCT:
+        _spread_panel(y, c, data, m, place, weights, count, begin, end, C)
+    elif kind == _COVARIANCE:
+        _spread_and_gather_panel(y, totals, data, m, place, weights, count, x, c, begin, end, C)
     else:
-        total = _offer(board, states, pieces, count, hi, C)
-        open_state = (board[0] >> 16) << 8
-        while True:
-            word = _peek(board, 0)
-            i = word & _CLOSED
-            if i >= total:
-                break
-            if _swap(board, 0, word, word + 1):
-                states[i] = open_state + 255
-                j, first, last = pieces[i, 0], pieces[i, 1], pieces[i, 2]
-                kind, matrix, mirrored, source = plan[j, 0], plan[j, 1], plan[j, 2], plan[j, 3]
-                _do_piece(results[j], kind, matrix, mirrored, source, lo, C, first, last, rows, store)
-        for i in range(total):
-            polls = 0
-            while _peek(states, i) == open_state and polls < _PATIENCE:
-                polls += 1
-            if _swap(states, i, open_state, open_state + 255):
-                j, first, last = pieces[i, 0], pieces[i, 1], pieces[i, 2]
-                kind, matrix, mirrored, source = plan[j, 0], plan[j, 1], plan[j, 2], plan[j, 3]
-                _do_piece(results[j], kind, matrix, mirrored, source, lo, C, first, last, rows, store)
-            elif states[i] != open_state + 255:
-                for c in range(C):
-                    _add(results[pieces[i, 0], c], 1, drafts[states[i] - open_state - 1, i, c], hi)
-    for j in range(1, count + 1):
-        target = plan[j, 4]
-        for c in range(C):
-            x = results[j, c]
-            if plan[j, 0] == _COVARIANCE:
-                _add(rows[target, c], factors[j], x, hi)
+        _gather_panel(totals, data, m, place, count, x, c, begin, end, C)
+
+
+@njit(cache=True)
+def _chunk_product(kind, y, x, c, m, q, history, scratch):
+    """A product with one compressed chunk, and with its span if it is the last of one."""
+    packed, combinations, chunk = history.packed, history.combinations, history.counts[0]
+    C, lower, upper = y.shape[0], q * chunk, (q + 1) * chunk
+    totals, weights, none = scratch.totals, scratch.weights, lower - lower
+    # The tile at the diagonal, the chunk's chosen rows, the span's: their own columns, and the rows they stand for.
+    for level in range(-1, 2):
+        begin, end, first, count, place = lower, upper, lower, chunk, history.places[q, 0]
+        if level == 0:
+            begin, end, count, place = history.places[q, 2], lower, history.ranks[q, 0], history.places[q, 1]
+        elif level == 1:
+            end, count, place = history.places[q, 2], history.ranks[q, 1], history.places[q, 3]
+            begin, first = none, end
+        if count == 0 or begin == end:
+            continue
+        if kind == _PRODUCT or kind == _COVARIANCE:
+            if level < 0:
+                for i in range(chunk):
+                    weights[i] = x[c, lower + i]
             else:
-                _add(store[target, lo + c], 1, x, hi)
-    plan[0, 0] = 0
+                _gather_panel(weights, combinations, level, first * chunk, count, x, c, first, upper, none)
+        _panel_product(kind, y, x, c, packed, m, place, count, begin, end, C if level < 0 else none, scratch)
+        if kind == _PRODUCT:
+            continue
+        if level < 0:
+            for i in range(chunk):
+                y[c, lower + i] += totals[i]
+        else:
+            _spread_panel(y, c, combinations, level, first * chunk, totals, count, first, upper, none)
+    if kind == _COVARIANCE or kind == _TRANSPOSED:
+        place = history.places[q, 4]
+        for block in range(lower, upper, C):  # equal steps count once
+            for k in range(block, block + C):
+                for b in range(block, block + C):
+                    y[c, k] -= x[c, b] * packed[m, place]
+                    place += 1
+
+
+@njit(cache=True)
+def _chunks_product(kind, y, x, flat, m, first, last, hi, history, scratch):
+    """A product with the chunks first..last of a matrix; the rows since the last closed chunk count as one more."""
+    chunk, closed, n = history.counts[0], history.counts[1], x.shape[1]
+    for q in range(first, last):
+        if q < closed and history.ranks[q, 0] > 0:
+            for c in range(y.shape[0]):
+                _chunk_product(kind, y, x, c, m, q, history, scratch)
+        else:
+            stop = (q + 1) * chunk if q < closed else hi
+            _dense_rows(kind, y, x, flat, m, q * chunk, stop, 0 * q, 0 * q, n, scratch)
+
+
+# History in blocks of steps. A row of step t passes through one matrix after another (kernel, response, covariance,
+# correlation, next layer), and the next step starts from the result, so that the rows of a block of steps do not exist
+# before the block is done, and there is no product of matrices to be had for them. What can be had is fewer rows: order
+# parameters are smooth in time. Once a chunk of steps is closed, all of its rows, in every matrix, are combinations of
+# the rows of a few of its steps (the same steps and the same factors for all matrices), up to rounding. This is
+# verified, and chunks for which it does not hold stay as they are. Chosen rows of the chunks of a span are compressed
+# once more. A product with history then reads a few rows for each chunk, and the dense tiles at the diagonal.
+
+_CHUNK = 64  # steps whose rows are compressed together
+_SPAN = 4  # chunks that are compressed once more, together
+
+
+class _History(NamedTuple):
+    """Compressed rows of all matrices.
+
+    combinations: for chunks and for spans, factors of the chosen rows, (2, n * most).
+    chosen, ranks: the chosen rows (chunks, 2, most) and how many (0: not compressed), (chunks, 2).
+    packed: what products read, in that order, (matrices, ...).
+    places: there, of the diagonal tile, of the chunk's chosen rows, their first column, of the span's chosen rows, of
+    the blocks of equal steps, (chunks, 5).
+    costs: matrix elements that a product reads before each chunk.
+    counts: rows in a chunk, closed chunks, end of what is packed.
+    sizes, signs: largest norm of a row of every matrix; signs of columns, for sketches, (matrices, n).
+    """
+
+    combinations: np.ndarray
+    chosen: np.ndarray
+    ranks: np.ndarray
+    places: np.ndarray
+    costs: np.ndarray
+    counts: np.ndarray
+    packed: np.ndarray
+    sizes: np.ndarray
+    signs: np.ndarray
+
+
+def _remainder(dtype):
+    """Norm that the remainder of a row may have, relative to the largest row: 1.5e-13 in double precision."""
+    return np.finfo(dtype).eps ** 0.82
+
+
+def _make_history(matrices, C, n, dtype):
+    chunk = _CHUNK * C
+    chunks = n // chunk
+    return _History(
+        np.zeros((2, chunk * n), dtype),
+        np.zeros((chunks, 2, chunk), np.int64),
+        np.zeros((chunks, 2), np.int64),
+        np.zeros((chunks, 5), np.int64),
+        np.zeros(chunks + 1, np.int64),
+        np.array([chunk, 0, 0]),
+        np.zeros((matrices, chunks * chunk * (chunk + C + chunks * chunk // 4)), dtype),
+        np.zeros(matrices, dtype),
+        np.random.default_rng(0).choice(np.array([-1, 1], dtype), (matrices, n)),
+    )
+
+
+def _find_skeleton(panel, bound, most):
+    """Rows of a panel of which all its rows are combinations up to a remainder of norm `bound`, and the factors.
+
+    Gram-Schmidt, longest remainder first; None if there are more than `most`. There is at least one.
+    """
+    rest, directions, chosen = panel.copy(), [], []
+    norms = np.sqrt(np.sum(rest * rest, axis=1))
+    while not chosen or norms.max() > bound:
+        if len(chosen) == most:
+            return None
+        chosen.append(int(np.argmax(norms)))
+        directions.append(rest[chosen[-1]] / (norms[chosen[-1]] or 1))
+        rest -= np.outer(rest @ directions[-1], directions[-1])
+        rest[chosen] = 0
+        norms = np.sqrt(np.sum(rest * rest, axis=1))
+    overlaps = panel @ np.array(directions).T
+    if not overlaps.any():
+        return chosen, np.zeros((1, len(panel)), panel.dtype)
+    return chosen, np.linalg.solve(overlaps[chosen].T, overlaps.T)
+
+
+def _compress(store, rows, columns, most, history):
+    """A few of the given rows of which, left of `columns`, all are combinations in every matrix, and the factors.
+
+    The rows are found in a sketch, sums of columns with random signs, and verified in the matrices.
+    """
+    bound = _remainder(store.dtype)
+    sketch = np.zeros((len(rows), history.counts[0]), store.dtype)
+    for matrix, signs, size in zip(store, history.signs, history.sizes, strict=True):
+        if size > 0:
+            signed = matrix[rows, :columns] * (signs[:columns] / size)
+            sketch += signed.reshape(len(rows), -1, history.counts[0]).sum(axis=1)
+    if not np.all(np.isfinite(sketch)) or not np.all(np.isfinite(history.sizes)):
+        return None
+    found = _find_skeleton(sketch, bound, most)
+    if found is None:
+        return None
+    chosen, factors = rows[found[0]], found[1]
+    for matrix, size in zip(store, history.sizes, strict=True):
+        remainder = matrix[rows, :columns] - factors.T @ matrix[chosen, :columns]
+        if not np.sqrt(np.max(np.sum(remainder * remainder, axis=1), initial=0)) <= 8 * bound * size:
+            return None
+    return chosen, factors
+
+
+def _blocks(panels):
+    """Panels (..., rows, columns) in blocks of eight columns, one after another, all rows of each."""
+    *axes, rows, columns = panels.shape
+    return np.swapaxes(panels.reshape(*axes, rows, columns // 8, 8), -3, -2).reshape(*axes, rows * columns)
+
+
+def _pack(store, rows, begin, end, place, history):
+    """Copy columns of rows of every matrix to `place`; returns where that ends."""
+    stop = place + len(rows) * (end - begin)
+    history.packed[:, place:stop] = _blocks(store[:, rows, begin:end])
+    return stop
+
+
+def _pack_tile(store, lower, upper, C, place, history):
+    """Copy the diagonal tile of every matrix to `place`, without rows that end left of a block of eight columns."""
+    for b in range(lower, upper, 8):
+        first = (b - lower) // C * C + lower
+        place = _pack(store, np.arange(first, upper), b, b + 8, place, history)
+    return place
+
+
+def _pack_chunk(store, q, begin, place, history):
+    """Copy what products use of a compressed chunk from column begin on to `place`; returns where that ends."""
+    chunk = history.counts[0]
+    lower, upper = q * chunk, (q + 1) * chunk
+    C = chunk // _CHUNK
+    blocks = _pack_tile(store, lower, upper, C, place, history)
+    panel = blocks + chunk * C
+    equal = store[:, lower:upper, lower:upper].reshape(-1, _CHUNK, C, _CHUNK, C)
+    history.packed[:, blocks:panel] = np.einsum("mtctd->mtcd", equal).reshape(len(store), -1)
+    history.places[q, :3], history.places[q, 4] = (place, panel, begin), blocks
+    return _pack(store, history.chosen[q, 0, : history.ranks[q, 0]], begin, lower, panel, history)
+
+
+def _close_chunk(store, q, history):
+    """Compress the rows of chunk q left of it."""
+    chunk = history.counts[0]
+    lower, upper = q * chunk, (q + 1) * chunk
+    rows = store[:, lower:upper, :upper]
+    np.maximum(history.sizes, np.sqrt(np.einsum("mkb,mkb->mk", rows, rows)).max(axis=1), out=history.sizes)
+    found = _compress(store, np.arange(lower, upper), lower, chunk // 2, history)
+    if found is None:
+        return
+    chosen, factors = found
+    history.chosen[q, 0, : len(chosen)], history.ranks[q, 0] = chosen, len(chosen)
+    history.combinations[0, lower * chunk : lower * chunk + factors.size] = _blocks(factors)
+    history.counts[2] = _pack_chunk(store, q, 0, history.counts[2], history)
+
+
+def _close_span(store, q, history):
+    """Compress the chosen rows of the chunks of the span that ends with chunk q once more, left of the span."""
+    chunk = history.counts[0]
+    chunks = range(q + 1 - _SPAN, q + 1)
+    ranks = history.ranks[chunks.start : q + 1, 0]
+    if not np.all(ranks):
+        return
+    lower = chunks.start * chunk
+    rows = np.concatenate([history.chosen[o, 0, : history.ranks[o, 0]] for o in chunks])
+    found = _compress(store, rows, lower, chunk, history)
+    if found is None:
+        return
+    chosen, factors = found
+    history.chosen[q, 1, : len(chosen)], history.ranks[q, 1] = chosen, len(chosen)
+    place = history.places[chunks.start, 0]
+    far = []
+    for o, part in zip(chunks, np.split(factors, np.cumsum(ranks)[:-1], axis=1), strict=True):
+        near = history.combinations[0, o * chunk * chunk : o * chunk * chunk + part.shape[1] * chunk]
+        far.append(part @ np.swapaxes(near.reshape(-1, part.shape[1], 8), 0, 1).reshape(part.shape[1], chunk))
+        place = _pack_chunk(store, o, lower, place, history)
+    far = np.hstack(far)
+    history.combinations[1, lower * chunk : lower * chunk + far.size] = _blocks(far)
+    history.places[q, 3] = place
+    history.counts[2] = _pack(store, chosen, 0, lower, place, history)
+
+
+def _close(store, hi, history):
+    """Compress the chunk of rows that ends before hi, if one does, and the span if one ends there."""
+    chunk = history.counts[0]
+    if hi % chunk:
+        return
+    q = hi // chunk - 1
+    with np.errstate(all="ignore"):
+        _close_chunk(store, q, history)
+        if (q + 1) % _SPAN == 0 and q >= _SPAN:
+            _close_span(store, q, history)
+    history.counts[1] = q + 1
+    lower, begin = np.arange(q + 1) * chunk, history.places[: q + 1, 2]
+    near, far = history.ranks[: q + 1].T
+    compressed = chunk * chunk // 2 + near * (lower - begin) + far * begin
+    history.costs[1 : q + 2] = np.cumsum(np.where(near > 0, compressed, lower * chunk))
+
+
+# Products that do not depend on each other are planned on a desk and done together by `_finish`, cut into pieces of
+# chunks. Helper threads take pieces too (`_help`). The march never waits for a helper: what one has claimed and not
+# delivered in time is done again and the late result is ignored, so that a helper without a core costs nothing. Pieces
+# have places of their own and are added up in their order: results do not depend on who did them, or on how many.
+
+_QUEUE = 64  # products planned at once, and pieces
+_PIECE = 10_000  # matrix elements in a piece, at least
+_PATIENCE = 20_000  # polls before an unfinished piece of a helper is done again
+_IDLE = 100_000  # polls before a helper without work goes to sleep
+_CLOSED = 0xFFFF  # number of the next piece while none is on offer
+
+
+class _Desk(NamedTuple):
+    """Working memory for products.
+
+    plan: kind, matrix, transposed matrix, source and target of each; row 0: how many, first row of the step, C.
+    factors, rows: of covariances; kernels and weights.
+    board: next piece and number of the plan in one word, number of pieces, end of the march.
+    pieces, states: product, first and last chunk; whether a piece is open, or who did it.
+    drafts: results of pieces, by worker, the march itself last.
+    numbers, places: scratch of the workers.
+    """
+
+    plan: np.ndarray
+    factors: np.ndarray
+    rows: np.ndarray
+    board: np.ndarray
+    states: np.ndarray
+    pieces: np.ndarray
+    drafts: np.ndarray
+    numbers: np.ndarray
+    places: np.ndarray
+
+
+class _Scratch(NamedTuple):
+    """Totals and weights of rows, and their places."""
+
+    totals: np.ndarray
+    weights: np.ndarray
+    rows: np.ndarray
+
+
+@intrinsic
+def _peek(typing_context, words, place):
+    """words[place], read atomically: nothing that stands after it is read before."""
+
+    def generate(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        pointer = cgutils.get_item_pointer(context, builder, signature.args[0], array, [arguments[1]])
+        return builder.load_atomic(pointer, "acquire", 8)
+
+    return types.int64(words, types.int64), generate
+
+
+@intrinsic
+def _swap(typing_context, words, place, old, new):
+    """Atomically set words[place] from old to new; whether it was old."""
+
+    def generate(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        pointer = cgutils.get_item_pointer(context, builder, signature.args[0], array, [arguments[1]])
+        pair = builder.cmpxchg(pointer, arguments[2], arguments[3], "seq_cst", "seq_cst")
+        return builder.extract_value(pair, 1)
+
+    return types.boolean(words, types.int64, types.int64, types.int64), generate
 
 
 @njit(cache=True)
@@ -441,11 +733,141 @@ def _correlation(plan, target, W, source):
 
 
 @njit(cache=True)
-def _start_row(row, hi):
-    """Zeros for a kernel or a weight."""
-    for c in range(row.shape[0]):
-        for b in range(hi):
-            row[c, b] = 0.0
+def _do_piece(desk, worker, i, j, first, last, lo, kind, matrix, mirrored, source, store, flat, history):
+    """Chunks first..last of the planned product j, as piece i."""
+    y = desk.drafts[worker, i]
+    hi = lo + y.shape[0]
+    for c in range(y.shape[0]):
+        for b in range(min(hi, last * history.counts[0])):
+            y[c, b] = 0
+    scratch = _Scratch(desk.numbers[worker, 0], desk.numbers[worker, 1], desk.places[worker])
+    x = store[source, lo:hi] if kind == _COVARIANCE else desk.rows[source]
+    # The rows that stand for others need not be the same in a matrix and in its transpose.
+    apart = kind == _COVARIANCE and matrix != mirrored
+    if apart:
+        kind = _PRODUCT
+    for _ in range(2 if apart else 1):
+        _chunks_product(kind, y, x, flat, matrix, first, last, hi, history, scratch)
+        kind, matrix = _TRANSPOSED, mirrored
+
+
+@njit(cache=True, nogil=True)
+def _help(worker, desk, store, flat, history):
+    """Take pieces until there have been none for a while; returns whether the march is over."""
+    board, pieces, plan = desk.board, desk.pieces, desk.plan
+    idle = 0
+    while idle < _IDLE:
+        word = _peek(board, 0)
+        epoch, i = word >> 16, word & _CLOSED
+        if i >= board[1]:
+            idle += 1
+            continue
+        # Copied before the claim: a late helper must not mix the entries of two plans.
+        j, first, last, lo = pieces[i, 0], pieces[i, 1], pieces[i, 2], plan[0, 1]
+        kind, matrix, mirrored, source = plan[j, 0], plan[j, 1], plan[j, 2], plan[j, 3]
+        # Success means that nothing on the desk has changed since the word was read.
+        if not _swap(board, 0, word, word + 1):
+            continue
+        _do_piece(desk, worker, i, j, first, last, lo, kind, matrix, mirrored, source, store, flat, history)
+        _swap(desk.states, i, epoch << 8, (epoch << 8) + 1 + worker)
+        idle = 0
+    return _peek(board, 2) == 1
+
+
+@njit(cache=True)
+def _cut(desk, history):
+    """Cut the planned products into pieces of chunks that cost about as much; returns the number of pieces."""
+    costs, closed = history.costs, history.counts[1]
+    count, hi = desk.plan[0, 0], desk.plan[0, 1] + desk.plan[0, 2]
+    open_rows = hi - closed * history.counts[0]
+    cost = costs[closed] + open_rows * hi
+    cuts = max(1, min(cost // _PIECE, _QUEUE // count)) if count * cost > _PIECE else 1
+    end = closed + 1 if open_rows > 0 else closed
+    total = first = 0
+    for cut in range(1, cuts + 1):
+        last = first
+        while last < end and (cut == cuts or costs[min(last, closed)] * cuts < cost * cut):
+            last += 1
+        for j in range(1, count + 1 if last > first else 1):
+            desk.pieces[total, 0], desk.pieces[total, 1], desk.pieces[total, 2] = j, first, last
+            total += 1
+        first = last
+    return total
+
+
+@njit(cache=True)
+def _offer(desk, total):
+    """Offer the pieces to the helpers."""
+    board = desk.board
+    epoch = (board[0] >> 16) + 1
+    _swap(board, 0, board[0], (epoch << 16) + _CLOSED)
+    for i in range(total):
+        desk.states[i] = epoch << 8
+    board[1] = total
+    _swap(board, 0, (epoch << 16) + _CLOSED, epoch << 16)
+
+
+@njit(cache=True)
+def _claim(desk, total):
+    """A piece that nobody has taken, or that has not been delivered in time; -1 if there is none."""
+    board, states = desk.board, desk.states
+    opened = (board[0] >> 16) << 8
+    mine = opened + desk.drafts.shape[0]
+    while True:
+        word = _peek(board, 0)
+        i = word & _CLOSED
+        if i >= total:
+            break
+        if _swap(board, 0, word, word + 1):
+            states[i] = mine
+            return i
+    for i in range(total):
+        polls = 0
+        while _peek(states, i) == opened and polls < _PATIENCE:
+            polls += 1
+        if _swap(states, i, opened, mine):
+            return i
+    return -1
+
+
+@njit(cache=True)
+def _add(target, m, k, factor, drafts, worker, i, end):
+    """target[m, k] += factor * draft i, before column end."""
+    c = k % drafts.shape[2]
+    for b in range(np.uint64(end)):
+        target[m, k, b] += factor * drafts[worker, i, c, b]
+
+
+@njit(cache=True)
+def _finish(desk, store, flat, history):
+    """Do the planned products, large ones with the helpers, and add their results to the targets."""
+    plan, pieces = desk.plan, desk.pieces
+    count, lo, C = plan[0, 0], plan[0, 1], plan[0, 2]
+    if count == 0:
+        return
+    own = desk.drafts.shape[0] - 1
+    total = _cut(desk, history)
+    helped = own > 0 and total > count
+    if helped:
+        _offer(desk, total)
+    done = 0
+    while True:
+        i = _claim(desk, total) if helped else done
+        if i < 0 or done == total:
+            break
+        j, first, last = pieces[i, 0], pieces[i, 1], pieces[i, 2]
+        kind, matrix, mirrored, source = plan[j, 0], plan[j, 1], plan[j, 2], plan[j, 3]
+        _do_piece(desk, own, i, j, first, last, lo, kind, matrix, mirrored, source, store, flat, history)
+        done += 1
+    for i in range(total):
+        j, worker = pieces[i, 0], (desk.states[i] & 0xFF) - 1 if helped else own
+        target, end = plan[j, 4], min(lo + C, pieces[i, 2] * history.counts[0])
+        for c in range(C):
+            if plan[j, 0] == _COVARIANCE:
+                _add(desk.rows, target, c, desk.factors[j], desk.drafts, worker, i, end)
+            else:
+                _add(store, target, lo + c, desk.factors[0], desk.drafts, worker, i, end)
+    plan[0, 0] = 0
 
 
 def _lay_out(axes, n, width, dtype):
@@ -461,47 +883,45 @@ def _lay_out(axes, n, width, dtype):
 
 
 def _make_desk(rows, C, n, dtype):
-    """Working memory for products: their plan (its row 0 holds how many, the first row of the step, and C), their
-    factors, rows of kernels and weights, results; then for helpers: a board (next piece and number of the plan in one
-    word, number of pieces, end of the march), states of the pieces, pieces, drafts."""
     helpers = min(nb.config.NUMBA_NUM_THREADS, 8) - 1 if n >= 400 else 0
     plan = np.zeros((_QUEUE + 1, 5), np.int64)
     plan[0, 2] = C
-    return (
+    return _Desk(
         plan,
         np.ones(_QUEUE + 1, dtype),
         np.zeros((rows, C, n), dtype),
-        np.zeros((_QUEUE + 1, C, n), dtype),
         np.zeros(3, np.int64),
         np.zeros(_QUEUE, np.int64),
         np.zeros((_QUEUE, 3), np.int64),
-        np.zeros((helpers, _QUEUE, C, n), dtype),
+        np.zeros((helpers + 1, _QUEUE, C, n), dtype),
+        np.zeros((helpers + 1, 2, _CHUNK * C), dtype),
+        np.zeros((helpers + 1, 8), np.uint64),
     )
 
 
 @contextmanager
-def _helpers(desk, store):
+def _helpers(desk, store, flat, history):
     """Threads that help with the products of a desk, asleep while there are none."""
 
-    def work(helper):
-        while not _help(helper, desk, store):
+    def work(worker):
+        while not _help(worker, desk, store, flat, history):
             time.sleep(1e-4)
 
-    team = [threading.Thread(target=work, args=(h,), daemon=True) for h in range(desk[-1].shape[0])]
+    team = [threading.Thread(target=work, args=(h,), daemon=True) for h in range(len(desk.drafts) - 1)]
     for thread in team:
         thread.start()
     try:
         yield
     finally:
-        desk[4][2] = 1
+        desk.board[2] = 1
         for thread in team:
             thread.join()
 
 
 @njit(cache=True, nogil=True)
-def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c1, c2, c3, c4, c5, c6, c7, R_g_r_W, R_g_u_W0, R_g_u_W, R_h_r_W, R_h_u_W0, R_h_u_W, R_Delta_r_W0, R_Delta_r_X, R_v_r_W0, R_v_r_X, R_r_u_X, R_r_eps, C_h_h, C_g_g, C_v_v, C_Delta_Delta, C_r_r, R_g_w, R_h_w, R_Delta_betastar, R_v_betastar, train_loss, test_loss):
+def _advance(first, last, C, desk, store, flat, fixed, history, kappa, rho, L, s2, sigma_eps, c1, c2, c3, c4, c5, c6, c7, R_g_r_W, R_g_u_W0, R_g_u_W, R_h_r_W, R_h_u_W0, R_h_u_W, R_Delta_r_W0, R_Delta_r_X, R_v_r_W0, R_v_r_X, R_r_u_X, R_r_eps, C_h_h, C_g_g, C_v_v, C_Delta_Delta, C_r_r, R_g_w, R_h_w, R_Delta_betastar, R_v_betastar, train_loss, test_loss):
     """Rows first..last of every order parameter; the first step that is not finite, or last."""
-    plan, factors, rows = desk[:3]
+    plan, factors, rows = desk.plan, desk.factors, desk.rows
     for t in range(first, last):
         lo, hi = t * C, (t + 1) * C
         plan[0, 1] = lo
@@ -515,7 +935,7 @@ def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c
             _product(plan, R_g_u_W0, A, R_h_u_W0)
         if L - 2 >= 0:
             _product(plan, R_g_u_W + L - 2, A, R_h_u_W + L - 2)
-        _finish(desk, store)
+        _finish(desk, store, flat, history)
         W = 0
         _start_row(rows[W], hi)
         _add_weight(rows[W], s2, fixed[R_g_w], lo, hi)
@@ -527,7 +947,7 @@ def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c
         _start_row(rows[W], hi)
         if L - 2 >= 0:
             _covariance(plan, factors, W, s2, R_g_u_W + L - 2, C_h_h + L - 2, C_h_h + L - 2)
-        _finish(desk, store)
+        _finish(desk, store, flat, history)
         W = 0
         _add_correlation_static(store[C_g_g + L - 1], rows[W], fixed[R_g_w], lo, hi)
         W = 1
@@ -536,7 +956,7 @@ def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c
         W = 2
         if L - 2 >= 0:
             _correlation(plan, C_g_g + L - 1, W, R_g_u_W + L - 2)
-        _finish(desk, store)
+        _finish(desk, store, flat, history)
         for l in range(L - 1, 0, -1):
             # g[l] = W[l]^T g[l + 1]
             _add_identity(store[R_g_r_W + l - 1], 1.0, lo, hi)
@@ -549,7 +969,7 @@ def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c
                 _product(plan, R_g_u_W0, A, R_h_u_W0)
             if l - 2 >= 0:
                 _product(plan, R_g_u_W + l - 2, A, R_h_u_W + l - 2)
-            _finish(desk, store)
+            _finish(desk, store, flat, history)
             W = 0
             _start_row(rows[W], hi)
             _covariance(plan, factors, W, s2, R_g_r_W + l - 1, C_g_g + l, C_g_g + l)
@@ -561,7 +981,7 @@ def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c
             _start_row(rows[W], hi)
             if l - 2 >= 0:
                 _covariance(plan, factors, W, s2, R_g_u_W + l - 2, C_h_h + l - 2, C_h_h + l - 2)
-            _finish(desk, store)
+            _finish(desk, store, flat, history)
             W = 0
             _correlation(plan, C_g_g + l - 1, W, R_g_r_W + l - 1)
             W = 1
@@ -570,7 +990,7 @@ def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c
             W = 2
             if l - 2 >= 0:
                 _correlation(plan, C_g_g + l - 1, W, R_g_u_W + l - 2)
-            _finish(desk, store)
+            _finish(desk, store, flat, history)
         # Delta = betastar + (-1/(gamma*nu)) W0^T g[1]
         _add_identity(fixed[R_Delta_betastar], 1.0, lo, hi)
         _add_identity(store[R_Delta_r_W0], c2, lo, hi)
@@ -581,7 +1001,7 @@ def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c
         _add_product_static(fixed[R_Delta_betastar], rows[A], fixed[R_v_betastar], lo, hi)
         _product(plan, R_Delta_r_W0, A, R_v_r_W0)
         _product(plan, R_Delta_r_X, A, R_v_r_X)
-        _finish(desk, store)
+        _finish(desk, store, flat, history)
         W = 0
         _start_row(rows[W], hi)
         _add_weight(rows[W], 1.0, fixed[R_Delta_betastar], lo, hi)
@@ -591,14 +1011,14 @@ def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c
         W = 2
         _start_row(rows[W], hi)
         _add_covariance_fresh(rows[W], 1.0, store[R_Delta_r_X], store[C_r_r], lo, hi)
-        _finish(desk, store)
+        _finish(desk, store, flat, history)
         W = 0
         _add_correlation_static(store[C_Delta_Delta], rows[W], fixed[R_Delta_betastar], lo, hi)
         W = 1
         _correlation(plan, C_Delta_Delta, W, R_Delta_r_W0)
         W = 2
         _correlation(plan, C_Delta_Delta, W, R_Delta_r_X)
-        _finish(desk, store)
+        _finish(desk, store, flat, history)
         # r = X Delta + sigma_eps eps
         _add_identity(store[R_r_u_X], 1.0, lo, hi)
         _add_identity(store[R_r_eps], sigma_eps, lo, hi)
@@ -608,12 +1028,12 @@ def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c
         W = 1
         _start_row(rows[W], hi)
         _add_weight(rows[W], 1.0, store[R_r_eps], lo, hi)
-        _finish(desk, store)
+        _finish(desk, store, flat, history)
         W = 0
         _correlation(plan, C_r_r, W, R_r_u_X)
         W = 1
         _correlation(plan, C_r_r, W, R_r_eps)
-        _finish(desk, store)
+        _finish(desk, store, flat, history)
         # v = (1/alpha) X^T r
         _add_identity(store[R_v_r_X], c5, lo, hi)
         A = 0
@@ -622,7 +1042,7 @@ def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c
         _add_product_static(fixed[R_v_betastar], rows[A], fixed[R_Delta_betastar], lo, hi)
         _product(plan, R_v_r_W0, A, R_Delta_r_W0)
         _product(plan, R_v_r_X, A, R_Delta_r_X)
-        _finish(desk, store)
+        _finish(desk, store, flat, history)
         W = 0
         _start_row(rows[W], hi)
         _add_weight(rows[W], 1.0, fixed[R_v_betastar], lo, hi)
@@ -632,14 +1052,14 @@ def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c
         W = 2
         _start_row(rows[W], hi)
         _add_covariance_fresh(rows[W], 1.0, store[R_v_r_X], store[C_r_r], lo, hi)
-        _finish(desk, store)
+        _finish(desk, store, flat, history)
         W = 0
         _add_correlation_static(store[C_v_v], rows[W], fixed[R_v_betastar], lo, hi)
         W = 1
         _correlation(plan, C_v_v, W, R_v_r_W0)
         W = 2
         _correlation(plan, C_v_v, W, R_v_r_X)
-        _finish(desk, store)
+        _finish(desk, store, flat, history)
         # h[1] = W0 v
         _add_identity(store[R_h_u_W0], 1.0, lo, hi)
         A = 0
@@ -651,7 +1071,7 @@ def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c
         if L - 2 >= 0:
             _product(plan, R_h_r_W, A, R_g_r_W)
         _product(plan, R_h_u_W0, A, R_g_u_W0)
-        _finish(desk, store)
+        _finish(desk, store, flat, history)
         W = 0
         _start_row(rows[W], hi)
         if 0 == L - 1:
@@ -663,7 +1083,7 @@ def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c
         W = 2
         _start_row(rows[W], hi)
         _covariance(plan, factors, W, s2, R_h_u_W0, C_v_v, C_v_v)
-        _finish(desk, store)
+        _finish(desk, store, flat, history)
         W = 0
         if 0 == L - 1:
             _add_correlation_static(store[C_h_h], rows[W], fixed[R_h_w], lo, hi)
@@ -672,7 +1092,7 @@ def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c
             _correlation(plan, C_h_h, W, R_h_r_W)
         W = 2
         _correlation(plan, C_h_h, W, R_h_u_W0)
-        _finish(desk, store)
+        _finish(desk, store, flat, history)
         for l in range(1, L):
             # h[l + 1] = W[l] h[l]
             _add_identity(store[R_h_u_W + l - 1], 1.0, lo, hi)
@@ -685,7 +1105,7 @@ def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c
             if L - l - 2 >= 0:
                 _product(plan, R_h_r_W + l, A, R_g_r_W + l)
             _product(plan, R_h_u_W + l - 1, A, R_g_u_W + l - 1)
-            _finish(desk, store)
+            _finish(desk, store, flat, history)
             W = 0
             _start_row(rows[W], hi)
             if l == L - 1:
@@ -697,7 +1117,7 @@ def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c
             W = 2
             _start_row(rows[W], hi)
             _covariance(plan, factors, W, s2, R_h_u_W + l - 1, C_h_h + l - 1, C_h_h + l - 1)
-            _finish(desk, store)
+            _finish(desk, store, flat, history)
             W = 0
             if l == L - 1:
                 _add_correlation_static(store[C_h_h + l], rows[W], fixed[R_h_w], lo, hi)
@@ -706,7 +1126,7 @@ def _advance(first, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c
                 _correlation(plan, C_h_h + l, W, R_h_r_W + l)
             W = 2
             _correlation(plan, C_h_h + l, W, R_h_u_W + l - 1)
-            _finish(desk, store)
+            _finish(desk, store, flat, history)
         for c in range(C):
             train_loss[t, c] = store[C_r_r, lo + c, lo + c]
         for c in range(C):
@@ -796,18 +1216,24 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
     store, arrays, places = _lay_out(wide, n, n, dtype)
     fixed, static_arrays, static_places = _lay_out(narrow, n, C, dtype)
     places += static_places
+    flat = store.reshape(len(store), n * n)
+    history = _make_history(len(store), C, n, dtype)
     desk = _make_desk(len(store) + len(fixed) + 1, C, n, dtype)
     train_loss = np.zeros((steps, C), dtype)
     test_loss = np.zeros((steps, C), dtype)
     done = 0
-    with _helpers(desk, store):
+    with _helpers(desk, store, flat, history):
         while done < steps:
-            last = steps if progress is None else min(steps, done + max(1, 20_000 // (done + 20)))
-            done = _advance(done, last, C, desk, store, fixed, kappa, rho, L, s2, sigma_eps, c1, c2, c3, c4, c5, c6, c7, *places, train_loss, test_loss)
+            last = min(steps, (done // _CHUNK + 1) * _CHUNK)
+            if progress is not None:
+                last = min(last, done + max(1, 20_000 // (done + 20)))
+            done = _advance(done, last, C, desk, store, flat, fixed, history, kappa, rho, L, s2, sigma_eps, c1, c2, c3, c4, c5, c6, c7, *places, train_loss, test_loss)
             if progress is not None:
                 progress(done, steps)
             if done < last:
                 break
+            if done < steps:
+                _close(store, done * C, history)
     for place in np.ndindex(arrays["C_h_h"].shape[:1]):
         _fill_upper(arrays["C_h_h"][place], arrays["C_h_h"][place], C)
     for place in np.ndindex(arrays["C_g_g"].shape[:1]):
@@ -824,4 +1250,4 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         "scales": {"R_g_u_W0": 1, "R_g_u_W": 1, "R_h_r_W": 1, "R_Delta_r_X": c5, "R_v_r_W0": c8, "R_r_u_X": 1, "C_h_h": 1, "C_g_g": 1, "C_v_v": 1, "C_Delta_Delta": 1, "C_r_r": 1},
     }
 
-# source: 41b737dfddad69b2f9adb354f7b89f8d99858f214649777c476f017ff42f81ec
+# source: 2f46294df613be0602ac5cb90aa2028a5994bfb5ca2f63140112e5b3252505dd
