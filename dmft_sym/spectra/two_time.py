@@ -20,6 +20,7 @@ from .assembly import Assembly
 from .bulk import Bulk
 from .dyson import Dyson
 from .failures import Failure, SpectrumError
+from .flat_sites import side_of
 from .level_one import TwoTime
 from .matrix_program import MatrixProgram
 from .outliers import Outliers, outliers
@@ -113,6 +114,12 @@ class TwoTimeSpectrum:
 
     def _direction(self, name: str, start: FieldRef) -> Direction:
         program, run = self.assembly.run.theory.program, self.assembly.run
+        fresh = [side_of(noise).matrix.name for noise in self.assembly.products if side_of(noise).matrix.fresh]
+        if fresh:
+            raise ValueError(
+                f"field = {name!r}: {fresh[0]} is drawn anew at every step, and the two-time matrices do not know its "
+                f"overlaps with the {self.assembly.joint.matrix.name}"
+            )
         fields: dict[str, FieldRef] = {}
         for field in program.fields:
             layers = [None] if field.layers is None else list(field.layers.at(run.integers))
