@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from .coordinates import GrowingCoordinates
-from .dyson import SOURCE, TARGET, Dyson, Floats, Part
+from .dyson import SOURCE, TARGET, BulkError, Dyson, Floats, Part
 from .interface import Array
 from .pencil import Pencil
 
@@ -193,7 +193,7 @@ class EffectivePencil:
 
         Raises
         ------
-        FloatingPointError
+        BulkError
             If a pivot is singular: ``z`` is a pole of what is left.
         """
         blocks = dict(self._couplings)
@@ -208,7 +208,7 @@ class EffectivePencil:
                 continue
             factor, pivoting, failed = lapack.dsytrf(blocks[component, component], lower=1, lwork=64 * _MOST)
             if failed:
-                raise FloatingPointError(f"a pivot is singular at z = {z:.8g}")
+                raise BulkError(f"a block of the effective pencil is singular at z = {z:.8g}")
             pivots += negative(factor, pivoting)
             size += len(factor)
             solved = [lapack.dsytrs(factor, pivoting, blocks[component, n], lower=1)[0] for n in near]
