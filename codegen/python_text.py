@@ -283,6 +283,7 @@ def docstring(march: March, backend: str) -> str:
     """The module's docstring: network, program, arguments, results."""
     program = textwrap.indent(march.statements, "    ")
     arguments = ", ".join(python_name(s) for s in (*march.integers, *march.parameters))
+    decay = " With weight decay they are to the fields before it." if march.decay != 0 else ""
     return f'''"""Mean-field equations of training: {march.title} ({backend} back end).
 
 Written by dmft_sym.codegen from the closed equations; not meant to be edited. The program:
@@ -292,7 +293,7 @@ Written by dmft_sym.codegen from the closed equations; not meant to be edited. T
 ``march(steps=..., outputs=C, {arguments})`` returns observables of shape (step, output) and
 two-time matrices over the joint index (step, output), step-major, with leading layer axes. Responses are
 with respect to the Gaussian fields normalised by the square root of the aspect ratio (``scales`` undoes
-it). All quantities are dimensionless; time is counted in gradient steps.
+it).{decay} All quantities are dimensionless; time is counted in gradient steps.
 """'''
 
 
