@@ -140,6 +140,19 @@ def test_before_training_there_is_only_the_bulk(plain):
         assert spectrum.leading == spectrum.edge
 
 
+def test_escape_is_interpolated_and_agrees_between_routes(plain):
+    steps = list(range(1, 40))
+    time = plain.escape("W1", steps)
+    found = [len(plain.at("W1", step).outliers) for step in steps]
+    first = steps[found.index(1)]
+    assert first - 1 < time < first
+    arguments = run_arguments(plain.theory, 40, RICH)
+    tracks, _ = coordinate_spectra(plain.theory.program, arguments.values, 1, 40, ["W1"], steps, overlaps=False)
+    # Both interpolate a margin that vanishes at escape, but not the same one.
+    assert time == pytest.approx(tracks["W1"].escape(), abs=0.1)
+    assert np.isnan(plain.escape("W1", [1, 2, 3]))
+
+
 def test_sharpness_is_the_leading_eigenvalue(plain):
     assert plain.sharpness([0, 30]).tolist() == [plain.at("NTK", 0).edge, plain.at("NTK", 30).outliers[0]]
 

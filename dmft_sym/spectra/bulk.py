@@ -22,6 +22,8 @@ _SHRINK = 0.5
 _LOWEST = 1e-9
 # Densities below this, relative to the largest, are outside of the support.
 _EMPTY = 1e-7
+# By how much the weights of the intervals may differ from one.
+_MASS_ERROR = 2e-3
 
 
 class Bulk:
@@ -219,6 +221,27 @@ class Bulk:
             edges.append(self._edge_between(grid[k], grid[k + 1], bool(full[k]), density.max()))
         edges.append(top)
         return list(zip(edges[::2], edges[1::2], strict=True))
+
+    def masses(self, points: int = 400) -> list[float]:
+        """Weight of every interval; with the atom they add up to one.
+
+        Raises
+        ------
+        SpectrumError
+            If they do not, which means that the scan missed a part of the support.
+        """
+        found = []
+        for low, high in self.intervals(points):
+            angle = (np.arange(points) + 0.5) * np.pi / points  # square roots at both ends are smooth in the angle
+            # A density that diverges at zero is smooth in a root of the distance.
+            power = 3.0 if low == 0 else 1.0
+            root = 0.5 * (high - low) ** (1 / power) * (1 - np.cos(angle))
+            slope = 0.5 * (high - low) ** (1 / power) * np.sin(angle) * power * root ** (power - 1)
+            found.append(float(np.sum(self.density(low + root**power) * slope) * np.pi / points))
+        total = sum(found) + self.atom
+        if abs(total - 1) > _MASS_ERROR:
+            raise SpectrumError(Failure.NORMALISATION, f"{self.name}: the weights add up to {total:.6g}")
+        return found
 
     def _lower_bound(self) -> float:
         """A point below the support of a symmetric matrix: zero if nothing is negative."""

@@ -11,6 +11,7 @@ class Failure(enum.Enum):
     NO_CONVERGENCE = "the Dyson equation did not converge"
     AMBIGUOUS_BRANCH = "ambiguous branch of the Dyson equation"
     NEAR_EDGE = "an outlier is closer to the edge than the tolerance"
+    NORMALISATION = "the density does not integrate to one"
     DIVERGED = "the run diverged before this step"
 
     @property
@@ -23,6 +24,7 @@ _REMEDIES = {
     Failure.NO_CONVERGENCE: "use fewer or other grid points, or a smaller init_std",
     Failure.AMBIGUOUS_BRANCH: "use a finer grid, or points further from the edges",
     Failure.NEAR_EDGE: "look at a later step, or lower the tolerance",
+    Failure.NORMALISATION: "scan with more points: a narrow interval or gap was not seen",
     Failure.DIVERGED: "lower learning_rate (or richness, depth, init_std), or look at an earlier step",
 }
 

@@ -8,7 +8,7 @@ outlier is a real eigenvalue that passes one (docs/mathematics.md, section 4).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +34,20 @@ class Outliers:
         Upper edge of the bulk.
     near_edge
         Whether one was left out because it is closer to the edge than the tolerance.
+    margins
+        ``1 - eigenvalue of J at the edge`` of every outlier, then of the real eigenvalues next to escape, as far as
+        they are known: negative outside of the bulk.
     """
 
     values: Floats
     edge: float
     near_edge: bool = False
+    margins: Floats = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def failure(self) -> Failure | None:
+        """What is not known for sure: an outlier that cannot be told from the edge."""
+        return Failure.NEAR_EDGE if self.near_edge else None
 
 
 def outliers(system: SpikeSystem, bulk: Bulk, tol: float = 1e-9) -> Outliers:
@@ -52,13 +61,14 @@ def outliers(system: SpikeSystem, bulk: Bulk, tol: float = 1e-9) -> Outliers:
     edge = bulk.upper_edge
     if system.size == 0:
         return Outliers(np.empty(0), edge)
-    found = _cyclic(system, bulk) if system.cycle is not None else _general(system, bulk)
+    found, known = _cyclic(system, bulk) if system.cycle is not None else _general(system, bulk)
     distant = [z for z in found if z > edge * (1 + tol)]
     values = np.repeat(np.sort(np.array(distant))[::-1], system.copies)
-    return Outliers(values, edge, len(distant) < len(found))
+    margins = np.repeat(1 - np.array(known), system.copies)
+    return Outliers(values, edge, len(distant) < len(found), margins)
 
 
-def _cyclic(system: SpikeSystem, bulk: Bulk) -> list[float]:
+def _cyclic(system: SpikeSystem, bulk: Bulk) -> tuple[list[float], list[float]]:
     """``J`` is a cycle of blocks times bulk responses: its eigenvalues are known once and for all ``z``."""
     cycle = system.cycle
     assert cycle is not None
@@ -69,13 +79,17 @@ def _cyclic(system: SpikeSystem, bulk: Bulk) -> list[float]:
     edge = bulk.upper_edge
     least = 1 / gain(edge)
     size = cycle.size
-    found = [value for value in real_eigenvalues(cycle.apply, size, least) if value > least]
-    return [_root(lambda z, value=value: gain(z) * value - 1, edge, bulk) for value in found]  # type: ignore[misc]
+    known = real_eigenvalues(cycle.apply, size, least)
+    found = [value for value in known if value > least]
+    roots = [_root(lambda z, value=value: gain(z) * value - 1, edge, bulk) for value in found]  # type: ignore[misc]
+    return roots, [value / least for value in known]
 
 
-def _general(system: SpikeSystem, bulk: Bulk) -> list[float]:
+def _general(system: SpikeSystem, bulk: Bulk) -> tuple[list[float], list[float]]:
+    """Roots of the leading eigenvalues of ``J(z)`` minus one."""
     edge = bulk.upper_edge
-    count = sum(value > 1 for value in _leading_real(system, bulk, edge))
+    known = _leading_real(system, bulk, edge)
+    count = sum(value > 1 for value in known)
 
     def excess(z: float, number: int) -> float:
         values = _leading_real(system, bulk, z)
@@ -84,7 +98,7 @@ def _general(system: SpikeSystem, bulk: Bulk) -> list[float]:
     found = []
     for number in range(count):
         found.append(_root(lambda z, number=number: excess(z, number), edge, bulk))  # type: ignore[misc]
-    return found
+    return found, known
 
 
 def _leading_real(system: SpikeSystem, bulk: Bulk, z: float) -> list[float]:
