@@ -69,6 +69,24 @@ def test_sum_of_a_matrix_and_its_transpose_is_a_semicircle(theory, square):
     np.testing.assert_allclose(bulk.intervals(), [(-np.sqrt(8), np.sqrt(8))], atol=1e-6)
 
 
+def test_bulks_below_zero(theory, square):
+    """Supports away from zero and with a hard edge at zero."""
+    shifted = operator(
+        theory.program, lambda m, x: -5 * x + 0.5 * (m["W1"] @ x + m["W1"].T @ x), "N", name="shifted", symmetric=True
+    )
+    np.testing.assert_allclose(square.at(shifted, 0).bulk.intervals(), [(-5 - np.sqrt(2), -5 + np.sqrt(2))], atol=1e-9)
+    negative = operator(theory.program, lambda m, x: -(m["W1"].T @ (m["W1"] @ x)), "N", name="negative", symmetric=True)
+    bulk = square.at(negative, 0).bulk
+    assert bulk.upper_edge == 0
+    np.testing.assert_allclose(bulk.intervals(), [(-4, 0)], atol=1e-9)
+
+
+def test_a_matrix_without_random_part_has_a_point_for_a_bulk(theory):
+    run = TwoTimeSpectra(theory, steps=3, backend="numpy", width_per_dim=1.0, init_std=0.0, **PARAMETERS)
+    assert run.at("W1", 2).edge == 0
+    assert len(run.at("W1", 2).outliers) == 0
+
+
 def test_tangent_kernel_obeys_silverstein(narrow):
     """``S = X Theta X^T / (alpha D)`` with ``Theta = C_g1 + (C_g2 / nu) W0^T W0`` known: a sample covariance."""
     step, alpha, nu, variance = 3, 3.0, 0.36, 0.25

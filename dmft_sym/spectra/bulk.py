@@ -22,6 +22,8 @@ _SHRINK = 0.5
 _LOWEST = 1e-9
 # Densities below this, relative to the largest, are outside of the support.
 _EMPTY = 1e-7
+# A bulk smaller than this, relative to far(), is a point: a matrix without random part.
+_COLLAPSED = 1e-6
 # By how much the weights of the intervals may differ from one.
 _MASS_ERROR = 2e-3
 
@@ -51,8 +53,12 @@ class Bulk:
         h = self.dyson.iterate(np.array([far]), np.zeros((1, self.dyson.size)))
         points, unknowns = [far], [h[0]]
         step = 0.15
+        floor = -far if self.symmetric else 0.0
         while step > 1e-4:
-            z = points[-1] * (1 - step)
+            # Steps are short next to what lies ahead: a long one would jump over a narrow support.
+            z = points[-1] - step * max(abs(points[-1]), 0.02 * far if self.symmetric else 0.0)
+            if z - floor < _COLLAPSED * far:
+                return np.array([*points, floor]), np.array([*unknowns, unknowns[-1]])
             h, done = self._real(z, unknowns[-1])
             if done:
                 points.append(z)
@@ -60,6 +66,8 @@ class Bulk:
             else:
                 step /= 2
         edge, fold = self._fold(points[-1], unknowns[-1])
+        if abs(edge) < _COLLAPSED * far:
+            edge = 0.0  # a hard edge, where the resolvent diverges instead of folding
         # Between the last point and the edge the solution behaves as a square root.
         for part in (0.25, 0.06, 0.015, 0.004, 0.001):
             z = edge + part * (points[-1] - edge) if part == 0.25 else edge + (points[-1] - edge) * 0.25
@@ -75,10 +83,13 @@ class Bulk:
             h, done = self.dyson.newton(np.array([z]), guess[None], steps=12)
             if not done[0]:
                 return guess, False
-            rates = np.linalg.eigvals(self.dyson.tangent(self.dyson.green(np.array([z]), h))[0])
+            green = self.dyson.green(np.array([z]), h)
+            rates = np.linalg.eigvals(self.dyson.tangent(green)[0])
         except np.linalg.LinAlgError:
             return guess, False
-        return np.asarray(h[0]), bool(np.abs(rates).max(initial=0) < 1)
+        # Above the whole support every resolvent is positive.
+        above = bool((self._resolvents(green) > 0).all())
+        return np.asarray(h[0]), above and bool(np.abs(rates).max(initial=0) < 1)
 
     def _fold(self, z: float, h: Floats) -> tuple[float, Floats]:
         """The point where the tangent gets the eigenvalue one, by Newton's method on the extended system."""
@@ -110,6 +121,12 @@ class Bulk:
     def upper_edge(self) -> float:
         """Largest point of the support."""
         return float(self._branch[0][-1])
+
+    @property
+    def lowest(self) -> float:
+        """Smallest real point at which the resolvent outside can be had: the edge, unless the bulk is a point."""
+        points = self._branch[0]
+        return float(points[-1] if points[-1] != 0 or self.symmetric else points[-2])
 
     def outside(self, z: float) -> tuple[Floats, Floats]:
         """Unknowns and ``G`` at a real point at or above the upper edge."""
@@ -249,7 +266,7 @@ class Bulk:
         probe = -np.geomspace(1e-6, 1, 200) * far
         density = self.density(probe)
         negative = probe[density > _EMPTY]
-        return float(negative.min() * 1.05) if len(negative) else 0.0
+        return float(negative.min() * 1.2) if len(negative) else 0.0
 
     def _edge_between(self, left: float, right: float, left_full: bool, scale: float) -> float:
         """An edge between two points of which one is in a gap, by bisection and Newton's method from the gap."""

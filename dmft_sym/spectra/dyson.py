@@ -100,15 +100,18 @@ class Dyson:
         return h
 
     def far(self) -> float:
-        """A real ``z`` far outside of the spectrum: the iteration contracts there by a factor of ten a step."""
+        """A real ``z`` far outside of the spectrum, on both sides.
+
+        The iteration contracts there by a factor of ten a step, and the resolvent is ``1/z`` within a tenth.
+        """
         z = 1.0
         for _ in range(200):
-            if self._contracts(z):
+            if self._outside(z) and self._outside(-z):
                 return z
             z *= 2
         raise ValueError("no point outside of the spectrum was found")
 
-    def _contracts(self, z: float) -> bool:
+    def _outside(self, z: float) -> bool:
         point = np.array([z])
         try:
             h = self.iterate(point, np.zeros((1, self.size)), steps=60)
@@ -117,4 +120,5 @@ class Dyson:
             return False
         if not np.isfinite(green).all() or np.abs(self.image(green) - h).max(initial=0) > 1e-12:
             return False
-        return bool(np.abs(np.linalg.eigvals(self.tangent(green)[0])).max(initial=0) < 0.1)
+        first_order = abs(z * green[0, self.start, self.start] - 1) < 0.1
+        return bool(first_order and np.abs(np.linalg.eigvals(self.tangent(green)[0])).max(initial=0) < 0.1)

@@ -62,7 +62,7 @@ def outliers(system: SpikeSystem, bulk: Bulk, tol: float = 1e-9) -> Outliers:
     if system.size == 0:
         return Outliers(np.empty(0), edge)
     found, known = _cyclic(system, bulk) if system.cycle is not None else _general(system, bulk)
-    distant = [z for z in found if z > edge * (1 + tol)]
+    distant = [z for z in found if z > edge + tol * abs(edge)]
     values = np.repeat(np.sort(np.array(distant))[::-1], system.copies)
     margins = np.repeat(1 - np.array(known), system.copies)
     return Outliers(values, edge, len(distant) < len(found), margins)
@@ -76,7 +76,7 @@ def _cyclic(system: SpikeSystem, bulk: Bulk) -> tuple[list[float], list[float]]:
     def gain(z: float) -> float:
         return cycle.gain(bulk.outside(z)[1])
 
-    edge = bulk.upper_edge
+    edge = bulk.lowest
     least = 1 / gain(edge)
     size = cycle.size
     known = real_eigenvalues(cycle.apply, size, least)
@@ -87,7 +87,7 @@ def _cyclic(system: SpikeSystem, bulk: Bulk) -> tuple[list[float], list[float]]:
 
 def _general(system: SpikeSystem, bulk: Bulk) -> tuple[list[float], list[float]]:
     """Roots of the leading eigenvalues of ``J(z)`` minus one."""
-    edge = bulk.upper_edge
+    edge = bulk.lowest
     known = _leading_real(system, bulk, edge)
     count = sum(value > 1 for value in known)
 
@@ -109,7 +109,7 @@ def _leading_real(system: SpikeSystem, bulk: Bulk, z: float) -> list[float]:
 
 def _root(function: Callable[[float], float], edge: float, bulk: Bulk) -> float:
     """The zero of a decreasing function above the edge."""
-    high = edge * 1.1 if edge > 0 else edge + 0.1
+    high = edge + max(0.1 * abs(edge), 1e-3)
     for _ in range(200):
         if function(high) < 0:
             break
