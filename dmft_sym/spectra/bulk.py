@@ -8,6 +8,7 @@ from large ``y``; the imaginary part of every resolvent then has one sign, which
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,9 +48,17 @@ class Bulk:
         self.name = name
 
     @cached_property
+    def _far(self) -> float:
+        """A point far outside of the support."""
+        try:
+            return self.dyson.far()
+        except ValueError as error:
+            raise SpectrumError(Failure.NO_CONVERGENCE, f"{self.name}: {error}") from error
+
+    @cached_property
     def _branch(self) -> tuple[Floats, Floats]:
         """Real solutions from far outside down to the upper edge: ``z`` (descending), unknowns."""
-        far = self.dyson.far()
+        far = self._far
         h = self.dyson.iterate(np.array([far]), np.zeros((1, self.dyson.size)))
         points, unknowns = [far], [h[0]]
         step = 0.15
@@ -156,7 +165,7 @@ class Bulk:
 
     def _unknowns(self, flat: Floats) -> Complexes:
         """Unknowns at ``x + i0``, shape (K, e)."""
-        far = self.dyson.far()
+        far = self._far
         h = self.dyson.iterate(flat + 1j * far, np.zeros((len(flat), self.dyson.size), dtype=complex))
         height = far
         while height > _LOWEST * far:
@@ -199,7 +208,7 @@ class Bulk:
         if wrong.any():
             raise SpectrumError(Failure.AMBIGUOUS_BRANCH, f"{self.name}: z = {x[wrong][0]:.6g}")
 
-    def density(self, x: Floats) -> Floats:
+    def density(self, x: NDArray[np.floating[Any]]) -> Floats:
         """Spectral density, normalised to one together with the atom at zero; of singular values if not symmetric.
 
         Parameters
@@ -217,7 +226,7 @@ class Bulk:
         start = self.dyson.start
         weights = []
         h = None
-        far = self.dyson.far()
+        far = self._far
         point = np.array([1j * far])
         h = self.dyson.iterate(point, np.zeros((1, self.dyson.size), dtype=complex))
         for height in np.geomspace(far, 1e-9 * self.upper_edge, 160)[1:]:
@@ -262,7 +271,7 @@ class Bulk:
 
     def _lower_bound(self) -> float:
         """A point below the support of a symmetric matrix: zero if nothing is negative."""
-        far = self.dyson.far()
+        far = self._far
         probe = -np.geomspace(1e-6, 1, 200) * far
         density = self.density(probe)
         negative = probe[density > _EMPTY]

@@ -10,12 +10,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_sym.program import FieldRef
+from dmft_sym.program import FieldRef, RandomVector
 
 from .assembly import Assembly
 from .bulk import Bulk
@@ -75,7 +75,7 @@ class TwoTimeSpectrum:
         """The largest outlier, or the edge if there is none: the sharpness, if the matrix is the NTK."""
         return float(self.outliers[0]) if len(self.outliers) else self.edge
 
-    def density(self, x: Floats) -> Floats:
+    def density(self, x: NDArray[np.floating[Any]]) -> Floats:
         """Density of the bulk; see `Bulk.density`."""
         return self.bulk.density(x)
 
@@ -106,21 +106,15 @@ class TwoTimeSpectrum:
             rows += [vectors.overlap(start, direction)] * copies
         return np.array(rows).reshape(len(self.outliers), len(direction.norm))
 
-    def _input(self, side: str) -> FieldRef:
-        flat = self.assembly.joint.matrix.flat(self.assembly.run.integers)
-        inputs = {left.field.name: left for left, _ in flat.pairs}
-        if side not in inputs:
-            raise ValueError(f"side = {side!r}: allowed are {', '.join(sorted(inputs))}")
-        return inputs[side]
+    def directions(self) -> list[tuple[str, str]]:
+        """Pairs of a side and a field or vector in its space, of which `overlap` knows."""
+        fresh = any(side_of(noise).matrix.fresh for noise in self.assembly.products)
+        known = {side: self._known(start) for side, start in self._inputs().items()}
+        return [] if fresh else [(side, name) for side, names in known.items() for part in names for name in part]
 
-    def _direction(self, name: str, start: FieldRef) -> Direction:
+    def _known(self, start: FieldRef) -> tuple[dict[str, FieldRef], dict[str, RandomVector]]:
+        """Fields and static random vectors of the space of an input, by name."""
         program, run = self.assembly.run.theory.program, self.assembly.run
-        fresh = [side_of(noise).matrix.name for noise in self.assembly.products if side_of(noise).matrix.fresh]
-        if fresh:
-            raise ValueError(
-                f"field = {name!r}: {fresh[0]} is drawn anew at every step, and the two-time matrices do not know its "
-                f"overlaps with the {self.assembly.joint.matrix.name}"
-            )
         fields: dict[str, FieldRef] = {}
         for field in program.fields:
             layers = [None] if field.layers is None else list(field.layers.at(run.integers))
@@ -128,9 +122,27 @@ class TwoTimeSpectrum:
                 ref = FieldRef(field) if layer is None else FieldRef(field, layer)
                 if field.space == start.space:
                     fields[str(ref)] = ref
-        vectors = {
-            v.name: v for v in program.vectors if v.space == start.space and not v.fresh and v not in program.learned
-        }
+        static = [v for v in program.vectors if not v.fresh and v not in program.learned]
+        return fields, {v.name: v for v in static if v.space == start.space}
+
+    def _inputs(self) -> dict[str, FieldRef]:
+        flat = self.assembly.joint.matrix.flat(self.assembly.run.integers)
+        return {left.field.name: left for left, _ in flat.pairs}
+
+    def _input(self, side: str) -> FieldRef:
+        inputs = self._inputs()
+        if side not in inputs:
+            raise ValueError(f"side = {side!r}: allowed are {', '.join(sorted(inputs))}")
+        return inputs[side]
+
+    def _direction(self, name: str, start: FieldRef) -> Direction:
+        fresh = [side_of(noise).matrix.name for noise in self.assembly.products if side_of(noise).matrix.fresh]
+        if fresh:
+            raise ValueError(
+                f"field = {name!r}: {fresh[0]} is drawn anew at every step, and the two-time matrices do not know its "
+                f"overlaps with the {self.assembly.joint.matrix.name}"
+            )
+        fields, vectors = self._known(start)
         if name in fields:
             return field_direction(self.assembly, fields[name], self.step + 1)
         if name in vectors:
