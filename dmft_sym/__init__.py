@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .results import load, save
     from .simulation import simulate
     from .theory import Theory, derive
+    from .trained_spectra import spectrum
 
 # Imported on first use, so that `import dmft_sym` is quick.
 _HOMES = {
@@ -32,6 +33,7 @@ _HOMES = {
     "load": ".results",
     "save": ".results",
     "simulate": ".simulation",
+    "spectrum": ".trained_spectra",
     "Theory": ".theory",
     "derive": ".theory",
     **dict.fromkeys(
@@ -66,6 +68,7 @@ __all__ = [
     "network",
     "save",
     "simulate",
+    "spectrum",
 ]
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``dmft-sym derive | generate | run | simulate | compare | plot``.
+"""The command line: ``dmft-sym derive | generate | run | spectrum | simulate | compare | plot``.
 
 Exit status: 0 fine, 2 bad input (one line on standard error), 3 the run diverged (the file has everything before),
 130 interrupted. Nothing is ever half-written. Libraries are imported inside the commands, so that help is quick.
@@ -161,7 +161,46 @@ def run(
     options = {"method": read.solver.method, "tol": read.solver.tol, "dtype": read.solver.dtype}
     with _progress("run") as progress:
         dataset = solver(**physical_arguments(read), **options, progress=progress)
+    if read.spectrum.matrices:
+        dataset = dataset.merge(_spectra(read), combine_attrs="no_conflicts")
     _finish(dataset, output)
+
+
+@app.command()
+def spectrum(
+    spec: SpecPath,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="A netCDF file to write; without it the table is printed only. Example: -o spectra.nc",
+            show_default=False,
+        ),
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Predict bulk, outliers and sharpness of the matrices and steps in the spec's section spectrum.
+
+    Prints bulk edges, outliers, and where the first outlier escapes. With solver.method = "coordinates" the numbers
+    come from growing coordinates instead of the derived spike condition.
+    """
+    from . import memory, results
+    from .spectrum_table import spectrum_table
+
+    read = _read(spec, overrides)
+    if not read.spectrum.matrices:
+        raise InputError('[spectrum] matrices is missing: allowed is a list such as ["W0", "NTK"]')
+    if output is not None:
+        _check_output(output, spec)
+        results.check_writable(output)
+    memory.check_memory(read)
+    dataset = _spectra(read)
+    typer.echo(spectrum_table(dataset))
+    if output is not None:
+        results.save(dataset, output)
+        typer.echo(f"{output}: written")
 
 
 @app.command()
@@ -204,7 +243,7 @@ def simulate(
 ) -> None:
     """Train finite networks from the same program and write the same variables, with a seed axis."""
     from . import memory, results
-    from .spec import physical_arguments
+    from .spec import physical_arguments, spectrum_arguments
 
     given = {"dim": dim, "seeds": seeds, "seed": seed}
     extra = [f"simulation.{key}={value}" for key, value in given.items() if value is not None]
@@ -214,8 +253,11 @@ def simulate(
     memory.check_simulation(read)
     sizes = {"dim": read.simulation.dim, "seeds": read.simulation.seeds, "seed": read.simulation.seed}
     theory = _theory(read)
+    spectra = (
+        {**spectrum_arguments(read), "values": 0 if read.spectrum.full else None} if read.spectrum.matrices else {}
+    )
     with _progress("simulate") as progress:
-        dataset = _session().simulate(theory, **sizes, **physical_arguments(read), progress=progress)
+        dataset = _session().simulate(theory, **sizes, **spectra, **physical_arguments(read), progress=progress)
     _finish(dataset, output)
 
 
@@ -358,6 +400,19 @@ def _theory(spec: Spec) -> Any:
     from .spec import data_of, network_of, training_of
 
     return _session().derive(network_of(spec), data=data_of(spec), training=training_of(spec))
+
+
+def _spectra(spec: Spec) -> xr.Dataset:
+    from .spec import physical_arguments, spectrum_arguments
+
+    options: dict[str, Any] = {"method": spec.solver.method, "tol": spec.solver.tol, "points": spec.spectrum.points}
+    with _progress("spectra") as progress:
+        found: xr.Dataset = _session().spectrum(
+            _theory(spec), **spectrum_arguments(spec), **physical_arguments(spec), **options, progress=progress
+        )
+    for failure in filter(None, str(found.attrs["spectrum_failures"]).split("; ")):
+        print(f"dmft-sym: note: {failure}", file=sys.stderr)
+    return found
 
 
 def _progress(label: str) -> Any:

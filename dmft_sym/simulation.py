@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy as sp
 
 from .arguments import ArgumentError, RunArguments, check_dtype, check_integer, run_arguments
+from .measured_spectra import spectrum_request
 from .outcomes import COMPLETED, Outcome, diverged
 from .solver import common_attributes
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from .execution import ExecutionResult
     from .program import FieldRef
+    from .spectra.measured import Measurement
     from .theory import Theory
 
 Progress = Callable[[int, int], None]
@@ -35,6 +37,9 @@ def simulate(
     normalise: bool = False,
     dtype: str = "float64",
     order_parameters: bool = True,
+    matrices: Sequence[str] = (),
+    at: Sequence[int] = (),
+    values: int | None = None,
     progress: Progress | None = None,
     **parameters: float,
 ) -> xr.Dataset:
@@ -54,6 +59,11 @@ def simulate(
         ``"float64"`` or ``"float32"``, the precision of the networks; each draws its own random numbers.
     order_parameters
         Whether to measure the correlations ``C_<field>`` (of runs of up to 400 steps).
+    matrices, at
+        Matrices whose singular values (eigenvalues of the NTK) are measured, and steps, as for `dmft_sym.spectrum`.
+    values
+        How many of the largest values to keep; all with 0 (which takes the time of a dense decomposition); by default
+        twice the number of outputs and one more.
     progress
         Called as ``progress(done, total)``, in steps of all seeds.
     **parameters
@@ -62,7 +72,11 @@ def simulate(
     Returns
     -------
     xarray.Dataset
-        ``train_loss``, ``test_loss`` (seed, step, output) and correlations; responses are not measurable.
+        ``train_loss``, ``test_loss`` (seed, step, output) and correlations; responses are not measurable. With
+        ``matrices``, ``outlier`` (seed, matrix, spectrum_step, rank) has the largest values, whether they are outside
+        of the bulk or not, ``sharpness`` (seed, spectrum_step) the first of the NTK, ``overlap`` those of their
+        vectors with the fields of the same step, and ``spectrum_value`` (seed, matrix, spectrum_step, number) all
+        values if all are kept.
 
     Raises
     ------
@@ -74,11 +88,17 @@ def simulate(
     check_dtype(dtype)
     start = time.perf_counter()
     record = order_parameters and arguments.steps <= RECORDED_STEPS
-    results = []
+    request = spectrum_request(theory, arguments, matrices, at, values)
+    results, tracks = [], []
     for number in range(seeds):
         report = None if progress is None else _shifted(progress, number * arguments.steps, seeds * arguments.steps)
-        results.append(_one(theory, arguments, dim, _child(seed, number), normalise, dtype, record, report))
+        child = _child(seed, number)
+        measurement = None if request is None else request.measurement(child)
+        results.append(_one(theory, arguments, dim, child, normalise, dtype, record, measurement, report))
+        tracks.append({} if measurement is None else measurement.tracks)
     dataset = _dataset(theory, results, record)
+    if request is not None:
+        dataset = dataset.merge(request.dataset(tracks))
     outcome: Outcome = COMPLETED if dataset.sizes["step"] == arguments.steps else diverged(dataset.sizes["step"])
     dataset.attrs = {
         **common_attributes(theory, arguments),
@@ -109,6 +129,7 @@ def _one(
     normalise: bool,
     dtype: str,
     record: bool,
+    measurement: Measurement | None,
     progress: Callable[[int], None] | None,
 ) -> ExecutionResult:
     from .execution import run_finite
@@ -125,6 +146,7 @@ def _one(
             np.dtype(dtype).type,
             range(arguments.steps) if record else None,
             progress,
+            inspect=None if measurement is None else measurement.inspect,
         )
     except ValueError as error:
         raise ArgumentError(str(error)) from error

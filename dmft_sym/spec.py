@@ -165,10 +165,24 @@ class SimulationSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class SpectrumSpec:
-    """``[spectrum]``: matrices whose spectra are asked for, and at which steps."""
+    """``[spectrum]``: matrices whose spectra are asked for, and at which steps.
+
+    Parameters
+    ----------
+    matrices
+        ``"W0"``, ``"W1"``, ... and ``"NTK"``.
+    steps
+        Steps, counted from 0; a spectrum is that of the weights before the update of the step. Without it, the last.
+    points
+        Number of points at which densities are computed; 0 for none.
+    full
+        Whether a simulation keeps all singular values (for histograms) instead of the largest ones.
+    """
 
     matrices: tuple[str, ...] = _key(ListOf(Text('the name of a matrix, such as "W0"')), ())
     steps: tuple[int, ...] = _key(ListOf(Integer(0)), ())
+    points: int = _key(Integer(0, 100_000), 200)
+    full: bool = _key(Flag(), False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,8 +209,6 @@ class Spec:
     def notes(self) -> tuple[str, ...]:
         """What this version reads but does not use yet, a line each."""
         lines = []
-        if self.spectrum.matrices:
-            lines.append(f"[spectrum] {', '.join(self.spectrum.matrices)}: spectra are computed by a later version")
         if self.sampling != SamplingSpec():
             lines.append("[sampling]: a linear network closes without sampling; these keys are not used")
         return tuple(lines)
@@ -295,6 +307,11 @@ def physical_arguments(spec: Spec) -> dict[str, float | int]:
         "steps": spec.training.steps,
     }
     return {key: value for key, value in arguments.items() if value is not None}
+
+
+def spectrum_arguments(spec: Spec) -> dict[str, Any]:
+    """What `dmft_sym.spectrum` and a simulation need to know of the section ``[spectrum]``."""
+    return {"matrices": spec.spectrum.matrices, "at": spec.spectrum.steps or (spec.training.steps - 1,)}
 
 
 def _overridden(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

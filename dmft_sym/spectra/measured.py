@@ -215,25 +215,55 @@ def measured_spectra(
     ValueError
         If a step is not part of the run, or a parameter is out of range.
     """
-    wanted = steps_of(at, steps)
-    if isinstance(count, bool) or count != int(count) or count < 1:
-        raise ValueError(f"count = {count!r}: allowed is an integer >= 1")
-    integers = {symbol: int(values[symbol]) for symbol in program.parameters if symbol.is_integer}
-    flats = [(m if isinstance(m, MatrixProgram) else matrix_program(program, m)).flat(integers) for m in matrices]
-    number = Evaluator({**values, OUTPUTS: outputs})
-    tracks = {flat.name: MeasuredTrack(flat.name) for flat in flats}
-
-    def inspect(step: int, arithmetic: Arithmetic) -> None:
-        if step in wanted:
-            assert isinstance(arithmetic, FiniteNetwork)
-            for flat in flats:
-                matrix = FiniteMatrix(flat, arithmetic, number, program)
-                tracks[flat.name].spectra[step] = _measure(matrix, flat, arithmetic, count, full, seed)
-
+    measurement = Measurement(program, values, outputs, steps, matrices, at, count=count, full=full, seed=seed)
+    inspect = measurement.inspect
     result = run_finite(
         program, values, outputs, steps, dim, seed, normalise, dtype, progress=progress, inspect=inspect
     )
-    return tracks, result
+    return measurement.tracks, result
+
+
+class Measurement:
+    """Measures spectra of a network in training: give its `inspect` to `run_finite`. Parameters as there.
+
+    Attributes
+    ----------
+    tracks : dict of MeasuredTrack
+        By name of the matrix.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        values: Mapping[sp.Symbol, float],
+        outputs: int,
+        steps: int,
+        matrices: Sequence[str | MatrixProgram],
+        at: Iterable[int],
+        *,
+        count: int = 3,
+        full: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self._wanted = steps_of(at, steps)
+        if isinstance(count, bool) or count != int(count) or count < 1:
+            raise ValueError(f"count = {count!r}: allowed is an integer >= 1")
+        integers = {symbol: int(values[symbol]) for symbol in program.parameters if symbol.is_integer}
+        programs = [m if isinstance(m, MatrixProgram) else matrix_program(program, m) for m in matrices]
+        self._flats = [found.flat(integers) for found in programs]
+        self._number = Evaluator({**values, OUTPUTS: outputs})
+        self._program, self._count, self._full, self._seed = program, count, full, seed
+        self.tracks = {flat.name: MeasuredTrack(flat.name) for flat in self._flats}
+
+    def inspect(self, step: int, arithmetic: Arithmetic) -> None:
+        """Measure, if this step is one of those asked for."""
+        if step not in self._wanted:
+            return
+        assert isinstance(arithmetic, FiniteNetwork)
+        for flat in self._flats:
+            matrix = FiniteMatrix(flat, arithmetic, self._number, self._program)
+            found = _measure(matrix, flat, arithmetic, self._count, self._full, self._seed)
+            self.tracks[flat.name].spectra[step] = found
 
 
 def _measure(

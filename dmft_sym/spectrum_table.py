@@ -1,0 +1,60 @@
+"""Spectra as a table of text: what ``dmft-sym spectrum`` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_SHOWN = 6  # outliers in a line
+
+
+def spectrum_table(dataset: xr.Dataset) -> str:
+    """Bulk edge and outliers of every matrix and step, the escape of the first outlier, and sharpness times rate."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="spectra of the trained matrices", box=box.SIMPLE_HEAD)
+    table.add_column("matrix")
+    for column in ("step", "bulk edge"):
+        table.add_column(column, justify="right")
+    table.add_column("outliers, with multiplicity")
+    for matrix in dataset["matrix"].values:
+        for step in dataset["spectrum_step"].values:
+            place = {"matrix": matrix, "spectrum_step": step}
+            edge = float(dataset["bulk_edge"].sel(place | {"side": "upper"}))
+            values = dataset["outlier"].sel(place).values
+            table.add_row(str(matrix), str(step), _number(edge), _list(values[np.isfinite(values)]))
+    console = Console(width=100, color_system=None, legacy_windows=False)
+    with console.capture() as capture:
+        console.print(table)
+    lines = [line.rstrip() for line in capture.get().splitlines() if line.strip()]
+    return "\n".join([*lines, *_notes(dataset)])
+
+
+def _notes(dataset: xr.Dataset) -> list[str]:
+    lines = []
+    for matrix in dataset["matrix"].values:
+        escape = float(dataset["escape_step"].sel(matrix=matrix))
+        if np.isfinite(escape):
+            lines.append(f"{matrix}: an outlier is outside of the bulk from step {escape:.4g}")
+    rate = dataset.attrs.get("learning_rate")
+    if "sharpness" in dataset and rate is not None:
+        products = float(rate) * dataset["sharpness"].values
+        shown = ", ".join("-" if not np.isfinite(p) else f"{p:.3g}" for p in products)
+        lines.append(f"learning_rate * sharpness (stable below 2): {shown}")
+    return lines
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}" if np.isfinite(value) else "-"
+
+
+def _list(values: np.ndarray) -> str:
+    shown = ", ".join(_number(float(value)) for value in values[:_SHOWN])
+    rest = len(values) - _SHOWN
+    return (shown or "none") + (f" and {rest} more" if rest > 0 else "")

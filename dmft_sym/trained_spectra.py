@@ -1,0 +1,327 @@
+"""Bulk, outliers and sharpness along training, as labelled arrays: level two for users.
+
+Two routes to the same numbers: the two-time matrices of a march put into the derived spike conditions, or growing
+coordinates, which know nothing of the derivation.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arguments import ArgumentError, run_arguments
+from .messages import show
+from .solver import METHODS, common_attributes
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from .arguments import RunArguments
+    from .theory import Theory
+
+Floats = NDArray[np.floating[Any]]
+Progress = Callable[[int, int], None]
+KERNEL = "NTK"
+SIDES = ("lower", "upper")
+
+
+class Spectrum(Protocol):
+    """What both routes know of one matrix at one step."""
+
+    @property
+    def edge(self) -> float: ...
+
+    @property
+    def outliers(self) -> NDArray[Any]: ...
+
+    @property
+    def leading(self) -> float: ...
+
+    def density(self, x: Any) -> NDArray[Any]: ...
+
+
+@dataclass
+class _Track:
+    """One matrix along training."""
+
+    spectra: dict[int, Spectrum] = field(default_factory=dict)
+    overlaps: dict[int, dict[str, Floats]] = field(default_factory=dict)
+    bands: dict[int, Floats] = field(default_factory=dict)
+    failures: dict[int, str] = field(default_factory=dict)
+    escape: float = math.nan
+
+
+def spectrum(
+    theory: Theory,
+    *,
+    matrices: Sequence[str],
+    at: Sequence[int],
+    steps: int,
+    method: str = "march",
+    tol: float = 1e-8,
+    points: int = 0,
+    progress: Progress | None = None,
+    **parameters: float,
+) -> xr.Dataset:
+    """Predict the spectra of matrices of the network at chosen steps of training.
+
+    Parameters
+    ----------
+    matrices
+        Names: ``"W0"``, ``"W1"``, ... or those of your own network, and ``"NTK"``, the Gauss-Newton matrix of the loss.
+    at
+        Steps; a spectrum is that of the weights before the update of the step.
+    steps
+        Number of gradient steps of the run.
+    method
+        ``"march"``: derived spike condition on the two-time matrices; ``"coordinates"``: growing coordinates.
+    tol
+        Tolerance of ``"coordinates"``.
+    points
+        Number of points at which the density of every bulk is computed; 0 for none.
+    progress
+        Called as ``progress(done, total)`` in spectra (``"march"``) or steps (``"coordinates"``).
+    **parameters
+        As for a `Solver`.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``outlier`` (matrix, spectrum_step, rank): singular values (eigenvalues of the NTK) above the bulk, descending,
+        with multiplicity, NaN where there is none. ``bulk_edge`` (matrix, spectrum_step, side): ends of the support,
+        lower ones where ``points`` is given. ``overlap`` (matrix, spectrum_step, rank, direction, output): ``|cos|``
+        between the vectors of an outlier and a field, ``"a v"`` for right singular vectors with ``v``. ``escape_step``
+        (matrix): where the first outlier leaves the bulk, interpolated between the steps asked for. ``sharpness``
+        (spectrum_step): leading eigenvalue of the NTK; gradient descent is stable below ``2 / learning_rate``.
+        ``density`` and ``value`` (matrix, spectrum_step, point). What could not be computed is NaN and named in the
+        attribute ``spectrum_failures``.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the argument, its value and what is allowed: a matrix that does not exist, a step beyond the run.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> found = ds.spectrum(
+    ...     ds.derive(ds.deep_linear(2)), matrices=["W1"], at=[20, 59], steps=60, method="coordinates",
+    ...     samples_per_dim=4, width_per_dim=1, richness=8, learning_rate=0.004, label_noise=0.3,
+    ... )
+    >>> found.outlier.sel(matrix="W1", spectrum_step=59).values.round(4)
+    array([2.2228])
+    """
+    start = time.perf_counter()
+    if method not in METHODS:
+        raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
+    arguments = run_arguments(theory, steps, parameters)
+    wanted = check_request(theory, arguments, matrices, at)
+    route = _from_march if method == "march" else _from_coordinates
+    tracks = route(theory, arguments, parameters, list(matrices), wanted, tol, points > 0, progress)
+    dataset = _dataset(tracks, wanted, arguments.outputs, points)
+    dataset.attrs = {**common_attributes(theory, arguments), "method": method, "tol": tol, **dataset.attrs}
+    dataset.attrs["wall_time"] = time.perf_counter() - start
+    return dataset
+
+
+def check_request(theory: Theory, arguments: RunArguments, matrices: Sequence[str], at: Sequence[int]) -> list[int]:
+    """The steps of a request, ascending.
+
+    Raises
+    ------
+    ArgumentError
+        If a matrix or a step does not exist, or if there is none.
+    """
+    from .program import ProgramError
+    from .spectra import matrix_program
+
+    if isinstance(matrices, str) or not len(matrices):
+        raise ArgumentError(f'matrices = {show(matrices)}: allowed is a list of names, such as ["W0", "NTK"]')
+    integers = {s: int(v) for s, v in arguments.values.items() if s.is_integer}
+    for name in matrices:
+        try:
+            matrix_program(theory.program, name).flat(integers)
+        except (ProgramError, ValueError) as error:
+            raise ArgumentError(str(error)) from error
+    if not len(at):
+        raise ArgumentError(f"at = {show(at)}: allowed is a list of steps from 0 to {arguments.steps - 1}")
+    for step in at:
+        if isinstance(step, bool) or int(step) != step or not 0 <= step < arguments.steps:
+            raise ArgumentError(f"at = {show(step)}: allowed are steps of the run, 0 to {arguments.steps - 1}")
+    return sorted({int(step) for step in at})
+
+
+def _from_march(
+    theory: Theory,
+    arguments: RunArguments,
+    parameters: Mapping[str, Any],
+    matrices: list[str],
+    at: list[int],
+    tol: float,
+    bands: bool,
+    progress: Progress | None,
+) -> dict[str, _Track]:
+    from .spectra.failures import SpectrumError
+    from .spectra.two_time import TwoTimeSpectra
+
+    run = TwoTimeSpectra(theory, steps=arguments.steps, **parameters)
+    tracks = {name: _Track() for name in matrices}
+    done = 0
+    for name, track in tracks.items():
+        for step in at:
+            try:
+                found = run.at(name, step)
+                values = found.outliers, found.edge  # computed when they are asked for
+                if bands:
+                    track.bands[step] = np.array(found.bulk.intervals())
+                track.spectra[step] = found
+                track.overlaps[step] = _march_overlaps(found, arguments.outputs) if len(values[0]) else {}
+            except SpectrumError as error:
+                track.failures[step] = str(error)
+            done += 1
+            if progress is not None:
+                progress(done, len(matrices) * len(at))
+        if not track.failures:
+            track.escape = run.escape(name, at)
+    return tracks
+
+
+def _march_overlaps(found: Any, outputs: int) -> dict[str, Floats]:
+    """Overlaps with the fields at the step of the spectrum and with static vectors, shape (rank, output)."""
+    overlaps = {}
+    for side, name in found.directions():
+        columns = found.overlap(side, name)[:, -1:]
+        overlaps[f"{side} {name}"] = np.repeat(columns, outputs, axis=1)
+    return overlaps
+
+
+def _from_coordinates(
+    theory: Theory,
+    arguments: RunArguments,
+    parameters: Mapping[str, Any],
+    matrices: list[str],
+    at: list[int],
+    tol: float,
+    bands: bool,
+    progress: Progress | None,
+) -> dict[str, _Track]:
+    from .execution.dyson import BulkError
+    from .spectra.coordinates import coordinate_spectra
+
+    report = None if progress is None else lambda done: progress(done, arguments.steps)
+    found, result = coordinate_spectra(
+        theory.program, arguments.values, arguments.outputs, arguments.steps, matrices, at, tol=tol, progress=report
+    )
+    reached = min(len(rows) for rows in result.observables.values())
+    tracks = {}
+    for name in matrices:
+        source = found[name]
+        track = _Track(dict(source.spectra), failures=dict(source.failures))
+        track.escape = source.escape() if source.spectra else math.nan
+        for step, one in source.spectra.items():
+            track.overlaps[step] = {f"{side} {field}": rows for (side, field), rows in one.overlaps.items()}
+            if bands:
+                try:
+                    track.bands[step] = one.support().bands
+                except BulkError as error:
+                    track.failures[step] = str(error)
+        for step in at:
+            if step >= reached and step not in track.failures:
+                track.failures[step] = "the run diverged before this step"
+        tracks[name] = track
+    return tracks
+
+
+def _dataset(tracks: Mapping[str, _Track], at: list[int], outputs: int, points: int) -> xr.Dataset:
+    import xarray as xr
+
+    shape = len(tracks), len(at)
+    spectra = [[track.spectra.get(step) for step in at] for track in tracks.values()]
+    ranks = max((len(s.outliers) for row in spectra for s in row if s is not None), default=0)
+    outlier = np.full((*shape, ranks), np.nan)
+    edge = np.full((*shape, 2), np.nan)
+    for m, (track, row) in enumerate(zip(tracks.values(), spectra, strict=True)):
+        for k, found in enumerate(row):
+            if found is not None:
+                outlier[m, k, : len(found.outliers)] = found.outliers
+                edge[m, k, 1] = found.edge
+                if at[k] in track.bands and len(track.bands[at[k]]):
+                    edge[m, k, 0] = track.bands[at[k]][0][0]
+    labels = ("matrix", "spectrum_step")
+    long = "of a trained matrix"
+    variables: dict[str, Any] = {
+        "outlier": ((*labels, "rank"), outlier, described(f"outliers {long}")),
+        "bulk_edge": ((*labels, "side"), edge, described(f"edges of the bulk {long}")),
+        "escape_step": (
+            ("matrix",),
+            [t.escape for t in tracks.values()],
+            described("escape of the first outlier", STEPS),
+        ),
+    }
+    if KERNEL in tracks:
+        row = spectra[list(tracks).index(KERNEL)]
+        sharp = [math.nan if found is None else found.leading for found in row]
+        variables["sharpness"] = (("spectrum_step",), sharp, described("leading eigenvalue of the NTK"))
+    if directions := list(dict.fromkeys(d for t in tracks.values() for o in t.overlaps.values() for d in o)):
+        overlap = _overlaps(tracks, at, ranks, directions, outputs)
+        meaning = described("|cos| between the vectors of an outlier and a field")
+        variables["overlap"] = ((*labels, "rank", "direction", "output"), overlap, meaning)
+    coords: dict[str, Any] = {
+        "matrix": list(tracks),
+        "spectrum_step": ("spectrum_step", at, described("training step", STEPS)),
+        "rank": np.arange(ranks),
+        "side": list(SIDES),
+        "output": np.arange(outputs),
+    }
+    if directions:
+        coords["direction"] = directions
+    if points:
+        value, density = _densities(tracks, at, points)
+        variables["value"] = ((*labels, "point"), value, described("singular value, eigenvalue of the NTK"))
+        variables["density"] = ((*labels, "point"), density, described("density of the bulk"))
+        coords["point"] = np.arange(points)
+    failures = [f"{name}, step {step}: {text}" for name, t in tracks.items() for step, text in t.failures.items()]
+    return xr.Dataset(variables, coords, {"spectrum_failures": "; ".join(failures)})
+
+
+STEPS = "gradient steps"
+
+
+def described(long_name: str, units: str = "1") -> dict[str, str]:
+    return {"long_name": long_name, "units": units}
+
+
+def _overlaps(tracks: Mapping[str, _Track], at: list[int], ranks: int, directions: list[str], outputs: int) -> Floats:
+    table = np.full((len(tracks), len(at), ranks, len(directions), outputs), np.nan)
+    for m, track in enumerate(tracks.values()):
+        for k, step in enumerate(at):
+            for name, rows in track.overlaps.get(step, {}).items():
+                table[m, k, : len(rows), directions.index(name)] = rows
+    return table
+
+
+def _densities(tracks: Mapping[str, _Track], at: list[int], points: int) -> tuple[Floats, Floats]:
+    """Densities on grids from the lower to the upper edge of each bulk, finer at the ends."""
+    from .execution.dyson import BulkError
+    from .spectra.failures import SpectrumError
+
+    part = 0.5 * (1 - np.cos((np.arange(points) + 0.5) * np.pi / points))
+    value, density = np.full((2, len(tracks), len(at), points), np.nan)
+    for m, track in enumerate(tracks.values()):
+        for k, step in enumerate(at):
+            found, bands = track.spectra.get(step), track.bands.get(step)
+            if found is None or bands is None or not len(bands):
+                continue
+            low, high = bands[0][0], found.edge
+            value[m, k] = low + (high - low) * part
+            try:
+                density[m, k] = found.density(value[m, k])
+            except (SpectrumError, BulkError) as error:
+                track.failures[step] = str(error)
+    return value, density
