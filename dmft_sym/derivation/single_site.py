@@ -187,7 +187,7 @@ class SiteBuilder:
             return a.source.variance if same else None  # type: ignore[union-attr]
         if a.source.matrix != b.source.matrix or a.source.transpose != b.source.transpose:
             return None
-        coefficient = self.saddles[a.source.matrix.name].noise[a.source, b.source]
+        coefficient = self.saddles[a.source.matrix.name].noise.get((a.source, b.source), sp.Integer(0))
         return _tidy(coefficient / (a.scale * b.scale))
 
     def equation(self, scans: tuple[ForLayers, ...], assign: Assign) -> SiteEquation:
@@ -231,7 +231,8 @@ class SiteBuilder:
         noise = self.noises[use]
         noises.append(NoiseTerm(_tidy(coefficient * noise.scale), noise, use.index, retained))
         for partner in self.uses.partners(use):
-            if use.independent_of(partner):
+            # A matrix that starts at zero leaves nothing in the averaged action.
+            if use.independent_of(partner) or (use, partner) not in saddle.memory:
                 continue
             other = self.noises[partner]
             index, layers, layer = _pairing(use, partner)

@@ -108,7 +108,7 @@ def support(dyson: Dyson) -> Support:
 
 
 def upper_edge(dyson: Dyson) -> float:
-    """The upper edge of the bulk alone, which is quicker than its whole support.
+    """The upper edge of the bulk alone, which is quicker than its whole support; 0 if the bulk is a point there.
 
     Raises
     ------
@@ -118,6 +118,8 @@ def upper_edge(dyson: Dyson) -> float:
     x = np.geomspace(_SMALLEST, 1.0, _POINTS) * _horizon(dyson)
     inside, _ = _inside(dyson, x)
     if not inside.any():
+        if _atom(dyson, float(x[-1])) > 1 - _MASS_ERROR:
+            return 0.0  # a matrix of finite rank
         raise BulkError(f"the bulk has no density above zero, up to {x[-1]:.3g}")
     last = int(np.flatnonzero(inside)[-1])
     return _edge(dyson, x[last + 1], x[last])

@@ -73,13 +73,14 @@ def _cyclic(system: SpikeSystem, bulk: Bulk) -> tuple[list[float], list[float]]:
     cycle = system.cycle
     assert cycle is not None
 
-    def gain(z: float) -> float:
-        return cycle.gain(bulk.outside(z)[1])
-
     edge = bulk.lowest
-    least = 1 / gain(edge)
-    size = cycle.size
-    known = real_eigenvalues(cycle.apply, size, least)
+    sign = np.sign(cycle.gain(bulk.outside(edge)[1])) or 1.0  # the product of the blocks has the other one
+
+    def gain(z: float) -> float:
+        return float(sign * cycle.gain(bulk.outside(z)[1]))
+
+    least = 1 / gain(edge) if gain(edge) > 0 else np.inf
+    known = real_eigenvalues(lambda x: sign * cycle.apply(x), cycle.size, least)
     found = [value for value in known if value > least]
     roots = [_root(lambda z, value=value: gain(z) * value - 1, edge, bulk) for value in found]  # type: ignore[misc]
     return roots, [value / least for value in known]
