@@ -162,7 +162,7 @@ def run(
     with _progress("run") as progress:
         dataset = solver(**physical_arguments(read), **options, progress=progress)
     if read.spectrum.matrices:
-        dataset = dataset.merge(_spectra(read), combine_attrs="no_conflicts")
+        dataset = _with_spectra(dataset, _spectra(read))
     _finish(dataset, output)
 
 
@@ -413,6 +413,14 @@ def _spectra(spec: Spec) -> xr.Dataset:
     for failure in filter(None, str(found.attrs["spectrum_failures"]).split("; ")):
         print(f"dmft-sym: note: {failure}", file=sys.stderr)
     return found
+
+
+def _with_spectra(run: xr.Dataset, spectra: xr.Dataset) -> xr.Dataset:
+    """A run and its spectra in one dataset; of attributes that both have, those of the run, and the times added up."""
+    merged = run.merge(spectra, combine_attrs="override")
+    times = (float(dataset.attrs.get("wall_time", 0.0)) for dataset in (run, spectra))
+    merged.attrs = {**spectra.attrs, **run.attrs, "wall_time": sum(times)}
+    return merged
 
 
 def _progress(label: str) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .messages import show
 from .results import ResultError
+from .spectrum_comparison import common_spectra
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -142,7 +143,8 @@ class Comparison:
     def _title(self) -> str:
         dim = self.simulation.attrs.get("dim")
         size = "" if dim is None else f" of D = {dim}"
-        return f"theory and {self.seeds} networks{size}, {self.theory.sizes['step']} steps"
+        steps = f", {self.theory.sizes['step']} steps" if "step" in self.theory.sizes else ""
+        return f"theory and {self.seeds} networks{size}{steps}"
 
     def _caption(self) -> str:
         freedom = self.seeds - 1
@@ -181,7 +183,11 @@ def _short(value: float) -> str:
 
 
 def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
-    """Compare the theory ``run`` with the simulated networks ``sim``.
+    """Compare the theory ``run`` with the simulated networks ``sim``: losses, order parameters and spectra.
+
+    Spectra are compared if both results have them: outliers where the theory has one, sharpness and overlaps. Outliers
+    that coincide in the theory are one entry, the mean of the measured ones and the overlap of the space of their
+    vectors, as they split and mix in a finite network.
 
     Parameters
     ----------
@@ -203,9 +209,13 @@ def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
     _check_parameters(run, sim)
     _check_program(run, sim)
     names = [name for name in run.data_vars if name in sim.data_vars and "step" in run[name].dims]
-    if not names:
+    spectra = common_spectra(run, sim)
+    if not names and not spectra[0]:
         raise ResultError("the two results have no variable in common: allowed are a run and its simulation")
-    theory, simulation = _common(run[names], sim[names])
+    theory, simulation = spectra
+    if names:
+        pairs = zip(_common(run[names], sim[names]), spectra, strict=True)
+        theory, simulation = (steps.merge(found, combine_attrs="override") for steps, found in pairs)
     mean = simulation.mean("seed")
     error = simulation.std("seed", ddof=1) / math.sqrt(sim.sizes["seed"])
     return Comparison(theory, mean, error, theory, simulation, sim.sizes["seed"])

@@ -286,8 +286,14 @@ def _dataset(tracks: Mapping[str, _Track], at: list[int], outputs: int, points: 
         variables["value"] = ((*labels, "point"), value, described("singular value, eigenvalue of the NTK"))
         variables["density"] = ((*labels, "point"), density, described("density of the bulk"))
         coords["point"] = np.arange(points)
-    failures = [f"{name}, step {step}: {text}" for name, t in tracks.items() for step, text in t.failures.items()]
+    failures = [_failure(name, step, text) for name, t in tracks.items() for step, text in t.failures.items()]
     return xr.Dataset(variables, coords, {"spectrum_failures": "; ".join(failures)})
+
+
+def _failure(name: str, step: int, text: str) -> str:
+    """One failure of a list that is separated by semicolons."""
+    place = f"{name} at step {step}: "
+    return place + text.removeprefix(place).replace("; ", ", ")
 
 
 STEPS = "gradient steps"

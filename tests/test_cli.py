@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import xarray as xr
-from made_up import made_up
+from made_up import made_up, made_up_spectra
 
 import dmft_sym.cli as cli
 from dmft_sym.comparison import compare
@@ -39,6 +39,7 @@ HELP = {
     "derive": ["--latex", "--set", "Example: --latex theory.tex"],
     "generate": ["--output", "--backend", "numba", "mpmath"],
     "run": ["--output", "--set", "status 3"],
+    "spectrum": ["--output", "--set", "section spectrum"],
     "simulate": ["--dim", "--seeds", "--seed", "an integer >= 1"],
     "compare": ["--figure", ".pdf"],
     "plot": ["--sim", "--kind", "order-parameters", "--scale", "loglog"],
@@ -51,6 +52,7 @@ class Session:
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict]] = []
         self.answer: Callable[[], xr.Dataset] = made_up
+        self.spectra = made_up_spectra()
         self.steps = [
             SimpleNamespace(plain=lambda width: f"Action\n------\nS = {width}"),
             SimpleNamespace(plain=lambda width: "Closed\n------\nC = 1"),
@@ -72,6 +74,11 @@ class Session:
             return self.answer()
 
         return solver
+
+    def spectrum(self, theory: object, **arguments: object) -> xr.Dataset:
+        assert theory is self
+        self.calls.append(("spectrum", arguments))
+        return self.spectra
 
     def simulate(self, theory: object, **arguments: object) -> xr.Dataset:
         assert theory is self
@@ -188,8 +195,45 @@ def test_derive_and_generate(
 
 
 def test_notes(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["run", "spec.toml", "--set", 'spectrum.matrices=["W1"]']) == 0
-    assert "dmft-sym: note: [spectrum] W1" in capsys.readouterr().err
+    assert cli.main(["run", "spec.toml", "--set", "sampling.samples=7"]) == 0
+    assert "dmft-sym: note: [sampling]: a linear network" in capsys.readouterr().err
+
+
+def test_run_merges_spectra(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    session.spectra.attrs["wall_time"] = 2.0
+    session.spectra.attrs["spectrum_failures"] = "W1 at step 3: no convergence; NTK at step 5: no convergence"
+    assert cli.main(["run", "spec.toml", "--set", 'spectrum.matrices=["W1", "NTK"]', "--set", "solver.tol=1e-6"]) == 0
+    name, arguments = session.calls[-1]
+    assert name == "spectrum"
+    assert isinstance(arguments.pop("progress"), StepProgress)
+    assert arguments.items() >= {"matrices": ("W1", "NTK"), "at": (5,), "steps": 6, "richness": 8.0}.items()
+    assert arguments.items() >= {"method": "march", "points": 200, "tol": 1e-6}.items()
+    found = load("out.nc")
+    xr.testing.assert_equal(found, made_up().merge(made_up_spectra()))
+    assert found.attrs["wall_time"] == 2.1
+    assert found.attrs["spectrum_failures"] == session.spectra.attrs["spectrum_failures"]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"dmft-sym: note: {name} at step {step}: no convergence" for name, step in (("W1", 3), ("NTK", 5))]
+
+
+def test_spectrum(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    matrices = ["--set", 'spectrum.matrices=["W1", "NTK"]']
+    assert cli.main(["spectrum", "spec.toml", *matrices, "--set", "spectrum.steps=[0, 3, 5]"]) == 0
+    assert session.calls[-1][1]["at"] == (0, 3, 5)
+    assert sorted(os.listdir()) == ["spec.toml"]
+    out = capsys.readouterr().out
+    for words in ("W1          3           2   2.5, 2.5", "20, 20, 20, 20", "W1: an outlier is outside", "1, 2, 2"):
+        assert words in out
+    assert cli.main(["spectrum", "spec.toml", *matrices, "-o", "spectra.nc"]) == 0
+    assert "spectra.nc: written" in capsys.readouterr().out
+    xr.testing.assert_identical(load("spectra.nc"), made_up_spectra())
+
+
+def test_simulate_measures_spectra(session: Session) -> None:
+    wanted = ["--set", 'spectrum.matrices=["W1"]', "--set", "spectrum.steps=[0, 5]"]
+    for full, values in (("false", None), ("true", 0)):
+        assert cli.main(["simulate", "spec.toml", *wanted, "--set", f"spectrum.full={full}"]) == 0
+        assert session.calls[-1][1].items() >= {"matrices": ("W1",), "at": (0, 5), "values": values}.items()
 
 
 @pytest.mark.parametrize(
@@ -210,6 +254,9 @@ def test_notes(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "spec.toml", "-o", "spec.toml"], "the same file as the input"),
         (["derive", "spec.toml", "--latex", "none/x.tex"], "the folder"),
         (["generate", "spec.toml", "-o", "none/x.py"], "the folder"),
+        (["spectrum", "spec.toml"], "[spectrum] matrices is missing"),
+        (["spectrum", "spec.toml", "--set", 'spectrum.matrices=["W2"]'], 'matrices = "W2": allowed at depth = 2'),
+        (["spectrum", "spec.toml", "--set", 'spectrum.matrices=["W1"]', "-o", "spec.toml"], "the same file"),
         (["simulate", "spec.toml", "--dim", "0"], "[simulation] dim = 0: allowed is an integer >= 1"),
         (["simulate", "spec.toml", "--dim", "many"], '[simulation] dim = "many": allowed is an integer >= 1'),
         (["simulate", "spec.toml", "--seeds", "-1"], "[simulation] seeds = -1"),

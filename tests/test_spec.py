@@ -26,6 +26,7 @@ from dmft_sym.spec import (
     physical_arguments,
     read_spec,
     spec_from_tree,
+    spectrum_arguments,
     training_of,
 )
 
@@ -49,7 +50,7 @@ KEYS = {
     "training": ("learning_rate", "steps", "momentum", "weight_decay"),
     "solver": ("method", "tol", "dtype", "backend"),
     "simulation": ("dim", "seeds", "seed"),
-    "spectrum": ("matrices", "steps"),
+    "spectrum": ("matrices", "steps", "points", "full"),
     "sampling": ("samples", "seed"),
 }
 
@@ -94,7 +95,17 @@ def test_overrides_are_toml_or_text() -> None:
     assert spec.data.samples_per_dim == spec.data.width_per_dim == math.inf
     assert spec.data.online
     assert spec.solver.method == "coordinates"
-    assert "later version" in spec.notes[0]
+    assert spec.spectrum.matrices == ("W0", "NTK")
+    assert spec.spectrum.steps == (0, 59)
+    assert spec.notes == ()
+
+
+def test_spectra_of_a_spec() -> None:
+    plain = parse_spec(GOOD, ['spectrum.matrices=["W1"]'])
+    assert (plain.spectrum.points, plain.spectrum.full) == (200, False)
+    assert spectrum_arguments(plain) == {"matrices": ("W1",), "at": (59,)}  # the last step if none is given
+    spec = parse_spec(GOOD, ['spectrum.matrices=["W1"]', "spectrum.points=0", "spectrum.full=true"])
+    assert (spec.spectrum.points, spec.spectrum.full) == (0, True)
 
 
 def test_override_cannot_smuggle_in_a_second_key() -> None:
@@ -149,6 +160,10 @@ def test_no_hidden_layers_need_no_width() -> None:
         ("spectrum.matrices=['W2']", '[spectrum] matrices = "W2": allowed at depth = 2 are "W0" to "W1" and "NTK"'),
         ("spectrum.matrices=['W02']", '[spectrum] matrices = "W02": allowed at depth = 2'),
         ("spectrum.steps=[60]", "[spectrum] steps = 60: allowed are integers from 0 to 59, the last step"),
+        ("spectrum.steps=[-1]", "[spectrum] steps = [-1]: allowed is "),
+        ("spectrum.points=-1", "[spectrum] points = -1: allowed is an integer >= 0 and <= 100000"),
+        ("spectrum.points=1e9", "[spectrum] points = 1000000000.0: allowed is an integer >= 0 and <= 100000"),
+        ("spectrum.full=1", "[spectrum] full = 1: allowed is true or false"),
         ("network.parametrization={exponent = nan}", 'allowed is "muP", "NTK" or {exponent = a}'),
         ("network.parametrization=mup", 'allowed is "muP", "NTK" or {exponent = a}'),
         ("training.step=60", "[training] step = 60: unknown key (did you mean steps?); allowed are learning_rate,"),
