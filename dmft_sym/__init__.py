@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .comparison import compare
+    from .escape import critical_richness
     from .networks import (
         MUP,
         NTK,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 # Imported on first use, so that `import dmft_sym` is quick.
 _HOMES = {
     "compare": ".comparison",
+    "critical_richness": ".escape",
     "load": ".results",
     "save": ".results",
     "simulate": ".simulation",
@@ -62,6 +64,7 @@ __all__ = [
     "Proportional",
     "Theory",
     "compare",
+    "critical_richness",
     "deep_linear",
     "derive",
     "load",
