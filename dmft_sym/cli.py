@@ -297,7 +297,8 @@ def plot(
         typer.Option(
             "--sim",
             metavar="SIM",
-            help="A simulation to draw as bands below the lines of OUT. Example: --sim sim.nc",
+            help="A simulation to draw with the lines of OUT: bands of losses, histograms and points of spectra. "
+            "Example: --sim sim.nc",
             show_default=False,
         ),
     ] = None,
@@ -316,7 +317,8 @@ def plot(
         typer.Option(
             "--kind",
             metavar="KIND",
-            help="losses, or order-parameters (heat maps over two steps). Example: --kind order-parameters",
+            help="losses, order-parameters (heat maps over two steps), or of spectra: spectrum (bulk and outliers at "
+            "each step), outliers (tracks), sharpness. Example: --kind order-parameters",
         ),
     ] = "losses",
     scale: Annotated[
@@ -326,19 +328,22 @@ def plot(
         ),
     ] = "log",
 ) -> None:
-    """Draw losses or order parameters."""
-    from . import plots, results
+    """Draw losses, order parameters or spectra."""
+    from . import plots, results, spectrum_plots
 
-    if kind not in ("losses", "order-parameters"):
-        raise InputError(f"--kind {show(kind)}: allowed are losses, order-parameters")
+    kinds = ("losses", "order-parameters", *spectrum_plots.KINDS)
+    if kind not in kinds:
+        raise InputError(f"--kind {show(kind)}: allowed are {', '.join(kinds)}")
     path = output if output is not None else str(Path(out).with_suffix(".png"))
     _check_output(path, out, *([sim] if sim else []))
     plots.check_figure_path(path)
-    dataset = results.load(out)
+    dataset, simulation = results.load(out), None if sim is None else results.load(sim)
     if kind == "losses":
-        figure = plots.losses(dataset, None if sim is None else results.load(sim), scale)
-    else:
+        figure = plots.losses(dataset, simulation, scale)
+    elif kind == "order-parameters":
         figure = plots.order_parameters(dataset)
+    else:
+        figure = spectrum_plots.KINDS[kind](dataset, simulation)
     plots.save_figure(figure, path)
     typer.echo(f"{path}: written")
 
@@ -410,7 +415,7 @@ def _spectra(spec: Spec) -> xr.Dataset:
         found: xr.Dataset = _session().spectrum(
             _theory(spec), **spectrum_arguments(spec), **physical_arguments(spec), **options, progress=progress
         )
-    for failure in filter(None, str(found.attrs["spectrum_failures"]).split("; ")):
+    for failure in str(found.attrs["spectrum_failures"]).splitlines():
         print(f"dmft-sym: note: {failure}", file=sys.stderr)
     return found
 

@@ -55,6 +55,8 @@ class _Track:
     bands: dict[int, Floats] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
     escape: float = math.nan
+    share: float = 1.0
+    """By which densities are multiplied to be those of all eigenvalues, or of as many singular values as there are."""
 
 
 def spectrum(
@@ -99,8 +101,9 @@ def spectrum(
         between the vectors of an outlier and a field, ``"a v"`` for right singular vectors with ``v``. ``escape_step``
         (matrix): where the first outlier leaves the bulk, interpolated between the steps asked for. ``sharpness``
         (spectrum_step): leading eigenvalue of the NTK; gradient descent is stable below ``2 / learning_rate``.
-        ``density`` and ``value`` (matrix, spectrum_step, point). What could not be computed is NaN and named in the
-        attribute ``spectrum_failures``.
+        ``density`` and ``value`` (matrix, spectrum_step, point): density of the bulk, normalised to one together with
+        what lies at zero; a matrix has as many singular values as rows or columns, whichever are fewer. What could not
+        be computed is NaN and named in the attribute ``spectrum_failures``.
 
     Raises
     ------
@@ -167,11 +170,11 @@ def _from_march(
     bands: bool,
     progress: Progress | None,
 ) -> dict[str, _Track]:
-    from .spectra.failures import SpectrumError
     from .spectra.two_time import TwoTimeSpectra
+    from .spectral_failures import SpectrumError
 
     run = TwoTimeSpectra(theory, steps=arguments.steps, **parameters)
-    tracks = {name: _Track() for name in matrices}
+    tracks = {name: _Track(share=_columns_per_value(theory, arguments, name)) for name in matrices}
     done = 0
     for name, track in tracks.items():
         for step in at:
@@ -181,15 +184,26 @@ def _from_march(
                 if bands:
                     track.bands[step] = np.array(found.bulk.intervals())
                 track.spectra[step] = found
+                if found.found.failure is not None:
+                    track.failures[step] = str(SpectrumError(found.found.failure, f"{name} at step {step}"))
                 track.overlaps[step] = _march_overlaps(found, arguments.outputs) if len(values[0]) else {}
             except SpectrumError as error:
                 track.failures[step] = str(error)
             done += 1
             if progress is not None:
                 progress(done, len(matrices) * len(at))
-        if not track.failures:
+        if len(track.spectra) == len(at):
             track.escape = run.escape(name, at)
     return tracks
+
+
+def _columns_per_value(theory: Theory, arguments: RunArguments, name: str) -> float:
+    """Columns of a matrix by its singular values, of which there are as many as of the smaller of columns and rows."""
+    from .spectra import matrix_program
+
+    flat = matrix_program(theory.program, name).flat({s: int(v) for s, v in arguments.values.items() if s.is_integer})
+    rows, columns = (float(ref.space.ratio.subs(arguments.values)) for ref in (flat.output, flat.input))
+    return columns / min(rows, columns) if math.isfinite(columns) and not flat.symmetric else 1.0
 
 
 def _march_overlaps(found: Any, outputs: int) -> dict[str, Floats]:
@@ -211,8 +225,8 @@ def _from_coordinates(
     bands: bool,
     progress: Progress | None,
 ) -> dict[str, _Track]:
-    from .execution.dyson import BulkError
     from .spectra.coordinates import coordinate_spectra
+    from .spectral_failures import Failure, SpectrumError
 
     report = None if progress is None else lambda done: progress(done, arguments.steps)
     found, result = coordinate_spectra(
@@ -225,15 +239,17 @@ def _from_coordinates(
         track = _Track(dict(source.spectra), failures=dict(source.failures))
         track.escape = source.escape() if source.spectra else math.nan
         for step, one in source.spectra.items():
+            if one.touching:
+                track.failures[step] = str(SpectrumError(Failure.NEAR_EDGE, f"{name} at step {step}"))
             track.overlaps[step] = {f"{side} {field}": rows for (side, field), rows in one.overlaps.items()}
             if bands:
                 try:
                     track.bands[step] = one.support().bands
-                except BulkError as error:
+                except SpectrumError as error:
                     track.failures[step] = str(error)
         for step in at:
             if step >= reached and step not in track.failures:
-                track.failures[step] = "the run diverged before this step"
+                track.failures[step] = str(SpectrumError(Failure.DIVERGED, f"{name} at step {step}"))
         tracks[name] = track
     return tracks
 
@@ -287,13 +303,13 @@ def _dataset(tracks: Mapping[str, _Track], at: list[int], outputs: int, points: 
         variables["density"] = ((*labels, "point"), density, described("density of the bulk"))
         coords["point"] = np.arange(points)
     failures = [_failure(name, step, text) for name, t in tracks.items() for step, text in t.failures.items()]
-    return xr.Dataset(variables, coords, {"spectrum_failures": "; ".join(failures)})
+    return xr.Dataset(variables, coords, {"spectrum_failures": "\n".join(failures)})
 
 
 def _failure(name: str, step: int, text: str) -> str:
-    """One failure of a list that is separated by semicolons."""
+    """A line that says where."""
     place = f"{name} at step {step}: "
-    return place + text.removeprefix(place).replace("; ", ", ")
+    return place + " ".join(text.removeprefix(place).split())
 
 
 STEPS = "gradient steps"
@@ -314,8 +330,7 @@ def _overlaps(tracks: Mapping[str, _Track], at: list[int], ranks: int, direction
 
 def _densities(tracks: Mapping[str, _Track], at: list[int], points: int) -> tuple[Floats, Floats]:
     """Densities on grids from the lower to the upper edge of each bulk, finer at the ends."""
-    from .execution.dyson import BulkError
-    from .spectra.failures import SpectrumError
+    from .spectral_failures import SpectrumError
 
     part = 0.5 * (1 - np.cos((np.arange(points) + 0.5) * np.pi / points))
     value, density = np.full((2, len(tracks), len(at), points), np.nan)
@@ -327,7 +342,7 @@ def _densities(tracks: Mapping[str, _Track], at: list[int], points: int) -> tupl
             low, high = bands[0][0], found.edge
             value[m, k] = low + (high - low) * part
             try:
-                density[m, k] = found.density(value[m, k])
-            except (SpectrumError, BulkError) as error:
+                density[m, k] = track.share * found.density(value[m, k])
+            except SpectrumError as error:
                 track.failures[step] = str(error)
     return value, density

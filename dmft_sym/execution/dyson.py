@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_sym.spectral_failures import Failure, SpectrumError
+
 from .interface import Array
 from .pencil import Pencil
 
@@ -41,8 +43,13 @@ _REMEMBERED = 64  # real solutions that are kept as starting points
 _CLOSE = 1e-6  # relative distance from the axis from which Newton's method jumps onto it
 
 
-class BulkError(ValueError):
+class BulkError(SpectrumError):
     """The Dyson equation was not solved; the message says where and why."""
+
+    kind = Failure.NO_CONVERGENCE
+
+    def __init__(self, where: str) -> None:
+        super().__init__(self.kind, where)
 
 
 class NoConvergenceError(BulkError):
@@ -51,6 +58,8 @@ class NoConvergenceError(BulkError):
 
 class AmbiguousBranchError(BulkError):
     """A solution was found whose imaginary part has the wrong sign."""
+
+    kind = Failure.AMBIGUOUS_BRANCH
 
 
 @dataclass(frozen=True, eq=False)

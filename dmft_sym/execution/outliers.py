@@ -68,6 +68,8 @@ class Outliers:
 
     def touches(self, distance: float) -> bool:
         """Whether an outlier is, or is about to be, closer to the edge than ``distance`` times the edge."""
+        if self.edge == 0:  # a point, which other values may be next to for good
+            return False
         reach = np.where(self.slopes > 0, self.margins, np.inf) / np.where(self.slopes > 0, self.slopes, 1.0)
         return bool(np.any(reach**2 < distance * (abs(self.edge) or 1.0)))
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_sym.spectral_failures import Failure
+
 from .dyson import AmbiguousBranchError, BulkError, Dyson, Floats, Numbers
 
 _HEIGHT = 1e-9  # relative distance from the real axis at which densities are read off
@@ -20,6 +22,8 @@ _EDGE_ERROR = 1e-9  # relative distance from the edge at which its extrapolation
 
 class NormalisationError(BulkError):
     """The density does not integrate to one: a part of the support was not found."""
+
+    kind = Failure.NORMALISATION
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_sym.spectral_failures import Failure, SpectrumError
+
 from .dyson import Array, Dyson
-from .failures import Failure, SpectrumError
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from dmft_sym.spectral_failures import Failure, SpectrumError
+
 from .arnoldi import real_eigenvalues
 from .bulk import Bulk
-from .failures import Failure, SpectrumError
 from .spike_system import SpikeSystem
 
 Floats = NDArray[np.float64]

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_sym.program import FieldRef, RandomVector
+from dmft_sym.spectral_failures import Failure, SpectrumError
 
 from .assembly import Assembly
 from .bulk import Bulk
 from .dyson import Dyson
-from .failures import Failure, SpectrumError
 from .flat_sites import side_of
 from .level_one import TwoTime
 from .matrix_program import MatrixProgram

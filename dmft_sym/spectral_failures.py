@@ -8,7 +8,7 @@ import enum
 class Failure(enum.Enum):
     """Why a spectrum could not be computed; the value is the word that messages use."""
 
-    NO_CONVERGENCE = "the Dyson equation did not converge"
+    NO_CONVERGENCE = "no convergence"
     AMBIGUOUS_BRANCH = "ambiguous branch of the Dyson equation"
     NEAR_EDGE = "an outlier is closer to the edge than the tolerance"
     NORMALISATION = "the density does not integrate to one"
@@ -21,7 +21,7 @@ class Failure(enum.Enum):
 
 
 _REMEDIES = {
-    Failure.NO_CONVERGENCE: "use fewer or other grid points, or a smaller init_std",
+    Failure.NO_CONVERGENCE: "look at another step or other grid points, or use a smaller init_std",
     Failure.AMBIGUOUS_BRANCH: "use a finer grid, or points further from the edges",
     Failure.NEAR_EDGE: "look at a later step, or lower the tolerance",
     Failure.NORMALISATION: "scan with more points: a narrow interval or gap was not seen",
