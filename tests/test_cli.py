@@ -42,7 +42,7 @@ HELP = {
     "spectrum": ["--output", "--set", "section spectrum"],
     "simulate": ["--dim", "--seeds", "--seed", "an integer >= 1"],
     "compare": ["--figure", ".pdf"],
-    "plot": ["--sim", "--kind", "order-parameters", "--scale", "loglog"],
+    "plot": ["--sim", "--kind", "order-parameters", "sharpness", "--scale", "loglog"],
 }
 
 
@@ -201,7 +201,7 @@ def test_notes(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_run_merges_spectra(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
     session.spectra.attrs["wall_time"] = 2.0
-    session.spectra.attrs["spectrum_failures"] = "W1 at step 3: no convergence; NTK at step 5: no convergence"
+    session.spectra.attrs["spectrum_failures"] = "W1 at step 3: no convergence\nNTK at step 5: no convergence"
     assert cli.main(["run", "spec.toml", "--set", 'spectrum.matrices=["W1", "NTK"]', "--set", "solver.tol=1e-6"]) == 0
     name, arguments = session.calls[-1]
     assert name == "spectrum"
@@ -227,6 +227,15 @@ def test_spectrum(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["spectrum", "spec.toml", *matrices, "-o", "spectra.nc"]) == 0
     assert "spectra.nc: written" in capsys.readouterr().out
     xr.testing.assert_identical(load("spectra.nc"), made_up_spectra())
+
+
+def test_plot_spectra(session: Session) -> None:
+    save(made_up_spectra(), "spectra.nc")
+    save(made_up_spectra(seeds=3), "measured.nc")
+    for kind in ("spectrum", "outliers", "sharpness"):
+        assert cli.main(["plot", "spectra.nc", "--kind", kind, "-o", f"{kind}.svg"]) == 0
+        assert cli.main(["plot", "spectra.nc", "--sim", "measured.nc", "--kind", kind, "-o", f"{kind}.png"]) == 0
+    assert len([name for name in os.listdir() if name.endswith((".png", ".svg"))]) == 6
 
 
 def test_simulate_measures_spectra(session: Session) -> None:
@@ -266,7 +275,10 @@ def test_simulate_measures_spectra(session: Session) -> None:
         (["compare", "old.nc", "old.nc"], "seeds = 0"),
         (["compare", "old.nc", "old.nc", "--figure", "old.nc"], "the same file"),
         (["compare", "old.nc", "old.nc", "--figure", "x.gif"], "end in .png"),
-        (["plot", "old.nc", "--kind", "pie"], "--kind 'pie': allowed are losses, order-parameters"),
+        (["plot", "old.nc", "--kind", "pie"], "--kind 'pie': allowed are losses, order-parameters, spectrum, outliers"),
+        (["plot", "old.nc", "--kind", "spectrum"], "the result has no predicted spectra: allowed are results of"),
+        (["plot", "old.nc", "--kind", "outliers"], "the result has no predicted spectra"),
+        (["plot", "old.nc", "--kind", "sharpness"], "the result has no sharpness"),
         (["plot", "old.nc", "--scale", "cubic"], "allowed are linear, log, loglog"),
         (["plot", "spec.toml"], "not a netCDF-4 file"),
     ],
