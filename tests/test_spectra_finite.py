@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sympy as sp
 from execution_support import program, values
 
 import dmft_sym as ds
@@ -74,6 +75,22 @@ def test_networks_of_the_examples(name):
     numbers = {symbol: numbers[symbol] for symbol in theory.program.parameters}
     matrices = ["W0", "NTK", *(["W1", "W2"] if name == "residual" else ["W"])]
     assert worst_z(theory.program, numbers, 41, matrices, [20, 40], expected=2) < 4
+
+
+def narrow_and_wide(net, x):
+    """A wide and a narrow path from the input, joined by a bottleneck: three widths, and a skip over a layer."""
+    hidden, narrow = net.hidden("N"), net.hidden("M", sp.Rational(1, 2))
+    h = net.matrix("A", net.inputs, hidden) @ x
+    k = net.matrix("B", hidden, narrow) @ h + net.matrix("S", net.inputs, narrow) @ x
+    return net.readout("w", k)
+
+
+@pytest.mark.slow
+def test_a_network_with_a_bottleneck():
+    theory = ds.derive(ds.network(narrow_and_wide))
+    numbers = values(depth=1, nu=0.8, alpha=2.0, gamma=14.0, eta=0.006, label_noise=0.2)
+    numbers = {symbol: numbers[symbol] for symbol in theory.program.parameters}
+    assert worst_z(theory.program, numbers, 61, ["A", "B", "S", "NTK"], [20, 60], expected=3) < 4
 
 
 @pytest.mark.slow
