@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .arguments import ArgumentError, run_arguments
+from .arguments import ArgumentError, check_integer, run_arguments
 from .messages import show
 from .solver import METHODS, common_attributes
 
@@ -123,6 +123,7 @@ def spectrum(
     start = time.perf_counter()
     if method not in METHODS:
         raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
+    points = check_integer("points", points, 0)
     arguments = run_arguments(theory, steps, parameters)
     wanted = check_request(theory, arguments, matrices, at)
     route = _from_march if method == "march" else _from_coordinates

@@ -1,0 +1,184 @@
+"""Spectra as users ask for them: both routes, refusals, failures, measured networks, files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import dmft_sym as ds
+from dmft_sym.arguments import ArgumentError
+from dmft_sym.comparison import compare
+from dmft_sym.results import load, save
+
+SETTINGS = {
+    "samples_per_dim": 3.0,
+    "width_per_dim": 0.5,
+    "richness": 8.0,
+    "learning_rate": 0.02,
+    "label_noise": 0.3,
+    "steps": 12,
+}
+ASKED = {"matrices": ["W0", "W1", "NTK"], "at": [0, 11]}
+METHODS = ("march", "coordinates")
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one output", "two outputs"])
+def routes(request: pytest.FixtureRequest) -> dict[str, xr.Dataset]:
+    theory = ds.derive(ds.deep_linear(2, request.param))
+    return {method: ds.spectrum(theory, **ASKED, points=60, method=method, **SETTINGS) for method in METHODS}
+
+
+@pytest.fixture(scope="module")
+def theory() -> ds.Theory:
+    return ds.derive(ds.deep_linear(2))
+
+
+def test_routes_agree(routes: dict[str, xr.Dataset]) -> None:
+    march, coordinates = (routes[method] for method in METHODS)
+    outputs = march.attrs["outputs"]
+    counts = march["outlier"].notnull().sum("rank").sel(spectrum_step=11)
+    assert counts.values.tolist() == [0, outputs, outputs**2]
+    for name in ("outlier", "bulk_edge", "sharpness"):
+        assert march[name].sizes == coordinates[name].sizes
+        xr.testing.assert_allclose(march[name], coordinates[name], rtol=1e-6, atol=1e-6)
+    assert march.attrs["spectrum_failures"] == coordinates.attrs["spectrum_failures"] == ""
+    expected = march["outlier"].sel(matrix="NTK", spectrum_step=11, rank=0)
+    assert float(march["sharpness"].sel(spectrum_step=11)) == float(expected)
+    assert float(march["sharpness"].sel(spectrum_step=0)) == pytest.approx(
+        float(march["bulk_edge"].sel(matrix="NTK", spectrum_step=0, side="upper"))
+    )
+
+
+def test_overlaps_of_routes_agree(routes: dict[str, xr.Dataset]) -> None:
+    march, coordinates = xr.align(*(routes[method]["overlap"] for method in METHODS), join="inner")
+    both = march.notnull() & coordinates.notnull()
+    assert int(both.sum()) >= 6  # two fields on both sides of W1 and for the NTK
+    np.testing.assert_allclose(march.where(both), coordinates.where(both), atol=1e-5)
+
+
+def test_densities_are_of_as_many_values_as_a_network_has(routes: dict[str, xr.Dataset]) -> None:
+    """Chebyshev weights of the grid; the width is half of the input dimension, the NTK has D of 3 D eigenvalues."""
+    angle = (np.arange(60) + 0.5) * np.pi / 60
+    mass = {"W0": 1.0, "W1": 1.0, "NTK": 1 / 3}
+    for found in routes.values():
+        for name, expected in mass.items():
+            at = found.sel(matrix=name, spectrum_step=11)
+            low, high = at["bulk_edge"].values
+            total = float((at["density"].values * np.sin(angle)).sum() * np.pi / 60 * (high - low) / 2)
+            assert total == pytest.approx(expected, abs=2e-3)  # 60 points; NTK has its mass near the lower edge
+
+
+def test_labels(routes: dict[str, xr.Dataset]) -> None:
+    for found in routes.values():
+        assert found["outlier"].dims == ("matrix", "spectrum_step", "rank")
+        assert found["matrix"].values.tolist() == ASKED["matrices"]
+        assert found["density"].dims == found["value"].dims == ("matrix", "spectrum_step", "point")
+        assert all({"units", "long_name"} <= set(found[name].attrs) for name in found.data_vars)
+        assert {"wall_time", "method", "program_hash", "richness"} <= set(found.attrs)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"matrices": ["W2"]}, "W2"),
+        ({"matrices": []}, "matrices = "),
+        ({"matrices": "W1"}, "allowed is a list of names"),
+        ({"at": []}, "allowed is a list of steps from 0 to 11"),
+        ({"at": [12]}, "at = 12: allowed are steps of the run, 0 to 11"),
+        ({"at": [-1]}, "at = -1: allowed are steps of the run, 0 to 11"),
+        ({"at": [1.5]}, "at = 1.5: allowed are steps of the run"),
+        ({"at": [True]}, "at = true: allowed are steps of the run"),
+        ({"richness": -1.0}, "richness"),
+        ({"points": -1}, "points = -1"),
+    ],
+)
+def test_refusals(theory: ds.Theory, method: str, request_: dict, message: str) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        ds.spectrum(theory, method=method, **{**ASKED, **SETTINGS, **request_})
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_methods_are_named(theory: ds.Theory) -> None:
+    with pytest.raises(ArgumentError, match="method = 'guess': allowed are march, coordinates"):
+        ds.spectrum(theory, method="guess", **ASKED, **SETTINGS)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_divergence_before_a_step_is_named(theory: ds.Theory, method: str) -> None:
+    settings = {**SETTINGS, "learning_rate": 2.0, "label_noise": 0.0}
+    found = ds.spectrum(theory, matrices=["W0", "W1"], at=[0, 11], method=method, points=5, **settings)
+    late = found.sel(spectrum_step=11)
+    assert bool(late["outlier"].isnull().all())
+    assert bool(late["bulk_edge"].isnull().all())
+    assert bool(late["density"].isnull().all())
+    assert bool(found["bulk_edge"].sel(spectrum_step=0, side="upper").notnull().all())
+    lines = found.attrs["spectrum_failures"].splitlines()
+    assert [line.split(";")[0] for line in lines] == [
+        f"{name} at step 11: the run diverged before this step" for name in ("W0", "W1")
+    ]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_progress(theory: ds.Theory, method: str) -> None:
+    seen: list[tuple[int, int]] = []
+    asked = {"matrices": ["W1"], "at": [0, 5]}
+    ds.spectrum(theory, method=method, progress=lambda done, total: seen.append((done, total)), **asked, **SETTINGS)
+    assert seen[-1][0] == seen[-1][1]
+    assert seen == sorted(seen)
+
+
+@pytest.fixture(scope="module")
+def measured(theory: ds.Theory) -> xr.Dataset:
+    return ds.simulate(theory, dim=60, seeds=3, seed=5, values=0, **ASKED, **SETTINGS)
+
+
+def test_measured_spectra_are_reproducible(theory: ds.Theory, measured: xr.Dataset) -> None:
+    again = ds.simulate(theory, dim=60, seeds=3, seed=5, values=0, **ASKED, **SETTINGS)
+    xr.testing.assert_identical(again, measured.assign_attrs(wall_time=again.attrs["wall_time"]))
+    other = ds.simulate(theory, dim=60, seeds=3, seed=6, values=0, **ASKED, **SETTINGS)
+    assert float(abs(other["outlier"] - measured["outlier"]).min()) > 0
+    # Spectra do not disturb the network that they are measured on.
+    plain = ds.simulate(theory, dim=60, seeds=3, seed=5, **SETTINGS)
+    xr.testing.assert_identical(plain["test_loss"], measured["test_loss"])
+
+
+def test_largest_values_are_the_first_of_all(theory: ds.Theory, measured: xr.Dataset) -> None:
+    few = ds.simulate(theory, dim=60, seeds=3, seed=5, values=2, **ASKED, **SETTINGS)
+    assert "spectrum_value" not in few
+    assert few.sizes["rank"] == 2
+    np.testing.assert_allclose(few["outlier"], measured["spectrum_value"][..., :2], rtol=1e-8)  # ARPACK against LAPACK
+    np.testing.assert_allclose(measured["outlier"], measured["spectrum_value"][..., : measured.sizes["rank"]])
+
+
+def test_simulations_refuse_like_theories(theory: ds.Theory) -> None:
+    for wrong, message in (
+        ({"matrices": ["W7"]}, "W7"),
+        ({"at": [12]}, "at = 12: allowed are steps of the run, 0 to 11"),
+        ({"at": []}, "allowed is a list of steps"),
+        ({"values": -1}, "values = -1"),
+    ):
+        with pytest.raises(ArgumentError) as caught:
+            ds.simulate(theory, dim=20, seeds=1, **{**ASKED, **SETTINGS, **wrong})
+        assert message in str(caught.value)
+
+
+def test_networks_that_diverge_have_no_spectra_after(theory: ds.Theory) -> None:
+    settings = {**SETTINGS, "learning_rate": 2.0, "steps": 40}
+    found = ds.simulate(theory, dim=20, seeds=2, matrices=["W1"], at=[0, 39], **settings)
+    assert found.attrs["outcome"].startswith("diverged")
+    assert bool(found["outlier"].sel(spectrum_step=39).isnull().all())
+    assert bool(found["outlier"].sel(spectrum_step=0).notnull().all())
+
+
+def test_spectra_survive_a_file(theory: ds.Theory, measured: xr.Dataset, tmp_path) -> None:
+    found = ds.spectrum(theory, points=8, **ASKED, **SETTINGS)
+    for dataset in (found, measured):
+        save(dataset, tmp_path / "result.nc")
+        xr.testing.assert_identical(load(tmp_path / "result.nc"), dataset)
+    compared = compare(found, measured)
+    assert set(compared.summary) == {"outlier", "sharpness", "overlap"}
+    # The largest deviation at D = 60 is a few per cent of the leading eigenvalue; 1/sqrt(60) = 13 per cent.
+    assert compared.within(4, allowance=0.13)
