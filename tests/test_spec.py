@@ -75,8 +75,9 @@ def test_values_and_defaults() -> None:
     assert spec.notes == ()
 
 
-def test_example_is_a_spec() -> None:
-    read_spec(Path(__file__).parent.parent / "examples" / "deep_linear.toml")
+@pytest.mark.parametrize("name", ["deep_linear", "spectra"])
+def test_example_is_a_spec(name: str) -> None:
+    assert read_spec(Path(__file__).parent.parent / "examples" / f"{name}.toml").notes == ()
 
 
 def test_overrides_are_toml_or_text() -> None:
