@@ -209,7 +209,9 @@ def _measured_tracks(axis: Axes, run: xr.Dataset, sim: xr.Dataset) -> None:
                 means.append(values.mean("rank"))
                 if values.sizes["rank"] > 1:
                     each = values.mean("seed").values
-                    axis.plot([step] * len(each), each, ".", color=_MEASURED, ms=3, label="simulation, coinciding ones singly")
+                    axis.plot(
+                        [step] * len(each), each, ".", color=_MEASURED, ms=3, label="simulation, coinciding ones singly"
+                    )
     for steps, means in drawn.values():
         _points(axis, np.array(steps), np.stack([mean.values for mean in means], axis=-1))
 
