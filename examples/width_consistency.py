@@ -1,6 +1,6 @@
 """Which spectra keep their shape as networks become wider: muP against the NTK parametrization.
 
-    python examples/width_consistency.py [FOLDER] [--quick] [--dim 400] [--seeds 10]
+    python examples/width_consistency.py [FOLDER] [--quick] [--dim 300] [--seeds 6]
 
 A linear network with two hidden layers and one output, four samples per input dimension, 80 steps of gradient descent,
 widths ``nu = N/D`` from 0.25 to 16 at a fixed input dimension, and infinite width where it exists. Lines are the theory
@@ -53,8 +53,8 @@ class Plan:
     every: int = 4
     richness: tuple[float, ...] = (0.5, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
     init_std: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3)
-    dim: int = 400
-    seeds: int = 10
+    dim: int = 300
+    seeds: int = 6
 
 
 QUICK = Plan((0.25, 1, 4, 16), (0.25, 1), (1, 16), 16, (1, 4, 6, 8), (0.4, 0.7, 1, 1.3), 200, 3)
