@@ -12,7 +12,7 @@ import numpy as np
 from .arguments import ArgumentError, run_arguments
 from .messages import show
 from .solver import METHODS
-from .trained_spectra import check_request
+from .spectrum_request import check_request, check_tolerance
 
 if TYPE_CHECKING:
     from .theory import Theory
@@ -80,6 +80,7 @@ def critical_richness(
         raise ArgumentError("richness: allowed is nothing, it is what is looked for; use between = (smallest, largest)")
     if isinstance(at, bool) or not isinstance(at, int | np.integer) or at < 0:
         raise ArgumentError(f"at = {show(at)}: allowed is a step, an integer >= 0")
+    tol = check_tolerance(tol)
     check_request(theory, run_arguments(theory, at + 1, {**parameters, "richness": low}), [matrix], [at])
 
     def margin(logarithm: float) -> float:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .trained_spectra import KERNEL, STEPS, check_request, described
+from .spectrum_request import check_request
+from .trained_spectra import KERNEL, STEPS, described
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -101,7 +102,8 @@ class SpectrumRequest:
         table = np.full(shape, np.nan)
         for place, found in self._found(tracks):
             if (side, field) in found.overlaps:
-                table[place] = found.overlaps[side, field][: self.count]
+                rows = found.overlaps[side, field][: self.count]
+                table[(*place, slice(0, len(rows)))] = rows
         return table
 
     def _directions(self, tracks: Tracks) -> list[str]:
@@ -130,10 +132,12 @@ def spectrum_request(
     """
     from .arguments import check_integer
 
-    if not len(matrices) and not len(at):
+    if _nothing(matrices) and _nothing(at):
         return None
-    steps = check_request(theory, arguments, matrices, at)
+    names, steps = check_request(theory, arguments, matrices, at)
     kept = 2 * arguments.outputs + 1 if values is None else check_integer("values", values, 0)
-    return SpectrumRequest(
-        theory, arguments, tuple(matrices), tuple(steps), kept or 2 * arguments.outputs + 1, kept == 0
-    )
+    return SpectrumRequest(theory, arguments, tuple(names), tuple(steps), kept or 2 * arguments.outputs + 1, kept == 0)
+
+
+def _nothing(value: object) -> bool:
+    return isinstance(value, Sized) and not len(value)

@@ -119,6 +119,8 @@ class Solver:
             scalars, order, outcome = self._march(arguments, dtype, order_parameters, progress)
         else:
             scalars, order, outcome = self._coordinates(arguments, tol, dtype, progress)
+        if outcome.step == 0:
+            _check_ratios(arguments)
         attrs = self._attributes(arguments, method, tol, dtype, outcome)
         attrs["wall_time"] = time.perf_counter() - start
         from .order_parameters import make_dataset
@@ -223,3 +225,19 @@ def common_attributes(theory: Theory, arguments: RunArguments) -> dict[str, Any]
         "weight_decay": arguments.given.get("weight_decay", rule.weight_decay),
         **{f"version_{name.replace('-', '_')}": version(name) for name in ("dmft-sym", "numpy", "numba")},
     }
+
+
+def _check_ratios(arguments: RunArguments) -> None:
+    """A run that fails at once with an infinite ratio has coefficients without a limit: no learning rate helps.
+
+    Raises
+    ------
+    ArgumentError
+        If a ratio is infinite.
+    """
+    infinite = [str(symbol) for symbol, value in arguments.values.items() if np.isinf(float(value))]
+    if infinite:
+        raise ArgumentError(
+            f"{' and '.join(infinite)} = inf: the equations of this network have no limit there; allowed is a finite "
+            "value"
+        )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .arguments import ArgumentError, check_integer, run_arguments
 from .messages import show
 from .solver import METHODS, common_attributes
+from .spectrum_request import check_request, check_tolerance
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -123,42 +124,15 @@ def spectrum(
     start = time.perf_counter()
     if method not in METHODS:
         raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
-    points = check_integer("points", points, 0)
+    points, tol = check_integer("points", points, 0), check_tolerance(tol)
     arguments = run_arguments(theory, steps, parameters)
-    wanted = check_request(theory, arguments, matrices, at)
+    names, wanted = check_request(theory, arguments, matrices, at)
     route = _from_march if method == "march" else _from_coordinates
-    tracks = route(theory, arguments, parameters, list(matrices), wanted, tol, points > 0, progress)
+    tracks = route(theory, arguments, parameters, names, wanted, tol, points > 0, progress)
     dataset = _dataset(tracks, wanted, arguments.outputs, points)
     dataset.attrs = {**common_attributes(theory, arguments), "method": method, "tol": tol, **dataset.attrs}
     dataset.attrs["wall_time"] = time.perf_counter() - start
     return dataset
-
-
-def check_request(theory: Theory, arguments: RunArguments, matrices: Sequence[str], at: Sequence[int]) -> list[int]:
-    """The steps of a request, ascending.
-
-    Raises
-    ------
-    ArgumentError
-        If a matrix or a step does not exist, or if there is none.
-    """
-    from .program import ProgramError
-    from .spectra import matrix_program
-
-    if isinstance(matrices, str) or not len(matrices):
-        raise ArgumentError(f'matrices = {show(matrices)}: allowed is a list of names, such as ["W0", "NTK"]')
-    integers = {s: int(v) for s, v in arguments.values.items() if s.is_integer}
-    for name in matrices:
-        try:
-            matrix_program(theory.program, name).flat(integers)
-        except (ProgramError, ValueError) as error:
-            raise ArgumentError(str(error)) from error
-    if not len(at):
-        raise ArgumentError(f"at = {show(at)}: allowed is a list of steps from 0 to {arguments.steps - 1}")
-    for step in at:
-        if isinstance(step, bool) or int(step) != step or not 0 <= step < arguments.steps:
-            raise ArgumentError(f"at = {show(step)}: allowed are steps of the run, 0 to {arguments.steps - 1}")
-    return sorted({int(step) for step in at})
 
 
 def _from_march(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import dmft_sym as ds
+from dmft_sym.arguments import ArgumentError
 
 PARAMETERS = {
     "samples_per_dim": 4.0,
@@ -40,6 +41,45 @@ def test_march_agrees_with_coordinates(forward):
     march, coordinates = solver(**PARAMETERS), solver(**PARAMETERS, method="coordinates", tol=1e-10)
     for name in ("train_loss", "test_loss"):
         np.testing.assert_allclose(march[name], coordinates[name], rtol=1e-9)
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_few_outliers_of_a_branch(outputs):
+    """Nothing at the start, then one, then two: both routes find the same ones, as often as there are outputs."""
+    theory = ds.derive(ds.network(branch))
+    options = {**PARAMETERS, "learning_rate": 0.04, "steps": 8, "outputs": outputs}
+    found = [
+        ds.spectrum(theory, matrices=["B"], at=[0, 1, 2, 7], method=method, **options)
+        for method in ("march", "coordinates")
+    ]
+    np.testing.assert_allclose(found[0]["outlier"], found[1]["outlier"], rtol=1e-5)
+    assert list(found[0]["outlier"].notnull().sum("rank").values[0]) == [0, outputs, 2 * outputs, 2 * outputs]
+    simulated = ds.simulate(theory, dim=300, seeds=2, matrices=["B"], at=[0, 7], values=4, normalise=True, **options)
+    first = simulated["outlier"].sel(matrix="B", rank=0)
+    assert np.all(first.sel(spectrum_step=0) == 0)
+    expected = float(found[0]["outlier"].sel(matrix="B", rank=0, spectrum_step=7))
+    assert float(first.sel(spectrum_step=7).mean()) == pytest.approx(expected, rel=0.15)
+
+
+def test_more_values_than_there_are():
+    """A matrix with fewer singular values than are asked for: what there is not is NaN."""
+    found = ds.simulate(
+        ds.derive(ds.network(branch)), dim=6, seeds=1, matrices=["B"], at=[0, 1], values=9, **PARAMETERS | {"steps": 2}
+    )
+    assert found["outlier"].notnull().sum("rank").values.tolist() == [[[6, 6]]]
+
+
+def returning(net, x):
+    """The result goes back through the input space: the number of hidden units enters an update."""
+    hidden = net.hidden("N")
+    weights, back = net.matrix("W", net.inputs, hidden), net.matrix("R", hidden, net.inputs)
+    return net.readout("w", weights @ (x + back @ (weights @ x)))
+
+
+def test_a_ratio_without_a_limit_is_named():
+    solver = ds.derive(ds.network(returning)).compile("numpy")
+    with pytest.raises(ArgumentError, match="nu = inf: the equations of this network have no limit there"):
+        solver(**PARAMETERS | {"width_per_dim": float("inf")})
 
 
 def test_the_trained_matrix_is_one_outlier():

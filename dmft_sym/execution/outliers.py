@@ -9,7 +9,7 @@ negative if there is one, positive before it escapes, so that its zero in time i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import eigh, lapack
@@ -22,6 +22,7 @@ _DISTANCE = 1e-7  # relative distance from the edge of the point from which valu
 _ROOT_ERROR = 1e-11  # relative change of an outlier below which it is converged
 _STEPS = 60
 _ZERO = 1e-6  # relative distance from zero, or from the next band, where a search ends
+POINT = 1e-3  # outliers next to a bulk that is a point are found down to this part of the largest
 _FAR = 1e8  # where there are no outliers any more, in units of the bulk
 
 
@@ -218,6 +219,26 @@ class OutlierSearch:
 
     def _negative_pivots(self, elimination: Elimination) -> int:
         return elimination.pivots if self.side > 0 else elimination.size - elimination.pivots
+
+
+def outliers_above_a_point(effective: EffectivePencil, watched: int = 1) -> Outliers:
+    """Outliers of a bulk that is the point zero: all down to a thousandth of the largest.
+
+    Raises
+    ------
+    OutlierError
+        If the search for one does not converge.
+    """
+    height = effective.dyson.far
+    found = OutlierSearch(effective, height).run()
+    for _ in range(12):
+        if found.found:
+            break
+        height *= 0.1
+        found = OutlierSearch(effective, height).run()
+    if found.found:
+        found = OutlierSearch(effective, POINT * found.found[0].value, watched=watched).run()
+    return replace(found, edge=0.0)
 
 
 def outliers_elsewhere(effective: EffectivePencil, found: Support) -> Floats:

@@ -23,7 +23,7 @@ from dmft_sym.execution.dyson import BulkError, Dyson
 from dmft_sym.execution.effective import EffectivePencil, matrix_state
 from dmft_sym.execution.evaluate import Evaluator
 from dmft_sym.execution.interface import Arithmetic
-from dmft_sym.execution.outliers import Outliers, OutlierSearch, outliers_elsewhere
+from dmft_sym.execution.outliers import Outliers, OutlierSearch, outliers_above_a_point, outliers_elsewhere
 from dmft_sym.execution.pencil import GaussianBlock, Pencil
 from dmft_sym.execution.plan import Plan
 from dmft_sym.execution.result import ExecutionResult
@@ -317,7 +317,11 @@ class _Observer:
             effective = EffectivePencil(dyson, layout.sectors, states, arithmetic.ranks())
             watched = 1 + arithmetic.plan.outputs
             hints = track.spectra[track.steps[-1]].outliers[::multiplicity] if track.spectra else None
-            parts.append((effective, multiplicity, OutlierSearch(effective, edge, watched=watched).run(hints)))
+            if edge == 0:
+                found = outliers_above_a_point(effective, watched)
+            else:
+                found = OutlierSearch(effective, edge, watched=watched).run(hints)
+            parts.append((effective, multiplicity, found))
             if self.everywhere:
                 values = outliers_elsewhere(effective, support(dyson))
                 elsewhere.append(np.repeat(values, multiplicity))
@@ -357,7 +361,7 @@ class _Fields:
         self.by_sector: dict[int, dict[str, Floats]] = {}
         for name, slot in named.items():
             rows = arithmetic.snapshot(slot)
-            if np.all(np.abs(rows).max(axis=1) > 0):
+            if rows.size and np.all(np.abs(rows).max(axis=1) > 0):
                 self.by_sector.setdefault(plan.slots[slot], {})[name] = rows
 
 

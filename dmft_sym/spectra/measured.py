@@ -289,6 +289,8 @@ def _measure(
 def _largest(matrix: FiniteMatrix, count: int, seed: int) -> tuple[Floats, list[Floats]]:
     """The largest values and their vectors by ARPACK, from a starting vector that the seed fixes."""
     start = np.random.default_rng([seed, 1]).standard_normal(min(matrix.shape))
+    if not matrix.times(np.random.default_rng([seed, 2]).standard_normal((matrix.shape[1], 1))).any():
+        return np.zeros(count), [np.zeros((length, count)) for length in matrix.shape[::-1]]
     if matrix.symmetric:
         values, vectors = eigsh(matrix.operator(), count, which="LA", v0=start)
         order = np.argsort(-values)

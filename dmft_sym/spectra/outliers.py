@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from dmft_sym.execution.outliers import POINT
 from dmft_sym.spectral_failures import Failure, SpectrumError
 
 from .arnoldi import real_eigenvalues
@@ -57,16 +58,18 @@ def outliers(system: SpikeSystem, bulk: Bulk, tol: float = 1e-9) -> Outliers:
     Parameters
     ----------
     tol
-        Outliers within ``tol`` of the edge, relative to it, are left out and flagged.
+        Outliers within ``tol`` of the edge, relative to it, are left out and flagged; next to a bulk that is the point
+        zero, those below a thousandth of the largest are left out.
     """
     edge = bulk.upper_edge
     if system.size == 0:
         return Outliers(np.empty(0), edge)
     found, known = _cyclic(system, bulk) if system.cycle is not None else _general(system, bulk)
-    distant = [z for z in found if z > edge + tol * abs(edge)]
+    least = POINT * max(found, default=0.0) if edge == 0 else edge + tol * abs(edge)
+    distant = [z for z in found if z > least]
     values = np.repeat(np.sort(np.array(distant))[::-1], system.copies)
     margins = np.repeat(1 - np.array(known), system.copies)
-    return Outliers(values, edge, len(distant) < len(found), margins)
+    return Outliers(values, edge, edge != 0 and len(distant) < len(found), margins)
 
 
 def _cyclic(system: SpikeSystem, bulk: Bulk) -> tuple[list[float], list[float]]:
