@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arguments import ArgumentError, check_integer, run_arguments
+from .escape_step import escape_step
 from .messages import show
 from .solver import METHODS, common_attributes
 from .spectrum_request import check_request, check_tolerance
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from .arguments import RunArguments
+    from .spectra.two_time import TwoTimeSpectra
     from .theory import Theory
 
 Floats = NDArray[np.floating[Any]]
@@ -69,6 +71,7 @@ def spectrum(
     method: str = "march",
     tol: float = 1e-8,
     points: int = 0,
+    overlaps: bool = True,
     progress: Progress | None = None,
     **parameters: float,
 ) -> xr.Dataset:
@@ -88,6 +91,8 @@ def spectrum(
         Tolerance of ``"coordinates"``.
     points
         Number of points at which the density of every bulk is computed; 0 for none.
+    overlaps
+        Whether overlaps are wanted, which take most of the time with ``"march"``.
     progress
         Called as ``progress(done, total)`` in spectra (``"march"``) or steps (``"coordinates"``).
     **parameters
@@ -100,8 +105,8 @@ def spectrum(
         with multiplicity, NaN where there is none. ``bulk_edge`` (matrix, spectrum_step, side): ends of the support,
         lower ones where ``points`` is given. ``overlap`` (matrix, spectrum_step, rank, direction, output): ``|cos|``
         between the vectors of an outlier and a field, ``"a v"`` for right singular vectors with ``v``. ``escape_step``
-        (matrix): where the first outlier leaves the bulk, interpolated between the steps asked for. ``sharpness``
-        (spectrum_step): leading eigenvalue of the NTK; gradient descent is stable below ``2 / learning_rate``.
+        (matrix): where the first outlier leaves the bulk, between step 0 and the last step asked for, interpolated.
+        ``sharpness`` (spectrum_step): leading eigenvalue of the NTK; gradient descent is stable below ``2 / learning_rate``.
         ``density`` and ``value`` (matrix, spectrum_step, point): density of the bulk, normalised to one together with
         what lies at zero; a matrix has as many singular values as rows or columns, whichever are fewer. What could not
         be computed is NaN and named in the attribute ``spectrum_failures``.
@@ -128,7 +133,7 @@ def spectrum(
     arguments = run_arguments(theory, steps, parameters)
     names, wanted = check_request(theory, arguments, matrices, at)
     route = _from_march if method == "march" else _from_coordinates
-    tracks = route(theory, arguments, parameters, names, wanted, tol, points > 0, progress)
+    tracks = route(theory, arguments, parameters, names, wanted, tol, points > 0, overlaps, progress)
     dataset = _dataset(tracks, wanted, arguments.outputs, points)
     dataset.attrs = {**common_attributes(theory, arguments), "method": method, "tol": tol, **dataset.attrs}
     dataset.attrs["wall_time"] = time.perf_counter() - start
@@ -143,6 +148,7 @@ def _from_march(
     at: list[int],
     tol: float,
     bands: bool,
+    overlaps: bool,
     progress: Progress | None,
 ) -> dict[str, _Track]:
     from .spectra.two_time import TwoTimeSpectra
@@ -161,15 +167,20 @@ def _from_march(
                 track.spectra[step] = found
                 if found.found.failure is not None:
                     track.failures[step] = str(SpectrumError(found.found.failure, f"{name} at step {step}"))
-                track.overlaps[step] = _march_overlaps(found, arguments.outputs) if len(values[0]) else {}
+                track.overlaps[step] = _march_overlaps(found, arguments.outputs) if overlaps and len(values[0]) else {}
             except SpectrumError as error:
                 track.failures[step] = str(error)
             done += 1
             if progress is not None:
                 progress(done, len(matrices) * len(at))
         if len(track.spectra) == len(at):
-            track.escape = run.escape(name, at)
+            track.escape = escape_step(lambda steps, name=name: _march_margins(run, name, steps), at)  # type: ignore[misc]
     return tracks
+
+
+def _march_margins(run: TwoTimeSpectra, name: str, steps: list[int]) -> list[float]:
+    found = (run.at(name, step).found.margins for step in steps)
+    return [float(margins[0]) if len(margins) else math.nan for margins in found]
 
 
 def _columns_per_value(theory: Theory, arguments: RunArguments, name: str) -> float:
@@ -198,21 +209,22 @@ def _from_coordinates(
     at: list[int],
     tol: float,
     bands: bool,
+    overlaps: bool,
     progress: Progress | None,
 ) -> dict[str, _Track]:
     from .spectra.coordinates import coordinate_spectra
     from .spectral_failures import Failure, SpectrumError
 
     report = None if progress is None else lambda done: progress(done, arguments.steps)
-    found, result = coordinate_spectra(
-        theory.program, arguments.values, arguments.outputs, arguments.steps, matrices, at, tol=tol, progress=report
-    )
+    run = theory.program, arguments.values, arguments.outputs, arguments.steps
+    found, result = coordinate_spectra(*run, matrices, at, tol=tol, overlaps=overlaps, progress=report)
     reached = min(len(rows) for rows in result.observables.values())
     tracks = {}
     for name in matrices:
         source = found[name]
         track = _Track(dict(source.spectra), failures=dict(source.failures))
-        track.escape = source.escape() if source.spectra else math.nan
+        if len(source.spectra) == len(at):
+            track.escape = escape_step(lambda steps, name=name: _margins(theory, arguments, name, steps, tol), at)  # type: ignore[misc]
         for step, one in source.spectra.items():
             if one.touching:
                 track.failures[step] = str(SpectrumError(Failure.NEAR_EDGE, f"{name} at step {step}"))
@@ -227,6 +239,15 @@ def _from_coordinates(
                 track.failures[step] = str(SpectrumError(Failure.DIVERGED, f"{name} at step {step}"))
         tracks[name] = track
     return tracks
+
+
+def _margins(theory: Theory, arguments: RunArguments, name: str, steps: list[int], tol: float) -> list[float]:
+    from .spectra.coordinates import coordinate_spectra
+
+    run = theory.program, arguments.values, arguments.outputs, steps[-1] + 1
+    tracks, _ = coordinate_spectra(*run, [name], steps, tol=tol, overlaps=False)
+    found = (tracks[name].spectra.get(step) for step in steps)
+    return [math.nan if one is None or not len(one.margins) else float(one.margins[0]) for one in found]
 
 
 def _dataset(tracks: Mapping[str, _Track], at: list[int], outputs: int, points: int) -> xr.Dataset:

@@ -182,3 +182,22 @@ def test_spectra_survive_a_file(theory: ds.Theory, measured: xr.Dataset, tmp_pat
     assert set(compared.summary) == {"outlier", "sharpness", "overlap"}
     # The largest deviation at D = 60 is a few per cent of the leading eigenvalue; 1/sqrt(60) = 13 per cent.
     assert compared.within(4, allowance=0.13)
+
+
+def test_escape_is_found_between_the_steps_that_are_asked_for():
+    theory = ds.derive(ds.deep_linear(2))
+    options = {
+        "samples_per_dim": 4.0, "width_per_dim": 1.0, "richness": 8.0, "learning_rate": 0.004, "label_noise": 0.3,
+        "steps": 60, "overlaps": False,
+    }  # fmt: skip
+    found = {
+        (method, len(at)): ds.spectrum(theory, matrices=["W0", "W1"], at=at, method=method, **options)
+        for method in ("march", "coordinates")
+        for at in ([59], [0, 20, 40, 59])
+    }
+    escapes = np.array([spectra["escape_step"].values for spectra in found.values()])
+    np.testing.assert_allclose(escapes, escapes[:1].repeat(4, axis=0), atol=0.05)
+    for column, matrix in enumerate(("W0", "W1")):
+        before = int(escapes[0, column])
+        sides = ds.spectrum(theory, matrices=[matrix], at=[before, before + 1], **options)
+        assert sides["outlier"].notnull().sum("rank").values.tolist() == [[0, 1]]

@@ -80,7 +80,7 @@ class Dyson:
         for _ in range(steps):
             green = self.green(z, h)
             residual = self.image(green) - h
-            change = np.linalg.solve(eye - self.tangent(green), residual[..., None])[..., 0]
+            change = _solve(eye - self.tangent(green), residual)
             h += change
             size = np.abs(change).max(axis=1, initial=0)
             scale = 1 + np.abs(h).max(axis=1, initial=0)
@@ -122,3 +122,11 @@ class Dyson:
             return False
         first_order = abs(z * green[0, self.start, self.start] - 1) < 0.1
         return bool(first_order and np.abs(np.linalg.eigvals(self.tangent(green)[0])).max(initial=0) < 0.1)
+
+
+def _solve(matrices: Array, right: Array) -> Array:
+    """Newton steps; at an edge the matrix of a point may be singular, and the shortest of its steps is taken."""
+    try:
+        return np.asarray(np.linalg.solve(matrices, right[..., None])[..., 0])
+    except np.linalg.LinAlgError:
+        return np.asarray((np.linalg.pinv(matrices) @ right[..., None])[..., 0])
