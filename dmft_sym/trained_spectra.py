@@ -106,7 +106,8 @@ def spectrum(
         lower ones where ``points`` is given. ``overlap`` (matrix, spectrum_step, rank, direction, output): ``|cos|``
         between the vectors of an outlier and a field, ``"a v"`` for right singular vectors with ``v``. ``escape_step``
         (matrix): where the first outlier leaves the bulk, between step 0 and the last step asked for, interpolated.
-        ``sharpness`` (spectrum_step): leading eigenvalue of the NTK; gradient descent is stable below ``2 / learning_rate``.
+        ``sharpness`` (spectrum_step): leading eigenvalue of the NTK; gradient descent is stable below
+        ``2 / learning_rate``.
         ``density`` and ``value`` (matrix, spectrum_step, point): density of the bulk, normalised to one together with
         what lies at zero; a matrix has as many singular values as rows or columns, whichever are fewer. What could not
         be computed is NaN and named in the attribute ``spectrum_failures``.
