@@ -1,65 +1,30 @@
-"""Bulk, outliers and sharpness along training, as labelled arrays: level two for users.
-
-Two routes to the same numbers: the two-time matrices of a march put into the derived spike conditions, or growing
-coordinates, which know nothing of the derivation.
-"""
+"""Bulk, outliers and sharpness along training, as labelled arrays: level two for users."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .arguments import ArgumentError, check_integer, run_arguments
-from .escape_step import escape_step
 from .messages import show
 from .solver import METHODS, common_attributes
 from .spectrum_request import check_request, check_tolerance
+from .spectrum_routes import Track, Wanted, from_coordinates, from_march
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from .arguments import RunArguments
-    from .spectra.two_time import TwoTimeSpectra
     from .theory import Theory
 
 Floats = NDArray[np.floating[Any]]
 Progress = Callable[[int, int], None]
 KERNEL = "NTK"
 SIDES = ("lower", "upper")
-
-
-class Spectrum(Protocol):
-    """What both routes know of one matrix at one step."""
-
-    @property
-    def edge(self) -> float: ...
-
-    @property
-    def outliers(self) -> NDArray[Any]: ...
-
-    @property
-    def leading(self) -> float: ...
-
-    def density(self, x: Any) -> NDArray[Any]: ...
-
-
-@dataclass
-class _Track:
-    """One matrix along training."""
-
-    spectra: dict[int, Spectrum] = field(default_factory=dict)
-    overlaps: dict[int, dict[str, Floats]] = field(default_factory=dict)
-    bands: dict[int, Floats] = field(default_factory=dict)
-    failures: dict[int, str] = field(default_factory=dict)
-    escape: float = math.nan
-    share: float = 1.0
-    """By which densities are multiplied to be those of all eigenvalues, or of as many singular values as there are."""
 
 
 def spectrum(
@@ -132,126 +97,16 @@ def spectrum(
         raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
     points, tol = check_integer("points", points, 0), check_tolerance(tol)
     arguments = run_arguments(theory, steps, parameters)
-    names, wanted = check_request(theory, arguments, matrices, at)
-    route = _from_march if method == "march" else _from_coordinates
-    tracks = route(theory, arguments, parameters, names, wanted, tol, points > 0, overlaps, progress)
-    dataset = _dataset(tracks, wanted, arguments.outputs, points)
+    names, kept = check_request(theory, arguments, matrices, at)
+    wanted = Wanted(theory, arguments, parameters, names, kept, tol, points > 0, overlaps, progress)
+    tracks = from_march(wanted) if method == "march" else from_coordinates(wanted)
+    dataset = _dataset(tracks, kept, arguments.outputs, points)
     dataset.attrs = {**common_attributes(theory, arguments), "method": method, "tol": tol, **dataset.attrs}
     dataset.attrs["wall_time"] = time.perf_counter() - start
     return dataset
 
 
-def _from_march(
-    theory: Theory,
-    arguments: RunArguments,
-    parameters: Mapping[str, Any],
-    matrices: list[str],
-    at: list[int],
-    tol: float,
-    bands: bool,
-    overlaps: bool,
-    progress: Progress | None,
-) -> dict[str, _Track]:
-    from .spectra.two_time import TwoTimeSpectra
-    from .spectral_failures import SpectrumError
-
-    run = TwoTimeSpectra(theory, steps=arguments.steps, **parameters)
-    tracks = {name: _Track(share=_columns_per_value(theory, arguments, name)) for name in matrices}
-    done = 0
-    for name, track in tracks.items():
-        for step in at:
-            try:
-                found = run.at(name, step)
-                values = found.outliers, found.edge  # computed when they are asked for
-                if bands:
-                    track.bands[step] = np.array(found.bulk.intervals())
-                track.spectra[step] = found
-                if found.found.failure is not None:
-                    track.failures[step] = str(SpectrumError(found.found.failure, f"{name} at step {step}"))
-                track.overlaps[step] = _march_overlaps(found, arguments.outputs) if overlaps and len(values[0]) else {}
-            except SpectrumError as error:
-                track.failures[step] = str(error)
-            done += 1
-            if progress is not None:
-                progress(done, len(matrices) * len(at))
-        if len(track.spectra) == len(at):
-            track.escape = escape_step(lambda steps, name=name: _march_margins(run, name, steps), at)  # type: ignore[misc]
-    return tracks
-
-
-def _march_margins(run: TwoTimeSpectra, name: str, steps: list[int]) -> list[float]:
-    found = (run.at(name, step).found.margins for step in steps)
-    return [float(margins[0]) if len(margins) else math.nan for margins in found]
-
-
-def _columns_per_value(theory: Theory, arguments: RunArguments, name: str) -> float:
-    """Columns of a matrix by its singular values, of which there are as many as of the smaller of columns and rows."""
-    from .spectra import matrix_program
-
-    flat = matrix_program(theory.program, name).flat({s: int(v) for s, v in arguments.values.items() if s.is_integer})
-    rows, columns = (float(ref.space.ratio.subs(arguments.values)) for ref in (flat.output, flat.input))
-    return columns / min(rows, columns) if math.isfinite(columns) and not flat.symmetric else 1.0
-
-
-def _march_overlaps(found: Any, outputs: int) -> dict[str, Floats]:
-    """Overlaps with the fields at the step of the spectrum and with static vectors, shape (rank, output)."""
-    overlaps = {}
-    for side, name in found.directions():
-        columns = found.overlap(side, name)[:, -1:]
-        overlaps[f"{side} {name}"] = np.repeat(columns, outputs, axis=1)
-    return overlaps
-
-
-def _from_coordinates(
-    theory: Theory,
-    arguments: RunArguments,
-    parameters: Mapping[str, Any],
-    matrices: list[str],
-    at: list[int],
-    tol: float,
-    bands: bool,
-    overlaps: bool,
-    progress: Progress | None,
-) -> dict[str, _Track]:
-    from .spectra.coordinates import coordinate_spectra
-    from .spectral_failures import Failure, SpectrumError
-
-    report = None if progress is None else lambda done: progress(done, arguments.steps)
-    run = theory.program, arguments.values, arguments.outputs, arguments.steps
-    found, result = coordinate_spectra(*run, matrices, at, tol=tol, overlaps=overlaps, progress=report)
-    reached = min(len(rows) for rows in result.observables.values())
-    tracks = {}
-    for name in matrices:
-        source = found[name]
-        track = _Track(dict(source.spectra), failures=dict(source.failures))
-        if len(source.spectra) == len(at):
-            track.escape = escape_step(lambda steps, name=name: _margins(theory, arguments, name, steps, tol), at)  # type: ignore[misc]
-        for step, one in source.spectra.items():
-            if one.touching:
-                track.failures[step] = str(SpectrumError(Failure.NEAR_EDGE, f"{name} at step {step}"))
-            track.overlaps[step] = {f"{side} {field}": rows for (side, field), rows in one.overlaps.items()}
-            if bands:
-                try:
-                    track.bands[step] = one.support().bands
-                except SpectrumError as error:
-                    track.failures[step] = str(error)
-        for step in at:
-            if step >= reached and step not in track.failures:
-                track.failures[step] = str(SpectrumError(Failure.DIVERGED, f"{name} at step {step}"))
-        tracks[name] = track
-    return tracks
-
-
-def _margins(theory: Theory, arguments: RunArguments, name: str, steps: list[int], tol: float) -> list[float]:
-    from .spectra.coordinates import coordinate_spectra
-
-    run = theory.program, arguments.values, arguments.outputs, steps[-1] + 1
-    tracks, _ = coordinate_spectra(*run, [name], steps, tol=tol, overlaps=False)
-    found = (tracks[name].spectra.get(step) for step in steps)
-    return [math.nan if one is None or not len(one.margins) else float(one.margins[0]) for one in found]
-
-
-def _dataset(tracks: Mapping[str, _Track], at: list[int], outputs: int, points: int) -> xr.Dataset:
+def _dataset(tracks: Mapping[str, Track], at: list[int], outputs: int, points: int) -> xr.Dataset:
     import xarray as xr
 
     shape = len(tracks), len(at)
@@ -316,7 +171,7 @@ def described(long_name: str, units: str = "1") -> dict[str, str]:
     return {"long_name": long_name, "units": units}
 
 
-def _overlaps(tracks: Mapping[str, _Track], at: list[int], ranks: int, directions: list[str], outputs: int) -> Floats:
+def _overlaps(tracks: Mapping[str, Track], at: list[int], ranks: int, directions: list[str], outputs: int) -> Floats:
     table = np.full((len(tracks), len(at), ranks, len(directions), outputs), np.nan)
     for m, track in enumerate(tracks.values()):
         for k, step in enumerate(at):
@@ -325,7 +180,7 @@ def _overlaps(tracks: Mapping[str, _Track], at: list[int], ranks: int, direction
     return table
 
 
-def _densities(tracks: Mapping[str, _Track], at: list[int], points: int) -> tuple[Floats, Floats]:
+def _densities(tracks: Mapping[str, Track], at: list[int], points: int) -> tuple[Floats, Floats]:
     """Densities on grids from the lower to the upper edge of each bulk, finer at the ends."""
     from .spectral_failures import SpectrumError
 
