@@ -14,8 +14,8 @@ matrix W1 and for the NTK (whose leading eigenvalue is the sharpness):
   parametrization;
 * ``init_std.png``: against the standard deviation of the initial weights, whose bulk hides the outlier if it is large.
 
-The figures go to FOLDER (``width_consistency`` by default) and the numbers behind each statement are printed. Takes about
-five minutes on two cores; ``--quick`` has fewer points and takes half a minute. See arXiv:2605.07870.
+The figures go to FOLDER (``width_consistency`` by default) and the numbers behind each statement are printed. Takes
+about five minutes on two cores; ``--quick`` has fewer points and takes half a minute. See arXiv:2605.07870.
 """
 
 from __future__ import annotations
