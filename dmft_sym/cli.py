@@ -201,6 +201,7 @@ def spectrum(
     if output is not None:
         results.save(dataset, output)
         typer.echo(f"{output}: written")
+    _check_outcome(dataset)
 
 
 @app.command()
@@ -443,11 +444,16 @@ def _check_output(path: str, *inputs: str) -> None:
 
 def _finish(dataset: xr.Dataset, path: str) -> None:
     from . import results
-    from .outcomes import Outcome
 
     results.save(dataset, path)
-    outcome = Outcome.of(dataset.attrs)
     typer.echo(f"{path}: {results.summary(dataset)}")
+    _check_outcome(dataset)
+
+
+def _check_outcome(dataset: xr.Dataset) -> None:
+    from .outcomes import Outcome
+
+    outcome = Outcome.of(dataset.attrs)
     if not outcome.completed:
         remedy = dataset.attrs.get("outcome_remedy") or outcome.remedy
         print(f"dmft-sym: {outcome}: {remedy}", file=sys.stderr)

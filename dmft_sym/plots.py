@@ -33,6 +33,7 @@ __all__ = [
 FORMATS = (".png", ".pdf", ".svg")
 SCALES = ("linear", "log", "loglog")
 
+_SPECTRA = "spectra are drawn by --kind spectrum, outliers or sharpness"
 _LOSSES = ("train_loss", "test_loss")
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444", "#b8a900")
 
@@ -55,7 +56,7 @@ def losses(run: xr.Dataset, sim: xr.Dataset | None = None, scale: str = "log") -
     theory, simulation = (None, run) if "seed" in run.dims else (run, sim)
     names = [name for name in _LOSSES if name in run]
     if not names or not run.sizes.get("step"):
-        raise ResultError("the result has no losses to draw: allowed are results with at least one step")
+        raise ResultError(f"the result has no losses to draw: allowed are results with at least one step; {_SPECTRA}")
     figure = _figure(4.6 * len(names), 3.6)
     axes = figure.subplots(1, len(names), sharex=True, sharey=True, squeeze=False)[0]
     for axis, name in zip(axes, names, strict=True):
@@ -72,7 +73,7 @@ def comparison(compared: Comparison) -> Figure:
     """Losses over the band of the simulation, and the z-scores of the losses below."""
     names = [name for name in _LOSSES if name in compared.theory]
     if not names:
-        raise ResultError("the results have no losses to draw: allowed are results with train_loss or test_loss")
+        raise ResultError(f"the results have no losses to draw: allowed are results of the losses; {_SPECTRA}")
     figure = _figure(4.6 * len(names), 5.2)
     grid = figure.subplots(2, len(names), sharex=True, sharey="row", squeeze=False, height_ratios=(2, 1))
     for column, name in enumerate(names):

@@ -105,7 +105,7 @@ def simulate(
         "dim": dim,
         "seeds": seeds,
         "seed": seed,
-        "normalise": normalise,
+        "normalise": int(normalise),
         "dtype": dtype,
         **outcome.attrs(),
         "wall_time": time.perf_counter() - start,

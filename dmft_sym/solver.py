@@ -220,7 +220,7 @@ def common_attributes(theory: Theory, arguments: RunArguments) -> dict[str, Any]
         "program_hash": hashlib.sha256(str(theory.program).encode()).hexdigest()[:16],
         "parametrization": str(theory.network.parametrization),
         "training": type(rule).__name__,
-        "online": rule.fresh,
+        "online": int(rule.fresh),  # netCDF has no truth values
         "momentum": arguments.given.get("momentum", rule.momentum),
         "weight_decay": arguments.given.get("weight_decay", rule.weight_decay),
         **{f"version_{name.replace('-', '_')}": version(name) for name in ("dmft-sym", "numpy", "numba")},

@@ -78,8 +78,8 @@ class Track:
     """By which densities are multiplied to be those of all eigenvalues, or of as many singular values as there are."""
 
 
-def from_march(wanted: Wanted) -> dict[str, Track]:
-    """Two-time matrices in the derived spike condition."""
+def from_march(wanted: Wanted) -> tuple[dict[str, Track], int]:
+    """Two-time matrices in the derived spike condition; also the number of steps before the run diverged, or all."""
     from .spectra.two_time import TwoTimeSpectra
     from .spectral_failures import SpectrumError
 
@@ -107,7 +107,7 @@ def from_march(wanted: Wanted) -> dict[str, Track]:
                 wanted.progress(done, len(tracks) * len(at))
         if len(track.spectra) == len(at):
             track.escape = escape_step(lambda steps, name=name: _march_margins(run, name, steps), at)  # type: ignore[misc]
-    return tracks
+    return tracks, run.run.steps
 
 
 def _march_margins(run: TwoTimeSpectra, name: str, steps: list[int]) -> list[float]:
@@ -133,8 +133,8 @@ def _march_overlaps(found: Any, outputs: int) -> dict[str, Floats]:
     return overlaps
 
 
-def from_coordinates(wanted: Wanted) -> dict[str, Track]:
-    """Growing coordinates."""
+def from_coordinates(wanted: Wanted) -> tuple[dict[str, Track], int]:
+    """Growing coordinates; also the number of steps before the run diverged, or all."""
     from .spectra.coordinates import coordinate_spectra
     from .spectral_failures import Failure, SpectrumError
 
@@ -163,7 +163,7 @@ def from_coordinates(wanted: Wanted) -> dict[str, Track]:
             if step >= reached and step not in track.failures:
                 track.failures[step] = str(SpectrumError(Failure.DIVERGED, f"{name} at step {step}"))
         tracks[name] = track
-    return tracks
+    return tracks, reached
 
 
 def _margins(theory: Theory, arguments: RunArguments, name: str, steps: list[int], tol: float) -> list[float]:

@@ -28,7 +28,8 @@ def spectrum_table(dataset: xr.Dataset) -> str:
             place = {"matrix": matrix, "spectrum_step": step}
             edge = float(dataset["bulk_edge"].sel(place | {"side": "upper"}))
             values = dataset["outlier"].sel(place).values
-            table.add_row(str(matrix), str(step), _number(edge), _list(values[np.isfinite(values)]))
+            shown = _list(values[np.isfinite(values)]) if np.isfinite(edge) else "not computed"
+            table.add_row(str(matrix), str(step), _number(edge), shown)
     console = Console(width=100, color_system=None, legacy_windows=False)
     with console.capture() as capture:
         console.print(table)

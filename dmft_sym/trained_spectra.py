@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .arguments import ArgumentError, check_integer, run_arguments
 from .messages import show
+from .outcomes import COMPLETED, diverged
 from .solver import METHODS, common_attributes
 from .spectrum_request import check_request, check_tolerance
 from .spectrum_routes import Track, Wanted, from_coordinates, from_march
@@ -99,9 +100,10 @@ def spectrum(
     arguments = run_arguments(theory, steps, parameters)
     names, kept = check_request(theory, arguments, matrices, at)
     wanted = Wanted(theory, arguments, parameters, names, kept, tol, points > 0, overlaps, progress)
-    tracks = from_march(wanted) if method == "march" else from_coordinates(wanted)
+    tracks, reached = from_march(wanted) if method == "march" else from_coordinates(wanted)
+    outcome = COMPLETED if reached == arguments.steps else diverged(reached)
     dataset = _dataset(tracks, kept, arguments.outputs, points)
-    dataset.attrs = {**common_attributes(theory, arguments), "method": method, "tol": tol, **dataset.attrs}
+    dataset.attrs |= {**common_attributes(theory, arguments), "method": method, "tol": tol, **outcome.attrs()}
     dataset.attrs["wall_time"] = time.perf_counter() - start
     return dataset
 

@@ -190,7 +190,7 @@ def test_matrices_by_name():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("W9", "matrix = 'W9': allowed at this depth are W1 to W2"),
+        ("W9", "matrix = 'W9': allowed at this depth are W1 to W2, matrices by their own names, and NTK"),
         ("V", "matrix = 'V': allowed are W<l> (W1, l = 1..L - 1), W0, X, NTK"),
         ("W[l]", "matrix = 'W[l]': allowed is one member, such as W1"),
     ],

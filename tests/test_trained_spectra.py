@@ -201,3 +201,24 @@ def test_escape_is_found_between_the_steps_that_are_asked_for():
         before = int(escapes[0, column])
         sides = ds.spectrum(theory, matrices=[matrix], at=[before, before + 1], **options)
         assert sides["outlier"].notnull().sum("rank").values.tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("method", ["march", "coordinates"])
+def test_a_run_that_diverges_says_so(method):
+    found = ds.spectrum(
+        ds.derive(ds.deep_linear(1)), matrices=["W0"], at=[0, 50], steps=60, method=method, samples_per_dim=2.0,
+        width_per_dim=1.0, richness=2.0, learning_rate=0.5, label_noise=0.3,
+    )  # fmt: skip
+    assert str(found.attrs["outcome"]).startswith("diverged at step")
+    assert found["bulk_edge"].sel(side="upper").isnull().values.tolist() == [[False, True]]
+
+
+def test_datasets_can_be_written_by_xarray(tmp_path):
+    theory = ds.derive(ds.deep_linear(1))
+    settings = {"samples_per_dim": 2.0, "width_per_dim": 1.0, "richness": 2.0, "learning_rate": 0.01, "steps": 4}
+    for made in (
+        theory.compile("numpy")(**settings),
+        ds.simulate(theory, dim=20, seeds=2, **settings),
+        ds.spectrum(theory, matrices=["W0"], at=[3], method="coordinates", **settings),
+    ):
+        made.to_netcdf(tmp_path / "plain.nc", engine="h5netcdf")

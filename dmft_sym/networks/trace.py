@@ -56,8 +56,12 @@ class Vector:
     def __radd__(self, other: object) -> Vector:
         return self if other == 0 else NotImplemented  # sum([a, b]) starts from 0
 
-    # NumPy functions of a traced vector are refused: this version has linear forward passes only.
-    __array_ufunc__ = None
+    def __array_ufunc__(self, function: object, _: str, *inputs: object, **__: object) -> Vector:
+        # Without this, NumPy would take a traced vector for an object and fail somewhere else.
+        name = getattr(function, "__name__", "function")
+        if name == "multiply" and len(inputs) == 2 and not isinstance(inputs[0], Vector):
+            return self * inputs[0]  # a number of NumPy times a vector
+        raise ProgramError(f"numpy.{name} of a traced vector: nonlinear functions are not part of the language yet")
 
     def __mul__(self, factor: Scalar) -> Vector:
         return Vector(self.tracer, self.value.scaled(_scalar(factor)), self.space)

@@ -139,8 +139,10 @@ class MatrixProgram:
         existing = self.layers.at(dict(values))
         if int(self.member) not in existing:
             names = [f"{self.family}{number}" for number in existing]
-            allowed = " to ".join(dict.fromkeys((names[0], names[-1]))) if names else f"none of the {self.family}[l]"
-            raise ProgramError(f"matrix = {self.name!r}: allowed at this depth are {allowed}")
+            family = " to ".join(dict.fromkeys((names[0], names[-1]))) if names else f"no {self.family}[l]"
+            raise ProgramError(
+                f"matrix = {self.name!r}: allowed at this depth are {family}, matrices by their own names, and NTK"
+            )
         return int(self.member)
 
     def __str__(self) -> str:
