@@ -161,7 +161,10 @@ def test_sharpness_is_the_leading_eigenvalue(plain):
     ("call", "message"),
     [
         (lambda run: run.at("W1", 40), "spectrum step = 40: allowed are steps of the run, 0 to 39"),
-        (lambda run: run.at("W2", 3), "matrix = 'W2': allowed at this depth are W1"),
+        (
+            lambda run: run.at("W2", 3),
+            "matrix = 'W2': allowed at this depth are W1, matrices by their own names, and NTK",
+        ),
         (lambda run: run.at("Q", 3), "matrix = 'Q': allowed are W<l> (W1, l = 1..L - 1), W0, X, NTK"),
         (lambda run: run.at("W0", 3, "free"), "dependence = 'free': allowed are joint, independent"),
         (lambda run: run.at("W0", 39).overlap("c", "v"), "side = 'c': allowed are a, b"),
