@@ -1,20 +1,40 @@
 """The language of vector programs: what is computed at one training step of a wide network."""
 
-from .declarations import Field, GaussianMatrix, RandomVector, Space
+from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
-from .expressions import FieldRef, LayerSum, Linear, MatrixRef, Product, VectorRef
-from .labels import DEPTH, OUTPUT, OUTPUTS, PAST_STEP, STEP, LayerRange
-from .program import Optimizer, Program
-from .statements import Assign, ForLayers, Learn, Observe, Outer, Statement
+from .expressions import FieldRef, LayerSum, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
+from .labels import (
+    DEPTH,
+    OUTPUT,
+    OUTPUT_AXIS,
+    OUTPUTS,
+    PAST_STEP,
+    SAMPLE,
+    SAMPLE_AXIS,
+    SAMPLES,
+    STEP,
+    Axes,
+    LayerRange,
+    joined_axes,
+)
+from .program import Optimizer, Program, field_refs, is_linear, scalar_refs
+from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, Statement
 from .unroll import flat_statements, flatten
 
 __all__ = [
     "DEPTH",
     "OUTPUT",
     "OUTPUTS",
+    "OUTPUT_AXIS",
     "PAST_STEP",
+    "SAMPLE",
+    "SAMPLES",
+    "SAMPLE_AXIS",
     "STEP",
     "Assign",
+    "Average",
+    "Axes",
+    "Compute",
     "Field",
     "FieldRef",
     "ForLayers",
@@ -31,9 +51,17 @@ __all__ = [
     "Program",
     "ProgramError",
     "RandomVector",
+    "Scalar",
+    "ScalarRef",
+    "SiteFunction",
+    "SiteMap",
     "Space",
     "Statement",
     "VectorRef",
+    "field_refs",
     "flat_statements",
     "flatten",
+    "is_linear",
+    "joined_axes",
+    "scalar_refs",
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from .errors import ProgramError
-from .labels import LayerRange
+from .labels import ALL_AXES, OUTPUT_AXIS, Axes, LayerRange
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
@@ -29,11 +29,15 @@ class Space:
     name
         Identifier, e.g. ``"N"``.
     ratio
-        Size of the space in units of the reference size ``n`` (the input dimension ``D``).
+        Size of the space in units of the reference size ``n``: of the input dimension ``D`` in the proportional
+        regime, of the width ``N`` where samples are given.
+    finite
+        The space of given inputs, whose size does not grow.
     """
 
     name: str
     ratio: sp.Expr
+    finite: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -94,14 +98,50 @@ class RandomVector:
 
 @dataclass(frozen=True)
 class Field:
-    """A vector of ``space`` for every step and output, and for every layer of ``layers`` if given."""
+    """A vector of ``space`` for every step, every label of ``axes``, and every layer of ``layers`` if given.
+
+    Parameters
+    ----------
+    axes
+        A part of ``("sample", "output")``.
+    data
+        Given from outside (the inputs) and the same at every step.
+    """
 
     name: str
     space: Space
     layers: LayerRange | None = None
+    axes: Axes = (OUTPUT_AXIS,)
+    data: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        _check_axes(self.name, self.axes)
 
     def __str__(self) -> str:
         return self.name
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A number for every step, every label of ``axes``, and every layer of ``layers`` if given.
+
+    ``data`` marks those that are given from outside, such as targets.
+    """
+
+    name: str
+    axes: Axes
+    layers: LayerRange | None = None
+    data: bool = False
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        _check_axes(self.name, self.axes)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _check_axes(name: str, axes: Axes) -> None:
+    if axes != tuple(axis for axis in ALL_AXES if axis in axes):
+        raise ProgramError(f"{name}: axes {axes}: allowed is a part of {ALL_AXES}, in this order")

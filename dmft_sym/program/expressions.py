@@ -11,9 +11,9 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from .declarations import Field, GaussianMatrix, RandomVector, Space
+from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
-from .labels import LayerRange
+from .labels import OUTPUT_AXIS, Axes, LayerRange, joined_axes
 
 
 def _layer_suffix(layer: sp.Expr | None) -> str:
@@ -39,8 +39,36 @@ class FieldRef:
         """Space of the field."""
         return self.field.space
 
+    @property
+    def axes(self) -> Axes:
+        """Labels of the field."""
+        return self.field.axes
+
     def __str__(self) -> str:
         return self.field.name + _layer_suffix(self.layer)
+
+
+@dataclass(frozen=True)
+class ScalarRef:
+    """A scalar at the current step; ``layer`` selects a member of a family."""
+
+    scalar: Scalar
+    layer: sp.Expr | None = None
+
+    def __post_init__(self) -> None:
+        if (self.layer is None) != (self.scalar.layers is None):
+            need = "needs a" if self.layer is None else "has no"
+            raise ProgramError(f"scalar {self.scalar.name} {need} layer index")
+        if self.layer is not None:
+            object.__setattr__(self, "layer", sp.expand(sp.sympify(self.layer, strict=True)))
+
+    @property
+    def axes(self) -> Axes:
+        """Labels of the scalar."""
+        return self.scalar.axes
+
+    def __str__(self) -> str:
+        return self.scalar.name + _layer_suffix(self.layer)
 
 
 @dataclass(frozen=True)
@@ -72,6 +100,11 @@ class VectorRef:
         """Space of the vector."""
         return self.vector.space
 
+    @property
+    def axes(self) -> Axes:
+        """There is one vector per output."""
+        return (OUTPUT_AXIS,)
+
     def __str__(self) -> str:
         return self.vector.name
 
@@ -99,6 +132,11 @@ class Product:
         matrix = self.matrix.matrix
         return matrix.source if self.transpose else matrix.target
 
+    @property
+    def axes(self) -> Axes:
+        """Labels of the result, those of the operand."""
+        return self.operand.axes
+
     def __str__(self) -> str:
         return f"{self.matrix}{'^T' if self.transpose else ''} {self.operand}"
 
@@ -115,6 +153,11 @@ class LayerSum:
     def space(self) -> Space:
         """Space of the field."""
         return self.field.space
+
+    @property
+    def axes(self) -> Axes:
+        """Labels of the field."""
+        return self.field.axes
 
     def __str__(self) -> str:
         return f"sum_{{{self.index}={self.layers}}} {self.field}"
@@ -163,3 +206,55 @@ class Linear:
                 parts.append(f"+ ({text}) {atom}" if any(ch in text for ch in "+-/ ") else f"+ {text} {atom}")
         text = " ".join(parts)
         return text[2:] if text.startswith("+ ") else text
+
+
+Argument: TypeAlias = FieldRef | VectorRef | ScalarRef
+
+
+@dataclass(frozen=True)
+class SiteFunction:
+    """A function of fields of one space (and of scalars), evaluated at every site.
+
+    Parameters
+    ----------
+    expression
+        SymPy expression in the symbols of ``arguments`` and in parameters.
+    arguments
+        What each symbol stands for. Arguments are repeated along the labels that they lack.
+    """
+
+    expression: sp.Expr
+    arguments: tuple[tuple[sp.Symbol, Argument], ...]
+
+    def __post_init__(self) -> None:
+        if len(self.spaces) > 1:
+            names = ", ".join(sorted(space.name for space in self.spaces))
+            raise ProgramError(f"{self}: the arguments of a site-wise function live in one space, here in {names}")
+
+    @property
+    def fields(self) -> tuple[tuple[sp.Symbol, FieldRef | VectorRef], ...]:
+        """The arguments that differ from site to site."""
+        return tuple((s, a) for s, a in self.arguments if not isinstance(a, ScalarRef))
+
+    @property
+    def scalars(self) -> tuple[tuple[sp.Symbol, ScalarRef], ...]:
+        """The arguments that are the same at all sites."""
+        return tuple((s, a) for s, a in self.arguments if isinstance(a, ScalarRef))
+
+    @property
+    def spaces(self) -> set[Space]:
+        """Spaces of the arguments."""
+        return {argument.space for _, argument in self.fields}
+
+    @property
+    def axes(self) -> Axes:
+        """Labels of the result."""
+        return joined_axes(argument.axes for _, argument in self.arguments)
+
+    @property
+    def parameters(self) -> set[sp.Symbol]:
+        """Symbols that are not arguments."""
+        return self.expression.free_symbols - {symbol for symbol, _ in self.arguments}
+
+    def __str__(self) -> str:
+        return str(self.expression.xreplace({s: sp.Symbol(str(a)) for s, a in self.arguments}))

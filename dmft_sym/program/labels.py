@@ -1,4 +1,4 @@
-"""Symbols of the labels that every program has: step, output and layer.
+"""Symbols of the labels of a program: step, sample, output and layer.
 
 Labels are the axes that stay finite when the spaces grow (``theory``, section 1): they index order
 parameters and are never averaged over.
@@ -6,7 +6,9 @@ parameters and are never averaged over.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import sympy as sp
 
@@ -14,7 +16,21 @@ STEP = sp.Symbol("t", integer=True, nonnegative=True)
 PAST_STEP = sp.Symbol("s", integer=True, nonnegative=True)
 OUTPUT = sp.Symbol("c", integer=True, nonnegative=True)
 OUTPUTS = sp.Symbol("C", integer=True, positive=True)
+SAMPLE = sp.Symbol("mu", integer=True, nonnegative=True)
+SAMPLES = sp.Symbol("P", integer=True, positive=True)
 DEPTH = sp.Symbol("L", integer=True, positive=True)
+
+
+Axes: TypeAlias = tuple[str, ...]
+"""Which finite labels beside step and layer a thing has: a part of ``(SAMPLE_AXIS, OUTPUT_AXIS)``, in this order."""
+SAMPLE_AXIS, OUTPUT_AXIS = "sample", "output"
+ALL_AXES: Axes = (SAMPLE_AXIS, OUTPUT_AXIS)
+
+
+def joined_axes(parts: Iterable[Axes]) -> Axes:
+    """The labels that occur in any of ``parts``."""
+    found = {axis for part in parts for axis in part}
+    return tuple(axis for axis in ALL_AXES if axis in found)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import sympy as sp
 
-from .expressions import FieldRef, LayerSum, Linear, MatrixRef, Product, VectorRef
-from .labels import OUTPUT, STEP
+from .expressions import (
+    Argument,
+    FieldRef,
+    LayerSum,
+    Linear,
+    MatrixRef,
+    Product,
+    ScalarRef,
+    SiteFunction,
+    VectorRef,
+)
+from .labels import OUTPUT, OUTPUT_AXIS, SAMPLE, SAMPLE_AXIS, STEP, Axes, joined_axes
 from .program import Program
-from .statements import Assign, ForLayers, Learn, Observe, Outer, Statement
+from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, Statement
 
 _GREEK = {
     "alpha", "beta", "gamma", "delta", "Delta", "epsilon", "eps", "eta", "nu", "sigma", "kappa", "rho", "phi",
@@ -19,7 +29,7 @@ def program_text(program: Program) -> str:
     """Declarations and statements, one a line."""
     lines = [f"program {program.name}"]
     for space in program.spaces:
-        lines.append(f"  space {space.name}: {space.ratio} * n sites")
+        lines.append(f"  space {space.name}: " + ("given inputs" if space.finite else f"{space.ratio} * n sites"))
     for matrix in program.matrices:
         family = "" if matrix.layers is None else f"[{matrix.layers}]"
         fresh = ", drawn anew at every step" if matrix.fresh else ""
@@ -30,12 +40,29 @@ def program_text(program: Program) -> str:
     for vector in program.vectors:
         fresh = ", drawn anew at every step" if vector.fresh else ""
         lines.append(f"  vector {vector.name} in {vector.space}: sites N(0, {vector.variance}){fresh}")
-    lines.append("  at every step t, for every output c:")
+    sampled = any(SAMPLE_AXIS in field.axes for field in program.fields)
+    if sampled:
+        lines += [f"  field {_with_labels(field.name, field.axes)} in {field.space}" for field in program.fields]
+        lines += [
+            f"  scalar {_with_labels(scalar.name, scalar.axes)}" + (", given" if scalar.data else "")
+            for scalar in program.scalars
+        ]
+    lines.append("  at every step t, for every " + ("sample mu and output c:" if sampled else "output c:"))
     for statement in program.statements:
         lines += ["    " + line for line in str(statement).splitlines()]
     if not program.optimizer.plain:
         lines.append(f"  optimizer: momentum {program.optimizer.momentum}, weight decay {program.optimizer.decay}")
     return "\n".join(lines)
+
+
+def _with_labels(name: str, axes: Axes) -> str:
+    labels = [str(symbol) for symbol in axis_symbols(axes)]
+    return f"{name}[{', '.join(labels)}]" if labels else name
+
+
+def axis_symbols(axes: Axes, sample: sp.Expr = SAMPLE, output: sp.Expr = OUTPUT) -> list[sp.Expr]:
+    """The symbols of labels, in their order."""
+    return [{SAMPLE_AXIS: sample, OUTPUT_AXIS: output}[axis] for axis in axes]
 
 
 def name_parts(name: str) -> tuple[str, str]:
@@ -51,22 +78,63 @@ def name_parts(name: str) -> tuple[str, str]:
     return base, tail
 
 
-def latex_name(name: str, layer: sp.Expr | None = None, *, output: sp.Expr | None = None, accent: str = "") -> str:
-    """A declared name as LaTeX, the layer as superscript, the output as subscript: ``h^{l + 1}_{c}``.
+def latex_name(
+    name: str,
+    layer: sp.Expr | None = None,
+    *,
+    output: sp.Expr | None = None,
+    accent: str = "",
+    sample: sp.Expr | None = None,
+) -> str:
+    """A declared name as LaTeX, the layer as superscript, sample and output as subscripts: ``h^{l + 1}_{c}``.
 
     All subscripts stand together, because TeX does not take a second one on an accented letter.
     """
     base, tail = name_parts(name)
     base = f"{{{base}}}" if "^" in base and layer is not None else base
     upper = "" if layer is None else "^{" + sp.latex(layer) + "}"
-    lower = ", ".join(part for part in (tail, "" if output is None else sp.latex(output)) if part)
+    labels = " ".join(sp.latex(label) for label in (sample, output) if label is not None)
+    lower = ", ".join(part for part in (tail, labels) if part)
     return (f"\\{accent}{{{base}}}" if accent else base) + upper + (f"_{{{lower}}}" if lower else "")
 
 
-def field_latex(ref: FieldRef, step: sp.Expr | None = STEP, output: sp.Expr | None = OUTPUT) -> str:
+def field_latex(
+    ref: FieldRef, step: sp.Expr | None = STEP, output: sp.Expr | None = OUTPUT, sample: sp.Expr | None = SAMPLE
+) -> str:
     """A field with its labels, e.g. ``h^{l}_{c}(t)``."""
-    name = latex_name(ref.field.name, ref.layer, output=output)
-    return name if step is None else f"{name}({sp.latex(step)})"
+    output = output if OUTPUT_AXIS in ref.axes else None
+    sample = sample if SAMPLE_AXIS in ref.axes else None
+    name = latex_name(ref.field.name, ref.layer, output=output, sample=sample)
+    return name if step is None or ref.field.data else f"{name}({sp.latex(step)})"
+
+
+def scalar_latex(ref: ScalarRef, step: sp.Expr | None = STEP) -> str:
+    r"""A scalar with its labels, e.g. ``\Delta_{\mu c}(t)``."""
+    output = OUTPUT if OUTPUT_AXIS in ref.axes else None
+    sample = SAMPLE if SAMPLE_AXIS in ref.axes else None
+    name = latex_name(ref.scalar.name, ref.layer, output=output, sample=sample)
+    return name if step is None or ref.scalar.data else f"{name}({sp.latex(step)})"
+
+
+def argument_latex(argument: Argument) -> str:
+    """An argument of a site-wise function with its labels."""
+    if isinstance(argument, FieldRef):
+        return field_latex(argument)
+    return scalar_latex(argument) if isinstance(argument, ScalarRef) else vector_latex(argument)
+
+
+def function_latex(function: SiteFunction) -> str:
+    """A site-wise function of labelled fields."""
+    return expression_latex(function.expression, {s: argument_latex(a) for s, a in function.arguments})
+
+
+def expression_latex(expression: sp.Expr, names: dict[sp.Symbol, str]) -> str:
+    """An expression with its symbols printed as ``names``; derivatives of a free function as primes."""
+    shown = expression.replace(
+        lambda part: isinstance(part, sp.Derivative) and len(part.variables) == part.args[1][1],
+        lambda part: sp.Function(part.expr.func.__name__ + "'" * len(part.variables))(*part.expr.args),
+    )
+    return str(sp.latex(shown, symbol_names=names))
 
 
 def product_latex(product: Product) -> str:
@@ -121,6 +189,14 @@ def statement_latex(statement: Statement) -> list[str]:
     """Rows of an ``aligned`` block for one statement."""
     if isinstance(statement, Assign):
         return [f"{field_latex(statement.target)} &= {linear_latex(statement.value)}"]
+    if isinstance(statement, SiteMap):
+        return [f"{field_latex(statement.target)} &= {function_latex(statement.function)}"]
+    if isinstance(statement, Average):
+        parts = [_signed(c, f"\\left\\langle {function_latex(f)} \\right\\rangle") for c, f in statement.terms]
+        return [f"{scalar_latex(statement.target)} &= {' '.join(parts).removeprefix('+ ')}"]
+    if isinstance(statement, Compute):
+        names = {symbol: scalar_latex(ref) for symbol, ref in statement.arguments}
+        return [f"{scalar_latex(statement.target)} &= {expression_latex(statement.expression, names)}"]
     if isinstance(statement, ForLayers):
         first, last = statement.layers.start, statement.layers.stop
         if statement.descending:
@@ -148,8 +224,15 @@ def _learn_latex(statement: Learn) -> str:
 
 def _outer_latex(term: Outer, matrix: bool) -> str:
     body = field_latex(term.left, STEP)
+    axes = joined_axes((term.left.axes, *(part.axes for part in (term.right, term.weight) if part is not None)))
     if matrix and term.right is not None:
-        body = f"\\sum_c {body}\\, {field_latex(term.right)}^{{\\top}} / n_{{{term.right.space.name}}}"
+        body = f"{body}\\, {field_latex(term.right)}^{{\\top}} / n_{{{term.right.space.name}}}"
+    else:
+        axes = tuple(axis for axis in axes if axis != OUTPUT_AXIS)
+    if term.weight is not None:
+        body = f"{scalar_latex(term.weight)}\\, {body}"
+    if axes:
+        body = f"\\sum_{{{' '.join(sp.latex(label) for label in axis_symbols(axes))}}} {body}"
     if term.index is not None and term.layers is not None:
         lower = f"{sp.latex(term.index)}={sp.latex(term.layers.start)}"
         body = f"\\sum_{{{lower}}}^{{{sp.latex(term.layers.stop)}}} {body}"

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import sympy as sp
 
-from .declarations import Field, GaussianMatrix, RandomVector, Space
-from .expressions import Linear, MatrixRef, Product, VectorRef
-from .labels import OUTPUT, OUTPUTS, PAST_STEP, STEP
-from .statements import Assign, ForLayers, Learn, Observe, Statement
+from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
+from .expressions import FieldRef, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
+from .labels import OUTPUT, OUTPUTS, PAST_STEP, SAMPLE, STEP
+from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, SiteMap, Statement
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,36 @@ class Program:
     @property
     def fields(self) -> tuple[Field, ...]:
         """Fields in order of first assignment."""
-        return tuple(dict.fromkeys(s.target.field for _, s in self.walk() if isinstance(s, Assign)))
+        return tuple(dict.fromkeys(s.target.field for _, s in self.walk() if isinstance(s, Assign | SiteMap)))
+
+    @property
+    def data_fields(self) -> tuple[Field, ...]:
+        """Fields that are given from outside (the inputs)."""
+        operands = (p.operand.field for *_, p in self.products())
+        return tuple(dict.fromkeys(field for field in operands if field.data))
+
+    @property
+    def scalars(self) -> tuple[Scalar, ...]:
+        """Scalars in order of first occurrence, those given from outside included."""
+        found: dict[Scalar, None] = {}
+        for _, statement in self.walk():
+            found |= dict.fromkeys(ref.scalar for ref in scalar_refs(statement))
+        return tuple(found)
+
+    @property
+    def functions(self) -> Iterator[SiteFunction]:
+        """Every site-wise function that is mapped or averaged, in program order."""
+        for _, statement in self.walk():
+            if isinstance(statement, SiteMap):
+                yield statement.function
+            elif isinstance(statement, Average):
+                yield from (function for _, function in statement.terms)
+
+    @property
+    def linear(self) -> bool:
+        """Whether no field is a nonlinear function of fields: the infinite network is then Gaussian."""
+        maps = [s.function for _, s in self.walk() if isinstance(s, SiteMap)]
+        return all(is_linear(function) for function in maps)
 
     @property
     def matrices(self) -> tuple[GaussianMatrix, ...]:
@@ -112,13 +141,20 @@ class Program:
     @property
     def vectors(self) -> tuple[RandomVector, ...]:
         """Random vectors in order of first use."""
-        atoms = (a for _, s in self.walk() if isinstance(s, Assign) for _, a in s.value.terms)
+        atoms: list[object] = []
+        for _, statement in self.walk():
+            if isinstance(statement, Assign):
+                atoms += [atom for _, atom in statement.value.terms]
+            elif isinstance(statement, SiteMap):
+                atoms += [argument for _, argument in statement.function.arguments]
+            elif isinstance(statement, Average):
+                atoms += [argument for _, function in statement.terms for _, argument in function.arguments]
         return tuple(dict.fromkeys(a.vector for a in atoms if isinstance(a, VectorRef)))
 
     @property
     def spaces(self) -> tuple[Space, ...]:
         """Spaces of the fields."""
-        return tuple(dict.fromkeys(f.space for f in self.fields))
+        return tuple(dict.fromkeys(f.space for f in (*self.data_fields, *self.fields)))
 
     @property
     def observables(self) -> tuple[Observe, ...]:
@@ -144,7 +180,7 @@ class Program:
             sp.sympify(self.optimizer.momentum, strict=True).free_symbols
             | sp.sympify(self.optimizer.decay, strict=True).free_symbols
         )
-        found -= {STEP, PAST_STEP, OUTPUT, OUTPUTS}
+        found -= {STEP, PAST_STEP, OUTPUT, OUTPUTS, SAMPLE}
         return tuple(sorted(found, key=lambda symbol: symbol.name))
 
     @property
@@ -178,6 +214,12 @@ def _walk(
 def _symbols(statement: Statement) -> set[sp.Symbol]:
     if isinstance(statement, Assign):
         return _linear_symbols(statement.value)
+    if isinstance(statement, SiteMap):
+        return statement.function.parameters
+    if isinstance(statement, Average):
+        return {s for c, f in statement.terms for s in c.free_symbols | f.parameters}
+    if isinstance(statement, Compute):
+        return statement.parameters
     if isinstance(statement, Learn):
         found: set[sp.Symbol] = set()
         for term in statement.terms:
@@ -201,3 +243,31 @@ def _linear_symbols(value: Linear) -> set[sp.Symbol]:
     for coefficient, _ in value.terms:
         found |= coefficient.free_symbols
     return found
+
+
+def scalar_refs(statement: Statement) -> tuple[ScalarRef, ...]:
+    """Scalars that a statement assigns or reads, the assigned one first."""
+    if isinstance(statement, SiteMap):
+        return tuple(ref for _, ref in statement.function.scalars)
+    if isinstance(statement, Average):
+        inner = [ref for _, function in statement.terms for _, ref in function.scalars]
+        return (statement.target, *inner)
+    if isinstance(statement, Compute):
+        return (statement.target, *(ref for _, ref in statement.arguments))
+    if isinstance(statement, Learn):
+        return tuple(term.weight for term in statement.terms if term.weight is not None)
+    return ()
+
+
+def is_linear(function: SiteFunction) -> bool:
+    """Whether a site-wise function is linear in its fields (and vectors), at given scalars."""
+    expression, symbols = function.expression, [symbol for symbol, _ in function.fields]
+    slopes = [sp.diff(expression, symbol) for symbol in symbols]
+    if any(slope.free_symbols & set(symbols) or slope.has(sp.Derivative, sp.Subs) for slope in slopes):
+        return False
+    return bool(sp.simplify(expression.subs(dict.fromkeys(symbols, sp.Integer(0)))) == 0)
+
+
+def field_refs(function: SiteFunction) -> tuple[FieldRef, ...]:
+    """The fields among the arguments of a site-wise function."""
+    return tuple(argument for _, argument in function.fields if isinstance(argument, FieldRef))

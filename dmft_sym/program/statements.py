@@ -8,13 +8,13 @@ from typing import TypeAlias
 import sympy as sp
 
 from .errors import ProgramError
-from .expressions import FieldRef, Linear, MatrixRef, VectorRef
-from .labels import LayerRange
+from .expressions import FieldRef, Linear, MatrixRef, ScalarRef, SiteFunction, VectorRef
+from .labels import Axes, LayerRange, joined_axes
 
 
 @dataclass(frozen=True)
 class Assign:
-    """``target = value``, site by site, for every output."""
+    """``target = value``, site by site, for every label; atoms are repeated along the labels that they lack."""
 
     target: FieldRef
     value: Linear
@@ -25,9 +25,63 @@ class Assign:
                 raise ProgramError(
                     f"{self}: {atom} lives in space {atom.space}, but {self.target} in {self.target.space}"
                 )
+            _check_labels(self, atom.axes, self.target.axes)
 
     def __str__(self) -> str:
         return f"{self.target} = {self.value}"
+
+
+@dataclass(frozen=True)
+class SiteMap:
+    """``target = function`` of fields of the same space, site by site, for every label."""
+
+    target: FieldRef
+    function: SiteFunction
+
+    def __post_init__(self) -> None:
+        for space in self.function.spaces - {self.target.space}:
+            raise ProgramError(f"{self}: the arguments live in space {space}, but {self.target} in {self.target.space}")
+        _check_labels(self, self.function.axes, self.target.axes)
+
+    def __str__(self) -> str:
+        return f"{self.target} = {self.function}"
+
+
+@dataclass(frozen=True)
+class Average:
+    """``target = sum coefficient <function>``, averages over the sites of one space each."""
+
+    target: ScalarRef
+    terms: tuple[tuple[sp.Expr, SiteFunction], ...]
+
+    def __post_init__(self) -> None:
+        for _, function in self.terms:
+            _check_labels(self, function.axes, self.target.axes)
+
+    def __str__(self) -> str:
+        parts = [f"<{f}>" if c == 1 else f"({c}) <{f}>" for c, f in self.terms]
+        return f"{self.target} = " + " + ".join(parts)
+
+
+@dataclass(frozen=True)
+class Compute:
+    """``target = expression``, a function of scalars; ``softmax`` in it acts along the outputs."""
+
+    target: ScalarRef
+    expression: sp.Expr
+    arguments: tuple[tuple[sp.Symbol, ScalarRef], ...]
+
+    def __post_init__(self) -> None:
+        _check_labels(self, joined_axes(a.axes for _, a in self.arguments), self.target.axes)
+
+    @property
+    def parameters(self) -> set[sp.Symbol]:
+        """Symbols that are not arguments."""
+        return self.expression.free_symbols - {symbol for symbol, _ in self.arguments}
+
+    def __str__(self) -> str:
+        shown = self.expression.xreplace({s: sp.Symbol(str(a)) for s, a in self.arguments})
+        return f"{self.target} = {shown}"
 
 
 @dataclass(frozen=True)
@@ -49,9 +103,10 @@ class ForLayers:
 
 @dataclass(frozen=True)
 class Outer:
-    """One term of an update, ``coefficient * left right^T / n_source`` (``left`` alone for a vector).
+    """One term of an update, ``coefficient * sum weight left right^T / n_source`` (``left`` alone for a vector).
 
-    ``layers`` sums the term over ``index`` (a matrix that is used at every layer of a scan).
+    The sum runs over samples and outputs; the update of a vector has one part per output. ``layers`` sums the term over
+    ``index`` (a matrix that is used at every layer of a scan).
     """
 
     coefficient: sp.Expr
@@ -59,9 +114,16 @@ class Outer:
     right: FieldRef | None = None
     index: sp.Symbol | None = None
     layers: LayerRange | None = None
+    weight: ScalarRef | None = None
+
+    @property
+    def axes(self) -> Axes:
+        """Labels of the factors."""
+        return joined_axes(part.axes for part in (self.left, self.right, self.weight) if part is not None)
 
     def __str__(self) -> str:
         text = f"{self.left} {self.right}^T" if self.right is not None else f"{self.left}"
+        text = text if self.weight is None else f"{self.weight} {text}"
         text = text if self.coefficient == 1 else f"({self.coefficient}) {text}"
         return text if self.index is None else f"sum_{{{self.index}={self.layers}}} {text}"
 
@@ -96,4 +158,10 @@ class Observe:
         return f"observe {self.name} = " + " + ".join(parts)
 
 
-Statement: TypeAlias = Assign | ForLayers | Learn | Observe
+Statement: TypeAlias = Assign | SiteMap | Average | Compute | ForLayers | Learn | Observe
+
+
+def _check_labels(statement: object, axes: Axes, target: Axes) -> None:
+    missing = [axis for axis in axes if axis not in target]
+    if missing:
+        raise ProgramError(f"{statement}: the left-hand side has no label {' and '.join(missing)}")

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 import sympy as sp
 
 from .errors import ProgramError
-from .expressions import FieldRef, LayerSum, Linear, MatrixRef, Product, VectorRef
+from .expressions import Argument, FieldRef, LayerSum, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
 from .program import Program
-from .statements import Assign, ForLayers, Learn, Observe, Outer, Statement
+from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, Statement
 
 Integers = Mapping[sp.Symbol, int]
 
@@ -55,6 +55,14 @@ def _flatten(statements: tuple[Statement, ...], integers: dict[sp.Symbol, int]) 
             yield from _learns(statement, integers)
         elif isinstance(statement, Assign):
             yield Assign(_field(statement.target, integers), _linear(statement.value, integers))
+        elif isinstance(statement, SiteMap):
+            yield SiteMap(_field(statement.target, integers), _function(statement.function, integers))
+        elif isinstance(statement, Average):
+            terms = ((_coefficient(c, integers), _function(f, integers)) for c, f in statement.terms)
+            yield Average(_scalar(statement.target, integers), tuple(terms))
+        elif isinstance(statement, Compute):
+            arguments = tuple((s, _scalar(ref, integers)) for s, ref in statement.arguments)
+            yield Compute(_scalar(statement.target, integers), _coefficient(statement.expression, integers), arguments)
         else:
             yield Observe(
                 statement.name,
@@ -84,7 +92,8 @@ def _outers(terms: tuple[Outer, ...], integers: dict[sp.Symbol, int]) -> Iterato
             layers = [{**integers, term.index: layer} for layer in range(start, stop + 1)]
         for bound in layers:
             right = None if term.right is None else _field(term.right, bound)
-            yield Outer(_coefficient(term.coefficient, bound), _field(term.left, bound), right)
+            weight = None if term.weight is None else _scalar(term.weight, bound)
+            yield Outer(_coefficient(term.coefficient, bound), _field(term.left, bound), right, weight=weight)
 
 
 def _coefficient(value: sp.Expr, integers: Integers) -> sp.Expr:
@@ -95,6 +104,23 @@ def _field(ref: FieldRef, integers: Integers) -> FieldRef:
     if ref.layer is None:
         return ref
     return FieldRef(ref.field, sp.Integer(_integer(ref.layer, integers, ref)))
+
+
+def _scalar(ref: ScalarRef, integers: Integers) -> ScalarRef:
+    if ref.layer is None:
+        return ref
+    return ScalarRef(ref.scalar, sp.Integer(_integer(ref.layer, integers, ref)))
+
+
+def _function(function: SiteFunction, integers: Integers) -> SiteFunction:
+    arguments = tuple((symbol, _argument(ref, integers)) for symbol, ref in function.arguments)
+    return SiteFunction(_coefficient(function.expression, integers), arguments)
+
+
+def _argument(ref: Argument, integers: Integers) -> Argument:
+    if isinstance(ref, FieldRef):
+        return _field(ref, integers)
+    return _scalar(ref, integers) if isinstance(ref, ScalarRef) else ref
 
 
 def _linear(value: Linear, integers: Integers) -> Linear:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from .declarations import Field, GaussianMatrix, RandomVector, Space
+from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
-from .expressions import FieldRef, LayerSum, MatrixRef, Product, VectorRef
-from .statements import Assign, Learn, Observe, Statement
+from .expressions import FieldRef, LayerSum, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
+from .statements import Assign, Average, Compute, Learn, Observe, SiteMap, Statement
 
 if TYPE_CHECKING:
     from .program import Program
 
+_ASSIGNING = (Assign, SiteMap, Average, Compute)
 _DEEPEST = 64  # a scan that is empty up to this depth is refused
 
 
@@ -52,8 +53,8 @@ def smallest_depth(program: Program) -> int:
 
 def _check_declarations(program: Program) -> None:
     owners: dict[str, object] = {}
-    declared: list[Space | GaussianMatrix | RandomVector | Field] = [*program.spaces, *program.matrices]
-    for thing in [*declared, *program.vectors, *program.fields]:
+    declared: list[Space | GaussianMatrix | RandomVector | Field | Scalar] = [*program.spaces, *program.matrices]
+    for thing in [*declared, *program.vectors, *program.data_fields, *program.fields, *program.scalars]:
         known = owners.setdefault(thing.name, thing)
         if known != thing:
             raise ProgramError(f"the name {thing.name} is used for two different things")
@@ -99,36 +100,51 @@ def _check_order(program: Program, depth: int) -> None:
 
     integers = {s for s in program.parameters if s.is_integer}
     statements = flat_statements(program, dict.fromkeys(integers, depth))
-    assigned: dict[FieldRef, Statement] = {}
-    targets = {s.target for s in statements if isinstance(s, Assign)}
+    assigned: dict[FieldRef | ScalarRef, Statement] = {}
+    targets = {s.target for s in statements if isinstance(s, _ASSIGNING)}
     for statement in statements:
         for ref in _reads(statement):
-            if ref in assigned:
+            if ref in assigned or _given(ref):
                 continue
             if ref in targets:
                 raise ProgramError(
                     f"{statement}: {ref} is read before it is assigned (a cycle within the step, or a wrong order)"
                 )
             raise ProgramError(f"{statement}: {ref} is never assigned")
-        if isinstance(statement, Assign):
-            if statement.target in assigned:
+        if isinstance(statement, _ASSIGNING):
+            if statement.target in assigned or _given(statement.target):
                 raise ProgramError(f"{statement}: {statement.target} is already assigned in this step")
             assigned[statement.target] = statement
 
 
-def _reads(statement: Statement) -> list[FieldRef]:
+def _given(ref: FieldRef | ScalarRef) -> bool:
+    """Whether a field or scalar comes from outside."""
+    return ref.field.data if isinstance(ref, FieldRef) else ref.scalar.data
+
+
+def _reads(statement: Statement) -> list[FieldRef | ScalarRef]:
     if isinstance(statement, Assign):
         return [
             atom.operand if isinstance(atom, Product) else atom
             for _, atom in statement.value.terms
             if not isinstance(atom, VectorRef | LayerSum)  # flat statements have no sums over layers
         ]
+    if isinstance(statement, SiteMap):
+        return _arguments(statement.function)
+    if isinstance(statement, Average):
+        return [ref for _, function in statement.terms for ref in _arguments(function)]
+    if isinstance(statement, Compute):
+        return [ref for _, ref in statement.arguments]
     if isinstance(statement, Learn):
-        pairs = [(term.left, term.right) for term in statement.terms]
-        return [ref for pair in pairs for ref in pair if ref is not None]
+        parts = [(term.left, term.right, term.weight) for term in statement.terms]
+        return [ref for part in parts for ref in part if ref is not None]
     if isinstance(statement, Observe):
         return [ref for _, a, b in statement.terms for ref in (a, b)]
     return []
+
+
+def _arguments(function: SiteFunction) -> list[FieldRef | ScalarRef]:
+    return [ref for _, ref in function.arguments if not isinstance(ref, VectorRef)]
 
 
 def matrix_at(ref: MatrixRef, values: dict[sp.Symbol, int]) -> tuple[str, int | None]:
