@@ -151,7 +151,7 @@ def run(
     Exit status 3 if training diverges; the file then has every step before.
     """
     from . import memory, results
-    from .spec import physical_arguments
+    from .spec_objects import physical_arguments
 
     read = _read(spec, _with_backend(overrides, backend))
     _check_output(output, spec)
@@ -244,7 +244,7 @@ def simulate(
 ) -> None:
     """Train finite networks from the same program and write the same variables, with a seed axis."""
     from . import memory, results
-    from .spec import physical_arguments, spectrum_arguments
+    from .spec_objects import physical_arguments, spectrum_arguments
 
     given = {"dim": dim, "seeds": seeds, "seed": seed}
     extra = [f"simulation.{key}={value}" for key, value in given.items() if value is not None]
@@ -403,13 +403,13 @@ def _session() -> Any:
 
 
 def _theory(spec: Spec) -> Any:
-    from .spec import data_of, network_of, training_of
+    from .spec_objects import data_of, network_of, training_of
 
     return _session().derive(network_of(spec), data=data_of(spec), training=training_of(spec))
 
 
 def _spectra(spec: Spec) -> xr.Dataset:
-    from .spec import physical_arguments, spectrum_arguments
+    from .spec_objects import physical_arguments, spectrum_arguments
 
     options: dict[str, Any] = {"method": spec.solver.method, "tol": spec.solver.tol, "points": spec.spectrum.points}
     with _progress("spectra") as progress:

@@ -17,18 +17,8 @@ from dmft_sym.memory import check_memory, check_simulation, march_memory
 from dmft_sym.networks import MUP, NTK, OnlineSGD
 from dmft_sym.networks.parameters import STANDARD
 from dmft_sym.rules import Choice, Integer, ListOf, Number
-from dmft_sym.spec import (
-    Spec,
-    SpecError,
-    data_of,
-    network_of,
-    parse_spec,
-    physical_arguments,
-    read_spec,
-    spec_from_tree,
-    spectrum_arguments,
-    training_of,
-)
+from dmft_sym.spec import Spec, SpecError, parse_spec, read_spec, spec_from_tree
+from dmft_sym.spec_objects import data_of, network_of, physical_arguments, spectrum_arguments, training_of
 
 GOOD = """
 [network]
