@@ -95,5 +95,5 @@ def test_arithmetic_of_traced_things():
     assert programs[0] == programs[1]
     with pytest.raises(ProgramError, match="the name X is taken by the data"):
         ds.derive(ds.network(lambda net, x: net.readout("X", x)))
-    with pytest.raises(ProgramError, match="of a traced vector: nonlinear functions are not part"):
+    with pytest.raises(ProgramError, match="nonlinear functions need given samples"):
         ds.derive(ds.network(lambda net, x: net.readout("w", np.tanh(x))))

@@ -1,17 +1,20 @@
 """Reverse mode: the backward pass of a traced network, in the same language.
 
-The adjoint of every field is a linear combination; it is given a name where a matrix must act on it. A scan
-is reversed into a scan over the same layers in descending order whose carry is the adjoint of the carry.
+The adjoint of every field is a linear combination and, where site-wise functions were applied, a sum of their
+derivatives times adjoints; it is given a name where a matrix must act on it. The adjoint of an average is a scalar. A
+scan is reversed into a scan over the same layers in descending order whose carry is the adjoint of the carry.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import sympy as sp
 
 from dmft_sym.program import (
     Assign,
+    Average,
     Field,
     FieldRef,
     ForLayers,
@@ -23,10 +26,17 @@ from dmft_sym.program import (
     Product,
     ProgramError,
     RandomVector,
+    Scalar,
+    ScalarRef,
+    SiteFunction,
+    SiteMap,
+    Space,
     Statement,
     VectorRef,
 )
 
+from .derivatives import derivative
+from .functions import linear_form
 from .parametrization import Scalings
 from .trace import Trace
 
@@ -50,6 +60,28 @@ class Backward:
     gradients: dict[GaussianMatrix | RandomVector, list[Outer]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Adjoint:
+    """A linear combination and a sum of site-wise functions."""
+
+    linear: Linear = field(default_factory=Linear)
+    functions: tuple[SiteFunction, ...] = ()
+
+    def __add__(self, other: Adjoint) -> Adjoint:
+        return Adjoint(self.linear + other.linear, self.functions + other.functions)
+
+    def __bool__(self) -> bool:
+        return bool(self.linear.terms or self.functions)
+
+
+@dataclass(frozen=True)
+class ScalarTerm:
+    """``coefficient <function>``, a part of the adjoint of a scalar, and the space of its sites."""
+
+    function: SiteFunction
+    space: Space
+
+
 def reverse(trace: Trace, scalings: Scalings) -> Backward:
     """Differentiate a traced forward pass.
 
@@ -65,38 +97,88 @@ def reverse(trace: Trace, scalings: Scalings) -> Backward:
         pass_.gradients.setdefault(readout.vector, []).append(Outer(seed, readout.field))
     for statement in reversed(trace.statements):
         pass_.visit(statement)
-    return Backward(pass_.blocks[0], pass_.adjoints.pop(trace.input, Linear()), pass_.gradients)
+    return Backward(pass_.blocks[0], pass_.adjoints.pop(trace.input, Adjoint()).linear, pass_.gradients)
 
 
 class _Reverse:
     def __init__(self, trace: Trace) -> None:
-        self.adjoints: dict[FieldRef, Linear] = {}
+        self.axes = trace.setting.adjoint_axes
+        self.adjoints: dict[FieldRef, Adjoint] = {}
+        self.scalar_adjoints: dict[ScalarRef, list[ScalarTerm]] = {}
+        self.families: dict[Field, Field] = {}  # adjoints of families of fields
         self.blocks: list[list[Statement]] = [[]]
         self.gradients: dict[GaussianMatrix | RandomVector, list[Outer]] = {}
         self.scan: ForLayers | None = None
-        self.names = {"v"} | {statement.target.field.name for statement in _assigns(trace.statements)}
+        self.names = {trace.input.field.name, *trace.setting.reserved}
+        self.names |= {target.name for target in _targets(trace.statements)}
 
     def add_adjoint(self, ref: FieldRef, value: Linear) -> None:
-        self.adjoints[ref] = self.adjoints.get(ref, Linear()) + value
+        self.adjoints[ref] = self.adjoints.get(ref, Adjoint()) + Adjoint(value)
+
+    def add_function(self, ref: FieldRef, function: SiteFunction) -> None:
+        """Add a site-wise function to the adjoint of a field."""
+        form = linear_form(function)
+        part = Adjoint(form) if form is not None else Adjoint(functions=(function,))
+        self.adjoints[ref] = self.adjoints.get(ref, Adjoint()) + part
 
     def visit(self, statement: Statement) -> None:
         if isinstance(statement, ForLayers):
             self.visit_scan(statement)
         elif isinstance(statement, Assign):
             self.visit_assign(statement)
+        elif isinstance(statement, SiteMap):
+            self.visit_map(statement)
+        elif isinstance(statement, Average):
+            self.visit_average(statement)
 
     def visit_assign(self, statement: Assign) -> None:
-        adjoint = self.adjoints.pop(statement.target, Linear())
-        if not adjoint.terms:
+        adjoint = self.adjoints.pop(statement.target, Adjoint())
+        if not adjoint:
             return
+        if adjoint.functions:
+            adjoint = Adjoint(Linear.of(self.materialize(statement.target, adjoint)))
         for coefficient, atom in statement.value.terms:
             if isinstance(atom, FieldRef):
-                self.add_adjoint(atom, adjoint.scaled(coefficient))
+                self.add_adjoint(atom, adjoint.linear.scaled(coefficient))
             elif isinstance(atom, Product):
                 left = self.materialize(statement.target, adjoint)
-                adjoint = Linear.of(left)
+                adjoint = Adjoint(Linear.of(left))
                 self.add_adjoint(atom.operand, Linear.of(Product(atom.matrix, left, True), coefficient))
                 self.add_gradient(atom.matrix, coefficient, left, atom.operand)
+
+    def visit_map(self, statement: SiteMap) -> None:
+        """``phi = F(h, ..)``: the adjoint of ``h`` gets ``dF/dh`` times that of ``phi``."""
+        adjoint = self.adjoints.pop(statement.target, Adjoint())
+        if not adjoint:
+            return
+        outer = self.materialize(statement.target, adjoint)
+        self.differentiate(statement.function, outer)
+        for symbol, ref in statement.function.scalars:
+            slope = _times(derivative(statement.function.expression, symbol), statement.function, outer)
+            self.scalar_adjoints.setdefault(ref, []).append(ScalarTerm(slope, statement.target.space))
+
+    def visit_average(self, statement: Average) -> None:
+        """``s = <F(h, ..)>``: the adjoint of ``h`` gets ``dF/dh`` times that of ``s``, which is an average itself."""
+        parts = self.scalar_adjoints.pop(statement.target, [])
+        if not parts:
+            return
+        scalar = statement.target.scalar
+        adjoint = ScalarRef(Scalar(self.adjoint_name(scalar.name), self.axes, scalar.layers), statement.target.layer)
+        ((coefficient, function),) = statement.terms
+        (space,) = function.spaces
+        terms = tuple((sp.cancel(coefficient * part.space.ratio / space.ratio), part.function) for part in parts)
+        self.blocks[-1].append(Average(adjoint, terms))
+        self.differentiate(function, adjoint)
+        for symbol, ref in function.scalars:
+            slope = _times(derivative(function.expression, symbol), function, adjoint)
+            self.scalar_adjoints.setdefault(ref, []).append(ScalarTerm(slope, space))
+
+    def differentiate(self, function: SiteFunction, outer: FieldRef | ScalarRef) -> None:
+        """Add ``dF/dh * outer`` to the adjoint of every field argument ``h``."""
+        for symbol, ref in function.fields:
+            slope = derivative(function.expression, symbol)
+            if isinstance(ref, FieldRef) and slope != 0:
+                self.add_function(ref, _times(slope, function, outer))
 
     def add_gradient(self, matrix: MatrixRef, coefficient: sp.Expr, left: FieldRef, right: FieldRef) -> None:
         index = layers = None
@@ -111,19 +193,46 @@ class _Reverse:
             raise ProgramError(f"{matrix}: a matrix family is used inside a scan over its layers")
         self.gradients.setdefault(matrix.matrix, []).append(Outer(coefficient, left, right, index, layers))
 
-    def materialize(self, primal: FieldRef, adjoint: Linear) -> FieldRef:
+    def materialize(self, primal: FieldRef, adjoint: Adjoint) -> FieldRef:
         """The adjoint of ``primal`` as a named field."""
-        if len(adjoint.terms) == 1 and adjoint.terms[0][0] == 1 and isinstance(adjoint.terms[0][1], FieldRef):
-            return adjoint.terms[0][1]
-        adjoint_field = Field(self.adjoint_name(primal.field.name), primal.space, primal.field.layers)
-        ref = FieldRef(adjoint_field, primal.layer)
-        self.blocks[-1].append(Assign(ref, adjoint))
+        terms = adjoint.linear.terms
+        if not adjoint.functions and len(terms) == 1 and terms[0][0] == 1 and isinstance(terms[0][1], FieldRef):
+            return terms[0][1]
+        ref = FieldRef(self.adjoint_field(primal.field), primal.layer)
+        self.assign(ref, adjoint)
         return ref
 
+    def adjoint_field(self, primal: Field) -> Field:
+        """The field of adjoints; one for all members of a family."""
+        if primal not in self.families:
+            name = self.adjoint_name(primal.name)
+            self.families[primal] = Field(name, primal.space, primal.layers, self.axes)
+        return self.families[primal]
+
+    def assign(self, ref: FieldRef, adjoint: Adjoint) -> None:
+        """``ref = adjoint``; a single site-wise function is assigned as it is, several get fields of their own."""
+        if len(adjoint.functions) == 1 and not adjoint.linear.terms:
+            self.blocks[-1].append(SiteMap(ref, adjoint.functions[0]))
+            return
+        total = adjoint.linear
+        for function in adjoint.functions:
+            part = FieldRef(Field(self.part_name(ref), ref.space, ref.field.layers, self.axes), ref.layer)
+            self.blocks[-1].append(SiteMap(part, function))
+            total += Linear.of(part)
+        self.blocks[-1].append(Assign(ref, total))
+
+    def part_name(self, ref: FieldRef) -> str:
+        """A name for one of several parts of an adjoint."""
+        number = 1
+        while f"{ref.field.name}_part{number}" in self.names:
+            number += 1
+        self.names.add(f"{ref.field.name}_part{number}")
+        return f"{ref.field.name}_part{number}"
+
     def adjoint_name(self, name: str) -> str:
-        """``h -> g``, ``h2 -> g2``, anything else gets the prefix ``g_``."""
-        tail = name[1:]
-        new = f"g{tail}" if name.startswith("h") and (not tail or tail.isdigit()) else f"g_{name}"
+        """``h -> g``, ``h2 -> g2``, ``phi -> z``, anything else gets the prefix ``g_``."""
+        stem = name.rstrip("0123456789")
+        new = {"h": "g", "phi": "z"}[stem] + name[len(stem) :] if stem in ("h", "phi") else f"g_{name}"
         while new in self.names:
             new += "_"
         self.names.add(new)
@@ -132,12 +241,12 @@ class _Reverse:
     def visit_scan(self, scan: ForLayers) -> None:
         carries = _carries(scan)
         top = scan.layers.stop + 1
-        outside = {carry: self.adjoints.pop(FieldRef(carry, top), Linear()) for carry in carries}
-        if not any(value.terms for value in outside.values()):
+        outside = {carry: self.adjoints.pop(FieldRef(carry, top), Adjoint()) for carry in carries}
+        if not any(outside.values()):
             return
-        adjoints = {carry: Field(self.adjoint_name(carry.name), carry.space, carry.layers) for carry in carries}
+        adjoints = {carry: self.adjoint_field(carry) for carry in carries}
         for carry, value in outside.items():
-            self.blocks[-1].append(Assign(FieldRef(adjoints[carry], top), value))
+            self.assign(FieldRef(adjoints[carry], top), value)
         sums = {ref: self._start_sum(ref, scan) for ref in _captured(scan, carries)}
         body = self._reversed_body(scan, adjoints, sums)
         self.blocks[-1].append(ForLayers(scan.index, scan.layers, body, descending=True))
@@ -159,12 +268,13 @@ class _Reverse:
         for statement in reversed(scan.body):
             self.visit(statement)
         for carry, adjoint in adjoints.items():
-            value = self.adjoints.pop(FieldRef(carry, scan.index), Linear())
-            self.blocks[-1].append(Assign(FieldRef(adjoint, scan.index), value))
+            self.assign(FieldRef(adjoint, scan.index), self.adjoints.pop(FieldRef(carry, scan.index), Adjoint()))
         for ref, total in sums.items():
-            above = Linear.of(FieldRef(total, scan.index + 1))
-            value = above + self.adjoints.pop(ref, Linear())
-            self.blocks[-1].append(Assign(FieldRef(total, scan.index), value))
+            above = Adjoint(Linear.of(FieldRef(total, scan.index + 1)))
+            self.assign(FieldRef(total, scan.index), above + self.adjoints.pop(ref, Adjoint()))
+        if self.scalar_adjoints:
+            names = ", ".join(str(ref) for ref in self.scalar_adjoints)
+            raise ProgramError(f"scan over {scan.index}: averages from outside of a scan ({names}) are not supported")
         self.scan = None
         self.adjoints = held
         return tuple(self.blocks.pop())
@@ -172,33 +282,60 @@ class _Reverse:
     def _start_sum(self, ref: FieldRef, scan: ForLayers) -> Field:
         """A family that adds up, layer by layer, the adjoint of a field captured by the scan."""
         name = f"sum_{self.adjoint_name(ref.field.name)}"
-        total = Field(name, ref.space, LayerRange(scan.layers.start, scan.layers.stop + 1))
+        total = Field(name, ref.space, LayerRange(scan.layers.start, scan.layers.stop + 1), self.axes)
         self.blocks[-1].append(Assign(FieldRef(total, scan.layers.stop + 1), Linear()))
         return total
 
 
-def _assigns(statements: tuple[Statement, ...]) -> list[Assign]:
-    found: list[Assign] = []
+def _times(slope: sp.Expr, function: SiteFunction, outer: FieldRef | ScalarRef) -> SiteFunction:
+    """``slope * outer``, where the symbols of ``slope`` are those of ``function``."""
+    taken = {symbol.name for symbol, _ in function.arguments}
+    name = outer.field.name if isinstance(outer, FieldRef) else outer.scalar.name
+    while name in taken:
+        name += "_"
+    symbol = sp.Symbol(name, real=True)
+    expression = slope * symbol
+    used = tuple((s, ref) for s, ref in function.arguments if s in expression.free_symbols)
+    return SiteFunction(expression, (*used, (symbol, outer)))
+
+
+def _inner(statements: Iterable[Statement]) -> list[Assign | SiteMap | Average]:
+    """The statements that assign something, those of scans included."""
+    found: list[Assign | SiteMap | Average] = []
     for statement in statements:
         if isinstance(statement, ForLayers):
-            found += _assigns(statement.body)
-        elif isinstance(statement, Assign):
+            found += _inner(statement.body)
+        elif isinstance(statement, Assign | SiteMap | Average):
             found.append(statement)
     return found
 
 
+def _targets(statements: Iterable[Statement]) -> list[Field | Scalar]:
+    """What is assigned."""
+    refs = (statement.target for statement in _inner(statements))
+    return [ref.field if isinstance(ref, FieldRef) else ref.scalar for ref in refs]
+
+
 def _carries(scan: ForLayers) -> list[Field]:
     """Fields that a scan hands from one layer to the next: those its body assigns at the next layer."""
-    return [s.target.field for s in _assigns(scan.body) if s.target.layer == scan.index + 1]
+    maps = (statement.target for statement in _inner(scan.body))
+    return [ref.field for ref in maps if isinstance(ref, FieldRef) and ref.layer == scan.index + 1]
 
 
 def _captured(scan: ForLayers, carries: list[Field]) -> list[FieldRef]:
-    """Fields that the body reads but neither assigns nor carries."""
-    own = {statement.target.field for statement in _assigns(scan.body)} | set(carries)
+    """Fields that the body reads but neither assigns nor carries (data are no variables)."""
+    own = {*_targets(scan.body), *carries}
     found: dict[FieldRef, None] = {}
-    for statement in _assigns(scan.body):
-        for _, atom in statement.value.terms:
-            ref = atom.operand if isinstance(atom, Product) else atom
-            if isinstance(ref, FieldRef) and ref.field not in own:
+    for statement in _inner(scan.body):
+        for ref in _reads(statement):
+            if isinstance(ref, FieldRef) and ref.field not in own and not ref.field.data:
                 found[ref] = None
     return list(found)
+
+
+def _reads(statement: Assign | SiteMap | Average) -> list[object]:
+    """Fields and the like on the right-hand side."""
+    if isinstance(statement, Assign):
+        return [atom.operand if isinstance(atom, Product) else atom for _, atom in statement.value.terms]
+    functions = [statement.function] if isinstance(statement, SiteMap) else [f for _, f in statement.terms]
+    return [ref for function in functions for _, ref in function.arguments]

@@ -6,10 +6,14 @@ import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import sympy as sp
+
 from dmft_sym.program import ProgramError
 
+from .functions import Function
 from .parametrization import BY_NAME, MUP, Parametrization
-from .trace import Outputs, Trace, Tracer, Vector, trace
+from .trace import PROPORTIONAL, Outputs, Setting, Trace, Tracer, trace
+from .vectors import Vector
 
 Forward = Callable[[Tracer, Vector], Outputs]
 
@@ -47,9 +51,9 @@ class Network:
         _check_integer("outputs", self.outputs, 1)
         object.__setattr__(self, "parametrization", _parametrization(self.parametrization))
 
-    def trace(self) -> Trace:
+    def trace(self, setting: Setting = PROPORTIONAL) -> Trace:
         """Statements of the forward pass."""
-        return trace(self.forward)
+        return trace(self.forward, setting)
 
 
 def _check_integer(key: str, value: object, low: int) -> None:
@@ -137,3 +141,53 @@ def deep_linear(depth: int = 1, outputs: int = 1, parametrization: Parametrizati
         cancels = {"richness": 1.0, "width_per_dim": 1.0}
         return Network(_linear_regression, "linear regression", None, outputs, chosen, cancels)
     return Network(_deep_linear, "deep linear network", depth, outputs, chosen)
+
+
+def mlp(
+    depth: int = 2,
+    activation: Function | None = "tanh",
+    outputs: int = 1,
+    parametrization: Parametrization | str = MUP,
+) -> Network:
+    """A multilayer perceptron ``f = (1/(gamma0 N)) w . phi(h^L)``, ``h^{l+1} = N^{-1/2} W^l phi(h^l)``.
+
+    Parameters
+    ----------
+    depth
+        Number ``L`` of hidden layers.
+    activation
+        ``phi``: a name (``"tanh"``, ``"erf"``, ``"relu"``, ``"gelu"``, ...), a formula in ``h`` as text or as SymPy
+        expression, or a function of a SymPy symbol. ``None`` leaves it open: the equations are derived for any ``phi``,
+        but nothing can be computed.
+    outputs
+        Number ``C`` of outputs.
+    parametrization
+        At infinite width only muP trains features.
+
+    Raises
+    ------
+    ProgramError
+        Naming the argument, its value and what is allowed.
+
+    Examples
+    --------
+    >>> net = mlp(depth=2, activation="h*tanh(h)")
+    """
+    from .activations import activation as chosen
+
+    _check_integer("depth", depth, 1)
+    phi = activation if callable(activation) else chosen(activation)
+
+    def forward(net: Tracer, x: Vector) -> Outputs:
+        n = net.hidden("N")
+        first = net.matrix("W0", net.inputs, n)
+        weights = net.matrix("W", n, n, layers=(1, net.depth - 1))
+        features = net.family("phi", n, layers=(1, net.depth))
+
+        def layer(number: sp.Expr, h: Vector) -> Vector:
+            return weights[number] @ net.apply(phi, h).named(features[number])
+
+        h = net.scan(layer, first @ x, layers=(1, net.depth - 1))
+        return net.readout("w", net.apply(phi, h).named(features[net.depth]))
+
+    return Network(forward, f"MLP with activation {phi}", depth, outputs, _parametrization(parametrization))

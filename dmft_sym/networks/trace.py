@@ -1,21 +1,23 @@
 """Tracing: a forward pass written in Python becomes statements of the program language.
 
 The user's function receives a `Tracer` and the traced input, builds matrices and combines vectors with ``+``,
-``-``, ``*`` and ``@``, and returns the sum of its readouts. Nothing is computed.
+``-``, ``*``, ``@`` and site-wise functions, and returns the sum of its readouts. Nothing is computed.
 """
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias, cast, overload
+from typing import Any, TypeVar, cast, overload
 
 import sympy as sp
 
 from dmft_sym.program import (
     DEPTH,
+    OUTPUT_AXIS,
     Assign,
+    Average,
+    Axes,
     Field,
     FieldRef,
     ForLayers,
@@ -23,89 +25,59 @@ from dmft_sym.program import (
     LayerRange,
     Linear,
     MatrixRef,
-    Product,
     ProgramError,
     RandomVector,
+    Scalar,
+    ScalarRef,
+    SiteFunction,
+    SiteMap,
     Space,
     Statement,
 )
 from dmft_sym.program.declarations import check_name
 
+from .functions import Function, linear_form, site_function
 from .parameters import INIT_VARIANCE, NU, Parameter
+from .renaming import renamed
+from .vectors import Family, Mean, Member, Number, Vector, Weights, number
 
-Scalar: TypeAlias = sp.Expr | int | float
-# Fields, matrices and vectors that the training program adds around the forward pass.
-_DATA_NAMES = frozenset({"v", "Delta", "r", "X", "betastar", "eps"})
-
-
-@dataclass(frozen=True)
-class Vector:
-    """A traced vector: a linear combination of named fields and matrix-vector products."""
-
-    tracer: Tracer
-    value: Linear
-    space: Space
-
-    def __add__(self, other: Vector) -> Vector:
-        if not isinstance(other, Vector):
-            return NotImplemented
-        if other.space != self.space:
-            raise ProgramError(f"({self.value}) + ({other.value}): spaces {self.space} and {other.space} differ")
-        return Vector(self.tracer, self.value + other.value, self.space)
-
-    def __radd__(self, other: object) -> Vector:
-        return self if other == 0 else NotImplemented  # sum([a, b]) starts from 0
-
-    def __array_ufunc__(self, function: object, _: str, *inputs: object, **__: object) -> Vector:
-        # Without this, NumPy would take a traced vector for an object and fail somewhere else.
-        name = getattr(function, "__name__", "function")
-        if name == "multiply" and len(inputs) == 2 and not isinstance(inputs[0], Vector):
-            return self * inputs[0]  # a number of NumPy times a vector
-        raise ProgramError(f"numpy.{name} of a traced vector: nonlinear functions are not part of the language yet")
-
-    def __mul__(self, factor: Scalar) -> Vector:
-        return Vector(self.tracer, self.value.scaled(_scalar(factor)), self.space)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, factor: Scalar) -> Vector:
-        return self * (1 / _scalar(factor))
-
-    def __neg__(self) -> Vector:
-        return self * -1
-
-    def __sub__(self, other: Vector) -> Vector:
-        return self + (-other)
-
-    def named(self, name: str) -> Vector:
-        """Give the vector a name in the printed equations."""
-        return self.tracer.assign(name, self)
+Declared = TypeVar("Declared", Space, Field, GaussianMatrix, RandomVector, Scalar)
 
 
 @dataclass(frozen=True)
-class Weights:
-    """A trainable Gaussian matrix; ``W @ h`` applies it, ``W[l]`` picks the member of a family."""
+class Setting:
+    """What a forward pass is traced for.
 
-    tracer: Tracer
-    matrix: GaussianMatrix
+    Parameters
+    ----------
+    input
+        The field that stands for a sample (or, by linearity, for a combination of samples).
+    width
+        Number of sites of a hidden space of width 1, in units of the reference size.
+    axes, adjoint_axes
+        Labels of the fields of the forward and of the backward pass.
+    nonlinear
+        Whether site-wise functions may be nonlinear.
+    reserved
+        Names that the training program uses around the forward pass.
+    """
 
-    def __getitem__(self, layer: Scalar) -> _Member:
-        return _Member(self.tracer, MatrixRef(self.matrix, sp.sympify(layer, strict=True)))
+    input: Field
+    width: sp.Expr
+    axes: Axes
+    adjoint_axes: Axes
+    nonlinear: bool
+    reserved: frozenset[str]
 
-    def __matmul__(self, vector: Vector) -> Vector:
-        return _Member(self.tracer, MatrixRef(self.matrix)) @ vector
 
-
-@dataclass(frozen=True)
-class _Member:
-    tracer: Tracer
-    ref: MatrixRef
-
-    def __matmul__(self, vector: Vector) -> Vector:
-        self.tracer.check_layers(self.ref)
-        operand = self.tracer.as_field(vector)
-        product = Product(self.ref, operand)
-        return Vector(self.tracer, Linear.of(product), product.space)
+PROPORTIONAL = Setting(
+    Field("v", Space("D", sp.Integer(1))),
+    NU,
+    (OUTPUT_AXIS,),
+    (OUTPUT_AXIS,),
+    False,
+    frozenset({"v", "Delta", "r", "X", "betastar", "eps"}),
+)
 
 
 @dataclass(frozen=True)
@@ -128,13 +100,13 @@ class Outputs:
             return NotImplemented
         return Outputs(self.readouts + other.readouts)
 
-    def __mul__(self, factor: Scalar) -> Outputs:
-        return Outputs(tuple(Readout(_scalar(factor) * r.coefficient, r.vector, r.field) for r in self.readouts))
+    def __mul__(self, factor: Number) -> Outputs:
+        return Outputs(tuple(Readout(number(factor) * r.coefficient, r.vector, r.field) for r in self.readouts))
 
     __rmul__ = __mul__
 
-    def __truediv__(self, factor: Scalar) -> Outputs:
-        return self * (1 / _scalar(factor))
+    def __truediv__(self, factor: Number) -> Outputs:
+        return self * (1 / number(factor))
 
     def __sub__(self, other: Outputs) -> Outputs:
         return self + (-1) * other
@@ -159,6 +131,7 @@ class Trace:
     statements: tuple[Statement, ...]
     input: FieldRef
     readouts: tuple[Readout, ...]
+    setting: Setting
     parameters: tuple[Parameter, ...]
     frozen: frozenset[str] = frozenset()
 
@@ -174,14 +147,18 @@ class Tracer:
         The number ``L`` of hidden layers, an integer symbol whose value is a run-time argument.
     """
 
-    def __init__(self) -> None:
-        self.inputs = Space("D", sp.Integer(1))
+    def __init__(self, setting: Setting = PROPORTIONAL) -> None:
+        self.setting = setting
+        self.inputs = setting.input.space
         self.depth = DEPTH
-        self._input = FieldRef(Field("v", self.inputs))
+        self._input = FieldRef(setting.input)
         self._blocks: list[list[Statement]] = [[]]
+        self._known: list[dict[Linear | SiteFunction, FieldRef]] = [{}]  # of each block, the fields by their contents
+        self._automatic: set[FieldRef] = set()  # fields that we have named
+        self._aliases: list[tuple[FieldRef, FieldRef]] = []  # and names that were given to them later
         self._parameters: list[Parameter] = []
         self._frozen: set[str] = set()
-        self._names: dict[str, object] = {"v": self._input.field}
+        self._names: dict[str, object] = {self._input.field.name: self._input.field}
         self._scan_index: list[tuple[sp.Symbol, LayerRange]] = []
 
     @property
@@ -189,12 +166,12 @@ class Tracer:
         """The traced sample."""
         return Vector(self, Linear.of(self._input), self.inputs)
 
-    def hidden(self, name: str, width: Scalar = 1) -> Space:
-        """A hidden space of ``width * nu * D`` sites."""
-        factor = _scalar(width)
+    def hidden(self, name: str, width: Number = 1) -> Space:
+        """A hidden space of ``width * nu * D`` sites (of ``width * N`` where samples are given)."""
+        factor = number(width)
         if not factor.is_positive and not factor.free_symbols:
             raise ProgramError(f"space {name}: width {width}: allowed is a number > 0")
-        return self._declare(Space(name, factor * NU))
+        return self._declare(Space(name, factor * self.setting.width))
 
     def matrix(
         self,
@@ -202,8 +179,8 @@ class Tracer:
         source: Space,
         target: Space,
         *,
-        layers: tuple[Scalar, Scalar] | None = None,
-        init: Scalar = 1,
+        layers: tuple[Number, Number] | None = None,
+        init: Number = 1,
         train: bool = True,
     ) -> Weights:
         """A matrix ``source -> target`` with entries ``N(0, init^2 init_std^2 / n_source)``.
@@ -215,7 +192,7 @@ class Tracer:
             if not isinstance(side, Space):
                 raise ProgramError(f"matrix {name}: a matrix goes from a space to a space, got {type(side).__name__}")
         family = None if layers is None else _layer_range(f"matrix {name}", layers)
-        variance = _scalar(init) ** 2 * INIT_VARIANCE
+        variance = number(init) ** 2 * INIT_VARIANCE
         if not train:
             self._frozen.add(name)
         return Weights(self, self._declare(GaussianMatrix(name, source, target, variance, family)))
@@ -227,9 +204,67 @@ class Tracer:
         self._declare_parameter(Parameter(symbol, name, "of the forward pass", low=low, default=default))
         return symbol
 
+    def family(self, name: str, space: Space, *, layers: tuple[Number, Number]) -> Family:
+        """A family of fields; ``vector.named(family[l])`` is how its members are assigned.
+
+        It gives one name to vectors inside and outside of a scan.
+        """
+        span = _layer_range(f"family {name}", layers)
+        return Family(self._declare(Field(name, space, span, self.setting.axes)))
+
+    def apply(self, function: Function, *arguments: Vector | Mean) -> Vector:
+        """A function of vectors of one space, site by site.
+
+        Parameters
+        ----------
+        function
+            An activation by its name (``"tanh"``, ``"relu"``, ...) or as a formula in ``h`` (a text such as
+            ``"h*tanh(h)"``, a SymPy expression), or a function of as many SymPy symbols as there are arguments, such
+            as ``lambda h, k: h * sympy.tanh(k)``.
+        *arguments
+            Vectors of the same space, and averages made by `mean`.
+
+        Raises
+        ------
+        ProgramError
+            If the arguments do not fit, if the function is not allowed, or if it is nonlinear and the setting does not
+            admit that (nonlinear networks are trained on given samples, ``data=dmft_sym.Samples(...)``).
+        """
+        made = site_function(function, [self._argument(argument) for argument in arguments])
+        if not made.spaces:
+            raise ProgramError(f"apply {function}: at least one argument must be a vector")
+        (space,) = made.spaces
+        if (form := linear_form(made)) is not None:
+            return Vector(self, form, space)
+        if not self.setting.nonlinear:
+            raise ProgramError(
+                f"{made}: nonlinear functions need given samples: ds.derive(network, data=ds.Samples(inputs, targets))"
+            )
+        if space.finite:
+            raise ProgramError(f"{made}: the inputs are data; apply the function to them before they are given")
+        return Vector(self, Linear(), space, made)
+
+    def mean(self, name: str, function: Function, *arguments: Vector | Mean) -> Mean:
+        """The average ``(1/n) sum_i function`` over the sites of the arguments' space, a scalar for every sample.
+
+        Normalisation layers are written with it: ``net.apply(lambda h, s: h / sympy.sqrt(s), h, net.mean("s", ...))``.
+        """
+        if not self.setting.nonlinear:
+            raise ProgramError(f"mean {name}: averages over sites need given samples: data=ds.Samples(inputs, targets)")
+        made = site_function(function, [self._argument(argument) for argument in arguments])
+        if not made.spaces or next(iter(made.spaces)).finite:
+            raise ProgramError(f"mean {name}: at least one argument must be a vector of a hidden space")
+        index, span = self._scan_index[-1] if self._scan_index else (None, None)
+        ref = ScalarRef(self._declare(Scalar(name, self.setting.axes, span)), index)
+        self._emit(Average(ref, ((sp.Integer(1), made),)))
+        return Mean(ref)
+
+    def _argument(self, argument: Vector | Mean) -> FieldRef | ScalarRef:
+        return argument.ref if isinstance(argument, Mean) else self.as_field(argument)
+
     @overload
     def scan(
-        self, body: Callable[..., Vector], carry: Vector, *, layers: tuple[Scalar, Scalar], name: str = "h"
+        self, body: Callable[..., Vector], carry: Vector, *, layers: tuple[Number, Number], name: str = "h"
     ) -> Vector: ...
 
     @overload
@@ -238,7 +273,7 @@ class Tracer:
         body: Callable[..., tuple[Vector, ...]],
         carry: tuple[Vector, ...],
         *,
-        layers: tuple[Scalar, Scalar],
+        layers: tuple[Number, Number],
         name: tuple[str, ...],
     ) -> tuple[Vector, ...]: ...
 
@@ -247,7 +282,7 @@ class Tracer:
         body: Callable[..., Vector | tuple[Vector, ...]],
         carry: Vector | tuple[Vector, ...],
         *,
-        layers: tuple[Scalar, Scalar],
+        layers: tuple[Number, Number],
         name: str | tuple[str, ...] = "h",
     ) -> Vector | tuple[Vector, ...]:
         """``h[first] = carry``, ``h[l+1] = body(l, h[l])`` for ``l = first..last``; returns ``h[last+1]``.
@@ -265,7 +300,7 @@ class Tracer:
         self,
         body: Callable[..., tuple[Vector, ...]],
         carries: tuple[Vector, ...],
-        layers: tuple[Scalar, Scalar],
+        layers: tuple[Number, Number],
         names: tuple[str, ...],
     ) -> tuple[Vector, ...]:
         label = ", ".join(names)
@@ -276,19 +311,21 @@ class Tracer:
         if len(names) != len(carries):
             raise ProgramError(f"scan {label}: {len(carries)} carries need as many names")
         families = [
-            self._declare(Field(name, carry.space, LayerRange(span.start, span.stop + 1)))
+            self._declare(Field(name, carry.space, LayerRange(span.start, span.stop + 1), self.setting.axes))
             for name, carry in zip(names, carries, strict=True)
         ]
         for family, carry in zip(families, carries, strict=True):
-            self._emit(Assign(FieldRef(family, span.start), carry.value))
+            self._assign(FieldRef(family, span.start), carry)
         self._blocks.append([])
+        self._known.append({})
         self._scan_index.append((index, span))
         results = body(index, *(self._member(family, index) for family in families))
         if len(results) != len(carries):
             raise ProgramError(f"scan {label}: the body returned {len(results)} vectors for {len(carries)} carries")
         for family, result in zip(families, results, strict=True):
-            self._emit(Assign(FieldRef(family, index + 1), self._checked(label, family, result).value))
+            self._assign(FieldRef(family, index + 1), self._checked(label, family, result))
         self._scan_index.pop()
+        self._known.pop()
         self._emit(ForLayers(index, span, tuple(self._blocks.pop())))
         return tuple(self._member(family, span.stop + 1) for family in families)
 
@@ -304,14 +341,14 @@ class Tracer:
             raise ProgramError(f"scan {label}: the carry lives in {family.space}, its next value in {result.space}")
         return result
 
-    def readout(self, name: str, vector: Vector, *, init: Scalar = 1, train: bool = True) -> Outputs:
+    def readout(self, name: str, vector: Vector, *, init: Number = 1, train: bool = True) -> Outputs:
         """The outputs ``gamma_N^{-1} n^{-1/2} w . vector``, sites of ``w`` ``N(0, init^2 init_std^2)``.
 
         ``train=False`` keeps ``w`` at its initial value.
         """
         if self._scan_index:
             raise ProgramError(f"readout {name}: readouts stand outside of scans")
-        weights = self._declare(RandomVector(name, vector.space, _scalar(init) ** 2 * INIT_VARIANCE))
+        weights = self._declare(RandomVector(name, vector.space, number(init) ** 2 * INIT_VARIANCE))
         if not train:
             self._frozen.add(name)
         return Outputs((Readout(sp.Integer(1), weights, self.as_field(vector)),))
@@ -320,14 +357,23 @@ class Tracer:
         """The vector as a named field (matrices and updates act on fields)."""
         if not isinstance(vector, Vector):
             raise ProgramError(f"expected a traced vector, got {type(vector).__name__}")
-        if len(vector.value.terms) == 1:
-            coefficient, atom = vector.value.terms[0]
+        if vector.function is None and len(vector.combination.terms) == 1:
+            coefficient, atom = vector.combination.terms[0]
             if coefficient == 1 and isinstance(atom, FieldRef):
-                return atom
+                return cast(FieldRef, self._current(atom))
+        content = self._content(vector)
+        known = self._known[-1]
+        if content not in known:
+            ref = self._new_member(self._free_name("h" if isinstance(content, Linear) else "phi"), vector.space)
+            self._automatic.add(ref)
+            self._put(ref, content)
+        return known[content]
+
+    def _free_name(self, stem: str) -> str:
         number = 1
-        while f"h{number}" in self._names:
+        while f"{stem}{number}" in self._names:
             number += 1
-        return self._assign(f"h{number}", vector)
+        return f"{stem}{number}"
 
     def check_layers(self, ref: MatrixRef) -> None:
         """A member of a family is used inside a scan over the layers of the family, and with the scan's index."""
@@ -342,23 +388,56 @@ class Tracer:
         if any(sp.expand(a - b) != 0 for a, b in ((family.start, span.start), (family.stop, span.stop))):
             raise ProgramError(f"{ref}: the scan runs over the layers {span}, but the family {ref.matrix} has {family}")
 
-    def assign(self, name: str, vector: Vector) -> Vector:
+    def assign(self, name: str | Member, vector: Vector) -> Vector:
         """Name a vector; see `Vector.named`."""
-        return Vector(self, Linear.of(self._assign(name, vector)), vector.space)
+        ref = name.ref if isinstance(name, Member) else self._new_member(name, vector.space)
+        if ref.space != vector.space:
+            raise ProgramError(f"{ref} = {vector.combination}: spaces {ref.space} and {vector.space} differ")
+        self._assign(ref, vector)
+        return Vector(self, Linear.of(ref), vector.space)
 
-    def _assign(self, name: str, vector: Vector) -> FieldRef:
+    def _new_member(self, name: str, space: Space) -> FieldRef:
+        """A new field, with the index of the scan that it stands in."""
         layers = self._scan_index[-1][1] if self._scan_index else None
-        field = self._declare(Field(name, vector.space, layers))
-        ref = FieldRef(field, self._scan_index[-1][0] if self._scan_index else None)
-        self._emit(Assign(ref, vector.value))
-        return ref
+        field = self._declare(Field(name, space, layers, self.setting.axes))
+        return FieldRef(field, self._scan_index[-1][0] if self._scan_index else None)
+
+    def _assign(self, ref: FieldRef, vector: Vector) -> None:
+        """Assign a vector; if it is a field that we have named, that field gets the name of ``ref``."""
+        content = self._content(vector)
+        held = content.terms[0][1] if isinstance(content, Linear) and len(content.terms) == 1 else None
+        field = self._known[-1].get(content)
+        if isinstance(held, FieldRef) and content == Linear.of(held):
+            field = held
+        if field not in self._automatic or field not in self._known[-1].values():
+            self._put(ref, content)
+            return
+        assert field is not None
+        self._automatic.remove(field)
+        self._aliases.append((field, ref))
+        del self._names[field.field.name]
+        self._blocks[-1] = [self._current(statement) for statement in self._blocks[-1]]
+        self._known[-1] = {self._current(key): self._current(value) for key, value in self._known[-1].items()}
+
+    def _content(self, vector: Vector) -> Linear | SiteFunction:
+        return self._current(vector.combination if vector.function is None else vector.function)
+
+    def _current(self, thing: Any) -> Any:
+        """Names of today for those that fields had when ``thing`` was recorded."""
+        for old, new in self._aliases:
+            thing = renamed(thing, old, new)
+        return thing
+
+    def _put(self, ref: FieldRef, content: Linear | SiteFunction) -> None:
+        self._emit(Assign(ref, content) if isinstance(content, Linear) else SiteMap(ref, content))
+        self._known[-1].setdefault(content, ref)
 
     def _emit(self, statement: Statement) -> None:
         self._blocks[-1].append(statement)
 
-    def _declare(self, thing):  # type: ignore[no-untyped-def]
-        if thing.name in _DATA_NAMES:
-            taken = ", ".join(sorted(_DATA_NAMES))
+    def _declare(self, thing: Declared) -> Declared:
+        if thing.name in self.setting.reserved:
+            taken = ", ".join(sorted(self.setting.reserved))
             raise ProgramError(f"the name {thing.name} is taken by the data; the names {taken} are not free")
         if thing.name in self._names:
             raise ProgramError(f"the name {thing.name} is used for two different things")
@@ -375,30 +454,23 @@ class Tracer:
         if not isinstance(outputs, Outputs) or not outputs.readouts:
             raise ProgramError("the forward pass must return net.readout(...), or a sum of readouts")
         return Trace(
-            tuple(self._blocks[0]), self._input, outputs.readouts, tuple(self._parameters), frozenset(self._frozen)
+            tuple(self._blocks[0]),
+            self._input,
+            outputs.readouts,
+            self.setting,
+            tuple(self._parameters),
+            frozenset(self._frozen),
         )
 
 
-def trace(forward: Callable[[Tracer, Vector], Outputs]) -> Trace:
+def trace(forward: Callable[[Tracer, Vector], Outputs], setting: Setting = PROPORTIONAL) -> Trace:
     """Run ``forward`` on traced vectors and return its statements."""
-    tracer = Tracer()
+    tracer = Tracer(setting)
     return tracer.finish(forward(tracer, tracer.input))
 
 
-def _scalar(value: Scalar) -> sp.Expr:
-    if isinstance(value, float):
-        value = sp.nsimplify(value, rational=True)
-    elif isinstance(value, numbers.Integral):
-        value = sp.Integer(int(value))
-    elif not isinstance(value, sp.Expr):
-        raise ProgramError(f"a coefficient must be a number or a SymPy expression, got {type(value).__name__}")
-    if value.has(sp.nan, sp.oo, -sp.oo, sp.zoo) or value.is_real is False:
-        raise ProgramError(f"a coefficient must be real and finite, got {value}")
-    return value
-
-
-def _layer_range(what: str, layers: tuple[Scalar, Scalar]) -> LayerRange:
-    first, last = (_scalar(end) for end in layers)
+def _layer_range(what: str, layers: tuple[Number, Number]) -> LayerRange:
+    first, last = (number(end) for end in layers)
     for end in (first, last):
         if not end.is_integer:
             raise ProgramError(f"{what}: layers {end}: allowed are integers, net.depth, and sums of them")

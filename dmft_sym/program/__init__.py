@@ -4,6 +4,7 @@ from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
 from .expressions import FieldRef, LayerSum, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
 from .labels import (
+    ALL_AXES,
     DEPTH,
     OUTPUT,
     OUTPUT_AXIS,
@@ -22,6 +23,7 @@ from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Out
 from .unroll import flat_statements, flatten
 
 __all__ = [
+    "ALL_AXES",
     "DEPTH",
     "OUTPUT",
     "OUTPUTS",

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import cast
 
-from dmft_sym.networks.trace import Tracer, Vector
+from dmft_sym.networks.trace import Tracer
+from dmft_sym.networks.vectors import Vector
 from dmft_sym.program import (
     Assign,
     Field,

@@ -1,0 +1,52 @@
+"""Derivatives of site-wise functions, and which functions there are.
+
+At a kink the derivative is the one from the side on which the function is constant, or the mean of both sides:
+``relu'(0) = 0`` and ``|h|'(0) = 0`` (the usual subgradients). It is a set of measure zero for Gaussian fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sympy as sp
+from sympy.core.function import AppliedUndef
+
+from dmft_sym.program import ProgramError
+
+ALLOWED = (
+    sp.tanh, sp.erf, sp.exp, sp.log, sp.sin, sp.cos, sp.sinh, sp.cosh, sp.atan, sp.Abs, sp.sign, sp.Heaviside,
+    sp.Max, sp.Min, sp.Piecewise,
+)  # fmt: skip
+"""Functions of SymPy that programs may contain (besides arithmetic and powers)."""
+
+
+def derivative(expression: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
+    """``d expression / d symbol`` almost everywhere, with the convention above at kinks."""
+    slope = sp.diff(expression, symbol)
+    slope = slope.replace(sp.DiracDelta, lambda *_: sp.Integer(0))
+    return slope.replace(sp.Heaviside, lambda x, *_: sp.Heaviside(x, 0))
+
+
+def has_jump(expression: sp.Expr, symbol: sp.Symbol) -> bool:
+    """Whether the function jumps somewhere in ``symbol``, so that its derivative has a point mass."""
+    jumps = expression.atoms(sp.Heaviside, sp.sign, sp.Piecewise)
+    return any(symbol in jump.free_symbols for jump in jumps)
+
+
+def checked_expression(expression: sp.Expr, symbols: Iterable[sp.Symbol]) -> sp.Expr:
+    """The expression, if only allowed functions occur in it and it depends on one of ``symbols``.
+
+    Raises
+    ------
+    ProgramError
+        Naming what is not allowed.
+    """
+    for part in expression.atoms(sp.Function, sp.Max, sp.Min):
+        if not isinstance(part, (*ALLOWED, AppliedUndef)):
+            names = ", ".join(sorted(function.__name__ for function in ALLOWED))
+            raise ProgramError(f"site-wise function {expression}: {part.func} is not known; allowed are {names}")
+    if not expression.free_symbols & set(symbols):
+        raise ProgramError(f"site-wise function {expression}: it does not depend on its arguments")
+    if expression.has(sp.nan, sp.oo, -sp.oo, sp.zoo, sp.I):
+        raise ProgramError(f"site-wise function {expression}: allowed are real, finite functions")
+    return expression

@@ -1,0 +1,70 @@
+"""Site-wise functions: what users write becomes a `SiteFunction` of labelled fields, and how it is differentiated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import sympy as sp
+
+from dmft_sym.program import FieldRef, Linear, ProgramError, ScalarRef, SiteFunction
+
+from .derivatives import checked_expression
+
+Function: TypeAlias = str | sp.Expr | Callable[..., Any]
+"""An activation by name, a formula in ``h``, or a function of SymPy symbols."""
+
+
+def site_function(function: Function, arguments: Sequence[FieldRef | ScalarRef]) -> SiteFunction:
+    """The function of the fields ``arguments``, with one symbol for each, named after it.
+
+    Raises
+    ------
+    ProgramError
+        If the function is not allowed, or if the number of arguments does not fit.
+    """
+    symbols = _symbols(arguments)
+    if callable(function) and not isinstance(function, sp.Basic):
+        made = function(*symbols)
+        expression = checked_expression(sp.sympify(made, strict=True), symbols)
+    else:
+        if len(arguments) != 1:
+            raise ProgramError(f"apply {function}: a formula in h takes one vector, got {len(arguments)} arguments")
+        from .activations import activation
+
+        chosen = activation(function)
+        expression = chosen.expression.xreplace({chosen.symbol: symbols[0]})
+    used = [(symbol, ref) for symbol, ref in zip(symbols, arguments, strict=True) if symbol in expression.free_symbols]
+    return SiteFunction(expression, tuple(dict.fromkeys(used)))
+
+
+def _symbols(arguments: Sequence[FieldRef | ScalarRef]) -> list[sp.Symbol]:
+    """One real symbol for every argument; the same argument has the same symbol."""
+    chosen: dict[FieldRef | ScalarRef, sp.Symbol] = {}
+    taken: set[str] = set()
+    for ref in arguments:
+        if ref not in chosen:
+            stem = ref.field.name if isinstance(ref, FieldRef) else ref.scalar.name
+            name, number = stem, 2
+            while name in taken:
+                name, number = f"{stem}_{number}", number + 1
+            taken.add(name)
+            chosen[ref] = sp.Symbol(name, real=True)
+    return [chosen[ref] for ref in arguments]
+
+
+def linear_form(function: SiteFunction) -> Linear | None:
+    """The function as a linear combination of its fields, if it is one with coefficients that are no scalars."""
+    if function.scalars:
+        return None
+    symbols = [symbol for symbol, _ in function.fields]
+    expression = sp.expand(function.expression)
+    slopes = [sp.diff(expression, symbol) for symbol in symbols]
+    if any(slope.free_symbols & set(symbols) or slope.has(sp.Function, sp.Derivative) for slope in slopes):
+        return None
+    if sp.expand(expression - sum(s * x for s, x in zip(slopes, symbols, strict=True))) != 0:
+        return None
+    total = Linear()
+    for slope, (_, ref) in zip(slopes, function.fields, strict=True):
+        total += Linear.of(ref, slope)
+    return total

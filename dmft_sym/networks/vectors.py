@@ -1,0 +1,177 @@
+"""Traced vectors and weights: what a forward pass combines with ``+``, ``-``, ``*``, ``@`` and site-wise functions."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import sympy as sp
+
+from dmft_sym.program import (
+    Field,
+    FieldRef,
+    GaussianMatrix,
+    Linear,
+    MatrixRef,
+    Product,
+    ProgramError,
+    ScalarRef,
+    SiteFunction,
+    Space,
+)
+
+if TYPE_CHECKING:
+    from .trace import Tracer
+
+Number: TypeAlias = sp.Expr | int | float
+_UFUNCS: Mapping[str, type[sp.Function]] = {
+    "tanh": sp.tanh,
+    "sin": sp.sin,
+    "cos": sp.cos,
+    "exp": sp.exp,
+    "sinh": sp.sinh,
+    "cosh": sp.cosh,
+    "arctan": sp.atan,
+    "absolute": sp.Abs,
+}
+
+
+def number(value: Number) -> sp.Expr:
+    """A real coefficient as a SymPy expression.
+
+    Raises
+    ------
+    ProgramError
+        If it is not a finite real number or expression.
+    """
+    if isinstance(value, float):
+        value = sp.nsimplify(value, rational=True)
+    elif isinstance(value, numbers.Integral):
+        value = sp.Integer(int(value))
+    elif not isinstance(value, sp.Expr):
+        raise ProgramError(f"a coefficient must be a number or a SymPy expression, got {type(value).__name__}")
+    if value.has(sp.nan, sp.oo, -sp.oo, sp.zoo) or value.is_real is False:
+        raise ProgramError(f"a coefficient must be real and finite, got {value}")
+    return value
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A traced vector: a linear combination of named fields and products, or a site-wise function of fields.
+
+    Attributes
+    ----------
+    combination
+        The linear combination; empty for a site-wise function.
+    function
+        The site-wise function; it becomes a named field where anything else than naming is done to it.
+    """
+
+    tracer: Tracer
+    combination: Linear
+    space: Space
+    function: SiteFunction | None = None
+
+    @property
+    def value(self) -> Linear:
+        """The vector as a linear combination (of one named field, for a site-wise function)."""
+        if self.function is None:
+            return self.combination
+        return Linear.of(self.tracer.as_field(self))
+
+    def __add__(self, other: Vector) -> Vector:
+        if not isinstance(other, Vector):
+            return NotImplemented
+        if other.space != self.space:
+            raise ProgramError(f"({self.value}) + ({other.value}): spaces {self.space} and {other.space} differ")
+        return Vector(self.tracer, self.value + other.value, self.space)
+
+    def __radd__(self, other: object) -> Vector:
+        return self if other == 0 else NotImplemented  # sum([a, b]) starts from 0
+
+    def __array_ufunc__(self, function: object, _: str, *inputs: object, **__: object) -> Vector:
+        # Without this, NumPy would take a traced vector for an object and fail somewhere else.
+        name = getattr(function, "__name__", "function")
+        if name == "multiply" and len(inputs) == 2 and not isinstance(inputs[0], Vector):
+            return self * inputs[0]  # a number of NumPy times a vector
+        if name in _UFUNCS and len(inputs) == 1:
+            return self.tracer.apply(_UFUNCS[name], self)
+        known = ", ".join(sorted(_UFUNCS))
+        raise ProgramError(
+            f"numpy.{name} of a traced vector: allowed are {known}; others are written net.apply(function, vector)"
+        )
+
+    def __mul__(self, factor: Number | Vector) -> Vector:
+        if isinstance(factor, Vector):
+            return self.tracer.apply(lambda a, b: a * b, self, factor)
+        return Vector(self.tracer, self.value.scaled(number(factor)), self.space)
+
+    def __rmul__(self, factor: Number) -> Vector:
+        return self * factor
+
+    def __truediv__(self, factor: Number) -> Vector:
+        return self * (1 / number(factor))
+
+    def __neg__(self) -> Vector:
+        return self * -1
+
+    def __sub__(self, other: Vector) -> Vector:
+        return self + (-other)
+
+    def named(self, name: str | Member) -> Vector:
+        """Give the vector a name in the printed equations: a text, or the member of a family of fields."""
+        return self.tracer.assign(name, self)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """An average over the sites of a space: an argument of site-wise functions, see `Tracer.mean`."""
+
+    ref: ScalarRef
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member of a family of fields."""
+
+    ref: FieldRef
+
+
+@dataclass(frozen=True)
+class Family:
+    """Fields with a layer label; ``family[l]`` is passed to `Vector.named`."""
+
+    field: Field
+
+    def __getitem__(self, layer: Number) -> Member:
+        return Member(FieldRef(self.field, number(layer)))
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A trainable Gaussian matrix; ``W @ h`` applies it, ``W[l]`` picks the member of a family."""
+
+    tracer: Tracer
+    matrix: GaussianMatrix
+
+    def __getitem__(self, layer: Number) -> WeightsMember:
+        return WeightsMember(self.tracer, MatrixRef(self.matrix, sp.sympify(layer, strict=True)))
+
+    def __matmul__(self, vector: Vector) -> Vector:
+        return WeightsMember(self.tracer, MatrixRef(self.matrix)) @ vector
+
+
+@dataclass(frozen=True)
+class WeightsMember:
+    """One matrix of a family, or a matrix that is no family."""
+
+    tracer: Tracer
+    ref: MatrixRef
+
+    def __matmul__(self, vector: Vector) -> Vector:
+        self.tracer.check_layers(self.ref)
+        operand = self.tracer.as_field(vector)
+        product = Product(self.ref, operand)
+        return Vector(self.tracer, Linear.of(product), product.space)
