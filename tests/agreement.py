@@ -221,11 +221,10 @@ class _Comparison:
         plan = self.run.arithmetic.plan
         by_slot = {slot: ref for ref, slot in plan.fields.items()}
         found: dict[tuple[int, bool], list[FieldRef]] = {}
-        for statement in plan.assigns:
-            for product in statement.products:
-                operands = found.setdefault((product.matrix, product.transpose), [])
-                if by_slot[product.operand] not in operands:
-                    operands.append(by_slot[product.operand])
+        for product in plan.products:
+            operands = found.setdefault((product.matrix, product.transpose), [])
+            if by_slot[product.operand] not in operands:
+                operands.append(by_slot[product.operand])
         return found
 
     def _along(self, ref: FieldRef, side: Side, far: int) -> np.ndarray:

@@ -124,10 +124,9 @@ def _noise_side(arithmetic: GrowingCoordinates, product: Multiply) -> tuple[Side
 
 def _find_product(result: ExecutionResult, operand: FieldRef, key: MatrixKey) -> Multiply:
     plan = result.arithmetic.plan
-    for statement in plan.assigns:
-        for product in statement.products:
-            if plan.matrices[product.matrix].key == key and product.operand == plan.fields[operand]:
-                return product
+    for product in plan.products:
+        if plan.matrices[product.matrix].key == key and product.operand == plan.fields[operand]:
+            return product
     raise ValueError(f"no product of {key[0]} with {operand} in this program")
 
 
@@ -136,8 +135,7 @@ def _operands(result: ExecutionResult, product: Multiply) -> list[FieldRef]:
     plan = result.arithmetic.plan
     slots = {
         other.operand
-        for statement in plan.assigns
-        for other in statement.products
+        for other in plan.products
         if (other.matrix, other.transpose) == (product.matrix, product.transpose)
     }
     return [ref for ref, slot in plan.fields.items() if slot in slots]

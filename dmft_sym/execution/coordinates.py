@@ -24,8 +24,9 @@ import math
 import numpy as np
 
 from .directions import Directions
-from .interface import Arithmetic, Array
-from .plan import LearnMatrix, MatrixPlan, Multiply, Plan
+from .inputs import input_coordinates
+from .interface import Arithmetic, Array, taken
+from .plan import Evaluation, LearnMatrix, MapSites, MatrixPlan, Multiply, Plan, Rows
 
 _PENDING = 24  # steps whose increments are kept as factors before they are added to the matrix in one product
 _UNTHREADED = 2**18  # multiplications in one product; beyond, OpenBLAS wakes its threads, at a price above the gain
@@ -222,14 +223,28 @@ class GrowingCoordinates(Arithmetic):
         self._stream = np.random.default_rng(0)
         self._ranks = [0] * len(plan.sectors)
         self._capacities = [_FIRST_CAPACITY] * len(plan.sectors)
-        self._scales2 = [[0.0] * plan.outputs for _ in plan.slots]
-        self.values = [np.zeros((plan.outputs, _FIRST_CAPACITY), self.dtype) for _ in self.slot_sectors]
-        terms = {rule.matrix: len(rule.terms) for rule in plan.learn_matrices}
+        self._scales2 = [[0.0] * rows for rows in plan.rows]
+        self.values = [np.zeros((rows, _FIRST_CAPACITY), self.dtype) for rows in self.slot_rows]
+        terms = {
+            rule.matrix: sum(self._increment_rows(term.right, term.right_rows) for term in rule.terms)
+            for rule in plan.learn_matrices
+        }
         self.matrices = [
-            self._growing(spec, max(32, _PENDING * plan.outputs * terms.get(number, 0)))
-            for number, spec in enumerate(plan.matrices)
+            self._growing(spec, max(32, _PENDING * terms.get(number, 0))) for number, spec in enumerate(plan.matrices)
         ]
+        for slot, given in plan.data.items():
+            self._place_inputs(slot, input_coordinates(given))
         self._open_vectors(fresh=False)
+
+    def _increment_rows(self, right: int, rows: Rows) -> int:
+        """Number of outer products of one increment."""
+        return self.plan.rows[right] if rows is None else len(rows)
+
+    def _place_inputs(self, slot: int, coordinates: Array) -> None:
+        sector = self.slot_sectors[slot]
+        while self._ranks[sector] < coordinates.shape[1]:
+            self._new_coordinate(sector)
+        self.values[slot][:, : coordinates.shape[1]] = coordinates
 
     def _growing(self, spec: MatrixPlan, pending: int) -> GrowingMatrix:
         forward = Side(math.sqrt(spec.variance), self._directions())
@@ -259,14 +274,36 @@ class GrowingCoordinates(Arithmetic):
             self._open(matrix, side, product)
         result = matrix.times(self.values[product.operand], product.transpose)
         result *= product.coefficient
-        self.values[target] += result
+        self.values[target] += taken(result, product.rows)
+
+    def map_sites(self, statement: MapSites) -> None:
+        """A linear function of fields; its coefficients may depend on scalars."""
+        value = statement.value
+        scalars = self.scalar_arguments(value.scalars)
+        out = self.values[statement.target]
+        out.fill(0)
+        for slope, (slot, rows) in zip(value.function.slopes, value.slots, strict=True):
+            out += np.reshape(slope(*scalars), (-1, 1)) * taken(self.values[slot], rows)
+
+    def mean(self, value: Evaluation, labels: int) -> Array:
+        """A bilinear function of fields: dot products of coordinates, shape (labels,)."""
+        scalars = self.scalar_arguments(value.scalars)
+        total = np.zeros(labels)
+        for i, j, coefficient in value.function.products:
+            factor = coefficient(*scalars)
+            if i < 0:
+                total += factor
+                continue
+            a, b = (taken(self.values[slot], rows) for slot, rows in (value.slots[i], value.slots[j]))
+            total += factor * np.einsum("ki,ki->k", a, b)
+        return total
 
     def _open(self, matrix: GrowingMatrix, side: Side, product: Multiply) -> None:
-        """Open directions for the operand, one output after another."""
+        """Open directions for the operand, one label after another."""
         scales2 = self._scales2[product.operand]
-        for output in range(self.plan.outputs):
-            row = self.values[product.operand][output]
-            scale2 = scales2[output] = max(scales2[output], float(row.dot(row)))
+        for label in range(len(scales2)):
+            row = self.values[product.operand][label]
+            scale2 = scales2[label] = max(scales2[label], float(row.dot(row)))
             if not side.directions.outside(row, scale2):
                 continue
             direction = side.directions.open(row, scale2)
@@ -282,18 +319,19 @@ class GrowingCoordinates(Arithmetic):
         matrix.add_noise(np.pad(direction, (0, padding)), coordinate, transpose)
 
     def inner(self, a: int, b: int) -> Array:
-        """Dot products of coordinates, shape (C,)."""
+        """Dot products of coordinates, shape (labels,)."""
         return np.einsum("ci,ci->c", self.values[a], self.values[b])
 
     def learn_matrix(self, rule: LearnMatrix) -> None:
         """Add outer products to the trained part."""
         matrix = self.matrices[rule.matrix]
-        matrix.begin_update(len(rule.terms) * self.plan.outputs)
-        for coefficient, left, right in rule.terms:
-            matrix.add_increment(coefficient, self.values[left], self.values[right])
+        matrix.begin_update(sum(self._increment_rows(term.right, term.right_rows) for term in rule.terms))
+        for term in rule.terms:
+            right = taken(self.values[term.right], term.right_rows)
+            matrix.add_increment(term.coefficient, self.weighted(term), right)
 
     def snapshot(self, slot: int) -> Array:
-        """Coordinates of a field, shape (C, present rank)."""
+        """Coordinates of a field, shape (labels, present rank)."""
         return self.values[slot][:, : self._ranks[self.slot_sectors[slot]]].copy()
 
     def ranks(self) -> list[int]:

@@ -10,8 +10,9 @@ from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
 from scipy.linalg import get_blas_funcs
 
-from .interface import Arithmetic, Array
-from .plan import LearnMatrix, Multiply, Plan
+from .interface import Arithmetic, Array, taken
+from .plan import Evaluation, LearnMatrix, MapSites, Multiply, Plan
+from .site_arithmetic import map_sites, mean_over_sites
 
 
 class FiniteNetwork(Arithmetic):
@@ -39,8 +40,13 @@ class FiniteNetwork(Arithmetic):
     def __init__(self, plan: Plan, dtype: type, dim: int, seed: int, normalise: bool = False) -> None:
         super().__init__(plan, dtype)
         self._normalise = normalise
-        self.sizes = [_size(sector.space, sector.ratio, dim) for sector in plan.sectors]
-        self.values = [np.zeros((plan.outputs, self.sizes[s]), self.dtype) for s in self.slot_sectors]
+        self.sizes = _sizes(plan, dim)
+        self.values = [
+            np.zeros((rows, self.sizes[s]), self.dtype)
+            for rows, s in zip(self.slot_rows, self.slot_sectors, strict=True)
+        ]
+        for slot, given in plan.data.items():
+            self.values[slot][:] = given
         streams = [np.random.default_rng(s) for s in SeedSequence(seed).spawn(len(plan.matrices) + len(plan.vectors))]
         self._matrix_streams, self._vector_streams = streams[: len(plan.matrices)], streams[len(plan.matrices) :]
         self._gemm = get_blas_funcs("gemm", dtype=self.dtype)
@@ -59,10 +65,18 @@ class FiniteNetwork(Arithmetic):
         matrix = self.matrices[product.matrix]
         result = self.values[product.operand] @ (matrix if product.transpose else matrix.T)
         result *= product.coefficient
-        self.values[target] += result
+        self.values[target] += taken(result, product.rows)
+
+    def map_sites(self, statement: MapSites) -> None:
+        """The function at every site."""
+        map_sites(self, statement)
+
+    def mean(self, value: Evaluation, labels: int) -> Array:
+        """Means over the sites, shape (labels,)."""
+        return mean_over_sites(self, value)
 
     def inner(self, a: int, b: int) -> Array:
-        """Means over the sites, shape (C,)."""
+        """Means over the sites, shape (labels,)."""
         left, right = self.values[a], self.values[b]
         return np.einsum("ci,ci->c", left, right) / left.shape[1]
 
@@ -75,8 +89,9 @@ class FiniteNetwork(Arithmetic):
         if plan.momentum:
             accumulator = self._velocity[rule.matrix]
             accumulator *= plan.momentum
-        for coefficient, left, right in rule.terms:
-            self._add_outer(accumulator, coefficient, self.values[left], self.values[right])
+        for term in rule.terms:
+            right = taken(self.values[term.right], term.right_rows)
+            self._add_outer(accumulator, term.coefficient, self.weighted(term), right)
         if plan.momentum:
             matrix += accumulator
 
@@ -86,7 +101,7 @@ class FiniteNetwork(Arithmetic):
         self._gemm(scale, right.T, left.T, beta=1.0, c=matrix.T, trans_b=1, overwrite_c=1)
 
     def snapshot(self, slot: int) -> Array:
-        """A copy of a field, shape (C, sites)."""
+        """A copy of a field, shape (labels, sites)."""
         return self.values[slot].copy()
 
     def ranks(self) -> list[int]:
@@ -120,6 +135,15 @@ class FiniteNetwork(Arithmetic):
             stream.standard_normal(out=cast(NDArray[np.float64], out), dtype=np.float64)
 
 
+def _sizes(plan: Plan, dim: int) -> list[int]:
+    """Number of sites of every sector; that of the inputs has the dimension of the data."""
+    dimensions = {plan.slots[slot]: given.shape[1] for slot, given in plan.data.items()}
+    return [
+        dimensions[number] if sector.finite else _size(sector.space, sector.ratio, dim)
+        for number, sector in enumerate(plan.sectors)
+    ]
+
+
 def _size(name: str, ratio: float, dim: int) -> int:
     if math.isinf(ratio):
         raise ValueError(f"space {name} is infinite: a finite network needs finite ratios; use coordinates instead")
@@ -131,7 +155,7 @@ def _size(name: str, ratio: float, dim: int) -> int:
 
 def finite_bytes(plan: Plan, dtype: type, dim: int) -> int:
     """Memory in bytes that the matrices of a finite network take, momentum buffers included."""
-    sizes = [_size(sector.space, sector.ratio, dim) for sector in plan.sectors]
+    sizes = _sizes(plan, dim)
     entries = 0
     for matrix in plan.matrices:
         copies = 2 if matrix.learned and plan.momentum else 1

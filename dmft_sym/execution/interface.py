@@ -13,7 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .plan import Combine, LearnMatrix, LearnVector, Multiply, Plan
+from .plan import (
+    AverageSites,
+    Combine,
+    ComputeScalar,
+    Evaluation,
+    Increment,
+    LearnMatrix,
+    LearnVector,
+    MapSites,
+    Multiply,
+    Plan,
+    Rows,
+    Step,
+)
 
 Array = NDArray[np.floating[Any]]
 
@@ -30,9 +43,11 @@ class Arithmetic(ABC):
 
     Attributes
     ----------
-    values : list of ndarray, shape (C, size of the sector)
-        Current value of every slot; row ``c`` belongs to output ``c``. Slots beyond those of the plan are momentum
-        buffers of vectors.
+    values : list of ndarray, shape (labels, size of the sector)
+        Current value of every slot; a row belongs to one output, or to one pair of sample and output. Slots beyond
+        those of the plan are momentum buffers of vectors.
+    scalars : list of ndarray, shape (labels,)
+        Current value of every scalar.
     """
 
     def __init__(self, plan: Plan, dtype: type) -> None:
@@ -44,7 +59,11 @@ class Arithmetic(ABC):
             for rule in plan.learn_vectors:
                 self._velocities[rule.slot] = len(self.slot_sectors)
                 self.slot_sectors.append(plan.slots[rule.slot])
+        self.slot_rows = [*plan.rows, *(plan.rows[slot] for slot in self._velocities)]
         self.values: list[Array] = []
+        self.scalars: list[Array] = [np.zeros(int(np.prod(shape))) for shape in plan.scalar_shapes]
+        for number, given in plan.given.items():
+            self.scalars[number][:] = given
 
     @abstractmethod
     def begin_step(self) -> None:
@@ -56,7 +75,7 @@ class Arithmetic(ABC):
 
     @abstractmethod
     def inner(self, a: int, b: int) -> Array:
-        """``<a_c b_c>`` for every output, shape (C,)."""
+        """``<a_c b_c>`` for every label of two fields with the same ones, shape (labels,)."""
 
     @abstractmethod
     def learn_matrix(self, rule: LearnMatrix) -> None:
@@ -74,19 +93,58 @@ class Arithmetic(ABC):
     def overlap(self, sector: int) -> float:
         """Factor that turns the dot product of two snapshots of ``sector`` into ``<a b>``."""
 
+    @abstractmethod
+    def map_sites(self, statement: MapSites) -> None:
+        """Set a field to a site-wise function of others."""
+
+    @abstractmethod
+    def mean(self, value: Evaluation, labels: int) -> Array:
+        """The average over sites of a site-wise function, shape (labels,)."""
+
+    def execute(self, step: Step) -> None:
+        """One statement that assigns a field or a scalar."""
+        if isinstance(step, Combine):
+            self.combine(step)
+        elif isinstance(step, MapSites):
+            self.map_sites(step)
+        elif isinstance(step, AverageSites):
+            total = self.scalars[step.target]
+            total[:] = sum(coefficient * self.mean(value, len(total)) for coefficient, value in step.terms)
+        else:
+            self.compute(step)
+
+    def compute(self, statement: ComputeScalar) -> None:
+        """``target = function`` of scalars, outputs along the last axis."""
+        values = [row.reshape(statement.shape) for row in self.scalar_arguments(statement.scalars)]
+        self.scalars[statement.target][:] = statement.function(*values).reshape(-1)
+
+    def scalar_arguments(self, scalars: tuple[tuple[int, Rows], ...]) -> list[Array]:
+        """Values of scalars at the labels of a result."""
+        return [taken(self.scalars[number], rows) for number, rows in scalars]
+
     def combine(self, statement: Combine) -> None:
         """``target = sum coefficient * slot + products``."""
         values = self.values
         out = values[statement.target]
         if statement.terms:
-            coefficient, slot = statement.terms[0]
-            np.multiply(values[slot], coefficient, out=out)
-            for coefficient, slot in statement.terms[1:]:
-                out += coefficient * values[slot]
+            coefficient, slot, rows = statement.terms[0]
+            np.multiply(taken(values[slot], rows), coefficient, out=out)
+            for coefficient, slot, rows in statement.terms[1:]:
+                out += coefficient * taken(values[slot], rows)
         else:
             out.fill(0)
         for product in statement.products:
             self.multiply(product, statement.target)
+
+    def weighted(self, term: Increment) -> Array:
+        """The left factor of an increment, weighted and summed over the labels that the other factor lacks."""
+        left = taken(self.values[term.left], term.left_rows)
+        if term.weight >= 0:
+            left = taken(self.scalars[term.weight], term.weight_rows)[:, np.newaxis] * left
+        if term.sum_axes:
+            left = left.reshape(*term.shape, left.shape[-1]).sum(axis=term.sum_axes)
+            left = left.reshape(-1, left.shape[-1])
+        return left
 
     def learn_vector(self, rule: LearnVector) -> None:
         """``V = m V + G``, ``w = (1 - l) w + V`` with ``G = sum coefficient left``."""
@@ -95,11 +153,16 @@ class Arithmetic(ABC):
         if plan.decay:
             vector *= 1 - plan.decay
         if not plan.momentum:
-            for coefficient, left in rule.terms:
-                vector += coefficient * values[left]
+            for term in rule.terms:
+                vector += term.coefficient * self.weighted(term)
             return
         velocity = values[self._velocities[rule.slot]]
         velocity *= plan.momentum
-        for coefficient, left in rule.terms:
-            velocity += coefficient * values[left]
+        for term in rule.terms:
+            velocity += term.coefficient * self.weighted(term)
         vector += velocity
+
+
+def taken(rows: Array, wanted: Rows) -> Array:
+    """The rows of an operand at the labels of a result."""
+    return rows if wanted is None else rows[wanted]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_sym.outcomes import Outcome
-from dmft_sym.program import FieldRef
+from dmft_sym.program import FieldRef, ScalarRef
 
 from .interface import Arithmetic, Array
 
@@ -45,6 +45,8 @@ class ExecutionResult:
         Number of coordinates (of sites, in a finite network) of every sector of the spaces.
     recording : Recording
         Fields at the steps asked for.
+    scalars : dict of ndarray, shape (step, samples, C) or a part of it
+        The scalars that the program computes, such as its outputs.
     """
 
     observables: dict[str, NDArray[np.float64]]
@@ -52,6 +54,7 @@ class ExecutionResult:
     ranks: dict[str, NDArray[np.int64]]
     recording: Recording
     arithmetic: Arithmetic
+    scalars: Mapping[ScalarRef, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:

@@ -11,12 +11,13 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from dmft_sym.outcomes import COMPLETED, diverged
-from dmft_sym.program import Observe, Program
+from dmft_sym.program import Observe, Program, ScalarRef
 
 from .coordinates import GrowingCoordinates
 from .finite import FiniteNetwork, finite_bytes
 from .interface import Arithmetic
-from .plan import Average, make_plan
+from .plan import Average, Given
+from .planning import make_plan
 from .result import ExecutionResult, Recording
 from .threads import single_threaded
 
@@ -39,6 +40,7 @@ def run_coordinates(
     progress: Progress | None = None,
     averages: tuple[Observe, ...] = (),
     inspect: Inspect | None = None,
+    data: Given | None = None,
 ) -> ExecutionResult:
     """Train the infinite network of a linear program in growing coordinates.
 
@@ -64,6 +66,9 @@ def run_coordinates(
         Scalars to report beside those of the program.
     inspect
         Called with the step and the network at every step, when its fields are computed and before its updates.
+    data
+        What the program takes as given, by name: inputs ``x`` of shape (samples, D), targets ``y`` of shape
+        (samples, outputs).
 
     Returns
     -------
@@ -84,7 +89,7 @@ def run_coordinates(
     floor = 16 * float(np.finfo(dtype).eps)
     if not floor <= tol < 1:
         raise ValueError(f"tol = {tol!r}: allowed is a number >= {floor:.1e} (for {np.dtype(dtype)}) and < 1")
-    plan = make_plan(program, values, outputs, reduced_transpose=True, averages=averages)
+    plan = make_plan(program, values, outputs, reduced_transpose=True, averages=averages, data=data)
     with single_threaded():
         return _run(GrowingCoordinates(plan, dtype, tol), steps, record_steps, progress, inspect)
 
@@ -102,6 +107,7 @@ def run_finite(
     progress: Progress | None = None,
     averages: tuple[Observe, ...] = (),
     inspect: Inspect | None = None,
+    data: Given | None = None,
 ) -> ExecutionResult:
     """Train a finite network with the same program.
 
@@ -128,11 +134,13 @@ def run_finite(
     run_coordinates : the remaining parameters.
     """
     _check(outputs=outputs, steps=steps, dim=dim)
-    plan = make_plan(program, values, outputs, reduced_transpose=False, averages=averages)
+    plan = make_plan(program, values, outputs, reduced_transpose=False, averages=averages, data=data)
     return _run(FiniteNetwork(plan, dtype, dim, seed, normalise), steps, record_steps, progress, inspect)
 
 
-def finite_memory(program: Program, values: Values, outputs: int, dim: int, dtype: type = float) -> int:
+def finite_memory(
+    program: Program, values: Values, outputs: int, dim: int, dtype: type = float, data: Given | None = None
+) -> int:
     """Memory in bytes that `run_finite` needs for its matrices and momentum buffers (recorded fields come on top).
 
     Raises
@@ -141,7 +149,7 @@ def finite_memory(program: Program, values: Values, outputs: int, dim: int, dtyp
         As `run_finite`.
     """
     _check(outputs=outputs, dim=dim)
-    return finite_bytes(make_plan(program, values, outputs, reduced_transpose=False), dtype, dim)
+    return finite_bytes(make_plan(program, values, outputs, reduced_transpose=False, data=data), dtype, dim)
 
 
 def _check(**counts: int) -> None:
@@ -159,6 +167,11 @@ def _run(
 ) -> ExecutionResult:
     plan = arithmetic.plan
     table = {a.name: np.zeros((steps, plan.outputs)) for a in plan.averages}
+    scalars = {
+        ref: np.zeros((steps, *plan.scalar_shapes[number]))
+        for ref, number in plan.scalars.items()
+        if number not in plan.given
+    }
     ranks = np.zeros((steps, len(plan.sectors)), np.int64)
     recording = Recording(fields={ref: [] for ref in plan.fields})
     wanted = _wanted(record_steps, steps)
@@ -167,7 +180,7 @@ def _run(
     with np.errstate(over="ignore", invalid="ignore"):
         for step in range(steps):
             _forward(arithmetic)
-            largest = _observe(arithmetic, table, step)
+            largest = max(_observe(arithmetic, table, step), _keep(arithmetic, scalars, step))
             if step == 0:
                 limit = DIVERGENCE * largest if largest else limit
             if not largest <= limit:
@@ -188,7 +201,19 @@ def _run(
         {sector.name: ranks[:done, number] for number, sector in enumerate(plan.sectors)},
         recording,
         arithmetic,
+        {ref: rows[:done] for ref, rows in scalars.items()},
     )
+
+
+def _keep(arithmetic: Arithmetic, scalars: Mapping[ScalarRef, NDArray[np.float64]], step: int) -> float:
+    """Keep the scalars of a step; the largest absolute value, ``inf`` if one is not finite."""
+    largest = 0.0
+    for ref, rows in scalars.items():
+        values = arithmetic.scalars[arithmetic.plan.scalars[ref]]
+        rows[step] = values.reshape(rows.shape[1:])
+        size = float(np.max(np.abs(values), initial=0.0))
+        largest = max(largest, size) if math.isfinite(size) else math.inf
+    return largest
 
 
 def _wanted(record_steps: Iterable[int] | None, steps: int) -> set[int]:
@@ -201,8 +226,8 @@ def _wanted(record_steps: Iterable[int] | None, steps: int) -> set[int]:
 
 def _forward(arithmetic: Arithmetic) -> None:
     arithmetic.begin_step()
-    for statement in arithmetic.plan.assigns:
-        arithmetic.combine(statement)
+    for statement in arithmetic.plan.steps:
+        arithmetic.execute(statement)
 
 
 def _learn(arithmetic: Arithmetic) -> None:

@@ -1,0 +1,387 @@
+"""From a program to its plan: everything symbolic happens here, once per run.
+
+Scans are written out, coefficients become floats, fields and vectors become numbered slots, labels become rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import sympy as sp
+
+from dmft_sym.program import (
+    OUTPUT_AXIS,
+    OUTPUTS,
+    Assign,
+    Average,
+    Axes,
+    Compute,
+    FieldRef,
+    GaussianMatrix,
+    LayerSum,
+    Learn,
+    MatrixRef,
+    Observe,
+    Outer,
+    Product,
+    Program,
+    ScalarRef,
+    SiteFunction,
+    SiteMap,
+    Space,
+    Statement,
+    VectorRef,
+    flat_statements,
+)
+
+from .evaluate import Evaluator
+from .plan import (
+    Average as AverageProducts,
+)
+from .plan import (
+    AverageSites,
+    Combine,
+    ComputeScalar,
+    Evaluation,
+    Given,
+    Increment,
+    LearnMatrix,
+    LearnVector,
+    MapSites,
+    MatrixKey,
+    MatrixPlan,
+    Multiply,
+    Plan,
+    Rows,
+    SectorPlan,
+    VectorPlan,
+)
+from .site_values import SiteValues
+
+
+def make_plan(
+    program: Program,
+    values: Mapping[sp.Symbol, float],
+    outputs: int,
+    *,
+    reduced_transpose: bool,
+    averages: tuple[Observe, ...] = (),
+    data: Given | None = None,
+) -> Plan:
+    """Write out ``program`` at ``values`` for ``outputs`` outputs.
+
+    Parameters
+    ----------
+    values
+        Value of every symbol of ``program.parameters``, integers included.
+    reduced_transpose
+        Evaluate ``coefficient * tau`` instead of ``coefficient`` for transposed products; the product is
+        simplified symbolically first, so that it may be finite where ``tau`` is not.
+    averages
+        Further scalars to report, beside those of the program.
+    data
+        What the program takes as given: inputs of shape (samples, D), scalars of the shape of their labels.
+
+    Raises
+    ------
+    ValueError
+        If a symbol has no value, if a coefficient is not finite, or if data are missing or of the wrong shape.
+    """
+    _check_values(program, values)
+    integers = {s: int(values[s]) for s in program.parameters if s.is_integer}
+    extra = Program((*program.statements, *averages), program.optimizer, program.name) if averages else program
+    statements = flat_statements(extra, integers)
+    given = dict(data or {})
+    return _Builder(program, {**values, OUTPUTS: outputs}, outputs, reduced_transpose, given).build(statements)
+
+
+def _check_values(program: Program, values: Mapping[sp.Symbol, float]) -> None:
+    for symbol in program.parameters:
+        if symbol not in values:
+            raise ValueError(f"no value given for {symbol.name}: needed are {', '.join(map(str, program.parameters))}")
+        value = values[symbol]
+        if symbol.is_integer and value != int(value):
+            raise ValueError(f"{symbol.name} = {value!r}: allowed is an integer")
+
+
+class _Builder:
+    def __init__(
+        self,
+        program: Program,
+        values: Mapping[sp.Symbol, float],
+        outputs: int,
+        reduced_transpose: bool,
+        data: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]],
+    ) -> None:
+        self.number = Evaluator(values)
+        self.data = data
+        self.reduced = reduced_transpose
+        self.learned = set(program.learned)
+        self.optimizer = program.optimizer
+        samples = {len(data[field.name]) for field in program.data_fields if field.name in data}
+        self.plan = Plan(outputs, samples.pop() if samples else 1)
+        self.sites = _Sites()
+        self.vector_slots: dict[str, int] = {}
+        self.matrix_numbers: dict[MatrixKey, int] = {}
+        self.pending: list[tuple[MatrixKey, GaussianMatrix]] = []
+
+    def build(self, statements: list[Statement]) -> Plan:
+        for statement in statements:
+            if isinstance(statement, Assign):
+                self._assign(statement)
+            elif isinstance(statement, SiteMap):
+                target = self._field(statement.target)
+                value = self._evaluation(statement.function, statement.target.axes, ("slot", target))
+                self.plan.steps.append(MapSites(target, value))
+            elif isinstance(statement, Average):
+                self._average(statement)
+            elif isinstance(statement, Compute):
+                self._compute(statement)
+            elif isinstance(statement, Learn):
+                self._learn(statement)
+            elif isinstance(statement, Observe):
+                self._observe(statement)
+        self._close_sectors()
+        self.plan.momentum = self.number(self.optimizer.momentum, "momentum")
+        self.plan.decay = self.number(self.optimizer.decay, "weight decay")
+        return self.plan
+
+    def _assign(self, statement: Assign) -> None:
+        terms: list[tuple[float, int, Rows]] = []
+        products: list[Multiply] = []
+        target = self._field(statement.target)
+        for coefficient, atom in statement.value.terms:
+            if isinstance(atom, Product):
+                products.append(self._multiply(coefficient, atom, target, statement))
+            else:
+                assert not isinstance(atom, LayerSum)  # the statements are flat
+                slot = self._vector(atom) if isinstance(atom, VectorRef) else self._field(atom)
+                self.sites.unite(("slot", slot), ("slot", target))
+                rows = self._rows(atom.axes, statement.target.axes)
+                terms.append((self.number(coefficient, statement), slot, rows))
+        self.plan.steps.append(Combine(target, tuple(terms), tuple(products)))
+
+    def _multiply(self, coefficient: sp.Expr, product: Product, target: int, statement: Assign) -> Multiply:
+        matrix = self._matrix(product.matrix)
+        operand = self._field(product.operand)
+        near, far = ("target", "source") if product.transpose else ("source", "target")
+        self.sites.unite(("slot", operand), (near, matrix))
+        self.sites.unite(("slot", target), (far, matrix))
+        if product.transpose and self.reduced:
+            coefficient = sp.powsimp(sp.cancel(coefficient * product.matrix.matrix.aspect), force=True)
+        rows = self._rows(product.axes, statement.target.axes)
+        return Multiply(matrix, operand, product.transpose, self.number(coefficient, statement), rows)
+
+    def _rows(self, axes: Axes, target: Axes) -> Rows:
+        """Row of an operand with labels ``axes`` for every label of ``target``."""
+        if axes == target:
+            return None
+        indices = np.arange(math.prod(self.plan.labels(axes))).reshape(
+            tuple(size if axis in axes else 1 for axis, size in zip(target, self.plan.labels(target), strict=True))
+        )
+        return np.ascontiguousarray(np.broadcast_to(indices, self.plan.labels(target)).reshape(-1))
+
+    def _evaluation(self, function: SiteFunction, target: Axes, site: Site | None = None) -> Evaluation:
+        """A site-wise function at the labels ``target``; its fields (and ``site``) come to share a sector."""
+        slots, scalars = [], []
+        for _, argument in function.fields:
+            slot = self._vector(argument) if isinstance(argument, VectorRef) else self._field(argument)
+            site = site or ("slot", slot)
+            self.sites.unite(("slot", slot), site)
+            slots.append((slot, self._rows(argument.axes, target)))
+        for _, scalar in function.scalars:
+            scalars.append((self._scalar(scalar), self._rows(scalar.axes, target)))
+        fields, others = [s for s, _ in function.fields], [s for s, _ in function.scalars]
+        values = SiteValues(self._expression(function.expression, function.parameters), tuple(fields), tuple(others))
+        return Evaluation(values, tuple(slots), tuple(scalars))
+
+    def _expression(self, expression: sp.Expr, parameters: set[sp.Symbol]) -> sp.Expr:
+        return expression.xreplace({s: sp.Float(self.number(s, expression), 17) for s in parameters})
+
+    def _average(self, statement: Average) -> None:
+        terms = tuple(
+            (self.number(coefficient, statement), self._evaluation(function, statement.target.axes))
+            for coefficient, function in statement.terms
+        )
+        self.plan.steps.append(AverageSites(self._scalar(statement.target), terms))
+
+    def _compute(self, statement: Compute) -> None:
+        symbols = tuple(symbol for symbol, _ in statement.arguments)
+        values = SiteValues(self._expression(statement.expression, statement.parameters), (), symbols)
+        scalars = tuple((self._scalar(r), self._rows(r.axes, statement.target.axes)) for _, r in statement.arguments)
+        shape = self.plan.labels(statement.target.axes)
+        self.plan.steps.append(ComputeScalar(self._scalar(statement.target), values, scalars, shape))
+
+    def _scalar(self, ref: ScalarRef) -> int:
+        """Number of a scalar; a given one has its values looked up."""
+        plan = self.plan
+        if ref not in plan.scalars:
+            shape = plan.labels(ref.axes)
+            number = plan.scalars[ref] = len(plan.scalars)
+            plan.scalar_shapes.append(shape)
+            if ref.scalar.data:
+                plan.given[number] = self._given(ref.scalar.name, shape).reshape(-1)
+        return plan.scalars[ref]
+
+    def _given(self, name: str, shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        if name not in self.data:
+            raise ValueError(f"no data given for {name}: needed is an array of shape {shape}")
+        values = np.asarray(self.data[name], dtype=float)
+        if values.shape != shape:
+            raise ValueError(f"data {name} has shape {values.shape}: allowed is {shape}")
+        return values
+
+    def _learn(self, statement: Learn) -> None:
+        target = statement.target
+        if isinstance(target, VectorRef):
+            slot = self._vector(target)
+            terms = tuple(self._increment(term, (OUTPUT_AXIS,), statement) for term in statement.terms)
+            for term in terms:
+                self.sites.unite(("slot", term.left), ("slot", slot))
+            self.plan.learn_vectors.append(LearnVector(slot, terms))
+            return
+        matrix = self._matrix(target)
+        increments = []
+        for outer in statement.terms:
+            assert outer.right is not None
+            increments.append(self._increment(outer, outer.right.axes, statement))
+            self.sites.unite(("slot", increments[-1].left), ("target", matrix))
+            self.sites.unite(("slot", increments[-1].right), ("source", matrix))
+        self.plan.learn_matrices.append(LearnMatrix(matrix, tuple(increments)))
+
+    def _increment(self, outer: Outer, kept: Axes, statement: Learn) -> Increment:
+        """An outer product whose left factor is summed over the labels that are not ``kept``."""
+        axes = outer.axes
+        summed = tuple(number for number, axis in enumerate(axes) if axis not in kept)
+        left = tuple(axis for axis in axes if axis in kept)
+        weight = -1 if outer.weight is None else self._scalar(outer.weight)
+        return Increment(
+            self.number(outer.coefficient, statement),
+            self._field(outer.left),
+            -1 if outer.right is None else self._field(outer.right),
+            self._rows(outer.left.axes, axes),
+            None if outer.right is None else self._rows(outer.right.axes, left),
+            weight,
+            None if outer.weight is None else self._rows(outer.weight.axes, axes),
+            self.plan.labels(axes),
+            summed,
+        )
+
+    def _observe(self, statement: Observe) -> None:
+        terms = []
+        for coefficient, a, b in statement.terms:
+            left, right = self._field(a), self._field(b)
+            self.sites.unite(("slot", left), ("slot", right))
+            terms.append((self.number(coefficient, statement), left, right))
+        constant = self.number(statement.constant, statement)
+        self.plan.averages.append(AverageProducts(statement.name, tuple(terms), constant))
+
+    def _slot(self, space: Space, axes: Axes) -> int:
+        slot = len(self.plan.slots)
+        self.plan.slots.append(-1)
+        self.plan.rows.append(math.prod(self.plan.labels(axes)))
+        self.sites.declare(("slot", slot), space)
+        return slot
+
+    def _field(self, ref: FieldRef) -> int:
+        if ref not in self.plan.fields:
+            slot = self.plan.fields[ref] = self._slot(ref.space, ref.axes)
+            if ref.field.data:
+                self.plan.data[slot] = self._inputs(ref)
+        return self.plan.fields[ref]
+
+    def _inputs(self, ref: FieldRef) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        name = ref.field.name
+        if name not in self.data or np.ndim(self.data[name]) != 2:
+            raise ValueError(f"no data given for {name}: needed is an array of shape (samples, dimension)")
+        return np.asarray(self.data[name], dtype=float)
+
+    def _vector(self, ref: VectorRef) -> int:
+        vector = ref.vector
+        if vector.name not in self.vector_slots:
+            slot = self._slot(vector.space, ref.axes)
+            self.vector_slots[vector.name] = slot
+            variance = self.number(vector.variance, vector.name)
+            self.plan.vectors.append(VectorPlan(vector.name, slot, variance, vector.fresh))
+        return self.vector_slots[vector.name]
+
+    def _matrix(self, ref: MatrixRef) -> int:
+        key = (ref.matrix.name, None if ref.layer is None else int(ref.layer))
+        if key not in self.matrix_numbers:
+            self.matrix_numbers[key] = len(self.pending)
+            self.sites.declare(("source", len(self.pending)), ref.matrix.source)
+            self.sites.declare(("target", len(self.pending)), ref.matrix.target)
+            self.pending.append((key, ref.matrix))
+        return self.matrix_numbers[key]
+
+    def _close_sectors(self) -> None:
+        numbers = self.sites.numbers()
+        self.plan.slots = [numbers["slot", slot] for slot in range(len(self.plan.slots))]
+        for number, (key, matrix) in enumerate(self.pending):
+            source, target = numbers["source", number], numbers["target", number]
+            inverse = self._inverse_aspect(matrix)
+            variance = self.number(matrix.variance, matrix.name)
+            learned = matrix in self.learned
+            self.plan.matrices.append(MatrixPlan(key, source, target, variance, inverse, matrix.fresh, learned))
+        self.plan.sectors = self._sectors()
+
+    def _inverse_aspect(self, matrix: GaussianMatrix) -> float:
+        if matrix.source.finite:
+            return 0.0  # no transposed product ends in the space of the inputs
+        text = f"matrix {matrix.name} ({matrix.source} -> {matrix.target})"
+        return self.number(sp.cancel(1 / matrix.aspect), f"{text}: n_{matrix.source} / n_{matrix.target}")
+
+    def _sectors(self) -> list[SectorPlan]:
+        lasting = {m.source for m in self.plan.matrices if not m.fresh}
+        lasting |= {m.target for m in self.plan.matrices if not m.fresh}
+        lasting |= {self.plan.slots[v.slot] for v in self.plan.vectors if not v.fresh}
+        spaces = self.sites.sector_spaces()
+        names = [space.name for space in spaces]
+        sectors = []
+        for number, space in enumerate(spaces):
+            many = names.count(space.name) > 1
+            name = f"{space.name}/{names[: number + 1].count(space.name)}" if many else space.name
+            sectors.append(SectorPlan(name, space.name, self._size(space), number not in lasting, space.finite))
+        return sectors
+
+    def _size(self, space: Space) -> float:
+        if any(symbol in space.ratio.free_symbols for symbol in self.number.infinite):
+            return float("inf")
+        return self.number(space.ratio, f"space {space.name}")
+
+
+Site = tuple[str, int]
+
+
+class _Sites:
+    """Union-find over slots and sides of matrices; a component is a sector."""
+
+    def __init__(self) -> None:
+        self._parent: dict[Site, Site] = {}
+        self._space: dict[Site, Space] = {}
+
+    def declare(self, site: Site, space: Space) -> None:
+        self._parent[site] = site
+        self._space[site] = space
+
+    def unite(self, a: Site, b: Site) -> None:
+        self._parent[self._root(a)] = self._root(b)
+
+    def _root(self, site: Site) -> Site:
+        while self._parent[site] != site:
+            site = self._parent[site]
+        return site
+
+    def numbers(self) -> dict[Site, int]:
+        """Sector number of every site, in order of declaration."""
+        roots: dict[Site, int] = {}
+        return {site: roots.setdefault(self._root(site), len(roots)) for site in self._parent}
+
+    def sector_spaces(self) -> list[Space]:
+        """Space of every sector."""
+        found: dict[int, Space] = {}
+        for site, number in self.numbers().items():
+            found.setdefault(number, self._space[site])
+        return list(found.values())

@@ -1,0 +1,81 @@
+"""Site-wise functions in numbers: at sites, and as forms of Gaussian fields where they are linear or bilinear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations_with_replacement
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from .site_functions import numpy_function
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class SiteValues:
+    """An expression in ``fields`` (which differ from site to site) and ``scalars`` (which do not), without parameters.
+
+    ``softmax`` of scalars acts along their last axis.
+    """
+
+    expression: sp.Expr
+    fields: tuple[sp.Symbol, ...]
+    scalars: tuple[sp.Symbol, ...]
+
+    def __call__(self, *values: Array) -> Array:
+        """The function at arrays that broadcast: those of the fields first."""
+        shape = np.broadcast_shapes(*(np.shape(value) for value in values))
+        return np.broadcast_to(self._compiled(*values), shape)
+
+    @cached_property
+    def _compiled(self) -> Callable[..., Array]:
+        compiled = numpy_function((self.expression,), (*self.fields, *self.scalars))
+        return lambda *values: compiled(*values)[0]
+
+    @cached_property
+    def slopes(self) -> list[Callable[..., Array]]:
+        """Functions of the scalars: coefficients of the fields in a linear function.
+
+        Raises
+        ------
+        ValueError
+            If the function is not linear in its fields.
+        """
+        rest = self.expression.subs(dict.fromkeys(self.fields, sp.Integer(0)))
+        found = [sp.diff(self.expression, field) for field in self.fields]
+        if sp.simplify(rest) != 0 or any(slope.free_symbols & set(self.fields) for slope in found):
+            raise ValueError(f"{self.expression} is not linear in the fields: growing coordinates need linear programs")
+        return [self._of_scalars(slope) for slope in found]
+
+    @cached_property
+    def products(self) -> list[tuple[int, int, Callable[..., Array]]]:
+        """Functions of the scalars: coefficients ``k_ij`` of products in a bilinear function, ``(i, j, k_ij)``.
+
+        Raises
+        ------
+        ValueError
+            If the function is not bilinear in its fields.
+        """
+        zero = dict.fromkeys(self.fields, sp.Integer(0))
+        found, rest = [], self.expression
+        for (i, a), (j, b) in combinations_with_replacement(enumerate(self.fields), 2):
+            coefficient = sp.diff(self.expression, a, b) / (2 if i == j else 1)
+            if coefficient != 0:
+                found.append((i, j, self._of_scalars(coefficient.subs(zero))))
+                rest = rest - coefficient.subs(zero) * a * b
+        constant = rest.subs(zero)
+        if sp.simplify(rest - constant) != 0:
+            raise ValueError(
+                f"<{self.expression}> is not bilinear in the fields: growing coordinates need such averages"
+            )
+        return [*found, (-1, -1, self._of_scalars(constant))]
+
+    def _of_scalars(self, expression: sp.Expr) -> Callable[..., Array]:
+        compiled = numpy_function((sp.sympify(expression, strict=True),), self.scalars)
+        return lambda *values: compiled(*values)[0]
