@@ -1,0 +1,218 @@
+"""Losses on given samples: squared error, logistic, softmax cross-entropy.
+
+Training minimises ``(1/P) sum_mu loss(f_mu, y_mu)``. The backward pass gets the error ``-dloss/df``, a number for every
+sample ``mu`` (P of them) and output ``c`` (C of them):
+
+======== ====================================== ========================= ========================= ================
+name     loss of a sample                       error                     targets                   reported
+======== ====================================== ========================= ========================= ================
+squared  ``sum_c (f_c - y_c)^2 / 2``            ``y_c - f_c``             real numbers              per output, no 1/2
+logistic ``sum_c log(1 + exp(-y_c f_c))``       ``y_c sigmoid(-y_c f_c)`` -1 and 1                  per output
+softmax  ``log sum_c exp(f_c) - sum_c y_c f_c`` ``y_c - softmax(f)_c``    classes, or one-hot rows  one number
+======== ====================================== ========================= ========================= ================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import sympy as sp
+
+from dmft_sym.messages import show, suggestion
+
+from .real_arrays import Array, DataError, place_of, real_array
+
+F = sp.Symbol("f", real=True)
+Y = sp.Symbol("y", real=True)
+SOFTMAX = sp.Function("softmax")
+
+MAX_OUTPUTS = 1000
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss; `LOSSES` has the instances.
+
+    Parameters
+    ----------
+    name
+        What users call it.
+    error
+        ``-dloss/df`` of one sample and output, in the real symbols ``f`` and ``y``. The function ``softmax(f)`` is
+        ``exp(f_c) / sum_c' exp(f_c')``, over the outputs ``c'`` of the same sample.
+    axes
+        Axes of the reported loss: ``("output",)``, or none where outputs compete and the loss has no share of one.
+    """
+
+    name: str
+    error: sp.Expr
+    axes: tuple[str, ...] = ("output",)
+
+    def value(self, f: Array, y: Array) -> Array:
+        """The reported loss, a mean over samples.
+
+        Parameters
+        ----------
+        f
+            Outputs of a network, shape (..., P, C).
+        y
+            Targets as `check_targets` returns them, shape (P, C).
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (..., C) of squared error (without the factor 1/2) and the logistic loss, (...) of softmax. What a
+            diverged network makes too large is inf or NaN.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._value(np.asarray(f, dtype=np.float64), np.asarray(y, dtype=np.float64))
+
+    def accuracy(self, f: Array, y: Array) -> Array | None:
+        """Fraction of samples in the right class, NaN if ``f`` is; arguments as for `value`.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            Shape (..., C) where the sign of every output decides: logistic, and squared error with one output and
+            targets -1 and 1; an output of exactly 0 counts one half. Shape (...) where the largest output decides:
+            softmax, and squared error with one-hot targets; a tie of k outputs counts 1/k. None for other targets of
+            squared error.
+        """
+        with np.errstate(invalid="ignore"):
+            return self._accuracy(np.asarray(f, dtype=np.float64), np.asarray(y, dtype=np.float64))
+
+    def check_targets(self, y: object, name: str = "targets", outputs: int | None = None) -> Array:
+        """Targets as a new array of shape (P, C); classes become one-hot rows.
+
+        Parameters
+        ----------
+        y
+            Finite numbers of shape (P, C), or (P,) for one output. For softmax one column has the class of each sample.
+        name
+            What a message calls them.
+        outputs
+            Number of classes, for classes; by default the largest of them and one more.
+
+        Raises
+        ------
+        DataError
+            If they do not fit the loss; one line that names a value and what is allowed.
+        """
+        numbers = real_array(name, y, "(P,) or (P, C)", (1, 2))
+        table = numbers.reshape(len(numbers), -1)
+        if table.shape[1] > MAX_OUTPUTS:
+            raise DataError(f"{name} have {table.shape[1]} outputs: allowed are 1 to {MAX_OUTPUTS}")
+        return self._fitting(table, name, outputs)
+
+    def _value(self, f: Array, y: Array) -> Array:
+        raise NotImplementedError
+
+    def _accuracy(self, f: Array, y: Array) -> Array | None:
+        raise NotImplementedError
+
+    def _fitting(self, y: Array, name: str, outputs: int | None) -> Array:
+        return y
+
+
+class _Squared(Loss):
+    def _value(self, f: Array, y: Array) -> Array:
+        return np.mean((f - y) ** 2, axis=-2)
+
+    def _accuracy(self, f: Array, y: Array) -> Array | None:
+        if y.shape[-1] == 1:
+            return _by_sign(f, y) if (np.abs(y) == 1.0).all() else None
+        return _by_largest(f, y) if _one_hot(y).all() else None
+
+
+class _Logistic(Loss):
+    def _value(self, f: Array, y: Array) -> Array:
+        return np.mean(np.logaddexp(0.0, -y * f), axis=-2)
+
+    def _accuracy(self, f: Array, y: Array) -> Array | None:
+        return _by_sign(f, y)
+
+    def _fitting(self, y: Array, name: str, outputs: int | None) -> Array:
+        for place in np.argwhere(np.abs(y) != 1.0)[:1]:
+            raise DataError(
+                f'{name}, {place_of(place)} = {y[tuple(place)]:g}: allowed with loss = "logistic" are -1 and 1'
+            )
+        return y
+
+
+class _Softmax(Loss):
+    def _value(self, f: Array, y: Array) -> Array:
+        below = f - np.max(f, axis=-1, keepdims=True)
+        return np.mean(np.log(np.sum(np.exp(below), axis=-1)) - np.sum(y * below, axis=-1), axis=-1)
+
+    def _accuracy(self, f: Array, y: Array) -> Array | None:
+        return _by_largest(f, y)
+
+    def _fitting(self, y: Array, name: str, outputs: int | None) -> Array:
+        if y.shape[1] == 1:
+            return _classes_to_rows(y[:, 0], name, outputs)
+        for row in np.flatnonzero(~_one_hot(y))[:1]:
+            raise DataError(
+                f'{name}, row {row} = {show(y[row].tolist())}: allowed with loss = "softmax" are one-hot rows (one 1, '
+                "the rest 0), or one column of classes"
+            )
+        return y
+
+
+def _classes_to_rows(labels: Array, name: str, outputs: int | None) -> Array:
+    highest = (MAX_OUTPUTS if outputs is None else outputs) - 1
+    allowed = f'allowed with loss = "softmax" are classes, integers 0 to {highest}'
+    for row in np.flatnonzero((labels != np.floor(labels)) | (labels < 0) | (labels > highest))[:1]:
+        raise DataError(f"{name}, row {row} = {labels[row]:g}: {allowed}")
+    count = int(labels.max()) + 1 if outputs is None else outputs
+    if count < 2:
+        raise DataError(f'{name} with one class: allowed with loss = "softmax" are two or more classes (outputs)')
+    return (labels[:, None] == np.arange(count)).astype(np.float64)
+
+
+def _one_hot(y: Array) -> np.ndarray:
+    """Whether a row is one 1 and zeros, shape (..., P)."""
+    return ((y == 0.0) | (y == 1.0)).all(axis=-1) & (np.sum(y, axis=-1) == 1.0)
+
+
+def _by_sign(f: Array, y: Array) -> Array:
+    return np.mean((1.0 + np.sign(y * f)) / 2.0, axis=-2)
+
+
+def _by_largest(f: Array, y: Array) -> Array:
+    largest = np.max(f, axis=-1, keepdims=True)
+    first = np.where(np.isnan(largest), np.nan, f == largest)
+    return np.mean(np.sum(first * y, axis=-1) / np.sum(first, axis=-1), axis=-1)
+
+
+def _error(loss: sp.Expr) -> sp.Expr:
+    """``-dloss/df``, with tanh for sinh/cosh: it does not overflow."""
+    derivative = sp.diff(loss, F).replace(sp.sinh, lambda x: sp.tanh(x) * sp.cosh(x))
+    return sp.factor_terms(sp.expand(-derivative))
+
+
+SQUARED = _Squared("squared", _error((F - Y) ** 2 / 2))
+# log(1 + exp(-x)) = log(2 cosh(x/2)) - x/2; the error is y sigmoid(-y f), written as y (1 - tanh(y f/2))/2.
+LOGISTIC = _Logistic("logistic", _error(sp.log(2 * sp.cosh(Y * F / 2)) - Y * F / 2))
+# d/df_c of log sum_a exp(f_a) is softmax(f)_c by definition of that function, which the expression of one output cannot
+# write out because it needs the other outputs.
+SOFTMAX_CROSS_ENTROPY = _Softmax("softmax", Y - SOFTMAX(F), ())
+
+LOSSES: dict[str, Loss] = {loss.name: loss for loss in (SQUARED, LOGISTIC, SOFTMAX_CROSS_ENTROPY)}
+
+
+def loss_named(value: object) -> Loss:
+    """The loss of this name; a `Loss` stays as it is.
+
+    Raises
+    ------
+    DataError
+        If there is no such loss.
+    """
+    if isinstance(value, Loss):
+        return value
+    if isinstance(value, str) and value in LOSSES:
+        return LOSSES[value]
+    allowed = ", ".join(f'"{name}"' for name in LOSSES)
+    hint = suggestion(value, LOSSES) if isinstance(value, str) else ""
+    raise DataError(f"loss = {show(value)}: allowed are {allowed}{hint}")
