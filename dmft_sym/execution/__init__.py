@@ -6,7 +6,7 @@ independent of the saddle-point derivation, which it checks.
 
 from .interface import Arithmetic
 from .result import ExecutionResult, Recording
-from .runner import finite_memory, run_coordinates, run_finite
+from .runner import finite_memory, run_coordinates, run_finite, run_sampled
 
 __all__ = [
     "Arithmetic",
@@ -15,4 +15,5 @@ __all__ = [
     "finite_memory",
     "run_coordinates",
     "run_finite",
+    "run_sampled",
 ]

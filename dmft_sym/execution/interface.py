@@ -138,7 +138,11 @@ class Arithmetic(ABC):
 
     def weighted(self, term: Increment) -> Array:
         """The left factor of an increment, weighted and summed over the labels that the other factor lacks."""
-        left = taken(self.values[term.left], term.left_rows)
+        return self.weighted_rows(term, self.values[term.left])
+
+    def weighted_rows(self, term: Increment, rows: Array) -> Array:
+        """The same for any rows that belong to the labels of the left factor."""
+        left = taken(rows, term.left_rows)
         if term.weight >= 0:
             left = taken(self.scalars[term.weight], term.weight_rows)[:, np.newaxis] * left
         if term.sum_axes:

@@ -19,6 +19,7 @@ from .interface import Arithmetic
 from .plan import Average, Given
 from .planning import make_plan
 from .result import ExecutionResult, Recording
+from .sampled import SampledSites
 from .threads import single_threaded
 
 Values = Mapping[sp.Symbol, float]
@@ -136,6 +137,55 @@ def run_finite(
     _check(outputs=outputs, steps=steps, dim=dim)
     plan = make_plan(program, values, outputs, reduced_transpose=False, averages=averages, data=data)
     return _run(FiniteNetwork(plan, dtype, dim, seed, normalise), steps, record_steps, progress, inspect)
+
+
+def run_sampled(
+    program: Program,
+    values: Values,
+    outputs: int,
+    steps: int,
+    sites: int,
+    seed: int | np.random.SeedSequence,
+    tol: float | None = None,
+    antithetic: bool = True,
+    record_steps: Iterable[int] | None = None,
+    progress: Progress | None = None,
+    inspect: Inspect | None = None,
+    data: Given | None = None,
+) -> ExecutionResult:
+    """Train one replica of the infinite network on sampled sites, in NumPy.
+
+    Parameters
+    ----------
+    sites
+        Number of sites of every space, even.
+    seed
+        Seed of the replica.
+    tol
+        Directions shorter than this (relative) are dropped; ``1/sqrt(sites)`` by default.
+    antithetic
+        Whether sites come in pairs, see `SampledSites`.
+
+    Returns
+    -------
+    ExecutionResult
+
+    Raises
+    ------
+    ValueError
+        As `run_coordinates`.
+
+    See Also
+    --------
+    run_coordinates : the remaining parameters.
+    """
+    _check(outputs=outputs, steps=steps, sites=sites)
+    if sites % 2:
+        raise ValueError(f"sites = {sites}: allowed is an even number")
+    plan = make_plan(program, values, outputs, reduced_transpose=True, data=data)
+    drop = 1 / math.sqrt(sites) if tol is None else tol
+    network = SampledSites(plan, float, sites, np.random.default_rng(seed), drop, antithetic)
+    return _run(network, steps, record_steps, progress, inspect)
 
 
 def finite_memory(

@@ -1,0 +1,169 @@
+"""The infinite network of a nonlinear program on sampled sites: a network of width ``S`` whose matrices are not stored.
+
+Plain NumPy, one replica: the judge of the generated solver, which does the same in the same order.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .conditioning import ConditionedMatrix, Directions
+from .inputs import input_coordinates
+from .interface import Arithmetic, Array, taken
+from .plan import Evaluation, LearnMatrix, MapSites, Multiply, Plan
+from .site_arithmetic import map_sites, mean_over_sites
+
+
+class InputWeights:
+    """A Gaussian matrix from the given inputs: its columns in coordinates of the inputs, stored.
+
+    Attributes
+    ----------
+    columns, trained, velocity : ndarray, shape (rank of the inputs, sites)
+    """
+
+    def __init__(self, columns: Array) -> None:
+        self.columns = columns
+        self.trained = np.zeros_like(columns)
+        self.velocity = np.zeros_like(columns)
+        self.retention = 1.0
+
+    def times(self, inputs: Array) -> Array:
+        """``W`` times every row of ``inputs``, shape (rows, sites)."""
+        return np.asarray(inputs @ (self.retention * self.columns + self.trained))
+
+    def learn(self, left: Array, right: Array, momentum: float, decay: float) -> None:
+        """One step of the optimizer with the increment ``sum_i left_i right_i^T``."""
+        self.retention *= 1 - decay
+        self.velocity = momentum * self.velocity + right.T @ left
+        self.trained = (1 - decay) * self.trained + self.velocity
+
+
+class SampledSites(Arithmetic):
+    """One replica of the infinite network.
+
+    Parameters
+    ----------
+    sites
+        Number ``S`` of sites of every space, even.
+    stream
+        Source of random numbers.
+    tol
+        Directions shorter than this, in units of the largest norm that a field has had, are dropped.
+    antithetic
+        Sites ``i`` and ``i + S/2`` share the Gaussian fields of forward products, and have opposite ones of transposed
+        products and of random vectors. The law of both sets together is that of the first, the second negated.
+    """
+
+    def __init__(
+        self, plan: Plan, dtype: type, sites: int, stream: np.random.Generator, tol: float, antithetic: bool = True
+    ) -> None:
+        super().__init__(plan, dtype)
+        self.sites = sites
+        self.stream = stream
+        self.antithetic = antithetic
+        self.values = [
+            np.zeros((rows, 0 if plan.sectors[sector].finite else sites), self.dtype)
+            for rows, sector in zip(self.slot_rows, self.slot_sectors, strict=True)
+        ]
+        for slot, given in plan.data.items():
+            self.values[slot] = input_coordinates(given)
+        self._scales2 = [np.zeros(rows) for rows in plan.rows]
+        self._known: dict[tuple[int, bool, int], Array] = {}  # coefficients of operands of this step
+        ranks = {plan.slots[slot]: self.values[slot].shape[1] for slot in plan.data}
+        self.input_weights: dict[int, InputWeights] = {}
+        self.matrices: dict[int, ConditionedMatrix] = {}
+        for number, spec in enumerate(plan.matrices):
+            std = math.sqrt(spec.variance)
+            if plan.sectors[spec.source].finite:
+                columns = [std * self._draw(True) for _ in range(ranks[spec.source])]
+                self.input_weights[number] = InputWeights(np.array(columns).reshape(-1, sites))
+                continue
+            forward = Directions(sites, sites, std, lambda: self._draw(True), self.dtype)
+            back = math.sqrt(spec.variance * spec.inverse_aspect)
+            backward = Directions(sites, sites, back, lambda: self._draw(False), self.dtype)
+            self.matrices[number] = ConditionedMatrix(spec, forward, backward, tol)
+        for vector in plan.vectors:
+            for row in self.values[vector.slot]:
+                row[:] = math.sqrt(vector.variance) * self._draw(False)
+
+    def _draw(self, even: bool) -> Array:
+        """Standard normal at every site, the same (or opposite) at both sites of a pair."""
+        if not self.antithetic:
+            return self.stream.standard_normal(self.sites)
+        half = self.stream.standard_normal(self.sites // 2)
+        return np.concatenate([half, half if even else -half])
+
+    def begin_step(self) -> None:
+        """Forget the coefficients of the last step's operands."""
+        self._known.clear()
+
+    def multiply(self, product: Multiply, target: int) -> None:
+        """A product with a matrix, which is conditioned on it if it is new."""
+        if product.matrix in self.input_weights:
+            result = self.input_weights[product.matrix].times(self.values[product.operand])
+        else:
+            matrix = self.matrices[product.matrix]
+            coefficients = self._coefficients(product.matrix, product.operand, product.transpose)
+            result = matrix.times(coefficients, product.transpose)
+        self.values[target] += product.coefficient * taken(result, product.rows)
+
+    def _coefficients(self, number: int, slot: int, transpose: bool) -> Array:
+        """Coefficients of a field along the directions of a matrix; known ones get zeros for directions opened since."""
+        key = (number, transpose, slot)
+        matrix = self.matrices[number]
+        if key not in self._known:
+            fields, scales2 = self.values[slot], self._scales2[slot]
+            np.maximum(scales2, np.einsum("ki,ki->k", fields, fields) / self.sites, out=scales2)
+            self._known[key] = matrix.coefficients(fields, scales2, transpose)
+        found = self._known[key]
+        return np.pad(found, ((0, 0), (0, matrix.sides(transpose)[0].count - found.shape[1])))
+
+    def map_sites(self, statement: MapSites) -> None:
+        """The function at every site."""
+        map_sites(self, statement)
+
+    def mean(self, value: Evaluation, labels: int) -> Array:
+        """Means over the sites, shape (labels,)."""
+        return mean_over_sites(self, value)
+
+    def inner(self, a: int, b: int) -> Array:
+        """Means over the sites, shape (labels,)."""
+        return np.asarray(np.einsum("ki,ki->k", self.values[a], self.values[b]) / self.sites)
+
+    def learn_matrix(self, rule: LearnMatrix) -> None:
+        """Add outer products to the trained part; all increments of a step enter the optimizer together."""
+        plan, number = self.plan, rule.matrix
+        momentum, decay = plan.momentum, plan.decay
+        if number in self.input_weights:
+            left = np.concatenate([term.coefficient * self.weighted(term) for term in rule.terms])
+            right = np.concatenate([taken(self.values[term.right], term.right_rows) for term in rule.terms])
+            self.input_weights[number].learn(left, right, momentum, decay)
+            return
+        for term in rule.terms:  # open what is missing before coefficients are put together
+            self._coefficients(number, term.left, True)
+            self._coefficients(number, term.right, False)
+        lefts, rights = [], []
+        for term in rule.terms:
+            along = self._coefficients(number, term.left, True)
+            lefts.append(term.coefficient * self.weighted_rows(term, along))
+            rights.append(taken(self._coefficients(number, term.right, False), term.right_rows))
+        self.matrices[number].learn(np.concatenate(lefts), np.concatenate(rights), momentum, decay)
+
+    def snapshot(self, slot: int) -> Array:
+        """A copy of a field, shape (labels, sites)."""
+        return self.values[slot].copy()
+
+    def ranks(self) -> list[int]:
+        """Number of directions that are known in every sector, summed over its matrices."""
+        found = [0] * len(self.plan.sectors)
+        for matrix in self.matrices.values():
+            found[matrix.spec.source] += matrix.forward.count
+            found[matrix.spec.target] += matrix.backward.count
+        return found
+
+    def overlap(self, sector: int) -> float:
+        """``1 / sites``; coordinates of inputs are orthonormal."""
+        return 1.0 if self.plan.sectors[sector].finite else 1 / self.sites
