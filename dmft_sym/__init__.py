@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         OnlineSGD,
         Parametrization,
         Proportional,
+        Samples,
         deep_linear,
         network,
     )
@@ -47,6 +48,7 @@ _HOMES = {
             "OnlineSGD",
             "Parametrization",
             "Proportional",
+            "Samples",
             "deep_linear",
             "network",
         ),
@@ -62,6 +64,7 @@ __all__ = [
     "OnlineSGD",
     "Parametrization",
     "Proportional",
+    "Samples",
     "Theory",
     "compare",
     "critical_richness",

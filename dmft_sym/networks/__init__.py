@@ -2,9 +2,11 @@
 
 from .parametrization import MUP, NTK, Parametrization, Scalings
 from .proportional import Proportional
-from .standard import Network, deep_linear, network
-from .trace import Outputs, Trace, Tracer, Vector, Weights, trace
+from .samples import Samples
+from .standard import Network, deep_linear, mlp, network
+from .trace import Outputs, Trace, Tracer, trace
 from .training import GradientDescent, OnlineSGD, TrainingRule
+from .vectors import Vector, Weights
 
 __all__ = [
     "MUP",
@@ -15,6 +17,7 @@ __all__ = [
     "Outputs",
     "Parametrization",
     "Proportional",
+    "Samples",
     "Scalings",
     "Trace",
     "Tracer",
@@ -22,6 +25,7 @@ __all__ = [
     "Vector",
     "Weights",
     "deep_linear",
+    "mlp",
     "network",
     "trace",
 ]
