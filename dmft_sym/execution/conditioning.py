@@ -131,20 +131,20 @@ class ConditionedMatrix:
         """``W`` (or ``W^T / tau``) times fields with these coefficients."""
         near, far = self.sides(transpose)
         result = self.retention * (coefficients @ near.images)
-        self._resize()
+        self.resize()
         trained = self.trained if transpose else self.trained.T
         return np.asarray(result + (coefficients @ trained) @ far.basis)
 
     def learn(self, left: Array, right: Array, momentum: float, decay: float) -> None:
         """One step of the optimizer; the increment is ``sum_i left_i right_i^T`` in coefficients."""
-        self._resize()
+        self.resize()
         increment = left.T @ right
         self.retention *= 1 - decay
         self.trained = (1 - decay) * self.trained
         self.velocity = momentum * self.velocity + increment
         self.trained = self.trained + self.velocity
 
-    def _resize(self) -> None:
+    def resize(self) -> None:
         """Follow the growth of both sides."""
         rows, columns = self.backward.count - self.trained.shape[0], self.forward.count - self.trained.shape[1]
         if rows or columns:

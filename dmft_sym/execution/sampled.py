@@ -13,6 +13,7 @@ from .conditioning import ConditionedMatrix, Directions
 from .inputs import input_coordinates
 from .interface import Arithmetic, Array, taken
 from .plan import Evaluation, LearnMatrix, MapSites, Multiply, Plan
+from .sampled_view import MatrixView, SampledView
 from .site_arithmetic import map_sites, mean_over_sites
 
 
@@ -111,7 +112,7 @@ class SampledSites(Arithmetic):
         self.values[target] += product.coefficient * taken(result, product.rows)
 
     def _coefficients(self, number: int, slot: int, transpose: bool) -> Array:
-        """Coefficients of a field along the directions of a matrix; known ones get zeros for directions opened since."""
+        """Coefficients of a field along the directions of a matrix; with zeros for those opened since."""
         key = (number, transpose, slot)
         matrix = self.matrices[number]
         if key not in self._known:
@@ -151,6 +152,21 @@ class SampledSites(Arithmetic):
             lefts.append(term.coefficient * self.weighted_rows(term, along))
             rights.append(taken(self._coefficients(number, term.right, False), term.right_rows))
         self.matrices[number].learn(np.concatenate(lefts), np.concatenate(rights), momentum, decay)
+
+    def view(self, step: int) -> SampledView:
+        """The replica as it is now."""
+        plan = self.plan
+        fields = {
+            (ref.field.name, None if ref.layer is None else int(ref.layer)): self.values[slot]
+            for ref, slot in plan.fields.items()
+        }
+        matrices = {}
+        for matrix in self.matrices.values():
+            matrix.resize()
+            forward, back = matrix.forward, matrix.backward
+            parts = (forward.basis, forward.images, back.basis, back.images)
+            matrices[matrix.spec.key] = MatrixView(*parts, matrix.trained, matrix.retention)
+        return SampledView(step, fields, matrices)
 
     def snapshot(self, slot: int) -> Array:
         """A copy of a field, shape (labels, sites)."""
