@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from .site_functions import numpy_function
+
+_SOFTMAX = sp.Function("softmax")
 
 Array = NDArray[Any]
 
@@ -35,8 +38,13 @@ class SiteValues:
 
     @cached_property
     def _compiled(self) -> Callable[..., Array]:
-        compiled = numpy_function((self.expression,), (*self.fields, *self.scalars))
-        return lambda *values: compiled(*values)[0]
+        """The expression as NumPy calls; ``softmax`` of its arguments is computed first."""
+        symbols = (*self.fields, *self.scalars)
+        found = sorted(self.expression.atoms(_SOFTMAX), key=sp.default_sort_key)
+        shares = [sp.Dummy(f"softmax{number}", real=True) for number in range(len(found))]
+        inner = [numpy_function((part.args[0],), symbols) for part in found]
+        outer = numpy_function((self.expression.xreplace(dict(zip(found, shares, strict=True))),), (*symbols, *shares))
+        return lambda *values: outer(*values, *(softmax(f(*values)[0], axis=-1) for f in inner))[0]
 
     @cached_property
     def slopes(self) -> list[Callable[..., Array]]:

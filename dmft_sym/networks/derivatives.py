@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
+from dmft_sym.execution.site_derivatives import differentiate
 from dmft_sym.program import ProgramError
 
 ALLOWED = (
@@ -22,9 +23,7 @@ ALLOWED = (
 
 def derivative(expression: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
     """``d expression / d symbol`` almost everywhere, with the convention above at kinks."""
-    slope = sp.diff(expression, symbol)
-    slope = slope.replace(sp.DiracDelta, lambda *_: sp.Integer(0))
-    return slope.replace(sp.Heaviside, lambda x, *_: sp.Heaviside(x, 0))
+    return differentiate(expression, symbol)
 
 
 def has_jump(expression: sp.Expr, symbol: sp.Symbol) -> bool:

@@ -1,0 +1,105 @@
+"""Outliers of a trained weight matrix from what a sampled replica knows of it.
+
+``M = K + (1 - Pi_Q) G (1 - Pi_P)`` with ``G`` fresh; on the coordinates of ``K`` the bulk enters through
+``D_in = m_a (1 - Pi_P) + Pi_P/z`` and ``D_out = m_b (1 - Pi_Q) + Pi_Q/z``, and outliers are the ``z`` at which a singular
+value of ``D_out^{1/2} K D_in^{1/2}`` equals one (``theory``, section 5). The singular values decrease with ``z``, so that
+the outlier of rank ``k`` exists if the ``k``-th is above one at the edge.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+
+from .interface import Array
+from .sampled_view import MatrixView
+
+_EDGE = 1e-9  # relative distance from the edge at which outliers are counted
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """Marchenko-Pastur bulk of singular values: entries ``N(0, s2/n_in)``, ``tau = n_out/n_in``."""
+
+    variance: float
+    aspect: float
+
+    @property
+    def edge(self) -> float:
+        """``sqrt(s2) (1 + sqrt(tau))``."""
+        return math.sqrt(self.variance) * (1 + math.sqrt(self.aspect))
+
+    def resolvents(self, z: float) -> tuple[float, float]:
+        """``m_a = 1/(z - s2 tau m_b)`` and ``m_b = 1/(z - s2 m_a)`` at real ``z`` above the edge."""
+        s2, tau = self.variance, self.aspect
+        if s2 == 0:
+            return 1 / z, 1 / z
+        # z s2 m_a^2 - (z^2 + s2 (1 - tau)) m_a + z = 0, the branch that decays as 1/z
+        half = z * z + s2 * (1 - tau)
+        root = math.sqrt(max(half * half - 4 * s2 * z * z, 0.0))
+        m_a = 2 * z / (half + root)
+        return m_a, 1 / (z - s2 * m_a)
+
+
+@dataclass(frozen=True)
+class FiniteRank:
+    """``K`` in orthonormal coordinates: its rows are the ``q_j`` and the rest of the images, its columns the ``p_k`` ...
+
+    Attributes
+    ----------
+    matrix : ndarray, shape (q + x, p + y)
+    rows, columns : int
+        Number of the ``q_j`` and of the ``p_k``, which come first.
+    """
+
+    matrix: Array
+    rows: int
+    columns: int
+
+    def singular_values(self, z: float, bulk: Bulk) -> Array:
+        """Singular values of ``D_out^{1/2} K D_in^{1/2}``, descending."""
+        m_a, m_b = bulk.resolvents(z)
+        left = np.full(self.matrix.shape[0], math.sqrt(m_b))
+        left[: self.rows] = 1 / math.sqrt(z)
+        right = np.full(self.matrix.shape[1], math.sqrt(m_a))
+        right[: self.columns] = 1 / math.sqrt(z)
+        return np.asarray(np.linalg.svd(left[:, None] * self.matrix * right, compute_uv=False))
+
+
+def finite_rank(view: MatrixView, aspect: float) -> FiniteRank:
+    """``K`` of a replica; inner products are means over its sites."""
+    p, q = view.directions, view.back_directions
+    x_on_q, x_rest = _split(view.images, q)
+    _, y_rest = _split(view.back_images, p)
+    keep = view.retention
+    rows, columns = len(q), len(p)
+    matrix = np.zeros((rows + x_rest.shape[1], columns + y_rest.shape[1]))
+    matrix[:rows, :columns] = keep * x_on_q.T + view.trained
+    matrix[rows:, :columns] = keep * x_rest.T
+    matrix[:rows, columns:] = keep * y_rest
+    return FiniteRank(math.sqrt(aspect) * matrix, rows, columns)
+
+
+def _split(images: Array, basis: Array) -> tuple[Array, Array]:
+    """Coefficients of images along a basis, and those of the rest in an orthonormal basis of its own."""
+    sites = images.shape[1]
+    along = images @ basis.T / sites
+    rest = images - along @ basis
+    values, vectors = np.linalg.eigh(rest @ rest.T / sites)
+    kept = values > 1e-12 * max(values.max(initial=0.0), 1e-300)
+    return along, vectors[:, kept] * np.sqrt(values[kept])
+
+
+def outliers(found: FiniteRank, bulk: Bulk) -> Array:
+    """Outliers above the edge with multiplicity, descending."""
+    low = bulk.edge * (1 + _EDGE)
+    count = int(np.count_nonzero(found.singular_values(low, bulk) > 1))
+    high = low + np.linalg.norm(found.matrix, 2) + 1
+    values = []
+    for rank in range(count):
+        values.append(brentq(lambda z: found.singular_values(z, bulk)[rank] - 1, low, high, xtol=1e-10))  # noqa: B023
+        high = values[-1] * (1 + 1e-9)
+    return np.array(values)
