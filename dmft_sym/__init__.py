@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Proportional,
         Samples,
         deep_linear,
+        mlp,
         network,
     )
     from .results import load, save
@@ -50,6 +51,7 @@ _HOMES = {
             "Proportional",
             "Samples",
             "deep_linear",
+            "mlp",
             "network",
         ),
         ".networks",
@@ -71,6 +73,7 @@ __all__ = [
     "deep_linear",
     "derive",
     "load",
+    "mlp",
     "network",
     "save",
     "simulate",
