@@ -217,6 +217,16 @@ def simulate(
             show_default=False,
         ),
     ] = None,
+    width: Annotated[
+        str | None,
+        typer.Option(
+            "--width",
+            metavar="N",
+            help="Width of the hidden layers where samples are given, an integer >= 1. Instead of \\[simulation] width "
+            "(2000). Example: --width 2000",
+            show_default=False,
+        ),
+    ] = None,
     seeds: Annotated[
         str | None,
         typer.Option(
@@ -244,21 +254,21 @@ def simulate(
 ) -> None:
     """Train finite networks from the same program and write the same variables, with a seed axis."""
     from . import memory, results
-    from .spec_objects import physical_arguments, spectrum_arguments
+    from .spec_objects import physical_arguments, simulation_arguments, spectrum_arguments
 
-    given = {"dim": dim, "seeds": seeds, "seed": seed}
+    given = {"dim": dim, "width": width, "seeds": seeds, "seed": seed}
     extra = [f"simulation.{key}={value}" for key, value in given.items() if value is not None]
     read = _read(spec, [*(overrides or ()), *extra])
     _check_output(output, spec)
     results.check_writable(output)
     memory.check_simulation(read)
-    sizes = {"dim": read.simulation.dim, "seeds": read.simulation.seeds, "seed": read.simulation.seed}
     theory = _theory(read)
     spectra = (
         {**spectrum_arguments(read), "values": 0 if read.spectrum.full else None} if read.spectrum.matrices else {}
     )
+    arguments = {**simulation_arguments(read), **physical_arguments(read)}
     with _progress("simulate") as progress:
-        dataset = _session().simulate(theory, **sizes, **spectra, **physical_arguments(read), progress=progress)
+        dataset = _session().simulate(theory, **arguments, **spectra, progress=progress)
     _finish(dataset, output)
 
 
@@ -405,7 +415,8 @@ def _session() -> Any:
 def _theory(spec: Spec) -> Any:
     from .spec_objects import data_of, network_of, training_of
 
-    return _session().derive(network_of(spec), data=data_of(spec), training=training_of(spec))
+    data = data_of(spec)
+    return _session().derive(network_of(spec, data), data=data, training=training_of(spec))
 
 
 def _spectra(spec: Spec) -> xr.Dataset:

@@ -36,12 +36,33 @@ def march_memory(spec: Spec) -> int:
     size = {"float64": 8, "float32": 4}[spec.solver.dtype]
     if spec.solver.backend == "mpmath":
         size = 200  # a Python object for every number
-    rows = spec.training.steps * spec.network.outputs
+    rows = spec.training.steps * (spec.network.outputs or 1)
     return 12 * (spec.network.depth + 1) * rows**2 * size
 
 
 def check_simulation(spec: Spec, available: int | None = None) -> None:
-    """Raise `SpecError` if the networks of ``spec`` cannot be simulated: infinite, empty or too large."""
+    """Raise `SpecError` if finite networks of ``spec`` do not exist or do not fit into memory.
+
+    Parameters
+    ----------
+    spec
+        The spec of the simulation.
+    available
+        Free memory in bytes; asked from the system if not given.
+    """
+    if not spec.fixed:
+        _check_ratios(spec)
+    available = _free() if available is None else available
+    needed = simulation_memory(spec)
+    if needed > available:
+        key = "width" if spec.fixed else "dim"
+        raise SpecError(
+            f"[simulation] {key} = {getattr(spec.simulation, key)}: allowed is what fits into memory; a network needs "
+            f"{_size(needed)} and {_size(available)} are free: use a smaller {key}"
+        )
+
+
+def _check_ratios(spec: Spec) -> None:
     for key in ("samples_per_dim", "width_per_dim"):
         ratio = getattr(spec.data, key)
         if ratio is None:
@@ -53,21 +74,16 @@ def check_simulation(spec: Spec, available: int | None = None) -> None:
                 f"[data] {key} = {ratio:g}: allowed for a simulation with dim = {spec.simulation.dim} is a number "
                 f">= {1 / spec.simulation.dim:g}"
             )
-    available = _free() if available is None else available
-    needed = simulation_memory(spec)
-    if needed > available:
-        raise SpecError(
-            f"[simulation] dim = {spec.simulation.dim}: allowed is what fits into memory; a network needs "
-            f"{_size(needed)} and {_size(available)} are free: use a smaller dim"
-        )
 
 
 def simulation_memory(spec: Spec) -> int:
     """Bytes of one finite network and its data: its matrices, twice for momentum, and their updates."""
-    width = spec.data.width_per_dim or 0.0
-    weights = width + max(0, spec.network.depth - 1) * width**2
     copies = 3 if spec.training.momentum else 2
-    return round(spec.simulation.dim**2 * (spec.data.samples_per_dim + copies * weights) * 8)
+    inner = max(0, spec.network.depth - 1)
+    if spec.fixed:  # inputs and what follows from them are small beside the matrices between hidden layers
+        return copies * inner * spec.simulation.width**2 * 8
+    width, samples = spec.data.width_per_dim or 0.0, spec.data.samples_per_dim or 0.0
+    return round(spec.simulation.dim**2 * (samples + copies * (width + inner * width**2)) * 8)
 
 
 def _free() -> int:

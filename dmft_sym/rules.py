@@ -49,6 +49,28 @@ class Integer:
 
 
 @dataclass(frozen=True)
+class Even:
+    """An even integer, at least ``low``."""
+
+    low: int
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words."""
+        return f"an even integer >= {self.low}"
+
+    def read(self, value: object) -> int:
+        """The integer."""
+        try:
+            number = Integer(self.low).read(value)
+        except RefusedError as refused:
+            raise RefusedError(str(refused).replace("an integer", "an even integer")) from None
+        if number % 2:
+            raise RefusedError(self.allowed)
+        return number
+
+
+@dataclass(frozen=True)
 class Number:
     """A real number above ``low`` and below ``high``; infinity only where a limit is meant."""
 

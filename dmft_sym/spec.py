@@ -15,18 +15,21 @@ from typing import Any, TypeVar
 from .files import read_bytes
 from .messages import InputError, show, show_key, show_path, suggestion
 from .rules import RefusedError
-from .spec_checks import check_together
-from .spec_sections import DEEP_LINEAR, OWN_FORWARD, SECTIONS, Spec, SpecError, keys_of, shown
+from .spec_checks import check_given, check_together
+from .spec_sections import (
+    METHODS,
+    OWN_FORWARD,
+    SECTIONS,
+    DataSpec,
+    Spec,
+    SpecError,
+    keys_of,
+    shown,
+)
 
 MAX_BYTES = 1_000_000
 
-_FIXED = 'nothing, this key belongs to regime = "fixed", which is not available yet'
-_NOT_HERE = {
-    ("network", "activation"): f'nothing, kind = "{DEEP_LINEAR}" has no activation',
-    ("network", "forward"): f"nothing, {OWN_FORWARD}",
-    ("data", "inputs"): _FIXED,
-    ("data", "targets"): _FIXED,
-}
+_NOT_HERE = {("network", "forward"): f"nothing, {OWN_FORWARD}"}
 
 Section = TypeVar("Section")
 
@@ -55,25 +58,45 @@ def read_spec(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Sp
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise SpecError(f"{label}: byte {error.start} is not UTF-8; allowed is a TOML file in UTF-8") from error
-    return parse_spec(text, overrides, label)
+    return parse_spec(text, overrides, label, os.path.dirname(path))
 
 
-def parse_spec(text: str, overrides: Iterable[str] = (), label: str = "spec") -> Spec:
-    """The spec that ``text`` writes in TOML; see `read_spec`."""
+def parse_spec(
+    text: str, overrides: Iterable[str] = (), label: str = "spec", folder: str | os.PathLike[str] = ""
+) -> Spec:
+    """The spec that ``text`` writes in TOML, with files relative to ``folder``; see `read_spec`."""
     try:
         tree = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise SpecError(f"{label}: not TOML ({error}); is the file complete?") from error
-    return spec_from_tree(_overridden(tree, overrides))
+    return spec_from_tree(_overridden(tree, overrides), folder)
 
 
-def spec_from_tree(tree: Mapping[str, Any]) -> Spec:
-    """The spec of a tree of tables, as `tomllib` returns them."""
+def spec_from_tree(tree: Mapping[str, Any], folder: str | os.PathLike[str] = "") -> Spec:
+    """The spec of a tree of tables, as `tomllib` returns them, with files relative to ``folder``."""
     for name, table in tree.items():
         _check_section(name, table)
     spec = Spec(**{name: _section(cls, name, tree.get(name, {})) for name, cls in SECTIONS.items()})
+    check_given(spec, tree)
     check_together(spec)
-    return spec
+    return _completed(spec, os.fspath(folder))
+
+
+def _completed(spec: Spec, folder: str) -> Spec:
+    """Defaults that depend on the regime, and paths from the folder of the spec."""
+    method = spec.solver.method or METHODS[spec.data.regime][0]
+    found = dataclasses.replace(spec, solver=dataclasses.replace(spec.solver, method=method))
+    if not spec.fixed:
+        network = dataclasses.replace(spec.network, outputs=spec.network.outputs or 1)
+        return dataclasses.replace(found, network=network)
+    return dataclasses.replace(found, data=_in_folder(spec.data, folder))
+
+
+def _in_folder(data: DataSpec, folder: str) -> DataSpec:
+    def found(path: str | None) -> str | None:
+        return None if path is None else os.path.join(folder, path)
+
+    return dataclasses.replace(data, inputs=found(data.inputs), targets=found(data.targets))
 
 
 def _overridden(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

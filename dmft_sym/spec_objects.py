@@ -4,24 +4,64 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .spec_sections import Spec
+from .messages import InputError
+from .spec_sections import DEEP_LINEAR, SITES, Spec, SpecError
 
 if TYPE_CHECKING:
-    from dmft_sym.networks import Network, Proportional, TrainingRule
+    from dmft_sym.networks import Network, Proportional, Samples, TrainingRule
 
 
-def network_of(spec: Spec) -> Network:
-    """The network of a spec, ready for `dmft_sym.derive`."""
-    from dmft_sym.networks import Parametrization, deep_linear
+def data_of(spec: Spec) -> Proportional | Samples:
+    """The data of a spec, ready for `dmft_sym.derive`; given samples are read or drawn.
 
-    return deep_linear(spec.network.depth, spec.network.outputs, Parametrization(spec.network.parametrization))
-
-
-def data_of(spec: Spec) -> Proportional:
-    """The data of a spec, ready for `dmft_sym.derive`."""
+    Raises
+    ------
+    SpecError
+        If the samples cannot be had, or do not fit the network.
+    """
     from dmft_sym.networks import Proportional
 
-    return Proportional(label_noise=spec.data.label_noise)
+    return _samples(spec) if spec.fixed else Proportional(label_noise=spec.data.label_noise)
+
+
+def _samples(spec: Spec) -> Samples:
+    from .datasets import from_files, named_set
+
+    data, outputs = spec.data, spec.network.outputs
+    try:
+        if data.set is not None:
+            samples = named_set(
+                data.set, data.classes, data.samples, data.seed, loss=data.loss, test_samples=data.test_samples
+            )
+        else:
+            assert data.inputs is not None  # a spec without both is refused when it is read
+            samples = from_files(data.inputs, data.targets, data.loss)
+    except InputError as error:
+        raise SpecError(f"[data] {error}") from error
+    if outputs not in (None, samples.outputs):
+        raise SpecError(
+            f"[network] outputs = {outputs}: allowed is what the targets have, {samples.outputs}, or nothing"
+        )
+    return samples
+
+
+def network_of(spec: Spec, data: Proportional | Samples | None = None) -> Network:
+    """The network of a spec, ready for `dmft_sym.derive`.
+
+    Parameters
+    ----------
+    data
+        What `data_of` returned, if it is there already: given samples set the number of outputs.
+    """
+    from dmft_sym.networks import Parametrization, Samples, deep_linear, mlp
+
+    network = spec.network
+    if not spec.fixed:
+        return deep_linear(network.depth, network.outputs or 1, Parametrization(network.parametrization))
+    samples = data_of(spec) if data is None else data
+    assert isinstance(samples, Samples)
+    activation = "linear" if network.kind == DEEP_LINEAR else network.activation
+    return mlp(network.depth, activation, samples.outputs)
 
 
 def training_of(spec: Spec) -> TrainingRule:
@@ -35,15 +75,41 @@ def training_of(spec: Spec) -> TrainingRule:
 def physical_arguments(spec: Spec) -> dict[str, float | int]:
     """Keyword arguments that a solver and a simulation share."""
     arguments: dict[str, float | int | None] = {
-        "samples_per_dim": spec.data.samples_per_dim,
-        "width_per_dim": spec.data.width_per_dim,
         "richness": spec.network.richness,
         "learning_rate": spec.training.learning_rate,
-        "label_noise": spec.data.label_noise,
         "init_std": spec.network.init_std,
         "steps": spec.training.steps,
     }
+    if not spec.fixed:
+        arguments |= {
+            "samples_per_dim": spec.data.samples_per_dim,
+            "width_per_dim": spec.data.width_per_dim,
+            "label_noise": spec.data.label_noise,
+        }
     return {key: value for key, value in arguments.items() if value is not None}
+
+
+def sampling_arguments(spec: Spec) -> dict[str, Any]:
+    """Further keyword arguments of a solver on sampled sites.
+
+    ``samples`` or ``error``, ``seed``, ``replicas``, ``tol`` if it is given, and ``kernels``, the steps.
+    """
+    sampling = spec.sampling
+    size = {"samples": sampling.samples or SITES} if sampling.error is None else {"error": sampling.error}
+    tol = {} if sampling.tol is None else {"tol": sampling.tol}
+    return {**size, "seed": sampling.seed, "replicas": sampling.replicas, **tol, "kernels": kernel_steps(spec)}
+
+
+def simulation_arguments(spec: Spec) -> dict[str, int]:
+    """Further keyword arguments of a simulation: ``width`` or ``dim``, ``seeds`` and ``seed``."""
+    simulation = spec.simulation
+    size = {"width": simulation.width} if spec.fixed else {"dim": simulation.dim}
+    return {**size, "seeds": simulation.seeds, "seed": simulation.seed}
+
+
+def kernel_steps(spec: Spec) -> tuple[int, ...]:
+    """Steps at which kernels are kept, in ascending order; the first and the last by default."""
+    return tuple(sorted(set(spec.kernels.steps or (0, spec.training.steps - 1))))
 
 
 def spectrum_arguments(spec: Spec) -> dict[str, Any]:

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
 from .messages import InputError, show
-from .rules import Choice, Exponent, Flag, Integer, ListOf, Number, Rule, Text
+from .rules import Choice, Even, Exponent, Flag, Integer, ListOf, Number, Rule, Text
 
-DEEP_LINEAR = "deep-linear"
+DEEP_LINEAR, MLP = "deep-linear", "mlp"
+PROPORTIONAL, FIXED = "proportional", "fixed"
+METHODS = {PROPORTIONAL: ("march", "coordinates"), FIXED: ("sampled", "direct", "coordinates")}
+"""How infinite networks are computed in each regime, the default first."""
+SETS = ("digits", "iris", "wine", "breast_cancer")
+LOSSES = ("squared", "logistic", "softmax")
+SITES = 10_000
+"""Number of sampled sites if a spec says nothing."""
 
 OWN_FORWARD = "a forward pass of your own is written in Python, dmft_sym.network(forward): text is never executed"
-_OTHER_KINDS = ("mlp", "residual", "gated", "attention")
+_OTHER_KINDS = ("residual", "gated", "attention")
 
 
 class SpecError(InputError):
     """A spec that cannot be used; the message names the key, the value and what is allowed."""
 
 
-def _key(rule: Rule, default: Any = dataclasses.MISSING) -> Any:
+def _key(rule: Rule, default: Any = dataclasses.MISSING, regime: str | None = None) -> Any:
+    """A key with its rule; one that belongs to a ``regime`` is refused in the other."""
+    metadata = {"rule": rule, "regime": regime}
     if default is dataclasses.MISSING:
-        return field(metadata={"rule": rule})
-    return field(default=default, metadata={"rule": rule})
+        return field(metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +42,13 @@ class NetworkSpec:
     Parameters
     ----------
     kind
-        Name of a network; ``"deep-linear"``.
+        Name of a network; ``"deep-linear"``, or ``"mlp"`` for given samples.
+    activation
+        Of ``"mlp"``: a name or a formula in ``h``.
     depth
         Number ``L`` of hidden layers; 0 is linear regression.
     outputs
-        Number ``C`` of outputs.
+        Number ``C`` of outputs; that of the targets if samples are given, else 1.
     parametrization
         Exponent ``a`` of ``gamma = gamma0 nu^(a - 1/2)``, written as ``"muP"`` (1/2), ``"NTK"`` (0) or
         ``{exponent = a}``.
@@ -46,9 +58,10 @@ class NetworkSpec:
         ``gamma0``; small is lazy, large is rich.
     """
 
-    kind: str = _key(Choice((DEEP_LINEAR,), _OTHER_KINDS, (("python", OWN_FORWARD),)))
+    kind: str = _key(Choice((DEEP_LINEAR, MLP), _OTHER_KINDS, (("python", OWN_FORWARD),)))
+    activation: str | None = _key(Text('a name such as "tanh", or a formula in h such as "h*tanh(h)"'), None)
     depth: int = _key(Integer(0))
-    outputs: int = _key(Integer(1), 1)
+    outputs: int | None = _key(Integer(1), None)
     parametrization: float = _key(Exponent(), 0.5)
     init_std: float = _key(Number(open_low=False), 1.0)
     richness: float | None = _key(Number(), None)
@@ -61,7 +74,8 @@ class DataSpec:
     Parameters
     ----------
     regime
-        ``"proportional"``: Gaussian inputs and a linear teacher, sizes growing at fixed ratios.
+        ``"proportional"``: Gaussian inputs and a linear teacher, sizes growing at fixed ratios. ``"fixed"``: given
+        samples, the width growing alone.
     samples_per_dim
         ``alpha = P/D``, the batch per dimension when online; ``inf`` is the population.
     width_per_dim
@@ -70,13 +84,29 @@ class DataSpec:
         Standard deviation ``sigma_eps`` of the noise on the labels.
     online
         A fresh batch at every step instead of the same samples.
+    inputs, targets
+        Given samples: ``.npz`` or CSV files, relative to the folder of the spec.
+    set
+        A set that comes with scikit-learn, instead of files.
+    classes, samples, test_samples, seed
+        Which classes of the set, how many samples are drawn from it to train and to test on, and the seed of the draw.
+    loss
+        What is minimised on given samples.
     """
 
-    regime: str = _key(Choice(("proportional",), ("fixed",)), "proportional")
-    samples_per_dim: float = _key(Number(infinite=True))
-    width_per_dim: float | None = _key(Number(infinite=True), None)
-    label_noise: float = _key(Number(open_low=False), 0.0)
-    online: bool = _key(Flag(), False)
+    regime: str = _key(Choice((PROPORTIONAL, FIXED)), PROPORTIONAL)
+    samples_per_dim: float | None = _key(Number(infinite=True), None, PROPORTIONAL)
+    width_per_dim: float | None = _key(Number(infinite=True), None, PROPORTIONAL)
+    label_noise: float = _key(Number(open_low=False), 0.0, PROPORTIONAL)
+    online: bool = _key(Flag(), False, PROPORTIONAL)
+    inputs: str | None = _key(Text("the name of an .npz or .csv file"), None, FIXED)
+    targets: str | None = _key(Text("the name of an .npz or .csv file"), None, FIXED)
+    set: str | None = _key(Choice(SETS), None, FIXED)
+    classes: tuple[int, ...] = _key(ListOf(Integer(0)), (0, 1), FIXED)
+    samples: int = _key(Integer(2), 20, FIXED)
+    test_samples: int = _key(Integer(0), 0, FIXED)
+    seed: int = _key(Integer(0), 0, FIXED)
+    loss: str = _key(Choice(LOSSES), "squared", FIXED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +139,9 @@ class SolverSpec:
     ----------
     method
         ``"march"`` solves the closed equations row by row (memory grows with ``steps^2``), ``"coordinates"`` trains
-        the infinite network in a growing basis (for long runs).
+        the infinite network in a growing basis (for long runs). With given samples, ``"sampled"`` trains it on sampled
+        sites, ``"direct"`` samples the two-time equations (slow, for small sizes), ``"coordinates"`` needs a linear
+        network. `METHODS` has those of each regime, the default first.
     tol
         Relative tolerance below which coordinates open no new direction.
     dtype
@@ -118,7 +150,7 @@ class SolverSpec:
         Language of the generated march.
     """
 
-    method: str = _key(Choice(("march", "coordinates")), "march")
+    method: str | None = _key(Choice(tuple(dict.fromkeys(itertools.chain(*METHODS.values())))), None)
     tol: float = _key(Number(high=1.0), 1e-8)
     dtype: str = _key(Choice(("float64", "float32")), "float64")
     backend: str = _key(Choice(("numba", "numpy", "mpmath")), "numba")
@@ -131,14 +163,17 @@ class SimulationSpec:
     Parameters
     ----------
     dim
-        Input dimension ``D`` of a simulated network.
+        Input dimension ``D`` of a simulated network; its width follows.
+    width
+        Width ``N`` of a network that is simulated on given samples.
     seeds
         Number of networks.
     seed
         Seed of the first one.
     """
 
-    dim: int = _key(Integer(1), 1000)
+    dim: int = _key(Integer(1), 1000, PROPORTIONAL)
+    width: int = _key(Integer(1), 2000, FIXED)
     seeds: int = _key(Integer(1), 4)
     seed: int = _key(Integer(0), 0)
 
@@ -167,10 +202,41 @@ class SpectrumSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingSpec:
-    """``[sampling]``: sampled single-site processes of nonlinear networks."""
+    """``[sampling]``: sampled sites of nonlinear networks.
 
-    samples: int = _key(Integer(1), 10_000)
+    Parameters
+    ----------
+    samples
+        Number ``S`` of sites, of all replicas together; even, because sites come in antithetic pairs. `SITES` if
+        neither this nor ``error`` is given.
+    error
+        Wanted standard error of the outputs ``f``, instead of ``samples``.
+    seed
+        Seed of the random numbers.
+    replicas
+        Number of independent replicas that standard errors come from.
+    tol
+        Relative length below which a field opens no new direction; that of the sampling error by default.
+    """
+
+    samples: int | None = _key(Even(2), None)
+    error: float | None = _key(Number(), None)
     seed: int = _key(Integer(0), 0)
+    replicas: int = _key(Integer(2, 1000), 8)
+    tol: float | None = _key(Number(high=1.0), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelsSpec:
+    """``[kernels]``: at which steps kernels are kept.
+
+    Parameters
+    ----------
+    steps
+        Steps, counted from 0; the first and the last if empty.
+    """
+
+    steps: tuple[int, ...] = _key(ListOf(Integer(0)), (), FIXED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,12 +250,18 @@ class Spec:
     simulation: SimulationSpec
     spectrum: SpectrumSpec
     sampling: SamplingSpec
+    kernels: KernelsSpec
+
+    @property
+    def fixed(self) -> bool:
+        """Whether samples are given."""
+        return self.data.regime == FIXED
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What this version reads but does not use yet, a line each."""
         lines = []
-        if self.sampling != SamplingSpec():
+        if self.sampling != SamplingSpec() and self.solver.method not in ("sampled", "direct"):
             lines.append("[sampling]: a linear network closes without sampling; these keys are not used")
         return tuple(lines)
 
@@ -202,6 +274,7 @@ SECTIONS: dict[str, type] = {
     "simulation": SimulationSpec,
     "spectrum": SpectrumSpec,
     "sampling": SamplingSpec,
+    "kernels": KernelsSpec,
 }
 
 
@@ -215,3 +288,8 @@ def shown(value: object) -> str:
     if isinstance(value, str):
         return show(value).replace("'", '"') if '"' not in value else show(value)
     return show(value)
+
+
+def regimes_of(cls: type) -> dict[str, str | None]:
+    """The regime that a key of a section belongs to; ``None`` for both."""
+    return {entry.name: entry.metadata["regime"] for entry in dataclasses.fields(cls)}

@@ -40,7 +40,7 @@ HELP = {
     "generate": ["--output", "--backend", "numba", "mpmath"],
     "run": ["--output", "--set", "status 3"],
     "spectrum": ["--output", "--set", "section spectrum"],
-    "simulate": ["--dim", "--seeds", "--seed", "an integer >= 1"],
+    "simulate": ["--dim", "--width", "--seeds", "--seed", "an integer >= 1"],
     "compare": ["--figure", ".pdf"],
     "plot": ["--sim", "--kind", "order-parameters", "sharpness", "--scale", "loglog"],
 }
@@ -195,7 +195,7 @@ def test_derive_and_generate(
 
 
 def test_notes(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["run", "spec.toml", "--set", "sampling.samples=7"]) == 0
+    assert cli.main(["run", "spec.toml", "--set", "sampling.samples=8"]) == 0
     assert "dmft-sym: note: [sampling]: a linear network" in capsys.readouterr().err
 
 
@@ -268,6 +268,7 @@ def test_simulate_measures_spectra(session: Session) -> None:
         (["spectrum", "spec.toml", "--set", 'spectrum.matrices=["W1"]', "-o", "spec.toml"], "the same file"),
         (["simulate", "spec.toml", "--dim", "0"], "[simulation] dim = 0: allowed is an integer >= 1"),
         (["simulate", "spec.toml", "--dim", "many"], '[simulation] dim = "many": allowed is an integer >= 1'),
+        (["simulate", "spec.toml", "--width", "9"], "[simulation] width = 9: allowed is nothing"),
         (["simulate", "spec.toml", "--seeds", "-1"], "[simulation] seeds = -1"),
         (["simulate", "spec.toml", "--set", "data.width_per_dim=inf"], "allowed for a simulation is a finite number"),
         (["compare", "none.nc", "sim.nc"], "result 'none.nc': cannot be read"),

@@ -35,13 +35,14 @@ steps = 60
 """
 
 KEYS = {
-    "network": ("kind", "depth", "outputs", "parametrization", "init_std", "richness", "activation", "forward"),
-    "data": ("regime", "samples_per_dim", "width_per_dim", "label_noise", "online", "inputs", "targets"),
+    "network": ("kind", "activation", "depth", "outputs", "parametrization", "init_std", "richness", "forward"),
+    "data": ("regime", "samples_per_dim", "width_per_dim", "label_noise", "online", "inputs", "targets", "set", "loss"),
     "training": ("learning_rate", "steps", "momentum", "weight_decay"),
     "solver": ("method", "tol", "dtype", "backend"),
-    "simulation": ("dim", "seeds", "seed"),
+    "simulation": ("dim", "width", "seeds", "seed"),
     "spectrum": ("matrices", "steps", "points", "full"),
-    "sampling": ("samples", "seed"),
+    "sampling": ("samples", "error", "seed", "replicas", "tol"),
+    "kernels": ("steps",),
 }
 
 
@@ -159,12 +160,23 @@ def test_no_hidden_layers_need_no_width() -> None:
         ("network.parametrization=mup", 'allowed is "muP", "NTK" or {exponent = a}'),
         ("training.step=60", "[training] step = 60: unknown key (did you mean steps?); allowed are learning_rate,"),
         ("trainig.steps=60", "[trainig]: unknown section (did you mean training?); allowed are [network], [data]"),
-        ("network.kind=mlp", "not available yet: mlp"),
+        (
+            "network.kind=mlp",
+            '[network] kind = "mlp": allowed with regime = "proportional" is "deep-linear"; nonlinear',
+        ),
+        ("network.kind=gated", "not available yet: residual, gated, attention"),
         ("network.kind=python", "text is never executed"),
         ("network.forward=net.py:forward", "text is never executed"),
         ("network.activation=tanh(h)", "has no activation"),
-        ("data.regime=fixed", '[data] regime = "fixed": allowed is "proportional" (not available yet: fixed)'),
-        ("data.inputs=x.npz", "not available yet"),
+        ("data.inputs=x.npz", 'inputs = "x.npz": allowed is nothing, the key belongs to regime = "fixed"'),
+        ("data.set=digits", 'set = "digits": allowed is nothing, the key belongs to regime = "fixed"'),
+        ("data.samples=20", "the key belongs to regime"),
+        ("data.loss=squared", "the key belongs to regime"),
+        ("simulation.width=100", "[simulation] width = 100: allowed is nothing, the key belongs to regime"),
+        ("kernels.steps=[0]", "[kernels] steps = [0]: allowed is nothing, the key belongs to regime"),
+        ("solver.method=sampled", 'allowed with regime = "proportional" is "march" or "coordinates"'),
+        ("solver.method=direct", 'allowed with regime = "proportional" is "march" or "coordinates"'),
+        ("sampling.samples=7", "[sampling] samples = 7: allowed is an even integer >= 2"),
         ("training", "--set 'training': allowed is section.key=value"),
         ("a.b.c=1", "allowed is section.key=value"),
     ],
@@ -174,7 +186,10 @@ def test_refusals_name_key_value_and_what_is_allowed(override: str, message: str
 
 
 def test_missing_keys_and_misplaced_ones() -> None:
-    assert refusal(text="") == '[network] kind is missing: allowed is "deep-linear"'
+    assert refusal(text="") == '[network] kind is missing: allowed is "deep-linear" or "mlp"'
+    assert refusal(text=GOOD.replace("samples_per_dim = 4.0", "")) == (
+        "[data] samples_per_dim is missing: allowed is a number > 0, or inf"
+    )
     assert refusal(text=GOOD.replace("steps = 60", "")) == "[training] steps is missing: allowed is an integer >= 1"
     assert "inside of its section, [training]" in refusal(text="steps = 3\n" + GOOD)
     assert "allowed is a table [network]" in refusal(text="network = 3")
