@@ -1,0 +1,59 @@
+"""One replica run by a generated module: symbols and data by the names of the module, its matrices as a view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .inputs import input_coordinates
+from .replica import OnStep, ReplicaResult, ReplicaTask
+from .sampled_view import Inspect, MatrixView, SampledView
+
+
+def generated_replica(
+    module: ModuleType, task: ReplicaTask, seed: np.random.SeedSequence, inspect: Inspect | None, progress: OnStep
+) -> ReplicaResult:
+    """Run ``module.run``.
+
+    Raises
+    ------
+    ValueError
+        If a symbol has no value, or if data are missing or of the wrong shape.
+    """
+    found = module.run(
+        np.random.default_rng(seed),
+        steps=task.steps,
+        sites=task.sites,
+        tol=task.tol,
+        antithetic=task.antithetic,
+        outputs=task.outputs,
+        **_arguments(module, task),
+        pauses=task.pauses if inspect is not None else (),
+        inspect=None if inspect is None else lambda shown: inspect(_view(shown)),
+        progress=progress,
+    )
+    return ReplicaResult(found["steps"], found["scalars"], found["directions"])
+
+
+def _arguments(module: ModuleType, task: ReplicaTask) -> dict[str, Any]:
+    """Values of the symbols and the data, by the names of the module's arguments."""
+    values = {symbol.name: value for symbol, value in task.values.items()}
+    arguments: dict[str, Any] = {}
+    for name, keyword in module.PARAMETERS.items():
+        if name not in values:
+            raise ValueError(f"no value given for {name}: needed are {', '.join(module.PARAMETERS)}")
+        arguments[keyword] = values[name]
+    for name, keyword in module.DATA.items():
+        if name not in task.data:
+            raise ValueError(f"no data given for {name}: needed are {', '.join(module.DATA)}")
+        given = np.asarray(task.data[name], dtype=float)
+        arguments[keyword] = input_coordinates(given) if keyword == "inputs" else given
+    return arguments
+
+
+def _view(shown: Mapping[str, Any]) -> SampledView:
+    matrices = {key: MatrixView(*parts) for key, parts in shown["matrices"].items()}
+    return SampledView(shown["step"], shown["fields"], matrices)
