@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from dmft_sym.execution.site_expressions import Algebra, prepare, walk
 from dmft_sym.messages import show
 from dmft_sym.program import ProgramError
+from dmft_sym.program.site_expressions import Algebra, prepare, walk
 
 SUM, PRODUCT, ATOM = range(3)
 _RESERVED = {"abs", "i", "inf", "math", "nan", "nb", "njit", "np", "range", "types"}

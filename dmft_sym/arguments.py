@@ -12,6 +12,8 @@ import sympy as sp
 
 from .messages import InputError, show, suggestion
 from .networks.parameters import GAMMA, INIT_VARIANCE, STANDARD, Parameter
+from .networks.samples import Samples
+from .program import SAMPLES
 
 if TYPE_CHECKING:
     from .theory import Theory
@@ -40,6 +42,7 @@ class RunArguments:
 
 
 DTYPES = ("float64", "float32")
+_OF_PROPORTIONS = frozenset({"samples_per_dim", "width_per_dim", "label_noise", "outputs"})
 _BY_KEYWORD = {parameter.keyword: parameter for parameter in STANDARD}
 
 
@@ -58,7 +61,7 @@ def run_arguments(theory: Theory, steps: object, keywords: Mapping[str, object])
         if name not in _BY_KEYWORD:
             allowed = ", ".join(sorted(needed))
             raise ArgumentError(f"{name}: unknown argument{suggestion(name, needed)}; allowed are steps, {allowed}")
-        _check_unused(name, keywords[name])
+        _check_unused(name, keywords[name], theory)
     given: dict[str, float | int] = {}
     for name, parameter in needed.items():
         value = keywords.get(name, defaults.get(name, parameter.default))
@@ -66,7 +69,10 @@ def run_arguments(theory: Theory, steps: object, keywords: Mapping[str, object])
             raise ArgumentError(f"{name}: missing; allowed is {parameter.allowed} ({parameter.meaning})")
         given[name] = _checked(parameter, value)
     values = _symbol_values(theory, given)
-    return RunArguments(values, int(given["outputs"]), int(steps), {**given, "steps": int(steps)})
+    outputs = theory.data.outputs if isinstance(theory.data, Samples) else given["outputs"]
+    if isinstance(theory.data, Samples):
+        values[SAMPLES] = theory.data.count
+    return RunArguments(values, int(outputs), int(steps), {**given, "steps": int(steps)})
 
 
 def check_integer(name: str, value: object, low: int) -> int:
@@ -108,7 +114,7 @@ def check_defaults(theory: Theory) -> None:
         if name in needed:
             _checked(needed[name], value)
         elif name in _BY_KEYWORD:
-            _check_unused(name, value)
+            _check_unused(name, value, theory)
         else:
             allowed = ", ".join(sorted(needed))
             raise ArgumentError(
@@ -119,7 +125,7 @@ def check_defaults(theory: Theory) -> None:
         if "depth" in needed:
             _checked(needed["depth"], network.depth)
         else:
-            _check_unused("depth", network.depth)
+            _check_unused("depth", network.depth, theory)
 
 
 def _needed(theory: Theory) -> dict[str, Parameter]:
@@ -127,7 +133,8 @@ def _needed(theory: Theory) -> dict[str, Parameter]:
     found = {parameter.keyword: parameter for parameter in theory.parameters}
     if "depth" in found:
         found["depth"] = replace(found["depth"], low=theory.program.smallest_depth)
-    found["outputs"] = _BY_KEYWORD["outputs"]
+    if not isinstance(theory.data, Samples):
+        found["outputs"] = _BY_KEYWORD["outputs"]
     symbols = {parameter.symbol for parameter in theory.parameters}
     if GAMMA in symbols and theory.network.parametrization.exponent != 0.5:
         found.setdefault("width_per_dim", _BY_KEYWORD["width_per_dim"])
@@ -137,24 +144,26 @@ def _needed(theory: Theory) -> dict[str, Parameter]:
 def _defaults(theory: Theory) -> dict[str, object]:
     training, network = theory.training, theory.network
     found: dict[str, object] = {
-        "outputs": network.outputs,
         "momentum": training.momentum,
         "weight_decay": training.weight_decay,
-        "label_noise": theory.data.label_noise,
         **network.defaults,
     }
+    if not isinstance(theory.data, Samples):
+        found |= {"outputs": network.outputs, "label_noise": theory.data.label_noise}
     if network.depth is not None:
         found["depth"] = network.depth
     return found
 
 
-def _check_unused(name: str, value: object) -> None:
+def _check_unused(name: str, value: object, theory: Theory) -> None:
     """A standard argument that this program has no symbol for must be in range, and zero for the optimizer.
 
     A depth has no neutral value: where it means nothing it is refused.
     """
     if name == "depth":
         raise ArgumentError(f"depth = {show(value)}: allowed is nothing, the forward pass does not use net.depth")
+    if name in _OF_PROPORTIONS and isinstance(theory.data, Samples):
+        raise ArgumentError(f"{name} = {show(value)}: allowed is nothing, the samples are given")
     number = _checked(_BY_KEYWORD[name], value)
     if name in ("momentum", "weight_decay") and number != 0:
         raise ArgumentError(

@@ -11,6 +11,7 @@ import sympy as sp
 
 from .arguments import ArgumentError, RunArguments, check_dtype, check_integer, run_arguments
 from .measured_spectra import spectrum_request
+from .networks.samples import Samples
 from .outcomes import COMPLETED, Outcome, diverged
 from .solver import common_attributes
 
@@ -31,6 +32,7 @@ def simulate(
     theory: Theory,
     *,
     dim: int = 1000,
+    width: int = 2000,
     seeds: int = 4,
     seed: int = 0,
     steps: int,
@@ -40,6 +42,7 @@ def simulate(
     matrices: Sequence[str] = (),
     at: Sequence[int] = (),
     values: int | None = None,
+    kernels: Sequence[int] | None = None,
     progress: Progress | None = None,
     **parameters: float,
 ) -> xr.Dataset:
@@ -48,7 +51,9 @@ def simulate(
     Parameters
     ----------
     dim
-        Input dimension ``D``; a space has ``round(ratio * dim)`` sites.
+        Input dimension ``D``; a space has ``round(ratio * dim)`` sites (proportional regime).
+    width
+        Number of hidden units ``N`` where samples are given.
     seeds
         Number of networks.
     seed
@@ -64,6 +69,8 @@ def simulate(
     values
         How many of the largest values to keep; all with 0 (which takes the time of a dense decomposition); by default
         twice the number of outputs and one more.
+    kernels
+        Where samples are given: steps at which kernels are measured, the first and the last by default.
     progress
         Called as ``progress(done, total)``, in steps of all seeds.
     **parameters
@@ -83,6 +90,25 @@ def simulate(
     ArgumentError
         Naming the argument, its value and what is allowed.
     """
+    if isinstance(theory.data, Samples):
+        from .sample_simulation import simulate_on_samples
+
+        return simulate_on_samples(
+            theory,
+            theory.data,
+            width=width,
+            seeds=seeds,
+            seed=seed,
+            steps=steps,
+            normalise=normalise,
+            dtype=dtype,
+            kernels=kernels,
+            matrices=matrices,
+            at=at,
+            values=values,
+            progress=progress,
+            parameters=parameters,
+        )
     arguments = run_arguments(theory, steps, parameters)
     dim, seeds, seed = check_integer("dim", dim, 1), check_integer("seeds", seeds, 1), check_integer("seed", seed, 0)
     check_dtype(dtype)

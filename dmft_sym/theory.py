@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from .derivation.action import MatrixAction, matrix_action
 from .derivation.closure import ClosedEquations, Closure
@@ -19,17 +19,23 @@ from .derivation.single_site import SiteBuilder, SiteEquation
 from .derivation.stage import Stage
 from .derivation.uses import UseTable
 from .networks.parameters import STANDARD, Parameter
+from .networks.parametrization import MUP
 from .networks.proportional import Proportional
+from .networks.samples import Samples
 from .networks.standard import Network
 from .networks.training import GradientDescent, TrainingRule
-from .program import Program, ProgramError
+from .program import SAMPLES, Program, ProgramError
 
 if TYPE_CHECKING:
+    from .sampled_solver import SampledSolver
     from .solver import Solver
     from .spectra.bulk_equations import BulkEquations
     from .spectra.joint import JointDerivation
     from .spectra.matrix_program import MatrixProgram
     from .spectra.spike_equations import SpikeEquations
+
+
+Data: TypeAlias = Proportional | Samples
 
 
 class Theory:
@@ -43,14 +49,13 @@ class Theory:
         What it was made from.
     """
 
-    def __init__(
-        self, network: Network, data: Proportional, training: TrainingRule, probes: Collection[str] = ()
-    ) -> None:
+    def __init__(self, network: Network, data: Data, training: TrainingRule, probes: Collection[str] = ()) -> None:
         self.network = network
         self.data = data
         self.training = training
         self.probes = tuple(probes)
-        trace = network.trace()
+        _check_samples(network, data)
+        trace = network.trace(data.setting)
         self.program: Program = data.program(trace, training, network.name)
         self.parameters = _parameters(self.program, trace.parameters)
         self.joint_derivations: dict[MatrixProgram, JointDerivation] = {}
@@ -157,8 +162,12 @@ class Theory:
 
         return generate(self.closed, self.order_parameters, backend)
 
-    def compile(self, backend: str = "numba") -> Solver:
-        """The generated solver behind a call; see `Solver`."""
+    def compile(self, backend: str = "numba") -> Solver | SampledSolver:
+        """The generated solver behind a call; see `Solver`, and `SampledSolver` for given samples."""
+        if isinstance(self.data, Samples):
+            from .sampled_solver import SampledSolver
+
+            return SampledSolver(self, self.data, backend)
         from .solver import Solver
 
         return Solver(self, backend)
@@ -172,7 +181,7 @@ class Theory:
 
 def derive(
     network: Network,
-    data: Proportional | None = None,
+    data: Data | None = None,
     training: TrainingRule | None = None,
     *,
     probes: Collection[str] = (),
@@ -182,9 +191,9 @@ def derive(
     Parameters
     ----------
     network
-        ``deep_linear(...)``, or ``network(forward)`` with your own forward pass.
+        ``deep_linear(...)``, ``mlp(...)``, or ``network(forward)`` with your own forward pass.
     data
-        `Proportional` by default.
+        `Proportional` by default, or `Samples` (inputs and targets).
     training
         `GradientDescent` (default) or `OnlineSGD`.
     probes
@@ -212,11 +221,12 @@ def derive(
     if not isinstance(network, Network):
         wrap = "; wrap the forward pass: ds.network(forward)" if callable(network) else ""
         raise ProgramError(f"network = {show(network)}: allowed is a network, such as ds.deep_linear(){wrap}")
-    for name, value, kind in (("data", data, Proportional), ("training", training, TrainingRule)):
-        if not isinstance(value, kind):
-            made = value if isinstance(value, type) and issubclass(value, kind) else kind
+    for name, value, kinds in (("data", data, (Proportional, Samples)), ("training", training, (TrainingRule,))):
+        if not isinstance(value, kinds):
+            made = value if isinstance(value, type) and issubclass(value, kinds) else kinds[0]
             example = "GradientDescent" if made is TrainingRule else made.__name__
-            raise ProgramError(f"{name} = {show(value)}: allowed is an instance, such as ds.{example}()")
+            arguments = "inputs, targets" if made is Samples else ""
+            raise ProgramError(f"{name} = {show(value)}: allowed is an instance, such as ds.{example}({arguments})")
     theory = Theory(network, data, training, probes)
     check_defaults(theory)
     return theory
@@ -230,9 +240,25 @@ def _parameters(program: Program, own: tuple[Parameter, ...]) -> tuple[Parameter
         keywords = [other.keyword for other in known.values()]
         if keywords.count(parameter.keyword) > 1 or used.count(parameter.symbol.name) > 1:
             raise ProgramError(f"parameter {parameter.keyword}: the name belongs to a standard parameter")
-    for symbol in program.parameters:
+    parameters = [symbol for symbol in program.parameters if symbol != SAMPLES]
+    for symbol in parameters:
         if symbol not in known:
             raise ProgramError(
                 f"symbol {symbol} is not declared: the forward pass needs net.parameter({symbol.name!r})"
             )
-    return tuple(known[symbol] for symbol in program.parameters)
+    return tuple(known[symbol] for symbol in parameters)
+
+
+def _check_samples(network: Network, data: Data) -> None:
+    """Refuse networks that do not fit given samples."""
+    if not isinstance(data, Samples):
+        return
+    if network.outputs != data.outputs:
+        raise ProgramError(
+            f"outputs = {network.outputs} of the network: allowed is {data.outputs}, that of the targets"
+        )
+    if network.parametrization != MUP:
+        raise ProgramError(
+            f"parametrization {network.parametrization} with given samples: at infinite width features move under muP "
+            "only; any other is its lazy limit, a small richness"
+        )

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from dmft_sym.execution.site_functions import numpy_function
 from dmft_sym.networks.activations import NAMES, Activation, H, activation
 from dmft_sym.program import ProgramError
+from dmft_sym.program.site_functions import numpy_function
 
 
 def values(expression: sp.Expr):

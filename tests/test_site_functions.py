@@ -11,11 +11,11 @@ from dmft_sym.codegen.site_text import site_lines, site_loop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmft_sym.execution.site_derivatives import differentiate
-from dmft_sym.execution.site_expressions import check, stable
-from dmft_sym.execution.site_functions import numpy_function
 from dmft_sym.formulas import parse_formula
 from dmft_sym.program import ProgramError
+from dmft_sym.program.site_derivatives import differentiate
+from dmft_sym.program.site_expressions import check, stable
+from dmft_sym.program.site_functions import numpy_function
 
 H, G, A = sp.symbols("h g a", real=True)
 POINTS = np.concatenate([np.linspace(-4, 4, 81), [-900.0, -40.0, 40.0, 900.0]])

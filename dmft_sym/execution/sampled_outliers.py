@@ -1,9 +1,9 @@
 """Outliers of a trained weight matrix from what a sampled replica knows of it.
 
 ``M = K + (1 - Pi_Q) G (1 - Pi_P)`` with ``G`` fresh; on the coordinates of ``K`` the bulk enters through
-``D_in = m_a (1 - Pi_P) + Pi_P/z`` and ``D_out = m_b (1 - Pi_Q) + Pi_Q/z``, and outliers are the ``z`` at which a singular
-value of ``D_out^{1/2} K D_in^{1/2}`` equals one (``theory``, section 5). The singular values decrease with ``z``, so that
-the outlier of rank ``k`` exists if the ``k``-th is above one at the edge.
+``D_in = m_a (1 - Pi_P) + Pi_P/z`` and ``D_out = m_b (1 - Pi_Q) + Pi_Q/z``, and outliers are the ``z`` at which a
+singular value of ``D_out^{1/2} K D_in^{1/2}`` equals one (Bolthausen conditioning; docs/mathematics.md). The singular
+values decrease with ``z``, so that the outlier of rank ``k`` exists if the ``k``-th is above one at the edge.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
+from .coordinates import GrowingCoordinates
+from .dyson import SOURCE, TARGET
+from .effective import matrix_state
 from .interface import Array
 from .sampled_view import MatrixView
 
@@ -26,6 +29,10 @@ class Bulk:
 
     variance: float
     aspect: float
+
+    def scaled(self, retention: float) -> Bulk:
+        """The bulk of ``retention`` times the matrix."""
+        return Bulk(self.variance * retention**2, self.aspect)
 
     @property
     def edge(self) -> float:
@@ -46,7 +53,7 @@ class Bulk:
 
 @dataclass(frozen=True)
 class FiniteRank:
-    """``K`` in orthonormal coordinates: its rows are the ``q_j`` and the rest of the images, its columns the ``p_k`` ...
+    """``K`` in orthonormal coordinates: rows are the ``q_j`` and the rest of the images, columns the ``p_k`` likewise.
 
     Attributes
     ----------
@@ -81,6 +88,21 @@ def finite_rank(view: MatrixView, aspect: float) -> FiniteRank:
     matrix[rows:, :columns] = keep * x_rest.T
     matrix[:rows, columns:] = keep * y_rest
     return FiniteRank(math.sqrt(aspect) * matrix, rows, columns)
+
+
+def finite_rank_of_coordinates(network: GrowingCoordinates, number: int) -> tuple[FiniteRank, float]:
+    """The same of a matrix in growing coordinates, and what weight decay has left of the initial matrix."""
+    state = matrix_state(network, number)
+    left, right = (_completed(state.spans[side]) for side in (TARGET, SOURCE))
+    aspect = network.plan.matrices[number].inverse_aspect ** -1
+    matrix = math.sqrt(aspect) * (left @ state.dense @ right.T)
+    return FiniteRank(matrix, len(state.spans[TARGET]), len(state.spans[SOURCE])), state.retention
+
+
+def _completed(rows: Array) -> Array:
+    """Orthonormal rows, completed to a basis."""
+    square, _ = np.linalg.qr(rows.T, mode="complete")
+    return np.concatenate([rows, square[:, len(rows) :].T])
 
 
 def _split(images: Array, basis: Array) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ import sympy as sp
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from .site_functions import numpy_function
+from dmft_sym.program.site_functions import numpy_function
 
 _SOFTMAX = sp.Function("softmax")
 

@@ -11,12 +11,12 @@ import numpy as np
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
-from dmft_sym.execution.site_derivatives import differentiate
-from dmft_sym.execution.site_expressions import check, show_expression
-from dmft_sym.execution.site_functions import numpy_function
 from dmft_sym.formulas import FUNCTIONS, parse_formula
 from dmft_sym.messages import show, suggestion
 from dmft_sym.program import ProgramError
+from dmft_sym.program.site_derivatives import differentiate
+from dmft_sym.program.site_expressions import check, show_expression
+from dmft_sym.program.site_functions import numpy_function
 
 H = sp.Symbol("h", real=True)
 _RULE = "allowed are functions that are finite, with a finite derivative, for every real h"

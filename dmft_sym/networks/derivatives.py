@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
-from dmft_sym.execution.site_derivatives import differentiate
 from dmft_sym.program import ProgramError
+from dmft_sym.program.site_derivatives import differentiate
 
 ALLOWED = (
     sp.tanh, sp.erf, sp.exp, sp.log, sp.sin, sp.cos, sp.sinh, sp.cosh, sp.atan, sp.Abs, sp.sign, sp.Heaviside,

@@ -33,7 +33,7 @@ from dmft_sym.program import (
 from .parameters import ALPHA, LABEL_NOISE
 from .parametrization import Scalings
 from .reverse import Backward, reverse
-from .trace import Trace
+from .trace import PROPORTIONAL, Setting, Trace
 from .training import TrainingRule
 
 
@@ -48,6 +48,11 @@ class Proportional:
     """
 
     label_noise: float = 0.0
+
+    @property
+    def setting(self) -> Setting:
+        """What forward passes are traced for."""
+        return PROPORTIONAL
 
     def program(self, trace: Trace, training: TrainingRule, name: str) -> Program:
         """One step of training: backward fields, error, forward fields, updates."""

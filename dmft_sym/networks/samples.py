@@ -9,9 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmft_sym.messages import show
+from dmft_sym.program import Program, ProgramError
 
-from .losses import LOSSES, Loss, loss_named
+from .fixed import FIXED, fixed_program
+from .losses import LOSSES, F, Loss, Y, loss_named
 from .real_arrays import Array, DataError, real_array
+from .trace import Setting, Trace
+from .training import TrainingRule
 
 MAX_SAMPLES = 10_000
 
@@ -148,6 +152,29 @@ class Samples:
         for array in (self.all_inputs, self.all_targets):
             content.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
         return content.hexdigest()
+
+    @property
+    def setting(self) -> Setting:
+        """What forward passes are traced for."""
+        return FIXED
+
+    @property
+    def given(self) -> dict[str, Array]:
+        """The arrays under the names that programs give them."""
+        return {"x": self.all_inputs, "y": self.all_targets, "train": self.train}
+
+    def program(self, trace: Trace, training: TrainingRule, name: str) -> Program:
+        """One step of training: forward fields, output, error, backward fields, updates.
+
+        Raises
+        ------
+        ProgramError
+            If the training rule draws fresh samples, or if the network has no limit on given samples.
+        """
+        if training.fresh:
+            raise ProgramError("OnlineSGD with given samples: allowed is GradientDescent, every step sees all samples")
+        masked = self.total > self.count
+        return fixed_program(trace, training, self.rule.error, (F, Y), name, masked=masked)
 
     def __eq__(self, other: object) -> bool:
         return self.digest == other.digest if isinstance(other, Samples) else NotImplemented

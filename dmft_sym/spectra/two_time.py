@@ -178,9 +178,10 @@ class TwoTimeSpectra:
 
     def __init__(self, theory: Theory, *, steps: int, backend: str = "numba", **parameters: float) -> None:
         from dmft_sym.arguments import run_arguments
+        from dmft_sym.solver import Solver
 
         arguments = run_arguments(theory, steps, parameters)
-        raw = theory.compile(backend).raw(steps=steps, **parameters)  # type: ignore[arg-type]
+        raw = Solver(theory, backend).raw(steps=steps, **parameters)  # type: ignore[arg-type]
         self.theory = theory
         self.steps = steps
         self.run = TwoTime(theory, raw, arguments.values, arguments.outputs)

@@ -19,7 +19,8 @@ from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import BooleanFalse, BooleanTrue
 
 from dmft_sym.messages import show, suggestion
-from dmft_sym.program import ProgramError
+
+from .errors import ProgramError
 
 T = TypeVar("T")
 

@@ -1,0 +1,301 @@
+"""The infinite network on given samples behind a call: parameters in, labelled arrays with standard errors out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .arguments import ArgumentError, RunArguments, check_integer, run_arguments
+from .measurements import Measurements, Wanted, wanted_measurements
+from .messages import show
+from .networks.samples import Samples
+from .outcomes import COMPLETED, Outcome, diverged
+from .sample_results import SEM, averaged, derived, labelled, network_dataset
+from .solver import common_attributes
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from .theory import Theory
+
+Progress = Callable[[int, int], None]
+METHODS = ("sampled", "coordinates", "direct")
+SAMPLED_BACKENDS = ("numba", "numpy")
+DEFAULT_SITES = 20_000
+LARGEST_SITES = 2**31
+_PILOT_SITES = 512  # of every replica of the first run towards a wanted error
+_SAFETY = 1.2  # more sites than the error of the run before asks for
+_GROWTH = 4  # an error of few sites is not trusted further than this
+_ROUNDS = 20
+
+
+class SampledSolver:
+    """Trains the infinite network of one theory on its samples; ``solver(...)`` returns an `xarray.Dataset`.
+
+    Networks whose fields are all Gaussian (linear ones) are computed exactly, in growing coordinates; others on sampled
+    sites.
+    """
+
+    def __init__(self, theory: Theory, data: Samples, backend: str = "numba") -> None:
+        if backend not in SAMPLED_BACKENDS:
+            allowed = ", ".join(SAMPLED_BACKENDS)
+            raise ArgumentError(f"backend = {show(backend)}: allowed are {allowed} where samples are given")
+        self.theory = theory
+        self.data = data
+        self.backend = backend
+        self._module: ModuleType | None = None
+
+    @property
+    def module(self) -> ModuleType | None:
+        """The generated module; there is none with ``backend="numpy"``, which runs the program itself."""
+        if self._module is None and self.backend == "numba":
+            from .module_cache import load_module, program_key
+            from .progress import compilation_notice
+
+            with compilation_notice():
+                key = program_key(str(self.theory.program), "sampled")
+                self._module = load_module(key, "sampled", lambda: self.theory.source("numba"))
+        return self._module
+
+    def __call__(
+        self,
+        *,
+        steps: int,
+        method: str | None = None,
+        samples: int | None = None,
+        error: float | None = None,
+        seed: int = 0,
+        replicas: int = 8,
+        tol: float | None = None,
+        antithetic: bool = True,
+        kernels: Sequence[int] | None = None,
+        matrices: Sequence[str] = (),
+        at: Sequence[int] = (),
+        threads: int | None = None,
+        progress: Progress | None = None,
+        **parameters: float,
+    ) -> xr.Dataset:
+        """Train the infinite network.
+
+        Parameters
+        ----------
+        steps
+            Number of gradient steps ``T``.
+        method
+            ``"sampled"``: fields on sampled sites (``theory``, section 5). ``"coordinates"``: exact, for networks whose
+            fields are all Gaussian, which is the default for them. ``"direct"``: the single-site equations with
+            two-time order parameters, transcribed as they are; slow, for a few steps and samples, to check the others.
+        samples
+            Number of sites of a space, all replicas together; 20 000 by default. Standard errors fall as
+            ``1/sqrt(samples)``.
+        error
+            Wanted standard error of ``f`` (the largest of all its entries) instead of ``samples``.
+        seed
+            Seed of the random numbers; the same seed gives the same numbers whatever the number of threads.
+        replicas
+            Number of independent networks that the sites are divided among; standard errors come from them.
+        tol
+            Directions of conditioning shorter than ``tol`` times their scale are dropped; by default
+            ``1/sqrt(sites of a replica)`` for sampled sites, and 1e-10 for coordinates.
+        antithetic
+            Sites in pairs with opposite readouts and backward noises, which takes most of the error early in training.
+        kernels
+            Steps at which kernels are kept; first and last by default, ``()`` for none. Negative ones count from the
+            end.
+        matrices, at
+            Hidden matrices (``"W1"``, ...) whose outliers are found, and at which steps (the last by default).
+        threads
+            Number of threads; all cores by default.
+        progress
+            Called as ``progress(done, total)``.
+        **parameters
+            ``richness`` (gamma0), ``learning_rate`` (eta0), ``init_std``, ``depth``, and those of the forward pass.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``f`` (step, sample, output), training samples first; ``train_loss`` (step, output) and ``test_loss``
+            (without the factor 1/2 for squared error; without ``output`` for softmax), accuracies; kernels of all
+            layers (``Phi``, ``G``, ...: layer, kernel_step, sample, [output,] sample2, [output2]) and ``NTK``, with
+            their alignments to the targets; ``outlier`` (matrix, spectrum_step, rank) and ``bulk_edge``. Sampled
+            variables have standard errors ``<name>_sem``. A run that diverges keeps the steps before.
+
+        Raises
+        ------
+        ArgumentError
+            Naming the argument, its value and what is allowed.
+        """
+        start = time.perf_counter()
+        arguments = run_arguments(self.theory, steps, parameters)
+        linear = self.theory.program.linear
+        method = ("coordinates" if linear else "sampled") if method is None else method
+        if method not in METHODS:
+            raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
+        wanted = wanted_measurements(self.theory, arguments, self.data.total, kernels, matrices, at)
+        run = _Run(self, arguments, wanted, seed, tol, antithetic, threads, progress)
+        if method == "coordinates":
+            if not linear:
+                raise ArgumentError("method = 'coordinates': allowed is a network that is linear; use 'sampled'")
+            dataset, outcome = run.coordinates()
+        else:
+            sites = run.sites_for(samples, error, replicas, method)
+            dataset, outcome = run.replicas(sites, replicas, method)
+        attrs = {
+            **common_attributes(self.theory, arguments),
+            **run.attributes(method, dataset.attrs),
+            **outcome.attrs(),
+            "wall_time": time.perf_counter() - start,
+        }
+        return labelled(dataset, self.data, attrs)
+
+
+class _Run:
+    """One call of a solver: its checked arguments, and the ways to carry it out."""
+
+    def __init__(
+        self,
+        solver: SampledSolver,
+        arguments: RunArguments,
+        wanted: Wanted,
+        seed: int,
+        tol: float | None,
+        antithetic: bool,
+        threads: int | None,
+        progress: Progress | None,
+    ) -> None:
+        self.solver, self.arguments, self.wanted = solver, arguments, wanted
+        self.theory, self.data = solver.theory, solver.data
+        self.seed = check_integer("seed", seed, 0)
+        if tol is not None and not (isinstance(tol, float | int) and 0 <= tol < 1):
+            raise ArgumentError(f"tol = {show(tol)}: allowed is a number >= 0 and < 1")
+        self.tol, self.antithetic, self.progress = tol, bool(antithetic), progress
+        self.threads = None if threads is None else check_integer("threads", threads, 1)
+
+    def coordinates(self) -> tuple[xr.Dataset, Outcome]:
+        """The exact infinite network of a linear program."""
+        from .execution import run_coordinates
+
+        measured = Measurements(self.wanted)
+        try:
+            result = run_coordinates(
+                self.theory.program,
+                self.arguments.values,
+                self.arguments.outputs,
+                self.arguments.steps,
+                1e-10 if self.tol is None else self.tol,
+                progress=self._report(1),
+                inspect=measured.see_network,
+                data=self.data.given,
+            )
+        except ValueError as error:
+            raise ArgumentError(str(error)) from error
+        dataset = network_dataset(output_track(result.scalars), measured, self.data)
+        return dataset.merge(derived(dataset, self.data)), result.outcome
+
+    def replicas(self, sites: int, count: int, method: str) -> tuple[xr.Dataset, Outcome]:
+        """Means and standard errors over replicas."""
+        tracks, measured = self._tracks(sites, count, method)
+        done = min(len(track) for track in tracks)
+        parts = [network_dataset(f[:done], m, self.data) for f, m in zip(tracks, measured, strict=True)]
+        dataset = averaged(parts, self.data)
+        dataset.attrs = {"samples": sites, "replicas": count, "seed": self.seed, "antithetic": int(self.antithetic)}
+        return dataset, COMPLETED if done == self.arguments.steps else diverged(done)
+
+    def _tracks(self, sites: int, count: int, method: str) -> tuple[list[Any], list[Measurements]]:
+        """Outputs of every replica, shape (steps, samples, outputs), and what it showed."""
+        from .execution.replicas import run_replicas
+
+        if method == "direct":
+            from .direct_solver import direct_tracks
+
+            return direct_tracks(self, sites, count)
+        measured = [Measurements(self.wanted) for _ in range(count)]
+        try:
+            results = run_replicas(
+                self.solver.module,
+                self.theory.program,
+                self.arguments.values,
+                self.arguments.outputs,
+                self.arguments.steps,
+                sites,
+                count,
+                self.seed,
+                tol=self.tol,
+                antithetic=self.antithetic,
+                data=self.data.given,
+                pauses=self.wanted.steps,
+                inspect=lambda replica, view: measured[replica].see_replica(view),
+                progress=self.progress,
+                threads=self.threads,
+            )
+        except ValueError as error:
+            raise ArgumentError(str(error)) from error
+        return [np.asarray(result.scalars["f"][: result.steps]) for result in results], measured
+
+    def sites_for(self, samples: int | None, error: float | None, replicas: int, method: str) -> int:
+        """Number of sites: as given, or what a wanted error needs."""
+        count = check_integer("replicas", replicas, 2)
+        if error is None:
+            sites = DEFAULT_SITES if samples is None else check_integer("samples", samples, 4 * count)
+            return _even(sites, count)
+        if samples is not None:
+            raise ArgumentError(f"samples = {samples} and error = {error}: allowed is one of both")
+        if not isinstance(error, float | int) or not 0 < error < math.inf:
+            raise ArgumentError(f"error = {show(error)}: allowed is a number > 0")
+        return self._sites_for_error(float(error), count, method)
+
+    def _sites_for_error(self, error: float, count: int, method: str) -> int:
+        """Grow the number of sites until the standard error of ``f`` in a run is below the wanted one."""
+        quiet = _Run(
+            self.solver, self.arguments, _nothing(self.wanted), self.seed, self.tol, self.antithetic, self.threads, None
+        )
+        sites = _PILOT_SITES * count
+        for _ in range(_ROUNDS):
+            dataset, _ = quiet.replicas(sites, count, method)
+            found = float(dataset[f"f{SEM}"].max())
+            needed = sites * (found / error) ** 2
+            if needed <= sites or not math.isfinite(needed):
+                return sites
+            if needed > LARGEST_SITES:
+                raise ArgumentError(f"error = {error:g}: allowed is a larger one, this needs {needed:.1e} sites")
+            sites = _even(int(min(_SAFETY * needed, _GROWTH * sites)), count)
+        return sites
+
+    def attributes(self, method: str, found: dict[str, Any]) -> dict[str, Any]:
+        """Attributes that say how a result was computed."""
+        sampled = method == "sampled"
+        module = self.solver.module if sampled else None
+        return {
+            **found,
+            "method": method,
+            "tol": "default" if self.tol is None else self.tol,
+            "backend": self.solver.backend if sampled else "numpy",
+            "module_hash": "" if module is None else module.__dict__["__dmft_sym_hash__"],
+            "loss": self.data.loss,
+            "data_hash": self.data.digest[:16],
+        }
+
+    def _report(self, networks: int) -> Callable[[int], None] | None:
+        if self.progress is None:
+            return None
+        progress, steps = self.progress, self.arguments.steps * networks
+        return lambda done: progress(done, steps)
+
+
+def output_track(scalars: Any) -> Any:
+    """``f`` of all steps, shape (steps, samples, outputs), from the scalars of a run."""
+    return next(values for ref, values in scalars.items() if ref.scalar.name == "f")
+
+
+def _even(sites: int, replicas: int) -> int:
+    """The smallest number of sites that every replica has an even share of."""
+    return 2 * replicas * math.ceil(sites / (2 * replicas))
+
+
+def _nothing(wanted: Wanted) -> Wanted:
+    return Wanted(wanted.kernels, (), (), {}, {})
