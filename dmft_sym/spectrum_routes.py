@@ -94,6 +94,7 @@ def from_march(wanted: Wanted) -> tuple[dict[str, Track], int]:
                 values = found.outliers, found.edge  # computed when they are asked for
                 if wanted.bands:
                     track.bands[step] = np.array(found.bulk.intervals())
+                    found.bulk.masses()  # raises where the scan missed a part of the support
                 track.spectra[step] = found
                 if found.found.failure is not None:
                     track.failures[step] = str(SpectrumError(found.found.failure, f"{name} at step {step}"))

@@ -71,6 +71,11 @@ CASES = {
         ),
         {},
     ),
+    "feature kernel of the first layer on the training samples": (
+        lambda: ds.derive(ds.deep_linear(2)),
+        (("features", lambda m, x: m["X"] @ (m["W0"].T @ (m["W0"] @ (m["X"].T @ x))), "P", True),),
+        {},
+    ),
 }
 
 
