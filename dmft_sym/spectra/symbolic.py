@@ -26,8 +26,13 @@ def joint_derivation(theory: Theory, matrix: str | MatrixProgram) -> JointDeriva
     Raises
     ------
     ProgramError
-        If there is no such matrix, or if it belongs to another program.
+        If there is no such matrix, if it belongs to another program, or if samples are given.
     """
+    if theory.program.data_fields:
+        raise ProgramError(
+            "symbolic spectra where samples are given: allowed is the proportional regime; outliers of hidden matrices "
+            "are found as numbers, solver(..., matrices=['W1'], at=[...])"
+        )
     if isinstance(matrix, str):
         matrix = matrix_program(theory.program, matrix)
     if not isinstance(matrix, MatrixProgram) or matrix.program != theory.program:
