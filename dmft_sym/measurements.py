@@ -66,6 +66,7 @@ class Measurements:
     wanted: Wanted
     kernels: dict[str, dict[int, Array]] = field(default_factory=dict)
     outliers: dict[str, dict[int, Array]] = field(default_factory=dict)
+    edges: dict[str, dict[int, tuple[float, float]]] = field(default_factory=dict)
 
     def see_replica(self, view: SampledView) -> None:
         """Measure a sampled replica."""
@@ -118,6 +119,7 @@ class Measurements:
 
     def _outliers(self, name: str, step: int, found: FiniteRank, bulk: Bulk) -> None:
         self.outliers.setdefault(name, {})[step] = outliers(found, bulk)
+        self.edges.setdefault(name, {})[step] = (bulk.lower_edge, bulk.edge)
 
 
 def wanted_measurements(

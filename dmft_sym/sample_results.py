@@ -29,7 +29,7 @@ _LONG_NAMES = {
     "NTK": "neural tangent kernel on the samples",
     "NTK_alignment": "alignment of the neural tangent kernel with the targets",
     "outlier": "singular values of a hidden matrix outside of its bulk",
-    "bulk_edge": "upper edge of the bulk of singular values",
+    "bulk_edge": "edges of the bulk of singular values",
 }
 
 
@@ -47,7 +47,7 @@ def network_dataset(outputs: Array, measured: Measurements, data: Samples, *, si
     -------
     xarray.Dataset
         ``f`` (step, sample, output), kernels ([layer,] kernel_step, labels, labels), ``outlier`` (matrix,
-        spectrum_step, rank), ``bulk_edge`` (matrix, spectrum_step).
+        spectrum_step, rank), ``bulk_edge`` (matrix, spectrum_step, side).
     """
     import xarray as xr
 
@@ -98,9 +98,13 @@ def _spectra(measured: Measurements, done: int, simulated: bool) -> xr.Dataset:
             table[row, column, : len(values)] = values
     coords = {"matrix": names, "spectrum_step": steps, "rank": np.arange(ranks)}
     dims = ("matrix", "spectrum_step")
-    edges = np.array([[wanted.bulks[name].edge] * len(steps) for name in names]).reshape(len(names), len(steps))
-    variables: dict[str, Any] = {"outlier": ((*dims, "rank"), table)}
-    return xr.Dataset(variables if simulated else variables | {"bulk_edge": (dims, edges)}, coords)
+    dataset = xr.Dataset({"outlier": ((*dims, "rank"), table)}, coords)
+    if simulated:
+        return dataset
+    edges = [[measured.edges[name][step] for step in steps] for name in names]
+    sided = (*dims, "side")
+    table = np.array(edges, dtype=float).reshape(len(names), len(steps), 2)
+    return dataset.assign_coords(side=["lower", "upper"]).assign(bulk_edge=(sided, table))
 
 
 def derived(dataset: xr.Dataset, data: Samples) -> xr.Dataset:

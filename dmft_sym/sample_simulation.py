@@ -58,6 +58,8 @@ def simulate_on_samples(
     width, seeds = check_integer("width", width, 1), check_integer("seeds", seeds, 1)
     seed = check_integer("seed", seed, 0)
     check_dtype(dtype)
+    if values is not None:
+        values = check_integer("values", values, 1)  # all of them, 0 elsewhere, are not kept here
     wanted = wanted_measurements(theory, arguments, data.total, kernels, matrices, at, values)
     found, done = [], arguments.steps
     for number in range(seeds):

@@ -39,6 +39,11 @@ class Bulk:
         """``sqrt(s2) (1 + sqrt(tau))``."""
         return math.sqrt(self.variance) * (1 + math.sqrt(self.aspect))
 
+    @property
+    def lower_edge(self) -> float:
+        """``sqrt(s2) |1 - sqrt(tau)|``."""
+        return math.sqrt(self.variance) * abs(1 - math.sqrt(self.aspect))
+
     def resolvents(self, z: float) -> tuple[float, float]:
         """``m_a = 1/(z - s2 tau m_b)`` and ``m_b = 1/(z - s2 m_a)`` at real ``z`` above the edge."""
         s2, tau = self.variance, self.aspect
