@@ -15,23 +15,26 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from dmft_sym.program import OUTPUT, PAST_STEP, STEP
+from dmft_sym.program import OUTPUT, PAST_STEP, SAMPLE, STEP
 
 from .symbols import (
     ConjugateCorrelation,
     ConjugateResponse,
     Correlation,
     FieldAt,
+    Gram,
     HatAt,
     Labelled,
     NoiseAt,
     Overlap,
     Response,
+    axis_labels_of,
     field_at,
 )
 from .uses import MatrixUses, Use
 
 OTHER_OUTPUT = sp.Symbol("c'", integer=True, nonnegative=True)
+OTHER_SAMPLE = sp.Symbol("nu", integer=True, nonnegative=True)
 
 
 @dataclass(frozen=True)
@@ -59,21 +62,24 @@ class Place:
 
 
 def place(use: Use, second: bool = False) -> Place:
-    """The use at labels ``(t, c)``, or at ``(s, c')`` as second member of a pair.
+    """The use at labels ``(t, mu, c)``, or at ``(s, nu, c')`` as second member of a pair.
 
+    It has those of the labels that its operand has.
     The layer index of a shared matrix is a label of its own and gets its own symbol in the second member.
     """
-    step, output = (PAST_STEP, OTHER_OUTPUT) if second else (STEP, OUTPUT)
+    step, output, sample = (PAST_STEP, OTHER_OUTPUT, OTHER_SAMPLE) if second else (STEP, OUTPUT, SAMPLE)
     layer = use.index
     if second and layer is not None and not use.family:
         layer = sp.Symbol("l_s", integer=True, positive=True)
     prefix = "y" if use.transpose else "x"
+    operand = use.operand_at(layer)
+    labels = axis_labels_of(operand, step, output, sample)
     return Place(
         use,
-        FieldAt(f"{prefix}_{use.label}", layer, step, output),
-        HatAt(f"{prefix}_{use.label}", layer, step, output),
-        NoiseAt(use.noise_name, layer, step, output),
-        field_at(use.operand_at(layer), step, output),
+        FieldAt(f"{prefix}_{use.label}", layer, *labels),
+        HatAt(f"{prefix}_{use.label}", layer, *labels),
+        NoiseAt(use.noise_name, layer, *labels),
+        field_at(operand, step, output, sample),
     )
 
 
@@ -146,19 +152,27 @@ def _names(first: Place, second: Place) -> dict[sp.Expr, sp.Expr]:
     """
     if first.use.transpose == second.use.transpose:
         pair = first.operand, second.operand
-        return {Overlap(*pair): Correlation(*pair)}
+        return {Overlap(*pair): operand_overlap(first, second)}
     return {
         Overlap(one.hat, other.operand): sp.I * Response(other.operand, one.noise)
         for one, other in ((first, second), (second, first))
     }
 
 
+def operand_overlap(first: Place, second: Place) -> Correlation | Gram:
+    """What the overlap of the operands of two places of one direction is called."""
+    made = Gram if first.use.operand.space.finite else Correlation
+    return made(first.operand, second.operand)
+
+
 def _constraints(first: Place, second: Place) -> list[sp.Expr]:
     """``conjugate * (order parameter - overlap)`` for the overlaps of a pair of places.
 
     For places of one direction it is the correlation of the operands; for places of opposite directions
-    the responses of each operand to the other place's noise.
+    the responses of each operand to the other place's noise. Overlaps of given inputs are numbers already.
     """
+    if first.use.operand.space.finite:
+        return []
     if first.use.transpose == second.use.transpose:
         pair = first.operand, second.operand
         ratio = first.use.operand.space.ratio

@@ -107,6 +107,8 @@ def _relate_terms(sets: _UnionFind, equation: SiteEquation) -> None:
             sets.relate(target.field, term.field.field, None)
         else:
             _relate(sets, target.field, target.layer, term.field.field, term.field.layer, scan)
+    for ref in equation.arguments:
+        _relate(sets, target.field, target.layer, ref.field, ref.layer, scan)
 
 
 def _relate_siblings(sets: _UnionFind, noises: list[Noise]) -> None:

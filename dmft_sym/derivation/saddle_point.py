@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from .action import MatrixAction, PairTerm
+from .action import MatrixAction, PairTerm, operand_overlap
 from .symbols import ConjugateCorrelation, ConjugateResponse, Correlation, HatAt, Overlap, Response
 from .uses import Use
 
@@ -114,7 +114,7 @@ def _coefficients(
         key = (first.use, second.use)
         if first.use.transpose == second.use.transpose:
             quadratic = sp.diff(term.expression, Overlap(first.hat, second.hat))
-            noise[key] = sp.cancel(-2 * sp.diff(quadratic, Correlation(first.operand, second.operand)))
+            noise[key] = sp.cancel(-2 * sp.diff(quadratic, operand_overlap(first, second)))
         else:
             linear = sp.diff(term.expression, Overlap(first.hat, second.operand))
             memory[key] = sp.cancel(sp.I * sp.diff(linear, Response(first.operand, second.noise)))

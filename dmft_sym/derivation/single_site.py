@@ -15,7 +15,9 @@ from typing import TypeAlias
 import sympy as sp
 
 from dmft_sym.program import (
+    OUTPUT_AXIS,
     Assign,
+    Axes,
     FieldRef,
     ForLayers,
     LayerRange,
@@ -24,8 +26,11 @@ from dmft_sym.program import (
     Product,
     Program,
     RandomVector,
+    ScalarRef,
+    SiteFunction,
     Space,
     VectorRef,
+    field_refs,
 )
 
 from .saddle_point import SaddlePoint
@@ -46,11 +51,14 @@ class Noise:
     probe
         A source without variance that is added to a random vector at every step: its only purpose is the
         time-resolved response to it.
+    initial
+        The value at step 0 of a vector that has an equation of its own.
     """
 
     source: Use | RandomVector
     scale: sp.Expr = sp.Integer(1)
     probe: bool = False
+    initial: bool = False
 
     @property
     def name(self) -> str:
@@ -73,9 +81,16 @@ class Noise:
         return self.source.layers if isinstance(self.source, Use) else None
 
     @property
+    def axes(self) -> Axes:
+        """Labels beside the step."""
+        return self.source.operand.axes if isinstance(self.source, Use) else (OUTPUT_AXIS,)
+
+    @property
     def static(self) -> bool:
-        """One draw for all steps (initial weights, teacher)."""
-        return isinstance(self.source, RandomVector) and not self.source.fresh and not self.probe
+        """One draw for all steps (initial weights, teacher, the first layer's product with given inputs)."""
+        if isinstance(self.source, Use):
+            return self.source.operand.space.finite
+        return not self.source.fresh and not self.probe
 
     @property
     def fresh(self) -> bool:
@@ -97,7 +112,8 @@ class NoiseTerm:
 class ResponseMemory:
     """``coefficient * sum_{s<=t,c'} R[row(t), noise(s)] field(s)``, summed over ``index`` if given.
 
-    For a fresh matrix only ``s = t`` contributes. Times ``rho(t)`` if ``retained``.
+    For a fresh matrix only ``s = t`` contributes. Times ``rho(t)`` if ``retained``. The sum ends before ``t`` unless
+    ``equal_time``: the row precedes the Gaussian field within a step. Where there are samples it runs over them too.
     """
 
     coefficient: sp.Expr
@@ -108,11 +124,15 @@ class ResponseMemory:
     index: sp.Symbol | None
     layers: LayerRange | None
     retained: bool
+    equal_time: bool = True
 
 
 @dataclass(frozen=True)
 class UpdateMemory:
-    """``coefficient * sum_{s<t,c'} kappa(t-s) <past(s) row(t)> field(s)``, summed over ``index`` if given."""
+    """``coefficient * sum_{s<t,c'} kappa(t-s) <past(s) row(t)> field(s)``, summed over ``index`` if given.
+
+    Times ``weight(s)``, the error of the past step, where there are samples; the sum then runs over them too.
+    """
 
     coefficient: sp.Expr
     row: FieldRef
@@ -120,16 +140,21 @@ class UpdateMemory:
     field: FieldRef
     index: sp.Symbol | None
     layers: LayerRange | None
+    weight: ScalarRef | None = None
 
 
 @dataclass(frozen=True)
 class VectorMemory:
-    """``coefficient * sum_{s<t} kappa(t-s) field(s)``: the trained part of a readout."""
+    """``coefficient * sum_{s<t} kappa(t-s) field(s)``: the trained part of a readout.
+
+    Times ``weight(s)`` and summed over samples where there are any.
+    """
 
     coefficient: sp.Expr
     field: FieldRef
     index: sp.Symbol | None = None
     layers: LayerRange | None = None
+    weight: ScalarRef | None = None
 
 
 @dataclass(frozen=True)
@@ -147,13 +172,19 @@ Memory: TypeAlias = ResponseMemory | UpdateMemory | VectorMemory
 
 @dataclass(frozen=True)
 class SiteEquation:
-    """The equation of one field: sum of its terms, inside ``scans``."""
+    """The equation of one field: sum of its terms, or a function of fields of the same step, inside ``scans``."""
 
     target: FieldRef
     scans: tuple[ForLayers, ...]
     noises: tuple[NoiseTerm, ...]
     memories: tuple[Memory, ...]
     locals: tuple[LocalTerm, ...]
+    function: SiteFunction | None = None
+
+    @property
+    def arguments(self) -> tuple[FieldRef, ...]:
+        """Fields that the function is applied to."""
+        return () if self.function is None else field_refs(self.function)
 
 
 class SiteBuilder:
@@ -171,7 +202,15 @@ class SiteBuilder:
         self.uses = uses
         self.saddles = saddles
         self.retained = program.optimizer.decay != 0
-        self.noises = {use: Noise(use, _noise_scale(use)) for use in uses.all}
+        self.noises = {use: Noise(use, self.noise_scale(use)) for use in uses.all}
+
+    def vector_noise(self, vector: RandomVector) -> Noise:
+        """The Gaussian field that a random vector is."""
+        return Noise(vector)
+
+    def noise_scale(self, use: Use) -> sp.Expr:
+        """By what the Gaussian field of a product is divided, so that a ratio may be infinite."""
+        return _noise_scale(use)
 
     def equations(self) -> list[SiteEquation]:
         """One equation per assignment, in program order."""
@@ -209,12 +248,13 @@ class SiteBuilder:
     def _vector(self, coefficient: sp.Expr, atom: VectorRef, noises: list[NoiseTerm], memories: list[Memory]) -> None:
         rule = self.program.learned.get(atom.vector)
         if atom.vector.variance != 0:
-            noise = Noise(atom.vector)
+            noise = self.vector_noise(atom.vector)
             noises.append(NoiseTerm(coefficient, noise, None, rule is not None and self.retained))
         if atom.vector.name in self.probes:
             noises.append(NoiseTerm(coefficient, Noise(atom.vector, probe=True), None, False))
         for outer in rule.terms if rule else ():
-            memories.append(VectorMemory(_tidy(coefficient * outer.coefficient), outer.left, outer.index, outer.layers))
+            strength = _tidy(coefficient * outer.coefficient)
+            memories.append(VectorMemory(strength, outer.left, outer.index, outer.layers, outer.weight))
 
     def _product(
         self,
@@ -257,21 +297,21 @@ def _pairing(use: Use, partner: Use) -> tuple[sp.Symbol | None, LayerRange | Non
 
 def _update(coefficient: sp.Expr, product: Product, free: sp.Expr | None, outer: Outer) -> UpdateMemory:
     """Action of one term of the trained part on the operand of a product."""
-    left, right, weight = outer.left, outer.right, sp.sympify(outer.coefficient, strict=True)
+    left, right, increment = outer.left, outer.right, sp.sympify(outer.coefficient, strict=True)
     assert right is not None
     index = outer.index
     if free is not None:
         left, right = (_at(ref, free, product.matrix.layer) for ref in (left, right))
-        weight = weight.subs(free, product.matrix.layer)
+        increment = increment.subs(free, product.matrix.layer)
     if index is not None:
         label = sp.Symbol("l_s", integer=True, positive=True)
         left, right = (_at(ref, index, label) for ref in (left, right))
-        weight = weight.subs(index, label)
+        increment = increment.subs(index, label)
         index = label
-    strength = coefficient * weight
+    strength = coefficient * increment
     if product.transpose:
         strength, left, right = strength * product.matrix.matrix.aspect, right, left
-    return UpdateMemory(_tidy(strength), product.operand, right, left, index, outer.layers)
+    return UpdateMemory(_tidy(strength), product.operand, right, left, index, outer.layers, outer.weight)
 
 
 def _at(ref: FieldRef, symbol: sp.Expr, value: sp.Expr | None) -> FieldRef:

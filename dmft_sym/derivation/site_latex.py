@@ -6,10 +6,24 @@ from collections.abc import Iterable
 
 import sympy as sp
 
-from dmft_sym.program import OUTPUT, PAST_STEP, STEP, FieldRef, RandomVector
-from dmft_sym.program.printing import field_latex, latex_name
+from dmft_sym.program import (
+    OUTPUT,
+    OUTPUT_AXIS,
+    PAST_STEP,
+    SAMPLE,
+    SAMPLE_AXIS,
+    STEP,
+    Axes,
+    FieldRef,
+    ForLayers,
+    Optimizer,
+    RandomVector,
+    ScalarRef,
+    joined_axes,
+)
+from dmft_sym.program.printing import axis_symbols, field_latex, function_latex, latex_name, scalar_latex
 
-from .action import OTHER_OUTPUT
+from .action import OTHER_OUTPUT, OTHER_SAMPLE
 from .single_site import (
     LocalTerm,
     Memory,
@@ -22,27 +36,48 @@ from .single_site import (
     VectorMemory,
 )
 from .stage import Line, signed
+from .symbols import Gram, field_at
 
 
-def noise_latex(noise: Noise, layer: sp.Expr | None, step: sp.Expr | None = STEP, output: sp.Expr = OUTPUT) -> str:
+def noise_latex(
+    noise: Noise,
+    layer: sp.Expr | None,
+    step: sp.Expr | None = STEP,
+    output: sp.Expr = OUTPUT,
+    sample: sp.Expr = SAMPLE,
+) -> str:
     """A Gaussian field with its labels; barred if it is normalised by the aspect ratio."""
     accent = "" if noise.scale == 1 else "bar"
-    body = latex_name(noise.name, layer, output=output, accent=accent)
+    labels = {"output": output if OUTPUT_AXIS in noise.axes else None}
+    labels["sample"] = sample if SAMPLE_AXIS in noise.axes else None
+    body = latex_name(noise.name, layer, accent=accent, **labels)
+    if noise.initial:
+        return f"{body}(0)"
     return body if noise.static or step is None else f"{body}({sp.latex(step)})"
 
 
-def site_line(equation: SiteEquation) -> Line:
-    """One field's single-site equation."""
+def site_line(equation: SiteEquation, optimizer: Optimizer | None = None) -> Line:
+    """One field's single-site equation.
+
+    With an ``optimizer`` that has no memory, the factor ``kappa = 1`` is left out.
+    """
+    kernel = "" if optimizer is not None and optimizer.plain else "\\kappa(t-s)\\, "
     terms = [_noise(term) for term in equation.noises]
-    terms += [_memory(term) for term in equation.memories]
+    terms += [_memory(term, kernel) for term in equation.memories]
     terms += [_local(term) for term in equation.locals]
-    note = ""
-    if equation.scans:
-        scan = equation.scans[0]
-        first, last = scan.layers.start, scan.layers.stop
-        first, last = (last, first) if scan.descending else (first, last)
-        note = f"${sp.latex(scan.index)} = {sp.latex(first)}, \\dots, {sp.latex(last)}$"
-    return Line(field_latex(equation.target), tuple(terms), note)
+    if equation.function is not None:
+        terms.append(f"+ {function_latex(equation.function)}")
+    return Line(field_latex(equation.target), tuple(terms), scan_note(equation.scans))
+
+
+def scan_note(scans: tuple[ForLayers, ...]) -> str:
+    """The layers of a scan in the order in which they follow each other."""
+    if not scans:
+        return ""
+    scan = scans[0]
+    first, last = scan.layers.start, scan.layers.stop
+    first, last = (last, first) if scan.descending else (first, last)
+    return f"${sp.latex(scan.index)} = {sp.latex(first)}, \\dots, {sp.latex(last)}$"
 
 
 def _noise(term: NoiseTerm) -> str:
@@ -54,26 +89,53 @@ def _local(term: LocalTerm) -> str:
     return signed(term.coefficient, field_latex(term.field))
 
 
-def _memory(term: Memory) -> str:
-    past = field_latex(term.field, PAST_STEP, OTHER_OUTPUT)
+def _memory(term: Memory, kernel: str) -> str:
     if isinstance(term, VectorMemory):
-        past = field_latex(term.field, PAST_STEP, OUTPUT)
-        return signed(term.coefficient, f"\\sum_{{s<t}} \\kappa(t-s)\\, {past}")
-    layer = "" if term.index is None else f", {sp.latex(term.index)}"
+        past = field_latex(term.field, PAST_STEP, OUTPUT, OTHER_SAMPLE)
+        axes = tuple(axis for axis in _joined(term.field, term.weight) if axis != OUTPUT_AXIS)
+        weight = _weight(term.weight, OUTPUT)
+        return signed(term.coefficient, f"\\sum_{{{_bounds('<', axes)}}} {kernel}{weight}{past}")
     if isinstance(term, UpdateMemory):
-        overlap = (
-            f"\\big\\langle {field_latex(term.row)}\\, {field_latex(term.past, PAST_STEP, OTHER_OUTPUT)} \\big\\rangle"
-        )
-        return signed(term.coefficient, f"\\sum_{{s<t, c'{layer}}} \\kappa(t-s)\\, {overlap}\\, {past}")
-    return signed(term.coefficient, _response_sum(term, layer, past))
+        overlap = overlap_latex(term.row, term.past)
+        bounds = _bounds("<", _joined(term.past, term.field, term.weight), term.index)
+        body = f"{kernel}{_weight(term.weight, OTHER_OUTPUT)}{overlap}\\, {_past(term.field)}"
+        return signed(term.coefficient, f"\\sum_{{{bounds}}} {body}")
+    return signed(term.coefficient, _response_sum(term))
 
 
-def _response_sum(term: ResponseMemory, layer: str, past: str) -> str:
-    noise = noise_latex(term.noise, term.noise_layer, PAST_STEP, OTHER_OUTPUT)
-    response = f"\\Big\\langle \\frac{{\\partial {field_latex(term.row)}}}{{\\partial {noise}}} \\Big\\rangle"
-    steps = "s = t" if term.noise.fresh else "s \\le t"
+def overlap_latex(row: FieldRef, past: FieldRef) -> str:
+    """The correlation of a field now with one in the past; a given number for inputs."""
+    if row.space.finite:
+        return str(sp.latex(Gram(field_at(row, STEP, OUTPUT, SAMPLE), field_at(past, PAST_STEP, OUTPUT, OTHER_SAMPLE))))
+    return f"\\big\\langle {field_latex(row)}\\, {_past(past)} \\big\\rangle"
+
+
+def _joined(*parts: FieldRef | ScalarRef | None) -> Axes:
+    return joined_axes(part.axes for part in parts if part is not None)
+
+
+def _bounds(relation: str, axes: Axes, index: sp.Symbol | None = None) -> str:
+    """What a sum over the past runs over: ``s<t, nu c'``."""
+    labels = " ".join(sp.latex(label) for label in axis_symbols(axes, OTHER_SAMPLE, OTHER_OUTPUT))
+    layer = "" if index is None else sp.latex(index)
+    return ", ".join(part for part in (f"s{relation}t", labels, layer) if part)
+
+
+def _weight(weight: ScalarRef | None, output: sp.Expr) -> str:
+    return "" if weight is None else f"{scalar_latex(weight, PAST_STEP, output, OTHER_SAMPLE)}\\, "
+
+
+def response_latex(term: ResponseMemory) -> str:
+    """The response of a memory."""
+    noise = noise_latex(term.noise, term.noise_layer, PAST_STEP, OTHER_OUTPUT, OTHER_SAMPLE)
+    return f"\\Big\\langle \\frac{{\\partial {field_latex(term.row)}}}{{\\partial {noise}}} \\Big\\rangle"
+
+
+def _response_sum(term: ResponseMemory) -> str:
+    steps = " = " if term.noise.fresh else " \\le " if term.equal_time else "<"
     rho = "\\rho(t) " if term.retained else ""
-    return f"{rho}\\sum_{{{steps}, c'{layer}}} {response}\\, {past}"
+    bounds = _bounds(steps, term.field.axes, term.index)
+    return f"{rho}\\sum_{{{bounds}}} {response_latex(term)}\\, {_past(term.field)}"
 
 
 def covariance_lines(builder: SiteBuilder, noises: Iterable[Noise]) -> list[Line]:
@@ -90,21 +152,24 @@ def covariance_lines(builder: SiteBuilder, noises: Iterable[Noise]) -> list[Line
 
 def _covariance(a: Noise, b: Noise, coefficient: sp.Expr) -> Line:
     if isinstance(a.source, RandomVector) or isinstance(b.source, RandomVector):
-        left = f"\\big\\langle {noise_latex(a, None)}\\, {noise_latex(b, None, PAST_STEP, OTHER_OUTPUT)} \\big\\rangle"
-        delta = "\\delta_{c c'}" + ("\\, \\delta_{t s}" if a.fresh else "")
-        return Line(left, (signed(coefficient, delta),))
+        return _vector_covariance(a, b, coefficient)
     other = b.source.index
     if other is not None and not b.source.family:
         other = sp.Symbol("l_s", integer=True, positive=True)
     first, second = a.source.operand, b.source.operand_at(other)
     left = (
         f"\\big\\langle {noise_latex(a, a.source.index)}\\, "
-        f"{noise_latex(b, other, PAST_STEP, OTHER_OUTPUT)} \\big\\rangle"
+        f"{noise_latex(b, other, PAST_STEP, OTHER_OUTPUT, OTHER_SAMPLE)} \\big\\rangle"
     )
     delta = "\\, \\delta_{t s}" if a.fresh else ""
-    right = f"\\big\\langle {field_latex(first)}\\, {_past(second)} \\big\\rangle{delta}"
-    return Line(left, (signed(coefficient, right),))
+    return Line(left, (signed(coefficient, overlap_latex(first, second) + delta),))
+
+
+def _vector_covariance(a: Noise, b: Noise, coefficient: sp.Expr) -> Line:
+    left = f"\\big\\langle {noise_latex(a, None)}\\, {noise_latex(b, None, PAST_STEP, OTHER_OUTPUT)} \\big\\rangle"
+    delta = "\\delta_{c c'}" + ("\\, \\delta_{t s}" if a.fresh else "")
+    return Line(left, (signed(coefficient, delta),))
 
 
 def _past(ref: FieldRef) -> str:
-    return field_latex(ref, PAST_STEP, OTHER_OUTPUT)
+    return field_latex(ref, PAST_STEP, OTHER_OUTPUT, OTHER_SAMPLE)

@@ -108,10 +108,12 @@ def field_latex(
     return name if step is None or ref.field.data else f"{name}({sp.latex(step)})"
 
 
-def scalar_latex(ref: ScalarRef, step: sp.Expr | None = STEP) -> str:
+def scalar_latex(
+    ref: ScalarRef, step: sp.Expr | None = STEP, output: sp.Expr | None = OUTPUT, sample: sp.Expr | None = SAMPLE
+) -> str:
     r"""A scalar with its labels, e.g. ``\Delta_{\mu c}(t)``."""
-    output = OUTPUT if OUTPUT_AXIS in ref.axes else None
-    sample = SAMPLE if SAMPLE_AXIS in ref.axes else None
+    output = output if OUTPUT_AXIS in ref.axes else None
+    sample = sample if SAMPLE_AXIS in ref.axes else None
     name = latex_name(ref.scalar.name, ref.layer, output=output, sample=sample)
     return name if step is None or ref.scalar.data else f"{name}({sp.latex(step)})"
 

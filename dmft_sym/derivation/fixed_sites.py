@@ -1,0 +1,170 @@
+"""Single-site equations of a program on given samples: functions of fields, weighted updates, averages.
+
+Products are replaced as everywhere (`single_site`). What is new: fields carry a sample label; site-wise functions stay
+functions, of fields at one site; increments are weighted by the errors of the samples, ``eta0 gamma Delta_nu(s)/P``;
+a readout vector has an equation of its own, because functions and averages read its trained value; averages over sites
+are deterministic numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import sympy as sp
+
+from dmft_sym.program import (
+    OUTPUT_AXIS,
+    SAMPLE_AXIS,
+    Assign,
+    Average,
+    Compute,
+    Field,
+    FieldRef,
+    ForLayers,
+    Linear,
+    Program,
+    ProgramError,
+    RandomVector,
+    ScalarRef,
+    SiteFunction,
+    SiteMap,
+    VectorRef,
+)
+
+from .single_site import Memory, Noise, NoiseTerm, ResponseMemory, SiteBuilder, SiteEquation
+from .uses import Use
+
+
+def on_samples(program: Program) -> bool:
+    """Whether a program is trained on given samples (and not in the proportional regime)."""
+    return any(SAMPLE_AXIS in field.axes for field in program.fields)
+
+
+@dataclass(frozen=True)
+class ScalarEquation:
+    """A deterministic number of a step: an average over sites, or a function of such numbers."""
+
+    statement: Average | Compute
+    scans: tuple[ForLayers, ...]
+
+    @property
+    def target(self) -> ScalarRef:
+        """The scalar."""
+        return self.statement.target
+
+
+CausalEquation: TypeAlias = SiteEquation | ScalarEquation
+
+
+class FixedBuilder(SiteBuilder):
+    """The single-site equations of a program on given samples, from the saddle points of its matrices."""
+
+    def noise_scale(self, use: Use) -> sp.Expr:
+        """Widths are finite multiples of each other: Gaussian fields stand as they are."""
+        return sp.Integer(1)
+
+    def vector_noise(self, vector: RandomVector) -> Noise:
+        """The initial value of a vector."""
+        return Noise(vector, initial=True)
+
+    def equations(self) -> list[SiteEquation]:
+        """One equation per vector and field of a growing space, in causal order."""
+        return [equation for equation in self.causal_equations() if isinstance(equation, SiteEquation)]
+
+    def causal_equations(self) -> list[CausalEquation]:
+        """Vectors as past steps left them, then fields and scalars in program order."""
+        found: list[CausalEquation] = [self.vector_equation(vector) for vector in self.program.vectors]
+        for scans, statement in self.program.walk():
+            if isinstance(statement, Average | Compute):
+                found.append(ScalarEquation(_with_vector_fields(statement), scans))
+            elif isinstance(statement, SiteMap):
+                function = _function(statement.function)
+                found.append(SiteEquation(statement.target, scans, (), (), (), function))
+            elif isinstance(statement, Assign) and not statement.target.space.finite:
+                terms = [Linear.of(_field(a) if isinstance(a, VectorRef) else a, c) for c, a in statement.value.terms]
+                found.append(self.equation(scans, Assign(statement.target, sum(terms, Linear()))))
+        return _with_causality(found)
+
+    def vector_equation(self, vector: RandomVector) -> SiteEquation:
+        """``w(t) = w(0) + sum_{s<t} ...``."""
+        noises: list[NoiseTerm] = []
+        memories: list[Memory] = []
+        self._vector(sp.Integer(1), VectorRef(vector), noises, memories)
+        return SiteEquation(_field(VectorRef(vector)), (), tuple(noises), tuple(memories), ())
+
+    def input_factor(self, ref: FieldRef) -> sp.Expr:
+        """``k`` of a field ``k x`` in the space of given inputs.
+
+        Raises
+        ------
+        ProgramError
+            If the field is anything else.
+        """
+        if ref.field.data:
+            return sp.Integer(1)
+        for scans, statement in self.program.walk():
+            if isinstance(statement, Assign) and statement.target == ref and not scans:
+                terms = statement.value.terms
+                if len(terms) == 1 and isinstance(terms[0][1], FieldRef):
+                    return terms[0][0] * self.input_factor(terms[0][1])
+        raise ProgramError(f"{ref}: allowed in the space of given inputs is a number times the inputs")
+
+
+def vector_field(vector: RandomVector) -> Field:
+    """A random vector with its trained part, as a field of the single-site process."""
+    return Field(vector.name, vector.space, axes=(OUTPUT_AXIS,))
+
+
+def _field(ref: VectorRef) -> FieldRef:
+    return FieldRef(vector_field(ref.vector))
+
+
+def _function(function: SiteFunction) -> SiteFunction:
+    """The function with vectors as fields."""
+    arguments = tuple((s, _field(a) if isinstance(a, VectorRef) else a) for s, a in function.arguments)
+    return SiteFunction(function.expression, arguments)
+
+
+def _with_vector_fields(statement: Average | Compute) -> Average | Compute:
+    if isinstance(statement, Compute):
+        return statement
+    return Average(statement.target, tuple((c, _function(f)) for c, f in statement.terms))
+
+
+def _with_causality(equations: Sequence[CausalEquation]) -> list[CausalEquation]:
+    """Response sums that include ``s = t`` are those whose row follows the Gaussian field within a step."""
+    reached = _reached([e for e in equations if isinstance(e, SiteEquation)])
+    found: list[CausalEquation] = []
+    for equation in equations:
+        if isinstance(equation, SiteEquation):
+            memories = tuple(_timed(term, reached) for term in equation.memories)
+            found.append(replace(equation, memories=memories))
+        else:
+            found.append(equation)
+    return found
+
+
+def _timed(term: Memory, reached: dict[Field, set[Noise]]) -> Memory:
+    if not isinstance(term, ResponseMemory):
+        return term
+    return replace(term, equal_time=term.noise in reached.get(term.row.field, ()))
+
+
+def _reached(equations: Iterable[SiteEquation]) -> dict[Field, set[Noise]]:
+    """Gaussian fields of a step that a field of the same step depends on: the smallest solution."""
+    equations = list(equations)
+    reached: dict[Field, set[Noise]] = {equation.target.field: set() for equation in equations}
+    size = -1
+    while size != (size := sum(map(len, reached.values()))):
+        for equation in equations:
+            now = reached[equation.target.field]
+            now |= {term.noise for term in equation.noises}
+            sources = [ref.field for ref in equation.arguments] + [term.field.field for term in equation.locals]
+            for term in equation.memories:
+                if isinstance(term, ResponseMemory) and term.noise in reached.get(term.row.field, ()):
+                    sources.append(term.field.field)
+            for source in sources:
+                now |= reached[source]
+    return reached

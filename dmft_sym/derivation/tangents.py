@@ -1,0 +1,73 @@
+"""Total derivatives of single-site equations with respect to Gaussian fields: the recursion of the tangents.
+
+Responses are averages of ``d field(t) / d noise(s)``, memories included. The equation of a field is differentiated term
+by term: its own Gaussian fields give the identity at ``s = t``; kernels of memories are deterministic, so memories hand
+on the tangents of past fields with the same kernels; a site-wise function hands on those of its arguments times its
+slopes (chain rule), and these differ from site to site unless the function is linear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dmft_sym.networks.derivatives import derivative, has_jump
+from dmft_sym.program import Field, FieldRef, SiteFunction
+
+from .single_site import Noise, SiteEquation
+
+
+@dataclass(frozen=True)
+class Slope:
+    """``d function / d argument``, a site-wise function of the same fields."""
+
+    function: SiteFunction
+    argument: FieldRef
+
+
+@dataclass(frozen=True)
+class TangentEquation:
+    """The derivative of ``equation`` with respect to a Gaussian field of its process.
+
+    Attributes
+    ----------
+    slopes
+        Chain rule for a site-wise function. Gaussian fields, memories and terms of the same step are those of the
+        equation: the identity, the same kernels, the same coefficients.
+    jumps
+        Arguments in which the function jumps: its derivative has a point mass there, which ``slopes`` leave out.
+    """
+
+    equation: SiteEquation
+    slopes: tuple[Slope, ...] = ()
+    jumps: tuple[FieldRef, ...] = ()
+
+
+def tangent_equation(equation: SiteEquation) -> TangentEquation:
+    """Differentiate the equation of one field."""
+    function = equation.function
+    if function is None:
+        return TangentEquation(equation)
+    slopes, jumps = [], []
+    for symbol, ref in function.fields:
+        assert isinstance(ref, FieldRef)
+        expression = derivative(function.expression, symbol)
+        used = tuple((s, a) for s, a in function.arguments if s in expression.free_symbols)
+        if expression != 0:
+            slopes.append(Slope(SiteFunction(expression, used), ref))
+        if has_jump(function.expression, symbol):
+            jumps.append(ref)
+    return TangentEquation(equation, tuple(slopes), tuple(jumps))
+
+
+def reached(equations: Iterable[SiteEquation], noises: Iterable[Noise]) -> set[Field]:
+    """Fields that depend on one of the Gaussian fields, now or through a memory: those whose tangents do not vanish."""
+    equations, noises = list(equations), set(noises)
+    found = {e.target.field for e in equations if noises & {term.noise for term in e.noises}}
+    size = -1
+    while size != (size := len(found)):
+        for equation in equations:
+            terms = (*equation.memories, *equation.locals)
+            if found & {*(ref.field for ref in equation.arguments), *(term.field.field for term in terms)}:
+                found.add(equation.target.field)
+    return found
