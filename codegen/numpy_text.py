@@ -1,0 +1,92 @@
+"""Functions at one site, and of scalars, as NumPy text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import sympy as sp
+
+from dmft_sym.program.site_expressions import Algebra, prepare, walk
+
+from .site_text import ATOM, PRODUCT, SUM, Text
+
+_SOFTMAX = sp.Function("softmax")
+_CALLS = {
+    "abs": "np.abs",
+    "atan": "np.arctan",
+    "erf": "erf",
+    "max": "np.maximum",
+    "min": "np.minimum",
+}
+
+
+class NumpyText(Algebra[Text]):
+    """Pieces of NumPy; symbols are written as ``names`` says."""
+
+    def __init__(self, names: Mapping[sp.Symbol, str]) -> None:
+        self.names = dict(names)
+
+    def number(self, value: float) -> Text:
+        shown = repr(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+        return Text(shown, ATOM if value >= 0 else PRODUCT)
+
+    def symbol(self, symbol: sp.Symbol) -> Text:
+        return Text(self.names[symbol])
+
+    def add(self, plus: Sequence[Text], minus: Sequence[Text]) -> Text:
+        text = " + ".join(term.at(PRODUCT) for term in plus)
+        for term in minus:
+            text += f" - {term.at(PRODUCT)}" if text else f"-{term.at(PRODUCT)}"
+        return Text(text, SUM)
+
+    def multiply(self, factors: Sequence[Text], divisors: Sequence[Text]) -> Text:
+        signed = factors[0].text == "-1" and len(factors) > 1
+        text = " * ".join(factor.at(PRODUCT) for factor in factors[signed:])
+        if divisors:
+            below = " * ".join(divisor.at(PRODUCT if len(divisors) > 1 else ATOM) for divisor in divisors)
+            text += f" / {below}" if len(divisors) == 1 else f" / ({below})"
+        return Text(f"-{text}" if signed else text, PRODUCT)
+
+    def power(self, base: Text, exponent: int) -> Text:
+        return Text(f"{base.at(ATOM)} ** {exponent}", PRODUCT)
+
+    def call(self, name: str, arguments: Sequence[Text]) -> Text:
+        return Text(f"{_CALLS.get(name, f'np.{name}')}({', '.join(argument.text for argument in arguments)})")
+
+    def select(self, condition: Text, then: Text, other: Text) -> Text:
+        return Text(f"np.where({condition.text}, {then.text}, {other.text})")
+
+    def compare(self, operator: str, left: Text, right: Text) -> Text:
+        return Text(f"{left.at(SUM)} {operator} {right.at(SUM)}", SUM)
+
+    def logic(self, operator: str, operands: Sequence[Text]) -> Text:
+        if operator == "not":
+            return Text(f"~({operands[0].text})")
+        sign = " & " if operator == "and" else " | "
+        return Text(sign.join(f"({operand.text})" for operand in operands), SUM)
+
+
+def numpy_lines(expressions: Sequence[sp.Expr], names: Mapping[sp.Symbol, str]) -> tuple[list[str], list[str]]:
+    """Assignments of what several expressions share, and the text of each expression.
+
+    ``softmax`` of scalars acts along the last axis.
+
+    Raises
+    ------
+    ProgramError
+        If a function or number in them is not allowed.
+    """
+    found = sorted({part for e in expressions for part in e.atoms(_SOFTMAX)}, key=sp.default_sort_key)
+    shares = [sp.Symbol(f"share{number}", real=True) for number in range(len(found))]
+    plain = [e.xreplace(dict(zip(found, shares, strict=True))) for e in expressions]
+    lines = []
+    for share, part in zip(shares, found, strict=True):
+        before, (inner,) = numpy_lines(part.args, names)
+        lines += [*before, f"{share.name} = softmax({inner})"]
+    names = {**names, **{share: share.name for share in shares}}
+    prepared = prepare(plain, names)
+    algebra = NumpyText(names)
+    for symbol, value in prepared.common:
+        lines.append(f"{symbol.name} = {walk(value, algebra).text}")
+        algebra.names[symbol] = symbol.name
+    return lines, [walk(result, algebra).text for result in prepared.results]

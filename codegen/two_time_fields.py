@@ -1,0 +1,267 @@
+"""What a direct two-time solver is made of: fields with their tangents, and Gaussian fields drawn row by row.
+
+The text of this file is copied into the solver (`two_time`). Arrays have axes for samples and outputs whether a field
+has these labels or not; an axis of a label that a field lacks has length one. A process that is sampled has ``sites``
+sites; in one that closes as matrix algebra ``sites`` is 0: its fields have no values, and its tangents are the same at
+every site.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[np.float64]
+
+
+class Given:
+    """What is known before the first step: inputs, by their overlaps ``(P, P)``, or initial vectors, one per output."""
+
+    def __init__(self, overlaps: Array, factor: float = 1.0) -> None:
+        self.overlaps = overlaps  # (samples, outputs, samples, outputs)
+        self.factor = factor
+
+
+class GaussianFields:
+    """The Gaussian fields that the products with one matrix in one direction leave behind, drawn row by row.
+
+    Their covariance is ``variance`` times the overlap of the operands. Rows that depend on earlier ones (their
+    variance, given these, is below ``tolerance`` times their variance) are computed and not drawn: duplicate samples,
+    frozen fields.
+
+    Parameters
+    ----------
+    parity
+        Sites ``i`` and ``i + sites/2`` get the same (+1) or opposite (-1) draws: antithetic pairs.
+    """
+
+    tolerance = 1e-10
+
+    def __init__(self, rng: np.random.Generator, variance: float, sites: int, parity: int) -> None:
+        self.rng, self.variance, self.sites, self.parity = rng, variance, sites, parity
+        self.members: list[GaussianField] = []
+        self.rows: list[tuple[GaussianField, int]] = []  # what was drawn, in order
+        self.factor = np.zeros((0, 0))  # Cholesky factor of the covariance of all rows
+        self.normals = np.zeros((0, sites))  # independent standard normals, one per row
+
+    def member(self, operand: Field | Given, shape: tuple[int, int, int], tracked: bool) -> GaussianField:
+        """The field of one product; ``shape`` is (steps, samples, outputs) and ``tracked`` asks for tangents."""
+        self.members.append(GaussianField(self, operand, shape, tracked))
+        return self.members[-1]
+
+    def draw(self, field: GaussianField, t: int) -> None:
+        """Row ``t`` of ``field``, given all rows that were drawn before."""
+        overlaps = {other: self.variance * overlap(field.operand, other.operand, t) for other in self.members}
+        if not self.sites:
+            field.set_covariance(t, overlaps)
+            return
+        size = field.samples * field.outputs
+        past = [overlaps[other][:, :, s].reshape(size, -1) for other, s in self.rows]
+        own = overlaps[field][:, :, t].reshape(size, size)
+        values = [self._next(np.concatenate([c[k] for c in (*past, own)])[: len(self.factor) + 1]) for k in range(size)]
+        field.values[t] = np.reshape(values, (field.samples, field.outputs, self.sites))
+        self.rows.append((field, t))
+
+    def _next(self, covariance: Array) -> Array:
+        """One more row, from its covariance with the rows before it and its variance."""
+        old = len(self.factor)
+        weights = np.zeros(old + 1)
+        for k in range(old):
+            if self.factor[k, k] > 0:
+                weights[k] = (covariance[k] - self.factor[k, :k] @ weights[:k]) / self.factor[k, k]
+        rest = covariance[old] - weights @ weights
+        weights[old] = np.sqrt(rest) if rest > self.tolerance * covariance[old] else 0.0
+        self.factor = np.pad(self.factor, ((0, 1), (0, 1)))
+        self.factor[old] = weights
+        half = self.rng.standard_normal(self.sites // 2)
+        self.normals = np.concatenate([self.normals, [np.concatenate([half, self.parity * half])]])
+        return np.asarray(weights @ self.normals)
+
+
+class GaussianField:
+    """One Gaussian field ``u`` or ``r``: values (steps, samples, outputs, sites), or covariances with its siblings."""
+
+    def __init__(
+        self, family: GaussianFields, operand: Field | Given, shape: tuple[int, int, int], tracked: bool
+    ) -> None:
+        self.family, self.operand, self.tracked = family, operand, tracked
+        self.steps, self.samples, self.outputs = shape
+        self.values = np.zeros((*shape, family.sites))
+        self.covariances: dict[GaussianField, Array] = {}
+
+    def draw(self, t: int) -> None:
+        """Row ``t``."""
+        self.family.draw(self, t)
+
+    def set_covariance(self, t: int, overlaps: dict[GaussianField, Array]) -> None:
+        """Covariance of row ``t`` with all rows up to it."""
+        shape = (self.steps, self.samples, self.outputs)
+        for other, block in overlaps.items():
+            theirs = (other.steps, other.samples, other.outputs)
+            here = self.covariances.setdefault(other, np.zeros((*shape, *theirs)))
+            there = other.covariances.setdefault(self, np.zeros((*theirs, *shape)))
+            here[t, :, :, : t + 1] = block
+            there[: t + 1, :, :, t] = np.moveaxis(block, 2, 0).transpose(0, 3, 4, 1, 2)
+
+
+class Field:
+    """A field of a single-site process, and its derivatives by the Gaussian fields that are tracked.
+
+    Attributes
+    ----------
+    values
+        Shape (steps, samples, outputs, sites).
+    tangents
+        ``d field(t, mu, c) / d noise(s, nu, c')``, shape (steps, samples, outputs, steps, samples, outputs, sites).
+    """
+
+    def __init__(self, steps: int, samples: int, outputs: int, sites: int) -> None:
+        self.shape = steps, samples, outputs
+        self.sites = sites
+        self.values = np.zeros((*self.shape, sites))
+        self.tangents: dict[GaussianField, Array] = {}
+
+    def tangent(self, noise: GaussianField) -> Array:
+        """The tangents by a Gaussian field, zero if there were none before."""
+        shape = (*self.shape, noise.steps, noise.samples, noise.outputs, max(self.sites, 1))
+        return self.tangents.setdefault(noise, np.zeros(shape))
+
+    def add_noise(self, t: int, factor: float, noise: GaussianField) -> None:
+        """``factor * noise(t)``; the tangent by it is the identity."""
+        s = t if noise.steps > 1 else 0
+        self.values[t] += factor * noise.values[s]
+        if noise.tracked:
+            _, samples, outputs = self.shape
+            same_sample = np.eye(samples) if noise.samples > 1 else np.ones((samples, 1))
+            same_output = np.eye(outputs) if noise.outputs > 1 else np.ones((outputs, 1))
+            self.tangent(noise)[t, :, :, s] += factor * np.einsum("mn,cd->mcnd", same_sample, same_output)[..., None]
+
+    def add_field(self, t: int, factor: float, other: Field) -> None:
+        """``factor * other(t)``."""
+        self.values[t] += factor * other.values[t]
+        for noise, tangent in other.tangents.items():
+            self.tangent(noise)[t] += factor * tangent[t]
+
+    def add_memory(self, t: int, kernel: Array | None, past: Field) -> None:
+        """``sum_{s, nu, c'} kernel[mu, c, s, nu, c'] past(s, nu, c')`` over the steps that ``kernel`` has."""
+        if kernel is None:
+            return
+        self.values[t] += contracted(kernel, past.values)
+        for noise, tangent in past.tangents.items():
+            self.tangent(noise)[t] += contracted(kernel, tangent)
+
+    def add_vector_memory(self, t: int, kernel: Array, past: Field) -> None:
+        """``sum_{s, nu} kernel[s, nu, c] past(s, nu, c)``, for every output."""
+        self.values[t] += summed(kernel, past.values)
+        for noise, tangent in past.tangents.items():
+            self.tangent(noise)[t] += summed(kernel, tangent)
+
+    def set_function(self, t: int, value: Array | None, slopes: Iterable[tuple[Any, Field]]) -> None:
+        """A function of fields of the same step; chain rule with ``slopes`` of shape (samples, outputs, sites)."""
+        if value is not None:
+            self.values[t] = value
+        for slope, argument in slopes:
+            factor = np.asarray(slope)
+            factor = factor.reshape(*factor.shape[:2], 1, 1, 1, -1) if factor.ndim else factor
+            for noise, tangent in argument.tangents.items():
+                self.tangent(noise)[t] += factor * tangent[t]
+
+
+def contracted(kernel: Array, past: Array) -> Array:
+    """Sum over steps, samples and outputs of the past; labels that one factor lacks are repeated in it."""
+    past = past[: kernel.shape[2]]
+    for axis in (1, 2):
+        if past.shape[axis] == 1:
+            kernel = kernel.sum(axis + 2, keepdims=True)
+    return np.tensordot(np.broadcast_to(kernel, (*kernel.shape[:2], *past.shape[:3])), past, 3)
+
+
+def summed(kernel: Array, past: Array) -> Array:
+    """Sum over steps and samples of the past, output by output; shape (1, outputs, ...)."""
+    past = past[: len(kernel)]
+    parts = [np.tensordot(kernel[:, :, c], past[:, :, min(c, past.shape[2] - 1)], 2) for c in range(kernel.shape[2])]
+    return np.stack(parts)[None]
+
+
+def overlap(a: Field | Given, b: Field | Given, t: int) -> Array:
+    """``<a(t, mu, c) b(s, nu, c')>`` for ``s <= t``, shape (samples, outputs, t + 1, samples, outputs).
+
+    Given things have one step. Fields of different processes are independent and have mean zero where one is Gaussian.
+    """
+    if isinstance(a, Given) or isinstance(b, Given):
+        assert isinstance(a, Given) and isinstance(b, Given)
+        return a.factor * b.factor * a.overlaps[:, :, None]
+    if a.sites and b.sites:
+        return np.einsum("mci,sndi->mcsnd", a.values[t], b.values[: t + 1], optimize=True) / a.sites
+    total = np.zeros((*a.shape[1:], t + 1, *b.shape[1:]))
+    if a.sites or b.sites:
+        return total
+    for one, left in a.tangents.items():
+        for other, covariance in one.covariances.items():
+            if other in b.tangents:
+                right = b.tangents[other][: t + 1, ..., 0]
+                total += np.tensordot(np.tensordot(left[t, ..., 0], covariance, 3), right, ((2, 3, 4), (3, 4, 5)))
+    return total
+
+
+def moment(a: Field, b: Field, t: int) -> Array:
+    """``<a(t, mu, c) b(t, mu, c)>``, shape (samples, outputs)."""
+    block = overlap(a, b, t)[:, :, t]
+    samples, outputs = np.maximum(block.shape[:2], block.shape[2:])
+    m, c = np.arange(samples)[:, None], np.arange(outputs)[None]
+    places = [np.minimum(label, size - 1) for label, size in zip((m, c, m, c), block.shape, strict=True)]
+    return np.asarray(block[tuple(places)])
+
+
+def response(row: Field, noise: GaussianField, t: int, now: bool) -> Array | None:
+    """``<d row(t) / d noise(s)>`` for ``s <= t`` (``s < t`` unless ``now``); ``None`` if it vanishes."""
+    if noise not in row.tangents:
+        return None
+    return np.asarray(row.tangents[noise][t, :, :, : t + now].mean(-1))
+
+
+def scaled(factor: float, kernel: Array | None) -> Array | None:
+    """A kernel times a number."""
+    return None if kernel is None else factor * kernel
+
+
+def correlations(field: Field) -> Array:
+    """``<field(t, mu, c) field(s, nu, c')>`` at all steps, shape (steps, samples, outputs) twice."""
+    result = np.zeros(field.shape * 2)
+    for t in range(field.shape[0]):
+        block = overlap(field, field, t)
+        result[t, :, :, : t + 1] = block
+        result[: t + 1, :, :, t] = np.moveaxis(block, 2, 0).transpose(0, 3, 4, 1, 2)
+    return result
+
+
+def responses(row: Field, noise: GaussianField) -> Array:
+    """``<d row(t) / d noise(s)>`` at all steps, shape (steps, samples, outputs) twice."""
+    shape = (*row.shape, noise.steps, noise.samples, noise.outputs)
+    return np.asarray(row.tangents[noise].mean(-1)) if noise in row.tangents else np.zeros(shape)
+
+
+def kernel_of_updates(steps: int, momentum: float, decay: float) -> Array:
+    """``kappa(lag)`` for ``lag = 0, ..., steps``: what an increment contributes ``lag`` steps later."""
+    kappa = np.zeros(steps + 1)
+    velocity, weight = 1.0, 0.0
+    for lag in range(1, steps + 1):
+        weight = (1 - decay) * weight + velocity
+        velocity *= momentum
+        kappa[lag] = weight
+    return kappa
+
+
+def softmax(f: Array) -> Array:
+    """``exp(f_c) / sum_c' exp(f_c')`` along the last axis."""
+    powers = np.exp(f - f.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def erf(x: Array) -> Array:
+    """The error function, number by number."""
+    return np.asarray(np.vectorize(math.erf, otypes=[float])(x))
