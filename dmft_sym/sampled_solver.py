@@ -213,7 +213,7 @@ class _Run:
         if method == "direct":
             from .direct_solver import direct_tracks
 
-            return direct_tracks(self, sites, count)
+            return direct_tracks(self.theory, self.data, self.arguments, self.wanted, sites, count, self.seed)
         measured = [Measurements(self.wanted) for _ in range(count)]
         try:
             results = run_replicas(
