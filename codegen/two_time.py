@@ -27,7 +27,6 @@ from dmft_sym.derivation.single_site import (
     UpdateMemory,
     VectorMemory,
 )
-from dmft_sym.derivation.tangents import tangent_equation
 from dmft_sym.derivation.uses import Use
 from dmft_sym.program import (
     OUTPUT_AXIS,
@@ -89,6 +88,7 @@ class _Writer:
         self.closure_of: dict[Field, ProcessClosure] = {
             field: closure for closure in derivation.closures for field in closure.process.fields
         }
+        self.slopes = {id(t.equation): t.slopes for closure in derivation.closures for t in closure.tangents}
         self.masked = any(scalar.name == "train" and scalar.data for scalar in self.program.scalars)
 
     def text(self) -> str:
@@ -165,6 +165,7 @@ class _Writer:
             for field in closure.process.fields:
                 made = f"Field(steps, {_sizes(field.axes)}, {self._sites(closure)})"
                 yield f"{self.names.field(field)} = {_family(made, field.layers)}"
+        for closure in self.derivation.closures:
             yield from self._noises(closure)
         for scalar in self.program.scalars:
             if not scalar.data:
@@ -310,10 +311,7 @@ class _Writer:
         function = equation.function
         assert function is not None
         gaussian = self.closure_of[equation.target.field].gaussian
-        slopes = tangent_equation(equation).slopes
-        closure = self.closure_of[equation.target.field]
-        if not any(t.equation is equation for t in closure.tangents):
-            slopes = ()
+        slopes = self.slopes.get(id(equation), ())
         expressions = [slope.function.expression for slope in slopes]
         if not gaussian:
             expressions = [function.expression, *expressions]

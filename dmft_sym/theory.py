@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from .derivation.action import MatrixAction, matrix_action
 from .derivation.closure import ClosedEquations, Closure
 from .derivation.exports import NamedParameter, named_parameters
+from .derivation.fixed import FixedDerivation
+from .derivation.fixed_sites import on_samples
 from .derivation.processes import Process, find_processes
 from .derivation.saddle_point import SaddlePoint, saddle_point
 from .derivation.single_site import SiteBuilder, SiteEquation
@@ -78,7 +80,14 @@ class Theory:
     @cached_property
     def site_builder(self) -> SiteBuilder:
         """Single-site equations and noise covariances, made from the saddle points."""
+        if on_samples(self.program):
+            return self.fixed.builder
         return SiteBuilder(self.program, self.uses, self.saddle_points, self.probes)
+
+    @cached_property
+    def fixed(self) -> FixedDerivation:
+        """The derivation where samples are given: scalars, tangents and closures of the single-site processes."""
+        return FixedDerivation(self.program)
 
     @cached_property
     def site_equations(self) -> list[SiteEquation]:
@@ -161,6 +170,20 @@ class Theory:
         from dmft_sym.codegen import generate
 
         return generate(self.closed, self.order_parameters, backend)
+
+    def direct_source(self) -> str:
+        """Source of the direct two-time solver for given samples: plain NumPy, slow, from the single-site equations.
+
+        Raises
+        ------
+        ProgramError
+            If samples are not given, a function is left open, or one jumps where its tangent is needed.
+        """
+        from dmft_sym.codegen.two_time import two_time_source
+
+        if not on_samples(self.program):
+            raise ProgramError("direct_source: allowed for given samples, data=ds.Samples(inputs, targets)")
+        return two_time_source(self.fixed)
 
     def compile(self, backend: str = "numba") -> Solver | SampledSolver:
         """The generated solver behind a call; see `Solver`, and `SampledSolver` for given samples."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import sympy as sp
 
@@ -17,7 +18,7 @@ from dmft_sym.program import Average, Field, FieldRef, SiteFunction, Space, is_l
 from .fixed_sites import CausalEquation, ScalarEquation
 from .processes import Process, process_of
 from .single_site import Noise, ResponseMemory, SiteEquation
-from .tangents import TangentEquation, reached, tangent_equation
+from .tangents import TangentEquation, tangent_equations
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class ProcessClosure:
 
     process: Process
     gaussian: bool
-    obstacles: tuple[str, ...]
+    obstacles: tuple[SiteFunction, ...]
     equations: tuple[SiteEquation, ...]
     responses: tuple[ResponseKind, ...]
 
@@ -62,17 +63,15 @@ class ProcessClosure:
             return tuple(self.process.noises)
         return tuple(dict.fromkeys(kind.noise for kind in self.responses))
 
-    @property
+    @cached_property
     def tangents(self) -> tuple[TangentEquation, ...]:
         """Derivatives of the equations of fields that depend on a tracked Gaussian field."""
-        fields = reached(self.equations, self.tracked)
-        return tuple(tangent_equation(e) for e in self.equations if e.target.field in fields)
+        return tuple(tangent_equations(self.equations, self.tracked))
 
     @property
     def jumps(self) -> tuple[TangentEquation, ...]:
         """Tangents that miss a point mass, where a function jumps in a field that has tangents."""
-        fields = reached(self.equations, self.tracked)
-        return tuple(t for t in self.tangents if any(ref.field in fields for ref in t.jumps))
+        return tuple(tangent for tangent in self.tangents if tangent.jumps)
 
 
 def close_processes(equations: Sequence[CausalEquation], processes: Iterable[Process]) -> list[ProcessClosure]:
@@ -97,12 +96,14 @@ def close_processes(equations: Sequence[CausalEquation], processes: Iterable[Pro
     return closures
 
 
-def _nonlinear(equations: Iterable[SiteEquation]) -> tuple[str, ...]:
+def _nonlinear(equations: Iterable[SiteEquation]) -> tuple[SiteFunction, ...]:
     functions = [e.function for e in equations if e.function is not None]
-    return tuple(dict.fromkeys(str(f) for f in functions if not is_linear(f)))
+    return tuple(dict.fromkeys(f for f in functions if not is_linear(f)))
 
 
-def _not_quadratic(averages: Iterable[Average], process: Process, processes: Sequence[Process]) -> tuple[str, ...]:
+def _not_quadratic(
+    averages: Iterable[Average], process: Process, processes: Sequence[Process]
+) -> tuple[SiteFunction, ...]:
     """Averages that involve the process and do not follow from its correlations."""
     found = []
     for average in averages:
@@ -111,7 +112,7 @@ def _not_quadratic(averages: Iterable[Average], process: Process, processes: Seq
             mine = [field for field in fields if field in process.shift]
             shared = {id(process_of(processes, field)) for field in fields}
             if mine and (len(shared) > 1 or quadratic_form(function) is None):
-                found.append(f"<{function}>")
+                found.append(function)
     return tuple(dict.fromkeys(found))
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dmft_sym.program import Average, Optimizer
 from dmft_sym.program.printing import (
     argument_latex,
     expression_latex,
+    field_latex,
     function_latex,
     scalar_latex,
 )
 
 from .fixed import FixedDerivation
+from .fixed_closure import ProcessClosure
 from .fixed_sites import CausalEquation, ScalarEquation
 from .site_latex import covariance_lines, scan_note, site_line
 from .stage import Line, signed
+from .tangents import Slope, TangentEquation
 
 STAGE_OF_SITES = 6
 """Number of the stage that has the single-site equations."""
@@ -53,3 +57,41 @@ def gaussian_lines(derivation: FixedDerivation) -> Iterator[Line]:
     """Covariances of all Gaussian fields."""
     for closure in derivation.closures:
         yield from covariance_lines(derivation.builder, closure.process.noises)
+
+
+def tangent_line(tangent: TangentEquation, optimizer: Optimizer) -> Line:
+    r"""The derivative of one equation, ``\partial`` standing for the derivative by any tracked Gaussian field."""
+    equation = tangent.equation
+    if equation.function is not None:
+        terms = [f"+ {_slope(slope)}\\, \\partial {field_latex(slope.argument)}" for slope in tangent.slopes]
+        note = scan_note(equation.scans)
+        if tangent.jumps:
+            where = " and ".join(f"${field_latex(ref)}$" for ref in tangent.jumps)
+            note = ", ".join(part for part in (note, f"and a point mass where it jumps in {where}") if part)
+        return Line(f"\\partial {field_latex(equation.target)}", tuple(terms), note)
+    return site_line(tangent.linear, optimizer, tangent=True)
+
+
+def _slope(slope: Slope) -> str:
+    text = function_latex(slope.function)
+    return f"\\big( {text} \\big)" if slope.function.expression.is_Add else text
+
+
+def closure_lines(closure: ProcessClosure, optimizer: Optimizer) -> Iterator[Line]:
+    """How one process closes: its averages and its tangents."""
+    heading = f"Space {closure.space}, " + ("closes as matrix algebra" if closure.gaussian else "sampled")
+    yield replace(_averages(closure), heading=heading)
+    for tangent in closure.tangents:
+        yield tangent_line(tangent, optimizer)
+
+
+def _averages(closure: ProcessClosure) -> Line:
+    """Averages over the process: of samples, or of Gaussian fields."""
+    if not closure.gaussian:
+        return Line("\\big\\langle F \\big\\rangle", ("+ \\frac{1}{S} \\sum_{i=1}^{S} F_{i}",), "$S$ sampled sites")
+    body = (
+        "+ \\sum_{u,\\,u'} \\frac{\\partial a}{\\partial u}\\, \\big\\langle u\\, u' \\big\\rangle\\, "
+        "\\frac{\\partial b}{\\partial u'}"
+    )
+    note = "$u$ and $u'$ run over the Gaussian fields of the process, at all their labels"
+    return Line("\\big\\langle a\\, b \\big\\rangle", (body,), note)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,10 @@ import sympy as sp
 from dmft_sym.program import Assign, ForLayers, LayerRange, Program
 from dmft_sym.program.printing import latex_name, statement_latex
 
-from .action import MatrixAction, Place
+from .action import MatrixAction, PairTerm, Place
 from .closed_latex import observable_lines, row_lines
 from .closure import ClosedEquations
+from .fixed_sites import on_samples
 from .saddle_point import SaddlePoint
 from .site_latex import covariance_lines, site_line
 from .stage import Line, Stage
@@ -35,6 +36,10 @@ Networks}, arXiv:2205.09653.
 
 def stages(theory: Theory) -> tuple[Stage, ...]:
     """All stages of a theory, from the program to its closed equations, numbered from 1."""
+    if on_samples(theory.program):
+        from .fixed_stages import stages_of
+
+        return stages_of(theory.fixed)
     actions = list(theory.actions.values())
     saddles = [(action, theory.saddle_points[name]) for name, action in theory.actions.items()]
     found = (
@@ -42,7 +47,7 @@ def stages(theory: Theory) -> tuple[Stage, ...]:
         _action_stage(actions),
         _average_stage(actions),
         _order_parameter_stage(actions),
-        _saddle_stage(saddles),
+        saddle_stage(saddles),
         _site_stage(theory),
         _closure_stage(theory),
     )
@@ -52,7 +57,7 @@ def stages(theory: Theory) -> tuple[Stage, ...]:
 def document(theory: Theory) -> str:
     """A self-contained LaTeX document."""
     body = "\n\n".join(f"\\section{{{stage.name}}}\n{stage.latex}" for stage in theory.steps)
-    title = _escape(theory.network.name)
+    title = escaped(theory.network.name)
     return "\n".join(
         [
             r"\documentclass[11pt]{article}",
@@ -70,7 +75,7 @@ def document(theory: Theory) -> str:
     )
 
 
-def _escape(text: str) -> str:
+def escaped(text: str) -> str:
     spelled = {"^": "\\^{}", "~": "\\~{}", "\\": ""}
     return "".join(f"\\{ch}" if ch in "_&%#${}" else spelled.get(ch, ch) for ch in text)
 
@@ -92,10 +97,10 @@ def _program_stage(theory: Theory) -> Stage:
         f"made $\\tau$ steps ago contributes $\\kappa(\\tau) = "
         f"{sp.latex(program.optimizer.kernel(sp.Symbol('tau', positive=True)))}$."
     )
-    return Stage("Vector program", text, tuple(_program_lines(program)))
+    return Stage("Vector program", text, tuple(program_lines(program)))
 
 
-def _program_lines(program: Program) -> Iterator[Line]:
+def program_lines(program: Program) -> Iterator[Line]:
     """One relation for every statement, in program order; those of a scan say for which layers they hold."""
     for scans, statement in program.walk():
         (row,) = statement_latex(statement)
@@ -110,21 +115,24 @@ def _scan_note(scan: ForLayers) -> str:
     return layer_note(scan.index, LayerRange(*ends))
 
 
-def _action_stage(actions: list[MatrixAction]) -> Stage:
-    lines = []
+def action_lines(actions: Iterable[MatrixAction]) -> Iterator[Line]:
+    """The terms that enforce every product."""
     for action in actions:
         for place in action.coupling:
             conjugate, product = sp.latex(place.hat), sp.latex(place.product)
             applied = _applied(place)
             terms = (f"+ i\\sum_{{{_labels(place)}}} {conjugate}\\cdot\\big( {product} - {applied} \\big)",)
             left = f"S_{{{latex_name(place.product.name, place.use.index)}}}"
-            lines.append(Line(left, terms, _range_note(place)))
+            yield Line(left, terms, _range_note(place))
+
+
+def _action_stage(actions: list[MatrixAction]) -> Stage:
     text = (
         "Every product with the initial value of a matrix is enforced by a conjugate field (MSRDJ); the "
         "exponent of the generating functional is the sum of the terms below, and linear in every matrix "
         "\\cite{dmft,linear}."
     )
-    return Stage("Action before the average", text, tuple(lines))
+    return Stage("Action before the average", text, tuple(action_lines(actions)))
 
 
 def _applied(place: Place) -> str:
@@ -135,7 +143,8 @@ def _applied(place: Place) -> str:
 
 def _labels(place: Place) -> str:
     shared = place.use.index is not None and not place.use.family
-    return f"t c{' ' + sp.latex(place.use.index) if shared else ''}"
+    labels = [place.product.step, *place.product.axis_labels, place.use.index if shared else None]
+    return " ".join(sp.latex(label) for label in labels if label is not None)
 
 
 def _range_note(place: Place) -> str:
@@ -147,48 +156,65 @@ def layer_note(index: sp.Expr | None, layers: LayerRange) -> str:
     return f"${sp.latex(index)} = {sp.latex(layers.start)}, \\dots, {sp.latex(layers.stop)}$"
 
 
+def averaged_lines(actions: Iterable[MatrixAction]) -> tuple[Line, ...]:
+    """The action of every matrix after the average, in overlaps."""
+    return tuple(Line(_share(action), tuple(map(_summed, action.averaged)), width=1) for action in actions)
+
+
+def named_terms(action: MatrixAction) -> tuple[PairTerm, ...]:
+    """The action of a matrix in order parameters, with what ties them to the fields."""
+    return (*action.substituted, *action.constraints)
+
+
+def named_lines(actions: Iterable[MatrixAction]) -> tuple[Line, ...]:
+    """The action of every matrix in order parameters."""
+    return tuple(Line(_share(action), tuple(map(_summed, named_terms(action))), width=1) for action in actions)
+
+
 def _average_stage(actions: list[MatrixAction]) -> Stage:
-    lines = []
-    expressions = []
-    for action in actions:
-        terms = tuple(_summed(term.expression) for term in action.averaged)
-        lines.append(Line(_share(action), terms, width=1))
-        expressions += [term.expression for term in action.averaged]
+    expressions = tuple(term.expression for action in actions for term in action.averaged)
     text = (
         "The average over the entries of $A$ replaces $-i\\,\\mathrm{Tr}\\,A^\\top\\Xi$, "
         "$\\Xi = \\sum_i \\hat x_i h_i^\\top + \\sum_j g_j \\hat y_j^\\top$, by $-(s_2/2n_{\\mathrm{in}})|\\Xi|^2$: "
         "the fields meet in overlaps only, averages over the $n_k$ sites of the space $k$ that two fields share. "
         "Sums run over the labels $(t,c)$ and $(s,c')$ of both places, and over the layers of a family."
     )
-    return Stage("Average over the Gaussian matrices", text, tuple(lines), tuple(expressions))
+    return Stage("Average over the Gaussian matrices", text, averaged_lines(actions), expressions)
 
 
 def _share(action: MatrixAction) -> str:
     return f"\\frac{{1}}{{n}} S_{{{latex_name(action.uses.matrix.name)}}}"
 
 
-def _summed(expression: sp.Expr) -> str:
+def _summed(term: PairTerm) -> str:
+    expression = term.expression
     sign = "-" if expression.could_extract_minus_sign() else "+"
     body = sp.latex(-expression if sign == "-" else expression)
-    return f"{sign} \\sum_{{tc,\\,sc'}} {body}"
+    labels = ",\\,".join(_joined_labels(place) for place in (term.first, term.second))
+    return f"{sign} \\sum_{{{labels}}} {body}"
+
+
+def _joined_labels(place: Place) -> str:
+    """Step, sample and output of a place, as far as it has them: ``tc``."""
+    text = ""
+    for label in (place.product.step, *place.product.axis_labels):
+        if label is not None:
+            text += (" " if text.rpartition("\\")[1] else "") + sp.latex(label)
+    return text
 
 
 def _order_parameter_stage(actions: list[MatrixAction]) -> Stage:
-    lines = []
-    expressions = []
-    for action in actions:
-        terms = [_summed(term.expression) for term in (*action.substituted, *action.constraints)]
-        lines.append(Line(_share(action), tuple(terms), width=1))
-        expressions += [term.expression for term in (*action.substituted, *action.constraints)]
+    expressions = tuple(term.expression for action in actions for term in named_terms(action))
     text = (
         "Overlaps of fields are named correlations $C$, overlaps of a field with a conjugate field $i$ times a "
         "response $R$; conjugates $\\hat C$, $\\hat R$ tie the names to the fields. The exponent is $n$ times a "
         "function of order parameters plus the logarithm of one single-site integral per space."
     )
-    return Stage("Order parameters and conjugates", text, tuple(lines), tuple(expressions))
+    return Stage("Order parameters and conjugates", text, named_lines(actions), expressions)
 
 
-def _saddle_stage(saddles: list[tuple[MatrixAction, SaddlePoint]]) -> Stage:
+def saddle_stage(saddles: list[tuple[MatrixAction, SaddlePoint]]) -> Stage:
+    """Variations of the action, and what follows from each."""
     lines = []
     expressions = []
     for _, saddle in saddles:
@@ -246,7 +272,7 @@ def _closed_under_statements(closed: ClosedEquations) -> Iterator[Line]:
     statements = [statement for _, statement in closed.program.walk()]
     places = [place for place, statement in enumerate(statements) if isinstance(statement, Assign)]
     for rows, place in zip(closed.rows, places, strict=True):
-        heading = f"Statement (1.{place + 1}): \\texttt{{{_escape(str(statements[place]))}}}"
+        heading = f"Statement (1.{place + 1}): \\texttt{{{escaped(str(statements[place]))}}}"
         for line in row_lines(rows):
             yield replace(line, heading=heading)
             heading = ""

@@ -56,18 +56,19 @@ def noise_latex(
     return body if noise.static or step is None else f"{body}({sp.latex(step)})"
 
 
-def site_line(equation: SiteEquation, optimizer: Optimizer | None = None) -> Line:
-    """One field's single-site equation.
+def site_line(equation: SiteEquation, optimizer: Optimizer | None = None, tangent: bool = False) -> Line:
+    """One field's single-site equation, or its derivative (of a sum of terms) for ``tangent``.
 
     With an ``optimizer`` that has no memory, the factor ``kappa = 1`` is left out.
     """
     kernel = "" if optimizer is not None and optimizer.plain else "\\kappa(t-s)\\, "
-    terms = [_noise(term) for term in equation.noises]
-    terms += [_memory(term, kernel) for term in equation.memories]
-    terms += [_local(term) for term in equation.locals]
+    change = "\\partial " if tangent else ""
+    terms = [_noise(term, change) for term in equation.noises]
+    terms += [_memory(term, kernel, change) for term in equation.memories]
+    terms += [_local(term, change) for term in equation.locals]
     if equation.function is not None:
         terms.append(f"+ {function_latex(equation.function)}")
-    return Line(field_latex(equation.target), tuple(terms), scan_note(equation.scans))
+    return Line(change + field_latex(equation.target), tuple(terms), scan_note(equation.scans))
 
 
 def scan_note(scans: tuple[ForLayers, ...]) -> str:
@@ -80,27 +81,27 @@ def scan_note(scans: tuple[ForLayers, ...]) -> str:
     return f"${sp.latex(scan.index)} = {sp.latex(first)}, \\dots, {sp.latex(last)}$"
 
 
-def _noise(term: NoiseTerm) -> str:
-    body = noise_latex(term.noise, term.layer)
+def _noise(term: NoiseTerm, change: str) -> str:
+    body = change + noise_latex(term.noise, term.layer)
     return signed(term.coefficient, f"\\rho(t)\\, {body}" if term.retained else body)
 
 
-def _local(term: LocalTerm) -> str:
-    return signed(term.coefficient, field_latex(term.field))
+def _local(term: LocalTerm, change: str) -> str:
+    return signed(term.coefficient, change + field_latex(term.field))
 
 
-def _memory(term: Memory, kernel: str) -> str:
+def _memory(term: Memory, kernel: str, change: str) -> str:
     if isinstance(term, VectorMemory):
-        past = field_latex(term.field, PAST_STEP, OUTPUT, OTHER_SAMPLE)
+        past = change + field_latex(term.field, PAST_STEP, OUTPUT, OTHER_SAMPLE)
         axes = tuple(axis for axis in _joined(term.field, term.weight) if axis != OUTPUT_AXIS)
         weight = _weight(term.weight, OUTPUT)
         return signed(term.coefficient, f"\\sum_{{{_bounds('<', axes)}}} {kernel}{weight}{past}")
     if isinstance(term, UpdateMemory):
         overlap = overlap_latex(term.row, term.past)
         bounds = _bounds("<", _joined(term.past, term.field, term.weight), term.index)
-        body = f"{kernel}{_weight(term.weight, OTHER_OUTPUT)}{overlap}\\, {_past(term.field)}"
+        body = f"{kernel}{_weight(term.weight, OTHER_OUTPUT)}{overlap}\\, {change}{_past(term.field)}"
         return signed(term.coefficient, f"\\sum_{{{bounds}}} {body}")
-    return signed(term.coefficient, _response_sum(term))
+    return signed(term.coefficient, _response_sum(term, change))
 
 
 def overlap_latex(row: FieldRef, past: FieldRef) -> str:
@@ -131,11 +132,11 @@ def response_latex(term: ResponseMemory) -> str:
     return f"\\Big\\langle \\frac{{\\partial {field_latex(term.row)}}}{{\\partial {noise}}} \\Big\\rangle"
 
 
-def _response_sum(term: ResponseMemory) -> str:
+def _response_sum(term: ResponseMemory, change: str) -> str:
     steps = " = " if term.noise.fresh else " \\le " if term.equal_time else "<"
     rho = "\\rho(t) " if term.retained else ""
     bounds = _bounds(steps, term.field.axes, term.index)
-    return f"{rho}\\sum_{{{bounds}}} {response_latex(term)}\\, {_past(term.field)}"
+    return f"{rho}\\sum_{{{bounds}}} {response_latex(term)}\\, {change}{_past(term.field)}"
 
 
 def covariance_lines(builder: SiteBuilder, noises: Iterable[Noise]) -> list[Line]:

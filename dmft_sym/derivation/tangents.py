@@ -8,8 +8,8 @@ slopes (chain rule), and these differ from site to site unless the function is l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from dmft_sym.networks.derivatives import derivative, has_jump
 from dmft_sym.program import Field, FieldRef, SiteFunction
@@ -27,37 +27,54 @@ class Slope:
 
 @dataclass(frozen=True)
 class TangentEquation:
-    """The derivative of ``equation`` with respect to a Gaussian field of its process.
+    """The derivative of ``equation`` with respect to Gaussian fields of its process.
 
     Attributes
     ----------
+    linear
+        The terms of the equation that depend on these Gaussian fields, to be read with tangents in place of fields: the
+        identity for the Gaussian fields themselves, the same kernels, the same coefficients.
     slopes
-        Chain rule for a site-wise function. Gaussian fields, memories and terms of the same step are those of the
-        equation: the identity, the same kernels, the same coefficients.
+        Chain rule for a site-wise function.
     jumps
         Arguments in which the function jumps: its derivative has a point mass there, which ``slopes`` leave out.
     """
 
     equation: SiteEquation
+    linear: SiteEquation
     slopes: tuple[Slope, ...] = ()
     jumps: tuple[FieldRef, ...] = ()
 
 
-def tangent_equation(equation: SiteEquation) -> TangentEquation:
-    """Differentiate the equation of one field."""
+def tangent_equations(equations: Sequence[SiteEquation], noises: Iterable[Noise]) -> list[TangentEquation]:
+    """Differentiate the equations of all fields that depend on ``noises``."""
+    noises = set(noises)
+    fields = reached(equations, noises)
+    return [_tangent_equation(e, fields, noises) for e in equations if e.target.field in fields]
+
+
+def _tangent_equation(equation: SiteEquation, fields: set[Field], noises: set[Noise]) -> TangentEquation:
+    linear = replace(
+        equation,
+        noises=tuple(term for term in equation.noises if term.noise in noises),
+        memories=tuple(term for term in equation.memories if term.field.field in fields),
+        locals=tuple(term for term in equation.locals if term.field.field in fields),
+    )
     function = equation.function
     if function is None:
-        return TangentEquation(equation)
+        return TangentEquation(equation, linear)
     slopes, jumps = [], []
     for symbol, ref in function.fields:
         assert isinstance(ref, FieldRef)
+        if ref.field not in fields:
+            continue
         expression = derivative(function.expression, symbol)
         used = tuple((s, a) for s, a in function.arguments if s in expression.free_symbols)
         if expression != 0:
             slopes.append(Slope(SiteFunction(expression, used), ref))
         if has_jump(function.expression, symbol):
             jumps.append(ref)
-    return TangentEquation(equation, tuple(slopes), tuple(jumps))
+    return TangentEquation(equation, linear, tuple(slopes), tuple(jumps))
 
 
 def reached(equations: Iterable[SiteEquation], noises: Iterable[Noise]) -> set[Field]:
