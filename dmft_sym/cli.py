@@ -150,18 +150,13 @@ def run(
 
     Exit status 3 if training diverges; the file then has every step before.
     """
-    from . import memory, results
-    from .spec_objects import physical_arguments
+    from . import results
 
     read = _read(spec, _with_backend(overrides, backend))
     _check_output(output, spec)
     results.check_writable(output)
-    memory.check_memory(read)
-    solver = _theory(read).compile(backend=read.solver.backend)
-    options = {"method": read.solver.method, "tol": read.solver.tol, "dtype": read.solver.dtype}
-    with _progress("run") as progress:
-        dataset = solver(**physical_arguments(read), **options, progress=progress)
-    if read.spectrum.matrices:
+    dataset = _solve(read, "run")
+    if read.spectrum.matrices and not read.fixed:
         dataset = _with_spectra(dataset, _spectra(read))
     _finish(dataset, output)
 
@@ -184,9 +179,10 @@ def spectrum(
     """Predict bulk, outliers and sharpness of the matrices and steps in the spec's section spectrum.
 
     Prints bulk edges, outliers, and where the first outlier escapes. With solver.method = "coordinates" the numbers
-    come from growing coordinates instead of the derived spike condition.
+    come from growing coordinates instead of the derived spike condition. Where samples are given, outliers come from
+    the sampled network and have standard errors.
     """
-    from . import memory, results
+    from . import results
     from .spectrum_table import spectrum_table
 
     read = _read(spec, overrides)
@@ -195,8 +191,7 @@ def spectrum(
     if output is not None:
         _check_output(output, spec)
         results.check_writable(output)
-    memory.check_memory(read)
-    dataset = _spectra(read)
+    dataset = _solve(read, "spectra") if read.fixed else _spectra(read)
     typer.echo(spectrum_table(dataset))
     if output is not None:
         results.save(dataset, output)
@@ -254,7 +249,7 @@ def simulate(
 ) -> None:
     """Train finite networks from the same program and write the same variables, with a seed axis."""
     from . import memory, results
-    from .spec_objects import physical_arguments, simulation_arguments, spectrum_arguments
+    from .spec_objects import physical_arguments, simulation_arguments
 
     given = {"dim": dim, "width": width, "seeds": seeds, "seed": seed}
     extra = [f"simulation.{key}={value}" for key, value in given.items() if value is not None]
@@ -262,13 +257,12 @@ def simulate(
     _check_output(output, spec)
     results.check_writable(output)
     memory.check_simulation(read)
-    theory = _theory(read)
-    spectra = (
-        {**spectrum_arguments(read), "values": 0 if read.spectrum.full else None} if read.spectrum.matrices else {}
-    )
+    data = _data(read)
+    if read.fixed:
+        memory.check_simulated_samples(read, data)
     arguments = {**simulation_arguments(read), **physical_arguments(read)}
     with _progress("simulate") as progress:
-        dataset = _session().simulate(theory, **arguments, **spectra, progress=progress)
+        dataset = _session().simulate(_theory(read, data), **arguments, progress=progress)
     _finish(dataset, output)
 
 
@@ -328,8 +322,9 @@ def plot(
         typer.Option(
             "--kind",
             metavar="KIND",
-            help="losses, order-parameters (heat maps over two steps), or of spectra: spectrum (bulk and outliers at "
-            "each step), outliers (tracks), sharpness. Example: --kind order-parameters",
+            help="losses, order-parameters (heat maps over two steps); where samples are given outputs and kernels; of "
+            "spectra: spectrum (bulk and outliers at each step), outliers (tracks), sharpness. Example: --kind "
+            "order-parameters",
         ),
     ] = "losses",
     scale: Annotated[
@@ -339,10 +334,11 @@ def plot(
         ),
     ] = "log",
 ) -> None:
-    """Draw losses, order parameters or spectra."""
-    from . import plots, results, spectrum_plots
+    """Draw losses, order parameters, outputs, kernels or spectra."""
+    from . import plots, results, sample_plots, spectrum_plots
 
-    kinds = ("losses", "order-parameters", *spectrum_plots.KINDS)
+    drawn = {**sample_plots.KINDS, **spectrum_plots.KINDS}
+    kinds = ("losses", "order-parameters", *drawn)
     if kind not in kinds:
         raise InputError(f"--kind {show(kind)}: allowed are {', '.join(kinds)}")
     path = output if output is not None else str(Path(out).with_suffix(".png"))
@@ -354,7 +350,7 @@ def plot(
     elif kind == "order-parameters":
         figure = plots.order_parameters(dataset)
     else:
-        figure = spectrum_plots.KINDS[kind](dataset, simulation)
+        figure = drawn[kind](dataset, simulation)
     plots.save_figure(figure, path)
     typer.echo(f"{path}: written")
 
@@ -372,7 +368,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _USAGE as error:
         return _complain(error.format_message())
     except MemoryError:
-        return _complain("out of memory: allowed is what fits; use fewer [training] steps or a smaller --dim")
+        return _complain(
+            "out of memory: allowed is what fits; use fewer [training] steps, a smaller --dim or --width, or fewer "
+            "[sampling] samples"
+        )
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has seen enough, as in `dmft-sym derive spec.toml | head`
@@ -412,16 +411,39 @@ def _session() -> Any:
     return dmft_sym
 
 
-def _theory(spec: Spec) -> Any:
-    from .spec_objects import data_of, network_of, training_of
+def _data(spec: Spec) -> Any:
+    from .spec_objects import data_of
 
-    data = data_of(spec)
+    return data_of(spec)
+
+
+def _theory(spec: Spec, data: Any = None) -> Any:
+    from .spec_objects import network_of, training_of
+
+    data = _data(spec) if data is None else data
     return _session().derive(network_of(spec, data), data=data, training=training_of(spec))
 
 
+def _solve(spec: Spec, label: str) -> xr.Dataset:
+    """A run of the solver; where samples are given it has the spectra as well."""
+    from . import memory
+    from .spec_objects import physical_arguments, solver_arguments
+
+    memory.check_memory(spec)
+    data = _data(spec)
+    if spec.fixed:
+        memory.check_sampling(spec, data)
+    solver = _theory(spec, data).compile(backend=spec.solver.backend)
+    with _progress(label) as progress:
+        found: xr.Dataset = solver(**physical_arguments(spec), **solver_arguments(spec), progress=progress)
+    return found
+
+
 def _spectra(spec: Spec) -> xr.Dataset:
+    from . import memory
     from .spec_objects import physical_arguments, spectrum_arguments
 
+    memory.check_memory(spec)
     options: dict[str, Any] = {"method": spec.solver.method, "tol": spec.solver.tol, "points": spec.spectrum.points}
     with _progress("spectra") as progress:
         found: xr.Dataset = _session().spectrum(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .messages import show
-from .results import ResultError
+from .results import SEM, ResultError
 from .spectrum_comparison import common_spectra
 
 if TYPE_CHECKING:
@@ -17,22 +17,28 @@ if TYPE_CHECKING:
 
 FREE = frozenset(
     {
+        "antithetic",
         "backend",
         "dim",
         "dtype",
+        "error",
         "kind",
         "method",
         "normalise",
         "outcome",
         "outcome_remedy",
+        "replicas",
+        "samples",
         "seed",
         "seeds",
         "steps",
+        "threads",
         "tol",
         "wall_time",
+        "width",
     }
 )
-"""Attributes in which a run and its simulation may differ; so may versions and hashes."""
+"""Attributes in which a run and its simulation may differ; so may versions and hashes, but not that of the data."""
 
 ROUNDING = 1e-12
 CONFIDENCE = 0.999
@@ -46,11 +52,16 @@ class Comparison:
     Parameters
     ----------
     theory, mean, standard_error
-        Datasets over the common variables and steps; mean and standard error over seeds.
+        Datasets over the common variables and steps: theory, mean over seeds, and the standard error of their
+        difference.
     run, simulation
         What was compared, cut to the common steps.
     seeds
         Number of simulated networks.
+    theory_error
+        Standard errors of the theory, of the variables that have them (those of sampled networks).
+    freedom
+        Degrees of freedom of ``z``, at least.
     """
 
     theory: xr.Dataset
@@ -59,10 +70,12 @@ class Comparison:
     run: xr.Dataset
     simulation: xr.Dataset
     seeds: int
+    theory_error: xr.Dataset
+    freedom: int
 
     @property
     def z(self) -> xr.Dataset:
-        """(mean over seeds - theory) / standard error, entry by entry.
+        """(mean over seeds - theory) / standard error of the difference, entry by entry.
 
         The standard error has a floor of ``1e-12`` of the largest entry of a variable, so that entries which have no
         fluctuations (a response to the future is zero in every network) are not judged by their rounding.
@@ -82,7 +95,7 @@ class Comparison:
     def within(self, standard_errors: float = 4.0, allowance: float = 0.0) -> bool:
         """Whether every entry agrees up to ``standard_errors`` plus ``allowance`` times the largest entry.
 
-        The allowance is for what the finite size shifts; it is of order ``1/dim``.
+        The allowance is for what the finite size shifts; it is of order ``1/dim`` or ``1/width``.
         """
         scale = abs(self.theory).max()
         excess = abs(self.mean - self.theory) - standard_errors * self.standard_error - (allowance + ROUNDING) * scale
@@ -125,32 +138,37 @@ class Comparison:
         return {
             "max_z": float(abs(z).max()),
             "points": points,
-            "chance_one": chance_of_largest(1, self.seeds),
-            "chance_all": chance_of_largest(max(points, 1), self.seeds),
+            "chance_one": chance_of_largest(1, self.freedom + 1),
+            "chance_all": chance_of_largest(max(points, 1), self.freedom + 1),
             "rms_z": math.sqrt(float((z**2).mean())),
             "max_diff": float(difference.max()) / scale,
             "mean_diff": float(difference.mean()) / scale,
         }
 
     def _points(self, name: str) -> int:
-        """Entries that fluctuate; of a correlation and its mirror image one."""
+        """Entries that fluctuate; of a correlation or a kernel and its mirror image one."""
         error = self.standard_error[name]
         fluctuates = error > ROUNDING * abs(self.theory[name]).max()
         if "step2" in fluctuates.dims:
             fluctuates &= fluctuates["step2"] <= fluctuates["step"]
+        if "sample2" in fluctuates.dims:
+            fluctuates &= _place(fluctuates, "2") <= _place(fluctuates, "")
         return int(fluctuates.sum())
 
     def _title(self) -> str:
-        dim = self.simulation.attrs.get("dim")
-        size = "" if dim is None else f" of D = {dim}"
+        attrs = self.simulation.attrs
+        sizes = [f" of {letter} = {attrs[key]}" for letter, key in (("D", "dim"), ("N", "width")) if key in attrs]
+        size = sizes[0] if sizes else ""
         steps = f", {self.theory.sizes['step']} steps" if "step" in self.theory.sizes else ""
         return f"theory and {self.seeds} networks{size}{steps}"
 
     def _caption(self) -> str:
-        freedom = self.seeds - 1
+        freedom, sampled = self.freedom, bool(self.theory_error.data_vars)
         expected = f"its rms is {math.sqrt(freedom / (freedom - 2)):.2f}" if freedom > 2 else "large values are common"
+        error = "standard error of both together" if sampled else "standard error"
+        least = "at least " if sampled else ""
         return (
-            f"z = (mean over seeds - theory) / standard error, Student's t with {freedom} "
+            f"z = (mean over seeds - theory) / {error}, Student's t with {least}{freedom} "
             f"degree{'s' if freedom > 1 else ''} of freedom. By chance alone, {expected}, and max |z| stays below 'by "
             f"chance' with probability {CONFIDENCE:.1%}: the first value if all points of a variable were one, the "
             "second if they were independent. Steps are correlated, so the truth lies between. Differences are "
@@ -185,6 +203,9 @@ def _short(value: float) -> str:
 def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
     """Compare the theory ``run`` with the simulated networks ``sim``: losses, order parameters and spectra.
 
+    With given samples: outputs, losses, kernels and their alignments; the standard errors of a sampled theory add up in
+    squares with those of the simulation. Accuracies are not compared, as they jump where an output changes its sign.
+
     Spectra are compared if both results have them: outliers where the theory has one, sharpness and overlaps. Outliers
     that coincide in the theory are one entry, the mean of the measured ones and the overlap of the space of their
     vectors, as they split and mix in a finite network.
@@ -199,8 +220,8 @@ def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
     Raises
     ------
     ResultError
-        If the two are of different programs, have different parameters (other than the number of steps), no variable
-        or no step in common, or if seeds are missing; one line.
+        If the two are of different programs or data, have different parameters (other than the number of steps), no
+        variable or no step in common, or if seeds are missing; one line.
     """
     if "seed" in run.dims:
         raise ResultError("the first result has seeds: allowed is a theory first, a simulation second")
@@ -208,30 +229,50 @@ def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
         raise ResultError(f"seeds = {sim.sizes.get('seed', 0)}: allowed for a comparison are simulations of 2 or more")
     _check_parameters(run, sim)
     _check_program(run, sim)
-    names = [name for name in run.data_vars if name in sim.data_vars and "step" in run[name].dims]
-    spectra = common_spectra(run, sim)
-    if not names and not spectra[0]:
+    names = [str(name) for name in run.data_vars if name in sim.data_vars and _along_steps(run, str(name))]
+    theory, simulation, errors = common_spectra(run, sim)
+    if not names and not theory:
         raise ResultError("the two results have no variable in common: allowed are a run and its simulation")
-    theory, simulation = spectra
     if names:
-        pairs = zip(_common(run[names], sim[names]), spectra, strict=True)
-        theory, simulation = (steps.merge(found, combine_attrs="override") for steps, found in pairs)
-    mean = simulation.mean("seed")
-    error = simulation.std("seed", ddof=1) / math.sqrt(sim.sizes["seed"])
-    return Comparison(theory, mean, error, theory, simulation, sim.sizes["seed"])
+        found = zip(_common(run, sim, names), (theory, simulation, errors), strict=True)
+        theory, simulation, errors = (steps.merge(spectra, combine_attrs="override") for steps, spectra in found)
+    seeds = sim.sizes["seed"]
+    error = simulation.std("seed", ddof=1) / math.sqrt(seeds)
+    for name in errors.data_vars:
+        error[name] = (error[name] ** 2 + errors[name] ** 2) ** 0.5
+    replicas = int(run.attrs.get("replicas", seeds)) if errors.data_vars else seeds
+    freedom = min(seeds, replicas) - 1  # Welch's degrees of freedom lie between this and the sum of both
+    return Comparison(theory, simulation.mean("seed"), error, theory, simulation, seeds, errors, freedom)
 
 
-def _common(run: xr.Dataset, sim: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+def _along_steps(run: xr.Dataset, name: str) -> bool:
+    """Whether a variable is compared step by step."""
+    along = {"step", "kernel_step"} & set(run[name].dims)
+    return bool(along) and not name.endswith((SEM, "_accuracy"))
+
+
+def _place(array: xr.DataArray, mark: str) -> xr.DataArray:
+    """The place of a sample and an output among all of them."""
+    place = array[f"sample{mark}"]
+    return place * array.sizes["output"] + array[f"output{mark}"] if f"output{mark}" in array.dims else place
+
+
+def _common(run: xr.Dataset, sim: xr.Dataset, names: list[str]) -> tuple[xr.Dataset, xr.Dataset, xr.Dataset]:
+    """Theory, simulation and standard errors of the theory on the steps that both have."""
     import xarray as xr
 
-    run, sim = xr.align(_computed(run), _computed(sim), join="inner", copy=False)
-    if not run.sizes["step"]:
+    sampled = [name for name in names if f"{name}{SEM}" in run]
+    theory = _computed(run[[*names, *(f"{name}{SEM}" for name in sampled)]])
+    theory, sim = xr.align(theory, _computed(sim[names]), join="inner", copy=False)
+    if not theory.sizes.get("step", 1):
         raise ResultError("the two results have no step in common: allowed are a run and its simulation")
-    for name in run.data_vars:
-        if set(sim[name].dims) != {*run[name].dims, "seed"}:
+    for name in names:
+        if set(sim[name].dims) != {*theory[name].dims, "seed"}:
             dims = ", ".join(str(dim) for dim in sim[name].dims)
             raise ResultError(f"{name} has the dimensions {dims} in the simulation: allowed are those of the run")
-    return run, sim
+    kept = [name for name in names if theory[name].size]  # kernels may be of other steps
+    errors = theory[[f"{name}{SEM}" for name in sampled if name in kept]]
+    return theory[kept], sim[kept], errors.rename({f"{name}{SEM}": name for name in sampled if name in kept})
 
 
 def _computed(dataset: xr.Dataset) -> xr.Dataset:
@@ -266,6 +307,8 @@ def _check_parameters(run: xr.Dataset, sim: xr.Dataset) -> None:
 
 
 def _free(key: str) -> bool:
+    if key == "data_hash":
+        return False
     return key in FREE or "version" in key or "hash" in key
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .arguments import ArgumentError, run_arguments
 from .messages import show
+from .networks.samples import Samples
 from .solver import METHODS
 from .spectrum_request import check_request, check_tolerance
 
@@ -71,6 +72,11 @@ def critical_richness(
     >>> 0.1 < found < 30
     True
     """
+    if isinstance(theory.data, Samples):
+        raise ArgumentError(
+            "critical_richness where samples are given: allowed is the proportional regime; compare outliers at a few "
+            "richnesses, solver(richness=..., matrices=[...], at=[...])"
+        )
     if method not in METHODS:
         raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
     low, high = between

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
+from typing import TYPE_CHECKING
 
 from .spec import Spec, SpecError
+from .spec_objects import kernel_steps
+from .spec_sections import SITES
+
+if TYPE_CHECKING:
+    from .networks import Samples
+
+DIRECTIONS = 2
+"""Directions that a sample (backward: and output) opens in a sampled network at least; long rich runs have several."""
 
 
 def check_memory(spec: Spec, available: int | None = None) -> None:
@@ -74,6 +84,72 @@ def _check_ratios(spec: Spec) -> None:
                 f"[data] {key} = {ratio:g}: allowed for a simulation with dim = {spec.simulation.dim} is a number "
                 f">= {1 / spec.simulation.dim:g}"
             )
+
+
+def check_sampling(spec: Spec, data: Samples, available: int | None = None) -> None:
+    """Raise `SpecError` if an infinite network on given samples cannot fit into memory.
+
+    Parameters
+    ----------
+    spec
+        The spec of the run.
+    data
+        Its samples.
+    available
+        Free memory in bytes; asked from the system if not given.
+    """
+    available = _free() if available is None else available
+    sampling = spec.sampling
+    sampled = spec.solver.method in ("sampled", "direct")
+    _check_kernels(spec, data, sampling.replicas if sampled else 1, available)
+    if not sampled or sampling.error is not None:
+        return  # how many sites an error needs is not known yet
+    sites = sampling.samples or SITES
+    needed = sampling_memory(spec, data, sites)
+    if needed > available:
+        raise SpecError(
+            f"[sampling] samples = {sites}: allowed is what fits into memory; {data.total} samples on {sites} sites "
+            f"need at least {_size(needed)} and {_size(available)} are free: use fewer of them, or more replicas"
+        )
+
+
+def sampling_memory(spec: Spec, data: Samples, sites: int) -> int:
+    """Bytes of the replicas that run at a time, at least: fields of all layers, and directions with their images."""
+    labels = data.total * (1 + data.outputs)  # of forward and backward fields
+    depth, replicas = spec.network.depth, spec.sampling.replicas
+    rows = 2 * depth * labels + 2 * (depth - 1) * DIRECTIONS * labels
+    return 8 * rows * (sites // replicas) * min(os.cpu_count() or 1, replicas)
+
+
+def _check_kernels(spec: Spec, data: Samples, networks: int, available: int) -> None:
+    """Kernels of all networks, and once more for what is made of them."""
+    steps = len(kernel_steps(spec))
+    samples, labels = data.total**2, (data.total * data.outputs) ** 2
+    needed = 8 * steps * (spec.network.depth * (samples + labels) + labels) * (networks + 1)
+    if needed > available:
+        raise SpecError(
+            f"[kernels] steps: allowed is what fits into memory; kernels of {data.total} samples at {steps} steps of "
+            f"{networks} networks need {_size(needed)} and {_size(available)} are free: use fewer steps or samples"
+        )
+
+
+def check_simulated_samples(spec: Spec, data: Samples, available: int | None = None) -> None:
+    """Raise `SpecError` if what finite networks do with given samples does not fit into memory.
+
+    Parameters
+    ----------
+    spec, data, available
+        As for `check_sampling`.
+    """
+    available = _free() if available is None else available
+    _check_kernels(spec, data, spec.simulation.seeds, available)
+    width, depth = spec.simulation.width, spec.network.depth
+    needed = simulation_memory(spec) + 8 * 2 * depth * data.total * (1 + data.outputs) * width
+    if needed > available:
+        raise SpecError(
+            f"[simulation] width = {width}: allowed is what fits into memory; a network with {data.total} samples "
+            f"needs {_size(needed)} and {_size(available)} are free: use a smaller width or fewer samples"
+        )
 
 
 def simulation_memory(spec: Spec) -> int:

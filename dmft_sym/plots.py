@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from . import files
 from .heat_maps import MAX_PANELS, MAX_ROWS, order_parameters
 from .messages import InputError, show, show_path
-from .results import ResultError
+from .results import SEM, ResultError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -44,7 +44,8 @@ def losses(run: xr.Dataset, sim: xr.Dataset | None = None, scale: str = "log") -
     Parameters
     ----------
     run
-        A result; the theory is drawn as lines. With a ``seed`` dimension (a simulation) it is drawn as bands.
+        A result; the theory is drawn as lines, with bands of one standard error where it is sampled. With a ``seed``
+        dimension (a simulation) it is drawn as bands.
     sim
         A simulation drawn below the lines: mean over seeds, a band of one standard error, a lighter one from the
         smallest to the largest seed.
@@ -63,9 +64,9 @@ def losses(run: xr.Dataset, sim: xr.Dataset | None = None, scale: str = "log") -
         if simulation is not None:
             _bands(axis, simulation[name])
         if theory is not None:
-            _lines(axis, theory[name])
+            _lines(axis, theory[name], theory.get(f"{name}{SEM}"))
         _label_loss(axis, run[name], scale)
-    _legend(axes[-1], theory, simulation)
+    _legend(axes[-1], *(None if found is None else _only(found, names) for found in (theory, simulation)))
     return figure
 
 
@@ -79,11 +80,12 @@ def comparison(compared: Comparison) -> Figure:
     for column, name in enumerate(names):
         top, bottom = grid[:, column]
         _bands(top, compared.simulation[name])
-        _lines(top, compared.theory[name])
+        _lines(top, compared.theory[name], compared.theory_error.get(name))
         _label_loss(top, compared.theory[name], "log")
         top.set_xlabel("")
         _z_scores(bottom, compared.z[name])
-    _legend(grid[0, -1], compared.theory, compared.simulation)
+    errors = {f"{name}{SEM}": compared.theory_error[name] for name in names if name in compared.theory_error}
+    _legend(grid[0, -1], compared.theory[names].assign(errors), compared.simulation[names])
     return figure
 
 
@@ -112,9 +114,18 @@ def _figure(width: float, height: float, layout: Literal["constrained"] | None =
     return Figure(figsize=(width, height), layout=layout)
 
 
-def _lines(axis: Axes, loss: xr.DataArray) -> None:
+def _only(dataset: xr.Dataset, names: list[str]) -> xr.Dataset:
+    """The variables of these names, with their standard errors."""
+    return dataset[[found for name in names for found in (name, f"{name}{SEM}") if found in dataset]]
+
+
+def _lines(axis: Axes, loss: xr.DataArray, error: xr.DataArray | None = None) -> None:
+    steps = loss["step"].values
     for index, values in _by_output(loss):
-        axis.plot(loss["step"].values, values, color=_colour(index), lw=1.6, zorder=3)
+        axis.plot(steps, values, color=_colour(index), lw=1.6, zorder=3)
+    for index, values in [] if error is None else _by_output(error):
+        mean = loss.isel(output=index) if "output" in loss.dims else loss
+        axis.fill_between(steps, mean - values, mean + values, color=_colour(index), alpha=0.3, lw=0)
 
 
 def _bands(axis: Axes, loss: xr.DataArray) -> None:
@@ -149,7 +160,7 @@ def _label_loss(axis: Axes, loss: xr.DataArray, scale: str) -> None:
     positive = bool((loss > 0).any())
     axis.set_title(str(loss.attrs.get("long_name", loss.name)).capitalize(), fontsize="medium")
     axis.set_xlabel(_axis_label(loss, "step"))
-    axis.set_ylabel(f"loss per output [{loss.attrs.get('units', '1')}]")
+    axis.set_ylabel(f"loss{' per output' if 'output' in loss.dims else ''} [{loss.attrs.get('units', '1')}]")
     axis.grid(color="0.92", lw=0.6)
     axis.set_axisbelow(True)
     if scale in ("log", "loglog") and positive:
@@ -175,6 +186,8 @@ def _legend(axis: Axes, theory: xr.Dataset | None, simulation: xr.Dataset | None
     handles: list[Any] = []
     if theory is not None:
         handles.append(Line2D([], [], color=ink, lw=1.6, label="theory"))
+        if simulation is None and any(str(name).endswith(SEM) for name in theory.data_vars):
+            handles.append(Patch(color=ink, alpha=0.3, lw=0, label=_BANDS[0][1]))
     if simulation is not None:
         seeds = simulation.sizes["seed"]
         label = f"simulation, mean of {seeds}" if seeds > 1 else "simulation"

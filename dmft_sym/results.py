@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 FORMAT = "dmft-sym result 1"
+SEM = "_sem"
+"""What is appended to the name of a variable to name its standard error."""
 _ENCODED = "encoded_attributes"
 _ENGINE: Literal["h5netcdf"] = "h5netcdf"
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -82,7 +84,7 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
 
 
 def summary(dataset: xr.Dataset) -> str:
-    """One line: steps, outcome and last losses (mean over outputs and seeds)."""
+    """One line: steps, outcome, last losses (mean over outputs and seeds), and the largest standard error of ``f``."""
     losses = []
     for name, words in (("train_loss", "train loss"), ("test_loss", "test loss")):
         if name in dataset and dataset[name].size:
@@ -92,6 +94,8 @@ def summary(dataset: xr.Dataset) -> str:
     outcome = Outcome.of(dataset.attrs)
     steps = dataset.sizes.get("step", 0)
     words = f"{steps} steps" if outcome.completed else str(outcome)
+    if "f_sem" in dataset and dataset["f_sem"].size:
+        losses.append(f"standard error of f up to {float(dataset['f_sem'].max()):.2g}")
     return ", ".join([words, *losses])
 
 

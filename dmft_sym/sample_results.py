@@ -12,14 +12,13 @@ from .kernels import Kernel, alignment
 from .measurements import Measurements
 from .networks.samples import Samples
 from .program import SAMPLE_AXIS
+from .results import SEM
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Array = NDArray[Any]
 
-SEM = "_sem"
-"""What is appended to the name of a variable to name its standard error."""
 _LONG_NAMES = {
     "f": "output of the network",
     "train_loss": "training loss",

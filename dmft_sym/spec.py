@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from .files import read_bytes
 from .messages import InputError, show, show_key, show_path, suggestion
 from .rules import RefusedError
-from .spec_checks import check_given, check_together
+from .spec_checks import check_given, check_together, is_linear
 from .spec_sections import (
     METHODS,
     OWN_FORWARD,
@@ -84,12 +84,17 @@ def spec_from_tree(tree: Mapping[str, Any], folder: str | os.PathLike[str] = "")
 
 def _completed(spec: Spec, folder: str) -> Spec:
     """Defaults that depend on the regime, and paths from the folder of the spec."""
-    method = spec.solver.method or METHODS[spec.data.regime][0]
+    method = spec.solver.method or _default_method(spec)
     found = dataclasses.replace(spec, solver=dataclasses.replace(spec.solver, method=method))
     if not spec.fixed:
         network = dataclasses.replace(spec.network, outputs=spec.network.outputs or 1)
         return dataclasses.replace(found, network=network)
     return dataclasses.replace(found, data=_in_folder(spec.data, folder))
+
+
+def _default_method(spec: Spec) -> str:
+    """The first of a regime, or what is exact."""
+    return "coordinates" if spec.fixed and is_linear(spec) else METHODS[spec.data.regime][0]
 
 
 def _in_folder(data: DataSpec, folder: str) -> DataSpec:

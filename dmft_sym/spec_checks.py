@@ -74,6 +74,7 @@ def check_together(spec: Spec) -> None:
         _check_ratios(spec)
     _check_activation(spec)
     _check_method(spec)
+    _check_backend(spec)
     _check_spectrum(spec)
     _check_steps("kernels", spec.kernels.steps, spec)
 
@@ -127,10 +128,10 @@ def _check_sampling(spec: Spec) -> None:
     sampling = spec.sampling
     if sampling.samples is not None and sampling.error is not None:
         raise _refused("sampling", "error", sampling.error, f"either error or samples = {sampling.samples}")
-    if sampling.samples is not None and sampling.samples < 2 * sampling.replicas:
-        low = 2 * sampling.replicas
+    if sampling.samples is not None and sampling.samples < 4 * sampling.replicas:
+        low = 4 * sampling.replicas
         raise _refused(
-            "sampling", "samples", sampling.samples, f"an even integer >= {low}, two for each of the replicas"
+            "sampling", "samples", sampling.samples, f"an even integer >= {low}, four for each of the replicas"
         )
 
 
@@ -170,6 +171,11 @@ def _check_method(spec: Spec) -> None:
             method,
             f'"sampled" or "direct"; activation = {shown(spec.network.activation)} is not linear',
         )
+
+
+def _check_backend(spec: Spec) -> None:
+    if spec.fixed and spec.solver.backend == "mpmath":
+        raise _refused("solver", "backend", "mpmath", '"numba" or "numpy"', FIXED)
 
 
 def _check_spectrum(spec: Spec) -> None:

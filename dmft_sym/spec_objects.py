@@ -100,11 +100,31 @@ def sampling_arguments(spec: Spec) -> dict[str, Any]:
     return {**size, "seed": sampling.seed, "replicas": sampling.replicas, **tol, "kernels": kernel_steps(spec)}
 
 
-def simulation_arguments(spec: Spec) -> dict[str, int]:
-    """Further keyword arguments of a simulation: ``width`` or ``dim``, ``seeds`` and ``seed``."""
+def solver_arguments(spec: Spec) -> dict[str, Any]:
+    """Further keyword arguments of a solver: how, and with given samples what is kept along the way."""
+    solver = spec.solver
+    if not spec.fixed:
+        return {"method": solver.method, "tol": solver.tol, "dtype": solver.dtype}
+    spectra = spectrum_arguments(spec) if spec.spectrum.matrices else {}
+    if solver.method == "coordinates":
+        return {"method": solver.method, "tol": solver.tol, "kernels": kernel_steps(spec), **spectra}
+    return {"method": solver.method, **sampling_arguments(spec), **spectra}
+
+
+def simulation_arguments(spec: Spec) -> dict[str, Any]:
+    """Further keyword arguments of a simulation.
+
+    ``width`` and ``kernels``, or ``dim``; ``seeds`` and ``seed``; ``matrices``, ``at`` and ``values`` where spectra are
+    asked for.
+    """
     simulation = spec.simulation
-    size = {"width": simulation.width} if spec.fixed else {"dim": simulation.dim}
-    return {**size, "seeds": simulation.seeds, "seed": simulation.seed}
+    size: dict[str, Any] = {"dim": simulation.dim}
+    if spec.fixed:
+        size = {"width": simulation.width, "kernels": kernel_steps(spec)}
+    spectra: dict[str, Any] = {}
+    if spec.spectrum.matrices:
+        spectra = {**spectrum_arguments(spec), "values": 0 if spec.spectrum.full else None}
+    return {**size, "seeds": simulation.seeds, "seed": simulation.seed, **spectra}
 
 
 def kernel_steps(spec: Spec) -> tuple[int, ...]:

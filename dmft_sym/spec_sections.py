@@ -16,7 +16,7 @@ METHODS = {PROPORTIONAL: ("march", "coordinates"), FIXED: ("sampled", "direct", 
 """How infinite networks are computed in each regime, the default first."""
 SETS = ("digits", "iris", "wine", "breast_cancer")
 LOSSES = ("squared", "logistic", "softmax")
-SITES = 10_000
+SITES = 20_000
 """Number of sampled sites if a spec says nothing."""
 
 OWN_FORWARD = "a forward pass of your own is written in Python, dmft_sym.network(forward): text is never executed"
@@ -141,7 +141,7 @@ class SolverSpec:
         ``"march"`` solves the closed equations row by row (memory grows with ``steps^2``), ``"coordinates"`` trains
         the infinite network in a growing basis (for long runs). With given samples, ``"sampled"`` trains it on sampled
         sites, ``"direct"`` samples the two-time equations (slow, for small sizes), ``"coordinates"`` needs a linear
-        network. `METHODS` has those of each regime, the default first.
+        network and is its default. `METHODS` has those of each regime, the default first.
     tol
         Relative tolerance below which coordinates open no new direction.
     dtype
@@ -152,7 +152,7 @@ class SolverSpec:
 
     method: str | None = _key(Choice(tuple(dict.fromkeys(itertools.chain(*METHODS.values())))), None)
     tol: float = _key(Number(high=1.0), 1e-8)
-    dtype: str = _key(Choice(("float64", "float32")), "float64")
+    dtype: str = _key(Choice(("float64", "float32")), "float64", PROPORTIONAL)
     backend: str = _key(Choice(("numba", "numpy", "mpmath")), "numba")
 
 
@@ -196,8 +196,8 @@ class SpectrumSpec:
 
     matrices: tuple[str, ...] = _key(ListOf(Text('the name of a matrix, such as "W0"')), ())
     steps: tuple[int, ...] = _key(ListOf(Integer(0)), ())
-    points: int = _key(Integer(0, 100_000), 200)
-    full: bool = _key(Flag(), False)
+    points: int = _key(Integer(0, 100_000), 200, PROPORTIONAL)
+    full: bool = _key(Flag(), False, PROPORTIONAL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,8 +261,11 @@ class Spec:
     def notes(self) -> tuple[str, ...]:
         """What this version reads but does not use yet, a line each."""
         lines = []
-        if self.sampling != SamplingSpec() and self.solver.method not in ("sampled", "direct"):
+        sampled = self.solver.method in ("sampled", "direct")
+        if self.sampling != SamplingSpec() and not sampled:
             lines.append("[sampling]: a linear network closes without sampling; these keys are not used")
+        if self.solver.tol != SolverSpec.tol and sampled:
+            lines.append("[solver] tol: it is that of coordinates and is not used; sampled sites have [sampling] tol")
         return tuple(lines)
 
 

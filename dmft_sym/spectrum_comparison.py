@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .results import SEM
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -20,6 +22,8 @@ Floats = NDArray[np.floating[Any]]
 SPECTRA = ("outlier", "sharpness", "overlap")
 DEGENERATE = 1e-6
 """Relative distance below which outliers of the theory are one and the same."""
+RESOLVED = 4.0
+"""Sampled outliers are told apart if they differ by more than this multiple of their standard errors."""
 VISIBLE = 5.0
 """Overlaps below this multiple of ``dim**-0.5`` are left out: a vector of a finite network overlaps by chance."""
 
@@ -27,10 +31,10 @@ _AXES = ("matrix", "spectrum_step", "rank")
 _DIRECTED = (*_AXES, "direction", "output")
 
 
-def common_spectra(run: xr.Dataset, sim: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+def common_spectra(run: xr.Dataset, sim: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset, xr.Dataset]:
     """Outliers, sharpness and overlaps that both results have, aligned by matrix, step, rank and direction.
 
-    Of outliers that coincide in the theory, the first has the mean of the measured values and the overlap of the space
+    Of outliers that coincide in the theory, the first has the mean of the values and the overlap of the space
     of their vectors, and the others are NaN. NaN as well are ranks at which the theory has no outlier, groups of which
     not all were measured, overlaps that are too small to be seen, and whatever a network did not reach.
 
@@ -43,28 +47,45 @@ def common_spectra(run: xr.Dataset, sim: xr.Dataset) -> tuple[xr.Dataset, xr.Dat
     -------
     theory, simulation : xarray.Dataset
         Of the same variables; empty if there is nothing in common.
+    errors : xarray.Dataset
+        Standard errors of the theory, of the variables that have them.
     """
     import xarray as xr
 
     names = [name for name in SPECTRA if name in run and name in sim]
-    theory, simulation = xr.align(run[names], sim[names], join="inner")
+    sampled = [f"{name}{SEM}" for name in names if f"{name}{SEM}" in run]
+    theory, simulation = xr.align(run[[*names, *sampled]], sim[names], join="inner")
     if "outlier" in names and all(theory["outlier"].shape):
         values, groups = theory["outlier"].transpose(*_AXES).values, {}
         for place in np.ndindex(values.shape[:2]):
-            groups[place] = degenerate(run["outlier"].transpose(*_AXES).sel(_labels(theory, place)).values)
+            groups[place] = degenerate(*_outliers_at(run, _labels(theory, place)))
         theory, simulation = _grouped(theory, simulation, groups, float(sim.attrs.get("dim", np.inf)))
     kept = [name for name in names if theory[name].size and simulation[name].size]
     for name in kept:
         there = theory[name].notnull() & simulation[name].notnull().all("seed")
         theory[name], simulation[name] = theory[name].where(there), simulation[name].where(there)
     kept = [name for name in kept if bool(theory[name].notnull().any())]
-    return theory[kept], simulation[kept]
+    errors = theory[[f"{name}{SEM}" for name in kept if f"{name}{SEM}" in sampled]]
+    return theory[kept], simulation[kept], errors.rename({str(name): str(name)[: -len(SEM)] for name in errors})
 
 
-def degenerate(values: Floats) -> list[slice]:
-    """Groups of equal numbers in a descending list that may end in NaN."""
+def _outliers_at(run: xr.Dataset, place: dict[str, Any]) -> list[Floats]:
+    """Outliers and, if they are sampled, their standard errors."""
+    names = [name for name in ("outlier", f"outlier{SEM}") if name in run]
+    return [run[name].transpose(*_AXES).sel(place).values for name in names]
+
+
+def degenerate(values: Floats, errors: Floats | None = None) -> list[slice]:
+    """Groups of equal numbers in a descending list that may end in NaN; with standard errors, of equal ones up to them.
+
+    A number whose standard error is not known is taken for exact.
+    """
     finite = values[np.isfinite(values)]
-    jumps = np.flatnonzero(-np.diff(finite) > DEGENERATE * np.abs(finite[:-1])) + 1
+    least = DEGENERATE * np.abs(finite[:-1])
+    if errors is not None:
+        known = np.nan_to_num(errors[np.isfinite(values)])
+        least = np.maximum(least, RESOLVED * np.hypot(known[:-1], known[1:]))
+    jumps = np.flatnonzero(-np.diff(finite) > least) + 1
     ends = [0, *jumps.tolist(), len(finite)]
     return [slice(a, b) for a, b in pairwise(ends) if b > a]
 
@@ -79,7 +100,9 @@ def _grouped(
     """Each group of coinciding outliers at its first rank; the others, and ranks without an outlier, are NaN."""
     theory, simulation = theory.copy(), simulation.copy()
     measured = simulation["outlier"].transpose("seed", *_AXES)
-    theory["outlier"] = _at_first(theory["outlier"].transpose(*_AXES), groups, lambda rows: rows[..., 0])
+    for name in ("outlier", f"outlier{SEM}"):  # standard errors of what coincides are taken for correlated
+        if name in theory:
+            theory[name] = _at_first(theory[name].transpose(*_AXES), groups, lambda rows: rows.mean(-1))
     simulation["outlier"] = _at_first(measured, groups, lambda rows: rows.mean(-1))
     if "overlap" in theory and theory["overlap"].size:
         turned = [array.transpose(..., *_DIRECTED) for array in (theory["overlap"], simulation["overlap"])]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .messages import InputError, show
-from .results import ResultError
+from .results import SEM, ResultError
 from .spectrum_comparison import degenerate
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def outliers(run: xr.Dataset, sim: xr.Dataset | None = None, matrices: Sequence[
 
     Of a simulation the largest values are drawn, as many as the theory has outliers at that step and at least one: mean
     over seeds with the standard error. Outliers that coincide in the theory split in a finite network; their mean has
-    the error bar, and each of them is a dot.
+    the error bar, and each of them is a dot. Sampled outliers have a band of one standard error.
 
     Parameters
     ----------
@@ -191,6 +191,10 @@ def _tracks(axis: Axes, run: xr.Dataset) -> None:
     for rank in range(run.sizes["rank"]):
         values = run["outlier"].isel(rank=rank).values
         axis.plot(steps, values, color=_OUTLIER, lw=1.4, marker=".", label="theory, outlier")
+        if f"outlier{SEM}" in run:
+            error = run[f"outlier{SEM}"].isel(rank=rank).values
+            label = "theory, ± standard error"
+            axis.fill_between(steps, values - error, values + error, color=_OUTLIER, alpha=0.3, lw=0, label=label)
     escape = float(run["escape_step"]) if "escape_step" in run else np.nan
     if np.isfinite(escape):
         axis.axvline(escape, color="0.5", lw=0.8, ls=(0, (1, 2)), label="escape")
@@ -201,7 +205,9 @@ def _measured_tracks(axis: Axes, run: xr.Dataset, sim: xr.Dataset) -> None:
     drawn: dict[int, tuple[list[int], list[xr.DataArray]]] = {}
     for step in (step for step in sim["spectrum_step"].values if step in run["spectrum_step"].values):
         measured = sim["outlier"].sel(spectrum_step=step)
-        for number, group in enumerate(degenerate(run["outlier"].sel(spectrum_step=step).values) or [slice(0, 1)]):
+        here = run.sel(spectrum_step=step)
+        known = [here[name].values for name in ("outlier", f"outlier{SEM}") if name in here]
+        for number, group in enumerate(degenerate(*known) or [slice(0, 1)]):
             values = measured.isel(rank=group)
             if values.sizes["rank"] == group.stop - group.start:
                 steps, means = drawn.setdefault(number, ([], []))

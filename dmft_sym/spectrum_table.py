@@ -13,7 +13,10 @@ _SHOWN = 6  # outliers in a line
 
 
 def spectrum_table(dataset: xr.Dataset) -> str:
-    """Bulk edge and outliers of every matrix and step, the escape of the first outlier, and sharpness times rate."""
+    """Bulk edge and outliers of every matrix and step, the escape of the first outlier, and sharpness times rate.
+
+    Sampled outliers are printed with their standard errors.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -28,7 +31,9 @@ def spectrum_table(dataset: xr.Dataset) -> str:
             place = {"matrix": matrix, "spectrum_step": step}
             edge = float(dataset["bulk_edge"].sel(place | {"side": "upper"}))
             values = dataset["outlier"].sel(place).values
-            shown = _list(values[np.isfinite(values)]) if np.isfinite(edge) else "not computed"
+            errors = dataset["outlier_sem"].sel(place).values if "outlier_sem" in dataset else np.zeros(len(values))
+            kept = np.isfinite(values)
+            shown = _list(values[kept], errors[kept]) if np.isfinite(edge) else "not computed"
             table.add_row(str(matrix), str(step), _number(edge), shown)
     console = Console(width=100, color_system=None, legacy_windows=False)
     with console.capture() as capture:
@@ -39,7 +44,7 @@ def spectrum_table(dataset: xr.Dataset) -> str:
 
 def _notes(dataset: xr.Dataset) -> list[str]:
     lines = []
-    for matrix in dataset["matrix"].values:
+    for matrix in dataset["matrix"].values if "escape_step" in dataset else ():
         escape = float(dataset["escape_step"].sel(matrix=matrix))
         if np.isfinite(escape):
             lines.append(f"{matrix}: an outlier is outside of the bulk from step {escape:.4g}")
@@ -51,11 +56,20 @@ def _notes(dataset: xr.Dataset) -> list[str]:
     return lines
 
 
+def _with_error(value: float, error: float) -> str:
+    """``2.703 ± 0.005``: two digits of the standard error, if there is one, and the value to the same place."""
+    if not (np.isfinite(error) and error > 0):
+        return _number(value)
+    places = max(0, 1 - int(np.floor(np.log10(error))))
+    return f"{value:.{places}f} ± {error:.{places}f}"
+
+
 def _number(value: float) -> str:
     return f"{value:.6g}" if np.isfinite(value) else "-"
 
 
-def _list(values: np.ndarray) -> str:
-    shown = ", ".join(_number(float(value)) for value in values[:_SHOWN])
+def _list(values: np.ndarray, errors: np.ndarray) -> str:
+    pairs = zip(values[:_SHOWN], errors[:_SHOWN], strict=True)
+    shown = ", ".join(_with_error(float(value), float(error)) for value, error in pairs)
     rest = len(values) - _SHOWN
     return (shown or "none") + (f" and {rest} more" if rest > 0 else "")

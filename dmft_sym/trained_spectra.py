@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .arguments import ArgumentError, check_integer, run_arguments
 from .messages import show
+from .networks.samples import Samples
 from .outcomes import COMPLETED, diverged
 from .solver import METHODS, common_attributes
 from .spectrum_request import check_request, check_tolerance
@@ -34,27 +35,33 @@ def spectrum(
     matrices: Sequence[str],
     at: Sequence[int],
     steps: int,
-    method: str = "march",
-    tol: float = 1e-8,
+    method: str | None = None,
+    tol: float | None = None,
     points: int = 0,
     overlaps: bool = True,
     progress: Progress | None = None,
-    **parameters: float,
+    **parameters: Any,
 ) -> xr.Dataset:
     """Predict the spectra of matrices of the network at chosen steps of training.
+
+    Where samples are given, the network is trained on sampled sites (or in coordinates, if it is linear) and the result
+    has ``outlier``, its standard error ``outlier_sem`` and ``bulk_edge``; a `SampledSolver` finds them along with
+    everything else, ``solver(matrices=..., at=...)``.
 
     Parameters
     ----------
     matrices
         Names: ``"W0"``, ``"W1"``, ... or those of your own network, and ``"NTK"``, the Gauss-Newton matrix of the loss.
+        Where samples are given, matrices between hidden layers.
     at
         Steps; a spectrum is that of the weights before the update of the step.
     steps
         Number of gradient steps of the run.
     method
-        ``"march"``: derived spike condition on the two-time matrices; ``"coordinates"``: growing coordinates.
+        ``"march"`` (default): derived spike condition on the two-time matrices; ``"coordinates"``: growing coordinates.
+        Where samples are given, that of a `SampledSolver`.
     tol
-        Tolerance of ``"coordinates"``.
+        Tolerance of ``"coordinates"``, 1e-8 by default; where samples are given, that of a `SampledSolver`.
     points
         Number of points at which the density of every bulk is computed; 0 for none.
     overlaps
@@ -62,7 +69,7 @@ def spectrum(
     progress
         Called as ``progress(done, total)`` in spectra (``"march"``) or steps (``"coordinates"``).
     **parameters
-        As for a `Solver`.
+        As for a `Solver`, or a `SampledSolver`.
 
     Returns
     -------
@@ -93,10 +100,17 @@ def spectrum(
     >>> found.outlier.sel(matrix="W1", spectrum_step=59).values.round(4)
     array([2.2228])
     """
+    points = check_integer("points", points, 0)
+    if isinstance(theory.data, Samples):
+        if points:
+            raise ArgumentError(f"points = {points}: allowed is 0 where samples are given, the bulk keeps its shape")
+        options = {"method": method, "tol": tol, "progress": progress, **parameters}
+        return _on_samples(theory, theory.data, matrices=matrices, at=at, steps=steps, **options)
     start = time.perf_counter()
+    method = METHODS[0] if method is None else method
     if method not in METHODS:
         raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
-    points, tol = check_integer("points", points, 0), check_tolerance(tol)
+    tol = check_tolerance(1e-8 if tol is None else tol)
     arguments = run_arguments(theory, steps, parameters)
     names, kept = check_request(theory, arguments, matrices, at)
     wanted = Wanted(theory, arguments, parameters, names, kept, tol, points > 0, overlaps, progress)
@@ -106,6 +120,17 @@ def spectrum(
     dataset.attrs |= {**common_attributes(theory, arguments), "method": method, "tol": tol, **outcome.attrs()}
     dataset.attrs["wall_time"] = time.perf_counter() - start
     return dataset
+
+
+def _on_samples(theory: Theory, data: Samples, **arguments: Any) -> xr.Dataset:
+    """Outliers from a run of the solver; matrices and steps are checked as elsewhere."""
+    from .sampled_solver import SampledSolver
+
+    for name in ("matrices", "at"):
+        if isinstance(arguments[name], Sized) and not len(arguments[name]):
+            raise ArgumentError(f"{name} = {show(arguments[name])}: allowed is a list that is not empty")
+    run = SampledSolver(theory, data)(**arguments, kernels=())
+    return run[[name for name in ("outlier", "outlier_sem", "bulk_edge") if name in run]]
 
 
 def _dataset(tracks: Mapping[str, Track], at: list[int], outputs: int, points: int) -> xr.Dataset:

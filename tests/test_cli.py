@@ -276,7 +276,7 @@ def test_simulate_measures_spectra(session: Session) -> None:
         (["compare", "old.nc", "old.nc"], "seeds = 0"),
         (["compare", "old.nc", "old.nc", "--figure", "old.nc"], "the same file"),
         (["compare", "old.nc", "old.nc", "--figure", "x.gif"], "end in .png"),
-        (["plot", "old.nc", "--kind", "pie"], "--kind 'pie': allowed are losses, order-parameters, spectrum, outliers"),
+        (["plot", "old.nc", "--kind", "pie"], "--kind 'pie': allowed are losses, order-parameters, outputs, kernels"),
         (["plot", "old.nc", "--kind", "spectrum"], "the result has no predicted spectra: allowed are results of"),
         (["plot", "old.nc", "--kind", "outliers"], "the result has no predicted spectra"),
         (["plot", "old.nc", "--kind", "sharpness"], "the result has no sharpness"),

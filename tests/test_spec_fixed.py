@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -11,7 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmft_sym.datasets import NAMES, digits
-from dmft_sym.memory import check_memory, check_simulation
+from dmft_sym.memory import (
+    check_memory,
+    check_sampling,
+    check_simulated_samples,
+    check_simulation,
+    sampling_memory,
+)
 from dmft_sym.networks import GradientDescent, Network, Proportional, Samples
 from dmft_sym.networks import losses as loss_module
 from dmft_sym.spec import Spec, SpecError, parse_spec, read_spec, spec_from_tree
@@ -22,6 +29,7 @@ from dmft_sym.spec_objects import (
     physical_arguments,
     sampling_arguments,
     simulation_arguments,
+    solver_arguments,
     training_of,
 )
 from dmft_sym.spec_sections import LOSSES, SETS
@@ -104,8 +112,8 @@ def test_objects_of_a_set() -> None:
 def test_keyword_arguments() -> None:
     spec = parse_spec(GOOD, ["network.init_std=0.5", "simulation.width=100", "simulation.seeds=3", "simulation.seed=7"])
     assert physical_arguments(spec) == {"richness": 4.0, "learning_rate": 0.3, "init_std": 0.5, "steps": 16}
-    assert sampling_arguments(spec) == {"samples": 10_000, "seed": 0, "replicas": 8, "kernels": (0, 15)}
-    assert simulation_arguments(spec) == {"width": 100, "seeds": 3, "seed": 7}
+    assert sampling_arguments(spec) == {"samples": 20_000, "seed": 0, "replicas": 8, "kernels": (0, 15)}
+    assert simulation_arguments(spec) == {"width": 100, "kernels": (0, 15), "seeds": 3, "seed": 7}
     overrides = ["sampling.error=0.01", "sampling.seed=2", "sampling.replicas=4", "sampling.tol=1e-3"]
     wanted = parse_spec(GOOD, [*overrides, "kernels.steps=[9, 2]"])
     expected = {"error": 0.01, "seed": 2, "replicas": 4, "tol": 1e-3, "kernels": (2, 9)}
@@ -195,6 +203,15 @@ def test_coordinates_are_for_linear_networks(activation: str) -> None:
     assert parse_spec(GOOD, overrides).solver.method == "coordinates"
 
 
+@pytest.mark.parametrize("activation", ["linear", "2*h"])
+def test_linear_networks_need_no_sampling(activation: str) -> None:
+    spec = parse_spec(GOOD, [f"network.activation={activation}"])
+    assert spec.solver.method == "coordinates"
+    expected = {"method": "coordinates", "tol": 1e-8, "kernels": (0, 15)}
+    assert solver_arguments(spec) == expected
+    assert parse_spec(GOOD, [f"network.activation={activation}", "solver.method=sampled"]).solver.method == "sampled"
+
+
 @pytest.mark.parametrize("activation", ["tanh", "relu", "h*tanh(h)", " 2*h ", "gelu(h) + 0.1*h**3"])
 def test_activations(activation: str) -> None:
     assert parse_spec(GOOD, [f'network.activation="{activation}"']).network.activation == activation
@@ -248,7 +265,7 @@ def test_activations(activation: str) -> None:
         (["solver.method=sampling"], "(did you mean sampled?)"),
         (["sampling.samples=10001"], "[sampling] samples = 10001: allowed is an even integer >= 2"),
         (["sampling.samples=4294967296"], "allowed is an even integer >= 2 and <= 2147483647"),
-        (["sampling.samples=14"], "[sampling] samples = 14: allowed is an even integer >= 16, two for each of the"),
+        (["sampling.samples=30"], "[sampling] samples = 30: allowed is an even integer >= 32, four for each of the"),
         (["sampling.samples=100", "sampling.error=0.1"], "error = 0.1: allowed is either error or samples = 100"),
         (["sampling.error=0"], "[sampling] error = 0: allowed is a finite number > 0"),
         (["sampling.error=inf"], "[sampling] error = inf: allowed is a finite number > 0"),
@@ -261,6 +278,10 @@ def test_activations(activation: str) -> None:
         (['spectrum.matrices=["W3"]'], '[spectrum] matrices = "W3": allowed at depth = 3'),
         (['spectrum.matrices=["NTK"]'], '[spectrum] matrices = "NTK": allowed at depth = 3'),
         (['spectrum.matrices=["W1"]', "network.depth=1"], "allowed at depth = 1 is nothing"),
+        (["spectrum.points=10"], "[spectrum] points = 10: allowed is nothing, the key belongs to"),
+        (["spectrum.full=true"], "[spectrum] full = true: allowed is nothing, the key belongs to"),
+        (["solver.dtype=float64"], '[solver] dtype = "float64": allowed is nothing, the key belongs to'),
+        (["solver.backend=mpmath"], 'backend = "mpmath": allowed with regime = "fixed" is "numba" or "numpy"'),
         (["simulation.width=0"], "[simulation] width = 0: allowed is an integer >= 1"),
     ],
 )
@@ -290,6 +311,34 @@ def test_missing_keys() -> None:
 def test_spectra_of_hidden_matrices() -> None:
     spec = parse_spec(GOOD, ['spectrum.matrices=["W1", "W2"]', "spectrum.steps=[0, 15]"])
     assert spec.spectrum.matrices == ("W1", "W2")
+
+
+def test_solver_arguments() -> None:
+    spec = parse_spec(GOOD, ['spectrum.matrices=["W2"]', "sampling.error=0.01", "solver.tol=1e-6"])
+    assert spec.notes == ("[solver] tol: it is that of coordinates and is not used; sampled sites have [sampling] tol",)
+    spectra = {"matrices": ("W2",), "at": (15,)}
+    expected = {"method": "sampled", "error": 0.01, "seed": 0, "replicas": 8, "kernels": (0, 15), **spectra}
+    assert solver_arguments(spec) == expected
+    assert simulation_arguments(spec).items() >= {**spectra, "values": None, "kernels": (0, 15)}.items()
+
+
+def test_memory_of_samples() -> None:
+    data = Samples(np.ones((10, 2)), np.zeros((10, 3)))
+    spec = parse_spec(GOOD, ["sampling.samples=8000"])
+    needed = sampling_memory(spec, data, 8000)
+    at_a_time = min(os.cpu_count() or 1, 8)
+    assert needed == 8 * (6 * 40 + 4 * 2 * 40) * 1000 * at_a_time
+    check_sampling(spec, data, needed)
+    with pytest.raises(SpecError, match=r"\[sampling\] samples = 8000: .*; 10 samples on 8000 sites need at least"):
+        check_sampling(spec, data, needed - 1)
+    check_sampling(parse_spec(GOOD, ["sampling.error=1e-9"]), data, needed - 1)
+    with pytest.raises(SpecError, match=r"\[kernels\] steps: .*; kernels of 10 samples at 2 steps of 8 networks need"):
+        check_sampling(spec, data, 10_000)
+    check_simulated_samples(spec, data, 2 * 2 * 2000**2 * 8 + 8 * 6 * 40 * 2000)
+    with pytest.raises(SpecError, match=r"\[simulation\] width = 2000: .*; a network with 10 samples needs"):
+        check_simulated_samples(spec, data, 2 * 2 * 2000**2 * 8)
+    linear = parse_spec(GOOD, ["network.activation=linear"])
+    check_sampling(linear, data, needed - 1)
 
 
 def test_memory() -> None:

@@ -55,7 +55,8 @@ def test_groups_that_were_not_measured_as_a_whole_are_left_out() -> None:
 
 def test_aligned_by_matrix_step_and_direction() -> None:
     sim = made_up_spectra(steps=(5, 7, 3), seeds=4).isel(matrix=[1, 0], direction=[1, 0])
-    theory, simulation = common_spectra(made_up_spectra(), sim)
+    theory, simulation, errors = common_spectra(made_up_spectra(), sim)
+    assert not errors.data_vars
     assert theory["spectrum_step"].values.tolist() == simulation["spectrum_step"].values.tolist() == [3, 5]
     for name in ("outlier", "overlap"):
         assert theory[name].sizes == simulation[name].isel(seed=0).sizes
