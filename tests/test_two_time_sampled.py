@@ -1,0 +1,196 @@
+"""The direct two-time solver against independent routes: coordinates where linear, sampled sites where not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sympy as sp
+from fixed_support import (
+    X,
+    Y,
+    arguments,
+    by_coordinates,
+    by_sampled_sites,
+    direct_module,
+    gated,
+    half_linear,
+    normalised,
+    scores,
+    theory_of,
+    tied,
+)
+
+import dmft_sym as ds
+
+LINEAR = {"eta0": 0.3, "gamma": 2.0, "s2": 0.8}
+INPUTS = np.random.default_rng(0).standard_normal((3, 5))
+TARGETS = np.random.default_rng(1).standard_normal((3, 2))
+RICH = {"eta0": 1.0, "gamma": 2.0, "s2": 1.0}
+
+
+def exact(theory, folder, steps, **parameters):
+    """A run of a linear program: neither sites nor seeds matter."""
+    module = direct_module(theory, folder)
+    runs = [module.march(None, sites=2, **arguments(theory, steps, **parameters))]
+    runs.append(module.march(None, sites=20, **arguments(theory, steps, **parameters)))
+    assert np.array_equal(runs[0]["scalars"]["f"], runs[1]["scalars"]["f"])
+    return runs[0]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_linear_activation_is_exact(depth, tmp_path):
+    theory = theory_of(ds.mlp(depth, activation="h", outputs=2), INPUTS, TARGETS)
+    run = exact(theory, tmp_path, 10, L=depth, **LINEAR)
+    result, scalars = by_coordinates(theory, 10, L=depth, **LINEAR)
+    np.testing.assert_allclose(run["scalars"]["f"], scalars["f"], atol=1e-8)
+    assert np.ptp(scalars["f"][:, :, 0]) > 0.5
+    for name in ("h", "g"):
+        for layer in range(1, depth + 1):
+            ref = result.field(name, layer)
+            labels = run["correlations"][name][layer].shape
+            expected = result.correlation(ref).reshape(labels)
+            np.testing.assert_allclose(run["correlations"][name][layer], expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("network", "parameters", "training"),
+    [
+        (ds.mlp(3, activation="h"), {"L": 3, "m": 0.5, "lambda_": 0.1}, ds.GradientDescent(0.5, 0.1)),
+        (tied(lambda h: h), {"L": 3}, None),
+        (ds.network(normalised), {}, None),
+    ],
+)
+def test_linear_programs_are_exact(network, parameters, training, seed, tmp_path):
+    """Momentum and decay, a shared matrix, averages and several spaces, on random samples."""
+    stream = np.random.default_rng(seed)
+    theory = theory_of(network, stream.standard_normal((2, 4)), stream.standard_normal(2), training)
+    parameters = {**parameters, "eta0": 0.1, "gamma": 2.0, "s2": 0.8}
+    run = exact(theory, tmp_path, 8, **parameters)
+    _, scalars = by_coordinates(theory, 8, **parameters)
+    for name, values in scalars.items():
+        np.testing.assert_allclose(run["scalars"][name].reshape(values.shape), values, atol=1e-8)
+    assert 1e-2 < np.abs(scalars["f"]).max() < 1e2
+
+
+def test_duplicate_samples_and_test_samples(tmp_path):
+    """A singular kernel; a copy of a trained sample that is only looked at has the same output."""
+    theory = theory_of(ds.mlp(2, activation="h"), X[[0, 1, 1]], Y[[0, 1, 1]], test_inputs=X[:1], test_targets=Y[:1])
+    run = exact(theory, tmp_path, 8, L=2, **LINEAR)
+    _, scalars = by_coordinates(theory, 8, L=2, **LINEAR)
+    np.testing.assert_allclose(run["scalars"]["f"], scalars["f"], atol=1e-8)
+    np.testing.assert_allclose(run["scalars"]["f"][:, 3], run["scalars"]["f"][:, 0], atol=1e-12)
+
+
+def solved(theory, module, steps, sites, parameters, seed=0):
+    mean, error = module.solve(seed, batches=16, sites=sites, **arguments(theory, steps, **parameters))
+    return mean["scalars"]["f"], error["scalars"]["f"]
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_tanh_agrees_with_sampled_sites(depth, tmp_path):
+    """Within 4 combined standard errors; without responses, or without those at equal time, far off."""
+    theory = theory_of(ds.mlp(depth, activation="tanh"))
+    module = direct_module(theory, tmp_path)
+    other = by_sampled_sites(theory, 8, 40000, 16, L=depth, **RICH)
+    assert scores(*solved(theory, module, 8, 4000, {"L": depth, **RICH}), *other).max() < 4
+    assert other[0][-1, 0, 0] > 0.9
+    if depth == 1:
+        return
+    kept = module.response
+    for changed in (lambda *_: None, lambda row, noise, t, equal: kept(row, noise, t, False)):
+        module.response = changed
+        assert scores(*solved(theory, module, 8, 4000, {"L": depth, **RICH}), *other).max() > 6
+
+
+def test_responses_at_equal_time(tmp_path):
+    """``g(t) = phi'(h(t)) z(t)`` responds at once where ``phi`` is curved, but not before ``z`` knows of ``h``."""
+    at_once = {}
+    for name in ("tanh", "h"):
+        theory = theory_of(ds.mlp(2, activation=name))
+        module = direct_module(theory, tmp_path, f"direct_{name}")
+        mean, error = module.solve(0, batches=8, sites=2000, **arguments(theory, 5, L=2, **RICH))
+        at_once[name] = [np.einsum("tmctnd->tmcnd", part["responses"]["g, u_W"][2, 1]) for part in (mean, error)]
+    assert not at_once["h"][0].any()
+    value, spread = (part[:, [0, 1], 0, [0, 1], 0] for part in at_once["tanh"])
+    assert np.abs(value[0]).max() < 1e-15  # both signs of the readout are sampled
+    assert np.all(np.abs(value[1:]) > 8 * spread[1:])
+
+
+@pytest.mark.parametrize(
+    ("network", "parameters"),
+    [
+        (ds.network(gated), {}),
+        (tied(sp.tanh), {"L": 3}),
+        (ds.network(half_linear), {}),
+        (ds.mlp(2, activation="elu"), {"L": 2}),
+    ],
+    ids=["gated", "tied", "half-linear", "elu"],
+)
+def test_other_networks_agree_with_sampled_sites(network, parameters, tmp_path):
+    theory = theory_of(network)
+    parameters = {**parameters, "eta0": 0.5, "gamma": 2.0, "s2": 1.0}
+    module = direct_module(theory, tmp_path)
+    other = by_sampled_sites(theory, 6, 40000, 16, **parameters)
+    assert scores(*solved(theory, module, 6, 4000, parameters), *other).max() < 4
+
+
+def test_cross_entropy_and_outputs(tmp_path):
+    """``softmax`` acts along the outputs; test samples are looked at but not trained on."""
+    data = {"loss": "softmax", "test_inputs": 0.7 * X[:1], "test_targets": [0]}
+    theory = theory_of(ds.mlp(2, activation="erf", outputs=2), X, [[1, 0], [0, 1]], **data)
+    module = direct_module(theory, tmp_path)
+    parameters = {"L": 2, "eta0": 2.0, "gamma": 3.0, "s2": 1.0}
+    other = by_sampled_sites(theory, 6, 40000, 16, **parameters)
+    assert scores(*solved(theory, module, 6, 8000, parameters), *other).max() < 4
+
+
+def test_duplicate_samples_are_drawn_once(tmp_path):
+    """A row that depends on earlier ones is computed: fields of a copy are the same at every site."""
+    theory = theory_of(ds.mlp(2, activation="tanh"), X[[0, 1, 0]], [1.0, -1.0, 1.0])
+    module = direct_module(theory, tmp_path)
+    run = module.march(np.random.default_rng(0), sites=400, **arguments(theory, 6, L=2, **RICH))
+    f = run["scalars"]["f"]
+    np.testing.assert_allclose(f[:, 0], f[:, 2], atol=1e-4)  # dropped directions have a variance of 1e-10
+    assert np.isfinite(f).all()
+
+
+def test_relabelling_samples(tmp_path):
+    """Exchanging samples exchanges outputs."""
+    parameters = {"L": 2, **LINEAR}
+    order = [2, 0, 1]
+    runs = []
+    for places in ([0, 1, 2], order):
+        theory = theory_of(ds.mlp(2, activation="h"), INPUTS[places], TARGETS[places, 0])
+        runs.append(exact(theory, tmp_path, 6, **parameters)["scalars"]["f"])
+    np.testing.assert_allclose(runs[0][:, order], runs[1], atol=1e-12)
+
+
+def test_shapes_and_seeds(tmp_path):
+    theory = theory_of(ds.mlp(2, activation="tanh", outputs=2), INPUTS, TARGETS)
+    module = direct_module(theory, tmp_path)
+    given = {"sites": 20, **arguments(theory, 3, L=2, **RICH)}
+    (mean, error), (again, _) = module.solve(1, batches=2, **given), module.solve(1, batches=2, **given)
+    assert np.array_equal(mean["scalars"]["f"], again["scalars"]["f"])
+    assert mean["scalars"]["f"].shape == error["scalars"]["f"].shape == (3, 3, 2)
+    assert mean["correlations"]["phi"][2].shape == (3, 3, 1, 3, 3, 1)
+    assert mean["responses"]["g, u_W"][2, 1].shape == (3, 3, 2, 3, 3, 1)
+    assert np.abs(mean["scalars"]["f"][0]).max() < 1e-15  # antithetic signs of the readout
+    assert np.isnan(module.solve(1, batches=1, **given)[1]["scalars"]["f"]).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "steps = 0: allowed is an integer >= 1"),
+        ({"sites": 3}, "sites = 3: allowed is an even integer >= 2"),
+        ({"gram": np.eye(3)}, r"gram has shape \(3, 3\): allowed is \(2, 2\)"),
+        ({"L": 0}, "L = 0: allowed is an integer >= 1"),
+    ],
+)
+def test_arguments_are_checked(changes, message, tmp_path):
+    theory = theory_of(ds.mlp(2))
+    module = direct_module(theory, tmp_path)
+    given = {"sites": 20, **arguments(theory, 3, L=2, **RICH), **changes}
+    with pytest.raises(ValueError, match=message):
+        module.march(np.random.default_rng(0), **given)
