@@ -1,0 +1,149 @@
+"""The sampled infinite network against finite ones, at fixed seeds.
+
+A network of ``N`` sites differs from the limit by fluctuations of order ``1/sqrt(N)``, which standard errors account
+for, and by a bias ``c/N``, which they do not. Every replica of the theory is in law a network of ``S/R`` sites (shown
+below), so that it has a bias ``c R/S``. A test therefore admits 4 combined standard errors and ``c (1/N + R/S)`` of the
+largest entry. The ``c`` are stated with every case. They were measured on networks of width 125 and 250 (400 and 200
+seeds), where this bias is 10 times larger than in the tests, and are larger where errors of the initial condition grow
+on the way out of a saddle.
+
+Networks are simulated in single precision, whose rounding (1e-6 of an entry) is far below all of this.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from samples_support import made_samples, movement, standard_error, worst_z
+
+import dmft_sym as ds
+
+UNNAMED = "h*tanh(h)/2 + sin(2*h)/3"
+WIDTH, SEEDS = 2000, 8
+SITES, REPLICAS = 64_000, 8
+SIZES = 1 / WIDTH + REPLICAS / SITES
+REFERENCE = json.loads((Path(__file__).parent / "data" / "nonlinear.json").read_text())
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and its training; ``bias`` has the ``c`` of ``f`` and outliers, and that of kernels."""
+
+    activation: str
+    depth: int
+    outputs: int
+    loss: str
+    count: int
+    richness: float
+    learning_rate: float
+    steps: int
+    bias: tuple[float, float]
+    outliers: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.activation}, L={self.depth}, C={self.outputs}, {self.loss}"
+
+    def theory(self):
+        data = made_samples(100 + self.depth, self.count, self.outputs, self.loss)
+        return ds.derive(ds.mlp(self.depth, self.activation, outputs=self.outputs), data=data)
+
+    def arguments(self):
+        """What theory and simulation share."""
+        matrices = [f"W{layer}" for layer in range(1, self.depth)]
+        return {
+            "richness": self.richness,
+            "learning_rate": self.learning_rate,
+            "steps": self.steps,
+            "matrices": matrices,
+            "at": [self.steps - 1] if matrices else [],
+        }
+
+
+CASES = [
+    Case("tanh", 1, 3, "softmax", 4, 4.0, 1.5, 12, (1, 15)),
+    Case("erf", 1, 1, "logistic", 4, 4.0, 1.5, 12, (1, 6)),
+    Case("relu", 1, 1, "squared", 3, 3.0, 0.3, 12, (2, 3)),
+    Case(UNNAMED, 2, 3, "squared", 3, 4.0, 0.18, 14, (8, 40), 1),
+    Case("relu", 2, 3, "logistic", 4, 3.0, 0.25, 12, (5, 10), 3),
+    Case("tanh", 3, 1, "squared", 4, 4.0, 0.3, 12, (5, 5), 2),
+    Case("erf", 3, 3, "squared", 3, 4.0, 0.08, 16, (1, 6), 1),
+    Case(UNNAMED, 3, 3, "softmax", 3, 4.0, 0.5, 14, (4, 20), 2),
+]
+
+
+def infinite(case: Case):
+    return case.theory().compile("numpy")(samples=SITES, replicas=REPLICAS, **case.arguments())
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=str(case), marks=[pytest.mark.slow] if case.depth > 1 else []) for case in CASES]
+)
+def test_wide_networks(case):
+    run = infinite(case)
+    simulation = ds.simulate(
+        case.theory(), width=WIDTH, seeds=SEEDS, dtype="float32", values=max(1, case.outliers), **case.arguments()
+    )
+    outputs, kernels = case.bias
+    for name in ("Phi", "G", "NTK"):
+        relative, errors = movement(run, name)
+        assert relative > 0.5
+        assert errors > 20
+        assert worst_z(run, simulation, name, kernels * SIZES) < 4
+    assert worst_z(run, simulation, "f", outputs * SIZES) < 4
+    if case.depth > 1:
+        assert compare_outliers(run, simulation, outputs) == case.outliers
+
+
+def compare_outliers(run, simulation, bias: float) -> int:
+    """Compare the outliers that are not mixed with the extreme values of the bulk, and count them.
+
+    Those fluctuate by ``N^(-2/3)`` of the edge, which moves an outlier that is closer than 4 times this.
+    """
+    compared = 0
+    for rank in range(simulation.sizes["rank"]):
+        if rank >= run.sizes["rank"]:
+            break
+        line, found = run.outlier.isel(rank=rank), simulation.outlier.isel(rank=rank)
+        clear = line > 2 * (1 + 4 * WIDTH ** (-2 / 3))
+        error = np.hypot(standard_error(found), run.outlier_sem.isel(rank=rank))
+        z = (np.abs(found.mean("seed") - line) - bias * SIZES * line) / error
+        assert float(z.where(clear).max()) < 4 or not clear.any()
+        compared += int(clear.sum())
+    return compared
+
+
+def test_outputs_and_outliers_of_the_reference():
+    """Finite networks of another program (width 3000, 6 seeds): f at 16 steps, singular values at three."""
+    theory = ds.derive(ds.mlp(2, "tanh"), data=ds.Samples(REFERENCE["inputs"], REFERENCE["targets"]))
+    keys = ("richness", "learning_rate", "steps")
+    steps = REFERENCE["spectrum_steps"]
+    run = theory.compile("numpy")(samples=80_000, matrices=["W1"], at=steps, **{key: REFERENCE[key] for key in keys})
+    sizes = 1 / REFERENCE["width"] + 8 / 80_000
+    found, error = np.array(REFERENCE["f_mean"]), np.hypot(REFERENCE["f_sem"], run.f_sem.values)
+    assert float(((np.abs(run.f.values - found) - 2 * sizes) / error).max()) < 4
+    tops = [np.array([REFERENCE[key][str(step)][0] for step in steps]) for key in ("sv", "sv_sem")]
+    line, own_error = run.outlier.values[0, :, 0], run.outlier_sem.values[0, :, 0]
+    assert np.all(np.abs(line - tops[0]) - 2 * sizes * line < 4 * np.hypot(own_error, tops[1]))
+    np.testing.assert_allclose(line, [2.24, 2.61, 2.71], atol=0.005 + 4 * own_error.max())  # printed with two decimals
+    assert run.sizes["rank"] == 1
+
+
+def test_a_replica_is_in_law_a_network_of_its_number_of_sites():
+    """Without pairs and with nothing dropped: equal means and spreads at 16 sites, where the limit is far away."""
+    sites, count = 16, 250
+    theory = ds.derive(ds.mlp(2, "relu"), data=made_samples(5, 2))
+    arguments = {"richness": 2.0, "learning_rate": 0.5, "steps": 5}
+    solver = theory.compile("numpy")
+    run = solver(samples=sites * count, replicas=count, antithetic=False, tol=1e-6, seed=1, **arguments)
+    simulation = ds.simulate(theory, width=sites, seeds=count, **arguments)
+    limit = solver(samples=40_000, **arguments)
+    for name in ("f", "Phi", "G", "NTK"):
+        assert worst_z(run, simulation, name) < 4
+        assert worst_z(limit, simulation, name) > 8
+        spread = run[f"{name}_sem"] * np.sqrt(count)
+        # 250 networks give a deviation to 5 percent; the entries of so small ones have heavy tails, which doubles it.
+        assert abs(float((simulation[name].std("seed", ddof=1) / spread).median()) - 1) < 0.3
