@@ -44,16 +44,18 @@ class Bulk:
         """``sqrt(s2) |1 - sqrt(tau)|``."""
         return math.sqrt(self.variance) * abs(1 - math.sqrt(self.aspect))
 
-    def resolvents(self, z: float) -> tuple[float, float]:
-        """``m_a = 1/(z - s2 tau m_b)`` and ``m_b = 1/(z - s2 m_a)`` at real ``z`` above the edge."""
-        s2, tau = self.variance, self.aspect
-        if s2 == 0:
-            return 1 / z, 1 / z
-        # z s2 m_a^2 - (z^2 + s2 (1 - tau)) m_a + z = 0, the branch that decays as 1/z
-        half = z * z + s2 * (1 - tau)
-        root = math.sqrt(max(half * half - 4 * s2 * z * z, 0.0))
+    def resolvents(self, z: float, known_in: float = 0.0, known_out: float = 0.0) -> tuple[float, float]:
+        """``m_a = 1/(z - s2 tau m_b)`` and ``m_b = 1/(z - s2 m_a)`` at real ``z`` above the edge.
+
+        ``known_in`` and ``known_out`` are the shares of the two spaces on which the matrix is known; the fresh part has
+        the variances ``s2 tau (1 - known_out)`` and ``s2 (1 - known_in)`` then.
+        """
+        first, second = self.variance * self.aspect * (1 - known_out), self.variance * (1 - known_in)
+        # z second m_a^2 - (z^2 + second - first) m_a + z = 0, the branch that decays as 1/z
+        half = z * z + second - first
+        root = math.sqrt(max(half * half - 4 * second * z * z, 0.0))
         m_a = 2 * z / (half + root)
-        return m_a, 1 / (z - s2 * m_a)
+        return m_a, 1 / (z - second * m_a)
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,20 @@ class FiniteRank:
     matrix : ndarray, shape (q + x, p + y)
     rows, columns : int
         Number of the ``q_j`` and of the ``p_k``, which come first.
+    sites : float
+        Number of sites of either space: the directions are a part of them, and the fresh matrix has what is left.
+        Without this, noise of ``S`` sites along ``r`` directions would look like outliers up to ``O(r/S)`` above the
+        edge.
     """
 
     matrix: Array
     rows: int
     columns: int
+    sites: float = math.inf
 
     def singular_values(self, z: float, bulk: Bulk) -> Array:
         """Singular values of ``D_out^{1/2} K D_in^{1/2}``, descending."""
-        m_a, m_b = bulk.resolvents(z)
+        m_a, m_b = bulk.resolvents(z, self.columns / self.sites, self.rows / self.sites)
         left = np.full(self.matrix.shape[0], math.sqrt(m_b))
         left[: self.rows] = 1 / math.sqrt(z)
         right = np.full(self.matrix.shape[1], math.sqrt(m_a))
@@ -92,7 +99,7 @@ def finite_rank(view: MatrixView, aspect: float) -> FiniteRank:
     matrix[:rows, :columns] = keep * x_on_q.T + view.trained
     matrix[rows:, :columns] = keep * x_rest.T
     matrix[:rows, columns:] = keep * y_rest
-    return FiniteRank(math.sqrt(aspect) * matrix, rows, columns)
+    return FiniteRank(math.sqrt(aspect) * matrix, rows, columns, q.shape[1])
 
 
 def finite_rank_of_coordinates(network: GrowingCoordinates, number: int) -> tuple[FiniteRank, float]:
