@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sympy.core.function import AppliedUndef
 
 from .arguments import ArgumentError, RunArguments, check_integer
 from .execution.coordinates import GrowingCoordinates
@@ -146,6 +147,7 @@ def wanted_measurements(
     ArgumentError
         Naming the argument, its value and what is allowed.
     """
+    check_definite(theory.program)
     kernel_steps = _steps("kernels", (0, arguments.steps - 1) if kernels is None else kernels, arguments.steps)
     known = hidden_matrices(theory.program, arguments)
     if isinstance(matrices, str):
@@ -160,6 +162,16 @@ def wanted_measurements(
     measured = Kernels(theory.program, arguments.values, samples, arguments.outputs)
     keys = {name: key for name, (key, _) in chosen.items()}
     return Wanted(measured, kernel_steps, spectrum_steps, keys, bulks, values)
+
+
+def check_definite(program: Program) -> None:
+    """Raise `ArgumentError` if a site-wise function was left open."""
+    for function in program.functions:
+        for free in function.expression.atoms(AppliedUndef):
+            raise ArgumentError(
+                f"activation {free.func}: left open, the equations hold for any; numbers need a definite one, such as "
+                'ds.mlp(activation="tanh")'
+            )
 
 
 def hidden_matrices(program: Program, arguments: RunArguments) -> dict[str, tuple[MatrixKey, GaussianMatrix]]:

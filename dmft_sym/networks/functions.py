@@ -23,15 +23,17 @@ def site_function(function: Function, arguments: Sequence[FieldRef | ScalarRef])
     ProgramError
         If the function is not allowed, or if the number of arguments does not fit.
     """
+    from .activations import activation
+
     symbols = _symbols(arguments)
     if callable(function) and not isinstance(function, sp.Basic):
         made = function(*symbols)
         expression = checked_expression(sp.sympify(made, strict=True), symbols)
+        if len(arguments) == 1 and isinstance(arguments[0], FieldRef) and expression.free_symbols == set(symbols):
+            activation(expression)  # raises where it is not finite
     else:
         if len(arguments) != 1:
             raise ProgramError(f"apply {function}: a formula in h takes one vector, got {len(arguments)} arguments")
-        from .activations import activation
-
         chosen = activation(function)
         expression = chosen.expression.xreplace({chosen.symbol: symbols[0]})
     used = [(symbol, ref) for symbol, ref in zip(symbols, arguments, strict=True) if symbol in expression.free_symbols]

@@ -390,6 +390,8 @@ class Tracer:
 
     def assign(self, name: str | Member, vector: Vector) -> Vector:
         """Name a vector; see `Vector.named`."""
+        if vector.space.finite:
+            raise ProgramError(f"the name {name}: inputs are given and have one, {self._input}")
         ref = name.ref if isinstance(name, Member) else self._new_member(name, vector.space)
         if ref.space != vector.space:
             raise ProgramError(f"{ref} = {vector.combination}: spaces {ref.space} and {vector.space} differ")

@@ -172,6 +172,17 @@ class WeightsMember:
 
     def __matmul__(self, vector: Vector) -> Vector:
         self.tracer.check_layers(self.ref)
+        if isinstance(vector, Vector) and vector.space.finite:
+            return self._of_inputs(vector)
         operand = self.tracer.as_field(vector)
         product = Product(self.ref, operand)
         return Vector(self.tracer, Linear.of(product), product.space)
+
+    def _of_inputs(self, vector: Vector) -> Vector:
+        """The matrix applied to a multiple of the given inputs, which need no field of their own."""
+        total = Linear()
+        for coefficient, atom in vector.value.terms:
+            if not isinstance(atom, FieldRef):
+                raise ProgramError(f"{self.ref} @ ({vector.value}): allowed are the inputs and multiples of them")
+            total += Linear.of(Product(self.ref, atom), coefficient)
+        return Vector(self.tracer, total, self.ref.matrix.target)
