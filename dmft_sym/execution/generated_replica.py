@@ -40,7 +40,7 @@ def generated_replica(
 
 def _arguments(module: ModuleType, task: ReplicaTask) -> dict[str, Any]:
     """Values of the symbols and the data, by the names of the module's arguments."""
-    values = {symbol.name: value for symbol, value in task.values.items()}
+    values = {symbol.name: int(value) if symbol.is_integer else value for symbol, value in task.values.items()}
     arguments: dict[str, Any] = {}
     for name, keyword in module.PARAMETERS.items():
         if name not in values:

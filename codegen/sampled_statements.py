@@ -1,0 +1,258 @@
+"""Statements of a program as lines of a generated sampled solver: the fields of a step, and its updates."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+
+import sympy as sp
+
+from dmft_sym.program import (
+    OUTPUT_AXIS,
+    SAMPLE_AXIS,
+    Assign,
+    Average,
+    Axes,
+    Compute,
+    FieldRef,
+    ForLayers,
+    Learn,
+    MatrixRef,
+    Outer,
+    Product,
+    ProgramError,
+    SiteFunction,
+    SiteMap,
+    Statement,
+    VectorRef,
+    joined_axes,
+)
+
+from .sampled_functions import Functions
+from .sampled_places import Numbers, Places, labels
+
+_INDENT = "    "
+Lines = Iterator[str]
+
+
+class StatementWriter:
+    """Writes statements; names functions and numbers on the way.
+
+    Attributes
+    ----------
+    shares : int
+        Most softmaxes of a statement.
+    """
+
+    def __init__(self, places: Places, numbers: Numbers, functions: Functions) -> None:
+        self.places, self.numbers, self.functions = places, numbers, functions
+        optimizer = places.program.optimizer
+        self.optimizer = ", ".join(numbers.text(value) for value in (optimizer.momentum, optimizer.decay))
+        self.shares = 0
+
+    def fields(self) -> list[str]:
+        """Lines that compute the fields and scalars of a step."""
+        return list(self._block(self.places.program.statements, self._field_lines))
+
+    def updates(self) -> list[str]:
+        """Lines that change the weights at the end of a step."""
+        return list(self._block(self.places.program.statements, self._update_lines))
+
+    def first_uses(self) -> list[str]:
+        """Lines that note matrices from the inputs and vectors in the order of their first use."""
+        return list(self._block(self.places.program.statements, self._use_lines))
+
+    def _block(self, statements: Sequence[Statement], write: Callable[[Statement], Lines]) -> Lines:
+        """Lines of statements; scans without lines are left out."""
+        for statement in statements:
+            if not isinstance(statement, ForLayers):
+                yield from write(statement)
+                continue
+            with self.places.scan(statement.index, statement.layers, statement.descending) as head:
+                body = list(self._block(statement.body, write))
+            if body:
+                yield head
+                yield from (_INDENT + line for line in body)
+
+    # Fields and scalars
+
+    def _field_lines(self, statement: Statement) -> Lines:
+        lines: Lines
+        if isinstance(statement, Assign):
+            lines = self._assign(statement)
+        elif isinstance(statement, SiteMap):
+            lines = self._map(statement)
+        elif isinstance(statement, Average):
+            lines = self._average(statement)
+        elif isinstance(statement, Compute):
+            lines = self._compute(statement)
+        else:
+            return
+        yield from _comment(statement)
+        yield from lines
+
+    def _assign(self, statement: Assign) -> Lines:
+        places, target = self.places, statement.target
+        yield f"replica.clear({places.row(target)}, {labels(target.axes)})"
+        for coefficient, atom in statement.value.terms:
+            if isinstance(atom, FieldRef | VectorRef):
+                to, source = (self._stepped(ref) for ref in (target, atom))
+                yield f"replica.add({to}, {self.numbers.text(coefficient)}, {source}, {_counts(target.axes)})"
+        for coefficient, atom in statement.value.terms:
+            if isinstance(atom, Product):
+                yield self._multiply(coefficient, atom, target)
+            elif not isinstance(atom, FieldRef | VectorRef):
+                raise ProgramError(f"{statement}: a training step adds up layers in a scan")
+
+    def _stepped(self, ref: FieldRef | VectorRef) -> str:
+        """First row of a field, and steps from one sample, and from one output, to the next."""
+        return f"({self.places.row(ref)}, {_steps(ref.axes)})"
+
+    def _multiply(self, coefficient: sp.Expr, product: Product, target: FieldRef) -> str:
+        places, operand, matrix = self.places, product.operand, product.matrix.matrix
+        if product.transpose:
+            coefficient = sp.powsimp(sp.cancel(coefficient * matrix.aspect), force=True)
+        # Which operand a label of the target takes: outputs run fastest.
+        run = "C" if operand.axes == (SAMPLE_AXIS,) and OUTPUT_AXIS in target.axes else "1"
+        place = f"{places.row(target)}, {labels(target.axes)}, {run}, {self.numbers.text(coefficient)}"
+        if matrix.source.finite:
+            return f"replica.multiply_inputs({places.matrix(product.matrix)}, {place})"
+        side = places.side(product.matrix, product.transpose)
+        return f"replica.multiply({side}, {places.row(operand)}, {labels(operand.axes)}, {place})"
+
+    def _arguments(self, function: SiteFunction) -> list[str]:
+        """First rows, scalars and parameters that a function is called with."""
+        rows = [self.places.row(ref) for _, ref in function.fields]
+        scalars = [self.places.scalar(ref) for _, ref in function.scalars]
+        parameters = sorted(function.parameters, key=lambda symbol: symbol.name)
+        return [*rows, *scalars, *(f"float({self.numbers.text(symbol)})" for symbol in parameters)]
+
+    def _map(self, statement: SiteMap) -> Lines:
+        target = statement.target
+        name = self.functions.map(f"_map_{target.field.name}", target.axes, statement.function)
+        arguments = [self.places.row(target), *self._arguments(statement.function)]
+        yield f"{name}(fields, n, M, C, {', '.join(arguments)})"
+
+    def _average(self, statement: Average) -> Lines:
+        target = statement.target
+        for coefficient, function in statement.terms:
+            name = self.functions.average(f"_average_{target.scalar.name}", target.axes, function)
+            arguments = ", ".join(self._arguments(function))
+            first = f"{self.places.scalar(target)}, {self.numbers.text(coefficient)}"
+            yield f"{name}({first}, line, fields, n, M, C, {arguments})"
+
+    def _compute(self, statement: Compute) -> Lines:
+        target, name = statement.target, f"_compute_{statement.target.scalar.name}"
+        used = statement.expression.free_symbols
+        refs = [(symbol, ref) for symbol, ref in statement.arguments if symbol in used]
+        function, shares = self.functions.compute(name, target.axes, statement.expression, refs)
+        if shares and OUTPUT_AXIS not in target.axes:
+            raise ProgramError(f"{statement}: softmax acts along the outputs, which {target} does not have")
+        self.shares = max(self.shares, shares)
+        parameters = sorted(statement.parameters, key=lambda symbol: symbol.name)
+        arguments = [self.places.scalar(ref) for _, ref in refs]
+        arguments += [f"float({self.numbers.text(symbol)})" for symbol in parameters]
+        yield f"{function}({', '.join([self.places.scalar(target), 'replica.work, M, C', *arguments])})"
+
+    # Updates
+
+    def _update_lines(self, statement: Statement) -> Lines:
+        if not isinstance(statement, Learn):
+            return
+        yield from _comment(statement)
+        target = statement.target
+        if isinstance(target, VectorRef):
+            memory = self.places.memories.get(target.vector.name)
+            place = f"{self.places.row(target)}, {f'at.{memory}' if memory else None}"
+            yield from self._learn("learn_vector", place, statement, lambda term: self._vector_term(term))
+            return
+        inputs = target.matrix.source.finite
+        name, write = ("learn_inputs", self._input_term) if inputs else ("learn", self._matrix_term)
+        yield from self._layers(target, lambda: self._learn(name, self.places.matrix(target), statement, write))
+
+    def _layers(self, target: MatrixRef, write: Callable[[], Lines]) -> Lines:
+        """Lines for every layer of a family."""
+        if target.layer is None or target.matrix.layers is None:
+            yield from write()
+            return
+        assert isinstance(target.layer, sp.Symbol)
+        with self.places.scan(target.layer, target.matrix.layers) as head:
+            body = [_INDENT + line for line in write()]
+        yield head
+        yield from body
+
+    def _learn(self, name: str, place: str, statement: Learn, write: Callable[[Outer], str]) -> Lines:
+        """Terms of an increment, and the call that adds them."""
+        yield "terms = ["
+        for term in statement.terms:
+            if term.index is None or term.layers is None:
+                yield f"{_INDENT}{write(term)},"
+                continue
+            with self.places.scan(term.index, term.layers) as head:
+                yield f"{_INDENT}*({write(term)} {head.removesuffix(':')}),"
+        yield "]"
+        yield f"replica.{name}({place}, terms, {self.optimizer})"
+
+    def _weight(self, term: Outer) -> str:
+        """Coefficient of a term, its weights, and where in them that of a label is."""
+        factor = self.numbers.text(term.coefficient)
+        if term.weight is None:
+            return f"{factor}, _ONE, (0, 0, 0)"
+        return f"{factor}, {self.places.scalar(term.weight)}, (0, {_steps(term.weight.axes)})"
+
+    def _vector_term(self, term: Outer) -> str:
+        axes = joined_axes([term.axes, (OUTPUT_AXIS,)])
+        return f"({self._weight(term)}, {self._stepped(term.left)}, {_counts(axes)})"
+
+    def _input_term(self, term: Outer) -> str:
+        return f"({self._weight(term)}, {self._stepped(term.left)}, {_counts(term.axes)})"
+
+    def _matrix_term(self, term: Outer) -> str:
+        assert term.right is not None
+        left, right = (
+            f"({self.places.row(ref)}, {labels(ref.axes)}, {_steps(ref.axes)})" for ref in (term.left, term.right)
+        )
+        return f"({self._weight(term)}, {left}, {right}, {_counts(term.axes)})"
+
+    # First uses
+
+    def _use_lines(self, statement: Statement) -> Lines:
+        if isinstance(statement, Assign):
+            for _, atom in statement.value.terms:
+                if isinstance(atom, VectorRef):
+                    yield self._vector_use(atom)
+                elif isinstance(atom, Product) and atom.matrix.matrix.source.finite:
+                    yield self._input_use(atom.matrix)
+        elif isinstance(statement, SiteMap | Average):
+            functions = [statement.function] if isinstance(statement, SiteMap) else [f for _, f in statement.terms]
+            yield from (self._vector_use(r) for f in functions for _, r in f.fields if isinstance(r, VectorRef))
+        elif isinstance(statement, Learn):
+            target = statement.target
+            if isinstance(target, VectorRef):
+                yield self._vector_use(target)
+            elif target.matrix.source.finite:
+                yield from self._layers(target, lambda: iter([self._input_use(target)]))
+
+    def _vector_use(self, ref: VectorRef) -> str:
+        return f"vectors.setdefault({self.places.row(ref)}, {self.numbers.text(sp.sqrt(ref.vector.variance))})"
+
+    def _input_use(self, ref: MatrixRef) -> str:
+        return f"inputs.setdefault({self.places.matrix(ref)}, {self.numbers.text(sp.sqrt(ref.matrix.variance))})"
+
+
+def _steps(axes: Axes) -> str:
+    """Steps from one sample, and from one output, to the next."""
+    if axes == (SAMPLE_AXIS, OUTPUT_AXIS):
+        return "C, 1"
+    if OUTPUT_AXIS in axes:
+        return "0, 1"
+    return "1, 0" if SAMPLE_AXIS in axes else "0, 0"
+
+
+def _counts(axes: Axes) -> str:
+    """Numbers of samples and outputs of a loop over these labels."""
+    return f"({'M' if SAMPLE_AXIS in axes else '1'}, {'C' if OUTPUT_AXIS in axes else '1'})"
+
+
+def _comment(statement: Statement) -> Lines:
+    yield from (f"# {line}" for line in textwrap.wrap(str(statement), 110, break_long_words=False))

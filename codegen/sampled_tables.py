@@ -1,0 +1,161 @@
+"""The parts of a generated sampled solver that say what there is: rows, coefficients, scalars, standard deviations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import sympy as sp
+
+from dmft_sym.program import OUTPUT_AXIS, SAMPLE_AXIS, Axes, LayerRange
+
+from .sampled_places import Numbers, Places, labels, product
+
+_INDENT = "    "
+_SIZES = {SAMPLE_AXIS: "M", OUTPUT_AXIS: "C"}
+Entry = tuple[str, str, str]  # name, type, meaning
+
+
+class TableWriter:
+    """Writes tuples of places and numbers, and the functions that make them."""
+
+    def __init__(self, places: Places, numbers: Numbers) -> None:
+        self.places, self.numbers = places, numbers
+        self._sizes = ["M", "C", *places.integer_names]
+
+    def layout(self) -> Iterator[str]:
+        """``Layout`` and ``_layout``."""
+        places = self.places
+        entries: list[Entry] = []
+        for field in places.fields:
+            entries.append(
+                (places.attribute(field), "int", f"{field.name}{_span(field.layers)}, {labels(field.axes)} rows each")
+            )
+        entries += [(places.attribute(v), "int", f"{v.name}, C rows") for v in places.vectors]
+        entries += [(name, "int", f"memory of {vector}, C rows") for vector, name in places.memories.items()]
+        entries.append(("rows", "int", "number of rows"))
+        for some, total in ((places.input_matrices, "input_matrices"), (places.matrices, "matrices")):
+            entries += [(places.attribute(m), "int", f"{m}{_span(m.layers)}: {m.source} -> {m.target}") for m in some]
+            entries.append((total, "int", "number of them"))
+        yield _tuple("Layout", "First rows of fields and vectors, first numbers of matrices.", entries)
+        rows = [product(places.extent(f.layers), labels(f.axes)) for f in places.fields]
+        rows += ["C"] * (len(places.vectors) + len(places.memories))
+        lines = []
+        for name, sizes in (("rows", rows), ("inputs", places.input_matrices), ("matrices", places.matrices)):
+            texts = [size if isinstance(size, str) else places.extent(size.layers) for size in sizes]
+            lines += [f"{name} = [", *(f"{_INDENT}{text}," for text in texts), "]"]
+        totals = [f"*itertools.accumulate({name}, initial=0)" for name in ("rows", "inputs", "matrices")]
+        lines.append(f"return Layout({', '.join(totals)})")
+        yield function_text("_layout", self._sizes, "Where things are, for M samples and C outputs.", lines)
+
+    def numbers_text(self) -> Iterator[str]:
+        """``Numbers`` and ``_numbers``."""
+        texts = self.numbers.definitions()
+        kinds = {name: "np.ndarray" if text.startswith("np.array") else "float" for name, text in texts.items()}
+        entries = [(name, kind, "") for name, kind in kinds.items()]
+        yield _tuple(
+            "Numbers", "Coefficients; those that depend on a layer are arrays.", [*entries, ("one", "float", "")]
+        )
+        lines = [
+            "return Numbers(",
+            *(f"{_INDENT}{name}={text}," for name, text in texts.items()),
+            f"{_INDENT}one=1.0,",
+            ")",
+        ]
+        arguments = ["C", *self.places.parameters.values()]
+        yield function_text("_numbers", arguments, "Evaluate the coefficients.", lines)
+
+    def scalars(self) -> Iterator[str]:
+        """``Scalars`` and ``_scalars``."""
+        places = self.places
+        entries: list[Entry] = []
+        lines = ["return Scalars("]
+        for scalar in places.computed:
+            shape = ["steps", *([] if scalar.layers is None else [places.extent(scalar.layers)]), labels(scalar.axes)]
+            entries.append((places.attribute(scalar), "np.ndarray", f"({', '.join(shape)})"))
+            lines.append(f"{_INDENT}{places.attribute(scalar)}=np.zeros(({', '.join(shape)})),")
+        for scalar in places.given:
+            entries.append((places.attribute(scalar), "np.ndarray", f"({labels(scalar.axes)},), given"))
+            shape_text = ", ".join(sizes(scalar.axes)) + ("," if len(scalar.axes) == 1 else "")
+            lines.append(
+                f'{_INDENT}{places.attribute(scalar)}=_given(given, "{places.keyword(scalar)}", ({shape_text})),'
+            )
+        yield _tuple("Scalars", "Scalars of all steps.", entries)
+        yield function_text("_scalars", ["steps", "given", *self._sizes], "Zeros, and what is given.", [*lines, ")"])
+
+    def results(self) -> Iterator[str]:
+        """Entries of the scalars that a run returns."""
+        for scalar in self.places.computed:
+            shape = [
+                "done",
+                *([] if scalar.layers is None else [self.places.extent(scalar.layers)]),
+                *sizes(scalar.axes),
+            ]
+            yield f'"{scalar.name}": scalars.{self.places.attribute(scalar)}[:done].reshape({", ".join(shape)})'
+
+    def first_uses(self, body: Sequence[str]) -> str:
+        """``_first_uses`` of these lines."""
+        lines = ["inputs, vectors = {}, {}", *body, "return inputs, vectors"]
+        meaning = (
+            "Matrices from the inputs and vectors by their place, with standard deviations, in the order of their use."
+        )
+        return function_text("_first_uses", ["at", "numbers", *self._sizes], meaning, lines)
+
+    def sides(self) -> str:
+        """``_sides``."""
+        lines = ["deviation, learns = np.zeros(2 * at.matrices), np.zeros(at.matrices, np.bool_)"]
+        for matrix in self.places.matrices:
+            first = f"at.{self.places.attribute(matrix)}"
+            stop = f"{first} + {self.places.extent(matrix.layers)}"
+            back = sp.sqrt(sp.cancel(matrix.variance / matrix.aspect))
+            for offset, value in (("", sp.sqrt(matrix.variance)), (" + 1", back)):
+                lines.append(f"deviation[2 * {first}{offset} : 2 * ({stop}) : 2] = {self.numbers.text(value)}")
+            if matrix in self.places.program.learned:
+                lines.append(f"learns[{first} : {stop}] = True")
+        meaning = "Standard deviation of the noise of every side, and which matrices are trained."
+        return function_text("_sides", ["at", "numbers", *self._sizes], meaning, [*lines, "return deviation, learns"])
+
+    def contents(self) -> str:
+        """``_contents``."""
+        lines = ["fields, matrices = {}, {}"]
+        for field in self.places.fields:
+            lines += self._entries(
+                "fields", field.name, field.layers, f"at.{self.places.attribute(field)}", labels(field.axes)
+            )
+        for matrix in self.places.matrices:
+            lines += self._entries("matrices", matrix.name, matrix.layers, f"at.{self.places.attribute(matrix)}", "")
+        meaning = "First row and number of rows of every field, number of every matrix; by name and layer."
+        return function_text("_contents", ["at", *self._sizes], meaning, [*lines, "return fields, matrices"])
+
+    def _entries(self, table: str, name: str, layers: LayerRange | None, first: str, rows: str) -> list[str]:
+        """Lines that list a field, or a matrix, with all its layers."""
+        if layers is None:
+            return [f'{table}["{name}", None] = {f"({first}, {rows})" if rows else first}']
+        start, stop = self.places.integer(layers.start), self.places.integer(layers.stop + 1)
+        place = f"{first} + {product(f'(l - {start})', rows or '1')}"
+        return [
+            f"for l in range({start}, {stop}):",
+            f'{_INDENT}{table}["{name}", l] = {f"({place}, {rows})" if rows else place}',
+        ]
+
+
+def sizes(axes: Axes) -> list[str]:
+    """Numbers of labels, axis by axis."""
+    return [_SIZES[axis] for axis in axes]
+
+
+def function_text(name: str, arguments: Sequence[str], meaning: str, body: Sequence[str]) -> str:
+    """A function with a docstring."""
+    return "\n".join(
+        [f"def {name}({', '.join(arguments)}):", f'{_INDENT}"""{meaning}"""', *(_INDENT + line for line in body)]
+    )
+
+
+def _tuple(name: str, meaning: str, entries: Sequence[Entry]) -> str:
+    lines = [f"class {name}(NamedTuple):", f'{_INDENT}"""{meaning}"""', ""]
+    return "\n".join(
+        [*lines, *(f"{_INDENT}{key}: {kind}" + (f"  # {text}" if text else "") for key, kind, text in entries)]
+    )
+
+
+def _span(layers: LayerRange | None) -> str:
+    return "" if layers is None else f"[{layers}]"
