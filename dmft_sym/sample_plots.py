@@ -32,6 +32,7 @@ _DASHED, _DOTTED = (0, (4, 2)), (0, (1, 1.5))
 _SYMBOLS = {"Phi": r"$\Phi$"}
 _PANEL, _SIDE = 1.65, 1.5  # inches
 _VISIBLE = 1 / 256  # what is not seen in 256 colours is not called negative
+_SPIKE = 1.5  # times the largest entry of training samples
 _NOTE_LETTERS = 14.0  # in an inch
 
 
@@ -249,7 +250,7 @@ def _draw_row(
     figure: Figure, axes: Sequence[Axes], row: _Row, panels: Sequence[tuple[str, int, Floats]], boundary: int
 ) -> None:
     values = np.stack([panel for *_, panel in panels])
-    limit = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
+    limit, beyond = _limit(values, boundary)
     signed = float(np.nanmin(values, initial=0.0)) < -_VISIBLE * limit
     colours: dict[str, Any] = {"cmap": "viridis", "vmin": 0.0, "vmax": limit}
     if signed:
@@ -261,9 +262,21 @@ def _draw_row(
             for line in (axis.axhline, axis.axvline):
                 line(boundary - 0.5, color="0.2" if signed else "white", lw=0.8)
     axes[0].set_ylabel("sample, by target", fontsize="small")
-    bar = figure.colorbar(image, ax=list(axes), aspect=15, pad=0.02)
+    bar = figure.colorbar(image, ax=list(axes), aspect=15, pad=0.02, extend="max" if beyond else "neither")
     bar.set_label(f"{row.label} [1]", fontsize="small")
     bar.ax.tick_params(labelsize="small")
+
+
+def _limit(values: Floats, boundary: int) -> tuple[float, bool]:
+    """Where colours end, and whether something lies beyond.
+
+    That is the largest entry of training samples if those of test samples, which nothing holds back, are much larger.
+    """
+    everywhere, trained = (
+        float(np.nanmax(np.abs(part), initial=0.0)) for part in (values, values[:, :boundary, :boundary])
+    )
+    beyond = 0 < _SPIKE * trained < everywhere
+    return (trained if beyond else everywhere) or 1.0, beyond
 
 
 def _notes(
@@ -273,7 +286,7 @@ def _notes(
     if count > 1:
         yield f"NTK: outputs c = {outputs[0]} and c' = {outputs[1]} of {count}."
     if int(run["trained"].sum()) < run.sizes["sample"]:
-        yield "Behind the lines: test samples."
+        yield "Behind the lines: test samples; an arrow: some of their entries lie beyond the colours."
     for dataset in (run, sim):
         if dataset is not None and dataset.sizes.get("seed", 1) > 1:
             yield f"Simulation: mean over {dataset.sizes['seed']} networks."
@@ -316,8 +329,8 @@ def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
         if label.startswith("target"):
             entries.append(handle)
         elif isinstance(handle, Line2D):
-            style: dict[str, Any] = {"color": "0.3", "lw": handle.get_linewidth(), "ls": handle.get_linestyle()}
-            entries.append(Line2D([], [], label=label, **style))
+            dashes: Any = _DOTTED if "test" in label else _DASHED if label.startswith("simulation") else "-"
+            entries.append(Line2D([], [], color="0.3", lw=handle.get_linewidth(), ls=dashes, label=label))
         else:
             entries.append(Patch(color="0.3", alpha=0.25, lw=0, label=label))
     columns = max(1, int(figure.get_figwidth() / 1.9))
