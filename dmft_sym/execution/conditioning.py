@@ -8,7 +8,9 @@ Bolthausen conditioning (``theory``, section 5, sampled form) with the inner pro
     a new q gets   ybar = sum_k <x_k q> p_k + sqrt(s2/tau) e       e standard normal, projected off the p_k
 
 The factor ``tau`` of transposed products is in their coefficients, as for growing coordinates. The trained part is
-``sum_jk B_jk q_j p_k^T``, a small matrix ``B``; what is left of a field outside of the directions is below ``tol``.
+``sum_jk B_jk q_j p_k^T``, a small matrix ``B``. What is left of a field outside of the directions, a rest shorter than
+``tol``, acts by its conditional mean ``A rest = sum_j <ybar_j rest> q_j``; only its noise is dropped. Without the mean,
+the features that move by less than ``tol`` would not move the output, where the move is divided by the richness.
 """
 
 from __future__ import annotations
@@ -93,10 +95,19 @@ class ConditionedMatrix:
         """The side of the operand, and the other one."""
         return (self.backward, self.forward) if transpose else (self.forward, self.backward)
 
-    def coefficients(self, fields: Array, scales2: Array, transpose: bool) -> Array:
-        """Coefficients of every row along the directions, after opening those that it needs, shape (rows, count).
+    def coefficients(self, fields: Array, scales2: Array, transpose: bool) -> tuple[Array, Array]:
+        """Coefficients of every row, after opening the directions that it needs; of its rest, the overlaps.
 
-        ``scales2`` are the squares of the largest norms that the rows have had.
+        Parameters
+        ----------
+        scales2
+            Squares of the largest norms that the rows have had.
+
+        Returns
+        -------
+        along : ndarray, shape (rows, directions)
+        overlaps : ndarray, shape (rows, directions of the other side)
+            ``<ybar_j rest>`` of what is left of a row.
         """
         near, far = self.sides(transpose)
         sites = fields.shape[1]
@@ -116,7 +127,8 @@ class ConditionedMatrix:
                 direction = rest[row] / length
                 near.add(direction, self._image(direction, near, far))
                 found[row, near.count - 1] = length
-        return found[:, : near.count]
+                rest[row] = 0
+        return found[:, : near.count], rest @ far.images.T / sites
 
     def _image(self, direction: Array, near: Directions, far: Directions) -> Array:
         noise = near.draw()
@@ -127,13 +139,13 @@ class ConditionedMatrix:
             return np.asarray(known @ far.basis + near.std * noise)
         return np.asarray(near.std * noise)
 
-    def times(self, coefficients: Array, transpose: bool) -> Array:
-        """``W`` (or ``W^T / tau``) times fields with these coefficients."""
+    def times(self, along: Array, overlaps: Array, transpose: bool) -> Array:
+        """``W`` (or ``W^T / tau``) times fields with these `coefficients`."""
         near, far = self.sides(transpose)
-        result = self.retention * (coefficients @ near.images)
         self.resize()
         trained = self.trained if transpose else self.trained.T
-        return np.asarray(result + (coefficients @ trained) @ far.basis)
+        back = along @ trained + self.retention * overlaps
+        return np.asarray(self.retention * (along @ near.images) + back @ far.basis)
 
     def learn(self, left: Array, right: Array, momentum: float, decay: float) -> None:
         """One step of the optimizer; the increment is ``sum_i left_i right_i^T`` in coefficients."""

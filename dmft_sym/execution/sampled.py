@@ -72,7 +72,8 @@ class SampledSites(Arithmetic):
         for slot, given in plan.data.items():
             self.values[slot] = input_coordinates(given)
         self._scales2 = [np.zeros(rows) for rows in plan.rows]
-        self._known: dict[tuple[int, bool, int], Array] = {}  # coefficients of operands of this step
+        # Of operands of this step, coefficients and overlaps of rests.
+        self._known: dict[tuple[int, bool, int], tuple[Array, Array]] = {}
         ranks = {plan.slots[slot]: self.values[slot].shape[1] for slot in plan.data}
         self.input_weights: dict[int, InputWeights] = {}
         self.matrices: dict[int, ConditionedMatrix] = {}
@@ -107,20 +108,21 @@ class SampledSites(Arithmetic):
             result = self.input_weights[product.matrix].times(self.values[product.operand])
         else:
             matrix = self.matrices[product.matrix]
-            coefficients = self._coefficients(product.matrix, product.operand, product.transpose)
-            result = matrix.times(coefficients, product.transpose)
+            known = self._coefficients(product.matrix, product.operand, product.transpose)
+            result = matrix.times(*known, product.transpose)
         self.values[target] += product.coefficient * taken(result, product.rows)
 
-    def _coefficients(self, number: int, slot: int, transpose: bool) -> Array:
-        """Coefficients of a field along the directions of a matrix; with zeros for those opened since."""
+    def _coefficients(self, number: int, slot: int, transpose: bool) -> tuple[Array, Array]:
+        """Coefficients of a field and overlaps of its rest, see `ConditionedMatrix`; zeros for what was opened since."""
         key = (number, transpose, slot)
         matrix = self.matrices[number]
         if key not in self._known:
             fields, scales2 = self.values[slot], self._scales2[slot]
             np.maximum(scales2, np.einsum("ki,ki->k", fields, fields) / self.sites, out=scales2)
             self._known[key] = matrix.coefficients(fields, scales2, transpose)
-        found = self._known[key]
-        return np.pad(found, ((0, 0), (0, matrix.sides(transpose)[0].count - found.shape[1])))
+        found = zip(self._known[key], matrix.sides(transpose), strict=True)
+        along, overlaps = (np.pad(rows, ((0, 0), (0, side.count - rows.shape[1]))) for rows, side in found)
+        return along, overlaps
 
     def map_sites(self, statement: MapSites) -> None:
         """The function at every site."""
@@ -148,9 +150,9 @@ class SampledSites(Arithmetic):
             self._coefficients(number, term.right, False)
         lefts, rights = [], []
         for term in rule.terms:
-            along = self._coefficients(number, term.left, True)
+            along, _ = self._coefficients(number, term.left, True)
             lefts.append(term.coefficient * self.weighted_rows(term, along))
-            rights.append(taken(self._coefficients(number, term.right, False), term.right_rows))
+            rights.append(taken(self._coefficients(number, term.right, False)[0], term.right_rows))
         self.matrices[number].learn(np.concatenate(lefts), np.concatenate(rights), momentum, decay)
 
     def view(self, step: int) -> SampledView:
