@@ -124,16 +124,20 @@ def generate(
     backend: Backend = None,
     overrides: Overrides = None,
 ) -> None:
-    """Write the solver of the derived equations: a Python module that runs without dmft-sym."""
+    """Write the solver of the derived equations: a Python module that runs without dmft-sym.
+
+    Where samples are given it is the one on sampled sites, or with solver.method = "direct" that of the two-time
+    equations.
+    """
     from . import files
 
     read = _read(spec, _with_backend(overrides, backend))
     if output is None:
-        typer.echo(_theory(read).source(backend=read.solver.backend), nl=False)
+        typer.echo(_source(read), nl=False)
         return
     _check_output(output, spec)
     files.check_writable(output)
-    files.write_text(output, _theory(read).source(backend=read.solver.backend))
+    files.write_text(output, _source(read))
     typer.echo(f"{output}: written")
 
 
@@ -377,12 +381,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has seen enough, as in `dmft-sym derive spec.toml | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ValueError as error:
+        if not _refused_program(error):
+            raise
+        return _complain(str(error))
     except OSError as error:  # a cache folder that cannot be written, for example
         return _complain(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
     return status if isinstance(status, int) else 0
 
 
 _USAGE: type[Any] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+
+def _refused_program(error: ValueError) -> bool:
+    """Whether a stage refuses the program itself; the class is imported when it is needed, as SymPy takes its time."""
+    from .program import ProgramError
+
+    return isinstance(error, ProgramError)
 
 
 def _complain(message: str) -> int:
@@ -422,6 +437,11 @@ def _theory(spec: Spec, data: Any = None) -> Any:
 
     data = _data(spec) if data is None else data
     return _session().derive(network_of(spec, data), data=data, training=training_of(spec))
+
+
+def _source(spec: Spec) -> str:
+    theory = _theory(spec)
+    return str(theory.direct_source() if spec.solver.method == "direct" else theory.source(spec.solver.backend))
 
 
 def _solve(spec: Spec, label: str) -> xr.Dataset:

@@ -20,6 +20,7 @@ from .derivation.saddle_point import SaddlePoint, saddle_point
 from .derivation.single_site import SiteBuilder, SiteEquation
 from .derivation.stage import Stage
 from .derivation.uses import UseTable
+from .messages import show
 from .networks.parameters import STANDARD, Parameter
 from .networks.parametrization import MUP
 from .networks.proportional import Proportional
@@ -165,10 +166,25 @@ class Theory:
         Parameters
         ----------
         backend
-            ``"numba"`` (fast), ``"numpy"`` (plain) or ``"mpmath"`` (any precision, small sizes).
+            ``"numba"`` (fast), ``"numpy"`` (plain) or ``"mpmath"`` (any precision, small sizes). Where samples are
+            given ``"numba"`` only, the solver on sampled sites; see also `direct_source`.
+
+        Raises
+        ------
+        ProgramError
+            If there is no such solver.
         """
         from dmft_sym.codegen import generate
 
+        if on_samples(self.program):
+            from dmft_sym.codegen.sampled import write
+
+            if backend != "numba":
+                raise ProgramError(
+                    f"backend = {show(backend)}: allowed is 'numba' where samples are given; 'numpy' runs the program "
+                    "itself, and direct_source() has the two-time equations"
+                )
+            return write(self.program)
         return generate(self.closed, self.order_parameters, backend)
 
     def direct_source(self) -> str:
@@ -237,7 +253,6 @@ def derive(
     3
     """
     from .arguments import check_defaults
-    from .messages import show
 
     data = Proportional() if data is None else data
     training = GradientDescent() if training is None else training
