@@ -113,7 +113,7 @@ class SampledSites(Arithmetic):
         self.values[target] += product.coefficient * taken(result, product.rows)
 
     def _coefficients(self, number: int, slot: int, transpose: bool) -> tuple[Array, Array]:
-        """Coefficients of a field and overlaps of its rest, see `ConditionedMatrix`; zeros for what was opened since."""
+        """Coefficients of a field and overlaps of its rest (`ConditionedMatrix`); zeros for what was opened since."""
         key = (number, transpose, slot)
         matrix = self.matrices[number]
         if key not in self._known:
