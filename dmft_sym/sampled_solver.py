@@ -87,7 +87,7 @@ class SampledSolver:
         steps
             Number of gradient steps ``T``.
         method
-            ``"sampled"``: fields on sampled sites (``theory``, section 5). ``"coordinates"``: exact, for networks whose
+            ``"sampled"``: fields on sampled sites (docs/mathematics.md). ``"coordinates"``: exact, for networks whose
             fields are all Gaussian, which is the default for them. ``"direct"``: the single-site equations with
             two-time order parameters, transcribed as they are; slow, for a few steps and samples, to check the others.
         samples

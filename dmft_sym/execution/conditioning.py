@@ -1,6 +1,6 @@
 """A Gaussian matrix on sampled sites: known on the directions that it was applied to, and nowhere else.
 
-Bolthausen conditioning (``theory``, section 5, sampled form) with the inner product ``<a b> = (1/S) sum_i a_i b_i``::
+Bolthausen conditioning (docs/mathematics.md, given samples) with the inner product ``<a b> = (1/S) sum_i a_i b_i``::
 
     A p  = x      p orthonormal directions of the source, results x in the target
     A^T q = tau ybar      q orthonormal directions of the target, results ybar in the source

@@ -1,6 +1,6 @@
 """Symbols of the labels of a program: step, sample, output and layer.
 
-Labels are the axes that stay finite when the spaces grow (``theory``, section 1): they index order
+Labels are the axes that stay finite when the spaces grow (docs/mathematics.md): they index order
 parameters and are never averaged over.
 """
 

@@ -18,7 +18,7 @@ class Optimizer:
     """A linear optimizer: ``V = m V + G``, ``W = (1 - l) W + V``.
 
     Then ``W(t) = rho(t) W(0) + sum_{s<t} kappa(t - s) G(s)`` with ``rho(t) = (1-l)^t`` and ``kappa`` the
-    response of the weights to one increment (``theory``, section 2, *linear optimizers*).
+    response of the weights to one increment (docs/mathematics.md, proportional regime).
 
     Parameters
     ----------
