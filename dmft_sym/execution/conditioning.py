@@ -128,6 +128,11 @@ class ConditionedMatrix:
                 near.add(direction, self._image(direction, near, far))
                 found[row, near.count - 1] = length
                 rest[row] = 0
+        if first < near.count:  # equal rows get equal coefficients, whichever of them came first
+            new = near.basis[first:]
+            along = rest @ new.T / sites
+            found[:, first : near.count] += along
+            rest -= along @ new
         return found[:, : near.count], rest @ far.images.T / sites
 
     def _image(self, direction: Array, near: Directions, far: Directions) -> Array:
