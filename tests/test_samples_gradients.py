@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sympy as sp
 from samples_forwards import FORWARDS, made_network
 from samples_support import made_samples
 
@@ -19,7 +20,7 @@ from dmft_sym.arguments import run_arguments
 from dmft_sym.execution.finite import FiniteNetwork
 from dmft_sym.execution.planning import make_plan
 from dmft_sym.measurements import Measurements, wanted_measurements
-from dmft_sym.program import ScalarRef
+from dmft_sym.program import ProgramError, ScalarRef
 
 WIDTH = 8
 RICHNESS, RATE = 1.7, 0.3
@@ -128,6 +129,34 @@ def test_networks_descend_the_gradient(name):
 @pytest.mark.parametrize("activation", ["tanh", "erf", "relu", "gelu", "softplus", "silu", UNNAMED])
 def test_activations(activation):
     check(ds.derive(ds.mlp(3, activation), data=made_samples(8, 3)))
+
+
+@pytest.mark.parametrize("name", ["g", "g1", "z1", "h1", "phi1", "h_2"])
+def test_parameters_are_not_taken_for_fields(name):
+    """Names that fields, their adjoints or symbols of a function would have."""
+
+    def forward(net, x):
+        n, strength = net.hidden("N"), net.parameter(name, 0.7)
+        weights = net.matrix("W", n, n)
+        last = net.scan(
+            lambda _, h: net.apply(lambda a, b: strength * sp.tanh(a) + b / 2, weights @ h, h),
+            net.matrix("A", net.inputs, n) @ x,
+            layers=(1, 2),
+        )
+        both = net.apply(lambda a, b: sp.sin(strength * a) * b, last, net.apply("tanh", net.matrix("B", n, n) @ last))
+        return net.readout("w", both)
+
+    check(ds.derive(ds.network(forward), data=made_samples(7, 3)))
+
+
+def test_parameters_have_names_of_their_own():
+    def forward(net, x):
+        n = net.hidden("N")
+        h = (net.matrix("A", net.inputs, n) @ x).named("b")
+        return net.readout("w", net.parameter("b", 0.7) * net.apply("tanh", h))
+
+    with pytest.raises(ProgramError, match="the name b is used for two different things"):
+        ds.derive(ds.network(forward), data=made_samples(7, 3))
 
 
 @pytest.mark.parametrize("kind", ["squared", "logistic", "softmax"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeAlias
 
 import sympy as sp
@@ -15,8 +15,10 @@ Function: TypeAlias = str | sp.Expr | Callable[..., Any]
 """An activation by name, a formula in ``h``, or a function of SymPy symbols."""
 
 
-def site_function(function: Function, arguments: Sequence[FieldRef | ScalarRef]) -> SiteFunction:
-    """The function of the fields ``arguments``, with one symbol for each, named after it.
+def site_function(
+    function: Function, arguments: Sequence[FieldRef | ScalarRef], taken: Collection[str] = ()
+) -> SiteFunction:
+    """The function of the fields ``arguments``, with one symbol for each, named after it, none of the names ``taken``.
 
     Raises
     ------
@@ -25,7 +27,7 @@ def site_function(function: Function, arguments: Sequence[FieldRef | ScalarRef])
     """
     from .activations import activation
 
-    symbols = _symbols(arguments)
+    symbols = _symbols(arguments, taken)
     if callable(function) and not isinstance(function, sp.Basic):
         made = function(*symbols)
         expression = checked_expression(sp.sympify(made, strict=True), symbols)
@@ -40,10 +42,10 @@ def site_function(function: Function, arguments: Sequence[FieldRef | ScalarRef])
     return SiteFunction(expression, tuple(dict.fromkeys(used)))
 
 
-def _symbols(arguments: Sequence[FieldRef | ScalarRef]) -> list[sp.Symbol]:
+def _symbols(arguments: Sequence[FieldRef | ScalarRef], reserved: Collection[str]) -> list[sp.Symbol]:
     """One real symbol for every argument; the same argument has the same symbol."""
     chosen: dict[FieldRef | ScalarRef, sp.Symbol] = {}
-    taken: set[str] = set()
+    taken = set(reserved)
     for ref in arguments:
         if ref not in chosen:
             stem = ref.field.name if isinstance(ref, FieldRef) else ref.scalar.name

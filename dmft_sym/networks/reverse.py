@@ -111,6 +111,7 @@ class _Reverse:
         self.scan: ForLayers | None = None
         self.names = {trace.input.field.name, *trace.setting.reserved}
         self.names |= {target.name for target in _targets(trace.statements)}
+        self.names |= {parameter.keyword for parameter in trace.parameters}
 
     def add_adjoint(self, ref: FieldRef, value: Linear) -> None:
         self.adjoints[ref] = self.adjoints.get(ref, Adjoint()) + Adjoint(value)
@@ -289,7 +290,7 @@ class _Reverse:
 
 def _times(slope: sp.Expr, function: SiteFunction, outer: FieldRef | ScalarRef) -> SiteFunction:
     """``slope * outer``, where the symbols of ``slope`` are those of ``function``."""
-    taken = {symbol.name for symbol, _ in function.arguments}
+    taken = {symbol.name for symbol in slope.free_symbols | function.expression.free_symbols}
     name = outer.field.name if isinstance(outer, FieldRef) else outer.scalar.name
     while name in taken:
         name += "_"

@@ -6,7 +6,7 @@ The user's function receives a `Tracer` and the traced input, builds matrices an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast, overload
 
@@ -200,8 +200,11 @@ class Tracer:
     def parameter(self, name: str, default: float | None = None) -> sp.Symbol:
         """A real run-time parameter of the forward pass, passed by keyword to the solver."""
         symbol = sp.Symbol(check_name(name), real=True)
+        if self._names.get(name) not in (None, symbol):  # site-wise functions have symbols named after fields
+            raise ProgramError(f"the name {name} is used for two different things")
         low = -float("inf")
         self._declare_parameter(Parameter(symbol, name, "of the forward pass", low=low, default=default))
+        self._names[name] = symbol
         return symbol
 
     def family(self, name: str, space: Space, *, layers: tuple[Number, Number]) -> Family:
@@ -230,7 +233,7 @@ class Tracer:
             If the arguments do not fit, if the function is not allowed, or if it is nonlinear and the setting does not
             admit that (nonlinear networks are trained on given samples, ``data=dmft_sym.Samples(...)``).
         """
-        made = site_function(function, [self._argument(argument) for argument in arguments])
+        made = self._site_function(function, arguments)
         if not made.spaces:
             raise ProgramError(f"apply {function}: at least one argument must be a vector")
         (space,) = made.spaces
@@ -251,13 +254,17 @@ class Tracer:
         """
         if not self.setting.nonlinear:
             raise ProgramError(f"mean {name}: averages over sites need given samples: data=ds.Samples(inputs, targets)")
-        made = site_function(function, [self._argument(argument) for argument in arguments])
+        made = self._site_function(function, arguments)
         if not made.spaces or next(iter(made.spaces)).finite:
             raise ProgramError(f"mean {name}: at least one argument must be a vector of a hidden space")
         index, span = self._scan_index[-1] if self._scan_index else (None, None)
         ref = ScalarRef(self._declare(Scalar(name, self.setting.axes, span)), index)
         self._emit(Average(ref, ((sp.Integer(1), made),)))
         return Mean(ref)
+
+    def _site_function(self, function: Function, arguments: Sequence[Vector | Mean]) -> SiteFunction:
+        refs = [self._argument(argument) for argument in arguments]
+        return site_function(function, refs, {parameter.keyword for parameter in self._parameters})
 
     def _argument(self, argument: Vector | Mean) -> FieldRef | ScalarRef:
         return argument.ref if isinstance(argument, Mean) else self.as_field(argument)
