@@ -168,6 +168,13 @@ def test_losses_and_test_samples(kind):
     assert np.all(errors[4:] == 0)
 
 
+def test_a_network_that_starts_from_zero_stays_there():
+    theory = ds.derive(ds.mlp(2, "tanh"), data=made_samples(12, 3))
+    run = theory.compile("numpy")(richness=2.0, learning_rate=0.3, steps=3, init_std=0.0, samples=16, replicas=2)
+    assert np.all(run.f.values == 0)
+    assert np.all(run.Phi.values == 0)
+
+
 @pytest.mark.parametrize("rate", [1e-4, 1e-5])
 def test_outputs_move_as_the_tangent_kernel_says(rate):
     """``df = (eta0/P) K Delta`` to first order, the remainder of second."""

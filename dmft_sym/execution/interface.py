@@ -7,6 +7,7 @@ and the optimizer's memory are common to both.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -147,7 +148,7 @@ class Arithmetic(ABC):
             left = taken(self.scalars[term.weight], term.weight_rows)[:, np.newaxis] * left
         if term.sum_axes:
             left = left.reshape(*term.shape, left.shape[-1]).sum(axis=term.sum_axes)
-            left = left.reshape(-1, left.shape[-1])
+            left = left.reshape(math.prod(left.shape[:-1]), left.shape[-1])  # there may be no directions yet
         return left
 
     def learn_vector(self, rule: LearnVector) -> None:
