@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import dmft_sym as ds
-from dmft_sym.program import ProgramError
+from dmft_sym.networks.functions import site_function
+from dmft_sym.program import Field, FieldRef, ProgramError, Space
 
 SETTINGS = {
     "samples_per_dim": 2.0,
@@ -97,3 +98,9 @@ def test_arithmetic_of_traced_things():
         ds.derive(ds.network(lambda net, x: net.readout("X", x)))
     with pytest.raises(ProgramError, match="nonlinear functions need given samples"):
         ds.derive(ds.network(lambda net, x: net.readout("w", np.tanh(x))))
+
+
+@pytest.mark.parametrize("function", [np.tanh, lambda h: None, lambda h: max(h, 0)])
+def test_functions_that_do_not_take_symbols_are_refused(function):
+    with pytest.raises(ProgramError, match=r"cannot be computed on SymPy symbols .*; allowed are"):
+        site_function(function, [FieldRef(Field("h", Space("N", 1)))])

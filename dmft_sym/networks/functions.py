@@ -29,8 +29,7 @@ def site_function(
 
     symbols = _symbols(arguments, taken)
     if callable(function) and not isinstance(function, sp.Basic):
-        made = function(*symbols)
-        expression = checked_expression(sp.sympify(made, strict=True), symbols)
+        expression = checked_expression(_called(function, symbols), symbols)
         if len(arguments) == 1 and isinstance(arguments[0], FieldRef) and expression.free_symbols == set(symbols):
             activation(expression)  # raises where it is not finite
     else:
@@ -40,6 +39,19 @@ def site_function(
         expression = chosen.expression.xreplace({chosen.symbol: symbols[0]})
     used = [(symbol, ref) for symbol, ref in zip(symbols, arguments, strict=True) if symbol in expression.free_symbols]
     return SiteFunction(expression, tuple(dict.fromkeys(used)))
+
+
+def _called(function: Callable[..., Any], symbols: Sequence[sp.Symbol]) -> sp.Expr:
+    """What a user's function makes of symbols; a NumPy function, for one, does not know them."""
+    try:
+        made: sp.Expr = sp.sympify(function(*symbols), strict=True)
+    except (AttributeError, TypeError, sp.SympifyError) as error:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise ProgramError(
+            f"apply {name}: cannot be computed on SymPy symbols ({' '.join(str(error).split())}); "
+            'allowed are a name such as "tanh", a formula in h as text, or a function of SymPy symbols'
+        ) from error
+    return made
 
 
 def _symbols(arguments: Sequence[FieldRef | ScalarRef], reserved: Collection[str]) -> list[sp.Symbol]:
