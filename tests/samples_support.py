@@ -34,8 +34,10 @@ def standard_error(simulated: xr.DataArray) -> xr.DataArray:
 def worst_z(run: xr.Dataset, simulation: xr.Dataset, name: str, allowed: float = 0.0) -> float:
     """Largest ``(|mean of the seeds - theory| - allowed) / combined standard error`` over all entries.
 
-    ``allowed`` is in units of the largest entry of the theory: entries of one array have errors of one size.
+    ``allowed`` is in units of the largest entry of the theory: entries of one array have errors of one size. Layers
+    that a kernel does not have are NaN in both.
     """
+    assert (simulation[name].isnull().all("seed") == run[name].isnull()).all()
     gap = np.abs(simulation[name].mean("seed") - run[name]) - allowed * largest(run[name])
     return float((gap / np.hypot(standard_error(simulation[name]), run[f"{name}_sem"])).max())
 
