@@ -9,8 +9,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from .module_cache import program_key, stamped
-from .networks import GradientDescent, OnlineSGD, deep_linear
+from .networks import GradientDescent, OnlineSGD, Samples, deep_linear, mlp
 from .theory import Theory, derive
 
 BACKENDS = ("numba", "numpy")
@@ -22,15 +24,28 @@ def standard_theories() -> Iterator[tuple[str, Theory]]:
     yield "deep_linear_online", derive(deep_linear(), training=OnlineSGD())
 
 
+def theories_on_samples() -> Iterator[tuple[str, Theory]]:
+    """The same where samples are given; the program, and so the solver, does not depend on which ones."""
+    yield "mlp_tanh", derive(mlp(activation="tanh"), data=Samples(np.ones((1, 1)), np.ones(1)))
+
+
+def _solvers() -> Iterator[tuple[str, str, str]]:
+    """Name, key and source of every module."""
+    for name, theory in standard_theories():
+        for backend in BACKENDS:
+            yield f"{name}_{backend}", program_key(str(theory.program), backend), theory.source(backend)
+    for name, theory in theories_on_samples():
+        yield f"{name}_sampled", program_key(str(theory.program), "sampled"), theory.source()
+        yield f"{name}_direct", program_key(str(theory.program), "direct"), theory.direct_source()
+
+
 def committed_files() -> dict[str, str]:
     """Contents of every generated file, by name."""
     files: dict[str, str] = {}
     index: dict[str, str] = {}
-    for name, theory in standard_theories():
-        for backend in BACKENDS:
-            module = f"{name}_{backend}"
-            files[f"{module}.py"] = stamped(theory.source(backend))
-            index[program_key(str(theory.program), backend)] = module
+    for module, key, source in _solvers():
+        files[f"{module}.py"] = stamped(source)
+        index[key] = module
     rows = "".join(f'    "{key}": "{module}",\n' for key, module in sorted(index.items(), key=lambda item: item[1]))
     files["index.py"] = (
         '"""Which program each module solves; written by dmft_sym.commit_generated."""\n\n'

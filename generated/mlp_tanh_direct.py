@@ -1,0 +1,452 @@
+"""Direct two-time solver: MLP with activation tanh.
+
+Written by dmft_sym.codegen from the derived single-site equations; not meant to be edited. The program:
+
+    program MLP with activation tanh
+      space D: given inputs
+      space N: 1 * n sites
+      matrix W0: D -> N, entries N(0, s2/n_D)
+      matrix W[1..L - 1]: N -> N, entries N(0, s2/n_N)
+      vector w in N: sites N(0, s2)
+      field h[mu] in N
+      field phi[mu] in N
+      field z[mu, c] in N
+      field g[mu, c] in N
+      scalar f[mu, c]
+      scalar Delta[mu, c]
+      scalar y[mu, c], given
+      at every step t, for every sample mu and output c:
+        h[1] = W0 x
+        for l = 1 to L - 1:
+            phi[l] = tanh(h[l])
+            h[l + 1] = W[l] phi[l]
+        phi[L] = tanh(h[L])
+        f = (1/gamma) <phi[L]*w>
+        Delta = -f + y
+        z[L] = w
+        g[L] = z[L]*(1 - tanh(h[L])**2)
+        for l = L - 1 down to 1:
+            z[l] = W[l]^T g[l + 1]
+            g[l] = z[l]*(1 - tanh(h[l])**2)
+        learn w: (eta0*gamma/P) Delta phi[L]
+        learn W[l]: (eta0*gamma/P) Delta g[l + 1] phi[l]^T
+        learn W0: (eta0*gamma/P) Delta g[1] x^T
+
+Rows of all fields and order parameters follow each other in time. Gaussian fields are drawn with the covariances that
+earlier rows give; responses are averages of tangents, total derivatives with memories included. The processes:
+
+    space N, fields w, h, phi, z, g: sampled
+
+``march(rng, steps=T, sites=S, gram, targets, L, eta0, gamma, s2)`` runs it once, ``solve(seed, batches=R, ...)``
+several times, with means and standard errors. ``gram`` has ``x_mu . x_nu / D``, shape (P, P), ``targets`` shape (P, C).
+Scalars have shape (T, P, C), correlations (T, P, C, T, P, C), an axis of length one standing for a label that a
+field does not have; families are dictionaries by layer. Responses are to Gaussian fields before weight decay. Time is
+counted in gradient steps; everything is dimensionless.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[np.float64]
+
+
+class Given:
+    """What is known before the first step: inputs, by their overlaps ``(P, P)``, or initial vectors, one per output."""
+
+    def __init__(self, overlaps: Array, factor: float = 1.0) -> None:
+        self.overlaps = overlaps  # (samples, outputs, samples, outputs)
+        self.factor = factor
+
+
+class GaussianFields:
+    """The Gaussian fields that the products with one matrix in one direction leave behind, drawn row by row.
+
+    Their covariance is ``variance`` times the overlap of the operands. Rows that depend on earlier ones (their
+    variance, given these, is below ``tolerance`` times their variance) are computed and not drawn: duplicate samples,
+    frozen fields.
+
+    Parameters
+    ----------
+    parity
+        Sites ``i`` and ``i + sites/2`` get the same (+1) or opposite (-1) draws: antithetic pairs.
+    """
+
+    tolerance = 1e-10
+
+    def __init__(self, rng: np.random.Generator, variance: float, sites: int, parity: int) -> None:
+        self.rng, self.variance, self.sites, self.parity = rng, variance, sites, parity
+        self.members: list[GaussianField] = []
+        self.rows: list[tuple[GaussianField, int]] = []  # what was drawn, in order
+        self.factor = np.zeros((0, 0))  # Cholesky factor of the covariance of all rows
+        self.normals = np.zeros((0, sites))  # independent standard normals, one per row
+
+    def member(self, operand: Field | Given, shape: tuple[int, int, int], tracked: bool) -> GaussianField:
+        """The field of one product; ``shape`` is (steps, samples, outputs) and ``tracked`` asks for tangents."""
+        self.members.append(GaussianField(self, operand, shape, tracked))
+        return self.members[-1]
+
+    def draw(self, field: GaussianField, t: int) -> None:
+        """Row ``t`` of ``field``, given all rows that were drawn before."""
+        overlaps = {other: self.variance * overlap(field.operand, other.operand, t) for other in self.members}
+        if not self.sites:
+            field.set_covariance(t, overlaps)
+            return
+        size = field.samples * field.outputs
+        past = [overlaps[other][:, :, s].reshape(size, -1) for other, s in self.rows]
+        own = overlaps[field][:, :, t].reshape(size, size)
+        values = [self._next(np.concatenate([c[k] for c in (*past, own)])[: len(self.factor) + 1]) for k in range(size)]
+        field.values[t] = np.reshape(values, (field.samples, field.outputs, self.sites))
+        self.rows.append((field, t))
+
+    def _next(self, covariance: Array) -> Array:
+        """One more row, from its covariance with the rows before it and its variance."""
+        old = len(self.factor)
+        weights = np.zeros(old + 1)
+        for k in range(old):
+            if self.factor[k, k] > 0:
+                weights[k] = (covariance[k] - self.factor[k, :k] @ weights[:k]) / self.factor[k, k]
+        rest = covariance[old] - weights @ weights
+        weights[old] = np.sqrt(rest) if rest > self.tolerance * covariance[old] else 0.0
+        self.factor = np.pad(self.factor, ((0, 1), (0, 1)))
+        self.factor[old] = weights
+        half = self.rng.standard_normal(self.sites // 2)
+        self.normals = np.concatenate([self.normals, [np.concatenate([half, self.parity * half])]])
+        return np.asarray(weights @ self.normals)
+
+
+class GaussianField:
+    """One Gaussian field ``u`` or ``r``: values (steps, samples, outputs, sites), or covariances with its siblings."""
+
+    def __init__(
+        self, family: GaussianFields, operand: Field | Given, shape: tuple[int, int, int], tracked: bool
+    ) -> None:
+        self.family, self.operand, self.tracked = family, operand, tracked
+        self.steps, self.samples, self.outputs = shape
+        self.values = np.zeros((*shape, family.sites))
+        self.covariances: dict[GaussianField, Array] = {}
+
+    def draw(self, t: int) -> None:
+        """Row ``t``."""
+        self.family.draw(self, t)
+
+    def set_covariance(self, t: int, overlaps: dict[GaussianField, Array]) -> None:
+        """Covariance of row ``t`` with all rows up to it."""
+        shape = (self.steps, self.samples, self.outputs)
+        for other, block in overlaps.items():
+            theirs = (other.steps, other.samples, other.outputs)
+            here = self.covariances.setdefault(other, np.zeros((*shape, *theirs)))
+            there = other.covariances.setdefault(self, np.zeros((*theirs, *shape)))
+            here[t, :, :, : t + 1] = block
+            there[: t + 1, :, :, t] = np.moveaxis(block, 2, 0).transpose(0, 3, 4, 1, 2)
+
+
+class Field:
+    """A field of a single-site process, and its derivatives by the Gaussian fields that are tracked.
+
+    Attributes
+    ----------
+    values
+        Shape (steps, samples, outputs, sites).
+    tangents
+        ``d field(t, mu, c) / d noise(s, nu, c')``, shape (steps, samples, outputs, steps, samples, outputs, sites).
+    """
+
+    def __init__(self, steps: int, samples: int, outputs: int, sites: int) -> None:
+        self.shape = steps, samples, outputs
+        self.sites = sites
+        self.values = np.zeros((*self.shape, sites))
+        self.tangents: dict[GaussianField, Array] = {}
+
+    def tangent(self, noise: GaussianField) -> Array:
+        """The tangents by a Gaussian field, zero if there were none before."""
+        shape = (*self.shape, noise.steps, noise.samples, noise.outputs, max(self.sites, 1))
+        return self.tangents.setdefault(noise, np.zeros(shape))
+
+    def add_noise(self, t: int, factor: float, noise: GaussianField) -> None:
+        """``factor * noise(t)``; the tangent by it is the identity."""
+        s = t if noise.steps > 1 else 0
+        self.values[t] += factor * noise.values[s]
+        if noise.tracked:
+            _, samples, outputs = self.shape
+            same_sample = np.eye(samples) if noise.samples > 1 else np.ones((samples, 1))
+            same_output = np.eye(outputs) if noise.outputs > 1 else np.ones((outputs, 1))
+            self.tangent(noise)[t, :, :, s] += factor * np.einsum("mn,cd->mcnd", same_sample, same_output)[..., None]
+
+    def add_field(self, t: int, factor: float, other: Field) -> None:
+        """``factor * other(t)``."""
+        self.values[t] += factor * other.values[t]
+        for noise, tangent in other.tangents.items():
+            self.tangent(noise)[t] += factor * tangent[t]
+
+    def add_memory(self, t: int, kernel: Array | None, past: Field) -> None:
+        """``sum_{s, nu, c'} kernel[mu, c, s, nu, c'] past(s, nu, c')`` over the steps that ``kernel`` has."""
+        if kernel is None:
+            return
+        self.values[t] += contracted(kernel, past.values)
+        for noise, tangent in past.tangents.items():
+            self.tangent(noise)[t] += contracted(kernel, tangent)
+
+    def add_vector_memory(self, t: int, kernel: Array, past: Field) -> None:
+        """``sum_{s, nu} kernel[s, nu, c] past(s, nu, c)``, for every output."""
+        self.values[t] += summed(kernel, past.values)
+        for noise, tangent in past.tangents.items():
+            self.tangent(noise)[t] += summed(kernel, tangent)
+
+    def set_function(self, t: int, value: Array | None, slopes: Iterable[tuple[Any, Field]]) -> None:
+        """A function of fields of the same step; chain rule with ``slopes`` of shape (samples, outputs, sites)."""
+        if value is not None:
+            self.values[t] = value
+        for slope, argument in slopes:
+            factor = np.asarray(slope)
+            factor = factor.reshape(*factor.shape[:2], 1, 1, 1, -1) if factor.ndim else factor
+            for noise, tangent in argument.tangents.items():
+                self.tangent(noise)[t] += factor * tangent[t]
+
+
+def contracted(kernel: Array, past: Array) -> Array:
+    """Sum over steps, samples and outputs of the past; labels that one factor lacks are repeated in it."""
+    past = past[: kernel.shape[2]]
+    for axis in (1, 2):
+        if past.shape[axis] == 1:
+            kernel = kernel.sum(axis + 2, keepdims=True)
+    return np.tensordot(np.broadcast_to(kernel, (*kernel.shape[:2], *past.shape[:3])), past, 3)
+
+
+def summed(kernel: Array, past: Array) -> Array:
+    """Sum over steps and samples of the past, output by output; shape (1, outputs, ...)."""
+    past = past[: len(kernel)]
+    parts = [np.tensordot(kernel[:, :, c], past[:, :, min(c, past.shape[2] - 1)], 2) for c in range(kernel.shape[2])]
+    return np.stack(parts)[None]
+
+
+def overlap(a: Field | Given, b: Field | Given, t: int) -> Array:
+    """``<a(t, mu, c) b(s, nu, c')>`` for ``s <= t``, shape (samples, outputs, t + 1, samples, outputs).
+
+    Given things have one step. Fields of different processes are independent and have mean zero where one is Gaussian.
+    """
+    if isinstance(a, Given) or isinstance(b, Given):
+        assert isinstance(a, Given) and isinstance(b, Given)
+        return a.factor * b.factor * a.overlaps[:, :, None]
+    if a.sites and b.sites:
+        return np.einsum("mci,sndi->mcsnd", a.values[t], b.values[: t + 1], optimize=True) / a.sites
+    total = np.zeros((*a.shape[1:], t + 1, *b.shape[1:]))
+    if a.sites or b.sites:
+        return total
+    for one, left in a.tangents.items():
+        for other, covariance in one.covariances.items():
+            if other in b.tangents:
+                right = b.tangents[other][: t + 1, ..., 0]
+                total += np.tensordot(np.tensordot(left[t, ..., 0], covariance, 3), right, ((2, 3, 4), (3, 4, 5)))
+    return total
+
+
+def moment(a: Field, b: Field, t: int) -> Array:
+    """``<a(t, mu, c) b(t, mu, c)>``, shape (samples, outputs)."""
+    block = overlap(a, b, t)[:, :, t]
+    samples, outputs = np.maximum(block.shape[:2], block.shape[2:])
+    m, c = np.arange(samples)[:, None], np.arange(outputs)[None]
+    places = [np.minimum(label, size - 1) for label, size in zip((m, c, m, c), block.shape, strict=True)]
+    return np.asarray(block[tuple(places)])
+
+
+def response(row: Field, noise: GaussianField, t: int, now: bool) -> Array | None:
+    """``<d row(t) / d noise(s)>`` for ``s <= t`` (``s < t`` unless ``now``); ``None`` if it vanishes."""
+    if noise not in row.tangents:
+        return None
+    return np.asarray(row.tangents[noise][t, :, :, : t + now].mean(-1))
+
+
+def scaled(factor: float, kernel: Array | None) -> Array | None:
+    """A kernel times a number."""
+    return None if kernel is None else factor * kernel
+
+
+def correlations(field: Field) -> Array:
+    """``<field(t, mu, c) field(s, nu, c')>`` at all steps, shape (steps, samples, outputs) twice."""
+    result = np.zeros(field.shape * 2)
+    for t in range(field.shape[0]):
+        block = overlap(field, field, t)
+        result[t, :, :, : t + 1] = block
+        result[: t + 1, :, :, t] = np.moveaxis(block, 2, 0).transpose(0, 3, 4, 1, 2)
+    return result
+
+
+def responses(row: Field, noise: GaussianField) -> Array:
+    """``<d row(t) / d noise(s)>`` at all steps, shape (steps, samples, outputs) twice."""
+    shape = (*row.shape, noise.steps, noise.samples, noise.outputs)
+    return np.asarray(row.tangents[noise].mean(-1)) if noise in row.tangents else np.zeros(shape)
+
+
+def kernel_of_updates(steps: int, momentum: float, decay: float) -> Array:
+    """``kappa(lag)`` for ``lag = 0, ..., steps``: what an increment contributes ``lag`` steps later."""
+    kappa = np.zeros(steps + 1)
+    velocity, weight = 1.0, 0.0
+    for lag in range(1, steps + 1):
+        weight = (1 - decay) * weight + velocity
+        velocity *= momentum
+        kappa[lag] = weight
+    return kappa
+
+
+def softmax(f: Array) -> Array:
+    """``exp(f_c) / sum_c' exp(f_c')`` along the last axis."""
+    powers = np.exp(f - f.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def erf(x: Array) -> Array:
+    """The error function, number by number."""
+    return np.asarray(np.vectorize(math.erf, otypes=[float])(x))
+
+
+def march(rng, *, steps, sites, gram, targets, L, eta0, gamma, s2):
+    """One run; see the docstring of the module."""
+    gram, targets = np.asarray(gram, float), np.asarray(targets, float)
+    samples, outputs = targets.shape
+    if not steps >= 1:
+        raise ValueError(f"steps = {steps!r}: allowed is an integer >= 1")
+    if not (sites >= 2 and sites % 2 == 0):
+        raise ValueError(f"sites = {sites!r}: allowed is an even integer >= 2")
+    if gram.shape != (samples, samples):
+        raise ValueError(f"gram has shape {gram.shape}: allowed is {(samples, samples)}, as of targets")
+    if not L >= 1:
+        raise ValueError(f"L = {L!r}: allowed is an integer >= 1")
+    P = samples
+    kappa = kernel_of_updates(steps, 0, 0)
+    rho = (1 - 0) ** np.arange(steps)
+    y = targets
+    x = Given(gram[:, None, :, None])
+    identity = Given(np.eye(outputs)[None, :, None, :])
+    # Space N: sampled.
+    w = Field(steps, 1, outputs, sites)
+    h = {l: Field(steps, samples, 1, sites) for l in range(1, L + 1)}
+    phi = {l: Field(steps, samples, 1, sites) for l in range(1, L + 1)}
+    z = {l: Field(steps, samples, outputs, sites) for l in range(1, L + 1)}
+    g = {l: Field(steps, samples, outputs, sites) for l in range(1, L + 1)}
+    gaussian_w = GaussianFields(rng, s2, sites, -1)
+    w_0 = gaussian_w.member(identity, (1, 1, outputs), False)
+    gaussian_u_W0 = GaussianFields(rng, s2, sites, 1)
+    u_W0 = gaussian_u_W0.member(x, (1, samples, 1), False)
+    gaussian_u_W = {l: GaussianFields(rng, s2, sites, 1) for l in range(1, L)}
+    u_W = {l: gaussian_u_W[l].member(phi[l], (steps, samples, 1), True) for l in range(1, L)}
+    gaussian_r_W = {l: GaussianFields(rng, s2, sites, -1) for l in range(1, L)}
+    r_W = {l: gaussian_r_W[l].member(g[l + 1], (steps, samples, outputs), True) for l in range(1, L)}
+    w_0.draw(0)
+    u_W0.draw(0)
+    f = np.zeros((steps, samples, outputs))
+    Delta = np.zeros((steps, samples, outputs))
+    done = steps
+    for t in range(steps):
+        lag = kappa[t:0:-1, None, None]  # kappa(t - s) for s = 0, ..., t - 1
+        # (6.1) w_c(t) = w_c(0) + (η_0 γ)/P Σ_(s<t, ν) Δ_(ν c)(s) φ^L_ν(s)
+        w.add_noise(t, 1, w_0)
+        w.add_vector_memory(t, (eta0*gamma/P) * lag * Delta[:t], phi[L])
+        # (6.2) h^1_μ(t) = u_W0,μ + (η_0 γ)/P Σ_(s<t, ν c') Δ_(ν c')(s) K^x_(μ ν) g^1_(ν c')(s)
+        h[1].add_noise(t, 1, u_W0)
+        h[1].add_memory(t, overlap(x, x, t)[:, :, :t] * ((eta0*gamma/P) * lag * Delta[:t]), g[1])
+        for l in range(1, L):
+            # (6.3) φ^l_μ(t) = tanh(h^l_μ(t))
+            s0 = np.tanh(h[l].values[t])
+            phi[l].set_function(t, s0, [(1 - s0 ** 2, h[l])])
+            # (6.4) h^(l+1)_μ(t) = u^l_W,μ(t) + s_2 Σ_(s<t, ν c') ⟨∂φ^l_μ(t)/∂r^l_(W, ν c')(s)⟩ g^(l+1)_(ν c')(s) +
+            #     (η_0 γ)/P Σ_(s<t, ν c') Δ_(ν c')(s) ⟨φ^l_μ(t) φ^l_ν(s)⟩ g^(l+1)_(ν c')(s)
+            u_W[l].draw(t)
+            h[l + 1].add_noise(t, 1, u_W[l])
+            h[l + 1].add_memory(t, scaled(s2, response(phi[l], r_W[l], t, False)), g[l + 1])
+            h[l + 1].add_memory(t, overlap(phi[l], phi[l], t)[:, :, :t] * ((eta0*gamma/P) * lag * Delta[:t]), g[l + 1])
+        # (6.5) φ^L_μ(t) = tanh(h^L_μ(t))
+        s0 = np.tanh(h[L].values[t])
+        phi[L].set_function(t, s0, [(1 - s0 ** 2, h[L])])
+        # (6.6) f_(μ c)(t) = 1/γ ⟨φ^L_μ(t) w_c(t)⟩
+        f[t] = 0
+        f[t] += (1 / gamma) * np.mean(phi[L].values[t] * w.values[t], axis=-1)
+        # (6.7) Δ_(μ c)(t) = - f_(μ c)(t) + y_(μ c)
+        Delta[t] = y - f[t]
+        # (6.8) z^L_(μ c)(t) = w_c(t)
+        z[L].add_field(t, 1, w)
+        # (6.9) g^L_(μ c)(t) = z^L_(μ c)(t) (1 - tanh^2(h^L_μ(t)))
+        s0 = np.tanh(h[L].values[t])
+        s1 = 1 - s0 ** 2
+        s3 = s1 * z[L].values[t]
+        g[L].set_function(t, s3, [(-2 * s0 * s3, h[L]), (s1, z[L])])
+        for l in range(L - 1, 0, -1):
+            # (6.10) z^l_(μ c)(t) = r^l_(W, μ c)(t) + s_2 Σ_(s≤t, ν) ⟨∂g^(l+1)_(μ c)(t)/∂u^l_W,ν(s)⟩ φ^l_ν(s) + (η_0
+            #     γ)/P Σ_(s<t, ν c') Δ_(ν c')(s) ⟨g^(l+1)_(μ c)(t) g^(l+1)_(ν c')(s)⟩ φ^l_ν(s)
+            r_W[l].draw(t)
+            z[l].add_noise(t, 1, r_W[l])
+            z[l].add_memory(t, scaled(s2, response(g[l + 1], u_W[l], t, True)), phi[l])
+            z[l].add_memory(t, overlap(g[l + 1], g[l + 1], t)[:, :, :t] * ((eta0*gamma/P) * lag * Delta[:t]), phi[l])
+            # (6.11) g^l_(μ c)(t) = z^l_(μ c)(t) (1 - tanh^2(h^l_μ(t)))
+            s0 = np.tanh(h[l].values[t])
+            s1 = 1 - s0 ** 2
+            s3 = s1 * z[l].values[t]
+            g[l].set_function(t, s3, [(-2 * s0 * s3, h[l]), (s1, z[l])])
+        if not all(np.all(np.isfinite(value[t])) for value in (f, Delta,)):
+            done = t  # diverged
+            break
+    return {
+        "steps": done,
+        "scalars": {
+            "f": f,
+            "Delta": Delta,
+        },
+        "correlations": {
+            "w": correlations(w),
+            "h": {l: correlations(one) for l, one in h.items()},
+            "phi": {l: correlations(one) for l, one in phi.items()},
+            "z": {l: correlations(one) for l, one in z.items()},
+            "g": {l: correlations(one) for l, one in g.items()},
+        },
+        "responses": {
+            "phi, r_W": {(l, k): responses(phi[l], r_W[k]) for l in phi for k in r_W},
+            "g, u_W": {(l, k): responses(g[l], u_W[k]) for l in g for k in u_W},
+        },
+    }
+
+
+def solve(seed, *, batches=8, **arguments):
+    """Independent runs of `march`, and standard errors of their mean.
+
+    Parameters
+    ----------
+    batches
+        Number of runs, each with all ``sites``; one is enough where every process closes as matrix algebra.
+
+    Returns
+    -------
+    mean, error : dict
+        As `march` returns, without ``steps``; ``error`` is NaN for a single run.
+    """
+    streams = np.random.SeedSequence(seed).spawn(batches)
+    runs = [march(np.random.default_rng(stream), **arguments) for stream in streams]
+    kinds = ("scalars", "correlations", "responses")
+    mean = {kind: joined([run[kind] for run in runs], average) for kind in kinds}
+    error = {kind: joined([run[kind] for run in runs], standard_error) for kind in kinds}
+    return mean, error
+
+
+def joined(values, combine):
+    """Apply ``combine`` to the arrays at the same place of nested dictionaries."""
+    if isinstance(values[0], dict):
+        return {key: joined([value[key] for value in values], combine) for key in values[0]}
+    return combine(np.stack(values))
+
+
+def average(values):
+    """Mean over runs."""
+    return values.mean(axis=0)
+
+
+def standard_error(values):
+    """Standard error of the mean over runs."""
+    if len(values) == 1:
+        return np.full(values.shape[1:], np.nan)
+    return values.std(axis=0, ddof=1) / np.sqrt(len(values))
+
+# source: 8ad4e02036c75de05706d9d970610bab42e808b9b2f245d5c0f971472c5695fd
