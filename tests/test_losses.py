@@ -115,6 +115,9 @@ def test_accuracy_by_sign() -> None:
         accuracy = loss.accuracy(f, y)
         assert accuracy is not None
         assert accuracy.tolist() == [(1 + 0 + 0.5 + 1) / 4]
+    rounded = LOGISTIC.accuracy(f + 1e-17, y)
+    assert rounded is not None
+    assert rounded.tolist() == accuracy.tolist()
     accuracy = LOGISTIC.accuracy(np.stack([f, np.full_like(f, np.nan)]), y)
     assert accuracy is not None
     assert accuracy.shape == (2, 1)
@@ -129,6 +132,8 @@ def test_accuracy_by_the_largest_output() -> None:
         assert accuracy.shape == (2,)
         assert accuracy[0] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3, rel=1e-15)
         assert np.isnan(accuracy[1])
+        rounded = loss.accuracy(f + 1e-17 * np.arange(3.0), y)
+        assert rounded == pytest.approx(accuracy[0], rel=1e-15)
 
 
 @pytest.mark.parametrize("y", [[[0.5], [1.0]], [[0.0], [1.0]], [[1.0, -1.0], [1.0, 1.0]], [[1.0, 1.0], [0.0, 1.0]]])
@@ -140,9 +145,11 @@ def test_targets() -> None:
     assert SQUARED.check_targets([1, 2]).tolist() == [[1.0], [2.0]]
     assert SQUARED.check_targets(np.array([[1, 2]], dtype=np.uint8)).dtype == np.float64
     assert LOGISTIC.check_targets([[1, -1], [-1, -1]]).tolist() == [[1, -1], [-1, -1]]
-    expected = np.eye(3)[[2, 0, 2]].tolist()
-    for labels in ([2, 0, 2], [2.0, 0.0, 2.0], [[2], [0], [2]], expected):
+    expected = np.eye(3)[[2, 0, 1, 2]].tolist()
+    for labels in ([2, 0, 1, 2], [2.0, 0.0, 1.0, 2.0], [[2], [0], [1], [2]], expected):
         assert SOFTMAX_CROSS_ENTROPY.check_targets(labels).tolist() == expected
+    one_hot = np.eye(3)[[2, 0, 2]].tolist()  # rows may leave a class out, as they say how many there are
+    assert SOFTMAX_CROSS_ENTROPY.check_targets(one_hot).tolist() == one_hot
     assert SOFTMAX_CROSS_ENTROPY.check_targets([0, 0], outputs=2).tolist() == [[1, 0], [1, 0]]
     given_array = np.array([[1.0]])
     assert not np.shares_memory(SQUARED.check_targets(given_array), given_array)
@@ -158,6 +165,11 @@ def test_targets() -> None:
         ("softmax", [0, -1], "targets, row 1 = -1: allowed with"),
         ("softmax", [0, 1000], "targets, row 1 = 1000: allowed with"),
         ("softmax", [0, 0], 'one class: allowed with loss = "softmax" are two or more classes (outputs)'),
+        (
+            "softmax",
+            [3, 8, 3],
+            "targets without a sample of class 0, classes up to 8: allowed are classes numbered 0, 1",
+        ),
         ("softmax", [[1, 0], [1, 1]], 'targets, row 1 = [1.0, 1.0]: allowed with loss = "softmax" are one-hot rows'),
         ("softmax", [[1, 0], [0.5, 0.5]], "row 1 = [0.5, 0.5]"),
         ("softmax", [[1, -1], [-1, 1]], "row 0 = [1.0, -1.0]"),

@@ -28,6 +28,8 @@ Y = sp.Symbol("y", real=True)
 SOFTMAX = sp.Function("softmax")
 
 MAX_OUTPUTS = 1000
+TIE = 1e-12
+"""Outputs that are this close are equal for an accuracy: a network that starts at 0 does so up to rounding."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,9 @@ class Loss:
         -------
         numpy.ndarray or None
             Shape (..., C) where the sign of every output decides: logistic, and squared error with one output and
-            targets -1 and 1; an output of exactly 0 counts one half. Shape (...) where the largest output decides:
-            softmax, and squared error with one-hot targets; a tie of k outputs counts 1/k. None for other targets of
-            squared error.
+            targets -1 and 1; an output of 0 counts one half. Shape (...) where the largest output decides: softmax, and
+            squared error with one-hot targets; a tie of k outputs counts 1/k. Numbers closer than `TIE` are equal.
+            None for other targets of squared error.
         """
         with np.errstate(invalid="ignore"):
             return self._accuracy(np.asarray(f, dtype=np.float64), np.asarray(y, dtype=np.float64))
@@ -88,7 +90,8 @@ class Loss:
         Parameters
         ----------
         y
-            Finite numbers of shape (P, C), or (P,) for one output. For softmax one column has the class of each sample.
+            Finite numbers of shape (P, C), or (P,) for one output. For softmax one column has the class of each sample,
+            numbered from 0 without a gap.
         name
             What a message calls them.
         outputs
@@ -167,6 +170,12 @@ def _classes_to_rows(labels: Array, name: str, outputs: int | None) -> Array:
     count = int(labels.max()) + 1 if outputs is None else outputs
     if count < 2:
         raise DataError(f'{name} with one class: allowed with loss = "softmax" are two or more classes (outputs)')
+    missing = np.setdiff1d(np.arange(count), labels) if outputs is None else np.array([])
+    if missing.size:
+        raise DataError(
+            f"{name} without a sample of class {missing[0]:g}, classes up to {count - 1}: allowed are classes "
+            "numbered 0, 1, ... without a gap, or one-hot rows"
+        )
     return (labels[:, None] == np.arange(count)).astype(np.float64)
 
 
@@ -176,12 +185,13 @@ def _one_hot(y: Array) -> np.ndarray:
 
 
 def _by_sign(f: Array, y: Array) -> Array:
-    return np.mean((1.0 + np.sign(y * f)) / 2.0, axis=-2)
+    signs = np.where(np.abs(f) <= TIE, 0.0, np.sign(y * f))
+    return np.mean((1.0 + signs) / 2.0, axis=-2)
 
 
 def _by_largest(f: Array, y: Array) -> Array:
     largest = np.max(f, axis=-1, keepdims=True)
-    first = np.where(np.isnan(largest), np.nan, f == largest)
+    first = np.where(np.isnan(largest), np.nan, f >= largest - TIE)
     return np.mean(np.sum(first * y, axis=-1) / np.sum(first, axis=-1), axis=-1)
 
 
