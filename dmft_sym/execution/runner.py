@@ -233,7 +233,7 @@ def _run(
             largest = max(_observe(arithmetic, table, step), _keep(arithmetic, scalars, step))
             if step == 0:
                 limit = DIVERGENCE * largest if largest else limit
-            if not largest <= limit:
+            if not math.isfinite(largest) or largest > limit:
                 break
             ranks[step] = arithmetic.ranks()
             if step in wanted:
