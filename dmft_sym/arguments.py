@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -46,8 +46,17 @@ _OF_PROPORTIONS = frozenset({"samples_per_dim", "width_per_dim", "label_noise", 
 _BY_KEYWORD = {parameter.keyword: parameter for parameter in STANDARD}
 
 
-def run_arguments(theory: Theory, steps: object, keywords: Mapping[str, object]) -> RunArguments:
+def run_arguments(
+    theory: Theory, steps: object, keywords: Mapping[str, object], options: Iterable[str] = ()
+) -> RunArguments:
     """Check the keyword arguments of a run against the parameters of a theory.
+
+    Parameters
+    ----------
+    steps, keywords
+        As the user gave them.
+    options
+        Further arguments of the call, which messages list.
 
     Raises
     ------
@@ -59,8 +68,10 @@ def run_arguments(theory: Theory, steps: object, keywords: Mapping[str, object])
     defaults = _defaults(theory)
     for name in sorted(set(keywords) - set(needed)):
         if name not in _BY_KEYWORD:
-            allowed = ", ".join(sorted(needed))
-            raise ArgumentError(f"{name}: unknown argument{suggestion(name, needed)}; allowed are steps, {allowed}")
+            known = [*sorted(needed), *options]
+            raise ArgumentError(
+                f"{name}: unknown argument{suggestion(name, known)}; allowed are steps, {', '.join(known)}"
+            )
         _check_unused(name, keywords[name], theory)
     given: dict[str, float | int] = {}
     for name, parameter in needed.items():

@@ -225,7 +225,11 @@ def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
     """
     if "seed" in run.dims:
         raise ResultError("the first result has seeds: allowed is a theory first, a simulation second")
-    if "seed" not in sim.dims or sim.sizes["seed"] < 2:
+    if "seed" not in sim.dims:
+        raise ResultError(
+            "seeds = 0 of the second result: allowed is a theory first, and what simulate returned second"
+        )
+    if sim.sizes["seed"] < 2:
         raise ResultError(f"seeds = {sim.sizes.get('seed', 0)}: allowed for a comparison are simulations of 2 or more")
     _check_parameters(run, sim)
     _check_program(run, sim)

@@ -30,6 +30,18 @@ _LONG_NAMES = {
     "outlier": "singular values of a hidden matrix outside of its bulk",
     "bulk_edge": "edges of the bulk of singular values",
 }
+_AXES = {
+    "trained": "1 for training samples, 0 for test samples",
+    "sample": "number of the sample, training samples first",
+    "sample2": "number of the sample, training samples first",
+    "output": "output of the network",
+    "output2": "output of the network",
+    "layer": "hidden layer of the kernel",
+    "matrix": "hidden matrix",
+    "rank": "place in descending order",
+    "side": "lower or upper edge",
+    "seed": "number of the network",
+}
 
 
 def network_dataset(outputs: Array, measured: Measurements, data: Samples, *, simulated: bool = False) -> xr.Dataset:
@@ -192,7 +204,9 @@ def labelled(dataset: xr.Dataset, data: Samples, attrs: Mapping[str, Any]) -> xr
     for axis in ("step", "kernel_step", "spectrum_step"):
         if axis in dataset.coords:
             dataset[axis].attrs = {"long_name": "training step", "units": "gradient steps"}
-    dataset["trained"].attrs = {"long_name": "1 for training samples, 0 for test samples"}
+    for axis, long_name in _AXES.items():
+        if axis in dataset.coords:
+            dataset[axis].attrs = {"long_name": long_name}
     dataset.attrs = dict(attrs)
     return dataset
 

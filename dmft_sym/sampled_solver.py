@@ -24,9 +24,14 @@ if TYPE_CHECKING:
     from .theory import Theory
 
 Progress = Callable[[int, int], None]
+OPTIONS = (
+    "method", "samples", "error", "seed", "replicas", "tol", "antithetic", "kernels", "matrices", "at", "threads",
+    "progress",
+)  # fmt: skip
 METHODS = ("sampled", "coordinates", "direct")
 SAMPLED_BACKENDS = ("numba", "numpy")
 DEFAULT_SITES = 20_000
+EXACT_TOL = 1e-10
 LARGEST_SITES = 2**31
 _PILOT_SITES = 512  # of every replica of the first run towards a wanted error
 _SAFETY = 1.2  # more sites than the error of the run before asks for
@@ -131,7 +136,7 @@ class SampledSolver:
             Naming the argument, its value and what is allowed.
         """
         start = time.perf_counter()
-        arguments = run_arguments(self.theory, steps, parameters)
+        arguments = run_arguments(self.theory, steps, parameters, OPTIONS)
         linear = self.theory.program.linear
         method = ("coordinates" if linear else "sampled") if method is None else method
         if method not in METHODS:
@@ -181,13 +186,14 @@ class _Run:
         from .execution import run_coordinates
 
         measured = Measurements(self.wanted)
+        tol = EXACT_TOL if self.tol is None else self.tol
         try:
             result = run_coordinates(
                 self.theory.program,
                 self.arguments.values,
                 self.arguments.outputs,
                 self.arguments.steps,
-                1e-10 if self.tol is None else self.tol,
+                tol,
                 progress=self._report(1),
                 inspect=measured.see_network,
                 data=self.data.given,
@@ -195,7 +201,7 @@ class _Run:
         except ValueError as error:
             raise ArgumentError(str(error)) from error
         dataset = network_dataset(output_track(result.scalars), measured, self.data)
-        return dataset.merge(derived(dataset, self.data)), result.outcome
+        return dataset.merge(derived(dataset, self.data)).assign_attrs(tol=tol), result.outcome
 
     def replicas(self, sites: int, count: int, method: str) -> tuple[xr.Dataset, Outcome]:
         """Means and standard errors over replicas."""
@@ -204,6 +210,10 @@ class _Run:
         parts = [network_dataset(f[:done], m, self.data) for f, m in zip(tracks, measured, strict=True)]
         dataset = averaged(parts, self.data)
         dataset.attrs = {"samples": sites, "replicas": count, "seed": self.seed, "antithetic": int(self.antithetic)}
+        if method == "sampled":
+            from .execution.replicas import default_tol
+
+            dataset.attrs["tol"] = default_tol(sites // count) if self.tol is None else self.tol
         return dataset, COMPLETED if done == self.arguments.steps else diverged(done)
 
     def _tracks(self, sites: int, count: int, method: str) -> tuple[list[Any], list[Measurements]]:
@@ -273,7 +283,6 @@ class _Run:
         return {
             **found,
             "method": method,
-            "tol": "default" if self.tol is None else self.tol,
             "backend": self.solver.backend if sampled else "numpy",
             "module_hash": "" if module is None else module.__dict__["__dmft_sym_hash__"],
             "loss": self.data.loss,

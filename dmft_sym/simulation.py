@@ -11,6 +11,7 @@ import sympy as sp
 
 from .arguments import ArgumentError, RunArguments, check_dtype, check_integer, run_arguments
 from .measured_spectra import spectrum_request
+from .messages import show
 from .networks.samples import Samples
 from .outcomes import COMPLETED, Outcome, diverged
 from .solver import common_attributes
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 # Two-time correlations need the fields of all steps; runs longer than this return losses only.
 RECORDED_STEPS = 400
+DEFAULT_DIM, DEFAULT_WIDTH = 1000, 2000
 
 
 def simulate(
     theory: Theory,
     *,
-    dim: int = 1000,
-    width: int = 2000,
+    dim: int | None = None,
+    width: int | None = None,
     seeds: int = 4,
     seed: int = 0,
     steps: int,
@@ -51,9 +53,9 @@ def simulate(
     Parameters
     ----------
     dim
-        Input dimension ``D``; a space has ``round(ratio * dim)`` sites (proportional regime).
+        Input dimension ``D``, 1000 by default; a space has ``round(ratio * dim)`` sites. Not where samples are given.
     width
-        Number of hidden units ``N`` where samples are given.
+        Number of hidden units ``N`` where samples are given, 2000 by default.
     seeds
         Number of networks.
     seed
@@ -93,10 +95,12 @@ def simulate(
     if isinstance(theory.data, Samples):
         from .sample_simulation import simulate_on_samples
 
+        if dim is not None:
+            raise ArgumentError(f"dim = {show(dim)}: allowed is nothing, the samples have theirs; width is the size")
         return simulate_on_samples(
             theory,
             theory.data,
-            width=width,
+            width=DEFAULT_WIDTH if width is None else width,
             seeds=seeds,
             seed=seed,
             steps=steps,
@@ -110,7 +114,11 @@ def simulate(
             parameters=parameters,
         )
     arguments = run_arguments(theory, steps, parameters)
-    dim, seeds, seed = check_integer("dim", dim, 1), check_integer("seeds", seeds, 1), check_integer("seed", seed, 0)
+    for name, value in (("width", width), ("kernels", kernels)):
+        if value is not None:
+            raise ArgumentError(f"{name} = {show(value)}: allowed is nothing unless samples are given; dim is the size")
+    dim = check_integer("dim", DEFAULT_DIM if dim is None else dim, 1)
+    seeds, seed = check_integer("seeds", seeds, 1), check_integer("seed", seed, 0)
     check_dtype(dtype)
     start = time.perf_counter()
     record = order_parameters and arguments.steps <= RECORDED_STEPS

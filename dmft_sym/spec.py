@@ -19,11 +19,13 @@ from .spec_checks import check_given, check_together, is_linear
 from .spec_sections import (
     METHODS,
     OWN_FORWARD,
+    PROPORTIONAL,
     SECTIONS,
     DataSpec,
     Spec,
     SpecError,
     keys_of,
+    regimes_of,
     shown,
 )
 
@@ -76,7 +78,8 @@ def spec_from_tree(tree: Mapping[str, Any], folder: str | os.PathLike[str] = "")
     """The spec of a tree of tables, as `tomllib` returns them, with files relative to ``folder``."""
     for name, table in tree.items():
         _check_section(name, table)
-    spec = Spec(**{name: _section(cls, name, tree.get(name, {})) for name, cls in SECTIONS.items()})
+    regime = tree.get("data", {}).get("regime", PROPORTIONAL)
+    spec = Spec(**{name: _section(cls, name, tree.get(name, {}), regime) for name, cls in SECTIONS.items()})
     check_given(spec, tree)
     check_together(spec)
     return _completed(spec, os.fspath(folder))
@@ -137,12 +140,14 @@ def _check_section(name: str, table: object) -> None:
         raise SpecError(f"{name} = {show(table)}: allowed is a table [{name}]")
 
 
-def _section(cls: type[Section], name: str, table: Mapping[str, object]) -> Section:
+def _section(cls: type[Section], name: str, table: Mapping[str, object], regime: object = None) -> Section:
+    """One section as typed fields; ``regime``, as written, is what the message about an unknown key lists keys for."""
     rules = keys_of(cls)
     values = {}
     for key, value in table.items():
         if key not in rules:
-            raise _unknown_key(name, key, value, rules)
+            regimes = regimes_of(cls)
+            raise _unknown_key(name, key, value, [k for k in rules if regimes[k] in (None, regime)])
         try:
             values[key] = rules[key].read(value)
         except RefusedError as refused:

@@ -90,6 +90,8 @@ def test_a_free_function() -> None:
         ("x*h", "unknown name; allowed are h, pi"),
         ("__import__('os')", "unknown function"),
         (5, "allowed are abs, atan"),
+        (np.tanh, "TypeError on the symbol h; allowed are functions of SymPy"),
+        (lambda h: h.real if h > 0 else h, "TypeError on the symbol h"),
         (lambda h: "h", "allowed are abs, atan"),
         (sp.Integer(2), "functions of one symbol"),
         (sp.Symbol("a") * H, "this one has a, h"),

@@ -154,6 +154,11 @@ def not_a_vector(net, x):
     return net.readout("w", net.matrix("A", net.inputs, net.hidden("M")) @ 3)
 
 
+def ratio_of_vectors(net, x):
+    layer = first_layer(net, x)[1]
+    return net.readout("w", layer / layer)
+
+
 REFUSED = {
     wrong_space: r"A v: v lives in space D, but this side of A \(N -> N\) takes space N",
     sum_of_spaces: r"\(W0 v\) \+ \(A v\): spaces N and M differ",
@@ -177,6 +182,7 @@ REFUSED = {
     not_real: "a coefficient must be real and finite, got I",
     not_a_space: "matrix A: a matrix goes from a space to a space, got str",
     not_a_vector: "expected a traced vector, got int",
+    ratio_of_vectors: r"a vector divided by a vector: .* net.apply\(lambda a, b: a / \(1 \+ b\*\*2\), u, v\)",
 }
 
 

@@ -100,10 +100,21 @@ def activation(value: Chosen) -> Activation:
             )
         return _checked(name, parse_formula(name).doit())
     if callable(value) and not isinstance(value, sp.Expr):
-        value = value(H)
+        value = _of_symbol(value)
     if not isinstance(value, sp.Expr):
         raise ProgramError(f"activation {show(value)}: allowed are {', '.join(sorted(NAMES))}, or a formula in h")
     return _from_expression(value)
+
+
+def _of_symbol(function: Callable[[sp.Symbol], object]) -> object:
+    """What a function makes of the symbol ``h``; one of NumPy or with branches fails in its own way."""
+    try:
+        return function(H)
+    except Exception as error:
+        raise ProgramError(
+            f"activation {show(function)}: {type(error).__name__} on the symbol h; allowed are functions of SymPy, "
+            "such as lambda h: h * sympy.tanh(h), and formulas in h"
+        ) from error
 
 
 def _from_expression(expression: sp.Expr) -> Activation:

@@ -112,6 +112,11 @@ class Vector:
         return self * factor
 
     def __truediv__(self, factor: Number) -> Vector:
+        if isinstance(factor, Vector):
+            raise ProgramError(
+                "a vector divided by a vector: allowed is a function that is finite for all real numbers, such as "
+                "net.apply(lambda a, b: a / (1 + b**2), u, v)"
+            )
         return self * (1 / number(factor))
 
     def __neg__(self) -> Vector:

@@ -39,7 +39,9 @@ def _integer(value: sp.Expr, integers: Integers, where: object) -> int:
     number = sp.sympify(value, strict=True).subs(dict(integers))
     if not number.is_Integer:
         missing = ", ".join(sorted(s.name for s in number.free_symbols)) or str(number)
-        raise ProgramError(f"{where}: layer index {value} needs an integer value for {missing}")
+        raise ProgramError(
+            f"{where}: layer index {value} needs an integer value for {missing}; a layer of a scan exists inside of it"
+        )
     return int(number)
 
 
