@@ -1,0 +1,110 @@
+"""What a direct two-time solver makes before its first step: constants, fields, Gaussian fields, scalars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sympy as sp
+
+from dmft_sym.derivation.fixed_closure import ProcessClosure
+from dmft_sym.derivation.single_site import Noise
+from dmft_sym.derivation.uses import Use
+from dmft_sym.program import FieldRef
+
+from .coefficients import integer_text, number_text
+from .two_time_scope import Scope, per_layer, sizes
+
+
+class SetupWriter:
+    """Lines before the loop over steps."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    def lines(self) -> Iterator[str]:
+        """In the order of execution."""
+        optimizer = self.scope.program.optimizer
+        momentum, decay = (number_text(value) for value in (optimizer.momentum, optimizer.decay))
+        if self.scope.masked:
+            yield "train = np.asarray(train, float).reshape(samples, 1)"
+        yield f"{self.scope.names.of_samples} = " + ("train.sum()" if self.scope.masked else "samples")
+        yield f"kappa = kernel_of_updates(steps, {momentum}, {decay})"
+        yield f"rho = (1 - {decay}) ** np.arange(steps)"
+        yield "y = targets"
+        yield from self._inputs()
+        for closure in self.scope.derivation.closures:
+            yield f"# Space {closure.space}: " + ("closes as matrix algebra." if closure.gaussian else "sampled.")
+            for field in closure.process.fields:
+                made = f"Field(steps, {sizes(field.axes)}, {self._sites(closure)})"
+                yield f"{self.scope.names.field(field)} = {per_layer(made, field.layers)}"
+        for closure in self.scope.derivation.closures:
+            yield from self._noises(closure)
+        for scalar in self.scope.program.scalars:
+            if not scalar.data:
+                made = f"np.zeros((steps, {sizes(scalar.axes)}))"
+                yield f"{self.scope.names.scalar(scalar)} = {per_layer(made, scalar.layers)}"
+
+    def _sites(self, closure: ProcessClosure) -> str:
+        return "0" if closure.gaussian else "sites"
+
+    def _inputs(self) -> Iterator[str]:
+        for ref in self._finite_operands():
+            factor = self.scope.builder.input_factor(ref)
+            tail = "" if factor == 1 else f", {number_text(factor)}"
+            yield f"{self.scope.names.field(ref.field)} = Given(gram[:, None, :, None]{tail})"
+        if self.scope.program.vectors:
+            yield "identity = Given(np.eye(outputs)[None, :, None, :])"
+
+    def _finite_operands(self) -> list[FieldRef]:
+        operands = (product.operand for *_, product in self.scope.program.products())
+        return list(dict.fromkeys(ref for ref in operands if ref.space.finite))
+
+    def _noises(self, closure: ProcessClosure) -> Iterator[str]:
+        """Families of correlated Gaussian fields, and their members."""
+        sites = self._sites(closure)
+        families: dict[str, None] = {}
+        for noise in closure.process.noises:
+            family = self.scope.names.family(noise)
+            if family not in families:
+                families[family] = None
+                variance = number_text(self._variance(noise))
+                forward = isinstance(noise.source, Use) and not noise.source.transpose
+                made = f"GaussianFields(rng, {variance}, {sites}, {1 if forward else -1})"
+                layers = noise.source.matrix.layers if isinstance(noise.source, Use) else None
+                yield f"{family} = {per_layer(made, layers)}"
+            yield f"{self.scope.names.noise(noise)} = {self._member(noise, closure)}"
+        for noise in closure.process.noises:
+            if noise.static:
+                yield from self._static_draws(noise)
+
+    def _variance(self, noise: Noise) -> sp.Expr:
+        """Coefficient of the overlap of the operands in the covariance, which siblings share."""
+        siblings = [
+            n for n in self.scope.derivation.noises if self.scope.names.family(n) == self.scope.names.family(noise)
+        ]
+        found = {self.scope.builder.noise_covariance(noise, sibling) for sibling in siblings}
+        found.discard(sp.Integer(0))  # different members of a family
+        (coefficient,) = found or {sp.Integer(0)}
+        assert coefficient is not None
+        return coefficient
+
+    def _member(self, noise: Noise, closure: ProcessClosure) -> str:
+        tracked = noise in closure.tracked
+        steps = "1" if noise.static else "steps"
+        shape = f"({steps}, {sizes(noise.axes)})"
+        family = self.scope.names.family(noise)
+        if not isinstance(noise.source, Use):
+            return f"{family}.member(identity, {shape}, {tracked})"
+        use = noise.source
+        if use.family:
+            family += f"[{integer_text(use.index if use.member is None else use.member)}]"
+        made = f"{family}.member({self.scope.ref(use.operand)}, {shape}, {tracked})"
+        return per_layer(made, use.layers, use.index)
+
+    def _static_draws(self, noise: Noise) -> Iterator[str]:
+        name = self.scope.names.noise(noise)
+        if noise.layers is None:
+            yield f"{name}.draw(0)"
+            return
+        yield f"for noise in {name}.values():"
+        yield "    noise.draw(0)"
