@@ -2,7 +2,7 @@
 # setup.cfg or pyproject.toml changed; the package is installed in editable mode.
 
 PYTHON ?= python3
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --dist worksteal
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -71,7 +71,10 @@ def test_finite_networks_are_on_the_lines(study, mup):
 
 @pytest.mark.slow
 def test_main_writes_figures_and_prints_the_numbers(study, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [str(EXAMPLE), str(tmp_path), "--quick", "--seeds", "2"])
+    least = study.Plan((1, 4, 16), (1,), (1,), 40, (4, 8), (0.7, 1.3), 100, 2)
+    monkeypatch.setattr(study, "QUICK", least)
+    monkeypatch.setattr(study, "STEPS", 60)
+    monkeypatch.setattr(sys, "argv", [str(EXAMPLE), str(tmp_path), "--quick"])
     study.main()
     assert {f.name for f in tmp_path.iterdir()} == {"width.png", "time.png", "richness.png", "init_std.png"}
     printed = capsys.readouterr().out
