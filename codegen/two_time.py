@@ -29,7 +29,7 @@ def two_time_source(derivation: FixedDerivation) -> str:
     Raises
     ------
     ProgramError
-        If a function is left open, or jumps where its tangent is needed.
+        If a function is left open.
     """
     _check(derivation)
     return _Writer(derivation).text()
@@ -39,12 +39,6 @@ def _check(derivation: FixedDerivation) -> None:
     for function in derivation.program.functions:
         for free in function.expression.atoms(AppliedUndef):
             raise ProgramError(f"{function}: the function {free.func} is left open; numbers need a definite one")
-    for closure in derivation.closures:
-        for tangent in closure.jumps:
-            raise ProgramError(
-                f"{tangent.equation.target} = {tangent.equation.function}: a jump in {tangent.jumps[0]} has no "
-                "tangent; use the sampled solver, theory.compile()"
-            )
 
 
 class _Writer:
@@ -69,6 +63,7 @@ class _Writer:
         for closure in self.scope.derivation.closures:
             names = ", ".join(field.name for field in closure.process.fields)
             how = "linear: matrix algebra, exact" if closure.gaussian else "sampled"
+            how += ", responses by parts" if closure.by_parts else ""
             yield f"space {closure.space}, fields {names}: {how}"
 
     def _march(self) -> str:

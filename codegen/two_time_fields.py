@@ -81,6 +81,37 @@ class GaussianFields:
         self.normals = np.concatenate([self.normals, [np.concatenate([half, self.parity * half])]])
         return np.asarray(weights @ self.normals)
 
+    def by_parts(self, values: Array, end: int) -> dict[tuple[GaussianField, int], Array]:
+        """``<d value / d u>`` for all rows ``u`` before step ``end``: the coefficients of ``values`` along them.
+
+        With ``u = L x`` and independent normals ``x``, integration by parts is ``<value x> = <d value / d u> L``, for
+        functions with jumps too. Rows that depend on earlier ones have no normal and get no part: the memories that
+        responses multiply depend on each other in the same way.
+
+        Parameters
+        ----------
+        values
+            Shape (..., sites).
+
+        Returns
+        -------
+        dict
+            Shape (..., samples, outputs) by field and step.
+        """
+        rows = [row for row in self.rows if row[1] < end]
+        sizes = [field.samples * field.outputs for field, _ in rows]
+        count = sum(sizes)
+        factor = self.factor[:count, :count]
+        own = np.diag(factor) > 0
+        along = values @ self.normals[:count].T / self.sites
+        found = np.zeros(along.shape)
+        found[..., own] = np.linalg.solve(factor[np.ix_(own, own)].T, along[..., own, None])[..., 0]
+        parts = np.split(found, np.cumsum(sizes)[:-1], axis=-1)
+        return {
+            (field, s): part.reshape(*part.shape[:-1], field.samples, field.outputs)
+            for (field, s), part in zip(rows, parts, strict=False)
+        }
+
 
 class GaussianField:
     """One Gaussian field ``u`` or ``r``: values (steps, samples, outputs, sites), or covariances with its siblings."""
@@ -224,6 +255,15 @@ def response(row: Field, noise: GaussianField, t: int, now: bool) -> Array | Non
     return np.asarray(row.tangents[noise][t, :, :, : t + now].mean(-1))
 
 
+def response_by_parts(row: Field, noise: GaussianField, t: int, now: bool) -> Array:
+    """The same as `response`, without tangents."""
+    result = np.zeros((*row.shape[1:], min(t + now, noise.steps), noise.samples, noise.outputs))
+    for (field, s), part in noise.family.by_parts(row.values[t], t + now).items():
+        if field is noise:
+            result[:, :, s] = part
+    return result
+
+
 def scaled(factor: float, kernel: Array | None) -> Array | None:
     """A kernel times a number."""
     return None if kernel is None else factor * kernel
@@ -243,6 +283,15 @@ def responses(row: Field, noise: GaussianField) -> Array:
     """``<d row(t) / d noise(s)>`` at all steps, shape (steps, samples, outputs) twice."""
     shape = (*row.shape, noise.steps, noise.samples, noise.outputs)
     return np.asarray(row.tangents[noise].mean(-1)) if noise in row.tangents else np.zeros(shape)
+
+
+def responses_by_parts(row: Field, noise: GaussianField) -> Array:
+    """The same as `responses`, without tangents."""
+    result = np.zeros((*row.shape, noise.steps, noise.samples, noise.outputs))
+    for t in range(row.shape[0]):
+        block = response_by_parts(row, noise, t, True)
+        result[t, :, :, : block.shape[2]] = block
+    return result
 
 
 def kernel_of_updates(steps: int, momentum: float, decay: float) -> Array:

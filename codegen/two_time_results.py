@@ -50,5 +50,6 @@ class ResultWriter:
         loops = "" if row.layers is None else f" for l in {rows}"
         loops += "" if noise.layers is None else f" for k in {noises}"
         key = ", ".join(part for part, has in (("l", row.layers is not None), ("k", noise.layers is not None)) if has)
-        made = f"responses({one}, {other})"
+        call = "responses_by_parts" if self.scope.closure_of[row].by_parts else "responses"
+        made = f"{call}({one}, {other})"
         return f"{{({key}): {made}{loops}}}" if loops else made

@@ -89,7 +89,7 @@ class SetupWriter:
         return coefficient
 
     def _member(self, noise: Noise, closure: ProcessClosure) -> str:
-        tracked = noise in closure.tracked
+        tracked = noise in closure.tracked and not closure.by_parts
         steps = "1" if noise.static else "steps"
         shape = f"({steps}, {sizes(noise.axes)})"
         family = self.scope.names.family(noise)

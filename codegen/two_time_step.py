@@ -35,7 +35,8 @@ class StepWriter:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        self.slopes = {id(t.equation): t.slopes for closure in scope.derivation.closures for t in closure.tangents}
+        differentiated = [closure for closure in scope.derivation.closures if not closure.by_parts]
+        self.slopes = {id(t.equation): t.slopes for closure in differentiated for t in closure.tangents}
 
     def lines(self) -> Iterator[str]:
         """A comment with each equation of the derivation, then what computes it; indented."""
@@ -81,7 +82,8 @@ class StepWriter:
             lines = [f"{target}.add_memory(t, {overlap} * ({self._weight(term)}), {past})"]
         else:
             noise = self.scope.noise(term.noise, term.noise_layer)
-            found = f"response({self.scope.ref(term.row)}, {noise}, t, {term.equal_time})"
+            call = "response_by_parts" if self.scope.closure_of[term.row.field].by_parts else "response"
+            found = f"{call}({self.scope.ref(term.row)}, {noise}, t, {term.equal_time})"
             factor = self.scope.factor(term.coefficient, term.retained)
             lines = [f"{target}.add_memory(t, scaled({factor}, {found}), {past})"]
             lines = self._guarded(lines, term, equation)

@@ -7,7 +7,8 @@ Written by dmft_sym.codegen from the derived single-site equations; not meant to
 {program}
 
 Rows of all fields and order parameters follow each other in time. Gaussian fields are drawn with the covariances that
-earlier rows give; responses are averages of tangents, total derivatives with memories included. The processes:
+earlier rows give; responses are averages of tangents, total derivatives with memories included, or by parts where a
+function jumps. The processes:
 
 {closures}
 

@@ -193,7 +193,7 @@ class Theory:
         Raises
         ------
         ProgramError
-            If samples are not given, a function is left open, or one jumps where its tangent is needed.
+            If samples are not given, or a function is left open.
         """
         from dmft_sym.codegen.two_time import two_time_source
 

@@ -33,7 +33,8 @@ Written by dmft_sym.codegen from the derived single-site equations; not meant to
         learn W0: (eta0*gamma/P) Delta g[1] x^T
 
 Rows of all fields and order parameters follow each other in time. Gaussian fields are drawn with the covariances that
-earlier rows give; responses are averages of tangents, total derivatives with memories included. The processes:
+earlier rows give; responses are averages of tangents, total derivatives with memories included, or by parts where a
+function jumps. The processes:
 
     space N, fields w, h, phi, z, g: sampled
 
@@ -118,6 +119,37 @@ class GaussianFields:
         half = self.rng.standard_normal(self.sites // 2)
         self.normals = np.concatenate([self.normals, [np.concatenate([half, self.parity * half])]])
         return np.asarray(weights @ self.normals)
+
+    def by_parts(self, values: Array, end: int) -> dict[tuple[GaussianField, int], Array]:
+        """``<d value / d u>`` for all rows ``u`` before step ``end``: the coefficients of ``values`` along them.
+
+        With ``u = L x`` and independent normals ``x``, integration by parts is ``<value x> = <d value / d u> L``, for
+        functions with jumps too. Rows that depend on earlier ones have no normal and get no part: the memories that
+        responses multiply depend on each other in the same way.
+
+        Parameters
+        ----------
+        values
+            Shape (..., sites).
+
+        Returns
+        -------
+        dict
+            Shape (..., samples, outputs) by field and step.
+        """
+        rows = [row for row in self.rows if row[1] < end]
+        sizes = [field.samples * field.outputs for field, _ in rows]
+        count = sum(sizes)
+        factor = self.factor[:count, :count]
+        own = np.diag(factor) > 0
+        along = values @ self.normals[:count].T / self.sites
+        found = np.zeros(along.shape)
+        found[..., own] = np.linalg.solve(factor[np.ix_(own, own)].T, along[..., own, None])[..., 0]
+        parts = np.split(found, np.cumsum(sizes)[:-1], axis=-1)
+        return {
+            (field, s): part.reshape(*part.shape[:-1], field.samples, field.outputs)
+            for (field, s), part in zip(rows, parts, strict=False)
+        }
 
 
 class GaussianField:
@@ -262,6 +294,15 @@ def response(row: Field, noise: GaussianField, t: int, now: bool) -> Array | Non
     return np.asarray(row.tangents[noise][t, :, :, : t + now].mean(-1))
 
 
+def response_by_parts(row: Field, noise: GaussianField, t: int, now: bool) -> Array:
+    """The same as `response`, without tangents."""
+    result = np.zeros((*row.shape[1:], min(t + now, noise.steps), noise.samples, noise.outputs))
+    for (field, s), part in noise.family.by_parts(row.values[t], t + now).items():
+        if field is noise:
+            result[:, :, s] = part
+    return result
+
+
 def scaled(factor: float, kernel: Array | None) -> Array | None:
     """A kernel times a number."""
     return None if kernel is None else factor * kernel
@@ -281,6 +322,15 @@ def responses(row: Field, noise: GaussianField) -> Array:
     """``<d row(t) / d noise(s)>`` at all steps, shape (steps, samples, outputs) twice."""
     shape = (*row.shape, noise.steps, noise.samples, noise.outputs)
     return np.asarray(row.tangents[noise].mean(-1)) if noise in row.tangents else np.zeros(shape)
+
+
+def responses_by_parts(row: Field, noise: GaussianField) -> Array:
+    """The same as `responses`, without tangents."""
+    result = np.zeros((*row.shape, noise.steps, noise.samples, noise.outputs))
+    for t in range(row.shape[0]):
+        block = response_by_parts(row, noise, t, True)
+        result[t, :, :, : block.shape[2]] = block
+    return result
 
 
 def kernel_of_updates(steps: int, momentum: float, decay: float) -> Array:
@@ -449,4 +499,4 @@ def standard_error(values):
         return np.full(values.shape[1:], np.nan)
     return values.std(axis=0, ddof=1) / np.sqrt(len(values))
 
-# source: 8ad4e02036c75de05706d9d970610bab42e808b9b2f245d5c0f971472c5695fd
+# source: 9c9be0952aab7ab9151086d0f103325b67465e59c7009f25842639b2679e0cd1

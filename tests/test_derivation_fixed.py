@@ -228,18 +228,24 @@ def test_jumps(expression, jumps):
     assert has_jump(expression(h), h) == jumps
 
 
-def test_a_jump_where_a_tangent_is_needed_is_refused():
-    with pytest.raises(ProgramError, match=r"^g\[.*: a jump in h\[.*use the sampled solver") as caught:
-        THEORIES["relu"]().direct_source()
-    assert "\n" not in str(caught.value)
-    assert "a point mass where it jumps" in str(THEORIES["relu"]().steps[6]).replace("\n", " ")
+def test_responses_are_by_parts_where_a_function_jumps():
+    theory = THEORIES["relu"]()
+    printed = str(theory.steps[6]).replace("\n", " ")
+    assert "a point mass where it jumps" in printed
+    assert "by parts" in printed
+    source = theory.direct_source()
+    assert "sampled, responses by parts" in source
+    assert "response_by_parts(g[l + 1], u_W[l], t, True)" in source
+    assert " response(" not in source[source.index("def march") :]
 
 
 def test_a_jump_without_responses_does_no_harm():
     def forward(net, x):
         return net.readout("w", net.apply("relu", net.matrix("A", net.inputs, net.hidden("N")) @ x))
 
-    assert "np.maximum" in theory_of(forward).direct_source()
+    source = theory_of(forward).direct_source()
+    assert "np.maximum" in source
+    assert "responses by parts" not in source
 
 
 def test_a_free_function_has_no_numbers():

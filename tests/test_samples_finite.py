@@ -121,7 +121,7 @@ def test_outputs_and_outliers_of_the_reference():
     theory = ds.derive(ds.mlp(2, "tanh"), data=ds.Samples(REFERENCE["inputs"], REFERENCE["targets"]))
     keys = ("richness", "learning_rate", "steps")
     steps = REFERENCE["spectrum_steps"]
-    run = theory.compile("numpy")(samples=80_000, matrices=["W1"], at=steps, **{key: REFERENCE[key] for key in keys})
+    run = theory.compile()(samples=80_000, matrices=["W1"], at=steps, **{key: REFERENCE[key] for key in keys})
     sizes = 1 / REFERENCE["width"] + 8 / 80_000
     found, error = np.array(REFERENCE["f_mean"]), np.hypot(REFERENCE["f_sem"], run.f_sem.values)
     assert float(((np.abs(run.f.values - found) - 2 * sizes) / error).max()) < 4

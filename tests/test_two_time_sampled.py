@@ -103,6 +103,43 @@ def test_tanh_agrees_with_sampled_sites(depth, tmp_path):
         assert scores(*solved(theory, module, 8, 4000, {"L": depth, **RICH}), *other).max() > 6
 
 
+@pytest.mark.parametrize(("activation", "depth"), [("relu", 2), ("relu", 3), ("leaky_relu", 2)])
+def test_responses_by_parts(activation, depth, tmp_path):
+    """Point masses of tangents are seen: within 4 combined standard errors, and far off without these responses."""
+    theory = theory_of(ds.mlp(depth, activation=activation))
+    parameters = {"L": depth, "eta0": 0.2, "gamma": 2.0, "s2": 1.0}
+    module = direct_module(theory, tmp_path)
+    other = by_sampled_sites(theory, 8, 60000, 16, **parameters)
+    assert scores(*solved(theory, module, 8, 20000, parameters), *other).max() < 4
+    if (activation, depth) == ("relu", 2):
+        kept = module.response_by_parts
+        module.response_by_parts = lambda *given: 0 * kept(*given)
+        assert scores(*solved(theory, module, 8, 20000, parameters), *other).max() > 6
+
+
+def test_two_ways_to_responses(tmp_path):
+    """Where tangents are whole, their averages are what integration by parts gives.
+
+    Responses are compared as memories see them, times the covariance of the Gaussian field: two-time covariances are
+    nearly singular, and single entries mean little.
+    """
+    theory = theory_of(ds.mlp(2, activation="tanh"))
+    module = direct_module(theory, tmp_path)
+    given = {"sites": 8000, **arguments(theory, 6, L=2, **RICH)}
+    found = {}
+    for way in ("responses", "responses_by_parts"):
+        module.responses = getattr(module, way)
+        runs = [module.march(np.random.default_rng(seed), **given) for seed in np.random.SeedSequence(1).spawn(16)]
+        for name, layers, operand, layer in (("phi, r_W", (1, 1), "g", 2), ("g, u_W", (2, 1), "phi", 1)):
+            seen = [np.tensordot(r["responses"][name][layers], r["correlations"][operand][layer], 3) for r in runs]
+            found[way, name] = np.mean(seen, axis=0), np.std(seen, axis=0, ddof=1) / 4
+    for name in ("phi, r_W", "g, u_W"):
+        (mean, error), (other, other_error) = (found[way, name] for way in ("responses", "responses_by_parts"))
+        spread = np.sqrt(error**2 + other_error**2)
+        assert scores(mean, error, other, other_error).max() < 4
+        assert np.abs(mean).max() > 20 * spread.max()
+
+
 def test_responses_at_equal_time(tmp_path):
     """``g(t) = phi'(h(t)) z(t)`` responds at once where ``phi`` is curved, but not before ``z`` knows of ``h``."""
     at_once = {}

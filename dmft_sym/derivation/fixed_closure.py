@@ -73,6 +73,11 @@ class ProcessClosure:
         """Tangents that miss a point mass, where a function jumps in a field that has tangents."""
         return tuple(tangent for tangent in self.tangents if tangent.jumps)
 
+    @property
+    def by_parts(self) -> bool:
+        """Whether responses are averages ``<a u> <u u>^{-1}``, because tangents at sampled sites miss point masses."""
+        return not self.gaussian and bool(self.jumps)
+
 
 def close_processes(equations: Sequence[CausalEquation], processes: Iterable[Process]) -> list[ProcessClosure]:
     """Decide for every process how it closes."""

@@ -81,8 +81,17 @@ def closure_lines(closure: ProcessClosure, optimizer: Optimizer) -> Iterator[Lin
     """How one process closes: its averages and its tangents."""
     heading = f"Space {closure.space}, " + ("closes as matrix algebra" if closure.gaussian else "sampled")
     yield replace(_averages(closure), heading=heading)
+    if closure.by_parts:
+        yield _BY_PARTS
     for tangent in closure.tangents:
         yield tangent_line(tangent, optimizer)
+
+
+_BY_PARTS = Line(
+    "\\Big\\langle \\frac{\\partial a}{\\partial u} \\Big\\rangle",
+    ("+ \\sum_{u'} \\big\\langle a\\, u' \\big\\rangle\\, \\big[ \\langle u\\, u \\rangle^{-1} \\big]_{u'\\,u}",),
+    "by parts (Stein), as sampled sites miss point masses; $u'$ runs over the Gaussian fields of the same matrix",
+)
 
 
 def _averages(closure: ProcessClosure) -> Line:
