@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import sympy as sp
 
-from dmft_sym.program.site_expressions import Algebra, prepare, walk
+from dmft_sym.program.site_expressions import prepare, walk
 
-from .site_text import ATOM, PRODUCT, SUM, Text
+from .expression_text import ATOM, PRODUCT, SUM, ExpressionText, Text
 
 _SOFTMAX = sp.Function("softmax")
 _CALLS = {
@@ -20,32 +20,11 @@ _CALLS = {
 }
 
 
-class NumpyText(Algebra[Text]):
-    """Pieces of NumPy; symbols are written as ``names`` says."""
+class NumpyText(ExpressionText):
+    """Pieces of NumPy."""
 
-    def __init__(self, names: Mapping[sp.Symbol, str]) -> None:
-        self.names = dict(names)
-
-    def number(self, value: float) -> Text:
-        shown = repr(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
-        return Text(shown, ATOM if value >= 0 else PRODUCT)
-
-    def symbol(self, symbol: sp.Symbol) -> Text:
-        return Text(self.names[symbol])
-
-    def add(self, plus: Sequence[Text], minus: Sequence[Text]) -> Text:
-        text = " + ".join(term.at(PRODUCT) for term in plus)
-        for term in minus:
-            text += f" - {term.at(PRODUCT)}" if text else f"-{term.at(PRODUCT)}"
-        return Text(text, SUM)
-
-    def multiply(self, factors: Sequence[Text], divisors: Sequence[Text]) -> Text:
-        signed = factors[0].text == "-1" and len(factors) > 1
-        text = " * ".join(factor.at(PRODUCT) for factor in factors[signed:])
-        if divisors:
-            below = " * ".join(divisor.at(PRODUCT if len(divisors) > 1 else ATOM) for divisor in divisors)
-            text += f" / {below}" if len(divisors) == 1 else f" / ({below})"
-        return Text(f"-{text}" if signed else text, PRODUCT)
+    def literal(self, value: float) -> str:
+        return repr(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
 
     def power(self, base: Text, exponent: int) -> Text:
         return Text(f"{base.at(ATOM)} ** {exponent}", PRODUCT)

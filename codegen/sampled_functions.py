@@ -11,7 +11,7 @@ import sympy as sp
 from dmft_sym.program import OUTPUT_AXIS, SAMPLE_AXIS, Axes, ScalarRef, SiteFunction
 
 from .sampled_places import label
-from .site_text import _RESERVED, site_lines
+from .site_text import RESERVED, site_lines
 
 _SOFTMAX = sp.Function("softmax")
 _SOFTMAX_TEXT = '''\
@@ -207,7 +207,7 @@ def _renamed(function: SiteFunction) -> tuple[sp.Expr, list[Argument], list[sp.S
 
 def _plain_names(symbols: Sequence[sp.Symbol]) -> dict[sp.Symbol, sp.Symbol]:
     """Real symbols with names that are free."""
-    taken = {*_RESERVED, *_TAKEN}
+    taken = {*RESERVED, *_TAKEN}
     found = {}
     for symbol in symbols:
         plain = symbol.name.isidentifier() and symbol.name.isascii()

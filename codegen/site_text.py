@@ -1,88 +1,23 @@
 """Site functions as text: expressions become the body of one loop over sites, which LLVM makes vectors of.
 
-The loop calls the functions of ``numba_math``; `SiteLoop.functions` are those to copy into the module with
-`library_text`. Conditions are selections, so that both sides are computed and there are no branches.
+The loop calls functions of ``numba_math``, which `library_text` copies into the module. Conditions are selections, so
+that both sides are computed and there are no branches.
 """
 
 from __future__ import annotations
 
 import keyword
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import sympy as sp
 
 from dmft_sym.messages import show
 from dmft_sym.program import ProgramError
-from dmft_sym.program.site_expressions import Algebra, prepare, walk
+from dmft_sym.program.site_expressions import prepare, walk
 
-SUM, PRODUCT, ATOM = range(3)
-_RESERVED = {"abs", "i", "inf", "math", "nan", "nb", "njit", "np", "range", "types"}
+from .expression_text import ATOM, PRODUCT, SUM, ExpressionText, Text
 
-
-@dataclass(frozen=True)
-class Text:
-    """A piece of Python: its text, and how strongly its outermost operation binds."""
-
-    text: str
-    level: int = ATOM
-
-    def at(self, level: int) -> str:
-        """The text as an operand of an operation of ``level``."""
-        return self.text if self.level >= level else f"({self.text})"
-
-
-@dataclass(frozen=True)
-class SiteLoop:
-    """A compiled function with one loop over sites, as ``text``, and the ``functions`` of the library it calls.
-
-    ``arguments`` are those of the function: outputs, arrays, scalars.
-    """
-
-    text: str
-    functions: frozenset[str]
-    arguments: tuple[str, ...]
-
-
-def site_loop(
-    name: str,
-    expressions: Sequence[sp.Expr],
-    arrays: Sequence[sp.Symbol],
-    scalars: Sequence[sp.Symbol] = (),
-    outputs: Sequence[str] | None = None,
-) -> SiteLoop:
-    """A function ``name(*outputs, *arrays, *scalars)`` that writes ``expressions`` at every site.
-
-    Parameters
-    ----------
-    name
-        Name of the function.
-    expressions
-        Site functions of ``arrays`` and ``scalars``, one for each output.
-    arrays, scalars
-        Symbols whose values are contiguous arrays, one number a site, and numbers that all sites share.
-    outputs
-        Names of the arrays that are written; by default ``out``, or ``out0``, ``out1``, ...
-
-    Raises
-    ------
-    ProgramError
-        If an expression is not a site function, or a name not an identifier or used twice.
-    """
-    if outputs is None:
-        outputs = ["out"] if len(expressions) == 1 else [f"out{k}" for k in range(len(expressions))]
-    if not outputs or len(outputs) != len(expressions):
-        raise ProgramError(f"{name}: {len(outputs)} outputs; allowed is one for each of {len(expressions)} expressions")
-    arguments = (*outputs, *(s.name for s in arrays), *(s.name for s in scalars))
-    _check_names((name.removeprefix("_"), *arguments))
-    body = _body(expressions, arrays, scalars, outputs)
-    lines = [
-        '@njit(cache=True, nogil=True, error_model="numpy")',
-        f"def {name}({', '.join(arguments)}):",
-        f"    for i in range({outputs[0]}.size):",
-        *(f"        {line}" for line in body.lines),
-    ]
-    return SiteLoop("\n".join(lines), frozenset(body.functions), arguments)
+RESERVED = {"abs", "i", "inf", "math", "nan", "nb", "njit", "np", "range", "types"}
 
 
 def site_lines(
@@ -91,7 +26,27 @@ def site_lines(
     scalars: Sequence[sp.Symbol],
     outputs: Sequence[str],
 ) -> tuple[list[str], frozenset[str]]:
-    """The lines inside of the loop over ``i`` of `site_loop`, and the functions they call."""
+    """What stands inside of a loop over sites ``i`` that writes ``expressions``, one to each of ``outputs``.
+
+    Parameters
+    ----------
+    expressions
+        Site functions of ``arrays`` and ``scalars``.
+    arrays, scalars
+        Symbols whose values are contiguous arrays, one number a site, and numbers that all sites share.
+    outputs
+        Names of the arrays that are written.
+
+    Returns
+    -------
+    lines, functions
+        The lines, and the functions of ``numba_math`` that they call.
+
+    Raises
+    ------
+    ProgramError
+        If an expression is not a site function, or a name not an identifier or used twice.
+    """
     _check_names((*outputs, *(s.name for s in arrays), *(s.name for s in scalars)))
     body = _body(expressions, arrays, scalars, outputs)
     return body.lines, frozenset(body.functions)
@@ -100,7 +55,7 @@ def site_lines(
 def _check_names(names: Sequence[str]) -> None:
     for name in names:
         plain = name.isidentifier() and name.isascii() and not keyword.iskeyword(name)
-        if not plain or name.startswith("_") or name in _RESERVED:
+        if not plain or name.startswith("_") or name in RESERVED:
             raise ProgramError(f"name {show(name)}: allowed are identifiers that a generated module does not use")
         if names.count(name) > 1:
             raise ProgramError(f"name {show(name)}: allowed is one use of a name")
@@ -124,13 +79,13 @@ def _body(
     return lines
 
 
-class _Lines(Algebra[Text]):
+class _Lines(ExpressionText):
     """Text, and assignments that stand before it."""
 
     def __init__(self, taken: set[str]) -> None:
+        super().__init__({})
         self.lines: list[str] = []
         self.functions: set[str] = set()
-        self.names: dict[sp.Symbol, str] = {}
         self._taken = taken
         self._powers: dict[tuple[str, int], Text] = {}
         self._count = 0
@@ -144,25 +99,8 @@ class _Lines(Algebra[Text]):
         self.lines.append(f"{name} = {text}")
         return name
 
-    def number(self, value: float) -> Text:
-        return Text(repr(value), ATOM if value >= 0 else PRODUCT)
-
-    def symbol(self, symbol: sp.Symbol) -> Text:
-        return Text(self.names[symbol])
-
-    def add(self, plus: Sequence[Text], minus: Sequence[Text]) -> Text:
-        text = " + ".join(term.at(PRODUCT) for term in plus)
-        for term in minus:
-            text += f" - {term.at(PRODUCT)}" if text else f"-{term.at(PRODUCT)}"
-        return Text(text, SUM)
-
-    def multiply(self, factors: Sequence[Text], divisors: Sequence[Text]) -> Text:
-        signed = factors[0].text == "-1.0" and len(factors) > 1
-        text = " * ".join(factor.at(PRODUCT) for factor in factors[signed:])
-        if divisors:
-            below = " * ".join(divisor.at(PRODUCT if len(divisors) > 1 else ATOM) for divisor in divisors)
-            text += f" / {below}" if len(divisors) == 1 else f" / ({below})"
-        return Text(f"-{text}" if signed else text, PRODUCT)
+    def literal(self, value: float) -> str:
+        return repr(value)
 
     def power(self, base: Text, exponent: int) -> Text:
         """Products of squares, each computed once."""

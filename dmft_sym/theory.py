@@ -10,16 +10,14 @@ from collections.abc import Collection
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
-from .derivation.action import MatrixAction, matrix_action
+from .derivation.averaged import AveragedProgram
 from .derivation.closure import ClosedEquations, Closure
 from .derivation.exports import NamedParameter, named_parameters
 from .derivation.fixed import FixedDerivation
 from .derivation.fixed_sites import on_samples
 from .derivation.processes import Process, find_processes
-from .derivation.saddle_point import SaddlePoint, saddle_point
 from .derivation.single_site import SiteBuilder, SiteEquation
 from .derivation.stage import Stage
-from .derivation.uses import UseTable
 from .messages import show
 from .networks.parameters import STANDARD, Parameter
 from .networks.parametrization import MUP
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
 Data: TypeAlias = Proportional | Samples
 
 
-class Theory:
+class Theory(AveragedProgram):
     """The mean-field theory of one training program.
 
     Attributes
@@ -59,24 +57,9 @@ class Theory:
         self.probes = tuple(probes)
         _check_samples(network, data)
         trace = network.trace(data.setting)
-        self.program: Program = data.program(trace, training, network.name)
+        self.program = data.program(trace, training, network.name)
         self.parameters = _parameters(self.program, trace.parameters)
         self.joint_derivations: dict[MatrixProgram, JointDerivation] = {}
-
-    @cached_property
-    def uses(self) -> UseTable:
-        """Where the program uses its Gaussian matrices."""
-        return UseTable(self.program)
-
-    @cached_property
-    def actions(self) -> dict[str, MatrixAction]:
-        """Action of every matrix, before and after the average."""
-        return {uses.matrix.name: matrix_action(uses) for uses in self.uses.matrices}
-
-    @cached_property
-    def saddle_points(self) -> dict[str, SaddlePoint]:
-        """Stationarity conditions of every matrix' part of the action."""
-        return {name: saddle_point(action) for name, action in self.actions.items()}
 
     @cached_property
     def site_builder(self) -> SiteBuilder:

@@ -7,7 +7,7 @@ import pytest
 import scipy.special
 import sympy as sp
 from dmft_sym.codegen.library_text import IMPORTS, library_text
-from dmft_sym.codegen.site_text import site_lines, site_loop
+from dmft_sym.codegen.site_text import site_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,11 +37,14 @@ FORMULAS = [
 
 
 def compiled(expressions, arrays, scalars=(), name: str = "phi"):
-    """The function that the text of a loop defines, in a module of its own."""
-    loop = site_loop(name, expressions, arrays, scalars)
-    text = loop.text.replace("cache=True, ", "")
+    """The compiled function that writes the expressions at every site, in a module of its own."""
+    names = [f"out{number}" for number in range(len(expressions))]
+    lines, functions = site_lines(expressions, arrays, scalars, names)
+    arguments = ", ".join([*names, *(symbol.name for symbol in (*arrays, *scalars))])
+    head = f'@njit(nogil=True, error_model="numpy")\ndef {name}({arguments}):\n    for i in range(out0.size):'
+    text = "\n        ".join([head, *lines])
     module: dict[str, object] = {}
-    exec(compile(f"{IMPORTS}\n\n{library_text(loop.functions)}\n\n\n{text}\n", "loop", "exec"), module)
+    exec(compile(f"{IMPORTS}\n\n{library_text(functions)}\n\n\n{text}\n", "loop", "exec"), module)
     function = module[name]
 
     def apply(*values):
@@ -174,25 +177,17 @@ def test_stable_forms_are_the_same_function(expression: sp.Expr) -> None:
 
 
 def test_numbers_have_full_precision() -> None:
-    text = site_loop("phi", [H * sp.Rational(1, 3) + sp.pi * sp.sqrt(2) + sp.Rational(1, 10) * H**2], [H]).text
+    expression = H * sp.Rational(1, 3) + sp.pi * sp.sqrt(2) + sp.Rational(1, 10) * H**2
+    text = "\n".join(site_lines([expression], [H], [], ["out"])[0])
     assert "0.3333333333333333 * " in text
     assert repr(float(np.pi * np.sqrt(2)))[:16] in text
     assert "0.1 * " in text
 
 
 def test_text_of_a_loop() -> None:
-    loop = site_loop("phi", [sp.tanh(H), 1 - sp.tanh(H) ** 2], [H], outputs=["phi_h", "slope"])
-    assert loop.arguments == ("phi_h", "slope", "h")
-    assert loop.functions == {"_tanh"}
-    assert loop.text.splitlines() == [
-        '@njit(cache=True, nogil=True, error_model="numpy")',
-        "def phi(phi_h, slope, h):",
-        "    for i in range(phi_h.size):",
-        "        h_i = h[i]",
-        "        s0 = _tanh(h_i)",
-        "        phi_h[i] = s0",
-        "        slope[i] = 1.0 - s0 * s0",
-    ]
+    lines, functions = site_lines([sp.tanh(H), 1 - sp.tanh(H) ** 2], [H], [], ["phi_h", "slope"])
+    assert functions == {"_tanh"}
+    assert lines == ["h_i = h[i]", "s0 = _tanh(h_i)", "phi_h[i] = s0", "slope[i] = 1.0 - s0 * s0"]
     lines, functions = site_lines([sp.tanh(H)], [H], [], ["y"])
     assert (lines, functions) == (["h_i = h[i]", "y[i] = _tanh(h_i)"], {"_tanh"})
 
@@ -224,7 +219,11 @@ def test_new_names_avoid_given_ones() -> None:
     ],
 )
 def test_refused_expressions(expression: sp.Expr, words: str) -> None:
-    for refuse in (lambda e: check(e, [H]), lambda e: numpy_function([e], [H]), lambda e: site_loop("phi", [e], [H])):
+    for refuse in (
+        lambda e: check(e, [H]),
+        lambda e: numpy_function([e], [H]),
+        lambda e: site_lines([e], [H], [], ["out"]),
+    ):
         with pytest.raises(ProgramError, match=words) as caught:
             refuse(expression)
         assert len(str(caught.value).splitlines()) == 1
@@ -233,14 +232,12 @@ def test_refused_expressions(expression: sp.Expr, words: str) -> None:
 @pytest.mark.parametrize("name", ["import", "a b", "np", "_tanh", "h;h", "ħ", "i"])
 def test_refused_names(name: str) -> None:
     with pytest.raises(ProgramError, match="allowed are identifiers"):
-        site_loop("phi", [sp.Symbol(name, real=True) ** 2], [sp.Symbol(name, real=True)])
+        site_lines([sp.Symbol(name, real=True) ** 2], [sp.Symbol(name, real=True)], [], ["out"])
 
 
 def test_refused_outputs() -> None:
-    with pytest.raises(ProgramError, match="one for each of 2 expressions"):
-        site_loop("phi", [H, H], [H], outputs=["out"])
     with pytest.raises(ProgramError, match="one use of a name"):
-        site_loop("phi", [H], [H], outputs=["h"])
+        site_lines([H], [H], [], ["h"])
 
 
 leaves = st.sampled_from([H, G, sp.Integer(2), sp.Rational(-1, 3), sp.pi])

@@ -6,16 +6,14 @@ from functools import cached_property
 
 from dmft_sym.program import Program
 
-from .action import MatrixAction, matrix_action
+from .averaged import AveragedProgram
 from .fixed_closure import ProcessClosure, close_processes
 from .fixed_sites import CausalEquation, FixedBuilder
 from .processes import Process, find_processes
-from .saddle_point import SaddlePoint, saddle_point
 from .single_site import Noise, SiteEquation
-from .uses import UseTable
 
 
-class FixedDerivation:
+class FixedDerivation(AveragedProgram):
     """From a program to its single-site equations and their closure.
 
     Parameters
@@ -26,21 +24,6 @@ class FixedDerivation:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-
-    @cached_property
-    def uses(self) -> UseTable:
-        """Where the program uses its Gaussian matrices."""
-        return UseTable(self.program)
-
-    @cached_property
-    def actions(self) -> dict[str, MatrixAction]:
-        """Action of every matrix, before and after the average."""
-        return {uses.matrix.name: matrix_action(uses) for uses in self.uses.matrices}
-
-    @cached_property
-    def saddle_points(self) -> dict[str, SaddlePoint]:
-        """Stationarity conditions of every matrix' part of the action."""
-        return {name: saddle_point(action) for name, action in self.actions.items()}
 
     @cached_property
     def builder(self) -> FixedBuilder:
