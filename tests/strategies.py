@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import dmft_sym as ds
 from dmft_sym.networks import GradientDescent, OnlineSGD, Outputs, Tracer, TrainingRule, Vector, Weights
-from dmft_sym.networks.proportional import uses_depth
+from dmft_sym.program import DEPTH
 
 COEFFICIENTS = ("1", "-1", "1/2", "3/2", "-0.3", "b")
 SCAN_COEFFICIENTS = (*COEFFICIENTS, "1/sqrt(L)", "1/(l+1)")
@@ -229,7 +229,7 @@ def run_parameters(draw: st.DrawFn, theory: ds.Theory) -> dict[str, float]:
         "init_std": draw(st.sampled_from((0.6, 1.0))),
         "outputs": draw(st.integers(1, 3)),
     }
-    if uses_depth(theory.program):
+    if DEPTH in theory.program.parameters:
         first = theory.program.smallest_depth
         found["depth"] = draw(st.integers(first, max(first, 4)))
     return found

@@ -163,9 +163,6 @@ class ClosedEquations:
     processes: tuple[Process, ...] = field(default_factory=tuple)
 
 
-Need = tuple[FieldRef, FieldRef, "LayerLoop | None"]
-
-
 class Closure:
     """Builds `ClosedEquations` from single-site equations."""
 

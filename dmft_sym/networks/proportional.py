@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import sympy as sp
 
 from dmft_sym.program import (
-    DEPTH,
     Assign,
     Field,
     FieldRef,
@@ -92,8 +91,3 @@ def _updates(backward: Backward, scalings: Scalings, frozen: frozenset[str]) -> 
         else:
             learns.append(Learn(MatrixRef(target, None if target.layers is None else layer), scaled))
     return learns
-
-
-def uses_depth(program: Program) -> bool:
-    """Whether the number of layers is a run-time argument of the program."""
-    return DEPTH in program.parameters

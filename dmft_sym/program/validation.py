@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import sympy as sp
-
 from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
-from .expressions import FieldRef, LayerSum, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
+from .expressions import FieldRef, LayerSum, Product, ScalarRef, SiteFunction, VectorRef
 from .statements import Assign, Average, Compute, Learn, Observe, SiteMap, Statement
 
 if TYPE_CHECKING:
@@ -145,8 +143,3 @@ def _reads(statement: Statement) -> list[FieldRef | ScalarRef]:
 
 def _arguments(function: SiteFunction) -> list[FieldRef | ScalarRef]:
     return [ref for _, ref in function.arguments if not isinstance(ref, VectorRef)]
-
-
-def matrix_at(ref: MatrixRef, values: dict[sp.Symbol, int]) -> tuple[str, int | None]:
-    """Key of a matrix once the layer symbols have values: name and integer layer."""
-    return ref.matrix.name, None if ref.layer is None else int(ref.layer.subs(values))

@@ -16,7 +16,7 @@ from dmft_sym.derivation.action import MatrixAction, matrix_action
 from dmft_sym.derivation.saddle_point import SaddlePoint, saddle_point
 from dmft_sym.derivation.single_site import SiteBuilder, SiteEquation
 from dmft_sym.derivation.uses import UseTable
-from dmft_sym.program import Assign, Field, FieldRef, ForLayers, Linear, Program, Statement
+from dmft_sym.program import Assign, Field, ForLayers, Linear, Program, Statement
 
 from .matrix_program import MatrixProgram
 
@@ -110,10 +110,6 @@ class JointDerivation:
     def fields(self) -> tuple[Field, ...]:
         """Level-two fields that have an equation."""
         return tuple(dict.fromkeys(a.target.field for _, a in self._assigns()))
-
-    def is_level_two(self, ref: FieldRef) -> bool:
-        """Whether a field belongs to the matrix program."""
-        return ref.field in self.fields
 
     def _assigns(self) -> list[tuple[tuple[ForLayers, ...], Assign]]:
         known = set(self.matrix.program.fields)

@@ -33,8 +33,6 @@ from dmft_sym.program import (
     flatten,
 )
 
-from .equal_time import EqualTime
-
 
 @dataclass(frozen=True)
 class MatrixProgram:
@@ -177,15 +175,6 @@ class FlatMatrix:
         if self.transposed_input is None or self.transposed_output is None:
             return ((self.input, self.output),)
         return (self.transposed_input, self.output), (self.input, self.transposed_output)
-
-    @property
-    def equal_times(self) -> tuple[EqualTime, ...]:
-        """Correlations of the training run that the coefficients contain."""
-        found: dict[EqualTime, None] = {}
-        for statement in (*self.statements, *self.transposed):
-            for coefficient, _ in statement.value.terms:
-                found.update(dict.fromkeys(sorted(coefficient.atoms(EqualTime), key=str)))
-        return tuple(found)
 
 
 def _flat_assigns(statements: tuple[Statement, ...], values: Mapping[sp.Symbol, int]) -> Iterator[Assign]:
