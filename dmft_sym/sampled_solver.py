@@ -117,7 +117,8 @@ class SampledSolver:
         threads
             Number of threads; all cores by default.
         progress
-            Called as ``progress(done, total)``.
+            Called as ``progress(done, total)``, in steps of all replicas; with ``error``, trial runs come first,
+            each of which counts from zero.
         **parameters
             ``richness`` (gamma0), ``learning_rate`` (eta0), ``init_std``, ``depth``, and those of the forward pass.
 
@@ -261,12 +262,19 @@ class _Run:
 
     def _sites_for_error(self, error: float, count: int, method: str) -> int:
         """Grow the number of sites until the standard error of ``f`` in a run is below the wanted one."""
-        quiet = _Run(
-            self.solver, self.arguments, _nothing(self.wanted), self.seed, self.tol, self.antithetic, self.threads, None
+        trial = _Run(
+            self.solver,
+            self.arguments,
+            _nothing(self.wanted),
+            self.seed,
+            self.tol,
+            self.antithetic,
+            self.threads,
+            self.progress,
         )
         sites = _PILOT_SITES * count
         for _ in range(_ROUNDS):
-            dataset, _ = quiet.replicas(sites, count, method)
+            dataset, _ = trial.replicas(sites, count, method)
             found = float(dataset[f"f{SEM}"].max())
             needed = sites * (found / error) ** 2
             if needed <= sites or not math.isfinite(needed):

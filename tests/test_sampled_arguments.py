@@ -72,6 +72,15 @@ def test_proportional_networks_take_no_width(changes):
         ds.simulate(ds.derive(ds.deep_linear(depth=1)), **SETTINGS, **sizes, **changes)
 
 
+def test_trial_runs_report(theory):
+    """The largest standard error of the run is below the wanted one; trial runs are seen on the way."""
+    seen = []
+    found = theory.compile("numpy")(**SETTINGS, error=0.01, replicas=4, progress=lambda *done: seen.append(done))
+    assert float(found.f_sem.max()) <= 0.01
+    assert seen.count((12, 12)) > 1
+    assert seen[-1] == (12, 12)
+
+
 def test_the_start_is_a_tie(run):
     """Outputs start at zero: nothing is known of any sample."""
     assert run.train_accuracy.sel(step=0) == 0.5
