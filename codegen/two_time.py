@@ -20,7 +20,7 @@ from .two_time_results import ResultWriter
 from .two_time_scope import Scope
 from .two_time_setup import SetupWriter
 from .two_time_step import STEP, StepWriter
-from .two_time_text import DOCSTRING, SOLVE
+from .two_time_text import DOCSTRING, MARCH_DOCSTRING, SOLVE
 
 
 def two_time_source(derivation: FixedDerivation) -> str:
@@ -70,17 +70,21 @@ class _Writer:
         train = ", train" if self.scope.masked else ""
         arguments = "".join(f", {python_name(s)}" for s in self.scope.parameters)
         lines = [
-            f"def march(rng, *, steps, sites, gram, targets{train}{arguments}):",
-            '    """One run; see the docstring of the module."""',
+            f"def march(rng, *, steps, sites, gram, targets{train}{arguments}, progress=None):",
+            textwrap.indent(MARCH_DOCSTRING, "    "),
             *(f"    {line}" for line in self._checks()),
             *(f"    {line}" for line in SetupWriter(self.scope).lines()),
-            "    done = steps",
+            "    done, limit = steps, np.inf",
             "    for t in range(steps):",
             f"{STEP}lag = kappa[t:0:-1, None, None]  # kappa(t - s) for s = 0, ..., t - 1",
             *StepWriter(self.scope).lines(),
-            f"{STEP}if not all(np.all(np.isfinite(value[t])) for value in ({self._scalar_arrays()},)):",
+            f"{STEP}largest = largest_of(t, [{self._scalar_arrays()}])",
+            f"{STEP}limit = DIVERGENCE * largest if t == 0 and largest > 0 else limit",
+            f"{STEP}if not largest <= limit or not np.isfinite(largest):",
             f"{STEP}    done = t  # diverged",
             f"{STEP}    break",
+            f"{STEP}if progress is not None:",
+            f"{STEP}    progress(t + 1)",
             *(f"    {line}" for line in ResultWriter(self.scope).lines()),
         ]
         return "\n".join(lines) + "\n"

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
+DIVERGENCE = 1e12  # a scalar beyond this multiple of the largest first one counts as divergence
 
 
 class Given:
@@ -292,6 +293,11 @@ def responses_by_parts(row: Field, noise: GaussianField) -> Array:
         block = response_by_parts(row, noise, t, True)
         result[t, :, :, : block.shape[2]] = block
     return result
+
+
+def largest_of(t: int, scalars: Iterable[Array]) -> float:
+    """The largest absolute value of scalars at step ``t``, NaN if there is one."""
+    return float(np.max([np.abs(values[t]).max() for values in scalars]))
 
 
 def kernel_of_updates(steps: int, momentum: float, decay: float) -> Array:

@@ -14,9 +14,9 @@ from dmft_sym.derivation.uses import Use
 from dmft_sym.program import Field, Scalar
 
 _LOCAL = {
-    "Any", "Array", "Iterable", "NDArray", "TypeAlias", "all", "annotations", "done", "float", "gram", "identity",
-    "k", "kappa", "l", "l_s", "lag", "march", "math", "noise", "np", "one", "outputs", "range", "rho", "rng", "samples",
-    "sites", "solve", "steps", "t", "targets", "train", "value", "y",
+    "Any", "Array", "DIVERGENCE", "Iterable", "NDArray", "TypeAlias", "all", "annotations", "done", "float", "gram",
+    "identity", "k", "kappa", "l", "l_s", "lag", "largest", "limit", "march", "math", "noise", "np", "one", "outputs",
+    "progress", "range", "rho", "rng", "samples", "sites", "solve", "steps", "t", "targets", "train", "value", "y",
 }  # fmt: skip
 _COMMON = re.compile(r"s\d+|share\d+")  # subexpressions that functions share
 

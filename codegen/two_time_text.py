@@ -19,6 +19,31 @@ field does not have; families are dictionaries by layer. Responses are to Gaussi
 counted in gradient steps; everything is dimensionless.
 """'''
 
+MARCH_DOCSTRING = '''"""One run of the equations in the docstring of the module.
+
+Parameters
+----------
+rng
+    A `numpy.random.Generator`; unused where every process closes as matrix algebra.
+steps, sites
+    Number ``T`` of gradient steps, and ``S`` of sampled sites, an even number.
+gram, targets
+    Shapes (P, P) and (P, C).
+progress
+    Called as ``progress(steps done)``.
+
+Returns
+-------
+dict
+    ``steps`` that were done before a scalar was 1e12 times its first size, ``scalars``, ``correlations`` and
+    ``responses``.
+
+Raises
+------
+ValueError
+    Naming the argument, its value and what is allowed.
+"""'''
+
 SOLVE = '''
 def solve(seed, *, batches=8, **arguments):
     """Independent runs of `march`, and standard errors of their mean.

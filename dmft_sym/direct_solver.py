@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arguments import ArgumentError, RunArguments
-from .execution.replicas import sites_per_replica
+from .free_memory import free_bytes, shown_bytes
 from .measurements import Measurements, Wanted
 from .networks.samples import Samples
 from .program import ALL_AXES, FieldRef
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .theory import Theory
 
 Array = NDArray[Any]
-MOST_ROWS = 400  # steps times samples times outputs; tangents of every site need this many numbers for every field
+MOST_ROWS = 400  # steps times samples times outputs; the time grows as its cube
 
 
 class DirectRun:
@@ -29,6 +29,8 @@ class DirectRun:
     ----------
     wanted
         What is measured; the outliers of matrices are not, as nothing is known of the matrices themselves.
+    sites
+        Number of sites of one run.
 
     Raises
     ------
@@ -36,32 +38,30 @@ class DirectRun:
         If outliers are wanted, or if the run is too large for two-time matrices of every site.
     """
 
-    def __init__(self, theory: Theory, data: Samples, arguments: RunArguments, wanted: Wanted) -> None:
+    def __init__(self, theory: Theory, data: Samples, arguments: RunArguments, wanted: Wanted, sites: int) -> None:
         from dmft_sym.codegen.names import python_name
 
         if wanted.matrices:
             raise ArgumentError('matrices with method = "direct": allowed are none; use method = "sampled"')
-        rows = arguments.steps * data.total * data.outputs
-        if rows > MOST_ROWS:
-            raise ArgumentError(
-                f'method = "direct" with {rows} rows (steps * samples * outputs): allowed are up to {MOST_ROWS}; use '
-                'method = "sampled"'
-            )
-        self.data, self.wanted, self.arguments = data, wanted, arguments
-        self.module = _module(theory)
+        _check_size(theory, data, arguments, sites)
+        self.data, self.wanted, self.arguments, self.sites = data, wanted, arguments, sites
+        self.module = direct_module(theory)
         self.options: dict[str, Any] = {python_name(p.symbol): arguments.values[p.symbol] for p in theory.parameters}
         if data.total > data.count:
             self.options["train"] = data.train
 
-    def track(self, seed: np.random.SeedSequence, sites: int) -> tuple[Array, Measurements]:
+    def track(
+        self, seed: np.random.SeedSequence, progress: Callable[[int], None] | None = None
+    ) -> tuple[Array, Measurements]:
         """``f`` of one run, shape (steps, samples, outputs), and its kernels."""
         with np.errstate(all="ignore"):  # a run that diverges is reported by its outputs
             found = self.module.march(
                 np.random.default_rng(seed),
                 steps=self.arguments.steps,
-                sites=sites,
+                sites=self.sites,
                 gram=self.data.gram,
                 targets=self.data.all_targets,
+                progress=progress,
                 **self.options,
             )
         measured = Measurements(self.wanted)
@@ -96,17 +96,36 @@ class _NotKeptError(Exception):
     """A correlation that the direct solver does not return."""
 
 
-def direct_tracks(
-    theory: Theory, data: Samples, arguments: RunArguments, wanted: Wanted, sites: int, count: int, seed: int
-) -> tuple[list[Array], list[Measurements]]:
-    """Outputs and kernels of independent runs with ``sites`` sites together."""
-    run = DirectRun(theory, data, arguments, wanted)
-    streams = np.random.SeedSequence(seed).spawn(count)
-    found = [run.track(stream, sites_per_replica(sites, count)) for stream in streams]
-    return [track for track, _ in found], [measured for _, measured in found]
-
-
-def _module(theory: Theory) -> ModuleType:
+def direct_module(theory: Theory) -> ModuleType:
+    """The generated two-time solver of a theory."""
     from .module_cache import load_module, program_key
 
     return load_module(program_key(str(theory.program), "direct"), "direct", theory.direct_source)
+
+
+def _check_size(theory: Theory, data: Samples, arguments: RunArguments, sites: int) -> None:
+    """Refuse runs that would take hours, or more memory than there is."""
+    rows = arguments.steps * data.total * data.outputs
+    if rows > MOST_ROWS:
+        raise ArgumentError(
+            f'method = "direct" with {rows} rows (steps * samples * outputs): allowed are up to {MOST_ROWS}; use '
+            'method = "sampled"'
+        )
+    needed, free = 8 * rows**2 * sites * _tangents(theory, arguments), free_bytes()
+    if needed > free:
+        raise ArgumentError(
+            f'method = "direct" with {rows} rows and {sites} sites in a replica: allowed is what fits into memory; '
+            f"tangents need about {shown_bytes(needed)} and {shown_bytes(free)} are free: use fewer samples, or more "
+            "replicas"
+        )
+
+
+def _tangents(theory: Theory, arguments: RunArguments) -> int:
+    """Number of pairs of a field and a Gaussian field whose derivatives are kept at every site."""
+    count = 0
+    for closure in theory.fixed.closures:
+        if not closure.gaussian and not closure.by_parts:
+            fields = (tangent.equation.target.field for tangent in closure.tangents)
+            layers = (1 if f.layers is None else int(f.layers.length.subs(arguments.values)) for f in fields)
+            count += len(closure.tracked) * sum(layers)
+    return count

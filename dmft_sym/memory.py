@@ -6,6 +6,8 @@ import math
 import os
 from typing import TYPE_CHECKING
 
+from .free_memory import free_bytes as _free
+from .free_memory import shown_bytes as _size
 from .spec import Spec, SpecError
 from .spec_objects import kernel_steps
 from .spec_sections import SITES
@@ -160,16 +162,3 @@ def simulation_memory(spec: Spec) -> int:
         return copies * inner * spec.simulation.width**2 * 8
     width, samples = spec.data.width_per_dim or 0.0, spec.data.samples_per_dim or 0.0
     return round(spec.simulation.dim**2 * (samples + copies * (width + inner * width**2)) * 8)
-
-
-def _free() -> int:
-    import psutil
-
-    return int(psutil.virtual_memory().available)
-
-
-def _size(count: int) -> str:
-    for unit, factor in (("PB", 10**15), ("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
-        if count >= factor:
-            return f"{count / factor:.3g} {unit}"
-    return f"{count} bytes"

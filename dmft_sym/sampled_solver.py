@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .arguments import ArgumentError, RunArguments, check_integer, run_arguments
+from .free_memory import free_bytes, shown_bytes
 from .measurements import Measurements, Wanted, wanted_measurements
 from .messages import show
 from .networks.samples import Samples
 from .outcomes import COMPLETED, Outcome, diverged
+from .program import OUTPUT_AXIS, SAMPLE_AXIS
 from .sample_results import SEM, averaged, derived, labelled, network_dataset
 from .solver import common_attributes
+from .wanted_error import even_sites, sites_for_error
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,12 +37,7 @@ OPTIONS = (
 METHODS = ("sampled", "coordinates", "direct")
 SAMPLED_BACKENDS = ("numba", "numpy")
 DEFAULT_SITES = 20_000
-EXACT_TOL = 1e-10
-LARGEST_SITES = 2**31
-_PILOT_SITES = 512  # of every replica of the first run towards a wanted error
-_SAFETY = 1.2  # more sites than the error of the run before asks for
-_GROWTH = 4  # an error of few sites is not trusted further than this
-_ROUNDS = 20
+EXACT_TOL = 1e-8
 
 
 class SampledSolver:
@@ -106,7 +107,7 @@ class SampledSolver:
             Number of independent networks that the sites are divided among; standard errors come from them.
         tol
             Directions of conditioning shorter than ``tol`` times their scale are dropped; by default
-            ``1/sqrt(sites of a replica)`` for sampled sites, and 1e-10 for coordinates.
+            ``1/sqrt(sites of a replica)`` for sampled sites, and 1e-8 for coordinates.
         antithetic
             Sites in pairs with opposite readouts and backward noises, which takes most of the error early in training.
         kernels
@@ -143,6 +144,8 @@ class SampledSolver:
         if method not in METHODS:
             raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
         wanted = wanted_measurements(self.theory, arguments, self.data.total, kernels, matrices, at)
+        if method == "direct":
+            _refuse_options_of_sampled(tol=tol is not None, antithetic=not antithetic, threads=threads is not None)
         run = _Run(self, arguments, wanted, seed, tol, antithetic, threads, progress)
         if method == "coordinates":
             if not linear:
@@ -222,9 +225,13 @@ class _Run:
         from .execution.replicas import run_replicas
 
         if method == "direct":
-            from .direct_solver import direct_tracks
+            from .direct_solver import DirectRun
 
-            return direct_tracks(self.theory, self.data, self.arguments, self.wanted, sites, count, self.seed)
+            streams = np.random.SeedSequence(self.seed).spawn(count)
+            run = DirectRun(self.theory, self.data, self.arguments, self.wanted, sites // count)
+            found = [run.track(stream, self._report(count, number)) for number, stream in enumerate(streams)]
+            return [track for track, _ in found], [measured for _, measured in found]
+        self._check_memory(sites, count)
         measured = [Measurements(self.wanted) for _ in range(count)]
         try:
             results = run_replicas(
@@ -249,70 +256,69 @@ class _Run:
         return [np.asarray(result.scalars["f"][: result.steps]) for result in results], measured
 
     def sites_for(self, samples: int | None, error: float | None, replicas: int, method: str) -> int:
-        """Number of sites: as given, or what a wanted error needs."""
+        """Number of sites: as given, or what a wanted error needs, which trial runs tell."""
         count = check_integer("replicas", replicas, 2)
         if error is None:
             sites = DEFAULT_SITES if samples is None else check_integer("samples", samples, 4 * count)
-            return _even(sites, count)
+            return even_sites(sites, count)
         if samples is not None:
             raise ArgumentError(f"samples = {samples} and error = {error}: allowed is one of both")
         if not isinstance(error, float | int) or not 0 < error < math.inf:
             raise ArgumentError(f"error = {show(error)}: allowed is a number > 0")
-        return self._sites_for_error(float(error), count, method)
+        trial = copy.copy(self)
+        trial.wanted = replace(self.wanted, kernel_steps=(), spectrum_steps=(), matrices={}, bulks={})
+        return sites_for_error(float(error), count, lambda sites: trial.largest_error(sites, count, method))
 
-    def _sites_for_error(self, error: float, count: int, method: str) -> int:
-        """Grow the number of sites until the standard error of ``f`` in a run is below the wanted one."""
-        trial = _Run(
-            self.solver,
-            self.arguments,
-            _nothing(self.wanted),
-            self.seed,
-            self.tol,
-            self.antithetic,
-            self.threads,
-            self.progress,
-        )
-        sites = _PILOT_SITES * count
-        for _ in range(_ROUNDS):
-            dataset, _ = trial.replicas(sites, count, method)
-            found = float(dataset[f"f{SEM}"].max())
-            needed = sites * (found / error) ** 2
-            if needed <= sites or not math.isfinite(needed):
-                return sites
-            if needed > LARGEST_SITES:
-                raise ArgumentError(f"error = {error:g}: allowed is a larger one, this needs {needed:.1e} sites")
-            sites = _even(int(min(_SAFETY * needed, _GROWTH * sites)), count)
-        return sites
+    def largest_error(self, sites: int, count: int, method: str) -> float:
+        """The largest standard error of ``f`` in a run with this number of sites."""
+        return float(self.replicas(sites, count, method)[0][f"f{SEM}"].max())
 
     def attributes(self, method: str, found: dict[str, Any]) -> dict[str, Any]:
         """Attributes that say how a result was computed."""
-        sampled = method == "sampled"
-        module = self.solver.module if sampled else None
+        module = self.solver.module if method == "sampled" else None
+        if method == "direct":
+            from .direct_solver import direct_module
+
+            module = direct_module(self.theory)
         return {
             **found,
             "method": method,
-            "backend": self.solver.backend if sampled else "numpy",
+            "backend": self.solver.backend if method == "sampled" else "numpy",
             "module_hash": "" if module is None else module.__dict__["__dmft_sym_hash__"],
             "loss": self.data.loss,
             "data_hash": self.data.digest[:16],
         }
 
-    def _report(self, networks: int) -> Callable[[int], None] | None:
+    def _check_memory(self, sites: int, count: int) -> None:
+        """Refuse what cannot fit: the fields of the replicas that run at a time; directions come on top."""
+        needed, free = 8 * self._labels() * (sites // count) * min(os.cpu_count() or 1, count), free_bytes()
+        if needed > free:
+            raise ArgumentError(
+                f"samples = {sites}: allowed is what fits into memory; fields need at least {shown_bytes(needed)} and "
+                f"{shown_bytes(free)} are free: use fewer of them, or more replicas"
+            )
+
+    def _labels(self) -> int:
+        """Number of fields, counted by layer, sample and output."""
+        sizes = {SAMPLE_AXIS: self.data.total, OUTPUT_AXIS: self.data.outputs}
+        fields = [field for field in self.theory.program.fields if not field.data]
+        layers = [1 if f.layers is None else int(f.layers.length.subs(self.arguments.values)) for f in fields]
+        return sum(n * math.prod(sizes[axis] for axis in f.axes) for n, f in zip(layers, fields, strict=True))
+
+    def _report(self, networks: int, before: int = 0) -> Callable[[int], None] | None:
+        """What a network calls when steps are done, ``before`` others of all ``networks`` being finished."""
         if self.progress is None:
             return None
-        progress, steps = self.progress, self.arguments.steps * networks
-        return lambda done: progress(done, steps)
+        progress, steps = self.progress, self.arguments.steps
+        return lambda done: progress(before * steps + done, networks * steps)
+
+
+def _refuse_options_of_sampled(**given: bool) -> None:
+    for name, present in given.items():
+        if present:
+            raise ArgumentError(f'{name} with method = "direct": allowed is nothing, it is an option of "sampled"')
 
 
 def output_track(scalars: Any) -> Any:
     """``f`` of all steps, shape (steps, samples, outputs), from the scalars of a run."""
     return next(values for ref, values in scalars.items() if ref.scalar.name == "f")
-
-
-def _even(sites: int, replicas: int) -> int:
-    """The smallest number of sites that every replica has an even share of."""
-    return 2 * replicas * math.ceil(sites / (2 * replicas))
-
-
-def _nothing(wanted: Wanted) -> Wanted:
-    return Wanted(wanted.kernels, (), (), {}, {})

@@ -55,6 +55,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
+DIVERGENCE = 1e12  # a scalar beyond this multiple of the largest first one counts as divergence
 
 
 class Given:
@@ -333,6 +334,11 @@ def responses_by_parts(row: Field, noise: GaussianField) -> Array:
     return result
 
 
+def largest_of(t: int, scalars: Iterable[Array]) -> float:
+    """The largest absolute value of scalars at step ``t``, NaN if there is one."""
+    return float(np.max([np.abs(values[t]).max() for values in scalars]))
+
+
 def kernel_of_updates(steps: int, momentum: float, decay: float) -> Array:
     """``kappa(lag)`` for ``lag = 0, ..., steps``: what an increment contributes ``lag`` steps later."""
     kappa = np.zeros(steps + 1)
@@ -355,8 +361,31 @@ def erf(x: Array) -> Array:
     return np.asarray(np.vectorize(math.erf, otypes=[float])(x))
 
 
-def march(rng, *, steps, sites, gram, targets, L, eta0, gamma, s2):
-    """One run; see the docstring of the module."""
+def march(rng, *, steps, sites, gram, targets, L, eta0, gamma, s2, progress=None):
+    """One run of the equations in the docstring of the module.
+
+    Parameters
+    ----------
+    rng
+        A `numpy.random.Generator`; unused where every process closes as matrix algebra.
+    steps, sites
+        Number ``T`` of gradient steps, and ``S`` of sampled sites, an even number.
+    gram, targets
+        Shapes (P, P) and (P, C).
+    progress
+        Called as ``progress(steps done)``.
+
+    Returns
+    -------
+    dict
+        ``steps`` that were done before a scalar was 1e12 times its first size, ``scalars``, ``correlations`` and
+        ``responses``.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, its value and what is allowed.
+    """
     gram, targets = np.asarray(gram, float), np.asarray(targets, float)
     samples, outputs = targets.shape
     if not steps >= 1:
@@ -391,7 +420,7 @@ def march(rng, *, steps, sites, gram, targets, L, eta0, gamma, s2):
     u_W0.draw(0)
     f = np.zeros((steps, samples, outputs))
     Delta = np.zeros((steps, samples, outputs))
-    done = steps
+    done, limit = steps, np.inf
     for t in range(steps):
         lag = kappa[t:0:-1, None, None]  # kappa(t - s) for s = 0, ..., t - 1
         # (6.1) w_c(t) = w_c(0) + (η_0 γ)/P Σ_(s<t, ν) Δ_(ν c)(s) φ^L_ν(s)
@@ -437,9 +466,13 @@ def march(rng, *, steps, sites, gram, targets, L, eta0, gamma, s2):
             s1 = 1 - s0 ** 2
             s3 = s1 * z[l].values[t]
             g[l].set_function(t, s3, [(-2 * s0 * s3, h[l]), (s1, z[l])])
-        if not all(np.all(np.isfinite(value[t])) for value in (f, Delta,)):
+        largest = largest_of(t, [f, Delta])
+        limit = DIVERGENCE * largest if t == 0 and largest > 0 else limit
+        if not largest <= limit or not np.isfinite(largest):
             done = t  # diverged
             break
+        if progress is not None:
+            progress(t + 1)
     return {
         "steps": done,
         "scalars": {
@@ -499,4 +532,4 @@ def standard_error(values):
         return np.full(values.shape[1:], np.nan)
     return values.std(axis=0, ddof=1) / np.sqrt(len(values))
 
-# source: 9c9be0952aab7ab9151086d0f103325b67465e59c7009f25842639b2679e0cd1
+# source: 57ddceb59d2ca587d4014028e63de1986e3e70363add64d7beb7494c6ea780c7

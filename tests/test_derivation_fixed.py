@@ -14,9 +14,9 @@ from dmft_sym.derivation.fixed_sites import ScalarEquation
 from dmft_sym.derivation.plain_text import plain
 from dmft_sym.derivation.single_site import ResponseMemory, UpdateMemory, VectorMemory
 from dmft_sym.derivation.symbols import Correlation, Gram, Response
-from dmft_sym.networks.derivatives import derivative, has_jump
 from dmft_sym.networks.parameters import ETA, GAMMA, INIT_VARIANCE
 from dmft_sym.program import SAMPLES, ProgramError, SiteFunction
+from dmft_sym.program.site_derivatives import differentiate, has_jump
 
 MLP = [  # theory.md, section 3, with c_nu(s) written out
     "w_c(t) = w_c(0) + (η_0 γ)/P Σ_(s<t, ν) Δ_(ν c)(s) φ^L_ν(s)",
@@ -214,13 +214,13 @@ def test_responses_at_equal_time_follow_the_order_of_the_step():
     ("expression", "jumps"),
     [
         (lambda h: sp.Max(h, 0), False),
-        (lambda h: derivative(sp.Max(h, 0), h), True),
-        (lambda h: derivative(sp.Max(h, 0) ** 2, h), False),
-        (lambda h: derivative(h * sp.Abs(h), h), False),
-        (lambda h: derivative(sp.Piecewise((h, h > 0), (sp.exp(h) - 1, True)), h), False),
-        (lambda h: derivative(sp.Piecewise((h, h > 0), (h / 100, True)), h), True),
-        (lambda h: derivative(h * sp.Max(h - 1, 0), h), True),
-        (lambda h: derivative(h / (1 + sp.Abs(h)), h), False),
+        (lambda h: differentiate(sp.Max(h, 0), h), True),
+        (lambda h: differentiate(sp.Max(h, 0) ** 2, h), False),
+        (lambda h: differentiate(h * sp.Abs(h), h), False),
+        (lambda h: differentiate(sp.Piecewise((h, h > 0), (sp.exp(h) - 1, True)), h), False),
+        (lambda h: differentiate(sp.Piecewise((h, h > 0), (h / 100, True)), h), True),
+        (lambda h: differentiate(h * sp.Max(h - 1, 0), h), True),
+        (lambda h: differentiate(h / (1 + sp.Abs(h)), h), False),
     ],
 )
 def test_jumps(expression, jumps):

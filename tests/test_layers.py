@@ -20,7 +20,7 @@ FOLDERS = {
 FORBIDDEN = {
     "program": {"networks", "derivation", "execution", "spectra", "codegen", "generated"},
     "networks": {"derivation", "execution", "spectra", "codegen", "generated"},
-    "derivation": {"execution", "spectra", "codegen", "generated"},
+    "derivation": {"networks", "execution", "spectra", "codegen", "generated"},
     "execution": {"derivation", "spectra", "codegen", "generated"},
     "spectra": {"codegen", "generated"},
     "codegen": {"execution", "spectra", "generated"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sympy as sp
 
 import dmft_sym as ds
 from dmft_sym.arguments import ArgumentError
@@ -38,6 +39,13 @@ def run(theory):
         ({"threads": 0}, "^threads = 0"),
         ({"kernels": [3]}, "^kernels: 3: allowed are steps from 0 to 2"),
         ({"kernels": 1}, "^kernels = 1: allowed is a list"),
+        ({"method": "direct", "tol": 0.1}, '^tol with method = "direct": allowed is nothing'),
+        ({"method": "direct", "antithetic": False}, '^antithetic with method = "direct"'),
+        ({"method": "direct", "threads": 1}, '^threads with method = "direct"'),
+        ({"method": "direct", "matrices": ["W1"]}, '^matrices with method = "direct": allowed are none'),
+        ({"method": "direct", "steps": 200}, '^method = "direct" with 600 rows .* up to 400'),
+        ({"method": "direct", "steps": 100, "samples": 10**8}, "tangents need about .* more replicas"),
+        ({"samples": 10**12}, "^samples = 1000000000000: allowed is what fits into memory; fields need at least"),
         ({"matrices": "W1"}, "^matrices = 'W1': allowed is a list"),
         ({"matrices": ["W0"]}, "^matrices: 'W0': allowed are W1"),
         ({"width_per_dim": 1.0}, "^width_per_dim = 1.0: allowed is nothing"),
@@ -75,10 +83,39 @@ def test_proportional_networks_take_no_width(changes):
 def test_trial_runs_report(theory):
     """The largest standard error of the run is below the wanted one; trial runs are seen on the way."""
     seen = []
-    found = theory.compile("numpy")(**SETTINGS, error=0.01, replicas=4, progress=lambda *done: seen.append(done))
-    assert float(found.f_sem.max()) <= 0.01
+    found = theory.compile("numpy")(**SETTINGS, error=0.0005, replicas=4, progress=lambda *done: seen.append(done))
+    assert float(found.f_sem.max()) <= 0.0005
     assert seen.count((12, 12)) > 1
     assert seen[-1] == (12, 12)
+    assert found.attrs["samples"] > 4 * 512  # more than the first trial
+
+
+def test_the_direct_solver_reports(theory):
+    """Progress in steps of all replicas; the module that ran is named."""
+    seen = []
+    run = theory.compile()(
+        **SETTINGS, method="direct", samples=80, replicas=2, progress=lambda *done: seen.append(done)
+    )
+    assert seen == [(step, 6) for step in range(1, 7)]
+    assert len(run.attrs["module_hash"]) == 64
+    assert (run.attrs["backend"], run.attrs["antithetic"]) == ("numpy", 1)
+
+
+def test_runs_diverge_by_one_rule(theory):
+    """Sampled sites and two-time equations stop at the same step."""
+    settings = {**SETTINGS, "learning_rate": 1e9, "steps": 10}
+    runs = [theory.compile("numpy")(**settings, method=m, samples=400, replicas=2) for m in ("sampled", "direct")]
+    assert runs[0].sizes["step"] == runs[1].sizes["step"] < 10
+    assert all(run.attrs["outcome"].startswith("diverged at step") for run in runs)
+
+
+def test_functions_of_sympy_are_the_same_network():
+    """A function of Python is called once; its expression names the network, so that results can be compared."""
+    first, second = (
+        ds.derive(ds.mlp(depth=1, activation=lambda h: h * sp.tanh(h)), data=DATA).program for _ in range(2)
+    )
+    assert str(first) == str(second)
+    assert "h*tanh(h)" in first.name
 
 
 def test_the_start_is_a_tie(run):

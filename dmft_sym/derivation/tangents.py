@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from dmft_sym.networks.derivatives import derivative, has_jump
 from dmft_sym.program import Field, FieldRef, SiteFunction
+from dmft_sym.program.site_derivatives import differentiate, has_jump
 
 from .single_site import Noise, SiteEquation
 
@@ -68,7 +68,7 @@ def _tangent_equation(equation: SiteEquation, fields: set[Field], noises: set[No
         assert isinstance(ref, FieldRef)
         if ref.field not in fields:
             continue
-        expression = derivative(function.expression, symbol)
+        expression = differentiate(function.expression, symbol)
         used = tuple((s, a) for s, a in function.arguments if s in expression.free_symbols)
         if expression != 0:
             slopes.append(Slope(SiteFunction(expression, used), ref))

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeAlias
 
 import sympy as sp
+from sympy.core.function import AppliedUndef
 
 from dmft_sym.program import FieldRef, Linear, ProgramError, ScalarRef, SiteFunction
-
-from .derivatives import checked_expression
+from dmft_sym.program.site_expressions import check, show_expression
 
 Function: TypeAlias = str | sp.Expr | Callable[..., Any]
 """An activation by name, a formula in ``h``, or a function of SymPy symbols."""
@@ -29,7 +29,7 @@ def site_function(
 
     symbols = _symbols(arguments, taken)
     if callable(function) and not isinstance(function, sp.Basic):
-        expression = checked_expression(_called(function, symbols), symbols)
+        expression = _checked(_called(function, symbols), symbols)
         if len(arguments) == 1 and isinstance(arguments[0], FieldRef) and expression.free_symbols == set(symbols):
             activation(expression)  # raises where it is not finite
     else:
@@ -52,6 +52,16 @@ def _called(function: Callable[..., Any], symbols: Sequence[sp.Symbol]) -> sp.Ex
             'allowed are a name such as "tanh", a formula in h as text, or a function of SymPy symbols'
         ) from error
     return made
+
+
+def _checked(expression: sp.Expr, symbols: Collection[sp.Symbol]) -> sp.Expr:
+    """The expression, if its functions are known or left open; its other symbols are judged with the whole program."""
+    stands_for = {part: sp.Dummy(real=True) for part in expression.atoms(AppliedUndef)}
+    known = expression.xreplace(stands_for)
+    check(known, known.free_symbols)
+    if not expression.free_symbols & set(symbols):
+        raise ProgramError(f"site function {show_expression(expression)}: it does not depend on its arguments")
+    return expression
 
 
 def _symbols(arguments: Sequence[FieldRef | ScalarRef], reserved: Collection[str]) -> list[sp.Symbol]:

@@ -34,8 +34,8 @@ from dmft_sym.program import (
     Statement,
     VectorRef,
 )
+from dmft_sym.program.site_derivatives import differentiate
 
-from .derivatives import derivative
 from .functions import linear_form
 from .parametrization import Scalings
 from .trace import Trace
@@ -155,7 +155,7 @@ class _Reverse:
         outer = self.materialize(statement.target, adjoint)
         self.differentiate(statement.function, outer)
         for symbol, ref in statement.function.scalars:
-            slope = _times(derivative(statement.function.expression, symbol), statement.function, outer)
+            slope = _times(differentiate(statement.function.expression, symbol), statement.function, outer)
             self.scalar_adjoints.setdefault(ref, []).append(ScalarTerm(slope, statement.target.space))
 
     def visit_average(self, statement: Average) -> None:
@@ -171,13 +171,13 @@ class _Reverse:
         self.blocks[-1].append(Average(adjoint, terms))
         self.differentiate(function, adjoint)
         for symbol, ref in function.scalars:
-            slope = _times(derivative(function.expression, symbol), function, adjoint)
+            slope = _times(differentiate(function.expression, symbol), function, adjoint)
             self.scalar_adjoints.setdefault(ref, []).append(ScalarTerm(slope, space))
 
     def differentiate(self, function: SiteFunction, outer: FieldRef | ScalarRef) -> None:
         """Add ``dF/dh * outer`` to the adjoint of every field argument ``h``."""
         for symbol, ref in function.fields:
-            slope = derivative(function.expression, symbol)
+            slope = differentiate(function.expression, symbol)
             if isinstance(ref, FieldRef) and slope != 0:
                 self.add_function(ref, _times(slope, function, outer))
 

@@ -176,7 +176,7 @@ def mlp(
     from .activations import activation as chosen
 
     _check_integer("depth", depth, 1)
-    phi = activation if callable(activation) else chosen(activation)
+    phi = chosen(activation)
 
     def forward(net: Tracer, x: Vector) -> Outputs:
         n = net.hidden("N")

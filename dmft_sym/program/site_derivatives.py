@@ -1,7 +1,7 @@
 """Derivatives of site functions, with a value at kinks: no DiracDelta, no Derivative of a known function.
 
-At a kink the derivative is a convention: ``Heaviside(0) = 0`` (so relu'(0) = 0),
-``sign(0) = 0`` (so |x|' = 0 at 0), and the derivatives of ``Heaviside``, ``sign`` and of conditions vanish.
+At a kink the derivative is a convention: ``Heaviside(0) = 0`` (so relu'(0) = 0), ``sign(0) = 0`` (so |x|' = 0 at 0), a
+Piecewise takes the branch that it is in, and the derivatives of ``Heaviside``, ``sign`` and of conditions vanish.
 """
 
 from __future__ import annotations
@@ -73,3 +73,31 @@ def _function(expression: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
             return expression.diff(symbol)
         return outer.xreplace({inner: argument}) * differentiate(argument, symbol)
     return expression.diff(symbol)
+
+
+def has_jump(expression: sp.Expr, symbol: sp.Symbol) -> bool:
+    """Whether the function jumps somewhere in ``symbol``, so that its derivative has a point mass.
+
+    A step whose place is not a number, and a jump that cannot be shown to vanish, count as jumps.
+    """
+    return any(_jumps_at(expression, symbol, step) for step in _steps(expression) if symbol in step.free_symbols)
+
+
+def _steps(expression: sp.Expr) -> set[sp.Expr]:
+    """What changes its sign where a part of the function has a step."""
+    found = {part.args[0] for part in expression.atoms(sp.Heaviside, sp.sign)}
+    for piecewise in expression.atoms(sp.Piecewise):
+        for _, condition in piecewise.args:
+            found |= {relation.lhs - relation.rhs for relation in condition.atoms(sp.Rel)}
+    return found
+
+
+def _jumps_at(expression: sp.Expr, symbol: sp.Symbol, step: sp.Expr) -> bool:
+    """Whether the limits from both sides differ where ``step`` is zero."""
+    slope = sp.diff(step, symbol)
+    if not slope.is_number or not sp.simplify(step - slope * symbol).is_number:
+        return True
+    place = sp.solve(step, symbol)[0]
+    distance = sp.Dummy("distance", positive=True)
+    above, below = (expression.subs(symbol, place + side * distance).subs(distance, 0) for side in (1, -1))
+    return bool(sp.simplify(above - below) != 0)
