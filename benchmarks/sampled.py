@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 REPLICAS = 8
+GOALS = {"small": "goal 1 s on two cores", "large": "goal 30 s and 3 GB on two cores"}
 FINITE_STEPS = 8
 
 
@@ -191,7 +192,8 @@ def main() -> None:
 
 def compare(key: str, case: Case, folder: Path, given: argparse.Namespace) -> None:
     """All methods on one case."""
-    print(f"tanh L={case.depth} P={case.samples} T={case.steps} S={case.sites} in {REPLICAS} replicas")
+    shape = f"L={case.depth} P={case.samples} T={case.steps} S={case.sites}"
+    print(f"tanh {shape} in {REPLICAS} replicas: {GOALS[key]}; wall time, ratio to the first line, peak memory")
     common = {"case": key, "threads": given.threads}
     tols = [0.0] if key == "small" else [0.0, 1e-3]
     reference, expected = 0.0, {}

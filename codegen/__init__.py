@@ -1,4 +1,8 @@
-"""Closed equations -> IR -> source: ``numba`` (fast), ``numpy`` (plain, the judge), ``mpmath`` (any precision)."""
+"""Source of solvers. `generate`: closed equations -> IR -> ``numba`` (fast), ``numpy`` (the judge) or ``mpmath`` text.
+
+On given samples `sampled` writes the solver on sampled sites from the program, and `two_time` the direct one from the
+single-site equations.
+"""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def load_module(key: str, backend: str, make: Callable[[], str]) -> ModuleType:
     Returns
     -------
     ModuleType
-        With ``march`` and ``labels``; ``__dmft_sym_hash__`` is the hash of its source.
+        What was generated (docs/architecture.md); ``__dmft_sym_hash__`` is the hash of its source.
     """
     committed = _committed(key)
     if committed is not None:

@@ -259,7 +259,7 @@ class Spec:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What this version reads but does not use yet, a line each."""
+        """Keys that are given and have no effect here, a line each."""
         lines = []
         sampled = self.solver.method in ("sampled", "direct")
         if self.sampling != SamplingSpec() and not sampled:

@@ -48,3 +48,26 @@ def test_module_runs_without_the_toolkit(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     np.testing.assert_allclose(float(done.stdout), 1 + 0.8**3 / (2.0**2 * 0.5) + 0.1**2, rtol=1e-14)
+
+
+def test_modules_of_given_samples_run_without_the_toolkit(tmp_path):
+    """The direct module needs NumPy alone, the sampled one Numba too; the outputs of both start at zero and move."""
+    for name in ("direct", "sampled"):
+        (tmp_path / f"{name}.py").write_text((FOLDER / f"mlp_tanh_{name}.py").read_text())
+    code = (
+        "import sys; sys.modules['dmft_sym'] = None\n"
+        "import numpy as np, direct\n"
+        "assert 'numba' not in sys.modules\n"
+        "x = np.array([[1.0, 0.5], [-0.3, 2.0]])\n"
+        "y = np.array([[1.0], [-1.0]])\n"
+        "given = dict(steps=3, L=2, eta0=0.3, gamma=2.0, s2=1.0)\n"
+        "mean, error = direct.solve(0, batches=2, sites=200, gram=x @ x.T / 2, targets=y, **given)\n"
+        "f = mean['scalars']['f']\n"
+        "assert np.abs(f[0]).max() < 1e-15 < 0.05 < np.abs(f[2]).min()\n"
+        "import sampled\n"
+        "given |= dict(sites=4000, tol=0.02, outputs=1, inputs=x / 2**0.5, targets=y, P=2)\n"
+        "other = sampled.run(np.random.default_rng(0), **given)['scalars']['f']\n"
+        "assert np.abs(other[0]).max() < 1e-15\n"
+        "assert np.abs(other - f).max() < 0.1 * np.abs(f).max()\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)

