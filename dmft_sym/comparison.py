@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .messages import show
-from .results import SEM, ResultError
+from .results import SEM, ResultError, check_dataset
 from .spectrum_comparison import common_spectra
 
 if TYPE_CHECKING:
@@ -223,6 +223,8 @@ def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
         If the two are of different programs or data, have different parameters (other than the number of steps), no
         variable or no step in common, or if seeds are missing; one line.
     """
+    check_dataset(run, "the first result")
+    check_dataset(sim, "the second result")
     if "seed" in run.dims:
         raise ResultError("the first result has seeds: allowed is a theory first, a simulation second")
     if "seed" not in sim.dims:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .messages import InputError, show_path
+from .messages import InputError, show, show_path
 
 
 @contextmanager
@@ -45,11 +45,18 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         raise output_error(path, error) from error
 
 
+def check_path(path: object, what: str) -> None:
+    """Raise `InputError` if ``path`` is not a path: numbers would be taken for open files."""
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"{what} {show(path)}: allowed is the name of a file")
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise `InputError` if a file could not be written at ``path``; nothing is changed.
 
     Called before a run starts, so that its result has a place to go.
     """
+    check_path(path, "output path")
     if not os.fspath(path):
         raise InputError("output path '': allowed is the name of a file")
     try:
@@ -76,6 +83,7 @@ def output_error(path: str | os.PathLike[str], error: Exception) -> InputError:
 
 def read_bytes(path: str | os.PathLike[str], what: str, limit: int) -> bytes:
     """Content of the file ``what`` at ``path``; `InputError` if unreadable, empty or over ``limit`` bytes."""
+    check_path(path, what)
     label = f"{what} {show_path(path)}"
     try:
         with open(path, "rb") as file:

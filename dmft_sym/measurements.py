@@ -45,6 +45,10 @@ class Wanted:
         Key of every matrix whose outliers are wanted, by its name in results.
     bulks
         Initial bulk of these matrices.
+    values
+        How many of the largest singular values of finite networks are kept.
+    paired
+        Whether sampled sites are antithetic pairs.
     """
 
     kernels: Kernels
@@ -53,6 +57,7 @@ class Wanted:
     matrices: Mapping[str, MatrixKey]
     bulks: Mapping[str, Bulk]
     values: int | None = None
+    paired: bool = True
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -79,7 +84,7 @@ class Measurements:
         self._kernels(view.step, overlap)
         for name, key in self._spectra(view.step).items():
             bulk = self.wanted.bulks[name]
-            found = finite_rank(view.matrices[key], bulk.aspect)
+            found = finite_rank(view.matrices[key], bulk.aspect, self.wanted.paired)
             self._outliers(name, view.step, found, bulk.scaled(view.matrices[key].retention))
 
     def see_network(self, step: int, network: Arithmetic) -> None:
@@ -156,6 +161,8 @@ def wanted_measurements(
         if name not in known:
             allowed = ", ".join(known) or "none, this network has no matrix between hidden layers"
             raise ArgumentError(f"matrices: {show(name)}: allowed are {allowed}{suggestion(str(name), known)}")
+    if at and not matrices:
+        raise ArgumentError(f"at = {show(at)}: allowed with the names of matrices, such as matrices=['W1']")
     chosen = {name: known[name] for name in matrices}
     bulks = {name: _bulk(matrix, arguments.values) for name, (_, matrix) in chosen.items()}
     spectrum_steps = _steps("at", at or ((arguments.steps - 1,) if matrices else ()), arguments.steps)
@@ -216,5 +223,7 @@ def _largest(matrix: Array, count: int) -> Array:
     count = min(count, *matrix.shape)
     if count >= min(matrix.shape) // 4:
         return np.asarray(np.linalg.svd(matrix, compute_uv=False)[:count])
+    if not matrix.any():
+        return np.zeros(count)
     start = np.random.default_rng(0).standard_normal(min(matrix.shape))
     return np.sort(svds(matrix, k=count, v0=start, return_singular_vectors=False, tol=1e-8))[::-1]

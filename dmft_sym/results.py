@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import files
-from .messages import InputError, show_path
+from .messages import InputError, show, show_path
 from .outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 FORMAT = "dmft-sym result 1"
 SEM = "_sem"
 """What is appended to the name of a variable to name its standard error."""
+MANY_DIRECTIONS = 0.25
+"""Known directions per site of a replica, beyond which a bias is pointed out."""
 _ENCODED = "encoded_attributes"
 _ENGINE: Literal["h5netcdf"] = "h5netcdf"
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -52,6 +54,7 @@ def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
     ResultError
         If the file cannot be written.
     """
+    check_dataset(dataset, "dataset")
     check_writable(path)
     encoded = _encoded(dataset)
     try:
@@ -96,10 +99,27 @@ def summary(dataset: xr.Dataset) -> str:
     words = f"{steps} steps" if outcome.completed else str(outcome)
     if "f_sem" in dataset and dataset["f_sem"].size:
         losses.append(f"standard error of f up to {float(dataset['f_sem'].max()):.2g}")
+    share = float(dataset.attrs.get("directions_per_site", 0.0))
+    if share > MANY_DIRECTIONS:
+        losses.append(
+            f"biased by few sites ({share:.2g} directions per site of a replica): use more, or fewer replicas"
+        )
     return ", ".join([words, *losses])
 
 
+def check_dataset(value: object, what: str) -> None:
+    """Raise `ResultError` if ``value`` is not an `xarray.Dataset`."""
+    import xarray as xr
+
+    if not isinstance(value, xr.Dataset):
+        raise ResultError(f"{what} = {show(value)}: allowed is what a solver or simulate returned")
+
+
 def _check_start(path: str | os.PathLike[str]) -> None:
+    try:
+        files.check_path(path, "result")
+    except InputError as error:
+        raise ResultError(str(error)) from error
     try:
         with open(path, "rb") as file:
             start = file.read(len(_SIGNATURE))

@@ -27,7 +27,7 @@ _LONG_NAMES = {
     "test_accuracy": "fraction of test samples in the right class",
     "NTK": "neural tangent kernel on the samples",
     "NTK_alignment": "alignment of the neural tangent kernel with the targets",
-    "outlier": "singular values of a hidden matrix outside of its bulk",
+    "outlier": "singular values of a hidden matrix (N^-1/2 W) outside of its bulk",
     "bulk_edge": "edges of the bulk of singular values",
 }
 _AXES = {
@@ -206,7 +206,7 @@ def labelled(dataset: xr.Dataset, data: Samples, attrs: Mapping[str, Any]) -> xr
             dataset[axis].attrs = {"long_name": "training step", "units": "gradient steps"}
     for axis, long_name in _AXES.items():
         if axis in dataset.coords:
-            dataset[axis].attrs = {"long_name": long_name}
+            dataset[axis].attrs = {"long_name": long_name, "units": "1"}
     dataset.attrs = dict(attrs)
     return dataset
 

@@ -144,6 +144,7 @@ class SampledSolver:
         if method not in METHODS:
             raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
         wanted = wanted_measurements(self.theory, arguments, self.data.total, kernels, matrices, at)
+        wanted = replace(wanted, paired=bool(antithetic))
         if method == "direct":
             _refuse_options_of_sampled(tol=tol is not None, antithetic=not antithetic, threads=threads is not None)
         run = _Run(self, arguments, wanted, seed, tol, antithetic, threads, progress)
@@ -182,8 +183,11 @@ class _Run:
         self.seed = check_integer("seed", seed, 0)
         if tol is not None and not (isinstance(tol, float | int) and 0 <= tol < 1):
             raise ArgumentError(f"tol = {show(tol)}: allowed is a number >= 0 and < 1")
+        if progress is not None and not callable(progress):
+            raise ArgumentError(f"progress = {show(progress)}: allowed is a function of two integers, done and total")
         self.tol, self.antithetic, self.progress = tol, bool(antithetic), progress
         self.threads = None if threads is None else check_integer("threads", threads, 1)
+        self.directions_per_site = 0.0
 
     def coordinates(self) -> tuple[xr.Dataset, Outcome]:
         """The exact infinite network of a linear program."""
@@ -218,6 +222,7 @@ class _Run:
             from .execution.replicas import default_tol
 
             dataset.attrs["tol"] = default_tol(sites // count) if self.tol is None else self.tol
+            dataset.attrs["directions_per_site"] = self.directions_per_site
         return dataset, COMPLETED if done == self.arguments.steps else diverged(done)
 
     def _tracks(self, sites: int, count: int, method: str) -> tuple[list[Any], list[Measurements]]:
@@ -253,6 +258,8 @@ class _Run:
             )
         except ValueError as error:
             raise ArgumentError(str(error)) from error
+        shares = [rows.max(initial=0) * count / sites for r in results for rows in r.directions.values()]
+        self.directions_per_site = float(max(shares, default=0.0))
         return [np.asarray(result.scalars["f"][: result.steps]) for result in results], measured
 
     def sites_for(self, samples: int | None, error: float | None, replicas: int, method: str) -> int:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .messages import InputError
+from .messages import InputError, show
 from .spec_sections import (
     DEEP_LINEAR,
     FIXED,
@@ -144,7 +144,9 @@ def _check_activation(spec: Spec) -> None:
     try:
         activation(text)
     except (InputError, ValueError) as error:
-        raise SpecError(f"[network] activation = {shown(text)}: {error}") from error
+        reason = str(error).removeprefix(f"activation {show(text.strip())}")
+        separator = "" if reason.startswith((":", " ")) else ": "
+        raise SpecError(f"[network] activation = {shown(text)}{separator}{reason}") from error
 
 
 def is_linear(spec: Spec) -> bool:

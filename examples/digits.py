@@ -102,9 +102,11 @@ def draw_kernels(figure, run: xr.Dataset, sim: xr.Dataset) -> None:
 def draw_loss(axis, run: xr.Dataset, sim: xr.Dataset) -> None:
     loss, measured = run.train_loss.isel(output=0), sim.train_loss.isel(output=0)
     axis.fill_between(run.step, measured.min("seed"), measured.max("seed"), color=GREY, alpha=0.25, lw=0)
-    axis.plot(run.step, measured.mean("seed"), color=GREY, ls=(0, (4, 2)), lw=1, label=networks(sim, "mean of"))
     band(axis, run.step, loss, run.train_loss_sem.isel(output=0), BLUE)
     axis.plot(run.step, loss, color=BLUE, label="theory")
+    some = measured.isel(step=slice(0, None, max(1, measured.sizes["step"] // 14)))
+    points(axis, some.step, some, GREY)
+    axis.plot([], [], "o", mfc="white", color=GREY, ms=4, label=networks(sim, "mean of"))
     axis.set_yscale("log")
     axis.set_ylabel("training loss [1]")
 

@@ -8,6 +8,8 @@ import sympy as sp
 
 import dmft_sym as ds
 from dmft_sym.arguments import ArgumentError
+from dmft_sym.datasets import from_csv
+from dmft_sym.results import summary
 
 DATA = ds.Samples([[1.0, 0.5], [-0.3, 2.0], [0.2, 0.1]], [1.0, -1.0, 1.0])
 SETTINGS = {"richness": 2.0, "learning_rate": 0.1, "steps": 3}
@@ -46,6 +48,8 @@ def run(theory):
         ({"method": "direct", "steps": 200}, '^method = "direct" with 600 rows .* up to 400'),
         ({"method": "direct", "steps": 100, "samples": 10**8}, "tangents need about .* more replicas"),
         ({"samples": 10**12}, "^samples = 1000000000000: allowed is what fits into memory; fields need at least"),
+        ({"progress": 3}, "^progress = 3: allowed is a function"),
+        ({"at": [1]}, "^at = \\[1\\]: allowed with the names of matrices"),
         ({"matrices": "W1"}, "^matrices = 'W1': allowed is a list"),
         ({"matrices": ["W0"]}, "^matrices: 'W0': allowed are W1"),
         ({"width_per_dim": 1.0}, "^width_per_dim = 1.0: allowed is nothing"),
@@ -129,6 +133,41 @@ def test_results_say_how_they_were_made(run):
     assert (run.attrs["samples"], run.attrs["replicas"], run.attrs["method"]) == (200, 4, "sampled")
     for name in (*run.data_vars, *run.coords):
         assert run[name].attrs["long_name"], name
+        assert run[name].attrs["units"], name
+    assert 0 < run.attrs["directions_per_site"] <= 1
+
+
+def test_few_sites_are_pointed_out(theory):
+    solver = theory.compile("numpy")
+    settings = {**SETTINGS, "learning_rate": 1.0, "steps": 20}
+    words = [summary(solver(**settings, samples=samples, replicas=4)) for samples in (40, 4000)]
+    assert "use more, or fewer replicas" in words[0]
+    assert "replicas" not in words[1]
+
+
+def test_matrices_that_start_at_zero(theory):
+    """Without an initial matrix there is no bulk; nothing moves, as readouts start at zero too."""
+    settings = {**SETTINGS, "init_std": 0.0, "matrices": ["W1"]}
+    run = theory.compile("numpy")(**settings, samples=200, replicas=4)
+    assert run.sizes["rank"] == 0
+    assert run.bulk_edge.values.tolist() == [[[0.0, 0.0]]]
+    assert not ds.simulate(theory, **settings, width=50, seeds=2).outlier.any()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda run: ds.compare(1, run), "^the first result = 1: allowed is what a solver"),
+        (lambda run: ds.compare(run, "run.nc"), "^the second result = 'run.nc'"),
+        (lambda run: ds.save(3, "a.nc"), "^dataset = 3: allowed"),
+        (lambda run: ds.save(run, 9), "^output path 9: allowed is the name of a file"),
+        (lambda run: ds.load(9), "^result 9: allowed is the name of a file"),
+        (lambda run: from_csv(9), "9: allowed is the name of a file"),
+    ],
+)
+def test_what_is_no_result_or_path(run, call, words):
+    with pytest.raises(ValueError, match=words):
+        call(run)
 
 
 def test_the_committed_solver_is_found(theory):

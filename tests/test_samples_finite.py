@@ -3,8 +3,8 @@
 A network of ``N`` sites differs from the limit by fluctuations of order ``1/sqrt(N)``, which standard errors account
 for, and by a bias ``c/N``, which they do not. Every replica of the theory is in law a network of ``S/R`` sites (shown
 below), so that it has a bias ``c R/S``. A test therefore admits 4 combined standard errors and ``c (1/N + R/S)`` of the
-largest entry. The ``c`` are stated with every case. They were measured on networks of width 125 and 250 (400 and 200
-seeds), where this bias is 10 times larger than in the tests, and are larger where errors of the initial condition grow
+largest entry. The ``c`` are stated with every case in ``finite_cases.py``. ``benchmarks/finite_size.py`` measures them,
+on networks whose width is so small that the bias stands out; they are larger where errors of the initial condition grow
 on the way out of a saddle.
 
 Networks are simulated in single precision, whose rounding (1e-6 of an entry) is far below all of this.
@@ -13,66 +13,19 @@ Networks are simulated in single precision, whose rounding (1e-6 of an entry) is
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from finite_cases import CASES, Case
 from samples_support import made_samples, movement, standard_error, worst_z
 
 import dmft_sym as ds
 
-UNNAMED = "h*tanh(h)/2 + sin(2*h)/3"
 WIDTH, SEEDS = 2000, 8
 SITES, REPLICAS = 64_000, 8
 SIZES = 1 / WIDTH + REPLICAS / SITES
 REFERENCE = json.loads((Path(__file__).parent / "data" / "nonlinear.json").read_text())
-
-
-@dataclass(frozen=True)
-class Case:
-    """A network and its training; ``bias`` has the ``c`` of ``f`` and outliers, and that of kernels."""
-
-    activation: str
-    depth: int
-    outputs: int
-    loss: str
-    count: int
-    richness: float
-    learning_rate: float
-    steps: int
-    bias: tuple[float, float]
-    outliers: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.activation}, L={self.depth}, C={self.outputs}, {self.loss}"
-
-    def theory(self):
-        data = made_samples(100 + self.depth, self.count, self.outputs, self.loss)
-        return ds.derive(ds.mlp(self.depth, self.activation, outputs=self.outputs), data=data)
-
-    def arguments(self):
-        """What theory and simulation share."""
-        matrices = [f"W{layer}" for layer in range(1, self.depth)]
-        return {
-            "richness": self.richness,
-            "learning_rate": self.learning_rate,
-            "steps": self.steps,
-            "matrices": matrices,
-            "at": [self.steps - 1] if matrices else [],
-        }
-
-
-CASES = [
-    Case("tanh", 1, 3, "softmax", 4, 4.0, 1.5, 12, (1, 15)),
-    Case("erf", 1, 1, "logistic", 4, 4.0, 1.5, 12, (1, 6)),
-    Case("relu", 1, 1, "squared", 3, 3.0, 0.3, 12, (2, 3)),
-    Case(UNNAMED, 2, 3, "squared", 3, 4.0, 0.18, 14, (8, 40), 1),
-    Case("relu", 2, 3, "logistic", 4, 3.0, 0.25, 12, (5, 10), 3),
-    Case("tanh", 3, 1, "squared", 4, 4.0, 0.3, 12, (5, 5), 2),
-    Case("erf", 3, 3, "squared", 3, 4.0, 0.08, 16, (1, 6), 1),
-    Case(UNNAMED, 3, 3, "softmax", 3, 4.0, 0.5, 14, (4, 20), 2),
-]
 
 
 def infinite(case: Case):

@@ -16,6 +16,7 @@ from samples_support import largest, made_samples
 import dmft_sym as ds
 from dmft_sym.arguments import run_arguments
 from dmft_sym.execution.replicas import run_replicas
+from dmft_sym.execution.sampled_outliers import Bulk, FiniteRank, noise_edge
 
 
 def trained(depth, activation, data, *, training=None, **arguments):
@@ -412,3 +413,31 @@ def test_pairs_take_the_error_of_early_steps(many):
     else:  # little in rich runs
         assert ratio[1] < 0.95
         assert 0.85 < ratio[-1] < 1.25
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(0.0, 0.4), (0.4, 0.0), (0.3, 0.4)])
+def test_noise_edge_is_that_of_a_profile_of_variances(rows, columns):
+    """Against a random matrix whose rows and columns have variances ``1 +- p/S`` and ``1 +- q/S``.
+
+    Its largest singular value scatters by about ``S^(-2/3)``, one percent; the effect is one of 6 percent.
+    """
+    sites, signs = 1000, np.where(np.arange(1000) % 2, 1.0, -1.0)
+    normal = np.random.default_rng(0).standard_normal((sites, sites)) / np.sqrt(sites)
+    matrix = np.sqrt(1 + rows * signs)[:, None] * normal * np.sqrt(1 + columns * signs)
+    edge = noise_edge(FiniteRank(np.eye(1), columns * 1e9, rows * 1e9, 1e9, paired=True), Bulk(1.0, 1.0))
+    product = 0.0 if rows * columns == 0 else 0.01  # the product of both effects is not exact
+    allowed = sites ** (-2 / 3) + product
+    assert edge == pytest.approx(np.linalg.norm(matrix, 2), rel=allowed)
+
+
+def test_noise_of_many_directions_is_no_outlier():
+    """Pairs of few sites: with the edge of the limit, noise would be reported as outliers."""
+    inputs = np.random.default_rng(3).standard_normal((8, 5))
+    data = ds.Samples(inputs, [0, 1, 2, 0, 1, 2, 0, 1], "softmax")
+    theory = ds.derive(ds.mlp(2, "tanh", outputs=3), data=data)
+    settings = {"richness": 2.0, "learning_rate": 1.0, "steps": 20, "matrices": ["W1"], "kernels": []}
+    run = theory.compile("numpy")(samples=800, replicas=2, **settings)
+    assert run.attrs["directions_per_site"] > 0.4
+    finite = ds.simulate(theory, width=400, seeds=4, **settings).outlier
+    count = int((finite.mean("seed") > 2.1).sum())
+    assert run.sizes["rank"] == count == 2

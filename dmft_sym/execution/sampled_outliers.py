@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize_scalar
 
 from .coordinates import GrowingCoordinates
 from .dyson import SOURCE, TARGET
@@ -71,12 +71,15 @@ class FiniteRank:
         Number of sites of either space: the directions are a part of them, and the fresh matrix has what is left.
         Without this, noise of ``S`` sites along ``r`` directions would look like outliers up to ``O(r/S)`` above the
         edge.
+    paired : bool
+        Whether the images of a pair of sites are the same, and the back images opposite; see `noise_edge`.
     """
 
     matrix: Array
     rows: int
     columns: int
     sites: float = math.inf
+    paired: bool = False
 
     def singular_values(self, z: float, bulk: Bulk) -> Array:
         """Singular values of ``D_out^{1/2} K D_in^{1/2}``, descending."""
@@ -88,8 +91,8 @@ class FiniteRank:
         return np.asarray(np.linalg.svd(left[:, None] * self.matrix * right, compute_uv=False))
 
 
-def finite_rank(view: MatrixView, aspect: float) -> FiniteRank:
-    """``K`` of a replica; inner products are means over its sites."""
+def finite_rank(view: MatrixView, aspect: float, paired: bool) -> FiniteRank:
+    """``K`` of a replica, of antithetic pairs of sites or not; inner products are means over its sites."""
     p, q = view.directions, view.back_directions
     x_on_q, x_rest = _split(view.images, q)
     _, y_rest = _split(view.back_images, p)
@@ -99,7 +102,7 @@ def finite_rank(view: MatrixView, aspect: float) -> FiniteRank:
     matrix[:rows, :columns] = keep * x_on_q.T + view.trained
     matrix[rows:, :columns] = keep * x_rest.T
     matrix[:rows, columns:] = keep * y_rest
-    return FiniteRank(math.sqrt(aspect) * matrix, rows, columns, q.shape[1])
+    return FiniteRank(math.sqrt(aspect) * matrix, rows, columns, q.shape[1], paired)
 
 
 def finite_rank_of_coordinates(network: GrowingCoordinates, number: int) -> tuple[FiniteRank, float]:
@@ -127,11 +130,41 @@ def _split(images: Array, basis: Array) -> tuple[Array, Array]:
     return along, vectors[:, kept] * np.sqrt(values[kept])
 
 
+def noise_edge(found: FiniteRank, bulk: Bulk) -> float:
+    """The largest singular value that the noise of a replica makes, typically.
+
+    The largest value of a random matrix of ``S`` sites scatters by ``S^(-2/3)``. Pairs of sites add to this: images are
+    the same at both sites of a pair and back images opposite, so that of the known directions all the noise is in one
+    half of the space. Rows of the matrix then have variances ``1 +- p/S``, its columns ``1 +- q/S``, and this profile
+    has a larger edge: ``z^2 = min -1/m + tau <a/(1 + a m)>`` over negative ``m > -1/max(a)`` for rows, and likewise for
+    columns (Silverstein and Choi, J. Multivariate Anal. 54, 295 (1995)).
+    """
+    scatter = 1 + found.sites ** (-2 / 3)
+    if not found.paired:
+        return bulk.edge * scatter
+    tau = bulk.aspect
+    rows = _profile_edge(1.0, tau, min(1.0, found.columns / found.sites))
+    columns = _profile_edge(tau, 1.0, min(1.0, found.rows / found.sites))
+    return bulk.edge * scatter * rows * columns / (1 + math.sqrt(tau)) ** 2
+
+
+def _profile_edge(first: float, second: float, spread: float) -> float:
+    """Root of ``min -first/m + second <a/(1 + a m)>`` over ``a = 1 + spread`` and ``1 - spread``."""
+    values = np.array([1 + spread, 1 - spread])
+    end = -1 / values[0]
+
+    def square(m: float) -> float:
+        return float(-first / m + second * np.mean(values / (1 + values * m)))
+
+    found = minimize_scalar(square, bounds=(end * (1 - 1e-9), end * 1e-9), method="bounded", options={"xatol": 1e-10})
+    return math.sqrt(found.fun)
+
+
 def outliers(found: FiniteRank, bulk: Bulk) -> Array:
-    """Outliers above the edge with multiplicity, descending."""
-    low = bulk.edge * (1 + _EDGE)
+    """Outliers above the edge, and above what noise of the replica makes of it; with multiplicity, descending."""
+    high = bulk.edge + float(np.linalg.norm(found.matrix, 2)) + 1
+    low = max(noise_edge(found, bulk) * (1 + _EDGE), _EDGE * high)
     count = int(np.count_nonzero(found.singular_values(low, bulk) > 1))
-    high = low + np.linalg.norm(found.matrix, 2) + 1
     values = []
     for rank in range(count):
         values.append(brentq(lambda z: found.singular_values(z, bulk)[rank] - 1, low, high, xtol=1e-10))  # noqa: B023
