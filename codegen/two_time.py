@@ -70,7 +70,7 @@ class _Writer:
         train = ", train" if self.scope.masked else ""
         arguments = "".join(f", {python_name(s)}" for s in self.scope.parameters)
         lines = [
-            f"def march(rng, *, steps, sites, gram, targets{train}{arguments}, progress=None):",
+            f"def march(rng, *, steps, sites, gram, targets{train}{arguments}, tangents=True, progress=None):",
             textwrap.indent(MARCH_DOCSTRING, "    "),
             *(f"    {line}" for line in self._checks()),
             *(f"    {line}" for line in SetupWriter(self.scope).lines()),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 DIVERGENCE = 1e12  # a scalar beyond this multiple of the largest first one counts as divergence
+PROBES = 16  # sites at which the error of a response is looked at
 
 
 class Given:
@@ -82,12 +83,12 @@ class GaussianFields:
         self.normals = np.concatenate([self.normals, [np.concatenate([half, self.parity * half])]])
         return np.asarray(weights @ self.normals)
 
-    def by_parts(self, values: Array, end: int) -> dict[tuple[GaussianField, int], Array]:
-        """``<d value / d u>`` for all rows ``u`` before step ``end``: the coefficients of ``values`` along them.
+    def by_parts(self, values: Array, t: int, reached: set[GaussianField]) -> dict[tuple[GaussianField, int], Array]:
+        """``<d value / d u>`` for rows ``u`` before step ``t``, and at ``t`` of the fields that values are made of.
 
-        With ``u = L x`` and independent normals ``x``, integration by parts is ``<value x> = <d value / d u> L``, for
-        functions with jumps too. Rows that depend on earlier ones have no normal and get no part: the memories that
-        responses multiply depend on each other in the same way.
+        Integration by parts is ``<value u> = sum_u' <d value / d u'> <u' u>``, for functions with jumps too: a
+        regression on these rows ``u = L x``, with ``<value u> = L <value x>`` and independent normals ``x``. Of rows
+        that depend on each other any solution will do: memories that responses multiply depend in the same way.
 
         Parameters
         ----------
@@ -99,18 +100,16 @@ class GaussianFields:
         dict
             Shape (..., samples, outputs) by field and step.
         """
-        rows = [row for row in self.rows if row[1] < end]
-        sizes = [field.samples * field.outputs for field, _ in rows]
-        count = sum(sizes)
-        factor = self.factor[:count, :count]
-        own = np.diag(factor) > 0
-        along = values @ self.normals[:count].T / self.sites
+        rows = [(field, s, field.samples * field.outputs) for field, s in self.rows]
+        chosen = [s < t or (s == t and field in reached) for field, s, size in rows for _ in range(size)]
+        along = values.reshape(-1, self.sites) @ self.normals.T / self.sites
         found = np.zeros(along.shape)
-        found[..., own] = np.linalg.solve(factor[np.ix_(own, own)].T, along[..., own, None])[..., 0]
-        parts = np.split(found, np.cumsum(sizes)[:-1], axis=-1)
+        found[:, chosen] = np.linalg.lstsq(self.factor[chosen].T, along.T, rcond=1e-6)[0].T
+        found = found.reshape(*values.shape[:-1], -1)
+        parts = np.split(found, np.cumsum([size for *_, size in rows])[:-1], axis=-1)
         return {
             (field, s): part.reshape(*part.shape[:-1], field.samples, field.outputs)
-            for (field, s), part in zip(rows, parts, strict=False)
+            for (field, s, _), part in zip(rows, parts, strict=True)
         }
 
 
@@ -149,6 +148,10 @@ class Field:
         Shape (steps, samples, outputs, sites).
     tangents
         ``d field(t, mu, c) / d noise(s, nu, c')``, shape (steps, samples, outputs, steps, samples, outputs, sites).
+    reached
+        For every step, the Gaussian fields of the same step that the field responds to at once.
+    tangent_error
+        The largest `tangent_error` of a response of this field.
     """
 
     def __init__(self, steps: int, samples: int, outputs: int, sites: int) -> None:
@@ -156,6 +159,8 @@ class Field:
         self.sites = sites
         self.values = np.zeros((*self.shape, sites))
         self.tangents: dict[GaussianField, Array] = {}
+        self.reached: list[set[GaussianField]] = [set() for _ in range(steps)]
+        self.tangent_error = 0.0
 
     def tangent(self, noise: GaussianField) -> Array:
         """The tangents by a Gaussian field, zero if there were none before."""
@@ -166,6 +171,7 @@ class Field:
         """``factor * noise(t)``; the tangent by it is the identity."""
         s = t if noise.steps > 1 else 0
         self.values[t] += factor * noise.values[s]
+        self.reached[t].add(noise)
         if noise.tracked:
             _, samples, outputs = self.shape
             same_sample = np.eye(samples) if noise.samples > 1 else np.ones((samples, 1))
@@ -175,6 +181,7 @@ class Field:
     def add_field(self, t: int, factor: float, other: Field) -> None:
         """``factor * other(t)``."""
         self.values[t] += factor * other.values[t]
+        self.reached[t] |= other.reached[t]
         for noise, tangent in other.tangents.items():
             self.tangent(noise)[t] += factor * tangent[t]
 
@@ -183,6 +190,8 @@ class Field:
         if kernel is None:
             return
         self.values[t] += contracted(kernel, past.values)
+        if kernel.shape[2] > t:
+            self.reached[t] |= past.reached[t]
         for noise, tangent in past.tangents.items():
             self.tangent(noise)[t] += contracted(kernel, tangent)
 
@@ -193,10 +202,14 @@ class Field:
             self.tangent(noise)[t] += summed(kernel, tangent)
 
     def set_function(self, t: int, value: Array | None, slopes: Iterable[tuple[Any, Field]]) -> None:
-        """A function of fields of the same step; chain rule with ``slopes`` of shape (samples, outputs, sites)."""
+        """A function of fields of the same step; chain rule with ``slopes`` of shape (samples, outputs, sites).
+
+        Where responses come by parts slopes may be ``None``.
+        """
         if value is not None:
             self.values[t] = value
         for slope, argument in slopes:
+            self.reached[t] |= argument.reached[t]
             factor = np.asarray(slope)
             factor = factor.reshape(*factor.shape[:2], 1, 1, 1, -1) if factor.ndim else factor
             for noise, tangent in argument.tangents.items():
@@ -251,18 +264,40 @@ def moment(a: Field, b: Field, t: int) -> Array:
 
 def response(row: Field, noise: GaussianField, t: int, now: bool) -> Array | None:
     """``<d row(t) / d noise(s)>`` for ``s <= t`` (``s < t`` unless ``now``); ``None`` if it vanishes."""
+    if row.sites and not noise.tracked:
+        return response_by_parts(row, noise, t, now)
     if noise not in row.tangents:
         return None
-    return np.asarray(row.tangents[noise][t, :, :, : t + now].mean(-1))
+    tangents = row.tangents[noise][t, :, :, : t + now]
+    row.tangent_error = max(row.tangent_error, tangent_error(row, noise, t, tangents))
+    return np.asarray(tangents.mean(-1))
 
 
 def response_by_parts(row: Field, noise: GaussianField, t: int, now: bool) -> Array:
-    """The same as `response`, without tangents."""
+    """The same without tangents."""
     result = np.zeros((*row.shape[1:], min(t + now, noise.steps), noise.samples, noise.outputs))
-    for (field, s), part in noise.family.by_parts(row.values[t], t + now).items():
-        if field is noise:
+    if not result.size:
+        return result
+    for (field, s), part in noise.family.by_parts(row.values[t], t, row.reached[t]).items():
+        if field is noise and s < result.shape[2]:
             result[:, :, s] = part
     return result
+
+
+def tangent_error(row: Field, noise: GaussianField, t: int, tangents: Array) -> float:
+    """How far the sampling error of a response is seen, relative to the field that responds.
+
+    A response multiplies operands of the products that made the Gaussian field, which have its covariance: the error is
+    that of the mean of ``sum_s tangent(s) u(s)`` at independent ``u``, ``sqrt(rank/S)`` by parts. The tangents of
+    networks that are sensitive to single sites grow from step to step, and then a few sites make up the mean.
+    """
+    if not row.sites or not tangents.size:
+        return 0.0
+    probes = noise.values[: tangents.shape[2], ..., :PROBES]
+    seen = np.tensordot(np.moveaxis(tangents, -1, 2), probes, 3)
+    largest = np.sqrt(np.mean(row.values[t] ** 2, axis=-1).max())
+    error = np.sqrt(seen.var(axis=2).mean(-1).max() / row.sites)
+    return float(error / largest) if largest > 0 else 0.0
 
 
 def scaled(factor: float, kernel: Array | None) -> Array | None:
@@ -282,16 +317,11 @@ def correlations(field: Field) -> Array:
 
 def responses(row: Field, noise: GaussianField) -> Array:
     """``<d row(t) / d noise(s)>`` at all steps, shape (steps, samples, outputs) twice."""
-    shape = (*row.shape, noise.steps, noise.samples, noise.outputs)
-    return np.asarray(row.tangents[noise].mean(-1)) if noise in row.tangents else np.zeros(shape)
-
-
-def responses_by_parts(row: Field, noise: GaussianField) -> Array:
-    """The same as `responses`, without tangents."""
     result = np.zeros((*row.shape, noise.steps, noise.samples, noise.outputs))
     for t in range(row.shape[0]):
-        block = response_by_parts(row, noise, t, True)
-        result[t, :, :, : block.shape[2]] = block
+        block = response(row, noise, t, True)
+        if block is not None:
+            result[t, :, :, : block.shape[2]] = block
     return result
 
 

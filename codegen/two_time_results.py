@@ -34,7 +34,17 @@ class ResultWriter:
             for kind in closure.responses:
                 yield f'        "{kind.row.name}, {kind.noise.name}": {self._response(kind.row, kind.noise)},'
         yield "    },"
+        yield f'    "tangent_error": max([0.0, {self._tangent_errors()}]),'
         yield "}"
+
+    def _tangent_errors(self) -> str:
+        parts = []
+        rows = [kind.row for closure in self.scope.derivation.closures for kind in closure.responses]
+        for row in dict.fromkeys(rows):
+            name = self.scope.names.field(row)
+            members = f"[{name}]" if row.layers is None else f"{name}.values()"
+            parts.append(f"*(one.tangent_error for one in {members})")
+        return ", ".join(parts)
 
     def _each(self, field: Field, call: str) -> str:
         name = self.scope.names.field(field)
@@ -50,6 +60,5 @@ class ResultWriter:
         loops = "" if row.layers is None else f" for l in {rows}"
         loops += "" if noise.layers is None else f" for k in {noises}"
         key = ", ".join(part for part, has in (("l", row.layers is not None), ("k", noise.layers is not None)) if has)
-        call = "responses_by_parts" if self.scope.closure_of[row].by_parts else "responses"
-        made = f"{call}({one}, {other})"
+        made = f"responses({one}, {other})"
         return f"{{({key}): {made}{loops}}}" if loops else made

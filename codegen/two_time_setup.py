@@ -89,7 +89,9 @@ class SetupWriter:
         return coefficient
 
     def _member(self, noise: Noise, closure: ProcessClosure) -> str:
-        tracked = noise in closure.tracked and not closure.by_parts
+        tracked = "False"
+        if noise in closure.tracked and not closure.by_parts:
+            tracked = "True" if closure.gaussian else "tangents"
         steps = "1" if noise.static else "steps"
         shape = f"({steps}, {sizes(noise.axes)})"
         family = self.scope.names.family(noise)

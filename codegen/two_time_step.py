@@ -35,8 +35,7 @@ class StepWriter:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        differentiated = [closure for closure in scope.derivation.closures if not closure.by_parts]
-        self.slopes = {id(t.equation): t.slopes for closure in differentiated for t in closure.tangents}
+        self.slopes = {id(t.equation): t.slopes for closure in scope.derivation.closures for t in closure.tangents}
 
     def lines(self) -> Iterator[str]:
         """A comment with each equation of the derivation, then what computes it; indented."""
@@ -82,8 +81,7 @@ class StepWriter:
             lines = [f"{target}.add_memory(t, {overlap} * ({self._weight(term)}), {past})"]
         else:
             noise = self.scope.noise(term.noise, term.noise_layer)
-            call = "response_by_parts" if self.scope.closure_of[term.row.field].by_parts else "response"
-            found = f"{call}({self.scope.ref(term.row)}, {noise}, t, {term.equal_time})"
+            found = f"response({self.scope.ref(term.row)}, {noise}, t, {term.equal_time})"
             factor = self.scope.factor(term.coefficient, term.retained)
             lines = [f"{target}.add_memory(t, scaled({factor}, {found}), {past})"]
             lines = self._guarded(lines, term, equation)
@@ -110,19 +108,22 @@ class StepWriter:
         weight = "" if term.weight is None else f" * {self.scope.scalar_ref(term.weight)}[:t]"
         return f"{factor}lag{weight}"
 
-    def _map(self, target: str, equation: SiteEquation) -> Iterator[str]:
+    def _map(self, target: str, equation: SiteEquation) -> list[str]:
         function = equation.function
         assert function is not None
-        gaussian = self.scope.closure_of[equation.target.field].gaussian
+        closure = self.scope.closure_of[equation.target.field]
+        if closure.by_parts:
+            lines, (value,) = numpy_lines([function.expression], self.scope.arguments(function, sites=True))
+            arguments = ", ".join(f"(None, {self.scope.ref(r)})" for _, r in function.fields if isinstance(r, FieldRef))
+            return [*lines, f"{target}.set_function(t, {value}, [{arguments}])"]
         slopes = self.slopes.get(id(equation), ())
         expressions = [slope.function.expression for slope in slopes]
-        if not gaussian:
+        if not closure.gaussian:
             expressions = [function.expression, *expressions]
         lines, texts = numpy_lines(expressions, self.scope.arguments(function, sites=True))
-        yield from lines
-        value = "None" if gaussian else texts.pop(0)
+        value = "None" if closure.gaussian else texts.pop(0)
         pairs = [f"({text}, {self.scope.ref(slope.argument)})" for text, slope in zip(texts, slopes, strict=True)]
-        yield f"{target}.set_function(t, {value}, [{', '.join(pairs)}])"
+        return [*lines, f"{target}.set_function(t, {value}, [{', '.join(pairs)}])"]
 
     def _scalar(self, equation: ScalarEquation) -> Iterator[str]:
         statement = equation.statement

@@ -7,8 +7,8 @@ Written by dmft_sym.codegen from the derived single-site equations; not meant to
 {program}
 
 Rows of all fields and order parameters follow each other in time. Gaussian fields are drawn with the covariances that
-earlier rows give; responses are averages of tangents, total derivatives with memories included, or by parts where a
-function jumps. The processes:
+earlier rows give; responses are averages of tangents, total derivatives with memories included, or come by parts: where
+a function jumps, and everywhere without ``tangents``. The processes:
 
 {closures}
 
@@ -29,6 +29,8 @@ steps, sites
     Number ``T`` of gradient steps, and ``S`` of sampled sites, an even number.
 gram, targets
     Shapes (P, P) and (P, C).
+tangents
+    Whether sampled responses are averages of tangents.
 progress
     Called as ``progress(steps done)``.
 
@@ -36,7 +38,8 @@ Returns
 -------
 dict
     ``steps`` that were done before a scalar was 1e12 times its first size, ``scalars``, ``correlations`` and
-    ``responses``.
+    ``responses``, and ``tangent_error``: the largest error of a field that the sampling error of tangents makes,
+    relative to its size.
 
 Raises
 ------

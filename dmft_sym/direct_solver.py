@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 MOST_ROWS = 400  # steps times samples times outputs; the time grows as its cube
+MOST_ERROR = 0.5  # of a field, by the sampling error of tangents; the bias is of its square
 
 
 class DirectRun:
@@ -31,6 +32,11 @@ class DirectRun:
         What is measured; the outliers of matrices are not, as nothing is known of the matrices themselves.
     sites
         Number of sites of one run.
+
+    Attributes
+    ----------
+    attributes
+        How responses were computed, once there are runs.
 
     Raises
     ------
@@ -44,26 +50,59 @@ class DirectRun:
         if wanted.matrices:
             raise ArgumentError('matrices with method = "direct": allowed are none; use method = "sampled"')
         _check_size(theory, data, arguments, sites)
-        self.data, self.wanted, self.arguments, self.sites = data, wanted, arguments, sites
+        self.theory, self.data, self.wanted, self.arguments, self.sites = theory, data, wanted, arguments, sites
         self.module = direct_module(theory)
         self.options: dict[str, Any] = {python_name(p.symbol): arguments.values[p.symbol] for p in theory.parameters}
         if data.total > data.count:
             self.options["train"] = data.train
+        self.attributes: dict[str, str | float] = {}
 
-    def track(
-        self, seed: np.random.SeedSequence, progress: Callable[[int], None] | None = None
-    ) -> tuple[Array, Measurements]:
-        """``f`` of one run, shape (steps, samples, outputs), and its kernels."""
+    def tracks(
+        self, seeds: Sequence[np.random.SeedSequence], report: Callable[[int], Callable[[int], None] | None]
+    ) -> list[tuple[Array, Measurements]]:
+        """``f`` of every run, shape (steps, samples, outputs), and its kernels.
+
+        Responses are averages of tangents. Where these do not converge, as some sites respond without bounds, all runs
+        are repeated with responses by parts.
+
+        Parameters
+        ----------
+        seeds
+            One for every run.
+        report
+            Gives what run number ``k`` calls when steps are done.
+        """
+        found, errors = [], [0.0]
+        for number, seed in enumerate(seeds):
+            run = self._march(seed, report(number), tangents=True)
+            errors.append(run["tangent_error"])
+            found.append(self._measured(run))
+            if not errors[-1] <= MOST_ERROR:
+                self.attributes = {"responses": "by parts"}
+                return [self._measured(self._march(seed, report(k), tangents=False)) for k, seed in enumerate(seeds)]
+        self.attributes = {"responses": "tangents", "tangent_error": max(errors)}
+        if any(closure.by_parts for closure in self.theory.fixed.closures):
+            self.attributes = {"responses": "by parts"}
+        return found
+
+    def _march(
+        self, seed: np.random.SeedSequence, progress: Callable[[int], None] | None, tangents: bool
+    ) -> dict[str, Any]:
         with np.errstate(all="ignore"):  # a run that diverges is reported by its outputs
-            found = self.module.march(
-                np.random.default_rng(seed),
-                steps=self.arguments.steps,
-                sites=self.sites,
-                gram=self.data.gram,
-                targets=self.data.all_targets,
-                progress=progress,
-                **self.options,
+            return dict(
+                self.module.march(
+                    np.random.default_rng(seed),
+                    steps=self.arguments.steps,
+                    sites=self.sites,
+                    gram=self.data.gram,
+                    targets=self.data.all_targets,
+                    progress=progress,
+                    tangents=tangents,
+                    **self.options,
+                )
             )
+
+    def _measured(self, found: Mapping[str, Any]) -> tuple[Array, Measurements]:
         measured = Measurements(self.wanted)
         for step in self.wanted.kernel_steps:
             if step < found["steps"]:

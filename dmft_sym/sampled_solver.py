@@ -188,6 +188,7 @@ class _Run:
         self.tol, self.antithetic, self.progress = tol, bool(antithetic), progress
         self.threads = None if threads is None else check_integer("threads", threads, 1)
         self.directions_per_site = 0.0
+        self.responses: dict[str, Any] = {}
 
     def coordinates(self) -> tuple[xr.Dataset, Outcome]:
         """The exact infinite network of a linear program."""
@@ -223,6 +224,7 @@ class _Run:
 
             dataset.attrs["tol"] = default_tol(sites // count) if self.tol is None else self.tol
             dataset.attrs["directions_per_site"] = self.directions_per_site
+        dataset.attrs |= self.responses
         return dataset, COMPLETED if done == self.arguments.steps else diverged(done)
 
     def _tracks(self, sites: int, count: int, method: str) -> tuple[list[Any], list[Measurements]]:
@@ -234,7 +236,8 @@ class _Run:
 
             streams = np.random.SeedSequence(self.seed).spawn(count)
             run = DirectRun(self.theory, self.data, self.arguments, self.wanted, sites // count)
-            found = [run.track(stream, self._report(count, number)) for number, stream in enumerate(streams)]
+            found = run.tracks(streams, lambda number: self._report(count, number))
+            self.responses = run.attributes
             return [track for track, _ in found], [measured for _, measured in found]
         self._check_memory(sites, count)
         measured = [Measurements(self.wanted) for _ in range(count)]

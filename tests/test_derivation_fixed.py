@@ -235,8 +235,8 @@ def test_responses_are_by_parts_where_a_function_jumps():
     assert "by parts" in printed
     source = theory.direct_source()
     assert "sampled, responses by parts" in source
-    assert "response_by_parts(g[l + 1], u_W[l], t, True)" in source
-    assert " response(" not in source[source.index("def march") :]
+    assert "u_W = {l: gaussian_u_W[l].member(phi[l], (steps, samples, 1), False)" in source
+    assert ", tangents)" not in source[source.index("def march") :]
 
 
 def test_a_jump_without_responses_does_no_harm():

@@ -127,14 +127,14 @@ def test_two_ways_to_responses(tmp_path):
     module = direct_module(theory, tmp_path)
     given = {"sites": 8000, **arguments(theory, 6, L=2, **RICH)}
     found = {}
-    for way in ("responses", "responses_by_parts"):
-        module.responses = getattr(module, way)
-        runs = [module.march(np.random.default_rng(seed), **given) for seed in np.random.SeedSequence(1).spawn(16)]
+    for way in (True, False):
+        seeds = np.random.SeedSequence(1).spawn(16)
+        runs = [module.march(np.random.default_rng(seed), **given, tangents=way) for seed in seeds]
         for name, layers, operand, layer in (("phi, r_W", (1, 1), "g", 2), ("g, u_W", (2, 1), "phi", 1)):
             seen = [np.tensordot(r["responses"][name][layers], r["correlations"][operand][layer], 3) for r in runs]
             found[way, name] = np.mean(seen, axis=0), np.std(seen, axis=0, ddof=1) / 4
     for name in ("phi, r_W", "g, u_W"):
-        (mean, error), (other, other_error) = (found[way, name] for way in ("responses", "responses_by_parts"))
+        (mean, error), (other, other_error) = (found[way, name] for way in (True, False))
         spread = np.sqrt(error**2 + other_error**2)
         assert scores(mean, error, other, other_error).max() < 4
         assert np.abs(mean).max() > 20 * spread.max()
@@ -231,3 +231,57 @@ def test_arguments_are_checked(changes, message, tmp_path):
     given = {"sites": 20, **arguments(theory, 3, L=2, **RICH), **changes}
     with pytest.raises(ValueError, match=message):
         module.march(np.random.default_rng(0), **given)
+
+
+def test_two_ways_to_responses_where_a_matrix_is_used_twice(tmp_path):
+    """``g3`` responds at once to the Gaussian field of the second product, and that of the first correlates with it."""
+
+    def forward(net, x):
+        n = net.hidden("N")
+        w = net.matrix("W", n, n)
+        second = w @ net.apply(sp.tanh, net.matrix("W0", net.inputs, n) @ x)
+        return net.readout("w", net.apply(sp.tanh, w @ net.apply(sp.tanh, second)))
+
+    theory = theory_of(forward)
+    module = direct_module(theory, tmp_path)
+    last, kept, calls = 4, module.response, []
+
+    def recorded(row, noise, t, now):
+        found = kept(row, noise, t, now)
+        calls.append((t, now, found))
+        return found
+
+    module.response = recorded
+    found = {}
+    for tangents in (True, False):
+        runs = []
+        for seed in np.random.SeedSequence(1).spawn(16):
+            calls.clear()
+            given = {"sites": 4000, "tangents": tangents, **arguments(theory, last + 1, **RICH)}
+            overlaps = module.march(np.random.default_rng(seed), **given)["correlations"]
+            # In a step: four responses of phi1 and phi2, then of g3 and of g2 to the first and to the second product.
+            kernels = [(now, kernel) for t, now, kernel in calls if t == last][4:8]
+            assert [now for now, _ in kernels] == [False, True, True, False]
+            pairs = zip(kernels, 2 * ("phi1", "phi2"), strict=True)
+            runs.append([np.tensordot(r, overlaps[name][: last + now, ..., last, :, :], 3) for (now, r), name in pairs])
+        found[tangents] = np.mean(runs, axis=0), np.std(runs, axis=0, ddof=1) / 4
+    assert scores(*found[True], *found[False]).max() < 4
+    assert np.all(np.abs(found[True][0][1:3]).max(axis=(1, 2, 3, 4)) > 50 * found[False][1].max())
+
+
+def test_tangents_that_do_not_converge(tmp_path):
+    """A few sites respond without bounds: the run is repeated with responses by parts, which agree."""
+    theory = theory_of(ds.mlp(2, "sin(2*h)"))
+    solver = theory.compile("numpy")
+    settings = {"richness": 2.0, "learning_rate": 0.5, "steps": 8, "replicas": 8}
+    other = solver(**settings, samples=40_000)
+    run = solver(**settings, samples=8000, method="direct")
+    assert run.attrs["responses"] == "by parts"
+    expected = other.f.values, other.f_sem.values
+    assert scores(run.f.values, run.f_sem.values, *expected).max() < 4
+    given = {"sites": 1000, **arguments(theory, 8, L=2, eta0=0.5, gamma=2.0, s2=1.0)}
+    mean, error = direct_module(theory, tmp_path).solve(0, batches=8, **given)
+    assert scores(mean["scalars"]["f"], error["scalars"]["f"], *expected).max() > 10
+    smooth = theory_of(ds.mlp(2, "tanh")).compile("numpy")(**settings, samples=8000, method="direct")
+    assert smooth.attrs["responses"] == "tangents"
+    assert smooth.attrs["tangent_error"] < 0.1
