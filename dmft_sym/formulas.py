@@ -75,7 +75,7 @@ def _sqrt(x: sp.Expr) -> sp.Expr:
     return _raise(x, sp.Rational(1, 2))
 
 
-FUNCTIONS: dict[str, Callable[[sp.Expr], sp.Expr]] = {
+FUNCTIONS: dict[str, Callable[..., sp.Expr]] = {
     "abs": _held(sp.Abs),
     "atan": _held(sp.atan),
     "cos": _held(sp.cos),
@@ -83,9 +83,13 @@ FUNCTIONS: dict[str, Callable[[sp.Expr], sp.Expr]] = {
     "erf": _erf,
     "exp": _exp,
     "gelu": _gelu,
+    "heaviside": lambda x: sp.Heaviside(x, 0, evaluate=False),
     "log": _log,
+    "max": lambda x, y: sp.Max(x, y, evaluate=False),
+    "min": lambda x, y: sp.Min(x, y, evaluate=False),
     "relu": _relu,
     "sigmoid": _sigmoid,
+    "sign": _held(sp.sign),
     "sin": _held(sp.sin),
     "sinh": _held(sp.sinh),
     "softplus": _softplus,
@@ -93,6 +97,7 @@ FUNCTIONS: dict[str, Callable[[sp.Expr], sp.Expr]] = {
     "tanh": _held(sp.tanh),
 }
 CONSTANTS = {"pi": sp.pi}
+OF_TWO = ("max", "min")
 
 _NOT_REAL = (sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I, sp.AccumBounds)
 _COST = {"gelu": 2}  # how often a function repeats its argument
@@ -222,13 +227,15 @@ class _Builder:
         if name not in FUNCTIONS:
             hint = suggestion(name, FUNCTIONS)
             raise self._refused(node.func, f"unknown function{hint}; allowed are {', '.join(sorted(FUNCTIONS))}")
-        if len(node.args) != 1 or node.keywords or isinstance(node.args[0], ast.Starred):
-            raise self._refused(node, f"allowed is one argument, {name}(...)")
-        argument = self.build(node.args[0])
-        if not argument.free_symbols and not (name == "sqrt" and argument.is_Rational):
+        count = 2 if name in OF_TWO else 1
+        if len(node.args) != count or node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
+            form = f"two arguments, {name}(..., ...)" if count == 2 else f"one argument, {name}(...)"
+            raise self._refused(node, f"allowed {'are' if count == 2 else 'is'} {form}")
+        arguments = [self.build(argument) for argument in node.args]
+        if not any(a.free_symbols for a in arguments) and not (name == "sqrt" and arguments[0].is_Rational):
             names = ", ".join(self.names)
             raise self._refused(node, f"allowed are functions of {names}, and sqrt of a fraction; write the number")
-        return FUNCTIONS[name](argument)
+        return FUNCTIONS[name](*arguments)
 
     def _refused(self, node: ast.expr, allowed: str) -> FormulaError:
         part = ast.get_source_segment(self.text.strip(), node) or self.text

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmft_sym.formulas import parse_formula
+from dmft_sym.networks.finite_values import check_several
 from dmft_sym.program import ProgramError
 from dmft_sym.program.site_derivatives import differentiate
 from dmft_sym.program.site_expressions import check, stable
@@ -266,3 +267,39 @@ def test_printed_arithmetic(expression: sp.Expr) -> None:
     exec("\n".join(lines), scope)
     expected = numpy_function([expression], [H, G])(scope["h"], scope["g"])[0]
     np.testing.assert_allclose(scope["out"], expected, rtol=1e-11, atol=1e-11)
+
+
+B = sp.Symbol("b", real=True)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        A / B,
+        1 / (A - B),
+        sp.sqrt(sp.Abs(A * B)),
+        B + sp.log(A),
+        sp.log(sp.Abs(A)) * B,
+        A / (A**2 + B**2),
+    ],
+)
+def test_functions_of_several_arguments_are_finite(function):
+    with pytest.raises(ProgramError, match=r"not finite .* allowed are functions that are finite"):
+        check_several(function, [A, B])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        A * sp.tanh(B),
+        sp.sqrt(A**2 + B**2),
+        A / sp.sqrt(1 + A**2 + B**2),
+        sp.log(sp.exp(A) + sp.exp(B)),
+        sp.Max(A, B),
+        sp.Piecewise((A / B, B > 1), (A, True)),
+        A**8 * B**6,
+        A / sp.sqrt(sp.Symbol("q", real=True)),
+    ],
+)
+def test_allowed_functions_of_several_arguments(function):
+    check_several(function, [A, B])

@@ -27,6 +27,8 @@ H = sp.Symbol("h", real=True)
         ("softplus(h)", sp.log(1 + sp.exp(H))),
         ("gelu(h)", H * (1 + sp.erf(H / sp.sqrt(2))) / 2),
         ("abs(h)*pi", sp.Abs(H) * sp.pi),
+        ("min(max(h, 0), 6)", sp.Min(sp.Max(H, 0), 6)),
+        ("h*heaviside(h) - sign(h)", H * sp.Heaviside(H, 0) - sp.sign(H)),
         ("1e-3", sp.Rational(1, 1000)),
     ],
 )
@@ -69,6 +71,9 @@ def test_other_names() -> None:
         ("x", "unknown name; allowed are h, pi"),
         ("__builtins__", "unknown name"),
         ("tanh(h, h)", "one argument"),
+        ("max(h)", "two arguments"),
+        ("min(*h, 1)", "two arguments"),
+        ("max(1, 2)", "allowed are functions of h"),
         ("tanh(*h)", "one argument"),
         ("tanh(x=h)", "one argument"),
         ("h^2", "allowed is **"),

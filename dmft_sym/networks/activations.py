@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
-import numpy as np
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
-from dmft_sym.formulas import FUNCTIONS, parse_formula
+from dmft_sym.formulas import FUNCTIONS, OF_TWO, parse_formula
 from dmft_sym.messages import show, suggestion
 from dmft_sym.program import ProgramError
 from dmft_sym.program.site_derivatives import differentiate
 from dmft_sym.program.site_expressions import check, show_expression
-from dmft_sym.program.site_functions import numpy_function
+
+from .finite_values import check_one
 
 H = sp.Symbol("h", real=True)
-_RULE = "allowed are functions that are finite, with a finite derivative, for every real h"
-_ONE_SIDED = {  # finite for h >= 0 alone, or not differentiable: refused by the rule above, so not offered as names
+_PARTS_OF_FORMULAS = {  # not finite for all h, without a slope, or of two arguments
     "log",
     "sqrt",
+    "heaviside",
+    "sign",
+    *OF_TWO,
 }
 NAMES: dict[str, sp.Expr] = {
-    **{name: function(H).doit() for name, function in FUNCTIONS.items() if name not in _ONE_SIDED},
+    **{name: function(H).doit() for name, function in FUNCTIONS.items() if name not in _PARTS_OF_FORMULAS},
     "elu": sp.Piecewise((H, H > 0), (sp.exp(H) - 1, True)),
     "leaky_relu": sp.Piecewise((H, H > 0), (H / 100, True)),
     "linear": H,
@@ -131,42 +133,5 @@ def _checked(name: str, expression: sp.Expr) -> Activation:
     check(expression, [H])
     if H not in expression.free_symbols:
         raise ProgramError(f"activation {name}: allowed are functions that depend on h")
-    chosen = Activation(name, expression)
-    near = np.concatenate([np.linspace(-10.0, 10.0, 201), [-0.337, 1e-8]])
-    for values in numpy_function([expression, chosen.derivative], [H])(near):
-        bad = near[~np.isfinite(values)]
-        if bad.size:
-            raise ProgramError(f"activation {name}: not finite at h = {_nearest(bad):g}; {_RULE}")
-    _check_signs(name, expression)
-    return chosen
-
-
-def _check_signs(name: str, expression: sp.Expr) -> None:
-    """Denominators must not change sign between points of a grid, and logarithms and roots need positive arguments."""
-    far = np.concatenate([-np.geomspace(1000.0, 10.0, 100), np.linspace(-10.0, 10.0, 401), np.geomspace(10, 1000, 100)])
-    for part, positive in _critical(expression):
-        (values,) = numpy_function([part], [H])(far)
-        low, high = np.nanmin(values), np.nanmax(values)
-        if low <= 0 <= high or (positive and low < 0):
-            first = np.sign(values[0]) if not positive else 1.0
-            where = _nearest(far[np.sign(values) != first])
-            raise ProgramError(f"activation {name}: not finite near h = {where:.3g}; {_RULE}")
-
-
-def _critical(expression: sp.Expr) -> Iterator[tuple[sp.Expr, bool]]:
-    """Parts that must not vanish, and whether they must be positive; branches of a Piecewise are not looked into."""
-    if isinstance(expression, sp.Piecewise):
-        return
-    if isinstance(expression, sp.log) and expression.free_symbols:
-        yield expression.args[0], True
-    elif isinstance(expression, sp.Pow) and expression.base.free_symbols:
-        half = expression.exp.is_Rational and expression.exp.q == 2
-        if half or expression.exp.is_negative:
-            yield expression.base, bool(half)
-    for argument in expression.args:
-        if isinstance(argument, sp.Expr):
-            yield from _critical(argument)
-
-
-def _nearest(points: np.ndarray) -> float:
-    return float(points[np.argmin(np.abs(points))])
+    check_one(f"activation {name}", expression, H)
+    return Activation(name, expression)

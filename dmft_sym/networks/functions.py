@@ -11,6 +11,8 @@ from sympy.core.function import AppliedUndef
 from dmft_sym.program import FieldRef, Linear, ProgramError, ScalarRef, SiteFunction
 from dmft_sym.program.site_expressions import check, show_expression
 
+from .finite_values import check_several
+
 Function: TypeAlias = str | sp.Expr | Callable[..., Any]
 """An activation by name, a formula in ``h``, or a function of SymPy symbols."""
 
@@ -32,6 +34,9 @@ def site_function(
         expression = _checked(_called(function, symbols), symbols)
         if len(arguments) == 1 and isinstance(arguments[0], FieldRef) and expression.free_symbols == set(symbols):
             activation(expression)  # raises where it is not finite
+        elif len(arguments) > 1:
+            fields = zip(symbols, arguments, strict=True)
+            check_several(expression, list(dict.fromkeys(s for s, ref in fields if isinstance(ref, FieldRef))))
     else:
         if len(arguments) != 1:
             raise ProgramError(f"apply {function}: a formula in h takes one vector, got {len(arguments)} arguments")
