@@ -96,9 +96,9 @@ def _output_panel(axis: Axes, theory: xr.Dataset | None, simulation: xr.Dataset 
             label = "theory, test samples" if tested else "theory"
             axis.plot(here["step"], here["f"], lw=1.3, ls=_DOTTED if tested else "-", label=label, **style)
             if f"f{SEM}" in here:
-                _band(axis, here["step"].values, here["f"].values, here[f"f{SEM}"].values, value, colours[value])
+                _band(axis, here["step"].values, here["f"].values, here[f"f{SEM}"].values, colours[value])
         if simulation is not None:
-            _simulated_output(axis, simulation["f"].isel(sample=sample), value, colours[value])
+            _simulated_output(axis, simulation["f"].isel(sample=sample), colours[value])
     if len(set(colours.values())) <= len(_COLOURS):
         for value, colour in colours.items():
             axis.plot([], [], color=colour, lw=3, label=f"target {value:g}")
@@ -109,15 +109,15 @@ def _output_panel(axis: Axes, theory: xr.Dataset | None, simulation: xr.Dataset 
     axis.margins(x=0.01)
 
 
-def _simulated_output(axis: Axes, f: xr.DataArray, target: float, colour: str) -> None:
+def _simulated_output(axis: Axes, f: xr.DataArray, colour: str) -> None:
     steps, mean, seeds = f["step"].values, f.mean("seed").values, f.sizes["seed"]
     label = f"simulation, mean of {seeds}" if seeds > 1 else "simulation"
     axis.plot(steps, mean, color=colour, lw=0.9, ls=_DASHED, alpha=0.8, label=label)
     if seeds > 1:
-        _band(axis, steps, mean, (f.std("seed", ddof=1) / seeds**0.5).values, target, colour)
+        _band(axis, steps, mean, (f.std("seed", ddof=1) / seeds**0.5).values, colour)
 
 
-def _band(axis: Axes, steps: NDArray[Any], mean: Floats, error: Floats, target: float, colour: str) -> None:
+def _band(axis: Axes, steps: NDArray[Any], mean: Floats, error: Floats, colour: str) -> None:
     axis.fill_between(steps, mean - error, mean + error, color=colour, alpha=0.25, lw=0, label="± 1 standard error")
 
 

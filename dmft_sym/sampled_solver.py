@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -301,7 +300,9 @@ class _Run:
 
     def _check_memory(self, sites: int, count: int) -> None:
         """Refuse what cannot fit: the fields of the replicas that run at a time; directions come on top."""
-        needed, free = 8 * self._labels() * (sites // count) * min(os.cpu_count() or 1, count), free_bytes()
+        from .execution.threads import available_cores
+
+        needed, free = 8 * self._labels() * (sites // count) * min(available_cores(), count), free_bytes()
         if needed > free:
             raise ArgumentError(
                 f"samples = {sites}: allowed is what fits into memory; fields need at least {shown_bytes(needed)} and "

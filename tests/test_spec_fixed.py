@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmft_sym.datasets import NAMES, digits
+from dmft_sym.execution.threads import available_cores
 from dmft_sym.memory import (
     check_memory,
     check_sampling,
@@ -325,7 +325,7 @@ def test_memory_of_samples() -> None:
     data = Samples(np.ones((10, 2)), np.zeros((10, 3)))
     spec = parse_spec(GOOD, ["sampling.samples=8000"])
     needed = sampling_memory(spec, data, 8000)
-    at_a_time = min(os.cpu_count() or 1, 8)
+    at_a_time = min(available_cores(), 8)
     assert needed == 8 * (6 * 40 + 4 * 2 * 40) * 1000 * at_a_time
     check_sampling(spec, data, needed)
     with pytest.raises(SpecError, match=r"\[sampling\] samples = 8000: .*; 10 samples on 8000 sites need at least"):

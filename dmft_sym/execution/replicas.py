@@ -7,7 +7,6 @@ depend on the number of threads, bit by bit.
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +21,7 @@ from dmft_sym.program import Program
 from .plan import Given
 from .replica import ReplicaResult, ReplicaTask, plain_replica
 from .sampled_view import Inspect, SampledView
-from .threads import single_threaded
+from .threads import available_cores, single_threaded
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the number of finished steps of all replicas together, and their total."""
@@ -91,7 +90,7 @@ def run_replicas(
     ValueError
         As `run_sampled`, and if there is no replica, site or thread.
     """
-    workers = (os.cpu_count() or 1) if threads is None else threads
+    workers = available_cores() if threads is None else threads
     for key, count in (("replicas", replicas), ("sites", sites_total), ("threads", workers)):
         if isinstance(count, bool) or count != int(count) or count < 1:
             raise ValueError(f"{key} = {count!r}: allowed is an integer >= 1")

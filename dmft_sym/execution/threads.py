@@ -1,10 +1,18 @@
-"""One BLAS thread for short vectors."""
+"""How many cores there are, and one BLAS thread for short vectors."""
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import Any
+
+
+def available_cores() -> int:
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def single_threaded() -> AbstractContextManager[Any]:

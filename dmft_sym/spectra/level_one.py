@@ -74,7 +74,7 @@ class TwoTime:
         process = process_of(self.theory.processes, a)
         if b.field not in process.shift:
             return None
-        found = self._from_responses(process, a, b)
+        found = self._from_responses(a, b)
         if found is not None:
             self._cache[key] = found
         return found
@@ -91,7 +91,7 @@ class TwoTime:
             if kind == "R" and (row, layer) == (ref.field, _layer(ref)) and isinstance(column, Noise):
                 yield column, column_layer
 
-    def _from_responses(self, process: Process, a: FieldRef, b: FieldRef) -> Floats | None:
+    def _from_responses(self, a: FieldRef, b: FieldRef) -> Floats | None:
         """``sum R[a, n] <n n'> R[b, n']^T``: the march keeps only the correlations that it needs itself."""
         total: Floats | None = None
         for first, first_layer in self.noises_of(a):
