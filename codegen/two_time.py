@@ -68,12 +68,13 @@ class _Writer:
 
     def _march(self) -> str:
         train = ", train" if self.scope.masked else ""
-        arguments = "".join(f", {python_name(s)}" for s in self.scope.parameters)
+        arguments = "".join(f", {python_name(s)}" for s in self.scope.parameters) + ", tangents=True"
         lines = [
-            f"def march(rng, *, steps, sites, gram, targets{train}{arguments}, tangents=True, progress=None):",
+            f"def march(rng, *, steps, sites, gram, targets{train}{arguments}, progress=None, inspect=None):",
             textwrap.indent(MARCH_DOCSTRING, "    "),
             *(f"    {line}" for line in self._checks()),
             *(f"    {line}" for line in SetupWriter(self.scope).lines()),
+            f"    fields = {{{', '.join(self._fields())}}}",
             "    done, limit = steps, np.inf",
             "    for t in range(steps):",
             f"{STEP}lag = kappa[t:0:-1, None, None]  # kappa(t - s) for s = 0, ..., t - 1",
@@ -83,11 +84,18 @@ class _Writer:
             f"{STEP}if not largest <= limit or not np.isfinite(largest):",
             f"{STEP}    done = t  # diverged",
             f"{STEP}    break",
+            f"{STEP}if inspect is not None:",
+            f"{STEP}    inspect(t, fields)",
             f"{STEP}if progress is not None:",
             f"{STEP}    progress(t + 1)",
             *(f"    {line}" for line in ResultWriter(self.scope).lines()),
         ]
         return "\n".join(lines) + "\n"
+
+    def _fields(self) -> Iterator[str]:
+        for closure in self.scope.derivation.closures:
+            for field in closure.process.fields:
+                yield f'"{field.name}": {self.scope.names.field(field)}'
 
     def _checks(self) -> Iterator[str]:
         yield from (

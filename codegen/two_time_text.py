@@ -33,6 +33,8 @@ tangents
     Whether sampled responses are averages of tangents.
 progress
     Called as ``progress(steps done)``.
+inspect
+    Called as ``inspect(t, fields)`` at every step; ``fields`` by name, families as dictionaries by layer.
 
 Returns
 -------

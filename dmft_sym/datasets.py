@@ -166,7 +166,7 @@ def named_set(
         Subtract from every feature its mean and divide by its standard deviation, both over all samples of these
         classes in the set, whatever is drawn. Features that have one value in 95 of 100 of these samples are left out:
         divided by their small deviation the few other samples would be huge. So ``|x|^2/D`` averages to 1 over the
-        classes, and no digit has more than 5. If false, inputs are as in the set.
+        classes. If false, inputs are as in the set.
     loss
         ``"squared"``: two classes have targets -1 (the first of ``classes``) and 1, more are one-hot. ``"logistic"``:
         the same with -1 for 0. ``"softmax"``: one-hot.

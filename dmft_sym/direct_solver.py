@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,10 @@ from .arguments import ArgumentError, RunArguments
 from .free_memory import free_bytes, shown_bytes
 from .measurements import Measurements, Wanted
 from .networks.samples import Samples
-from .program import ALL_AXES, FieldRef
+from .program import Field, FieldRef
 
 if TYPE_CHECKING:
+    from .derivation.single_site import Noise
     from .theory import Theory
 
 Array = NDArray[Any]
@@ -74,12 +76,12 @@ class DirectRun:
         """
         found, errors = [], [0.0]
         for number, seed in enumerate(seeds):
-            run = self._march(seed, report(number), tangents=True)
-            errors.append(run["tangent_error"])
-            found.append(self._measured(run))
-            if not errors[-1] <= MOST_ERROR:
+            track, measured, error = self._march(seed, report(number), tangents=True)
+            errors.append(error)
+            found.append((track, measured))
+            if not error <= MOST_ERROR:
                 self.attributes = {"responses": "by parts"}
-                return [self._measured(self._march(seed, report(k), tangents=False)) for k, seed in enumerate(seeds)]
+                return [self._march(seed, report(k), tangents=False)[:2] for k, seed in enumerate(seeds)]
         self.attributes = {"responses": "tangents", "tangent_error": max(errors)}
         if any(closure.by_parts for closure in self.theory.fixed.closures):
             self.attributes = {"responses": "by parts"}
@@ -87,52 +89,35 @@ class DirectRun:
 
     def _march(
         self, seed: np.random.SeedSequence, progress: Callable[[int], None] | None, tangents: bool
-    ) -> dict[str, Any]:
-        with np.errstate(all="ignore"):  # a run that diverges is reported by its outputs
-            return dict(
-                self.module.march(
-                    np.random.default_rng(seed),
-                    steps=self.arguments.steps,
-                    sites=self.sites,
-                    gram=self.data.gram,
-                    targets=self.data.all_targets,
-                    progress=progress,
-                    tangents=tangents,
-                    **self.options,
-                )
-            )
-
-    def _measured(self, found: Mapping[str, Any]) -> tuple[Array, Measurements]:
+    ) -> tuple[Array, Measurements, float]:
+        """``f``, kernels, and the error of tangents."""
         measured = Measurements(self.wanted)
-        for step in self.wanted.kernel_steps:
-            if step < found["steps"]:
-                self._measure(measured, step, found["correlations"])
-        return np.asarray(found["scalars"]["f"][: found["steps"]]), measured
 
-    def _measure(self, measured: Measurements, step: int, correlations: Mapping[str, Any]) -> None:
-        kernels = self.wanted.kernels
+        def inspect(step: int, fields: Mapping[str, Any]) -> None:
+            if step in self.wanted.kernel_steps:
+                measured.see_overlaps(step, lambda a, b: self._overlap(fields, a, b, step))
 
-        def overlap(a: FieldRef, b: FieldRef) -> Array:
-            if a.space.finite and b.space.finite:
-                return np.asarray(self.data.gram)
-            if a != b:
-                raise _NotKeptError
-            table = correlations[a.field.name]
-            block = (table if a.layer is None else table[int(a.layer)])[step, :, :, step]
-            labels = [kernels.sizes[axis] if axis in a.axes else 1 for axis in ALL_AXES]
-            return np.asarray(block).reshape(np.prod(labels), np.prod(labels))
+        with np.errstate(all="ignore"):  # a run that diverges is reported by its outputs
+            run = self.module.march(
+                np.random.default_rng(seed),
+                steps=self.arguments.steps,
+                sites=self.sites,
+                gram=self.data.gram,
+                targets=self.data.all_targets,
+                tangents=tangents,
+                progress=progress,
+                inspect=inspect,
+                **self.options,
+            )
+        return np.asarray(run["scalars"]["f"][: run["steps"]]), measured, float(run["tangent_error"])
 
-        for kernel in kernels.fields:
-            measured.kernels.setdefault(kernel.name, {})[step] = kernel.measure(overlap, kernels.sizes)
-        try:
-            tangent = kernels.tangent(overlap)
-        except _NotKeptError:  # a shared matrix: correlations of different fields
-            tangent = np.full([kernels.sizes[axis] for axis in (*ALL_AXES, *ALL_AXES)], np.nan)
-        measured.kernels.setdefault("NTK", {})[step] = tangent
-
-
-class _NotKeptError(Exception):
-    """A correlation that the direct solver does not return."""
+    def _overlap(self, fields: Mapping[str, Any], a: FieldRef, b: FieldRef, step: int) -> Array:
+        """``<a b>`` of a step, a matrix with a row for every label of ``a``."""
+        if a.space.finite and b.space.finite:
+            return np.asarray(self.data.gram)
+        one, other = (fields[r.field.name] if r.layer is None else fields[r.field.name][int(r.layer)] for r in (a, b))
+        block = self.module.overlap(one, other, step)[:, :, step]
+        return np.asarray(block).reshape(block.shape[0] * block.shape[1], -1)
 
 
 def direct_module(theory: Theory) -> ModuleType:
@@ -160,11 +145,15 @@ def _check_size(theory: Theory, data: Samples, arguments: RunArguments, sites: i
 
 
 def _tangents(theory: Theory, arguments: RunArguments) -> int:
-    """Number of pairs of a field and a Gaussian field whose derivatives are kept at every site."""
+    """Upper bound of the number of pairs of a field and a Gaussian field whose derivatives are kept at every site."""
+
+    def length(thing: Field | Noise) -> int:
+        return 1 if thing.layers is None else int(thing.layers.length.subs(arguments.values))
+
     count = 0
     for closure in theory.fixed.closures:
         if not closure.gaussian and not closure.by_parts:
-            fields = (tangent.equation.target.field for tangent in closure.tangents)
-            layers = (1 if f.layers is None else int(f.layers.length.subs(arguments.values)) for f in fields)
-            count += len(closure.tracked) * sum(layers)
+            rows = [tangent.equation.target.field for tangent in closure.tangents]
+            for field, noise in itertools.product(rows, closure.tracked):
+                count += length(field) * (length(noise) if closure.process.coupled else 1)
     return count

@@ -81,7 +81,7 @@ class Measurements:
             left, right = (view.fields[_key(ref)] for ref in (a, b))
             return np.asarray(left @ right.T / (1 if a.space.finite else left.shape[1]))
 
-        self._kernels(view.step, overlap)
+        self.see_overlaps(view.step, overlap)
         for name, key in self._spectra(view.step).items():
             bulk = self.wanted.bulks[name]
             found = finite_rank(view.matrices[key], bulk.aspect, self.wanted.paired)
@@ -101,7 +101,7 @@ class Measurements:
                 return np.zeros((len(left), len(right)))
             return np.asarray(left @ right.T * network.overlap(sectors[0]))
 
-        self._kernels(step, overlap)
+        self.see_overlaps(step, overlap)
         numbers = {spec.key: number for number, spec in enumerate(plan.matrices)}
         for name, key in self._spectra(step).items():
             if isinstance(network, FiniteNetwork):
@@ -115,7 +115,8 @@ class Measurements:
     def _spectra(self, step: int) -> Mapping[str, MatrixKey]:
         return self.wanted.matrices if step in self.wanted.spectrum_steps else {}
 
-    def _kernels(self, step: int, overlap: Overlap) -> None:
+    def see_overlaps(self, step: int, overlap: Overlap) -> None:
+        """Measure kernels, from the averages of products of fields."""
         if step not in self.wanted.kernel_steps:
             return
         kernels = self.wanted.kernels
@@ -182,8 +183,12 @@ def check_definite(program: Program) -> None:
 
 
 def hidden_matrices(program: Program, arguments: RunArguments) -> dict[str, tuple[MatrixKey, GaussianMatrix]]:
-    """The Gaussian matrices between hidden spaces, by name with layer: ``W1``, ``W2``, ..."""
+    """The Gaussian matrices between hidden spaces, by name with layer: ``W1``, ``W2``, ...
+
+    A layer whose name another matrix has is called ``W[1]``.
+    """
     integers = {s: int(v) for s, v in arguments.values.items() if s.is_integer}
+    single = {matrix.name for matrix in program.matrices if matrix.layers is None}
     found: dict[str, tuple[MatrixKey, GaussianMatrix]] = {}
     for matrix in program.matrices:
         if matrix.source.finite:
@@ -192,7 +197,8 @@ def hidden_matrices(program: Program, arguments: RunArguments) -> dict[str, tupl
             found[matrix.name] = ((matrix.name, None), matrix)
             continue
         for layer in matrix.layers.at(integers):
-            found[f"{matrix.name}{layer}"] = ((matrix.name, layer), matrix)
+            name = f"{matrix.name}{layer}"
+            found[f"{matrix.name}[{layer}]" if name in single else name] = ((matrix.name, layer), matrix)
     return found
 
 

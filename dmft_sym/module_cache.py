@@ -16,6 +16,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,7 @@ import platformdirs
 
 CACHE_VARIABLE = "DMFT_SYM_CACHE"
 GENERATOR_VERSION = 1
+_IMPORT = threading.RLock()
 _STAMP = re.compile(r"^# source: ([0-9a-f]{64})\n\Z", re.MULTILINE)
 
 
@@ -108,8 +110,11 @@ def _write(path: Path, source: str) -> None:
 
 
 def _import_file(path: Path, name: str) -> ModuleType:
-    if name in sys.modules:
-        return sys.modules[name]
+    with _IMPORT:  # another thread must not find a module that is half executed
+        return sys.modules[name] if name in sys.modules else _executed(path, name)
+
+
+def _executed(path: Path, name: str) -> ModuleType:
     stamp = _intact(path)
     if stamp is None:
         raise ImportError(f"{path}: the generated module does not fit its hash; delete it and run again")

@@ -74,7 +74,7 @@ def _one(
     record: bool,
     measurement: Measurement | None,
 ) -> ExecutionResult:
-    from .execution import run_finite
+    from .execution import ExecutionError, run_finite
 
     try:
         return run_finite(
@@ -90,7 +90,7 @@ def _one(
             networks.report(number, arguments.steps),
             inspect=None if measurement is None else measurement.inspect,
         )
-    except ValueError as error:
+    except ExecutionError as error:
         raise ArgumentError(str(error)) from error
 
 

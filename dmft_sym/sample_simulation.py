@@ -77,7 +77,7 @@ def _one(
     number: int,
     measured: Measurements,
 ) -> ExecutionResult:
-    from .execution import run_finite
+    from .execution import ExecutionError, run_finite
 
     try:
         return run_finite(
@@ -94,5 +94,5 @@ def _one(
             inspect=measured.see_network,
             data=data.given,
         )
-    except ValueError as error:
+    except ExecutionError as error:
         raise ArgumentError(str(error)) from error

@@ -93,7 +93,8 @@ class SampledSolver:
             Number of gradient steps ``T``.
         method
             ``"sampled"``: fields on sampled sites (docs/mathematics.md). ``"coordinates"``: exact, for networks whose
-            fields are all Gaussian, which is the default for them. ``"direct"``: the single-site equations with
+            fields are all Gaussian, which is the default for them; numbers of sites and replicas do not matter there.
+            ``"direct"``: the single-site equations with
             two-time order parameters, transcribed as they are; slow, for a few steps and samples, to check the others.
         samples
             Number of sites of a space, all replicas together; 20 000 by default. Standard errors fall as
@@ -118,7 +119,7 @@ class SampledSolver:
             Number of threads; all cores by default.
         progress
             Called as ``progress(done, total)``, in steps of all replicas; with ``error``, trial runs come first,
-            each of which counts from zero.
+            each of which counts from zero, as do the runs that ``"direct"`` repeats (docs/mathematics.md).
         **parameters
             ``richness`` (gamma0), ``learning_rate`` (eta0), ``init_std``, ``depth``, and those of the forward pass.
 
@@ -143,7 +144,9 @@ class SampledSolver:
         if method not in METHODS:
             raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
         wanted = wanted_measurements(self.theory, arguments, self.data.total, kernels, matrices, at)
-        wanted = replace(wanted, paired=bool(antithetic))
+        wanted = replace(wanted, paired=antithetic)
+        if not isinstance(antithetic, bool):
+            raise ArgumentError(f"antithetic = {show(antithetic)}: allowed are True and False")
         if method == "direct":
             _refuse_options_of_sampled(tol=tol is not None, antithetic=not antithetic, threads=threads is not None)
         run = _Run(self, arguments, wanted, seed, tol, antithetic, threads, progress)
@@ -184,14 +187,14 @@ class _Run:
             raise ArgumentError(f"tol = {show(tol)}: allowed is a number >= 0 and < 1")
         if progress is not None and not callable(progress):
             raise ArgumentError(f"progress = {show(progress)}: allowed is a function of two integers, done and total")
-        self.tol, self.antithetic, self.progress = tol, bool(antithetic), progress
+        self.tol, self.antithetic, self.progress = tol, antithetic, progress
         self.threads = None if threads is None else check_integer("threads", threads, 1)
         self.directions_per_site = 0.0
         self.responses: dict[str, Any] = {}
 
     def coordinates(self) -> tuple[xr.Dataset, Outcome]:
         """The exact infinite network of a linear program."""
-        from .execution import run_coordinates
+        from .execution import ExecutionError, run_coordinates
 
         measured = Measurements(self.wanted)
         tol = EXACT_TOL if self.tol is None else self.tol
@@ -206,7 +209,7 @@ class _Run:
                 inspect=measured.see_network,
                 data=self.data.given,
             )
-        except ValueError as error:
+        except ExecutionError as error:
             raise ArgumentError(str(error)) from error
         dataset = network_dataset(output_track(result.scalars), measured, self.data)
         return dataset.merge(derived(dataset, self.data)).assign_attrs(tol=tol), result.outcome
@@ -228,12 +231,13 @@ class _Run:
 
     def _tracks(self, sites: int, count: int, method: str) -> tuple[list[Any], list[Measurements]]:
         """Outputs of every replica, shape (steps, samples, outputs), and what it showed."""
+        from .execution import ExecutionError
         from .execution.replicas import run_replicas
 
         if method == "direct":
             from .direct_solver import DirectRun
 
-            streams = np.random.SeedSequence(self.seed).spawn(count)
+            streams = np.random.SeedSequence([self.seed, 1]).spawn(count)  # others than those of sampled sites
             run = DirectRun(self.theory, self.data, self.arguments, self.wanted, sites // count)
             found = run.tracks(streams, lambda number: self._report(count, number))
             self.responses = run.attributes
@@ -258,7 +262,7 @@ class _Run:
                 progress=self.progress,
                 threads=self.threads,
             )
-        except ValueError as error:
+        except ExecutionError as error:
             raise ArgumentError(str(error)) from error
         shares = [rows.max(initial=0) * count / sites for r in results for rows in r.directions.values()]
         self.directions_per_site = float(max(shares, default=0.0))
@@ -279,8 +283,9 @@ class _Run:
         return sites_for_error(float(error), count, lambda sites: trial.largest_error(sites, count, method))
 
     def largest_error(self, sites: int, count: int, method: str) -> float:
-        """The largest standard error of ``f`` in a run with this number of sites."""
-        return float(self.replicas(sites, count, method)[0][f"f{SEM}"].max())
+        """The largest standard error of ``f`` in a run with this number of sites; infinite if it diverges."""
+        dataset, outcome = self.replicas(sites, count, method)
+        return float(dataset[f"f{SEM}"].max()) if outcome.completed else math.inf
 
     def attributes(self, method: str, found: dict[str, Any]) -> dict[str, Any]:
         """Attributes that say how a result was computed."""

@@ -176,7 +176,7 @@ class Solver:
     def _coordinates(
         self, arguments: RunArguments, tol: float, dtype: str, progress: Progress | None
     ) -> tuple[dict[str, Any], Mapping[str, Any], Outcome]:
-        from .execution import run_coordinates
+        from .execution import ExecutionError, run_coordinates
 
         report = None if progress is None else lambda done: progress(done, arguments.steps)
         try:
@@ -189,7 +189,7 @@ class Solver:
                 np.dtype(dtype).type,
                 progress=report,
             )
-        except ValueError as error:
+        except ExecutionError as error:
             raise ArgumentError(str(error)) from error
         done = min(len(rows) for rows in result.observables.values())
         return dict(result.observables), {}, COMPLETED if done == arguments.steps else diverged(done)

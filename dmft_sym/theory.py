@@ -86,7 +86,15 @@ class Theory(AveragedProgram):
 
     @cached_property
     def closed(self) -> ClosedEquations:
-        """Closed equations for responses and correlations."""
+        """Closed equations for responses and correlations, in the proportional regime.
+
+        Raises
+        ------
+        ProgramError
+            If samples are given; `fixed` has what closes then.
+        """
+        if on_samples(self.program):
+            raise ProgramError("closed: allowed in the proportional regime; on given samples see fixed.closures")
         return Closure(self.site_builder, self.site_equations, self.processes).close()
 
     @cached_property

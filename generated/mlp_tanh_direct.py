@@ -391,7 +391,7 @@ def erf(x: Array) -> Array:
     return np.asarray(np.vectorize(math.erf, otypes=[float])(x))
 
 
-def march(rng, *, steps, sites, gram, targets, L, eta0, gamma, s2, tangents=True, progress=None):
+def march(rng, *, steps, sites, gram, targets, L, eta0, gamma, s2, tangents=True, progress=None, inspect=None):
     """One run of the equations in the docstring of the module.
 
     Parameters
@@ -406,6 +406,8 @@ def march(rng, *, steps, sites, gram, targets, L, eta0, gamma, s2, tangents=True
         Whether sampled responses are averages of tangents.
     progress
         Called as ``progress(steps done)``.
+    inspect
+        Called as ``inspect(t, fields)`` at every step; ``fields`` by name, families as dictionaries by layer.
 
     Returns
     -------
@@ -453,6 +455,7 @@ def march(rng, *, steps, sites, gram, targets, L, eta0, gamma, s2, tangents=True
     u_W0.draw(0)
     f = np.zeros((steps, samples, outputs))
     Delta = np.zeros((steps, samples, outputs))
+    fields = {"w": w, "h": h, "phi": phi, "z": z, "g": g}
     done, limit = steps, np.inf
     for t in range(steps):
         lag = kappa[t:0:-1, None, None]  # kappa(t - s) for s = 0, ..., t - 1
@@ -504,6 +507,8 @@ def march(rng, *, steps, sites, gram, targets, L, eta0, gamma, s2, tangents=True
         if not largest <= limit or not np.isfinite(largest):
             done = t  # diverged
             break
+        if inspect is not None:
+            inspect(t, fields)
         if progress is not None:
             progress(t + 1)
     return {
@@ -566,4 +571,4 @@ def standard_error(values):
         return np.full(values.shape[1:], np.nan)
     return values.std(axis=0, ddof=1) / np.sqrt(len(values))
 
-# source: 4aaa9cce161436d519fe4dfd1873c3040dd8d9c11991c9f217a846b40e9ed87e
+# source: f488545a9551a6c216b9f4bd6ba6e457edd18d73c523e3091a29a1f1fabdba71

@@ -94,6 +94,23 @@ def test_trial_runs_report(theory):
     assert found.attrs["samples"] > 4 * 512  # more than the first trial
 
 
+def test_a_wanted_error_of_a_run_that_diverges(theory):
+    settings = {"richness": 2.0, "learning_rate": 100.0, "steps": 60}
+    run = ds.derive(ds.mlp(2, "h + h**3"), data=DATA).compile("numpy")(**settings, error=1e-3)
+    assert run.attrs["outcome"].startswith("diverged at step")
+    assert 0 < run.sizes["step"] < 60
+
+
+def test_errors_of_callbacks_are_not_taken_for_bad_arguments(theory):
+    def broken(done, total):
+        raise ValueError("a bug")
+
+    for call in (theory.compile("numpy"), lambda **given: ds.simulate(theory, width=20, **given)):
+        with pytest.raises(ValueError, match=r"^a bug$") as caught:
+            call(**SETTINGS, progress=broken)
+        assert not isinstance(caught.value, ArgumentError)
+
+
 def test_the_direct_solver_reports(theory):
     """Progress in steps of all replicas; the module that ran is named."""
     seen = []

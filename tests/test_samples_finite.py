@@ -25,6 +25,7 @@ import dmft_sym as ds
 WIDTH, SEEDS = 2000, 8
 SITES, REPLICAS = 64_000, 8
 SIZES = 1 / WIDTH + REPLICAS / SITES
+CLEAR = 2 * (1 + 4 * WIDTH ** (-2 / 3))
 REFERENCE = json.loads((Path(__file__).parent / "data" / "nonlinear.json").read_text())
 
 
@@ -39,7 +40,7 @@ def infinite(case: Case):
 def test_wide_networks(case):
     run = infinite(case)
     simulation = ds.simulate(
-        case.theory(), width=WIDTH, seeds=SEEDS, dtype="float32", values=max(1, case.outliers), **case.arguments()
+        case.theory(), width=WIDTH, seeds=SEEDS, dtype="float32", values=case.outliers + 1, **case.arguments()
     )
     outputs, kernels = case.bias
     for name in ("Phi", "G", "NTK"):
@@ -62,11 +63,13 @@ def compare_outliers(run, simulation, bias: float) -> int:
         if rank >= run.sizes["rank"]:
             break
         line, found = run.outlier.isel(rank=rank), simulation.outlier.isel(rank=rank)
-        clear = line > 2 * (1 + 4 * WIDTH ** (-2 / 3))
+        clear = line > CLEAR
         error = np.hypot(standard_error(found), run.outlier_sem.isel(rank=rank))
         z = (np.abs(found.mean("seed") - line) - bias * SIZES * line) / error
         assert float(z.where(clear).max()) < 4 or not clear.any()
         compared += int(clear.sum())
+    others = simulation.outlier.mean("seed").isel(rank=slice(run.sizes["rank"], None))
+    assert not (others > CLEAR).any()
     return compared
 
 

@@ -104,6 +104,7 @@ def test_outliers_of_linear_networks(depth, richness, rate, steps):
         clear = line > 2.015  # an outlier appears in some replicas and not in others where it leaves the bulk
         if clear.any():
             found, error = run.outlier.isel(rank=rank), run.outlier_sem.isel(rank=rank)
+            assert bool(found.notnull().where(clear, True).all())
             assert float((np.abs(found - line) / error).where(clear).max()) < 4
             compared += int(clear.sum())
     assert compared == 4

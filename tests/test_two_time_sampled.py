@@ -285,3 +285,12 @@ def test_tangents_that_do_not_converge(tmp_path):
     smooth = theory_of(ds.mlp(2, "tanh")).compile("numpy")(**settings, samples=8000, method="direct")
     assert smooth.attrs["responses"] == "tangents"
     assert smooth.attrs["tangent_error"] < 0.1
+
+
+def test_tangent_kernel_of_a_shared_matrix():
+    """It needs correlations of different fields, those of all layers."""
+    solver = theory_of(tied(sp.tanh)).compile("numpy")
+    settings = {"richness": 2.0, "learning_rate": 0.3, "steps": 5}
+    run = solver(**settings, samples=8000, method="direct")
+    other = solver(**settings, samples=16_000)
+    assert scores(run.NTK.values, run.NTK_sem.values, other.NTK.values, other.NTK_sem.values).max() < 4

@@ -4,12 +4,14 @@ Both execute the same plan behind the small interface `Arithmetic`; the second i
 independent of the saddle-point derivation, which it checks.
 """
 
+from .errors import ExecutionError
 from .interface import Arithmetic
 from .result import ExecutionResult, Recording
 from .runner import finite_memory, run_coordinates, run_finite, run_sampled
 
 __all__ = [
     "Arithmetic",
+    "ExecutionError",
     "ExecutionResult",
     "Recording",
     "finite_memory",

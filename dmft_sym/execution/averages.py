@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dmft_sym.program import FieldRef
 
 from .coordinates import GrowingCoordinates, Side
+from .errors import ExecutionError
 from .interface import Array
 from .plan import MatrixKey, Multiply
 from .result import ExecutionResult
@@ -28,11 +29,11 @@ def correlation(result: ExecutionResult, a: FieldRef, b: FieldRef) -> NDArray[An
 
     Raises
     ------
-    ValueError
+    ExecutionError
         If the fields live in different spaces, or nothing was recorded.
     """
     if a.space != b.space:
-        raise ValueError(f"<{a} {b}>: {a} lives in space {a.space}, {b} in {b.space}")
+        raise ExecutionError(f"<{a} {b}>: {a} lives in space {a.space}, {b} in {b.space}")
     left, right = _stacked(result, a), _stacked(result, b)
     steps, outputs = left.shape[:2]
     sector_a, sector_b = _sector(result, a), _sector(result, b)
@@ -61,15 +62,15 @@ def response(result: ExecutionResult, a: FieldRef, operand: FieldRef, matrix: Ma
 
     Raises
     ------
-    ValueError
+    ExecutionError
         If the steps ``0..S-1`` were not all recorded, if there is no such product, if the network is finite, or if the
         noise is too ill-conditioned.
     """
     arithmetic = result.arithmetic
     if not isinstance(arithmetic, GrowingCoordinates):
-        raise ValueError("responses need coordinates: a finite network does not know its Gaussian noise")
+        raise ExecutionError("responses need coordinates: a finite network does not know its Gaussian noise")
     if result.recording.steps != list(range(result.steps)):
-        raise ValueError("responses need every step: record_steps=range(steps)")
+        raise ExecutionError("responses need every step: record_steps=range(steps)")
     product = _find_product(result, operand, matrix)
     side, scale = _noise_side(arithmetic, product)
     operands = _operands(result, product)
@@ -91,7 +92,7 @@ def _solve(noise: Array, along: Array, tol: float, what: str) -> Array:
     """``R`` of ``along = R noise``."""
     condition = float(np.linalg.cond(noise)) if noise.shape[0] <= noise.shape[1] else np.inf
     if not condition * tol < RESPONSE_ERROR:
-        raise ValueError(
+        raise ExecutionError(
             f"{what}: the noise has condition number {condition:.1e}, allowed at tol = {tol:g} is "
             f"{RESPONSE_ERROR / tol:.0e}; use fewer steps, a smaller tol, or the causal march"
         )
@@ -114,11 +115,11 @@ def _noise_side(arithmetic: GrowingCoordinates, product: Multiply) -> tuple[Side
     matrix = arithmetic.matrices[product.matrix]
     spec = matrix.spec
     if spec.fresh:
-        raise ValueError(f"matrix {spec.key[0]} is drawn anew at every step: its noise is not kept")
+        raise ExecutionError(f"matrix {spec.key[0]} is drawn anew at every step: its noise is not kept")
     if not product.transpose:
         return matrix.forward, matrix.forward.std
     if spec.inverse_aspect == 0:
-        raise ValueError(f"matrix {spec.key[0]}: the noise of its transpose vanishes at an infinite ratio")
+        raise ExecutionError(f"matrix {spec.key[0]}: the noise of its transpose vanishes at an infinite ratio")
     return matrix.backward, matrix.backward.std / spec.inverse_aspect
 
 
@@ -127,7 +128,7 @@ def _find_product(result: ExecutionResult, operand: FieldRef, key: MatrixKey) ->
     for product in plan.products:
         if plan.matrices[product.matrix].key == key and product.operand == plan.fields[operand]:
             return product
-    raise ValueError(f"no product of {key[0]} with {operand} in this program")
+    raise ExecutionError(f"no product of {key[0]} with {operand} in this program")
 
 
 def _operands(result: ExecutionResult, product: Multiply) -> list[FieldRef]:
@@ -154,6 +155,6 @@ def _stacked(result: ExecutionResult, ref: FieldRef) -> Array:
     """A recorded field over time, shape (S, C, size), padded with zeros."""
     snapshots = result.recording.fields.get(ref)
     if not snapshots:
-        raise ValueError(f"{ref}: no steps were recorded, ask for them with record_steps")
+        raise ExecutionError(f"{ref}: no steps were recorded, ask for them with record_steps")
     size = max(snapshot.shape[1] for snapshot in snapshots)
     return np.stack([np.pad(s, ((0, 0), (0, size - s.shape[1]))) for s in snapshots])

@@ -8,6 +8,8 @@ from itertools import permutations
 
 import sympy as sp
 
+from .errors import ExecutionError
+
 
 class Evaluator:
     """Evaluates coefficients at given parameter values, with ``inf`` understood as a limit.
@@ -24,7 +26,9 @@ class Evaluator:
         self._infinite: list[sp.Symbol] = []
         for symbol, value in values.items():
             if math.isnan(value) or value == -math.inf:
-                raise ValueError(f"{symbol} = {value!r}: allowed is a number" + ("" if value != value else " > -inf"))
+                raise ExecutionError(
+                    f"{symbol} = {value!r}: allowed is a number" + ("" if value != value else " > -inf")
+                )
             if math.isinf(value):
                 self._infinite.append(symbol)
             elif symbol.is_integer:
@@ -43,14 +47,14 @@ class Evaluator:
 
         Raises
         ------
-        ValueError
+        ExecutionError
             If a symbol has no value, or if the coefficient has no finite limit.
         """
         expression = sp.sympify(expression, strict=True)
         if expression not in self._cache:
             number = self._evaluate(expression, where)
             if not math.isfinite(number):
-                raise ValueError(f"{where}: the coefficient {expression} is not finite{self._remedy()}")
+                raise ExecutionError(f"{where}: the coefficient {expression} is not finite{self._remedy()}")
             self._cache[expression] = number
         return self._cache[expression]
 
@@ -59,11 +63,11 @@ class Evaluator:
         missing = reduced.free_symbols - set(self._infinite)
         if missing:
             names = ", ".join(sorted(symbol.name for symbol in missing))
-            raise ValueError(f"{where}: no value given for {names} in the coefficient {expression}")
+            raise ExecutionError(f"{where}: no value given for {names} in the coefficient {expression}")
         unbounded = [symbol for symbol in self._infinite if symbol in reduced.free_symbols]
         limits = {_limit(reduced, order) for order in permutations(unbounded)}
         if len(limits) > 1:
-            raise ValueError(
+            raise ExecutionError(
                 f"{where}: the limit of the coefficient {expression} depends on the order in which "
                 f"{', '.join(s.name for s in unbounded)} become infinite; give one of them a finite value"
             )

@@ -10,6 +10,7 @@ from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
 from scipy.linalg import get_blas_funcs
 
+from .errors import ExecutionError
 from .interface import Arithmetic, Array, taken
 from .plan import Evaluation, LearnMatrix, MapSites, Multiply, Plan
 from .site_arithmetic import map_sites, mean_over_sites
@@ -33,7 +34,7 @@ class FiniteNetwork(Arithmetic):
 
     Raises
     ------
-    ValueError
+    ExecutionError
         If a space is infinite or would have no sites.
     """
 
@@ -146,10 +147,10 @@ def _sizes(plan: Plan, dim: int) -> list[int]:
 
 def _size(name: str, ratio: float, dim: int) -> int:
     if math.isinf(ratio):
-        raise ValueError(f"space {name} is infinite: a finite network needs finite ratios; use coordinates instead")
+        raise ExecutionError(f"space {name} is infinite: a finite network needs finite ratios; use coordinates instead")
     size = round(ratio * dim)
     if size < 1:
-        raise ValueError(f"space {name} has {ratio:g} * {dim} = {ratio * dim:g} sites: allowed is at least one")
+        raise ExecutionError(f"space {name} has {ratio:g} * {dim} = {ratio * dim:g} sites: allowed is at least one")
     return size
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .errors import ExecutionError
 from .inputs import input_coordinates
 from .replica import OnStep, ReplicaResult, ReplicaTask
 from .sampled_view import Inspect, MatrixView, SampledView
@@ -20,7 +21,7 @@ def generated_replica(
 
     Raises
     ------
-    ValueError
+    ExecutionError
         If a symbol has no value, or if data are missing or of the wrong shape.
     """
     found = module.run(
@@ -44,11 +45,11 @@ def _arguments(module: ModuleType, task: ReplicaTask) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for name, keyword in module.PARAMETERS.items():
         if name not in values:
-            raise ValueError(f"no value given for {name}: needed are {', '.join(module.PARAMETERS)}")
+            raise ExecutionError(f"no value given for {name}: needed are {', '.join(module.PARAMETERS)}")
         arguments[keyword] = values[name]
     for name, keyword in module.DATA.items():
         if name not in task.data:
-            raise ValueError(f"no data given for {name}: needed are {', '.join(module.DATA)}")
+            raise ExecutionError(f"no data given for {name}: needed are {', '.join(module.DATA)}")
         given = np.asarray(task.data[name], dtype=float)
         arguments[keyword] = input_coordinates(given) if keyword == "inputs" else given
     return arguments

@@ -36,6 +36,7 @@ from dmft_sym.program import (
     flat_statements,
 )
 
+from .errors import ExecutionError
 from .evaluate import Evaluator
 from .plan import (
     Average as AverageProducts,
@@ -86,7 +87,7 @@ def make_plan(
 
     Raises
     ------
-    ValueError
+    ExecutionError
         If a symbol has no value, if a coefficient is not finite, or if data are missing or of the wrong shape.
     """
     _check_values(program, values)
@@ -100,10 +101,12 @@ def make_plan(
 def _check_values(program: Program, values: Mapping[sp.Symbol, float]) -> None:
     for symbol in program.parameters:
         if symbol not in values:
-            raise ValueError(f"no value given for {symbol.name}: needed are {', '.join(map(str, program.parameters))}")
+            raise ExecutionError(
+                f"no value given for {symbol.name}: needed are {', '.join(map(str, program.parameters))}"
+            )
         value = values[symbol]
         if symbol.is_integer and value != int(value):
-            raise ValueError(f"{symbol.name} = {value!r}: allowed is an integer")
+            raise ExecutionError(f"{symbol.name} = {value!r}: allowed is an integer")
 
 
 class _Builder:
@@ -227,10 +230,10 @@ class _Builder:
 
     def _given(self, name: str, shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         if name not in self.data:
-            raise ValueError(f"no data given for {name}: needed is an array of shape {shape}")
+            raise ExecutionError(f"no data given for {name}: needed is an array of shape {shape}")
         values = np.asarray(self.data[name], dtype=float)
         if values.shape != shape:
-            raise ValueError(f"data {name} has shape {values.shape}: allowed is {shape}")
+            raise ExecutionError(f"data {name} has shape {values.shape}: allowed is {shape}")
         return values
 
     def _learn(self, statement: Learn) -> None:
@@ -295,7 +298,7 @@ class _Builder:
     def _inputs(self, ref: FieldRef) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         name = ref.field.name
         if name not in self.data or np.ndim(self.data[name]) != 2:
-            raise ValueError(f"no data given for {name}: needed is an array of shape (samples, dimension)")
+            raise ExecutionError(f"no data given for {name}: needed is an array of shape (samples, dimension)")
         return np.asarray(self.data[name], dtype=float)
 
     def _vector(self, ref: VectorRef) -> int:

@@ -18,6 +18,7 @@ import sympy as sp
 
 from dmft_sym.program import Program
 
+from .errors import ExecutionError
 from .plan import Given
 from .replica import ReplicaResult, ReplicaTask, plain_replica
 from .sampled_view import Inspect, SampledView
@@ -87,13 +88,13 @@ def run_replicas(
 
     Raises
     ------
-    ValueError
+    ExecutionError
         As `run_sampled`, and if there is no replica, site or thread.
     """
     workers = available_cores() if threads is None else threads
     for key, count in (("replicas", replicas), ("sites", sites_total), ("threads", workers)):
         if isinstance(count, bool) or count != int(count) or count < 1:
-            raise ValueError(f"{key} = {count!r}: allowed is an integer >= 1")
+            raise ExecutionError(f"{key} = {count!r}: allowed is an integer >= 1")
     sites = sites_per_replica(sites_total, replicas)
     task = ReplicaTask(
         program,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dmft_sym.outcomes import Outcome
 from dmft_sym.program import FieldRef, ScalarRef
 
+from .errors import ExecutionError
 from .interface import Arithmetic, Array
 
 
@@ -71,7 +72,7 @@ class ExecutionResult:
 
         Raises
         ------
-        ValueError
+        ExecutionError
             If the program has no such field.
         """
         for ref in self.arithmetic.plan.fields:
@@ -79,7 +80,7 @@ class ExecutionResult:
                 return ref
         known = ", ".join(str(ref) for ref in self.arithmetic.plan.fields)
         wanted = name if layer is None else f"{name}[{layer}]"
-        raise ValueError(f"no field {wanted}: this program has {known}")
+        raise ExecutionError(f"no field {wanted}: this program has {known}")
 
     def correlation(self, a: FieldRef, b: FieldRef | None = None) -> NDArray[Any]:
         """``<a_c(t) b_d(s)>`` between recorded steps, shape (S, C, S, C); see `averages.correlation`."""

@@ -14,6 +14,7 @@ from dmft_sym.outcomes import COMPLETED, diverged
 from dmft_sym.program import Observe, Program, ScalarRef
 
 from .coordinates import GrowingCoordinates
+from .errors import ExecutionError
 from .finite import FiniteNetwork, finite_bytes
 from .interface import Arithmetic
 from .plan import Average, Given
@@ -77,7 +78,7 @@ def run_coordinates(
 
     Raises
     ------
-    ValueError
+    ExecutionError
         If an argument is out of range, a symbol has no value or a coefficient is not finite; the message names it.
 
     Notes
@@ -89,7 +90,7 @@ def run_coordinates(
     _check(outputs=outputs, steps=steps)
     floor = 16 * float(np.finfo(dtype).eps)
     if not floor <= tol < 1:
-        raise ValueError(f"tol = {tol!r}: allowed is a number >= {floor:.1e} (for {np.dtype(dtype)}) and < 1")
+        raise ExecutionError(f"tol = {tol!r}: allowed is a number >= {floor:.1e} (for {np.dtype(dtype)}) and < 1")
     plan = make_plan(program, values, outputs, reduced_transpose=True, averages=averages, data=data)
     with single_threaded():
         return _run(GrowingCoordinates(plan, dtype, tol), steps, record_steps, progress, inspect)
@@ -127,7 +128,7 @@ def run_finite(
 
     Raises
     ------
-    ValueError
+    ExecutionError
         As `run_coordinates`; infinite ratios are refused.
 
     See Also
@@ -172,7 +173,7 @@ def run_sampled(
 
     Raises
     ------
-    ValueError
+    ExecutionError
         As `run_coordinates`.
 
     See Also
@@ -181,7 +182,7 @@ def run_sampled(
     """
     _check(outputs=outputs, steps=steps, sites=sites)
     if sites % 2:
-        raise ValueError(f"sites = {sites}: allowed is an even number")
+        raise ExecutionError(f"sites = {sites}: allowed is an even number")
     plan = make_plan(program, values, outputs, reduced_transpose=True, data=data)
     drop = 1 / math.sqrt(sites) if tol is None else tol
     network = SampledSites(plan, float, sites, np.random.default_rng(seed), drop, antithetic)
@@ -195,7 +196,7 @@ def finite_memory(
 
     Raises
     ------
-    ValueError
+    ExecutionError
         As `run_finite`.
     """
     _check(outputs=outputs, dim=dim)
@@ -205,7 +206,7 @@ def finite_memory(
 def _check(**counts: int) -> None:
     for key, value in counts.items():
         if isinstance(value, bool) or value != int(value) or value < 1:
-            raise ValueError(f"{key} = {value!r}: allowed is an integer >= 1")
+            raise ExecutionError(f"{key} = {value!r}: allowed is an integer >= 1")
 
 
 def _run(
@@ -270,7 +271,7 @@ def _wanted(record_steps: Iterable[int] | None, steps: int) -> set[int]:
     wanted = set(record_steps or ())
     for step in sorted(wanted):
         if not 0 <= step < steps:
-            raise ValueError(f"record_steps: {step} is not a step of this run, allowed are 0 to {steps - 1}")
+            raise ExecutionError(f"record_steps: {step} is not a step of this run, allowed are 0 to {steps - 1}")
     return wanted
 
 

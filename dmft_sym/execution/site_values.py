@@ -15,6 +15,8 @@ from scipy.special import softmax
 
 from dmft_sym.program.site_functions import numpy_function
 
+from .errors import ExecutionError
+
 _SOFTMAX = sp.Function("softmax")
 
 Array = NDArray[Any]
@@ -52,13 +54,15 @@ class SiteValues:
 
         Raises
         ------
-        ValueError
+        ExecutionError
             If the function is not linear in its fields.
         """
         rest = self.expression.subs(dict.fromkeys(self.fields, sp.Integer(0)))
         found = [sp.diff(self.expression, field) for field in self.fields]
         if sp.simplify(rest) != 0 or any(slope.free_symbols & set(self.fields) for slope in found):
-            raise ValueError(f"{self.expression} is not linear in the fields: growing coordinates need linear programs")
+            raise ExecutionError(
+                f"{self.expression} is not linear in the fields: growing coordinates need linear programs"
+            )
         return [self._of_scalars(slope) for slope in found]
 
     @cached_property
@@ -67,7 +71,7 @@ class SiteValues:
 
         Raises
         ------
-        ValueError
+        ExecutionError
             If the function is not bilinear in its fields.
         """
         zero = dict.fromkeys(self.fields, sp.Integer(0))
@@ -79,7 +83,7 @@ class SiteValues:
                 rest = rest - coefficient.subs(zero) * a * b
         constant = rest.subs(zero)
         if sp.simplify(rest - constant) != 0:
-            raise ValueError(
+            raise ExecutionError(
                 f"<{self.expression}> is not bilinear in the fields: growing coordinates need such averages"
             )
         return [*found, (-1, -1, self._of_scalars(constant))]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -15,8 +17,35 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def single_threaded() -> AbstractContextManager[Any]:
-    """Limit BLAS to one thread inside a ``with`` block; the old setting returns at its end.
+class _Limit:
+    """One BLAS thread while there is a block; the setting is that of the process, and blocks may overlap."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks = 0
+        self._limits: Any = None
+
+    def enter(self, threadpoolctl: Any) -> None:
+        """Begin a block; the first one sets the limit."""
+        with self._lock:
+            if self._blocks == 0:
+                self._limits = threadpoolctl.threadpool_limits(1, "blas")
+            self._blocks += 1
+
+    def leave(self) -> None:
+        """End a block; the last one restores what was before."""
+        with self._lock:
+            self._blocks -= 1
+            if self._blocks == 0:
+                self._limits.restore_original_limits()
+
+
+_LIMIT = _Limit()
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Limit BLAS to one thread inside a ``with`` block; the old setting returns when the last such block ends.
 
     A product of coordinates takes some 10 us. OpenBLAS would share it between threads, and the wait for a thread whose
     core is busy costs many times the product (a factor of 3 to 5 on two loaded cores). Without `threadpoolctl` nothing
@@ -25,6 +54,10 @@ def single_threaded() -> AbstractContextManager[Any]:
     try:
         threadpoolctl = import_module("threadpoolctl")
     except ImportError:
-        return nullcontext()
-    limits: AbstractContextManager[Any] = threadpoolctl.threadpool_limits(1, "blas")
-    return limits
+        yield
+        return
+    _LIMIT.enter(threadpoolctl)
+    try:
+        yield
+    finally:
+        _LIMIT.leave()

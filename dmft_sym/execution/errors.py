@@ -1,0 +1,7 @@
+"""The one exception of execution."""
+
+from dmft_sym.messages import InputError
+
+
+class ExecutionError(InputError):
+    """A run that cannot be started as asked; the message names the argument, its value and what is allowed."""
