@@ -11,8 +11,10 @@ import tokenize
 import warnings
 import zipfile
 import zlib
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -135,22 +137,27 @@ def read_csv(path: str | os.PathLike[str], what: str) -> Array:
     InputError
         If the file cannot be read or has anything but finite numbers, naming line and field, both counted from 1.
     """
-    content = read_bytes(path, what, MAX_BYTES)
+    text = io.TextIOWrapper(io.BytesIO(read_bytes(path, what, MAX_BYTES)), encoding="utf-8-sig", newline="")
     label = f"{what} {show_path(path)}"
+    values, columns = array("d"), 0
     try:
-        text = content.decode("utf-8-sig")
-        lines = [
-            (number, line) for number, line in enumerate(csv.reader(io.StringIO(text)), 1) if "".join(line).strip()
-        ]
+        for count, (number, line) in enumerate(_filled_lines(text)):
+            if count == 0 and not any(_is_number(entry) for entry in line):
+                continue
+            columns = columns or len(line)
+            values.extend(_row(f"{label}, line {number}", line, columns))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{label}: not a CSV file ({_first_line(error)}); allowed are numbers and commas") from error
-    if lines and not any(_is_number(entry) for entry in lines[0][1]):
-        lines = lines[1:]
-    if not lines:
+    if not columns:
         raise DataError(f"{label}: no numbers; allowed are lines of numbers with commas between them")
-    columns = len(lines[0][1])
-    rows = [_row(f"{label}, line {number}", line, columns) for number, line in lines]
-    return np.array(rows, dtype=np.float64)
+    return np.array(values, dtype=np.float64).reshape(-1, columns)
+
+
+def _filled_lines(text: TextIO) -> Iterator[tuple[int, list[str]]]:
+    """The lines that are not empty, with their numbers, one at a time: a file takes less memory than its numbers."""
+    for number, line in enumerate(csv.reader(text), 1):
+        if "".join(line).strip():
+            yield number, line
 
 
 def _row(label: str, line: list[str], columns: int) -> list[float]:

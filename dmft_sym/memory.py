@@ -116,9 +116,9 @@ def check_sampling(spec: Spec, data: Samples, available: int | None = None) -> N
 
 def sampling_memory(spec: Spec, data: Samples, sites: int) -> int:
     """Bytes of the replicas that run at a time, at least: fields of all layers, and directions with their images."""
-    labels = data.total * (1 + data.outputs)  # of forward and backward fields
     from .execution.threads import available_cores
 
+    labels = data.total * (1 + data.outputs)  # of forward and backward fields
     depth, replicas = spec.network.depth, spec.sampling.replicas
     rows = 2 * depth * labels + 2 * (depth - 1) * DIRECTIONS * labels
     return 8 * rows * (sites // replicas) * min(available_cores(), replicas)

@@ -48,6 +48,7 @@ def simulate_in_proportion(
     arguments = run_arguments(theory, steps, parameters)
     record = order_parameters and arguments.steps <= RECORDED_STEPS
     request = spectrum_request(theory, arguments, matrices, at, values)
+    networks.check_memory(theory, arguments)
     results, tracks = [], []
     for number in range(networks.count):
         measurement = None if request is None else request.measurement(networks.child(number))

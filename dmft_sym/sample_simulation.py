@@ -50,6 +50,7 @@ def simulate_on_samples(
     if values is not None:
         values = check_integer("values", values, 1)  # all of them, 0 elsewhere, are not kept here
     wanted = wanted_measurements(theory, arguments, data.total, kernels, matrices, at, values)
+    networks.check_memory(theory, arguments, data.given)
     found, done = [], arguments.steps
     for number in range(networks.count):
         measured = Measurements(wanted)

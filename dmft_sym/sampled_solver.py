@@ -307,7 +307,8 @@ class _Run:
         """Refuse what cannot fit: the fields of the replicas that run at a time; directions come on top."""
         from .execution.threads import available_cores
 
-        needed, free = 8 * self._labels() * (sites // count) * min(available_cores(), count), free_bytes()
+        at_a_time = min(self.threads or available_cores(), count)
+        needed, free = 8 * self._labels() * (sites // count) * at_a_time, free_bytes()
         if needed > free:
             raise ArgumentError(
                 f"samples = {sites}: allowed is what fits into memory; fields need at least {shown_bytes(needed)} and "

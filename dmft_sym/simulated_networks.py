@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from .arguments import check_dtype, check_integer
+from .arguments import ArgumentError, RunArguments, check_dtype, check_integer
+from .free_memory import free_bytes, shown_bytes
+
+if TYPE_CHECKING:
+    from .execution.plan import Given
+    from .theory import Theory
 
 Progress = Callable[[int, int], None]
 
@@ -65,6 +70,21 @@ class SimulatedNetworks:
             return None
         progress, before, total = self.progress, number * steps, self.count * steps
         return lambda done: progress(before + done, total)
+
+    def check_memory(self, theory: Theory, arguments: RunArguments, data: Given | None = None) -> None:
+        """Raise `ArgumentError` if the matrices of a network do not fit into memory."""
+        from .execution import ExecutionError, finite_memory
+
+        dtype = np.dtype(self.dtype).type
+        try:
+            needed = finite_memory(theory.program, arguments.values, arguments.outputs, self.size, dtype, data)
+        except ExecutionError as error:
+            raise ArgumentError(str(error)) from error
+        if needed > free_bytes():
+            raise ArgumentError(
+                f"{self.size_name} = {self.size}: allowed is what fits into memory; a network needs "
+                f"{shown_bytes(needed)} and {shown_bytes(free_bytes())} are free"
+            )
 
     @property
     def attributes(self) -> dict[str, Any]:

@@ -55,12 +55,12 @@ def simulate(
     dtype
         ``"float64"`` or ``"float32"``, the precision of the networks; each draws its own random numbers.
     order_parameters
-        Whether to measure the correlations ``C_<field>`` (of runs of up to 400 steps).
+        Whether to measure the correlations ``C_<field>`` (of runs of up to 400 steps); not where samples are given.
     matrices, at
         Matrices whose singular values (eigenvalues of the NTK) are measured, and steps, as for `dmft_sym.spectrum`.
     values
-        How many of the largest values to keep; all with 0 (which takes the time of a dense decomposition); by default
-        twice the number of outputs and one more.
+        How many of the largest values to keep; all with 0 (which takes the time of a dense decomposition, and is not
+        for given samples); by default twice the number of outputs and one more.
     kernels
         Where samples are given: steps at which kernels are measured, the first and the last by default.
     progress
@@ -75,7 +75,8 @@ def simulate(
         ``matrices``, ``outlier`` (seed, matrix, spectrum_step, rank) has the largest values, whether they are outside
         of the bulk or not, ``sharpness`` (seed, spectrum_step) the first of the NTK, ``overlap`` those of their
         vectors with the fields of the same step, and ``spectrum_value`` (seed, matrix, spectrum_step, number) all
-        values if all are kept.
+        values if all are kept. Where samples are given, the variables of a `SampledSolver` without standard errors:
+        ``f`` (seed, step, sample, output), losses, accuracies, kernels, ``NTK`` and alignments, and ``outlier``.
 
     Raises
     ------

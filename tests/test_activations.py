@@ -82,6 +82,8 @@ def test_a_free_function() -> None:
         ("1/(h - 0.3371)", "not finite near h = 0.35"),
         ("1/(h - 700)", "not finite near h = 722"),
         ("log(h + 50)", "not finite near h = -50.9"),
+        ("1/(1 + sin(h))", "not finite near h = -7.85"),
+        ("1/(h**2 - 2*h*0.0123 + 0.0123**2)", "not finite near h = 0.0123"),
         ("exp(h**4)", "not finite at h = -5.2"),
         ("3", "depend on h"),
         ("h/h", "depend on h"),

@@ -18,7 +18,7 @@ from dmft_sym.networks.parameters import ETA, GAMMA, INIT_VARIANCE
 from dmft_sym.program import SAMPLES, ProgramError, SiteFunction
 from dmft_sym.program.site_derivatives import differentiate, has_jump
 
-MLP = [  # theory.md, section 3, with c_nu(s) written out
+MLP = [  # docs/mathematics.md, Given samples, with c_nu(s) written out
     "w_c(t) = w_c(0) + (η_0 γ)/P Σ_(s<t, ν) Δ_(ν c)(s) φ^L_ν(s)",
     "h^1_μ(t) = u_W0,μ + (η_0 γ)/P Σ_(s<t, ν c') Δ_(ν c')(s) K^x_(μ ν) g^1_(ν c')(s)",
     "φ^l_μ(t) = φ(h^l_μ(t))",

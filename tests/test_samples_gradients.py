@@ -1,7 +1,7 @@
 """Reverse mode, updates and kernels on small finite networks, against differences of the loss.
 
 A matrix ``A`` from ``n_in`` sites has the parameters ``sqrt(n_in) A``, a readout those of its vector, and all of them
-learn at the rate ``eta0 gamma0^2 N`` (``theory``, section 3). So one step changes ``A`` by
+learn at the rate ``eta0 gamma0^2 N`` (docs/mathematics.md). So one step changes ``A`` by
 ``-eta0 gamma0^2 (N/n_in) dLoss/dA`` and a readout by ``-eta0 gamma0^2 N dLoss/dw``, at any width and for any network;
 and the tangent kernel is the sum over all parameters of products of derivatives of ``f``. These derivatives are
 differences here and know nothing of the backward pass.

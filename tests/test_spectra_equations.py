@@ -62,7 +62,7 @@ def test_classical_spike(theory):
 
 
 def test_spike_condition_of_a_layer(theory):
-    """The four equations of docs/mathematics.md, section 4, for a symbolic layer."""
+    """The four equations of docs/mathematics.md, Spectra, for a symbolic layer."""
     text = str(theory.spikes("W[l]"))
     for line in (
         "x[b[l]; g[l + 1]] = (s2) R[a[l]; r_W[l]] + (eta0*gamma) kappa C[a[l]; h[l]]",

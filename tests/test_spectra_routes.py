@@ -129,7 +129,7 @@ def test_independent_spike_of_one_step_is_the_classical_one(plain):
 
 
 def test_dependence_makes_the_outlier_escape(plain):
-    """docs/mathematics.md, section 4: W1 of the two-layer case at step 20, 2.0012 against none."""
+    """docs/mathematics.md, Spectra: W1 of the two-layer case at step 20, 2.0012 against none."""
     rich = TwoTimeSpectra(
         plain.theory, steps=21, backend="numpy", samples_per_dim=4, width_per_dim=1, richness=8,
         learning_rate=0.004, label_noise=0.3,

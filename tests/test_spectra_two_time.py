@@ -67,7 +67,7 @@ def test_outliers_of_the_reference(theories, name):
 
 
 SHARPNESS = [
-    # docs/mathematics.md, section 7: leading eigenvalue of S by step
+    # docs/mathematics.md, Spectra: leading eigenvalue of S by step
     (1, {"width_per_dim": 0.5, "samples_per_dim": 4, "label_noise": 0.3}, {30: 13.360, 59: 15.898}),
     (2, {"width_per_dim": 0.7, "samples_per_dim": 3, "label_noise": 0.2}, {10: 24.05, 30: 43.64, 49: 45.47}),
 ]

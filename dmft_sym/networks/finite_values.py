@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
 from dmft_sym.program import ProgramError
 from dmft_sym.program.site_derivatives import differentiate
@@ -18,6 +19,8 @@ RULE = "allowed are functions that are finite, with a finite derivative, for eve
 _NEAR = np.concatenate([np.linspace(-10.0, 10.0, 201), [-0.337, 1e-8]])
 _FAR = np.concatenate([-np.geomspace(1000.0, 10.0, 100), np.linspace(-10.0, 10.0, 401), np.geomspace(10, 1000, 100)])
 _MOST_POINTS = 20_000
+_MOST_MINIMA = 20
+_TOUCH = 1e-12  # of the size beside a minimum that a part is taken to vanish at
 _BLOW_UP = 10.0  # a derivative that grows by more between distances 1e-4 and 1e-8 from a zero has no limit
 
 
@@ -43,6 +46,20 @@ def check_one(what: str, expression: sp.Expr, symbol: sp.Symbol) -> None:
             first = np.sign(values[0]) if not positive else 1.0
             where = _nearest(_FAR[np.sign(values) != first])
             raise ProgramError(f"{what}: not finite near {symbol} = {where:.3g}; {rule}")
+        for where in _touching(part, symbol, np.abs(values)):
+            raise ProgramError(f"{what}: not finite near {symbol} = {where:.3g}; {rule}")
+
+
+def _touching(part: sp.Expr, symbol: sp.Symbol, sizes: NDArray[np.float64]) -> Iterator[float]:
+    """Where a part touches zero without a change of sign: minima of its size, from the smallest ones of the grid."""
+    size = numpy_function([sp.Abs(part)], [symbol])
+    finite = np.isfinite(sizes[:-2]) & np.isfinite(sizes[2:])
+    inner = np.flatnonzero(finite & (sizes[1:-1] <= sizes[:-2]) & (sizes[1:-1] <= sizes[2:])) + 1
+    for place in inner[np.argsort(sizes[inner])][:_MOST_MINIMA]:
+        bounds = (_FAR[place - 1], _FAR[place + 1])
+        found = minimize_scalar(lambda x: float(size(x)[0]), bounds=bounds, method="bounded", options={"xatol": 1e-12})
+        if found.fun <= _TOUCH * max(sizes[place - 1], sizes[place + 1]):
+            yield float(found.x)
 
 
 def check_several(expression: sp.Expr, symbols: Sequence[sp.Symbol]) -> None:

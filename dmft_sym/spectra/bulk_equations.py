@@ -2,7 +2,7 @@
 
 ``G[F, A] = d F / d (source in the equation of A)`` at one site. A level-two product is replaced by a Gaussian field and
 a memory whose strength is the response of its operand to the Gaussian field of the transposed product; that response is
-a ``G`` again (docs/mathematics.md, section 4).
+a ``G`` again (docs/mathematics.md, Spectra).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ the coefficients of the Gaussian fields, the level-two fields of the bulk obey
 
     G = (zeta - L - Sigma)^{-1},   H = G E,   Sigma[alpha, j] = sum_e coefficient_e H[row_e, noise_e]
 
-with one self-energy entry ``e`` for every memory of a level-two product (docs/mathematics.md, section 4). All functions
+with one self-energy entry ``e`` for every memory of a level-two product (docs/mathematics.md, Spectra). All functions
 take a batch of ``z``, shape (K,), and work on arrays (K, n, n).
 """
 

@@ -2,7 +2,7 @@
 
 The averaging rule is applied to the index set {places of the training program} + {places of the matrix program}. No
 level-two field occurs in the training program, so the single-site equations of training stay what they are, and those
-of the level-two fields are what is new (docs/mathematics.md, section 4).
+of the level-two fields are what is new (docs/mathematics.md, Spectra).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The eigenproblem of a matrix of the trained network, as a linear vector program (docs/mathematics.md, section 4).
+"""The eigenproblem of a matrix of the trained network, as a linear vector program (docs/mathematics.md, Spectra).
 
 A *level-two* program is made of `Assign` and `ForLayers` over fields of its own. Products are products with the
 matrices of the training program; a trained one means its value at the step ``t`` that is looked at, before the update

@@ -2,7 +2,7 @@
 
 Eigenvalues are followed, not the sign of ``det(1 - J)``: equal outputs make outliers exactly degenerate, and a
 determinant then touches zero without changing its sign. As ``z`` comes down from infinity, where ``J = 0``, every
-outlier is a real eigenvalue that passes one (docs/mathematics.md, section 4).
+outlier is a real eigenvalue that passes one (docs/mathematics.md, Spectra).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Every product of a level-two equation leaves memories of the fields of training 
 
 averaging the equation of ``F`` with a field of training, or differentiating it with respect to a Gaussian field of
 training, gives linear equations for the overlaps ``C`` and responses ``R`` of the level-two fields. All of them are
-columns over the steps ``s < t`` (docs/mathematics.md, section 4).
+columns over the steps ``s < t`` (docs/mathematics.md, Spectra).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ memory and trained part. Every operand ``F = sum_alpha G[F, alpha] drive_alpha``
     c_gamma = sum G (E k' R[operand_gamma; noise_g] c_beta + C[operand_gamma, operand_g'] x)
     r_gamma = sum G R[operand_g'; noise_gamma']^T x
 
-which is ``x = J(z) x`` (docs/mathematics.md, section 4). ``J`` is applied without being stored.
+which is ``x = J(z) x`` (docs/mathematics.md, Spectra). ``J`` is applied without being stored.
 """
 
 from __future__ import annotations
