@@ -165,7 +165,7 @@ def wanted_measurements(
     if at and not matrices:
         raise ArgumentError(f"at = {show(at)}: allowed with the names of matrices, such as matrices=['W1']")
     chosen = {name: known[name] for name in matrices}
-    bulks = {name: _bulk(matrix, arguments.values) for name, (_, matrix) in chosen.items()}
+    bulks = {name: bulk_of(matrix, arguments.values) for name, (_, matrix) in chosen.items()}
     spectrum_steps = _steps("at", at or ((arguments.steps - 1,) if matrices else ()), arguments.steps)
     measured = Kernels(theory.program, arguments.values, samples, arguments.outputs)
     keys = {name: key for name, (key, _) in chosen.items()}
@@ -202,7 +202,8 @@ def hidden_matrices(program: Program, arguments: RunArguments) -> dict[str, tupl
     return found
 
 
-def _bulk(matrix: GaussianMatrix, values: Mapping[Any, float]) -> Bulk:
+def bulk_of(matrix: GaussianMatrix, values: Mapping[Any, float]) -> Bulk:
+    """The initial bulk of a matrix."""
     return Bulk(float(matrix.variance.subs(values)), float(matrix.aspect.subs(values)))
 
 

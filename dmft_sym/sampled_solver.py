@@ -5,16 +5,17 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .arguments import ArgumentError, RunArguments, check_integer, run_arguments
 from .free_memory import free_bytes, shown_bytes
-from .measurements import Measurements, Wanted, wanted_measurements
+from .measurements import Measurements, Wanted, bulk_of, hidden_matrices, wanted_measurements
 from .messages import show
 from .networks.samples import Samples
 from .outcomes import COMPLETED, Outcome, diverged
@@ -26,6 +27,8 @@ from .wanted_error import even_sites, sites_for_error
 if TYPE_CHECKING:
     import xarray as xr
 
+    from .execution.plan import MatrixKey
+    from .program import GaussianMatrix
     from .theory import Theory
 
 Progress = Callable[[int, int], None]
@@ -264,8 +267,8 @@ class _Run:
             )
         except ExecutionError as error:
             raise ArgumentError(str(error)) from error
-        shares = [rows.max(initial=0) * count / sites for r in results for rows in r.directions.values()]
-        self.directions_per_site = float(max(shares, default=0.0))
+        aspects = {key: bulk_of(m, self.arguments.values).aspect for key, m in self._hidden().values()}
+        self.directions_per_site = max(known_share(r.directions, aspects) * count / sites for r in results)
         return [np.asarray(result.scalars["f"][: result.steps]) for result in results], measured
 
     def sites_for(self, samples: int | None, error: float | None, replicas: int, method: str) -> int:
@@ -315,6 +318,9 @@ class _Run:
                 f"{shown_bytes(free)} are free: use fewer of them, or more replicas"
             )
 
+    def _hidden(self) -> Mapping[str, tuple[MatrixKey, GaussianMatrix]]:
+        return hidden_matrices(self.theory.program, self.arguments)
+
     def _labels(self) -> int:
         """Number of fields, counted by layer, sample and output."""
         sizes = {SAMPLE_AXIS: self.data.total, OUTPUT_AXIS: self.data.outputs}
@@ -328,6 +334,18 @@ class _Run:
             return None
         progress, steps = self.progress, self.arguments.steps
         return lambda done: progress(before * steps + done, networks * steps)
+
+
+def known_share(directions: Mapping[MatrixKey, NDArray[np.int64]], aspects: Mapping[MatrixKey, float]) -> float:
+    """Sites that the directions of the best known matrix are worth: ``p`` on its source, ``q`` on its target.
+
+    Seen from the narrower of both spaces, ``n_out = tau n_in``: see `execution.sampled_outliers.FiniteRank.known`.
+    """
+    shares = [0.0]
+    for key, tau in aspects.items():
+        forward, backward = directions[key].max(axis=0, initial=0)
+        shares += [forward * max(1.0, tau), backward * max(1.0, 1 / tau)]
+    return float(max(shares))
 
 
 def _refuse_options_of_sampled(**given: bool) -> None:

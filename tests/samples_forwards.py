@@ -84,13 +84,27 @@ def two_readouts(net, x):
     return net.readout("v", h) / 2 + net.readout("w", k)
 
 
+def two_carries(net, x):
+    """The next value of a carry acts on the other one within the same layer."""
+    n = net.hidden("N")
+    first, second = (net.matrix(name, n, n, layers=(1, net.depth - 1)) for name in ("V", "W"))
+
+    def body(layer, h, k):
+        after = first[layer] @ net.apply("sin", h)
+        return second[layer] @ net.apply("tanh", h) + net.apply("tanh", after) * k / 2, after
+
+    start = net.matrix("A", net.inputs, n) @ x, net.matrix("B", net.inputs, n) @ x
+    h, k = net.scan(body, start, layers=(1, net.depth - 1), name=("h", "k"))
+    return net.readout("w", h) + net.readout("u", k)
+
+
 FORWARDS = {
     f.__name__: f
-    for f in (gated, normalised, residual, tied, bottleneck, frozen_first, product_of_inputs, two_readouts)
+    for f in (gated, normalised, residual, tied, bottleneck, frozen_first, product_of_inputs, two_readouts, two_carries)
 }
 
 
 def made_network(name: str, outputs: int = 1):
     """One of the above, with three layers where their number is open."""
-    depth = 3 if name in ("residual", "tied") else None
+    depth = 3 if name in ("residual", "tied", "two_carries") else None
     return ds.network(FORWARDS[name], outputs=outputs, depth=depth)

@@ -442,3 +442,20 @@ def test_noise_of_many_directions_is_no_outlier():
     finite = ds.simulate(theory, width=400, seeds=4, **settings).outlier
     count = int((finite.mean("seed") > 2.1).sum())
     assert run.sizes["rank"] == count == 2
+
+
+@pytest.mark.parametrize("width", [0.1, 10.0])
+def test_noise_of_directions_between_layers_of_different_width_is_no_outlier(width):
+    """Lazy networks: matrices into a layer and out of it keep their bulk."""
+
+    def forward(net, x):
+        n, m = net.hidden("N"), net.hidden("M", width)
+        k = net.matrix("B", n, m) @ net.apply("tanh", net.matrix("A", net.inputs, n) @ x)
+        return net.readout("w", net.apply("tanh", net.matrix("C", m, n) @ net.apply("tanh", k)))
+
+    data = made_samples(43, 6, 3)
+    solver = ds.derive(ds.network(forward, outputs=3), data=data).compile("numpy")
+    settings = {"richness": 0.01, "learning_rate": 0.3, "steps": 5, "matrices": ["B", "C"], "at": [4]}
+    run = solver(**settings, samples=4000, replicas=8)
+    assert run.attrs["directions_per_site"] > 0.05
+    assert run.sizes["rank"] == 0

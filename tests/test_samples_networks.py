@@ -31,6 +31,7 @@ SETTINGS = {
     "frozen_first": (4.0, 0.6),
     "product_of_inputs": (3.0, 0.5),
     "two_readouts": (3.0, 0.4),
+    "two_carries": (3.0, 0.3),
 }
 
 

@@ -68,9 +68,7 @@ class FiniteRank:
     rows, columns : int
         Number of the ``q_j`` and of the ``p_k``, which come first.
     sites : float
-        Number of sites of either space: the directions are a part of them, and the fresh matrix has what is left.
-        Without this, noise of ``S`` sites along ``r`` directions would look like outliers up to ``O(r/S)`` above the
-        edge.
+        Number of sites of either space.
     paired : bool
         Whether the images of a pair of sites are the same, and the back images opposite; see `noise_edge`.
     """
@@ -81,9 +79,18 @@ class FiniteRank:
     sites: float = math.inf
     paired: bool = False
 
+    def known(self, aspect: float) -> tuple[float, float]:
+        """Shares of source and target on which the matrix is known; the fresh matrix has what is left.
+
+        Images are noise on the ``S`` sites of the target, as those of a matrix with ``n_out = S`` and
+        ``n_in = S/tau``, back images on the ``S`` of the source. Without these shares, noise along ``r`` directions
+        would look like outliers up to ``O(r/S)`` above the edge.
+        """
+        return min(1.0, aspect * self.columns / self.sites), min(1.0, self.rows / self.sites / aspect)
+
     def singular_values(self, z: float, bulk: Bulk) -> Array:
         """Singular values of ``D_out^{1/2} K D_in^{1/2}``, descending."""
-        m_a, m_b = bulk.resolvents(z, self.columns / self.sites, self.rows / self.sites)
+        m_a, m_b = bulk.resolvents(z, *self.known(bulk.aspect))
         left = np.full(self.matrix.shape[0], math.sqrt(m_b))
         left[: self.rows] = 1 / math.sqrt(z)
         right = np.full(self.matrix.shape[1], math.sqrt(m_a))
@@ -135,16 +142,16 @@ def noise_edge(found: FiniteRank, bulk: Bulk) -> float:
 
     The largest value of a random matrix of ``S`` sites scatters by ``S^(-2/3)``. Pairs of sites add to this: images are
     the same at both sites of a pair and back images opposite, so that of the known directions all the noise is in one
-    half of the space. Rows of the matrix then have variances ``1 +- p/S``, its columns ``1 +- q/S``, and this profile
-    has a larger edge: ``z^2 = min -1/m + tau <a/(1 + a m)>`` over negative ``m > -1/max(a)`` for rows, and likewise for
-    columns (Silverstein and Choi, J. Multivariate Anal. 54, 295 (1995)).
+    half of the space. Rows of the matrix then have variances ``1 +- k`` with the known share ``k`` of the source, those
+    of columns have that of the target, and this profile has a larger edge: ``z^2 = min -1/m + tau <a/(1 + a m)>`` over
+    negative ``m > -1/max(a)`` for rows, and likewise for columns (Silverstein and Choi, J. Multivariate Anal. 54, 295 (1995)).
     """
     scatter = 1 + found.sites ** (-2 / 3)
     if not found.paired:
         return bulk.edge * scatter
     tau = bulk.aspect
-    rows = _profile_edge(1.0, tau, min(1.0, found.columns / found.sites))
-    columns = _profile_edge(tau, 1.0, min(1.0, found.rows / found.sites))
+    known_in, known_out = found.known(tau)
+    rows, columns = _profile_edge(1.0, tau, known_in), _profile_edge(tau, 1.0, known_out)
     return bulk.edge * scatter * rows * columns / (1 + math.sqrt(tau)) ** 2
 
 

@@ -330,7 +330,7 @@ class Tracer:
         if len(results) != len(carries):
             raise ProgramError(f"scan {label}: the body returned {len(results)} vectors for {len(carries)} carries")
         for family, result in zip(families, results, strict=True):
-            self._assign(FieldRef(family, index + 1), self._checked(label, family, result))
+            self._carry(FieldRef(family, index + 1), self._checked(label, family, result))
         self._scan_index.pop()
         self._known.pop()
         self._emit(ForLayers(index, span, tuple(self._blocks.pop())))
@@ -427,6 +427,27 @@ class Tracer:
         del self._names[field.field.name]
         self._blocks[-1] = [self._current(statement) for statement in self._blocks[-1]]
         self._known[-1] = {self._current(key): self._current(value) for key, value in self._known[-1].items()}
+
+    def _carry(self, ref: FieldRef, vector: Vector) -> None:
+        """Assign the next value of a carry; a copy if this layer uses it already.
+
+        The next layer comes first in reverse mode and assigns the adjoint of the carry; what this layer adds is that of
+        the field that was copied.
+        """
+        field = self._known[-1].get(self._content(vector))
+        if vector.function is None and len(vector.combination.terms) == 1:
+            coefficient, atom = vector.combination.terms[0]
+            field = self._current(atom) if coefficient == 1 and isinstance(atom, FieldRef) else field
+        if isinstance(field, FieldRef) and field in self._automatic and self._is_used(field):
+            self._put(ref, Linear.of(field))
+        else:
+            self._assign(ref, vector)
+
+    def _is_used(self, field: FieldRef) -> bool:
+        """Whether a statement of this block has the field on its right."""
+        other = FieldRef(Field("other", field.space, field.field.layers, field.axes), field.layer)
+        others = (s for s in self._blocks[-1] if getattr(s, "target", None) != field)
+        return any(renamed(statement, field, other) != statement for statement in others)
 
     def _content(self, vector: Vector) -> Linear | SiteFunction:
         return self._current(vector.combination if vector.function is None else vector.function)
