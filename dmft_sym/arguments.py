@@ -203,6 +203,6 @@ def _symbol_values(theory: Theory, given: Mapping[str, float | int]) -> dict[sp.
                     f"{theory.network.parametrization}; allowed is a finite width, or muP"
                 )
         elif parameter.symbol == INIT_VARIANCE:
-            value = value**2
+            value = value * value  # a power of a large float raises, and what is infinite is refused by name
         values[parameter.symbol] = int(value) if parameter.integer else value
     return values

@@ -197,6 +197,8 @@ def spectrum(
         results.check_writable(output)
     dataset = _solve(read, "spectra") if read.fixed else _spectra(read)
     typer.echo(spectrum_table(dataset))
+    for note in results.bias_notes(dataset):
+        print(f"dmft-sym: note: {note}", file=sys.stderr)
     if output is not None:
         results.save(dataset, output)
         typer.echo(f"{output}: written")
@@ -349,6 +351,8 @@ def plot(
     _check_output(path, out, *([sim] if sim else []))
     plots.check_figure_path(path)
     dataset, simulation = results.load(out), None if sim is None else results.load(sim)
+    if simulation is not None and ("seed" in dataset.dims or "seed" not in simulation.dims):
+        raise InputError("--sim: allowed is a simulation, drawn with the lines of a theory")
     if kind == "losses":
         figure = plots.losses(dataset, simulation, scale)
     elif kind == "order-parameters":

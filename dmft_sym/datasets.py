@@ -15,7 +15,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from .data_files import open_npz, read_csv
+from .data_files import Archive, open_npz, read_csv
 from .messages import show, show_path, suggestion
 from .networks.losses import loss_named
 from .networks.real_arrays import Array, DataError, real_array
@@ -105,11 +105,22 @@ def _arrays(name: str, path: PathLike, together: bool) -> dict[str, Array]:
         found[name] = read_csv(path, name)
     else:
         archive = open_npz(path, name)
+        if together:
+            _check_names(archive)
         found[name] = archive.find(name, only=not together)
         if f"test_{name}" in archive.names:
             found[f"test_{name}"] = archive.find(f"test_{name}")
     shapes = ("(P, D)", (2,)) if name == "inputs" else ("(P,) or (P, C)", (1, 2))
     return {key: real_array(f"{key} of {show_path(path)}", value, *shapes) for key, value in found.items()}
+
+
+def _check_names(archive: Archive) -> None:
+    """Refuse names that look like misspelt ones; other arrays may be there and are not read."""
+    known = ("inputs", "targets", "test_inputs", "test_targets")
+    for name in archive.names:
+        meant = suggestion(name, known)
+        if name not in known and meant:
+            raise DataError(f"{archive.label}: array {show(name)}{meant}: allowed are {', '.join(known)}")
 
 
 def _kind(name: str, path: PathLike) -> str:

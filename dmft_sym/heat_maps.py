@@ -126,7 +126,9 @@ def _chosen(names: Sequence[str] | None, result: xr.Dataset) -> Sequence[str]:
         str(name) for name in result.data_vars if {"step", "step2"} <= set(result[name].dims) and result[name].size
     ]
     if not known:
-        raise ResultError("the result has no two-time order parameters: allowed are results of the march")
+        raise ResultError(
+            "the result has no two-time order parameters: allowed are results of the march, in the proportional regime"
+        )
     for name in names or ():
         if name not in known:
             raise InputError(f"order parameter {show(name)}: allowed are {', '.join(known)}")

@@ -6,7 +6,7 @@ measured by the same code and differ in how they show their fields.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from .execution.coordinates import GrowingCoordinates
 from .execution.finite import FiniteNetwork
 from .execution.interface import Arithmetic
 from .execution.plan import MatrixKey
-from .execution.sampled_outliers import Bulk, FiniteRank, finite_rank, finite_rank_of_coordinates, outliers
+from .execution.sampled_outliers import Bulk, FiniteRank, finite_rank, finite_rank_of_coordinates, noise_edge, outliers
 from .execution.sampled_view import SampledView
 from .kernels import Kernels, Overlap
 from .messages import show, suggestion
@@ -73,6 +73,7 @@ class Measurements:
     kernels: dict[str, dict[int, Array]] = field(default_factory=dict)
     outliers: dict[str, dict[int, Array]] = field(default_factory=dict)
     edges: dict[str, dict[int, tuple[float, float]]] = field(default_factory=dict)
+    limits: dict[str, dict[int, float]] = field(default_factory=dict)
 
     def see_replica(self, view: SampledView) -> None:
         """Measure a sampled replica."""
@@ -127,6 +128,7 @@ class Measurements:
     def _outliers(self, name: str, step: int, found: FiniteRank, bulk: Bulk) -> None:
         self.outliers.setdefault(name, {})[step] = outliers(found, bulk)
         self.edges.setdefault(name, {})[step] = (bulk.lower_edge, bulk.edge)
+        self.limits.setdefault(name, {})[step] = noise_edge(found, bulk)
 
 
 def wanted_measurements(
@@ -156,7 +158,7 @@ def wanted_measurements(
     check_definite(theory.program)
     kernel_steps = _steps("kernels", (0, arguments.steps - 1) if kernels is None else kernels, arguments.steps)
     known = hidden_matrices(theory.program, arguments)
-    if isinstance(matrices, str):
+    if isinstance(matrices, str) or not isinstance(matrices, Iterable):
         raise ArgumentError(f"matrices = {show(matrices)}: allowed is a list of names, such as ['W1']")
     for name in matrices:
         if name not in known:

@@ -99,12 +99,15 @@ def summary(dataset: xr.Dataset) -> str:
     words = f"{steps} steps" if outcome.completed else str(outcome)
     if "f_sem" in dataset and dataset["f_sem"].size:
         losses.append(f"standard error of f up to {float(dataset['f_sem'].max()):.2g}")
+    return ", ".join([words, *losses, *bias_notes(dataset)])
+
+
+def bias_notes(dataset: xr.Dataset) -> list[str]:
+    """A note if the replicas of a sampled result have too few sites for their directions."""
     share = float(dataset.attrs.get("directions_per_site", 0.0))
-    if share > MANY_DIRECTIONS:
-        losses.append(
-            f"biased by few sites ({share:.2g} directions per site of a replica): use more, or fewer replicas"
-        )
-    return ", ".join([words, *losses])
+    if share <= MANY_DIRECTIONS:
+        return []
+    return [f"biased by few sites ({share:.2g} directions per site of a replica): use more, or fewer replicas"]
 
 
 def check_dataset(value: object, what: str) -> None:

@@ -29,7 +29,9 @@ _LONG_NAMES = {
     "NTK_alignment": "alignment of the neural tangent kernel with the targets",
     "outlier": "singular values of a hidden matrix (N^-1/2 W) outside of its bulk",
     "bulk_edge": "edges of the bulk of singular values",
+    "outlier_limit": "smallest outlier that stands out of the noise of a replica",
 }
+_OF_SPECTRA = ("outlier", "bulk_edge", "outlier_limit")
 _AXES = {
     "trained": "1 for training samples, 0 for test samples",
     "sample": "number of the sample, training samples first",
@@ -58,7 +60,7 @@ def network_dataset(outputs: Array, measured: Measurements, data: Samples, *, si
     -------
     xarray.Dataset
         ``f`` (step, sample, output), kernels ([layer,] kernel_step, labels, labels), ``outlier`` (matrix,
-        spectrum_step, rank), ``bulk_edge`` (matrix, spectrum_step, side).
+        spectrum_step, rank), ``bulk_edge`` (matrix, spectrum_step, side), ``outlier_limit`` (matrix, spectrum_step).
     """
     import xarray as xr
 
@@ -115,7 +117,9 @@ def _spectra(measured: Measurements, done: int, simulated: bool) -> xr.Dataset:
     edges = [[measured.edges[name][step] for step in steps] for name in names]
     sided = (*dims, "side")
     table = np.array(edges, dtype=float).reshape(len(names), len(steps), 2)
-    return dataset.assign_coords(side=["lower", "upper"]).assign(bulk_edge=(sided, table))
+    limits = np.array([[measured.limits[name][step] for step in steps] for name in names], dtype=float)
+    variables = {"bulk_edge": (sided, table), "outlier_limit": (dims, limits.reshape(len(names), len(steps)))}
+    return dataset.assign_coords(side=["lower", "upper"]).assign(variables)
 
 
 def derived(dataset: xr.Dataset, data: Samples) -> xr.Dataset:
@@ -188,9 +192,10 @@ def averaged(replicas: Sequence[xr.Dataset], data: Samples) -> xr.Dataset:
         mean, error = mean.isel(rank=kept.values), error.isel(rank=kept.values)
     functions = derived(mean, data)
     left_out = (count * stacked.mean("replica", skipna=False) - stacked) / (count - 1)
-    parts = derived(left_out[[str(n) for n in left_out.data_vars if n not in ("outlier", "bulk_edge")]], data)
+    parts = derived(left_out[[str(n) for n in left_out.data_vars if n not in _OF_SPECTRA]], data)
     jackknife = parts.std("replica", ddof=0, skipna=False) * np.sqrt(count - 1)
-    means, errors = mean.merge(functions), error.merge(jackknife).drop_vars("bulk_edge", errors="ignore")
+    means = mean.merge(functions)
+    errors = error.merge(jackknife).drop_vars(["bulk_edge", "outlier_limit"], errors="ignore")
     return means.merge(errors.rename({str(name): f"{name}{SEM}" for name in errors.data_vars}))
 
 

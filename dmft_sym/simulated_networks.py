@@ -10,6 +10,7 @@ import numpy as np
 
 from .arguments import ArgumentError, RunArguments, check_dtype, check_integer
 from .free_memory import free_bytes, shown_bytes
+from .messages import show
 
 if TYPE_CHECKING:
     from .execution.plan import Given
@@ -58,7 +59,11 @@ class SimulatedNetworks:
         size, seeds = check_integer(size_name, size, 1), check_integer("seeds", seeds, 1)
         seed = check_integer("seed", seed, 0)
         check_dtype(dtype)
-        return cls(size_name, size, seeds, seed, bool(normalise), dtype, progress)
+        if not isinstance(normalise, bool):
+            raise ArgumentError(f"normalise = {show(normalise)}: allowed are True and False")
+        if progress is not None and not callable(progress):
+            raise ArgumentError(f"progress = {show(progress)}: allowed is a function of two integers, done and total")
+        return cls(size_name, size, seeds, seed, normalise, dtype, progress)
 
     def child(self, number: int) -> int:
         """Seed of one network: that of the pair ``(seed, number)``."""

@@ -83,6 +83,8 @@ def simulate(
     ArgumentError
         Naming the argument, its value and what is allowed.
     """
+    if not hasattr(theory, "program"):
+        raise ArgumentError(f"theory = {show(theory)}: allowed is what ds.derive returned")
     if isinstance(theory.data, Samples):
         if dim is not None:
             raise ArgumentError(f"dim = {show(dim)}: allowed is nothing, the samples have theirs; width is the size")

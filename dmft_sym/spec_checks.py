@@ -153,10 +153,12 @@ def is_linear(spec: Spec) -> bool:
     """Whether the network is linear: its kind, or an activation that is a multiple of ``h``."""
     if spec.network.activation is None:
         return True
+    import sympy as sp
+
     from .networks.activations import H, activation
 
-    slope = activation(spec.network.activation).derivative
-    return not slope.has(H) and activation(spec.network.activation).expression.subs(H, 0) == 0
+    chosen = activation(spec.network.activation)
+    return not chosen.derivative.has(H) and sp.expand(chosen.expression - chosen.derivative * H) == 0
 
 
 def _check_method(spec: Spec) -> None:

@@ -44,6 +44,8 @@ def spectra(run: xr.Dataset, sim: xr.Dataset | None = None, matrices: Sequence[s
         Which rows; all matrices if not given.
     """
     _check(run, ("outlier", "bulk_edge"))
+    if "sample" in run.dims:
+        raise ResultError("the result has no densities, as those of given samples: allowed is the kind outliers")
     names, steps = _chosen(run, matrices), _spaced(run["spectrum_step"].values.tolist())
     figure = _figure(max(2.5 * len(steps), 4.0), 2.3 * len(names) + 0.5)
     grid = figure.subplots(len(names), len(steps), squeeze=False)
@@ -96,7 +98,9 @@ def sharpness(run: xr.Dataset, sim: xr.Dataset | None = None) -> Figure:
         As for `spectra`; the NTK has to be among the matrices.
     """
     if "sharpness" not in run:
-        raise ResultError('the result has no sharpness: allowed are results whose [spectrum] matrices have "NTK"')
+        raise ResultError(
+            'the result has no sharpness: allowed are results in the proportional regime whose matrices have "NTK"'
+        )
     figure = _figure(5.0, 3.6)
     axis = figure.subplots()
     steps = run["spectrum_step"].values

@@ -34,6 +34,8 @@ def spectrum_table(dataset: xr.Dataset) -> str:
             errors = dataset["outlier_sem"].sel(place).values if "outlier_sem" in dataset else np.zeros(len(values))
             kept = np.isfinite(values)
             shown = _list(values[kept], errors[kept]) if np.isfinite(edge) else "not computed"
+            if "outlier_limit" in dataset and not kept.any():
+                shown = f"none above {float(dataset['outlier_limit'].sel(place)):.4g}"
             table.add_row(str(matrix), str(step), _number(edge), shown)
     console = Console(width=100, color_system=None, legacy_windows=False)
     with console.capture() as capture:

@@ -132,13 +132,27 @@ def test_spectrum(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "[spectrum] matrices is missing" in message
 
 
-@pytest.mark.parametrize("kind", ["losses", "outputs", "kernels", "outliers", "spectrum"])
+@pytest.mark.parametrize("kind", ["losses", "outputs", "kernels", "outliers"])
 def test_plot(folder: Path, kind: str) -> None:
     assert cli.main(["run", "spec.toml"]) == 0
     assert cli.main(["simulate", "spec.toml"]) == 0
     assert cli.main(["plot", "out.nc", "--kind", kind, "-o", "alone.png"]) == 0
     assert cli.main(["plot", "out.nc", "--sim", "sim.nc", "--kind", kind, "-o", "both.svg"]) == 0
     assert {"alone.png", "both.svg"} <= set(os.listdir())
+
+
+def test_plots_are_of_a_theory_with_a_simulation(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "spec.toml"]) == 0
+    assert cli.main(["simulate", "spec.toml"]) == 0
+    capsys.readouterr()
+    for out, sim in (("out.nc", "out.nc"), ("sim.nc", "out.nc")):
+        assert "--sim: allowed is a simulation" in complaint(capsys, "plot", out, "--sim", sim, "-o", "figure.png")
+    assert "no densities" in complaint(capsys, "plot", "out.nc", "--kind", "spectrum", "-o", "figure.png")
+
+
+def test_a_step_is_not_linear(folder: Path) -> None:
+    assert cli.main(["run", "spec.toml", "--set", "network.activation=sign(h)"]) == 0
+    assert load("out.nc").attrs["method"] == "sampled"
 
 
 def test_diverged_runs_are_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

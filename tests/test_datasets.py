@@ -95,6 +95,7 @@ def npy(header: str) -> bytes:
         ("text.npz", "inputs 'text.npz': not an .npz file, or half-written (File is not a zip file)"),
         ("half.npz", "inputs 'half.npz': not an .npz file, or half-written"),
         ("zip.npz", "inputs 'zip.npz': no arrays; allowed is what numpy.savez writes"),
+        ("near.npz", "array 'test_input' (did you mean test_inputs?)"),
         ("names.npz", "has the arrays 'a, b'; allowed is an array 'inputs'"),
         ("one.npz", "has the arrays 'inputs'; allowed is an array 'targets'"),
         ("objects.npz", "array 'inputs' cannot be read (Object arrays cannot be loaded"),
@@ -121,6 +122,7 @@ def test_bad_npz(path: str, words: str) -> None:
     with zipfile.ZipFile("zip.npz", "w") as file:
         file.writestr("readme.txt", "no arrays")
     np.savez("names.npz", a=X, b=Y)
+    np.savez("near.npz", **good, test_input=X, test_targets=Y)
     np.savez("one.npz", inputs=X)
     np.savez("objects.npz", **{**good, "inputs": np.array([[Evil()]], dtype=object)})
     np.savez("text_array.npz", **{**good, "inputs": [["a"]]})

@@ -160,7 +160,8 @@ def test_outliers_have_bands_of_standard_errors() -> None:
     assert "theory, ± standard error" in legend(figure)
     vertices = np.concatenate([path.vertices for c in figure.axes[0].collections for path in c.get_paths()])
     assert np.isclose(vertices, [3, 2.5]).all(axis=1).any()
-    assert spectrum_plots.spectra(run, sim).axes
+    with pytest.raises(ResultError, match=r"no densities.* allowed is the kind outliers"):
+        spectrum_plots.spectra(run, sim)
 
 
 @pytest.mark.parametrize("kind", sample_plots.KINDS)

@@ -49,6 +49,9 @@ def run(theory):
         ({"method": "direct", "steps": 100, "samples": 10**8}, "tangents need about .* more replicas"),
         ({"samples": 10**12}, "^samples = 1000000000000: allowed is what fits into memory; fields need at least"),
         ({"progress": 3}, "^progress = 3: allowed is a function"),
+        ({"antithetic": "no"}, "^antithetic = 'no': allowed are True and False"),
+        ({"matrices": 3}, "^matrices = 3: allowed is a list"),
+        ({"init_std": 1e200}, "not finite for s2 = inf"),
         ({"at": [1]}, "^at = \\[1\\]: allowed with the names of matrices"),
         ({"matrices": "W1"}, "^matrices = 'W1': allowed is a list"),
         ({"matrices": ["W0"]}, "^matrices: 'W0': allowed are W1"),
@@ -190,3 +193,26 @@ def test_what_is_no_result_or_path(run, call, words):
 def test_the_committed_solver_is_found(theory):
     """The standard network has its module in the repository, whatever the samples and the depth."""
     assert theory.compile().module.__name__ == "dmft_sym.generated.mlp_tanh_sampled"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"width": 10**8}, "^width = 100000000: allowed is what fits into memory"),
+        ({"normalise": "x"}, "^normalise = 'x': allowed are True and False"),
+        ({"progress": 1}, "^progress = 1: allowed is a function"),
+    ],
+)
+def test_refused_simulations(theory, changes, words):
+    with pytest.raises(ArgumentError, match=words):
+        ds.simulate(theory, **SETTINGS, **{"width": 10, **changes})
+    with pytest.raises(ArgumentError, match=r"^theory = None: allowed is what"):
+        ds.simulate(None, **SETTINGS)
+
+
+def test_limit_of_outliers(theory):
+    """It is above the edge, and falls with more sites."""
+    settings = {**SETTINGS, "matrices": ["W1"], "replicas": 4}
+    few, many = (theory.compile("numpy")(**settings, samples=samples) for samples in (400, 40_000))
+    assert 2.0 < float(many.outlier_limit.max()) < 2.02 < float(few.outlier_limit.min())
+    assert "outlier_limit_sem" not in few

@@ -104,3 +104,15 @@ def test_arithmetic_of_traced_things():
 def test_functions_that_do_not_take_symbols_are_refused(function):
     with pytest.raises(ProgramError, match=r"cannot be computed on SymPy symbols .*; allowed are"):
         site_function(function, [FieldRef(Field("h", Space("N", 1)))])
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [lambda h: h**2, lambda h: h + 1, lambda h: 1 + h, lambda h: 1 - h, abs, lambda h: 1 / h, lambda h: h - 1],
+)
+def test_functions_of_sites_are_applied(operation):
+    def forward(net, x):
+        return net.readout("w", operation(net.matrix("A", net.inputs, net.hidden("N")) @ x))
+
+    with pytest.raises(ProgramError, match=r"functions of sites are written net\.apply"):
+        ds.derive(ds.network(forward))

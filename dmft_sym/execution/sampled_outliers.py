@@ -144,7 +144,8 @@ def noise_edge(found: FiniteRank, bulk: Bulk) -> float:
     the same at both sites of a pair and back images opposite, so that of the known directions all the noise is in one
     half of the space. Rows of the matrix then have variances ``1 +- k`` with the known share ``k`` of the source, those
     of columns have that of the target, and this profile has a larger edge: ``z^2 = min -1/m + tau <a/(1 + a m)>`` over
-    negative ``m > -1/max(a)`` for rows, and likewise for columns (Silverstein and Choi, J. Multivariate Anal. 54, 295 (1995)).
+    negative ``m > -1/max(a)`` for rows, and likewise for columns (Silverstein and Choi, J. Multivariate Anal. 54, 295
+    (1995)).
     """
     scatter = 1 + found.sites ** (-2 / 3)
     if not found.paired:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 import sympy as sp
 
@@ -83,13 +83,28 @@ class Vector:
 
     def __add__(self, other: Vector) -> Vector:
         if not isinstance(other, Vector):
-            return NotImplemented
+            return self._refused("a vector plus a number")
         if other.space != self.space:
             raise ProgramError(f"({self.value}) + ({other.value}): spaces {self.space} and {other.space} differ")
         return Vector(self.tracer, self.value + other.value, self.space)
 
     def __radd__(self, other: object) -> Vector:
-        return self if other == 0 else NotImplemented  # sum([a, b]) starts from 0
+        return self if other == 0 else self._refused("a number plus a vector")  # sum([a, b]) starts from 0
+
+    def __rsub__(self, other: object) -> Vector:
+        return self._refused("a number minus a vector")
+
+    def __pow__(self, power: object) -> Vector:
+        return self._refused("a power of a vector")
+
+    def __abs__(self) -> Vector:
+        return self._refused("abs of a vector")
+
+    def __rtruediv__(self, other: object) -> Vector:
+        return self._refused("a number divided by a vector")
+
+    def _refused(self, what: str) -> NoReturn:
+        raise ProgramError(f"{what}: functions of sites are written net.apply(lambda h: ..., vector)")
 
     def __array_ufunc__(self, function: object, _: str, *inputs: object, **__: object) -> Vector:
         # Without this, NumPy would take a traced vector for an object and fail somewhere else.
