@@ -1,10 +1,11 @@
 """How far the mean over finite networks is from the theory: the constants of tests/finite_cases.py.
 
-    python benchmarks/finite_size.py [NUMBER ...] [--widths 125 250] [--networks 50000]
+    python benchmarks/finite_size.py [CASE ...] [--widths 125 250] [--networks 50000]
 
-For every case (or those with a NUMBER, counted from 0) and every width ``N`` it prints the largest
-``N (|mean over networks - theory| - 2 standard errors) / largest entry`` of ``f``, of kernels, and of the largest
-singular value of every hidden matrix that has an outlier, next to the constants ``c`` that the tests allow.
+A CASE is a number, counted from 0, or the name of a network of tests/samples_forwards.py; all by default. For every
+width ``N`` it prints the largest ``N (|mean over networks - theory| - 2 standard errors) / largest entry`` of ``f``, of
+kernels, and of the largest singular value of every hidden matrix that has an outlier, next to the constants ``c`` that
+the tests allow.
 ``--networks`` is the number of hidden units of all networks together. The theory has 256 000 sites.
 """
 
@@ -21,7 +22,10 @@ import dmft_sym as ds
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from finite_cases import CASES, Case
+from finite_cases import CASES
+from samples_forwards import FORWARDS, made_network
+from samples_support import made_samples
+from test_samples_networks import KERNELS, OUTPUTS, SETTINGS, SIZES, STEPS
 
 SITES = 256_000
 
@@ -38,15 +42,17 @@ def constant(run: Any, simulation: Any, name: str, width: int) -> float:
     return max(0.0, width * float(excess.max() / np.abs(theory).max()))
 
 
-def measure(case: Case, widths: list[int], networks: int) -> None:
+def measure(theory: ds.Theory, arguments: dict[str, Any], widths: list[int], networks: int) -> None:
     """Print a line for every width."""
-    theory = case.theory()
-    run = theory.compile("numpy")(samples=SITES, **case.arguments())
+    run = theory.compile("numpy")(samples=SITES, **arguments)
     for width in widths:
         simulation = ds.simulate(
-            theory, width=width, seeds=max(2, networks // width), dtype="float32", values=1, **case.arguments()
+            theory, width=width, seeds=max(2, networks // width), dtype="float32", values=1, **arguments
         )
-        names = ["f", "Phi", "G", "NTK", *(["outlier"] if "outlier" in run else [])]
+        kernels = [
+            name for name in map(str, run.data_vars) if "sample2" in run[name].dims and not name.endswith("_sem")
+        ]
+        names = ["f", *kernels, *(["outlier"] if "outlier" in run else [])]
         found = "  ".join(f"{name} {constant(run, simulation, name, width):5.1f}" for name in names)
         print(f"  N = {width:4d}: {found}", flush=True)
 
@@ -54,14 +60,21 @@ def measure(case: Case, widths: list[int], networks: int) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", type=int, help="numbers of cases, all by default")
+    parser.add_argument("cases", nargs="*", help="numbers and names of cases, all by default")
     parser.add_argument("--widths", nargs="+", type=int, default=[125, 250])
     parser.add_argument("--networks", type=int, default=50_000)
     given = parser.parse_args()
-    for number in given.cases or range(len(CASES)):
-        case = CASES[number]
-        print(f"{number}: {case}; allowed {case.bias[0]} (f, outliers) and {case.bias[1]} (kernels)")
-        measure(case, given.widths, given.networks)
+    for name in given.cases or [*map(str, range(len(CASES))), *FORWARDS]:
+        if name in FORWARDS:
+            title, allowed = name, (OUTPUTS / SIZES, KERNELS / SIZES)
+            theory = ds.derive(made_network(name, outputs=2), data=made_samples(40, 3, 2))
+            richness, rate = SETTINGS[name]
+            arguments: dict[str, Any] = {"richness": richness, "learning_rate": rate, "steps": STEPS}
+        else:
+            case = CASES[int(name)]
+            title, allowed, theory, arguments = f"{name}: {case}", case.bias, case.theory(), case.arguments()
+        print(f"{title}; allowed {allowed[0]:g} (f, outliers) and {allowed[1]:g} (kernels)")
+        measure(theory, arguments, given.widths, given.networks)
 
 
 if __name__ == "__main__":

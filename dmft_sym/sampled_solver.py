@@ -113,6 +113,7 @@ class SampledSolver:
             ``1/sqrt(sites of a replica)`` for sampled sites, and 1e-8 for coordinates.
         antithetic
             Sites in pairs with opposite readouts and backward noises, which takes most of the error early in training.
+            Outliers of few sites have less bias without (docs/mathematics.md).
         kernels
             Steps at which kernels are kept; first and last by default, ``()`` for none. Negative ones count from the
             end.

@@ -2,8 +2,8 @@
 
 Two independent arithmetics run the same program, one with stored matrices of width 1000 and one with none, so that what
 is checked is the limit itself; that the program is the right one is checked by `test_samples_gradients`. Means agree
-within 4 combined standard errors and a bias ``c (1/N + R/S)`` of the largest entry, see `test_samples_finite`. Networks
-of width 124 and 248 (300 and 150 seeds) show a ``c`` of up to 4 in outputs and up to 10 in kernels. There are 16 seeds
+within 4 combined standard errors and a bias ``c (1/N + R/S)`` of the largest entry, see `test_samples_finite`. Narrow
+networks show a ``c`` of up to 4 in outputs and up to 10 in kernels (``benchmarks/finite_size.py``). There are 16 seeds
 and replicas, because the largest of some hundred z-scores of 8 is often above 4 (they are Student's t, not normal).
 """
 
