@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sympy as sp
 
-from .arguments import ArgumentError, RunArguments, run_arguments
+from .arguments import run_arguments
 from .measured_spectra import spectrum_request
 from .outcomes import COMPLETED, diverged
 from .simulated_networks import SimulatedNetworks
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from .execution import ExecutionResult
     from .program import FieldRef
-    from .spectra.measured import Measurement
     from .theory import Theory
 
 # Two-time correlations need the fields of all steps; runs longer than this return losses only.
@@ -52,7 +51,8 @@ def simulate_in_proportion(
     results, tracks = [], []
     for number in range(networks.count):
         measurement = None if request is None else request.measurement(networks.child(number))
-        results.append(_one(theory, arguments, networks, number, record, measurement))
+        inspect = None if measurement is None else measurement.inspect
+        results.append(networks.train(number, theory, arguments, record=record, inspect=inspect))
         tracks.append({} if measurement is None else measurement.tracks)
     dataset = _dataset(theory, results, record)
     if request is not None:
@@ -65,34 +65,6 @@ def simulate_in_proportion(
         "wall_time": time.perf_counter() - start,
     }
     return dataset
-
-
-def _one(
-    theory: Theory,
-    arguments: RunArguments,
-    networks: SimulatedNetworks,
-    number: int,
-    record: bool,
-    measurement: Measurement | None,
-) -> ExecutionResult:
-    from .execution import ExecutionError, run_finite
-
-    try:
-        return run_finite(
-            theory.program,
-            arguments.values,
-            arguments.outputs,
-            arguments.steps,
-            networks.size,
-            networks.child(number),
-            networks.normalise,
-            np.dtype(networks.dtype).type,
-            range(arguments.steps) if record else None,
-            networks.report(number, arguments.steps),
-            inspect=None if measurement is None else measurement.inspect,
-        )
-    except ExecutionError as error:
-        raise ArgumentError(str(error)) from error
 
 
 def _dataset(theory: Theory, results: list[ExecutionResult], record: bool) -> xr.Dataset:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arguments import ArgumentError, RunArguments, check_integer, run_arguments
+from .arguments import check_integer, run_arguments
 from .measurements import Measurements, wanted_measurements
 from .networks.samples import Samples
 from .outcomes import COMPLETED, diverged
@@ -20,7 +20,6 @@ from .solver import common_attributes
 if TYPE_CHECKING:
     import xarray as xr
 
-    from .execution import ExecutionResult
     from .theory import Theory
 
 
@@ -54,7 +53,7 @@ def simulate_on_samples(
     found, done = [], arguments.steps
     for number in range(networks.count):
         measured = Measurements(wanted)
-        result = _one(theory, data, arguments, networks, number, measured)
+        result = networks.train(number, theory, arguments, inspect=measured.see_network, data=data.given)
         done = min(done, result.steps)
         found.append(network_dataset(output_track(result.scalars), measured, data, simulated=True))
     dataset = xr.concat([part.isel(step=slice(0, done)) for part in found], "seed", join="inner")
@@ -68,32 +67,3 @@ def simulate_on_samples(
         "wall_time": time.perf_counter() - start,
     }
     return labelled(dataset, data, attrs)
-
-
-def _one(
-    theory: Theory,
-    data: Samples,
-    arguments: RunArguments,
-    networks: SimulatedNetworks,
-    number: int,
-    measured: Measurements,
-) -> ExecutionResult:
-    from .execution import ExecutionError, run_finite
-
-    try:
-        return run_finite(
-            theory.program,
-            arguments.values,
-            arguments.outputs,
-            arguments.steps,
-            networks.size,
-            networks.child(number),
-            networks.normalise,
-            np.dtype(networks.dtype).type,
-            None,
-            networks.report(number, arguments.steps),
-            inspect=measured.see_network,
-            data=data.given,
-        )
-    except ExecutionError as error:
-        raise ArgumentError(str(error)) from error

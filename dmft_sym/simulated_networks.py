@@ -1,4 +1,4 @@
-"""Which finite networks are simulated: how many, how large, with which random numbers."""
+"""Finite networks that are simulated: how many, how large, with which random numbers; and their training."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .free_memory import free_bytes, shown_bytes
 from .messages import show
 
 if TYPE_CHECKING:
+    from .execution import Arithmetic, ExecutionResult
     from .execution.plan import Given
     from .theory import Theory
 
@@ -90,6 +91,43 @@ class SimulatedNetworks:
                 f"{self.size_name} = {self.size}: allowed is what fits into memory; a network needs "
                 f"{shown_bytes(needed)} and {shown_bytes(free_bytes())} are free"
             )
+
+    def train(
+        self,
+        number: int,
+        theory: Theory,
+        arguments: RunArguments,
+        *,
+        record: bool = False,
+        inspect: Callable[[int, Arithmetic], None] | None = None,
+        data: Given | None = None,
+    ) -> ExecutionResult:
+        """Train network ``number``; ``record`` keeps the fields of all steps, ``inspect`` sees every step.
+
+        Raises
+        ------
+        ArgumentError
+            If it cannot be started as asked.
+        """
+        from .execution import ExecutionError, run_finite
+
+        try:
+            return run_finite(
+                theory.program,
+                arguments.values,
+                arguments.outputs,
+                arguments.steps,
+                self.size,
+                self.child(number),
+                self.normalise,
+                np.dtype(self.dtype).type,
+                range(arguments.steps) if record else None,
+                self.report(number, arguments.steps),
+                inspect=inspect,
+                data=data,
+            )
+        except ExecutionError as error:
+            raise ArgumentError(str(error)) from error
 
     @property
     def attributes(self) -> dict[str, Any]:

@@ -83,7 +83,9 @@ def simulate(
     ArgumentError
         Naming the argument, its value and what is allowed.
     """
-    if not hasattr(theory, "program"):
+    from .theory import Theory
+
+    if not isinstance(theory, Theory):
         raise ArgumentError(f"theory = {show(theory)}: allowed is what ds.derive returned")
     if isinstance(theory.data, Samples):
         if dim is not None:
