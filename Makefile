@@ -17,7 +17,7 @@ help:
 	@echo "make demo    derive, run, simulate, compare and plot $(SPEC); results in demo/"
 	@echo "make test    all tests (PYTEST_ARGS=\"-n 2 -m 'not slow'\" for the quick ones)"
 	@echo "make lint    ruff (rules and format) and mypy"
-	@echo "make bench   the benchmarks: ratios measured in one run (half an hour, 7 GB)"
+	@echo "make bench   the benchmarks: ratios measured in one run (up to 7 GB of memory)"
 	@echo "make docs    the documentation as HTML in docs/_build/html"
 	@echo "make clean   remove everything that the targets above made, .venv included"
 

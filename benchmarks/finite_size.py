@@ -1,12 +1,11 @@
-"""How far the mean over finite networks is from the theory: the constants of tests/finite_cases.py.
+"""How far the mean over finite networks is from the theory: the allowances of tests that compare the two.
 
     python benchmarks/finite_size.py [CASE ...] [--widths 125 250] [--networks 50000]
 
 A CASE is a number, counted from 0, or the name of a network of tests/samples_forwards.py; all by default. For every
 width ``N`` it prints the largest ``N (|mean over networks - theory| - 2 standard errors) / largest entry`` of ``f``, of
 kernels, and of the largest singular value of every hidden matrix that has an outlier, next to the constants ``c`` that
-the tests allow.
-``--networks`` is the number of hidden units of all networks together. The theory has 256 000 sites.
+the tests allow. ``--networks`` is the number of hidden units of all networks together. The theory has 256 000 sites.
 """
 
 from __future__ import annotations
@@ -60,11 +59,15 @@ def measure(theory: ds.Theory, arguments: dict[str, Any], widths: list[int], net
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", help="numbers and names of cases, all by default")
+    known = [*map(str, range(len(CASES))), *FORWARDS]
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"all by default; known are {', '.join(known)}")
     parser.add_argument("--widths", nargs="+", type=int, default=[125, 250])
     parser.add_argument("--networks", type=int, default=50_000)
     given = parser.parse_args()
-    for name in given.cases or [*map(str, range(len(CASES))), *FORWARDS]:
+    for name in given.cases:
+        if name not in known:
+            parser.error(f"CASE {name}: allowed are {', '.join(known)}")
+    for name in given.cases or known:
         if name in FORWARDS:
             title, allowed = name, (OUTPUTS / SIZES, KERNELS / SIZES)
             theory = ds.derive(made_network(name, outputs=2), data=made_samples(40, 3, 2))

@@ -213,7 +213,7 @@ def compare(key: str, case: Case, folder: Path, given: argparse.Namespace) -> No
             if method == "plain":
                 print(f"      largest difference of f at the end {gap:.1e}, standard error {max(run['error']):.1e}")
     widths = [case.sites // REPLICAS] + ([case.sites] if key == "large" and not given.quick else [])
-    if free_bytes() < WIDEST:
+    if len(widths) > 1 and free_bytes() < WIDEST:
         print("      less than 8 GB are free: the widest network is left out")
         widths = widths[:1]
     for width in widths:
