@@ -252,7 +252,9 @@ class _Comparison:
                 if (operand.field.name, layer) in self.refs and scale:
                     matrix = (source.matrix.name, column if source.family else None)
                     key = (array.row.name, row), matrix, source.transpose, self.refs[operand.field.name, layer]
-                    found[key] = self.marched[array.name][index] / scale * self._decay(source)
+                    # Two places may apply a matrix to one field, in a scan and outside: their noises are one.
+                    part = self.marched[array.name][index] / scale * self._decay(source)
+                    found[key] = found[key] + part if key in found else part
         return found
 
     def _decay(self, source: Use) -> np.ndarray:

@@ -98,13 +98,70 @@ def two_carries(net, x):
     return net.readout("w", h) + net.readout("u", k)
 
 
+def autoencoder(net, x):
+    """A narrow layer that is read back through the transpose of the matrix that made it."""
+    wide, narrow = net.hidden("N"), net.hidden("M", sp.Rational(1, 2))
+    weights = net.matrix("W", wide, narrow)
+    h = net.apply("tanh", net.matrix("A", net.inputs, wide) @ x)
+    code = net.apply("tanh", weights @ h)
+    return net.readout("w", net.apply("tanh", weights.T @ code))
+
+
+def symmetric_residual(net, x):
+    """``h[l+1] = h[l] + b W[l]^T tanh(W[l] h[l])``, with a second layer of its own width."""
+    wide, narrow = net.hidden("N"), net.hidden("M", sp.Rational(3, 4))
+    weights = net.matrix("W", wide, narrow, layers=(1, net.depth - 1))
+    last = net.scan(
+        lambda layer, h: h + weights[layer].T @ net.apply("tanh", weights[layer] @ h) / 2,
+        net.matrix("A", net.inputs, wide) @ x,
+        layers=(1, net.depth - 1),
+    )
+    return net.readout("w", net.apply("tanh", last))
+
+
+def symmetric_tied(net, x):
+    """One matrix and its transpose at every layer."""
+    n = net.hidden("N")
+    weights = net.matrix("W", n, n)
+    last = net.scan(
+        lambda layer, h: h + weights.T @ net.apply("tanh", weights @ h) / 2,
+        net.matrix("A", net.inputs, n) @ x,
+        layers=(1, net.depth - 1),
+    )
+    return net.readout("w", net.apply("tanh", last))
+
+
+def skip_from_start(net, x):
+    """What a scan starts from, which has no name, is used after it too: by a matrix and by a readout."""
+    n = net.hidden("N")
+    weights, skip = net.matrix("W", n, n, layers=(1, net.depth - 1)), net.matrix("S", n, n)
+    first = net.matrix("A", net.inputs, n) @ x
+    last = net.scan(lambda layer, h: weights[layer] @ net.apply("tanh", h), first, layers=(1, net.depth - 1))
+    return net.readout("w", net.apply("tanh", last + skip @ first)) + net.readout("v", first)
+
+
 FORWARDS = {
     f.__name__: f
-    for f in (gated, normalised, residual, tied, bottleneck, frozen_first, product_of_inputs, two_readouts, two_carries)
+    for f in (
+        gated,
+        normalised,
+        residual,
+        tied,
+        bottleneck,
+        frozen_first,
+        product_of_inputs,
+        two_readouts,
+        two_carries,
+        autoencoder,
+        symmetric_residual,
+        symmetric_tied,
+        skip_from_start,
+    )
 }
 
 
 def made_network(name: str, outputs: int = 1):
     """One of the above, with three layers where their number is open."""
-    depth = 3 if name in ("residual", "tied", "two_carries") else None
+    scans = ("residual", "tied", "two_carries", "symmetric_residual", "symmetric_tied", "skip_from_start")
+    depth = 3 if name in scans else None
     return ds.network(FORWARDS[name], outputs=outputs, depth=depth)

@@ -23,6 +23,7 @@ class Term:
     coefficient: str
     matrix: str | None
     node: str
+    transposed: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class _Builder:
         node = self.nodes[term.node]
         if term.matrix is None:
             return node
-        weights = self.weights[term.matrix]
+        weights = self.weights[term.matrix].T if term.transposed else self.weights[term.matrix]
         return (weights[layer] if term.matrix in self.families else weights) @ node
 
     def coefficient(self, text: str, layer: sp.Symbol | None) -> sp.Expr:
@@ -171,27 +172,31 @@ class _Drawer:
         terms = []
         for _ in range(self.draw(st.integers(1, 3))):
             node = self.draw(st.sampled_from(list(known)))
-            matrix = None
+            matrix, transposed = None, False
             if known[node] != target or self.draw(st.booleans()):
-                matrix = self.matrix(known[node], target, layers)
+                matrix, transposed = self.matrix(known[node], target, layers)
             pool = COEFFICIENTS if layers is None else SCAN_COEFFICIENTS
-            terms.append(Term(self.draw(st.sampled_from(pool)), matrix, node))
+            terms.append(Term(self.draw(st.sampled_from(pool)), matrix, node, transposed))
         name = self.fresh_name("a")
         known[name] = target
         return Combine(name, tuple(terms), self.draw(st.booleans()))
 
-    def matrix(self, source: int, target: int, layers: tuple[int, int] | None) -> str:
-        """A matrix that fits: one that is used already, or a new one (in a scan perhaps a family)."""
-        fitting = [m.name for m in self.matrices if (m.source, m.target) == (source, target)]
-        usable = [m.name for m in self.matrices if m.name in fitting and m.layers in (None, layers)]
-        if usable and self.draw(st.integers(0, 2)) > 0:
-            return self.draw(st.sampled_from(usable))
+    def matrix(self, source: int, target: int, layers: tuple[int, int] | None) -> tuple[str, bool]:
+        """A matrix that fits, and whether its transpose does: one that is used already, or a new one.
+
+        In a scan it is perhaps a family.
+        """
+        usable = [m for m in self.matrices if m.layers in (None, layers)]
+        fitting = [(m.name, False) for m in usable if (m.source, m.target) == (source, target)]
+        fitting += [(m.name, True) for m in usable if (m.target, m.source) == (source, target)]
+        if fitting and self.draw(st.integers(0, 2)) > 0:
+            return self.draw(st.sampled_from(fitting))
         family = layers is not None and self.draw(st.booleans())
         init = self.draw(st.sampled_from(("1", "1", "1/2")))
         name = self.fresh_name("W")
         train = self.draw(st.integers(0, 5)) > 0
         self.matrices.append(Matrix(name, source, target, init, layers if family else None, train))
-        return name
+        return name, False
 
     def scan(self, carries: tuple[str, ...]) -> Scan:
         layers = self.draw(st.sampled_from(((1, -1), (1, 0), (2, 1), (3, 0), (0, -1))))
@@ -245,7 +250,7 @@ def trainings(draw: st.DrawFn) -> tuple[Recipe, ds.Theory, dict[str, float]]:
     return recipe, theory, draw(run_parameters(theory))
 
 
-# Two small networks with most of the features, for what is too slow for random ones.
+# Small networks with most of the features, for what is too slow for random ones.
 SHARED = Recipe(
     ("1", "3/2"),
     (Matrix("W0", 0, 1), Matrix("W1", 1, 2), Matrix("W2", 2, 2, "1/2")),
@@ -274,4 +279,36 @@ SCANNED = Recipe(
         ),
     ),
     (("1", "h"),),
+)
+# What the scan starts from has no name and is used by a matrix and by a readout after it.
+STARTED = Recipe(
+    ("1",),
+    (Matrix("W0", 0, 1), Matrix("F", 1, 1, "1", (1, -1)), Matrix("S", 1, 1)),
+    (
+        Combine("a1", (Term("1", "W0", "x"),)),
+        Scan(("h",), ("a1",), 1, -1, (Combine("a2", (Term("1", None, "carry0"), Term("b", "F", "carry0"))),)),
+        Combine("a3", (Term("1", None, "h"), Term("-1", "S", "a1"))),
+    ),
+    (("1", "a3"), ("1/2", "a1")),
+)
+# A matrix and its transpose: in a scan as one matrix and as a family, between layers of different widths, after a scan.
+TRANSPOSED = Recipe(
+    ("1", "1/2"),
+    (Matrix("W0", 0, 1), Matrix("F", 1, 2, "1", (1, -1)), Matrix("S", 1, 2)),
+    (
+        Combine("a1", (Term("1", "W0", "x"),), True),
+        Scan(
+            ("h",),
+            ("a1",),
+            1,
+            -1,
+            (
+                Combine("a2", (Term("1", "S", "carry0"), Term("b", "F", "carry0"))),
+                Combine("a3", (Term("1", None, "carry0"), Term("1/2", "F", "a2", True), Term("-0.3", "S", "a2", True))),
+            ),
+        ),
+        Combine("a4", (Term("1", "S", "h"),)),
+        Combine("a5", (Term("1", "S", "a4", True), Term("1", None, "a1"))),
+    ),
+    (("1", "a5"), ("1", "a4")),
 )

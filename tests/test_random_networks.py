@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from agreement import Diverged, compare_routes
 from hypothesis import HealthCheck, Phase, find, given, settings
-from strategies import SCANNED, SHARED, Combine, Scan, recipes, trainings
+from strategies import SCANNED, SHARED, STARTED, TRANSPOSED, Combine, Scan, recipes, trainings
 
 import dmft_sym as ds
 
@@ -28,7 +28,7 @@ def agreement(theory, parameters, backend="numpy"):
     raise AssertionError("no stable learning rate found")
 
 
-@settings(max_examples=50, suppress_health_check=list(HealthCheck), **REPRODUCIBLE)
+@settings(max_examples=150, suppress_health_check=list(HealthCheck), **REPRODUCIBLE)
 @given(trainings())
 def test_march_and_coordinates_agree(training):
     _recipe, theory, parameters = training
@@ -44,6 +44,23 @@ def matrix_uses(recipe):
 
 def scan_terms(recipe):
     return [t for s in recipe.statements if isinstance(s, Scan) for c in s.body for t in c.terms]
+
+
+def starts(recipe):
+    """Nodes without a name that a scan starts from, and the terms and readouts after that scan that use them."""
+    seen, used = set(), []
+    unnamed = {c.name for c in recipe.statements if isinstance(c, Combine) and not c.named}
+    for statement in recipe.statements:
+        body = statement.body if isinstance(statement, Scan) else (statement,)
+        used += [t.node for c in body for t in c.terms if t.node in seen]
+        if isinstance(statement, Scan):
+            seen |= unnamed & set(statement.carries)
+    return used + [node for _, node in recipe.readouts if node in seen]
+
+
+def transposed(recipe):
+    terms = [t for s in recipe.statements for c in (s.body if isinstance(s, Scan) else (s,)) for t in c.terms]
+    return [t.matrix for t in terms if t.transposed]
 
 
 FEATURES = {
@@ -65,6 +82,9 @@ FEATURES = {
         isinstance(s, Combine) and len({t.node for t in s.terms}) > 1 for s in r.statements
     ),
     "skip from the input into a readout": lambda r: len(r.readouts) > 1 and ("1", "x") in r.readouts,
+    "start of a scan is used after it": starts,
+    "matrix and its transpose": transposed,
+    "transpose in a scan": lambda r: any(t.transposed for t in scan_terms(r)),
     "unequal widths": lambda r: len({m.target for m in r.matrices}) > 1 and len(set(r.widths)) > 1,
 }
 
@@ -82,8 +102,11 @@ def test_strategy_reaches(feature):
     [
         (SHARED, ds.GradientDescent(momentum=0.5, weight_decay=0.04), {}, "numpy"),
         (SCANNED, ds.OnlineSGD(momentum=0.5, weight_decay=0.04), {"depth": 3}, "numba"),
+        (STARTED, ds.GradientDescent(weight_decay=0.04), {"depth": 3}, "numpy"),
+        (TRANSPOSED, ds.GradientDescent(momentum=0.5, weight_decay=0.04), {"depth": 3}, "numpy"),
+        (TRANSPOSED, ds.OnlineSGD(), {"depth": 2}, "numpy"),
     ],
-    ids=["shared", "scanned and compiled"],
+    ids=["shared", "scanned and compiled", "start of a scan", "transposed", "transposed and online"],
 )
 def test_networks_with_most_features(recipe, training, depth, backend):
     theory = ds.derive(ds.network(recipe, parametrization=ds.NTK), training=training)

@@ -32,6 +32,10 @@ SETTINGS = {
     "product_of_inputs": (3.0, 0.5),
     "two_readouts": (3.0, 0.4),
     "two_carries": (3.0, 0.3),
+    "autoencoder": (3.0, 0.3),
+    "symmetric_residual": (3.0, 0.2),
+    "symmetric_tied": (3.0, 0.2),
+    "skip_from_start": (3.0, 0.2),
 }
 
 

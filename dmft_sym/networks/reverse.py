@@ -21,7 +21,6 @@ from dmft_sym.program import (
     GaussianMatrix,
     LayerRange,
     Linear,
-    MatrixRef,
     Outer,
     Product,
     ProgramError,
@@ -106,6 +105,7 @@ class _Reverse:
         self.adjoints: dict[FieldRef, Adjoint] = {}
         self.scalar_adjoints: dict[ScalarRef, list[ScalarTerm]] = {}
         self.families: dict[Field, Field] = {}  # adjoints of families of fields
+        self.scanned: set[Field] = set()  # carries of scans that are reversed already
         self.blocks: list[list[Statement]] = [[]]
         self.gradients: dict[GaussianMatrix | RandomVector, list[Outer]] = {}
         self.scan: ForLayers | None = None
@@ -144,8 +144,8 @@ class _Reverse:
             elif isinstance(atom, Product):
                 left = self.materialize(statement.target, adjoint)
                 adjoint = Adjoint(Linear.of(left))
-                self.add_adjoint(atom.operand, Linear.of(Product(atom.matrix, left, True), coefficient))
-                self.add_gradient(atom.matrix, coefficient, left, atom.operand)
+                self.add_adjoint(atom.operand, Linear.of(Product(atom.matrix, left, not atom.transpose), coefficient))
+                self.add_gradient(atom, coefficient, left)
 
     def visit_map(self, statement: SiteMap) -> None:
         """``phi = F(h, ..)``: the adjoint of ``h`` gets ``dF/dh`` times that of ``phi``."""
@@ -181,7 +181,10 @@ class _Reverse:
             if isinstance(ref, FieldRef) and slope != 0:
                 self.add_function(ref, _times(slope, function, outer))
 
-    def add_gradient(self, matrix: MatrixRef, coefficient: sp.Expr, left: FieldRef, right: FieldRef) -> None:
+    def add_gradient(self, product: Product, coefficient: sp.Expr, adjoint: FieldRef) -> None:
+        """``d(adjoint . W h)/dW = adjoint h^T``, and ``d(adjoint . W^T h)/dW = h adjoint^T``."""
+        matrix = product.matrix
+        left, right = (product.operand, adjoint) if product.transpose else (adjoint, product.operand)
         index = layers = None
         if self.scan is not None:
             if matrix.layer is None:
@@ -199,9 +202,20 @@ class _Reverse:
         terms = adjoint.linear.terms
         if not adjoint.functions and len(terms) == 1 and terms[0][0] == 1 and isinstance(terms[0][1], FieldRef):
             return terms[0][1]
-        ref = FieldRef(self.adjoint_field(primal.field), primal.layer)
+        if primal.field in self.scanned:
+            ref = FieldRef(self.total_field(primal.field))
+        else:
+            ref = FieldRef(self.adjoint_field(primal.field), primal.layer)
         self.assign(ref, adjoint)
         return ref
+
+    def total_field(self, carry: Field) -> Field:
+        """The adjoint of the vector that a scan starts from, where more than the scan reads it.
+
+        The reversed scan has assigned the adjoint of its first carry, which is a part of this.
+        """
+        name = self.free_name(f"{self.adjoint_field(carry).name}_total")
+        return Field(name, carry.space, axes=self.axes)
 
     def adjoint_field(self, primal: Field) -> Field:
         """The field of adjoints; one for all members of a family."""
@@ -227,17 +241,19 @@ class _Reverse:
         number = 1
         while f"{ref.field.name}_part{number}" in self.names:
             number += 1
-        self.names.add(f"{ref.field.name}_part{number}")
-        return f"{ref.field.name}_part{number}"
+        return self.free_name(f"{ref.field.name}_part{number}")
 
     def adjoint_name(self, name: str) -> str:
         """``h -> g``, ``h2 -> g2``, ``phi -> z``, anything else gets the prefix ``g_``."""
         stem = name.rstrip("0123456789")
-        new = {"h": "g", "phi": "z"}[stem] + name[len(stem) :] if stem in ("h", "phi") else f"g_{name}"
-        while new in self.names:
-            new += "_"
-        self.names.add(new)
-        return new
+        return self.free_name({"h": "g", "phi": "z"}[stem] + name[len(stem) :] if stem in ("h", "phi") else f"g_{name}")
+
+    def free_name(self, name: str) -> str:
+        """The name, with underscores if it is taken; from now on it is."""
+        while name in self.names:
+            name += "_"
+        self.names.add(name)
+        return name
 
     def visit_scan(self, scan: ForLayers) -> None:
         carries = _carries(scan)
@@ -252,6 +268,7 @@ class _Reverse:
         body = self._reversed_body(scan, adjoints, sums)
         self.blocks[-1].append(ForLayers(scan.index, scan.layers, body, descending=True))
         first = scan.layers.start
+        self.scanned.update(carries)
         for carry in carries:
             self.add_adjoint(FieldRef(carry, first), Linear.of(FieldRef(adjoints[carry], first)))
         for ref, total in sums.items():

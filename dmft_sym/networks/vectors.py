@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 import sympy as sp
@@ -171,31 +171,53 @@ class Family:
 
 @dataclass(frozen=True)
 class Weights:
-    """A trainable Gaussian matrix; ``W @ h`` applies it, ``W[l]`` picks the member of a family."""
+    """A trainable Gaussian matrix: ``W @ h``, its transpose ``W.T @ g``, and members ``W[l]`` of a family.
+
+    Attributes
+    ----------
+    transposed
+        Whether this is the transpose ``W.T``, which shares the entries (and their training) of ``W``.
+    """
 
     tracer: Tracer
     matrix: GaussianMatrix
+    transposed: bool = False
+
+    @property
+    def T(self) -> Weights:
+        """The transpose; that of a family has the transposes of its members."""
+        return replace(self, transposed=not self.transposed)
 
     def __getitem__(self, layer: Number) -> WeightsMember:
-        return WeightsMember(self.tracer, MatrixRef(self.matrix, sp.sympify(layer, strict=True)))
+        return WeightsMember(self.tracer, MatrixRef(self.matrix, sp.sympify(layer, strict=True)), self.transposed)
 
     def __matmul__(self, vector: Vector) -> Vector:
-        return WeightsMember(self.tracer, MatrixRef(self.matrix)) @ vector
+        return WeightsMember(self.tracer, MatrixRef(self.matrix), self.transposed) @ vector
 
 
 @dataclass(frozen=True)
 class WeightsMember:
-    """One matrix of a family, or a matrix that is no family."""
+    """One matrix of a family, or a matrix that is no family, or the transpose of either."""
 
     tracer: Tracer
     ref: MatrixRef
+    transposed: bool = False
+
+    @property
+    def T(self) -> WeightsMember:
+        """The transpose."""
+        return replace(self, transposed=not self.transposed)
 
     def __matmul__(self, vector: Vector) -> Vector:
         self.tracer.check_layers(self.ref)
+        if self.transposed and self.ref.matrix.source.finite:
+            raise ProgramError(
+                f"{self}: the inputs are given, and a vector of their space {self.ref.matrix.source} is no part of a "
+                f"network; allowed are transposes of matrices between hidden spaces"
+            )
         if isinstance(vector, Vector) and vector.space.finite:
             return self._of_inputs(vector)
-        operand = self.tracer.as_field(vector)
-        product = Product(self.ref, operand)
+        product = Product(self.ref, self.tracer.as_field(vector), self.transposed)
         return Vector(self.tracer, Linear.of(product), product.space)
 
     def _of_inputs(self, vector: Vector) -> Vector:
@@ -203,6 +225,9 @@ class WeightsMember:
         total = Linear()
         for coefficient, atom in vector.value.terms:
             if not isinstance(atom, FieldRef):
-                raise ProgramError(f"{self.ref} @ ({vector.value}): allowed are the inputs and multiples of them")
-            total += Linear.of(Product(self.ref, atom), coefficient)
+                raise ProgramError(f"{self} @ ({vector.value}): allowed are the inputs and multiples of them")
+            total += Linear.of(Product(self.ref, atom, self.transposed), coefficient)
         return Vector(self.tracer, total, self.ref.matrix.target)
+
+    def __str__(self) -> str:
+        return f"{self.ref}{'.T' if self.transposed else ''}"

@@ -159,8 +159,9 @@ class _Tangent:
             factor *= product.matrix.matrix.aspect
         if scalar.field in self.images:
             raise ProgramError(
-                f"{rule}: the tangent of {product} along this update contains an overlap with {scalar}, which depends "
-                f"on the error; the matrix NTK is available if updates enter by their factor before the error"
+                f"matrix = 'NTK': the update of {product.matrix} moves {product} by an overlap with {scalar}, which "
+                f"depends on the error itself, as where a network uses a matrix and its transpose; allowed for this "
+                f"network are its weight matrices and products of them"
             )
         operand = product.operand
         if outer.index is not None:  # sums over layers have an index of their own
