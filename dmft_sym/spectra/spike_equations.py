@@ -26,6 +26,7 @@ from dmft_sym.program import FieldRef, LayerRange
 from dmft_sym.program.printing import latex_name
 
 from .bulk_equations import BulkResponse, layer_note, plain_note
+from .one_step import Responses, one_step_condition, responses_within_a_step
 from .site_group import OTHER_LAYER, RETENTION, SiteGroups, level_two, operand, shifted
 
 Column: TypeAlias = FieldRef | tuple[Noise, sp.Expr | None]
@@ -163,12 +164,15 @@ class SpikeEquations:
         Strengths of the memories of fields of training.
     equations
         Overlaps and responses of the level-two fields.
+    within_a_step
+        Responses of training that exist within its first step.
     """
 
     name: str
     dependence: str
     memories: tuple[SpikeEquation, ...]
     equations: tuple[SpikeEquation, ...]
+    within_a_step: Responses = frozenset()
 
     @property
     def stage(self) -> Stage:
@@ -187,19 +191,27 @@ class SpikeEquations:
         return tuple(dict.fromkeys(equation.left for equation in self.equations))
 
     def one_step(self) -> sp.Expr:
-        """``det(1 - J)`` after one step from fields without responses: a polynomial in bulk responses.
+        """``det(1 - J)`` after one step: a polynomial in bulk responses that vanishes at an outlier.
 
-        Two-time matrices are then numbers; those of training are symbols named after them. For equations without layer
-        labels that move.
+        With one past step the two-time matrices of training are numbers, symbols named after them: ``C[v; v]`` is
+        ``<v(0) v(0)>``, and ``R[v; r_W0]`` the response of ``v`` to ``r_W0`` within the step 0, of which those are kept
+        that the order of the statements of a step allows. ``rho`` is what one step of weight decay leaves.
+
+        Raises
+        ------
+        ProgramError
+            If the condition couples layers, as that of the NTK does.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> theory = ds.derive(ds.deep_linear(2))
+        >>> print(theory.spikes("W0", dependence="independent").one_step())
+        -C[g[1]; g[1]]*C[v; v]*eta0**2*gamma**2*nu*m_a*m_b + 1
+        >>> sorted(str(s) for s in theory.spikes("W0").one_step().free_symbols if "[" in s.name)
+        ['C[g[1]; g[1]]', 'C[v; v]', 'R[v; r_W0]']
         """
-        memories = {e.left: e for e in self.memories}
-        place = {left: i for i, left in enumerate(self.unknowns)}
-        matrix = sp.zeros(len(place), len(place))
-        for equation in self.equations:
-            for coefficient, unknown in _expanded(equation, memories):
-                if unknown in place:
-                    matrix[place[equation.left], place[unknown]] += equation.prefactor * coefficient
-        return sp.factor((sp.eye(len(place)) - matrix).det())
+        return one_step_condition(self, self.within_a_step)
 
     def _repr_latex_(self) -> str:
         return self.stage._repr_latex_()
@@ -210,19 +222,6 @@ class SpikeEquations:
     def __str__(self) -> str:
         rows = [f"  {equation}" for equation in (*self.memories, *self.equations)]
         return "\n".join([f"spike condition of {self.name} ({self.dependence})", *rows])
-
-
-def _expanded(equation: SpikeEquation, memories: dict[TwoPoint, SpikeEquation]) -> Iterator[tuple[sp.Expr, TwoPoint]]:
-    """Terms with memories inserted and matrices of training as numbers; responses of training are zero."""
-    for term in equation.terms:
-        if term.known is not None and term.known.kind == "R":
-            continue
-        known = sp.Integer(1) if term.known is None else sp.Symbol(str(term.known), positive=True)
-        if term.unknown.kind != "X":
-            yield term.coefficient * known, term.unknown
-        elif term.unknown in memories:
-            for inner, unknown in _expanded(memories[term.unknown], memories):
-                yield term.coefficient * known * inner, unknown
 
 
 def _name(name: str, layer: sp.Expr | None, accent: str = "") -> str:
@@ -239,7 +238,8 @@ def spike_equations(groups: SiteGroups, dependence: str = "joint") -> SpikeEquat
         memories, equations = (
             tuple(equation.at(matrix.index, matrix.member) for equation in group) for group in (memories, equations)
         )
-    return SpikeEquations(matrix.name, dependence, memories, equations)
+    within = responses_within_a_step(groups.theory.closed)
+    return SpikeEquations(matrix.name, dependence, memories, equations, within)
 
 
 class _Builder:
