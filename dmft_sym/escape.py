@@ -13,6 +13,7 @@ from .arguments import ArgumentError, run_arguments
 from .messages import show
 from .networks.samples import Samples
 from .solver import METHODS
+from .spectral_failures import Failure, SpectrumError, named
 from .spectrum_request import check_request, check_tolerance
 
 if TYPE_CHECKING:
@@ -111,11 +112,17 @@ def _bisect(margin: Callable[[float], float], inside: float, outside: float, tol
 
 def _margin(theory: Theory, matrix: str, at: int, method: str, tol: float, parameters: dict[str, float]) -> float:
     """Negative outside of the bulk; nan if nothing is known of the next to escape, or if the run diverged."""
-    margins: Any
+    margins: Any = []
+    failure = ""
     if method == "march":
         from .spectra.two_time import TwoTimeSpectra
 
-        margins = TwoTimeSpectra(theory, steps=at + 1, **parameters).at(matrix, at).found.margins  # type: ignore[arg-type]
+        run = TwoTimeSpectra(theory, steps=at + 1, **parameters)  # type: ignore[arg-type]
+        try:
+            with named(f"{matrix} at step {at}"):
+                margins = run.at(matrix, at).found.margins
+        except SpectrumError as error:
+            failure = str(error)
     else:
         from .spectra.coordinates import coordinate_spectra
 
@@ -123,6 +130,8 @@ def _margin(theory: Theory, matrix: str, at: int, method: str, tol: float, param
         tracks, _ = coordinate_spectra(
             theory.program, arguments.values, arguments.outputs, at + 1, [matrix], [at], tol=tol, overlaps=False
         )
-        found = tracks[matrix].spectra.get(at)
+        found, failure = tracks[matrix].spectra.get(at), tracks[matrix].failures.get(at, "")
         margins = [] if found is None else found.margins
+    if Failure.NOT_FINITE.value in failure:  # at any richness
+        raise ArgumentError(failure)
     return float(margins[0]) if len(margins) else math.nan

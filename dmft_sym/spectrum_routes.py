@@ -89,26 +89,56 @@ def from_march(wanted: Wanted) -> tuple[dict[str, Track], int]:
     done = 0
     for name, track in tracks.items():
         for step in at:
-            try:
-                found = run.at(name, step)
-                values = found.outliers, found.edge  # computed when they are asked for
-                if wanted.bands:
-                    track.bands[step] = np.array(found.bulk.intervals())
-                    found.bulk.masses()  # raises where the scan missed a part of the support
-                track.spectra[step] = found
-                if found.found.failure is not None:
-                    track.failures[step] = str(SpectrumError(found.found.failure, f"{name} at step {step}"))
-                track.overlaps[step] = (
-                    _march_overlaps(found, arguments.outputs) if wanted.overlaps and len(values[0]) else {}
-                )
-            except SpectrumError as error:
-                track.failures[step] = str(error)
+            for part in (_march_values, _march_bands, _march_overlaps):
+                try:
+                    part(run, wanted, name, step, track)
+                except SpectrumError as error:
+                    track.failures.setdefault(step, str(error))
             done += 1
             if wanted.progress is not None:
                 wanted.progress(done, len(tracks) * len(at))
         if len(track.spectra) == len(at):
             track.escape = escape_step(lambda steps, name=name: _march_margins(run, name, steps), at)  # type: ignore[misc]
     return tracks, run.run.steps
+
+
+def _march_values(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, track: Track) -> None:
+    from .spectral_failures import SpectrumError, named
+
+    where = f"{name} at step {step}"
+    with named(where):
+        found = run.at(name, step)
+        failure = found.found.failure  # edge and outliers are computed when they are asked for
+    track.spectra[step] = found
+    if failure is not None:
+        track.failures[step] = str(SpectrumError(failure, where))
+
+
+def _march_bands(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, track: Track) -> None:
+    """All intervals of the support, if wanted; without them there are no densities, but outliers stay."""
+    from .spectral_failures import named
+
+    if wanted.bands and step in track.spectra:
+        with named(f"{name} at step {step}"):
+            bulk = run.at(name, step).bulk
+            bands = np.array(bulk.intervals()).reshape(-1, 2)
+            bulk.masses()  # raises where the scan missed a part of the support
+        track.bands[step] = bands
+
+
+def _march_overlaps(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, track: Track) -> None:
+    """Overlaps with the fields at the step of the spectrum and with static vectors, shape (rank, output)."""
+    from .spectral_failures import named
+
+    found: Any = track.spectra.get(step)
+    if not wanted.overlaps or found is None or not len(found.outliers):
+        return
+    overlaps = {}
+    with named(f"{name} at step {step}"):
+        for side, field_name in found.directions():
+            columns = found.overlap(side, field_name)[:, -1:]
+            overlaps[f"{side} {field_name}"] = np.repeat(columns, wanted.arguments.outputs, axis=1)
+    track.overlaps[step] = overlaps
 
 
 def _march_margins(run: TwoTimeSpectra, name: str, steps: list[int]) -> list[float]:
@@ -123,15 +153,6 @@ def _columns_per_value(theory: Theory, arguments: RunArguments, name: str) -> fl
     flat = matrix_program(theory.program, name).flat({s: int(v) for s, v in arguments.values.items() if s.is_integer})
     rows, columns = (float(ref.space.ratio.subs(arguments.values)) for ref in (flat.output, flat.input))
     return columns / min(rows, columns) if math.isfinite(columns) and not flat.symmetric else 1.0
-
-
-def _march_overlaps(found: Any, outputs: int) -> dict[str, Floats]:
-    """Overlaps with the fields at the step of the spectrum and with static vectors, shape (rank, output)."""
-    overlaps = {}
-    for side, name in found.directions():
-        columns = found.overlap(side, name)[:, -1:]
-        overlaps[f"{side} {name}"] = np.repeat(columns, outputs, axis=1)
-    return overlaps
 
 
 def from_coordinates(wanted: Wanted) -> tuple[dict[str, Track], int]:

@@ -209,11 +209,11 @@ def _overlaps(tracks: Mapping[str, Track], at: list[int], ranks: int, directions
 
 def _densities(tracks: Mapping[str, Track], at: list[int], points: int) -> tuple[Floats, Floats]:
     """Densities on grids from the lower to the upper edge of each bulk, finer at the ends."""
-    from .spectral_failures import SpectrumError
+    from .spectral_failures import SpectrumError, named
 
     part = 0.5 * (1 - np.cos((np.arange(points) + 0.5) * np.pi / points))
     value, density = np.full((2, len(tracks), len(at), points), np.nan)
-    for m, track in enumerate(tracks.values()):
+    for m, (name, track) in enumerate(tracks.items()):
         for k, step in enumerate(at):
             found, bands = track.spectra.get(step), track.bands.get(step)
             if found is None or bands is None or not len(bands):
@@ -221,7 +221,8 @@ def _densities(tracks: Mapping[str, Track], at: list[int], points: int) -> tuple
             low, high = bands[0][0], found.edge
             value[m, k] = low + (high - low) * part
             try:
-                density[m, k] = track.share * found.density(value[m, k])
+                with named(f"{name} at step {step}"):
+                    density[m, k] = track.share * found.density(value[m, k])
             except SpectrumError as error:
-                track.failures[step] = str(error)
+                track.failures.setdefault(step, str(error))
     return value, density

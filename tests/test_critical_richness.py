@@ -51,6 +51,11 @@ def test_ends(theory):
         ({"at": -1}, "at = -1"),
         ({"matrix": "W7"}, "W7"),
         ({"method": "guess"}, "method"),
+        ({"matrix": "W0", "width_per_dim": math.inf}, "W0 at step 30: the equations of this matrix are not finite"),
+        (
+            {"matrix": "W0", "width_per_dim": math.inf, "method": "march"},
+            "W0 at step 30: the equations of this matrix are not finite",
+        ),
     ],
 )
 def test_bad_arguments(theory, options, message):

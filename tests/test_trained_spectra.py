@@ -122,6 +122,43 @@ def test_divergence_before_a_step_is_named(theory: ds.Theory, method: str) -> No
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("ratio", "matrix"), [("width_per_dim", "W0"), ("samples_per_dim", "X")])
+def test_a_matrix_without_a_limit_leaves_the_others(theory: ds.Theory, method: str, ratio: str, matrix: str) -> None:
+    """Its values grow like the root of the ratio; those of W1 and of the NTK have a limit."""
+    settings = {**SETTINGS, ratio: np.inf, "richness": 3.0, "learning_rate": 0.1}
+    asked = {"at": [0, 5], "method": method, "overlaps": False}
+    found = ds.spectrum(theory, matrices=[matrix, "W1", "NTK"], **asked, **settings)
+    alone = ds.spectrum(theory, matrices=["W1", "NTK"], **asked, **settings)
+    for name in ("outlier", "bulk_edge", "escape_step", "sharpness"):
+        kept = found[name].sel(matrix=["W1", "NTK"]) if "matrix" in found[name].dims else found[name]
+        np.testing.assert_array_equal(kept, alone[name])
+    assert float(found["sharpness"][1]) > float(found["sharpness"][0]) > 0
+    assert all(bool(found[name].sel(matrix=matrix).isnull().all()) for name in ("outlier", "bulk_edge", "escape_step"))
+    assert alone.attrs["spectrum_failures"] == ""
+    lines = [line.split(";")[0] for line in found.attrs["spectrum_failures"].splitlines()]
+    why = "the equations of this matrix are not finite at an infinite ratio"
+    assert lines == [f"{matrix} at step {step}: {why}" for step in (0, 5)]
+
+
+def test_outliers_stay_where_a_density_cannot_be_had(theory: ds.Theory) -> None:
+    """Of infinitely many samples all but a vanishing part of the eigenvalues of the NTK are zero."""
+    settings = {**SETTINGS, "samples_per_dim": np.inf}
+    found = ds.spectrum(theory, matrices=["NTK"], at=[11], points=4, method="march", overlaps=False, **settings)
+    assert bool(found["outlier"].notnull().all())
+    assert bool(found["density"].isnull().all())
+    assert "NTK at step 11: all of the spectrum but a vanishing part is zero" in found.attrs["spectrum_failures"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_bulk_that_is_a_point_has_no_density(theory: ds.Theory, method: str) -> None:
+    settings = {**SETTINGS, "init_std": 0.0}
+    found = ds.spectrum(theory, matrices=["W0", "NTK"], at=[3], points=4, method=method, **settings)
+    assert found["bulk_edge"].sel(side="upper").values.tolist() == [[0], [0]]
+    assert bool(found["density"].isnull().all())
+    assert found.attrs["spectrum_failures"] == ""
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_progress(theory: ds.Theory, method: str) -> None:
     seen: list[tuple[int, int]] = []
     asked = {"matrices": ["W1"], "at": [0, 5]}

@@ -230,15 +230,28 @@ class Bulk:
         far = self._far
         point = np.array([1j * far])
         h = self.dyson.iterate(point, np.zeros((1, self.dyson.size), dtype=complex))
-        for height in np.geomspace(far, 1e-9 * self.upper_edge, 160)[1:]:
+        for height in np.geomspace(far, 1e-9 * (abs(self.upper_edge) or far), 160)[1:]:
             point = np.array([1j * height])
             h, _ = self.dyson.newton(point, h)
             weights.append(float(np.real(point[0] * self.dyson.green(point, h)[0, start, start])))
         return weights[-1] if weights[-1] > 1e-4 else 0.0
 
     def intervals(self, points: int = 400) -> list[tuple[float, float]]:
-        """Intervals of the support, from a scan refined by bisection; gaps narrower than the scan are not seen."""
+        """Intervals of the support, from a scan refined by bisection; gaps narrower than the scan are not seen.
+
+        None for a bulk that is the point zero.
+
+        Raises
+        ------
+        SpectrumError
+            If next to nothing of the spectrum is in them: at an infinite ratio the field that is asked lives in a space
+            that is infinitely larger.
+        """
         top = self.upper_edge
+        if self.atom > 1 - _COLLAPSED:
+            if top == 0:
+                return []
+            raise SpectrumError(Failure.NO_DENSITY, self.name)
         bottom = 0.0 if not self.symmetric else min(0.0, self._lower_bound())
         grid = bottom + (top - bottom) * (np.arange(points) + 0.5) ** 2 / points**2
         density = self.density(grid)

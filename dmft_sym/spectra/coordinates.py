@@ -31,6 +31,7 @@ from dmft_sym.execution.runner import run_coordinates
 from dmft_sym.execution.supports import Support, density, support, upper_edge
 from dmft_sym.execution.threads import single_threaded
 from dmft_sym.program import OUTPUTS, Program
+from dmft_sym.spectral_failures import SpectrumError, named
 
 from .catalogue import matrix_program
 from .equal_time import EqualTime
@@ -303,10 +304,14 @@ class _Observer:
         with single_threaded():
             for flat in self.flats:
                 track = self.tracks[flat.name]
+                where = f"{flat.name} at step {step}"
                 try:
-                    track.spectra[step] = self._spectrum(flat, arithmetic, track)
+                    with named(where):
+                        track.spectra[step] = self._spectrum(flat, arithmetic, track)
                 except BulkError as error:
-                    track.failures[step] = f"{flat.name} at step {step}: {error}"
+                    track.failures[step] = f"{where}: {error}"
+                except SpectrumError as error:
+                    track.failures[step] = str(error)
 
     def _spectrum(self, flat: FlatMatrix, arithmetic: GrowingCoordinates, track: SpectrumTrack) -> CoordinateSpectrum:
         pencil, layout = self._pencil(flat, arithmetic)
