@@ -12,7 +12,6 @@ class Failure(enum.Enum):
 
     NO_CONVERGENCE = "no convergence"
     AMBIGUOUS_BRANCH = "ambiguous branch of the Dyson equation"
-    NEAR_EDGE = "an outlier is closer to the edge than the tolerance"
     NORMALISATION = "the density does not integrate to one"
     NO_DENSITY = "all of the spectrum but a vanishing part is zero"
     NOT_FINITE = "the equations of this matrix are not finite at an infinite ratio"
@@ -27,7 +26,6 @@ class Failure(enum.Enum):
 _REMEDIES = {
     Failure.NO_CONVERGENCE: "look at another step or other grid points, or use a smaller init_std",
     Failure.AMBIGUOUS_BRANCH: "use a finer grid, or points further from the edges",
-    Failure.NEAR_EDGE: "look at a later step, or lower the tolerance",
     Failure.NORMALISATION: "scan with more points: a narrow interval or gap was not seen",
     Failure.NO_DENSITY: "use a finite samples_per_dim where densities are wanted",
     Failure.NOT_FINITE: "use a finite width_per_dim and samples_per_dim, or leave this matrix out",

@@ -103,15 +103,12 @@ def from_march(wanted: Wanted) -> tuple[dict[str, Track], int]:
 
 
 def _march_values(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, track: Track) -> None:
-    from .spectral_failures import SpectrumError, named
+    from .spectral_failures import named
 
-    where = f"{name} at step {step}"
-    with named(where):
+    with named(f"{name} at step {step}"):
         found = run.at(name, step)
-        failure = found.found.failure  # edge and outliers are computed when they are asked for
+        _ = found.found  # edge and outliers are computed when they are asked for
     track.spectra[step] = found
-    if failure is not None:
-        track.failures[step] = str(SpectrumError(failure, where))
 
 
 def _march_bands(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, track: Track) -> None:
@@ -173,8 +170,6 @@ def from_coordinates(wanted: Wanted) -> tuple[dict[str, Track], int]:
         if len(source.spectra) == len(at):
             track.escape = escape_step(lambda steps, name=name: _margins(theory, arguments, name, steps, tol), at)  # type: ignore[misc]
         for step, one in source.spectra.items():
-            if one.touching:
-                track.failures[step] = str(SpectrumError(Failure.NEAR_EDGE, f"{name} at step {step}"))
             track.overlaps[step] = {f"{side} {field}": rows for (side, field), rows in one.overlaps.items()}
             if wanted.bands:
                 try:

@@ -259,3 +259,31 @@ def test_datasets_can_be_written_by_xarray(tmp_path):
         ds.spectrum(theory, matrices=["W0"], at=[3], method="coordinates", **settings),
     ):
         made.to_netcdf(tmp_path / "plain.nc", engine="h5netcdf")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_outliers_are_continuous_at_their_escape(method: str) -> None:
+    """An outlier that cannot be told from the edge is at the edge, or about to escape: a number, as ``escape_step``.
+
+    The distance from the edge grows like the square of the excess of the richness, squared overlaps like the excess.
+    """
+    theory = ds.derive(ds.deep_linear(1))
+    settings = {"samples_per_dim": 4.0, "width_per_dim": 1.0, "learning_rate": 0.05, "label_noise": 0.3}
+    critical = ds.critical_richness(theory, matrix="W0", at=3, between=(5.0, 20.0), points=2, tol=1e-9, **settings)
+    distance, overlap = [], []
+    for excess in (-1e-6, -1e-8, 0.0, 1e-8, 1e-6, 1e-4, 1e-3):
+        found = ds.spectrum(
+            theory, matrices=["W0"], at=[3], steps=4, method=method, richness=critical * (1 + excess), **settings
+        )
+        assert found.attrs["spectrum_failures"] == ""
+        edge = float(found["bulk_edge"].sel(side="upper").item())
+        assert edge == pytest.approx(2.0, rel=1e-9)
+        assert found.sizes["rank"] == int(np.isfinite(found["escape_step"].item()))
+        assert abs(excess) < 1e-7 or found.sizes["rank"] == int(excess > 0)
+        distance.append(float(found["outlier"].item()) - edge if found.sizes["rank"] else 0.0)
+        there = found["overlap"].sel(direction="a v") if found.sizes["rank"] else np.zeros(1)
+        overlap.append(float(there.item()))
+    assert np.all(np.diff(distance) >= -1e-12)
+    assert np.all(np.diff(overlap) >= -1e-3)
+    assert distance[-1] == pytest.approx(100 * distance[-2], rel=0.01)
+    assert overlap[-1] ** 2 == pytest.approx(10 * overlap[-2] ** 2, rel=0.01)

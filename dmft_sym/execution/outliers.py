@@ -4,6 +4,8 @@ They are counted by eigenvalues, not by the sign of a determinant: equal outputs
 the eigenvalues of the pencil do not decrease with ``z``, the outlier of rank ``k`` above the bulk is the zero of the
 ``k``-th lowest of the eigenvalues that change their sign. This eigenvalue at the edge is the *margin* of an outlier:
 negative if there is one, positive before it escapes, so that its zero in time is the moment of escape.
+
+Outliers are continuous at their escape: there is one as soon as its margin is negative, however close to the edge.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from .effective import EffectivePencil, Elimination, negative
 from .supports import Support
 
 _DISTANCE = 1e-7  # relative distance from the edge of the point from which values at the edge are extrapolated
+_AT_EDGE = 1e-9  # relative distance from the edge below which an outlier is extrapolated like the margins
 _ROOT_ERROR = 1e-11  # relative change of an outlier below which it is converged
 _STEPS = 60
 _ZERO = 1e-6  # relative distance from zero, or from the next band, where a search ends
@@ -151,11 +154,23 @@ class OutlierSearch:
         found: list[Outlier] = []
         start = first
         for rank in range(count):
-            if hints is not None and rank < len(hints) and self.side * (hints[rank] - self.edge) > 0:
+            escaped = self._escaped(first, rank, margins[rank])
+            if escaped is not None:
+                found.append(escaped)
+                continue
+            if hints is not None and rank < len(hints) and self.side * (hints[rank] - self.edge) > near_edge**2:
                 start = self._point(math.sqrt(self.side * (hints[rank] - self.edge)), count)
             start = self._root(rank, count, start, margins[rank])
-            found.append(self._outlier(start, rank))
+            found.append(self._outlier(start, rank, start.u))
         return Outliers(self.edge, found, margins, first.slopes)
+
+    def _escaped(self, first: _Point, rank: int, margin: float) -> Outlier | None:
+        """An outlier that has just left the edge, where eigenvalues are linear in ``u``; ``None`` if it is farther."""
+        slope = first.slopes[rank]
+        if not (slope > 0 and math.isfinite(margin)):
+            return None
+        u = -margin / slope
+        return self._outlier(first, rank, u) if u * u < _AT_EDGE * self._scale else None
 
     def _root(self, rank: int, count: int, point: _Point, margin: float) -> _Point:
         """The point where the eigenvalue of an outlier vanishes: Newton's method in ``u``, kept in a bracket."""
@@ -173,11 +188,13 @@ class OutlierSearch:
             point = self._point(max(target, 1e-9 * math.sqrt(self._scale)), count)
         raise OutlierError(f"the outlier of rank {rank} near {point.z:.6g} does not converge (margin {margin:.1e})")
 
-    def _outlier(self, point: _Point, rank: int) -> Outlier:
+    def _outlier(self, point: _Point, rank: int, u: float) -> Outlier:
+        """The outlier at ``u`` squared from the edge, with the vector of a point that is there or next to it."""
         vectors = self.effective.vectors(point.elimination, point.last[:, rank : rank + 1])
         # The derivative in z of the eigenvalue times |last|^2 is the squared norm of the whole vector.
-        norm2 = abs(point.slopes[rank]) / (2 * point.u)
-        return Outlier(point.z, {c: v[:, 0] / math.sqrt(norm2) for c, v in vectors.items()})
+        norm2 = abs(point.slopes[rank]) / (2 * u)
+        value = self.edge + self.side * u * u
+        return Outlier(value, {c: v[:, 0] / math.sqrt(norm2) for c, v in vectors.items()})
 
     def _point(self, u: float, ranks: int) -> _Point:
         z = self.edge + self.side * u * u

@@ -2,7 +2,8 @@
 
 Eigenvalues are followed, not the sign of ``det(1 - J)``: equal outputs make outliers exactly degenerate, and a
 determinant then touches zero without changing its sign. As ``z`` comes down from infinity, where ``J = 0``, every
-outlier is a real eigenvalue that passes one (docs/mathematics.md, Spectra).
+outlier is a real eigenvalue that passes one (docs/mathematics.md, Spectra). They are continuous at their escape: there
+is one as soon as its eigenvalue at the edge is above one, however close to the edge.
 """
 
 from __future__ import annotations
@@ -34,8 +35,6 @@ class Outliers:
         Descending, every one as often as it occurs.
     edge
         Upper edge of the bulk.
-    near_edge
-        Whether one was left out because it is closer to the edge than the tolerance.
     margins
         ``1 - eigenvalue of J at the edge`` of every outlier, then of the real eigenvalues next to escape, as far as
         they are known: negative outside of the bulk.
@@ -43,33 +42,20 @@ class Outliers:
 
     values: Floats
     edge: float
-    near_edge: bool = False
     margins: Floats = field(default_factory=lambda: np.empty(0))
 
-    @property
-    def failure(self) -> Failure | None:
-        """What is not known for sure: an outlier that cannot be told from the edge."""
-        return Failure.NEAR_EDGE if self.near_edge else None
 
-
-def outliers(system: SpikeSystem, bulk: Bulk, tol: float = 1e-9) -> Outliers:
-    """All outliers above the upper edge.
-
-    Parameters
-    ----------
-    tol
-        Outliers within ``tol`` of the edge, relative to it, are left out and flagged; next to a bulk that is the point
-        zero, those below a thousandth of the largest are left out.
-    """
+def outliers(system: SpikeSystem, bulk: Bulk) -> Outliers:
+    """All outliers above the upper edge; next to a bulk that is the point zero, down to a thousandth of the largest."""
     edge = bulk.upper_edge
     if system.size == 0:
         return Outliers(np.empty(0), edge)
     found, known = _cyclic(system, bulk) if system.cycle is not None else _general(system, bulk)
-    least = POINT * max(found, default=0.0) if edge == 0 else edge + tol * abs(edge)
-    distant = [z for z in found if z > least]
-    values = np.repeat(np.sort(np.array(distant))[::-1], system.copies)
+    if edge == 0:
+        found = [z for z in found if z > POINT * max(found)]
+    values = np.repeat(np.sort(np.array(found))[::-1], system.copies)
     margins = np.repeat(1 - np.array(known), system.copies)
-    return Outliers(values, edge, edge != 0 and len(distant) < len(found), margins)
+    return Outliers(values, edge, margins)
 
 
 def _cyclic(system: SpikeSystem, bulk: Bulk) -> tuple[list[float], list[float]]:
@@ -113,7 +99,9 @@ def _leading_real(system: SpikeSystem, bulk: Bulk, z: float) -> list[float]:
 
 
 def _root(function: Callable[[float], float], edge: float, bulk: Bulk) -> float:
-    """The zero of a decreasing function above the edge."""
+    """The zero of a decreasing function above the edge; the edge if rounding hides that it is positive there."""
+    if function(edge) <= 0:
+        return edge
     high = edge + max(0.1 * abs(edge), 1e-3)
     for _ in range(200):
         if function(high) < 0:

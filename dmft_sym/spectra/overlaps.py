@@ -27,6 +27,8 @@ from .flat_sites import NoiseAt, side_of
 from .spike_system import SpikeSystem
 
 Floats = NDArray[np.float64]
+# Relative distance from the edge below which squared overlaps follow their law there: the root of the distance.
+_NEAREST = 1e-7
 # Step of the central difference (of fourth order) for J', relative to the distance from the edge.
 _STEP = 2e-3
 
@@ -92,12 +94,15 @@ class OutlierVectors:
     def __init__(self, assembly: Assembly, system: SpikeSystem, bulk: Bulk, value: float) -> None:
         self.assembly = assembly
         self.system = system
-        self.green = bulk.outside(value)[1]
+        edge = bulk.upper_edge
+        place = max(value, edge + _NEAREST * abs(edge))
+        self.weight = float(np.sqrt((value - edge) / (place - edge)))
+        self.green = bulk.outside(place)[1]
         scale = system.scale
         self.right = scale * eigenvector_at_one(lambda x: system.scaled(self.green, x), system.size)
         self.left = eigenvector_at_one(self._transposed, system.size) / scale
-        shift = _STEP * min(value, value - bulk.upper_edge)
-        near, far = (bulk.outside(value + k * shift)[1] - bulk.outside(value - k * shift)[1] for k in (1, 2))
+        shift = _STEP * min(place, place - edge)
+        near, far = (bulk.outside(place + k * shift)[1] - bulk.outside(place - k * shift)[1] for k in (1, 2))
         self.slope = float(self.left @ system.apply((8 * near - far) / (12 * shift), self.right))
 
     def _transposed(self, y: Floats) -> Floats:
@@ -117,7 +122,7 @@ class OutlierVectors:
         source = self._source(place, direction)
         kinds = 1 if self.assembly.joint.matrix.symmetric else 2
         with np.errstate(divide="ignore", invalid="ignore"):
-            squared = kinds * read * source / (-self.slope) / direction.norm
+            squared = self.weight * kinds * read * source / (-self.slope) / direction.norm
         return np.sqrt(np.maximum(np.nan_to_num(squared), 0.0))
 
     def _readout(self, place: int, direction: Direction) -> Floats:
