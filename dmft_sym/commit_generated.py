@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .files import write_text
 from .module_cache import program_key, stamped
 from .networks import GradientDescent, OnlineSGD, Samples, deep_linear, mlp
 from .theory import Theory, derive
@@ -60,7 +61,7 @@ def main() -> None:
 
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(generated.__file__).parent
     for name, text in committed_files().items():
-        (folder / name).write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
         print(f"{folder / name}: written")
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .free_memory import shown_bytes
 from .messages import InputError, show, show_path
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -35,14 +40,39 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         _flush(target.parent)
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write ``text`` (UTF-8) to ``path``, whole or not at all; raise `InputError` if it cannot be written."""
+def write_bytes(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
+    """Write ``content`` to ``path``, whole or not at all.
+
+    Whatever is written comes here as bytes: libraries that write files themselves leave half of them on a full disk,
+    or take the process with them (HDF5).
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written; where space is missing, with how much was needed and how much is free.
+    """
     check_writable(path)
     try:
         with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            handle = os.open(temporary, os.O_WRONLY)
+            try:
+                write_all(handle, content)
+            finally:
+                os.close(handle)
     except OSError as error:
-        raise output_error(path, error) from error
+        raise output_error(path, error, len(content)) from error
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write ``text`` (UTF-8) to ``path``, whole or not at all; raise `InputError` if it cannot be written."""
+    write_bytes(path, text.encode())
+
+
+def write_all(handle: int, content: bytes | memoryview) -> None:
+    """Write all of ``content`` to an open file; the system may take it in pieces."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
 
 
 def check_path(path: object, what: str) -> None:
@@ -76,9 +106,22 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise output_error(path, error) from error
 
 
-def output_error(path: str | os.PathLike[str], error: Exception) -> InputError:
-    """The one-line form of an error of the operating system."""
-    return _refused(path, getattr(error, "strerror", None) or str(error))
+def output_error(path: str | os.PathLike[str], error: Exception, needed: int | None = None) -> InputError:
+    """The one-line form of an error of the operating system; ``needed`` is the size of what was to be written."""
+    reason = getattr(error, "strerror", None) or str(error)
+    if needed is not None and getattr(error, "errno", None) in _FULL:
+        return InputError(
+            f"output path {show_path(path)}: {reason} ({shown_bytes(needed)} needed, {_shown_free(path)} free); "
+            "nothing was written: make room, or name a file on another disk"
+        )
+    return _refused(path, reason)
+
+
+def _shown_free(path: str | os.PathLike[str]) -> str:
+    try:
+        return shown_bytes(shutil.disk_usage(_target(path).parent).free)
+    except OSError:
+        return "an unknown number of bytes"
 
 
 def read_bytes(path: str | os.PathLike[str], what: str, limit: int) -> bytes:

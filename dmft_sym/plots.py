@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -101,11 +102,9 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 160) ->
     check_figure_path(path)
     kind = Path(path).suffix.lower()[1:]
     metadata = {"png": None, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[kind]
-    try:
-        with files.atomic_path(path) as temporary:
-            figure.savefig(temporary, format=kind, dpi=dpi, metadata=metadata)
-    except OSError as error:
-        raise files.output_error(path, error) from error
+    content = io.BytesIO()
+    figure.savefig(content, format=kind, dpi=dpi, metadata=metadata)
+    files.write_bytes(path, content.getbuffer())
 
 
 def _figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -39,8 +40,8 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
     """Write a result as netCDF.
 
-    The file is written under a temporary name in the same folder, flushed to disk and then renamed, so an existing
-    file at ``path`` is replaced whole or stays as it is.
+    The file is made in memory, written under a temporary name in the same folder, flushed to disk and then renamed, so
+    an existing file at ``path`` is replaced whole or stays as it is.
 
     Parameters
     ----------
@@ -56,12 +57,21 @@ def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
     """
     check_dataset(dataset, "dataset")
     check_writable(path)
-    encoded = _encoded(dataset)
     try:
-        with files.atomic_path(path) as temporary:
-            encoded.to_netcdf(temporary, engine=_ENGINE)
-    except (OSError, RuntimeError) as error:  # HDF5 reports some full disks as the second
-        raise ResultError(str(files.output_error(path, error))) from error
+        files.write_bytes(path, _netcdf(_encoded(dataset)))
+    except InputError as error:
+        raise ResultError(str(error)) from error
+
+
+def _netcdf(dataset: xr.Dataset) -> memoryview:
+    """The netCDF file of a dataset, in memory: on a full disk HDF5 ends the process when it closes a file."""
+    import h5netcdf
+    from xarray.backends import H5NetCDFStore
+
+    content = io.BytesIO()
+    with h5netcdf.File(content, "w") as file:
+        dataset.dump_to_store(H5NetCDFStore(file))
+    return content.getbuffer()
 
 
 def load(path: str | os.PathLike[str]) -> xr.Dataset:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+import re
+import shutil
 import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
@@ -13,7 +19,7 @@ import pytest
 import xarray as xr
 from made_up import made_up
 
-from dmft_sym import files, results
+from dmft_sym import files, plots, results
 from dmft_sym.messages import InputError
 from dmft_sym.outcomes import COMPLETED, Kind, Outcome, diverged, of_losses
 from dmft_sym.results import ResultError, check_writable, load, save
@@ -72,33 +78,109 @@ def test_nan_and_float32(tmp_path: Path) -> None:
     assert "6 steps, train loss 1.357" in results.summary(back)
 
 
+def half_then(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Let the system take a hundred bytes of what is written, and then fail."""
+    write, taken = os.write, []
+
+    def fail(handle: int, content: memoryview) -> int:
+        if taken:
+            raise error
+        taken.append(write(handle, content[:100]))
+        return taken[0]
+
+    monkeypatch.setattr(os, "write", fail)
+
+
 def test_crash_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "out.nc"
     save(made_up(), path)
     old = path.read_bytes()
-    original = xr.Dataset.to_netcdf
-
-    def crash(self: xr.Dataset, target: Path, **options: object) -> None:
-        original(self, target, engine="h5netcdf")
-        with open(target, "r+b") as file:
-            file.truncate(100)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(xr.Dataset, "to_netcdf", crash)
+    half_then(monkeypatch, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         save(made_up(steps=9), path)
     assert path.read_bytes() == old
     assert os.listdir(tmp_path) == ["out.nc"]
 
 
-def test_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: xr.Dataset, *arguments: object, **options: object) -> None:
-        raise OSError(28, "No space left on device")
+def draw(path: Path) -> None:
+    plots.save_figure(plots.losses(made_up()), path)
 
-    monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
-    with pytest.raises(ResultError, match="No space left on device"):
-        save(made_up(), tmp_path / "out.nc")
-    assert os.listdir(tmp_path) == []
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("out.nc", lambda path: save(made_up(), path)),
+        ("theory.tex", lambda path: files.write_text(path, "x" * 5000)),
+        ("losses.png", draw),
+        ("losses.pdf", draw),
+        ("losses.svg", draw),
+    ],
+)
+def test_full_disk_is_one_line(
+    name: str, write: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    path.write_text("old")
+    half_then(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(InputError, match=r"No space left on device \(\d.* needed, .* free\); nothing") as caught:
+        write(path)
+    assert len(str(caught.value).splitlines()) == 1
+    assert isinstance(caught.value, ResultError) == (name == "out.nc")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == [name]
+
+
+SAVE = (
+    "import sys; from made_up import made_up; from dmft_sym.results import save; save(made_up(steps=80), sys.argv[1])"
+)
+
+
+def saved_elsewhere(path: Path, limit: int | None = None) -> subprocess.CompletedProcess[str]:
+    """A result of several hundred kB that a process of its own saves; with ``limit``, the largest file it may write."""
+    code = SAVE if limit is None else f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({limit}, {limit})); {SAVE}"
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    return subprocess.run([sys.executable, "-c", code, str(path)], env=env, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_limit_of_the_system_is_one_line(tmp_path: Path) -> None:
+    """The system itself refuses in the middle of the file: no crash of the process, nothing left behind."""
+    path = tmp_path / "out.nc"
+    save(made_up(), path)
+    old = path.read_bytes()
+    process = saved_elsewhere(path, limit=len(old))
+    assert process.returncode == 1
+    assert re.search(r"ResultError: output path .*: File too large \(.* needed, .* free\)", process.stderr)
+    assert path.read_bytes() == old
+    assert os.listdir(tmp_path) == ["out.nc"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 kB; only root may mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if shutil.which("mount") is None:
+        pytest.skip("no mount")
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)], capture_output=True)
+    if made.returncode != 0:
+        pytest.skip("mounting is not allowed")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_small_disk_is_one_line(small_disk: Path) -> None:
+    path = small_disk / "out.nc"
+    save(made_up(steps=3), path)
+    old = path.read_bytes()
+    process = saved_elsewhere(path)
+    assert process.returncode == 1
+    assert re.search(
+        r"ResultError: output path .*: No space left on device \(.* needed, \d+ bytes free\)", process.stderr
+    )
+    assert path.read_bytes() == old
+    assert os.listdir(small_disk) == ["out.nc"]
+    assert load(path).sizes["step"] == 3
 
 
 def test_permissions_and_links_survive(tmp_path: Path) -> None:
