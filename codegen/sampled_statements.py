@@ -92,8 +92,17 @@ class StatementWriter:
         yield from lines
 
     def _assign(self, statement: Assign) -> Lines:
-        places, target = self.places, statement.target
-        yield f"replica.clear({places.row(target)}, {labels(target.axes)})"
+        place = f"{self.places.row(statement.target)}, {labels(statement.target.axes)}"
+        yield f"replica.clear({place})"
+        parts = list(self._parts(statement))
+        for number, part in enumerate(parts, 1):
+            yield part
+            if len(parts) > 1:
+                yield f"replica.settle({place}, {number == len(parts)})"
+
+    def _parts(self, statement: Assign) -> Lines:
+        """One line for each part of a sum, fields before products."""
+        target = statement.target
         for coefficient, atom in statement.value.terms:
             if isinstance(atom, FieldRef | VectorRef):
                 to, source = (self._stepped(ref) for ref in (target, atom))

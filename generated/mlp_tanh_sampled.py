@@ -195,6 +195,9 @@ def _tanh(x):
 # the next. Sums over sites are made in several parts at once, in an order that is always the same.
 
 _BLOCK = 512
+# Sums and averages below this fraction of their terms are rounding noise, and zero: fields made of it would open
+# directions, whose images are drawn at random.
+_CANCELLED = 2.0**-43
 _FAST = {"reassoc", "contract", "nsz"}  # infinities and nan keep their meaning
 _INSIDE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called by compiled functions alone
 
@@ -287,11 +290,23 @@ def _dot(x, y):
 
 @njit(nogil=True, fastmath=_FAST, **_INSIDE)
 def _mean(x):
-    """(1/n) sum_i x_i."""
-    total = 0.0
+    """(1/n) sum_i x_i; zero where the terms cancel to rounding."""
+    total = size = 0.0
     for i in range(x.size):
         total += x[i]
-    return total / x.size
+        size += abs(x[i])
+    return 0.0 if abs(total) < _CANCELLED * size else total / x.size
+
+
+@njit(cache=True, nogil=True)
+def _settle(out, largest, last, S):
+    """Raise the largest squared norms that partial sums have had; if it was the last part, clear what has cancelled."""
+    for a in range(out.shape[0]):
+        norm = _dot(out[a, :S], out[a, :S])
+        largest[a] = max(largest[a], norm)
+        if last and norm < _CANCELLED**2 * largest[a]:
+            for i in range(S):
+                out[a, i] = 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -655,7 +670,7 @@ class Replica:
         self.coefficients, self.overlaps, self.known, self.top = np.zeros((0, 0)), np.zeros((0, 0)), {}, 0
         self.along, self.again = np.zeros((M * C, rank)), np.zeros((M * C, rank))
         self.rest, self.noise = _rows(M * C, sites), _rows(M * C, sites)
-        self.norms, self.lengths = np.zeros(M * C), np.zeros(M * C)
+        self.norms, self.lengths, self.largest = np.zeros(M * C), np.zeros(M * C), np.zeros(M * C)
 
     def draw(self, row, sign, deviation=1.0):
         """Normal at every site; the same (sign 1) or opposite (-1) at both sites of a pair."""
@@ -673,6 +688,11 @@ class Replica:
     def clear(self, row, rows):
         """Set fields to zero."""
         self.fields[row : row + rows, : self.S] = 0.0
+        self.largest[:rows] = 0.0
+
+    def settle(self, row, rows, last):
+        """After a part of a sum: once all are added, fields whose parts cancel to rounding are zero."""
+        _settle(self.fields[row : row + rows], self.largest, last, self.S)
 
     def add(self, target, factor, source, labels):
         """Add factor * a field to a field, label by label."""
@@ -965,4 +985,4 @@ def run(
         "directions": {key: directions[:done, 2 * m : 2 * m + 2] for key, m in matrices.items()},
     }
 
-# source: 32ed7313704ac5c45f8a4104c171b63a51048d6c00d86af0f951f781fadf9a6b
+# source: 5ab81c691839c87e3785337034f9a1bccad4c93c624b092a18b24524ef668033

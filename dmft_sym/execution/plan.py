@@ -98,6 +98,11 @@ class Combine:
     terms: tuple[tuple[float, int, Rows], ...]
     products: tuple[Multiply, ...]
 
+    @property
+    def parts(self) -> tuple[tuple[float, int, Rows] | Multiply, ...]:
+        """Fields first, then products."""
+        return (*self.terms, *self.products)
+
 
 @dataclass(frozen=True)
 class Evaluation:

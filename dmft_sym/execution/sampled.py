@@ -12,9 +12,17 @@ import numpy as np
 from .conditioning import ConditionedMatrix, Directions
 from .inputs import input_coordinates
 from .interface import Arithmetic, Array, taken
-from .plan import Evaluation, LearnMatrix, MapSites, Multiply, Plan
+from .plan import Combine, Evaluation, LearnMatrix, MapSites, Multiply, Plan
 from .sampled_view import MatrixView, SampledView
-from .site_arithmetic import map_sites, mean_over_sites
+from .site_arithmetic import evaluated, map_sites
+
+CANCELLED = 2.0**-43
+"""Sums and averages below this fraction of their terms are rounding noise, and zero.
+
+Symmetric pairs of sites cancel averages at the first step, and branches that start equal cancel sums. What is left is
+some 1e-16 of the terms, another number on another machine, and the fields made of it have no scale but their own:
+they would open directions, whose images are drawn at random.
+"""
 
 
 class InputWeights:
@@ -124,13 +132,30 @@ class SampledSites(Arithmetic):
         along, overlaps = (np.pad(rows, ((0, 0), (0, side.count - rows.shape[1]))) for rows, side in found)
         return along, overlaps
 
+    def combine(self, statement: Combine) -> None:
+        """A sum of fields and products; zero where it cancels to rounding (`CANCELLED`)."""
+        out = self.values[statement.target]
+        out.fill(0)
+        largest = norms = np.zeros(len(out))
+        for part in statement.parts:
+            if isinstance(part, Multiply):
+                self.multiply(part, statement.target)
+            else:
+                coefficient, slot, rows = part
+                out += coefficient * taken(self.values[slot], rows)
+            norms = np.einsum("ki,ki->k", out, out)
+            largest = np.maximum(largest, norms)
+        out[norms < CANCELLED**2 * largest] = 0
+
     def map_sites(self, statement: MapSites) -> None:
         """The function at every site."""
         map_sites(self, statement)
 
     def mean(self, value: Evaluation, labels: int) -> Array:
-        """Means over the sites, shape (labels,)."""
-        return mean_over_sites(self, value)
+        """Means over the sites, shape (labels,); zero where they cancel to rounding (`CANCELLED`)."""
+        values = evaluated(self, value)
+        means, sizes = values.mean(axis=1), np.abs(values).mean(axis=1)
+        return np.where(np.abs(means) < CANCELLED * sizes, 0, means)
 
     def inner(self, a: int, b: int) -> Array:
         """Means over the sites, shape (labels,)."""
