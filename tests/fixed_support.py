@@ -111,6 +111,19 @@ def tied(function):
     return ds.network(forward, name="tied", depth=3)
 
 
+def symmetric(function):
+    """A matrix and its transpose at every layer, with a skip."""
+
+    def forward(net, x):
+        n, m = net.hidden("N"), net.hidden("M", width=sp.Rational(1, 2))
+        w = net.matrix("W", n, m)
+        first = net.matrix("W0", net.inputs, n) @ x
+        h = net.scan(lambda _, h: h / 2 + w.T @ net.apply(function, w @ h), first, layers=(1, net.depth - 1))
+        return net.readout("w", h)
+
+    return ds.network(forward, name="symmetric", depth=3)
+
+
 def normalised(net, x):
     """Linear but for an average, which is a number: two spaces of different width, two readouts."""
     n, m = net.hidden("N"), net.hidden("M", width=sp.Rational(3, 2))

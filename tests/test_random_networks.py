@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 from agreement import Diverged, compare_routes
-from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import HealthCheck, Phase, assume, find, given, settings
 from strategies import SCANNED, SHARED, STARTED, TRANSPOSED, Combine, Scan, recipes, trainings
 
 import dmft_sym as ds
@@ -28,10 +28,17 @@ def agreement(theory, parameters, backend="numpy"):
     raise AssertionError("no stable learning rate found")
 
 
+def pairs_of_places(theory):
+    """How many pairs of products share a matrix: order parameters grow with it, and so does the time of a march."""
+    names = [product.matrix.matrix.name for *_, product in theory.program.products()]
+    return sum(names.count(name) for name in names)
+
+
 @settings(max_examples=150, suppress_health_check=list(HealthCheck), **REPRODUCIBLE)
 @given(trainings())
 def test_march_and_coordinates_agree(training):
     _recipe, theory, parameters = training
+    assume(pairs_of_places(theory) <= 90)
     found = agreement(theory, parameters)
     assert found.worst()[1] < 1e-8, found.worst()
 

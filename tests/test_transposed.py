@@ -198,9 +198,7 @@ def test_given_inputs_have_no_transpose():
         first = net.matrix("W0", net.inputs, net.hidden("N"))
         return net.readout("w", first @ (first.T @ (first @ x)))
 
-    with pytest.raises(
-        ProgramError, match=r"W0\.T: the inputs are given.* between hidden spaces"
-    ):
+    with pytest.raises(ProgramError, match=r"W0\.T: the inputs are given.* between hidden spaces"):
         ds.derive(ds.network(forward), data=ds.Samples([[1.0, 2.0]], [1.0]))
 
 

@@ -16,6 +16,7 @@ from fixed_support import (
     half_linear,
     normalised,
     scores,
+    symmetric,
     theory_of,
     tied,
 )
@@ -58,6 +59,7 @@ def test_a_linear_activation_is_exact(depth, tmp_path):
     [
         (ds.mlp(3, activation="h"), {"L": 3, "m": 0.5, "lambda_": 0.1}, ds.GradientDescent(0.5, 0.1)),
         (tied(lambda h: h), {"L": 3}, None),
+        (symmetric(lambda h: h), {"L": 3, "m": 0.5, "lambda_": 0.1}, ds.GradientDescent(0.5, 0.1)),
         (ds.network(normalised), {}, None),
     ],
 )
@@ -161,8 +163,9 @@ def test_responses_at_equal_time(tmp_path):
         (tied(sp.tanh), {"L": 3}),
         (ds.network(half_linear), {}),
         (ds.mlp(2, activation="elu"), {"L": 2}),
+        (symmetric(sp.tanh), {"L": 2}),
     ],
-    ids=["gated", "tied", "half-linear", "elu"],
+    ids=["gated", "tied", "half-linear", "elu", "symmetric"],
 )
 def test_other_networks_agree_with_sampled_sites(network, parameters, tmp_path):
     theory = theory_of(network)
