@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from .results import load, save
     from .simulation import simulate
+    from .spectra import operator
     from .theory import Theory, derive
     from .trained_spectra import spectrum
 
@@ -35,6 +36,7 @@ _HOMES = {
     "compare": ".comparison",
     "critical_richness": ".escape",
     "load": ".results",
+    "operator": ".spectra",
     "save": ".results",
     "simulate": ".simulation",
     "spectrum": ".trained_spectra",
@@ -75,6 +77,7 @@ __all__ = [
     "load",
     "mlp",
     "network",
+    "operator",
     "save",
     "simulate",
     "spectrum",

@@ -6,6 +6,7 @@ Exit status: 0 fine, 2 bad input (one line on standard error), 3 the run diverge
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import sys
@@ -182,9 +183,9 @@ def spectrum(
 ) -> None:
     """Predict bulk, outliers and sharpness of the matrices and steps in the spec's section spectrum.
 
-    Prints bulk edges, outliers, and where the first outlier escapes. With solver.method = "coordinates" the numbers
-    come from growing coordinates instead of the derived spike condition. Where samples are given, outliers come from
-    the sampled network and have standard errors.
+    Prints bulk edges, outliers, and where the first outlier escapes. With spectrum.method = "march" the numbers come
+    from the derived spike condition, with "coordinates" from growing coordinates; by default from what is quicker.
+    Where samples are given, outliers come from the sampled network and have standard errors.
     """
     from . import results
     from .spectrum_table import spectrum_table
@@ -467,8 +468,10 @@ def _spectra(spec: Spec) -> xr.Dataset:
     from . import memory
     from .spec_objects import physical_arguments, spectrum_arguments
 
-    memory.check_memory(spec)
-    options: dict[str, Any] = {"method": spec.solver.method, "tol": spec.solver.tol, "points": spec.spectrum.points}
+    wanted = spec.spectrum
+    memory.check_memory(dataclasses.replace(spec, solver=dataclasses.replace(spec.solver, method=wanted.method)))
+    options: dict[str, Any] = {"method": wanted.method, "dependence": wanted.dependence}
+    options |= {"tol": spec.solver.tol, "points": wanted.points}
     with _progress("spectra") as progress:
         found: xr.Dataset = _session().spectrum(
             _theory(spec), **spectrum_arguments(spec), **physical_arguments(spec), **options, progress=progress
@@ -482,7 +485,8 @@ def _with_spectra(run: xr.Dataset, spectra: xr.Dataset) -> xr.Dataset:
     """A run and its spectra in one dataset; of attributes that both have, those of the run, and the times added up."""
     merged = run.merge(spectra, combine_attrs="override")
     times = (float(dataset.attrs.get("wall_time", 0.0)) for dataset in (run, spectra))
-    merged.attrs = {**spectra.attrs, **run.attrs, "wall_time": sum(times)}
+    route = {"spectrum_method": spectra.attrs["method"]} if "method" in spectra.attrs else {}
+    merged.attrs = {**spectra.attrs, **route, **run.attrs, "wall_time": sum(times)}
     return merged
 
 

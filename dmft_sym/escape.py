@@ -17,13 +17,14 @@ from .spectral_failures import Failure, SpectrumError, named
 from .spectrum_request import check_request, check_tolerance
 
 if TYPE_CHECKING:
+    from .spectra import MatrixProgram
     from .theory import Theory
 
 
 def critical_richness(
     theory: Theory,
     *,
-    matrix: str,
+    matrix: str | MatrixProgram,
     at: int,
     between: tuple[float, float] = (0.1, 30.0),
     points: int = 12,
@@ -39,7 +40,7 @@ def critical_richness(
     Parameters
     ----------
     matrix
-        ``"W0"``, ``"W1"``, ..., or ``"NTK"``.
+        ``"W0"``, ``"W1"``, ..., or ``"NTK"``, or one made by `dmft_sym.operator`.
     at
         Step.
     between
@@ -88,10 +89,11 @@ def critical_richness(
     if isinstance(at, bool) or not isinstance(at, int | np.integer) or at < 0:
         raise ArgumentError(f"at = {show(at)}: allowed is a step, an integer >= 0")
     tol = check_tolerance(tol)
-    check_request(theory, run_arguments(theory, at + 1, {**parameters, "richness": low}), [matrix], [at])
+    arguments = run_arguments(theory, at + 1, {**parameters, "richness": low})
+    (chosen,) = check_request(theory, arguments, [matrix], [at])[0].values()
 
     def margin(logarithm: float) -> float:
-        return _margin(theory, matrix, int(at), method, 0.01 * tol, {**parameters, "richness": math.exp(logarithm)})
+        return _margin(theory, chosen, int(at), method, 0.01 * tol, {**parameters, "richness": math.exp(logarithm)})
 
     grid = np.linspace(math.log(low), math.log(high), points)
     if margin(grid[0]) < 0:
@@ -110,7 +112,9 @@ def _bisect(margin: Callable[[float], float], inside: float, outside: float, tol
     return outside
 
 
-def _margin(theory: Theory, matrix: str, at: int, method: str, tol: float, parameters: dict[str, float]) -> float:
+def _margin(
+    theory: Theory, matrix: MatrixProgram, at: int, method: str, tol: float, parameters: dict[str, float]
+) -> float:
     """Negative outside of the bulk; nan if nothing is known of the next to escape, or if the run diverged."""
     margins: Any = []
     failure = ""
@@ -119,7 +123,7 @@ def _margin(theory: Theory, matrix: str, at: int, method: str, tol: float, param
 
         run = TwoTimeSpectra(theory, steps=at + 1, **parameters)  # type: ignore[arg-type]
         try:
-            with named(f"{matrix} at step {at}"):
+            with named(f"{matrix.name} at step {at}"):
                 margins = run.at(matrix, at).found.margins
         except SpectrumError as error:
             failure = str(error)
@@ -130,7 +134,8 @@ def _margin(theory: Theory, matrix: str, at: int, method: str, tol: float, param
         tracks, _ = coordinate_spectra(
             theory.program, arguments.values, arguments.outputs, at + 1, [matrix], [at], tol=tol, overlaps=False
         )
-        found, failure = tracks[matrix].spectra.get(at), tracks[matrix].failures.get(at, "")
+        track = tracks[matrix.name]
+        found, failure = track.spectra.get(at), track.failures.get(at, "")
         margins = [] if found is None else found.margins
     if Failure.NOT_FINITE.value in failure:  # at any richness
         raise ArgumentError(failure)

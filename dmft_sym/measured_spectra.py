@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from .arguments import RunArguments
+    from .spectra import MatrixProgram
     from .spectra.measured import MeasuredSpectrum, MeasuredTrack, Measurement
     from .theory import Theory
 
@@ -37,7 +38,7 @@ class SpectrumRequest:
 
     theory: Theory
     arguments: RunArguments
-    matrices: tuple[str, ...]
+    matrices: Mapping[str, MatrixProgram]
     at: tuple[int, ...]
     count: int
     full: bool
@@ -48,7 +49,7 @@ class SpectrumRequest:
 
         run = self.arguments
         return Measurement(
-            self.theory.program, run.values, run.outputs, run.steps, self.matrices, self.at,
+            self.theory.program, run.values, run.outputs, run.steps, list(self.matrices.values()), self.at,
             count=self.count, full=self.full, seed=seed,
         )  # fmt: skip
 
@@ -65,7 +66,7 @@ class SpectrumRequest:
             )
         }
         if KERNEL in self.matrices:
-            first = variables["outlier"][1][:, self.matrices.index(KERNEL), :, 0]
+            first = variables["outlier"][1][:, list(self.matrices).index(KERNEL), :, 0]
             variables["sharpness"] = (("seed", "spectrum_step"), first, described("leading eigenvalue of the NTK"))
         coords = {
             "seed": np.arange(len(tracks)),
@@ -121,7 +122,11 @@ class SpectrumRequest:
 
 
 def spectrum_request(
-    theory: Theory, arguments: RunArguments, matrices: Sequence[str], at: Sequence[int], values: int | None
+    theory: Theory,
+    arguments: RunArguments,
+    matrices: Sequence[str | MatrixProgram],
+    at: Sequence[int],
+    values: int | None,
 ) -> SpectrumRequest | None:
     """The request that the arguments of `dmft_sym.simulate` make, checked; None if they ask for no spectra.
 
@@ -134,9 +139,9 @@ def spectrum_request(
 
     if _nothing(matrices) and _nothing(at):
         return None
-    names, steps = check_request(theory, arguments, matrices, at)
+    chosen, steps = check_request(theory, arguments, matrices, at)
     kept = 2 * arguments.outputs + 1 if values is None else check_integer("values", values, 0)
-    return SpectrumRequest(theory, arguments, tuple(names), tuple(steps), kept or 2 * arguments.outputs + 1, kept == 0)
+    return SpectrumRequest(theory, arguments, chosen, tuple(steps), kept or 2 * arguments.outputs + 1, kept == 0)
 
 
 def _nothing(value: object) -> bool:

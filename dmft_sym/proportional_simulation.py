@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from .execution import ExecutionResult
     from .program import FieldRef
+    from .spectra import MatrixProgram
     from .theory import Theory
 
 # Two-time correlations need the fields of all steps; runs longer than this return losses only.
@@ -32,7 +33,7 @@ def simulate_in_proportion(
     steps: int,
     parameters: dict[str, Any],
     order_parameters: bool,
-    matrices: Sequence[str],
+    matrices: Sequence[str | MatrixProgram],
     at: Sequence[int],
     values: int | None,
 ) -> xr.Dataset:

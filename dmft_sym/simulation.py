@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .arguments import ArgumentError
 from .messages import show
@@ -15,6 +15,7 @@ from .simulated_networks import Progress, SimulatedNetworks
 if TYPE_CHECKING:
     import xarray as xr
 
+    from .spectra import MatrixProgram
     from .theory import Theory
 
 DEFAULT_DIM, DEFAULT_WIDTH = 1000, 2000
@@ -31,7 +32,7 @@ def simulate(
     normalise: bool = False,
     dtype: str = "float64",
     order_parameters: bool = True,
-    matrices: Sequence[str] = (),
+    matrices: Sequence[str | MatrixProgram] = (),
     at: Sequence[int] = (),
     values: int | None = None,
     kernels: Sequence[int] | None = None,
@@ -57,7 +58,8 @@ def simulate(
     order_parameters
         Whether to measure the correlations ``C_<field>`` (of runs of up to 400 steps); not where samples are given.
     matrices, at
-        Matrices whose singular values (eigenvalues of the NTK) are measured, and steps, as for `dmft_sym.spectrum`.
+        Matrices whose singular values (eigenvalues of the NTK) are measured, by name or made by `dmft_sym.operator`,
+        and steps, as for `dmft_sym.spectrum`.
     values
         How many of the largest values to keep; all with 0 (which takes the time of a dense decomposition, and is not
         for given samples); by default twice the number of outputs and one more.
@@ -92,7 +94,8 @@ def simulate(
             raise ArgumentError(f"dim = {show(dim)}: allowed is nothing, the samples have theirs; width is the size")
         size = DEFAULT_WIDTH if width is None else width
         networks = SimulatedNetworks.checked("width", size, seeds, seed, normalise, dtype, progress)
-        return simulate_on_samples(theory, theory.data, networks, steps, parameters, kernels, matrices, at, values)
+        names: Any = matrices  # operators are refused there
+        return simulate_on_samples(theory, theory.data, networks, steps, parameters, kernels, names, at, values)
     for name, value in (("width", width), ("kernels", kernels)):
         if value is not None:
             raise ArgumentError(f"{name} = {show(value)}: allowed is nothing unless samples are given; dim is the size")

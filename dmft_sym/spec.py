@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from .files import read_bytes
 from .messages import InputError, show, show_key, show_path, suggestion
 from .rules import RefusedError
-from .spec_checks import check_given, check_together, is_linear
+from .spec_checks import check_given, check_together, is_linear, spectrum_method
 from .spec_sections import (
     METHODS,
     OWN_FORWARD,
@@ -91,7 +91,8 @@ def _completed(spec: Spec, folder: str) -> Spec:
     found = dataclasses.replace(spec, solver=dataclasses.replace(spec.solver, method=method))
     if not spec.fixed:
         network = dataclasses.replace(spec.network, outputs=spec.network.outputs or 1)
-        return dataclasses.replace(found, network=network)
+        spectrum = dataclasses.replace(spec.spectrum, method=spectrum_method(spec))
+        return dataclasses.replace(found, network=network, spectrum=spectrum)
     return dataclasses.replace(found, data=_in_folder(spec.data, folder))
 
 

@@ -20,6 +20,7 @@ from .spec_sections import (
     regimes_of,
     shown,
 )
+from .spectrum_method import DEPENDENCE, default_method
 
 _DRAWN = ("classes", "samples", "test_samples", "seed")
 
@@ -193,6 +194,18 @@ def _check_spectrum(spec: Spec) -> None:
             weights = {0: "", 1: '"W0" and '}.get(depth, f'"W0" to "W{depth - 1}" and ')
             raise SpecError(f'[spectrum] matrices = {shown(name)}: allowed at depth = {depth} are {weights}"NTK"')
     _check_steps("spectrum", spec.spectrum.steps, spec)
+    if spec.spectrum.dependence != DEPENDENCE[0] and spectrum_method(spec) == "coordinates":
+        raise SpecError(
+            f"[spectrum] dependence = {shown(spec.spectrum.dependence)}: allowed is "
+            f'"{DEPENDENCE[0]}" with method = "coordinates", which trains the network itself; use [spectrum] method = '
+            '"march"'
+        )
+
+
+def spectrum_method(spec: Spec) -> str:
+    """The route to spectra: what ``[spectrum]`` says, else what ``[solver]`` says, else the quicker one."""
+    quicker = default_method(spec.network.outputs or 1, spec.data.online, spec.spectrum.dependence)
+    return spec.spectrum.method or spec.solver.method or quicker
 
 
 def _hidden(depth: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from .messages import InputError, show
 from .rules import Choice, Even, Exponent, Flag, Integer, ListOf, Number, Rule, Text
+from .spectrum_method import DEPENDENCE
 
 DEEP_LINEAR, MLP = "deep-linear", "mlp"
 PROPORTIONAL, FIXED = "proportional", "fixed"
@@ -190,6 +191,10 @@ class SpectrumSpec:
         Steps, counted from 0; a spectrum is that of the weights before the update of the step. Without it, the last.
     points
         Number of points at which densities are computed; 0 for none.
+    method
+        ``"coordinates"`` or ``"march"``: by which route; that of ``[solver]`` if it is given there, else the quicker.
+    dependence
+        ``"independent"`` is the classical condition, in which trained parts do not know the initial matrices.
     full
         Whether a simulation keeps all singular values (for histograms) instead of the largest ones.
     """
@@ -197,6 +202,8 @@ class SpectrumSpec:
     matrices: tuple[str, ...] = _key(ListOf(Text('the name of a matrix, such as "W0"')), ())
     steps: tuple[int, ...] = _key(ListOf(Integer(0)), ())
     points: int = _key(Integer(0, 100_000), 200, PROPORTIONAL)
+    method: str | None = _key(Choice(METHODS[PROPORTIONAL]), None, PROPORTIONAL)
+    dependence: str = _key(Choice(DEPENDENCE), DEPENDENCE[0], PROPORTIONAL)
     full: bool = _key(Flag(), False, PROPORTIONAL)
 
 

@@ -10,36 +10,76 @@ from .arguments import ArgumentError
 from .messages import show
 
 if TYPE_CHECKING:
+    import sympy as sp
+
     from .arguments import RunArguments
+    from .spectra import MatrixProgram
     from .theory import Theory
 
 
-def check_request(theory: Theory, arguments: RunArguments, matrices: object, at: object) -> tuple[list[str], list[int]]:
-    """The matrices, and the steps in ascending order.
+def check_request(
+    theory: Theory, arguments: RunArguments, matrices: object, at: object
+) -> tuple[dict[str, MatrixProgram], list[int]]:
+    """The matrices by name, and the steps in ascending order.
 
     Raises
     ------
     ArgumentError
         If a matrix or a step does not exist, if there is none, or if an argument is something else.
     """
-    return _names(theory, arguments, matrices), _steps(arguments, at)
+    return _matrices(theory, arguments, matrices), _steps(arguments, at)
 
 
-def _names(theory: Theory, arguments: RunArguments, matrices: object) -> list[str]:
+def _matrices(theory: Theory, arguments: RunArguments, matrices: object) -> dict[str, MatrixProgram]:
+    from .spectra import MatrixProgram
+
+    allowed = 'allowed is a list of names, each once, such as ["W0", "NTK"], or of matrices made by dmft_sym.operator'
+    listed: list[Any] = _listed("matrices", matrices, allowed)
+    names = [matrix.name if isinstance(matrix, MatrixProgram) else matrix for matrix in listed]
+    if any(not isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise ArgumentError(f"matrices = {show(names)}: {allowed}")
+    return {name: check_matrix(theory, arguments, matrix) for name, matrix in zip(names, listed, strict=True)}
+
+
+def check_matrix(theory: Theory, arguments: RunArguments, matrix: str | MatrixProgram) -> MatrixProgram:
+    """A matrix by name, or one that `dmft_sym.operator` made, if this network has it.
+
+    Raises
+    ------
+    ArgumentError
+        If it does not exist at this depth, belongs to another network, or has the name of another matrix.
+    """
     from .program import ProgramError
     from .spectra import matrix_program
 
-    allowed = 'allowed is a list of names, each once, such as ["W0", "NTK"]'
-    names: list[str] = _listed("matrices", matrices, allowed)
-    if any(not isinstance(name, str) for name in names) or len(set(names)) < len(names):
-        raise ArgumentError(f"matrices = {show(matrices)}: {allowed}")
     integers = {s: int(v) for s, v in arguments.values.items() if s.is_integer}
-    for name in names:
-        try:
-            matrix_program(theory.program, name).flat(integers)
-        except (ProgramError, ValueError) as error:
-            raise ArgumentError(str(error)) from error
-    return names
+    try:
+        found = matrix_program(theory.program, matrix) if isinstance(matrix, str) else matrix
+        found.flat(integers)
+    except (ProgramError, ValueError) as error:
+        raise ArgumentError(str(error)) from error
+    if found.program != theory.program:
+        raise ArgumentError(
+            f"matrices: {found.name} is of another network; allowed is operator(theory, ...) of this one"
+        )
+    if found is matrix and _belongs_to_another(theory, found, integers):
+        raise ArgumentError(
+            f"matrices: the network has a {found.name} of its own; allowed for an operator is another name"
+        )
+    return found
+
+
+def _belongs_to_another(theory: Theory, matrix: MatrixProgram, integers: dict[sp.Symbol, int]) -> bool:
+    """Whether the name of an operator is that of a matrix of the network."""
+    from .program import ProgramError
+    from .spectra import matrix_program
+
+    try:
+        known = matrix_program(theory.program, matrix.name)
+        known.flat(integers)
+    except (ProgramError, ValueError):
+        return False
+    return known != matrix
 
 
 def _steps(arguments: RunArguments, at: object) -> list[int]:

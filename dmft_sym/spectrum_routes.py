@@ -18,7 +18,9 @@ from .escape_step import escape_step
 
 if TYPE_CHECKING:
     from .arguments import RunArguments
-    from .spectra.two_time import TwoTimeSpectra
+    from .spectra import MatrixProgram
+    from .spectra.coordinates import SpectrumTrack
+    from .spectra.two_time import TwoTimeSpectra, TwoTimeSpectrum
     from .theory import Theory
 
 Floats = NDArray[np.floating[Any]]
@@ -33,6 +35,8 @@ class Wanted:
     ----------
     parameters
         Keyword arguments of a solver.
+    dependence
+        ``"joint"`` or ``"independent"``, of the march.
     tol
         Tolerance of growing coordinates.
     bands, overlaps
@@ -42,8 +46,9 @@ class Wanted:
     theory: Theory
     arguments: RunArguments
     parameters: Mapping[str, Any]
-    matrices: list[str]
+    matrices: Mapping[str, MatrixProgram]
     at: list[int]
+    dependence: str
     tol: float
     bands: bool
     overlaps: bool
@@ -85,7 +90,7 @@ def from_march(wanted: Wanted) -> tuple[dict[str, Track], int]:
 
     theory, arguments, at = wanted.theory, wanted.arguments, wanted.at
     run = TwoTimeSpectra(theory, steps=arguments.steps, **wanted.parameters)
-    tracks = {name: Track(share=_columns_per_value(theory, arguments, name)) for name in wanted.matrices}
+    tracks = {name: Track(share=_columns_per_value(arguments, one)) for name, one in wanted.matrices.items()}
     done = 0
     for name, track in tracks.items():
         for step in at:
@@ -98,7 +103,7 @@ def from_march(wanted: Wanted) -> tuple[dict[str, Track], int]:
             if wanted.progress is not None:
                 wanted.progress(done, len(tracks) * len(at))
         if len(track.spectra) == len(at):
-            track.escape = escape_step(lambda steps, name=name: _march_margins(run, name, steps), at)  # type: ignore[misc]
+            track.escape = escape_step(lambda steps, name=name: _march_margins(run, wanted, name, steps), at)  # type: ignore[misc]
     return tracks, run.run.steps
 
 
@@ -106,7 +111,7 @@ def _march_values(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, tra
     from .spectral_failures import named
 
     with named(f"{name} at step {step}"):
-        found = run.at(name, step)
+        found = _march_at(run, wanted, name, step)
         _ = found.found  # edge and outliers are computed when they are asked for
     track.spectra[step] = found
 
@@ -117,7 +122,7 @@ def _march_bands(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, trac
 
     if wanted.bands and step in track.spectra:
         with named(f"{name} at step {step}"):
-            bulk = run.at(name, step).bulk
+            bulk = _march_at(run, wanted, name, step).bulk
             bands = np.array(bulk.intervals()).reshape(-1, 2)
             bulk.masses()  # raises where the scan missed a part of the support
         track.bands[step] = bands
@@ -138,16 +143,29 @@ def _march_overlaps(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, t
     track.overlaps[step] = overlaps
 
 
-def _march_margins(run: TwoTimeSpectra, name: str, steps: list[int]) -> list[float]:
-    found = (run.at(name, step).found.margins for step in steps)
-    return [float(margins[0]) if len(margins) else math.nan for margins in found]
+def _march_at(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int) -> TwoTimeSpectrum:
+    return run.at(wanted.matrices[name], step, wanted.dependence)
 
 
-def _columns_per_value(theory: Theory, arguments: RunArguments, name: str) -> float:
+def _march_margins(run: TwoTimeSpectra, wanted: Wanted, name: str, steps: list[int]) -> list[float]:
+    return [_march_margin(run, wanted, name, step) for step in steps]
+
+
+def _march_margin(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int) -> float:
+    """The first margin, nan if nothing is known of it; steps between those that were asked for may fail."""
+    from .spectral_failures import SpectrumError, named
+
+    try:
+        with named(f"{name} at step {step}"):
+            margins = _march_at(run, wanted, name, step).found.margins
+    except SpectrumError:
+        return math.nan
+    return float(margins[0]) if len(margins) else math.nan
+
+
+def _columns_per_value(arguments: RunArguments, matrix: MatrixProgram) -> float:
     """Columns of a matrix by its singular values, of which there are as many as of the smaller of columns and rows."""
-    from .spectra import matrix_program
-
-    flat = matrix_program(theory.program, name).flat({s: int(v) for s, v in arguments.values.items() if s.is_integer})
+    flat = matrix.flat({s: int(v) for s, v in arguments.values.items() if s.is_integer})
     rows, columns = (float(ref.space.ratio.subs(arguments.values)) for ref in (flat.output, flat.input))
     return columns / min(rows, columns) if math.isfinite(columns) and not flat.symmetric else 1.0
 
@@ -161,15 +179,18 @@ def from_coordinates(wanted: Wanted) -> tuple[dict[str, Track], int]:
     progress = wanted.progress
     report = None if progress is None else lambda done: progress(done, arguments.steps)
     run = theory.program, arguments.values, arguments.outputs, arguments.steps
-    found, result = coordinate_spectra(*run, wanted.matrices, at, tol=tol, overlaps=wanted.overlaps, progress=report)
+    programs, steps = list(wanted.matrices.values()), sorted({0, *at})  # an escape may be before the steps asked for
+    found, result = coordinate_spectra(*run, programs, steps, tol=tol, overlaps=wanted.overlaps, progress=report)
     reached = min(len(rows) for rows in result.observables.values())
     tracks = {}
-    for name in wanted.matrices:
+    for name, matrix in wanted.matrices.items():
         source = found[name]
-        track = Track(dict(source.spectra), failures=dict(source.failures))
-        if len(source.spectra) == len(at):
-            track.escape = escape_step(lambda steps, name=name: _margins(theory, arguments, name, steps, tol), at)  # type: ignore[misc]
-        for step, one in source.spectra.items():
+        spectra = {step: one for step, one in source.spectra.items() if step in at}
+        track = Track(dict(spectra), failures={step: text for step, text in source.failures.items() if step in at})
+        if len(spectra) == len(at):
+            margins = _Margins(theory, arguments, matrix, tol, _first_margins(source))
+            track.escape = escape_step(margins, at)
+        for step, one in spectra.items():
             track.overlaps[step] = {f"{side} {field}": rows for (side, field), rows in one.overlaps.items()}
             if wanted.bands:
                 try:
@@ -183,10 +204,26 @@ def from_coordinates(wanted: Wanted) -> tuple[dict[str, Track], int]:
     return tracks, reached
 
 
-def _margins(theory: Theory, arguments: RunArguments, name: str, steps: list[int], tol: float) -> list[float]:
-    from .spectra.coordinates import coordinate_spectra
+def _first_margins(track: SpectrumTrack) -> dict[int, float]:
+    return {step: float(one.margins[0]) if len(one.margins) else math.nan for step, one in track.spectra.items()}
 
-    run = theory.program, arguments.values, arguments.outputs, steps[-1] + 1
-    tracks, _ = coordinate_spectra(*run, [name], steps, tol=tol, overlaps=False)
-    found = (tracks[name].spectra.get(step) for step in steps)
-    return [math.nan if one is None or not len(one.margins) else float(one.margins[0]) for one in found]
+
+@dataclass(frozen=True)
+class _Margins:
+    """First margins of a matrix at any steps, from another run for those that are not known yet."""
+
+    theory: Theory
+    arguments: RunArguments
+    matrix: MatrixProgram
+    tol: float
+    known: dict[int, float]
+
+    def __call__(self, steps: list[int]) -> list[float]:
+        from .spectra.coordinates import coordinate_spectra
+
+        missing = [step for step in steps if step not in self.known]
+        if missing:
+            run = self.theory.program, self.arguments.values, self.arguments.outputs, missing[-1] + 1
+            tracks, _ = coordinate_spectra(*run, [self.matrix], missing, tol=self.tol, overlaps=False)
+            self.known.update(dict.fromkeys(missing, math.nan) | _first_margins(tracks[self.matrix.name]))
+        return [self.known[step] for step in steps]

@@ -121,7 +121,7 @@ class Theory(AveragedProgram):
         Parameters
         ----------
         matrix
-            ``"W0"``, ``"W1"``, ``"W[l]"`` (any layer), ``"NTK"``, or a matrix made by `dmft_sym.spectra.operator`.
+            ``"W0"``, ``"W1"``, ``"W[l]"`` (any layer), ``"NTK"``, or a matrix made by `dmft_sym.operator`.
 
         Raises
         ------

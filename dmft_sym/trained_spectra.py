@@ -14,13 +14,15 @@ from .arguments import ArgumentError, check_integer, run_arguments
 from .messages import show
 from .networks.samples import Samples
 from .outcomes import COMPLETED, diverged
-from .solver import METHODS, common_attributes
+from .solver import common_attributes
+from .spectrum_method import DEPENDENCE, check_method, default_method
 from .spectrum_request import check_request, check_tolerance
 from .spectrum_routes import Track, Wanted, from_coordinates, from_march
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from .spectra import MatrixProgram
     from .theory import Theory
 
 Floats = NDArray[np.floating[Any]]
@@ -32,10 +34,11 @@ SIDES = ("lower", "upper")
 def spectrum(
     theory: Theory,
     *,
-    matrices: Sequence[str],
+    matrices: Sequence[str | MatrixProgram],
     at: Sequence[int],
     steps: int,
     method: str | None = None,
+    dependence: str | None = None,
     tol: float | None = None,
     points: int = 0,
     overlaps: bool = True,
@@ -51,15 +54,20 @@ def spectrum(
     Parameters
     ----------
     matrices
-        Names: ``"W0"``, ``"W1"``, ... or those of your own network, and ``"NTK"``, the Gauss-Newton matrix of the loss.
-        Where samples are given, matrices between hidden layers.
+        Names: ``"W0"``, ``"W1"``, ... or those of your own network, and ``"NTK"``, the Gauss-Newton matrix of the loss;
+        or products and sums of them, made by `dmft_sym.operator`. Where samples are given, names of matrices between
+        hidden layers.
     at
         Steps; a spectrum is that of the weights before the update of the step.
     steps
         Number of gradient steps of the run.
     method
-        ``"march"`` (default): derived spike condition on the two-time matrices; ``"coordinates"``: growing coordinates.
-        Where samples are given, that of a `SampledSolver`.
+        ``"coordinates"``: growing coordinates; ``"march"``: derived spike condition on the two-time matrices. Their
+        numbers agree. By default the quicker one: coordinates for one output and full batches, else the march. Where
+        samples are given, that of a `SampledSolver`.
+    dependence
+        ``"joint"`` (default), or ``"independent"``: the classical condition, in which the trained part of a matrix does
+        not know its initial part. That needs ``"march"``, which is then the default.
     tol
         Tolerance of ``"coordinates"``, 1e-8 by default; where samples are given, that of a `SampledSolver`.
     points
@@ -88,7 +96,8 @@ def spectrum(
     Raises
     ------
     ArgumentError
-        Naming the argument, its value and what is allowed: a matrix that does not exist, a step beyond the run.
+        Naming the argument, its value and what is allowed: a matrix that does not exist, a step beyond the run, a
+        ``dependence`` that the method does not have.
 
     Examples
     --------
@@ -105,19 +114,24 @@ def spectrum(
         if points:
             raise ArgumentError(f"points = {points}: allowed is 0 where samples are given, the bulk keeps its shape")
         options = {"method": method, "tol": tol, "progress": progress, **parameters}
+        if dependence not in (None, DEPENDENCE[0]):
+            raise ArgumentError(f"dependence = {show(dependence)}: allowed is 'joint' where samples are given")
         return _on_samples(theory, theory.data, matrices=matrices, at=at, steps=steps, **options)
     start = time.perf_counter()
-    method = METHODS[0] if method is None else method
-    if method not in METHODS:
-        raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
+    dependence = DEPENDENCE[0] if dependence is None else dependence
+    check_method(method, dependence)
     tol = check_tolerance(1e-8 if tol is None else tol)
     arguments = run_arguments(theory, steps, parameters)
-    names, kept = check_request(theory, arguments, matrices, at)
-    wanted = Wanted(theory, arguments, parameters, names, kept, tol, points > 0, overlaps, progress)
+    chosen, kept = check_request(theory, arguments, matrices, at)
+    if method is None:
+        fresh = any(matrix.fresh for matrix in theory.program.matrices)
+        method = default_method(arguments.outputs, fresh, dependence)
+    wanted = Wanted(theory, arguments, parameters, chosen, kept, dependence, tol, points > 0, overlaps, progress)
     tracks, reached = from_march(wanted) if method == "march" else from_coordinates(wanted)
     outcome = COMPLETED if reached == arguments.steps else diverged(reached)
     dataset = _dataset(tracks, kept, arguments.outputs, points)
-    dataset.attrs |= {**common_attributes(theory, arguments), "method": method, "tol": tol, **outcome.attrs()}
+    options = {"method": method, "dependence": dependence, "tol": tol}
+    dataset.attrs |= {**common_attributes(theory, arguments), **options, **outcome.attrs()}
     dataset.attrs["wall_time"] = time.perf_counter() - start
     return dataset
 

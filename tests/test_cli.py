@@ -207,7 +207,7 @@ def test_run_merges_spectra(session: Session, capsys: pytest.CaptureFixture[str]
     assert name == "spectrum"
     assert isinstance(arguments.pop("progress"), StepProgress)
     assert arguments.items() >= {"matrices": ("W1", "NTK"), "at": (5,), "steps": 6, "richness": 8.0}.items()
-    assert arguments.items() >= {"method": "march", "points": 200, "tol": 1e-6}.items()
+    assert arguments.items() >= {"method": "march", "dependence": "joint", "points": 200, "tol": 1e-6}.items()
     found = load("out.nc")
     xr.testing.assert_equal(found, made_up().merge(made_up_spectra()))
     assert found.attrs["wall_time"] == 2.1
@@ -224,6 +224,10 @@ def test_spectrum(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     for words in ("W1          3           2   2.5, 2.5", "20, 20, 20, 20", "W1: an outlier is outside", "1, 2, 2"):
         assert words in out
+    assert cli.main(["spectrum", "spec.toml", *matrices, "--set", "spectrum.dependence=independent"]) == 0
+    assert session.calls[-1][1].items() >= {"method": "march", "dependence": "independent"}.items()
+    assert cli.main(["spectrum", "spec.toml", *matrices, "--set", "spectrum.method=coordinates"]) == 0
+    assert session.calls[-1][1].items() >= {"method": "coordinates", "dependence": "joint"}.items()
     assert cli.main(["spectrum", "spec.toml", *matrices, "-o", "spectra.nc"]) == 0
     assert "spectra.nc: written" in capsys.readouterr().out
     xr.testing.assert_identical(load("spectra.nc"), made_up_spectra())

@@ -40,7 +40,7 @@ KEYS = {
     "training": ("learning_rate", "steps", "momentum", "weight_decay"),
     "solver": ("method", "tol", "dtype", "backend"),
     "simulation": ("dim", "width", "seeds", "seed"),
-    "spectrum": ("matrices", "steps", "points", "full"),
+    "spectrum": ("matrices", "steps", "points", "method", "dependence", "full"),
     "sampling": ("samples", "error", "seed", "replicas", "tol"),
     "kernels": ("steps",),
 }
@@ -95,6 +95,7 @@ def test_overrides_are_toml_or_text() -> None:
 def test_spectra_of_a_spec() -> None:
     plain = parse_spec(GOOD, ['spectrum.matrices=["W1"]'])
     assert (plain.spectrum.points, plain.spectrum.full) == (200, False)
+    assert (plain.spectrum.method, plain.spectrum.dependence) == ("coordinates", "joint")
     assert spectrum_arguments(plain) == {"matrices": ("W1",), "at": (59,)}  # the last step if none is given
     spec = parse_spec(GOOD, ['spectrum.matrices=["W1"]', "spectrum.points=0", "spectrum.full=true"])
     assert (spec.spectrum.points, spec.spectrum.full) == (0, True)
@@ -120,6 +121,30 @@ def test_objects_of_a_spec() -> None:
         "init_std": 1.0,
         "steps": 60,
     }
+
+
+@pytest.mark.parametrize(
+    ("overrides", "method"),
+    [
+        ((), "coordinates"),
+        (("solver.method=march",), "march"),
+        (("solver.method=march", "spectrum.method=coordinates"), "coordinates"),
+        (("network.outputs=2",), "march"),
+        (("data.online=true",), "march"),
+        (("spectrum.dependence=independent",), "march"),
+    ],
+)
+def test_method_of_spectra(overrides: tuple[str, ...], method: str) -> None:
+    """What is said of spectra, else of the solver, else the quicker one; the solver keeps its own default."""
+    spec = parse_spec(GOOD.replace('method = "march"', ""), overrides)
+    assert spec.spectrum.method == method
+    assert spec.solver.method == "march"
+
+
+@pytest.mark.parametrize("section", ["solver", "spectrum"])
+def test_coordinates_know_no_independent_updates(section: str) -> None:
+    message = refusal("spectrum.dependence=independent", f"{section}.method=coordinates")
+    assert message.startswith('[spectrum] dependence = "independent": allowed is "joint" with method = "coordinates"')
 
 
 def test_no_hidden_layers_need_no_width() -> None:
@@ -155,6 +180,8 @@ def test_no_hidden_layers_need_no_width() -> None:
         ("spectrum.steps=[-1]", "[spectrum] steps = [-1]: allowed is "),
         ("spectrum.points=-1", "[spectrum] points = -1: allowed is an integer >= 0 and <= 100000"),
         ("spectrum.points=1e9", "[spectrum] points = 1000000000.0: allowed is an integer >= 0 and <= 100000"),
+        ("spectrum.dependence=free", '[spectrum] dependence = "free": allowed is "joint" or "independent"'),
+        ("spectrum.method=sampled", '[spectrum] method = "sampled": allowed is "march" or "coordinates"'),
         ("spectrum.full=1", "[spectrum] full = 1: allowed is true or false"),
         ("network.parametrization={exponent = nan}", 'allowed is "muP", "NTK" or {exponent = a}'),
         ("network.parametrization=mup", 'allowed is "muP", "NTK" or {exponent = a}'),

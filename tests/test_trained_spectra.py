@@ -10,6 +10,7 @@ import dmft_sym as ds
 from dmft_sym.arguments import ArgumentError
 from dmft_sym.comparison import compare
 from dmft_sym.results import load, save
+from dmft_sym.spectra.two_time import TwoTimeSpectra
 
 SETTINGS = {
     "samples_per_dim": 3.0,
@@ -104,6 +105,93 @@ def test_refusals(theory: ds.Theory, method: str, request_: dict, message: str) 
 def test_methods_are_named(theory: ds.Theory) -> None:
     with pytest.raises(ArgumentError, match="method = 'guess': allowed are march, coordinates"):
         ds.spectrum(theory, method="guess", **ASKED, **SETTINGS)
+
+
+def test_the_quicker_method_is_the_default(theory: ds.Theory, routes: dict[str, xr.Dataset]) -> None:
+    """Coordinates for one output and full batches; several outputs and fresh batches open too many directions."""
+    asked = {"matrices": ["W1"], "at": [11], "overlaps": False}
+    outputs = routes["march"].attrs["outputs"]
+    found = ds.spectrum(theory, **asked, **SETTINGS, outputs=outputs)
+    assert found.attrs["method"] == ("coordinates" if outputs == 1 else "march")
+    place = {"matrix": "W1", "spectrum_step": 11}
+    expected = routes[found.attrs["method"]]["outlier"].sel(place).dropna("rank")
+    np.testing.assert_allclose(found["outlier"].sel(place), expected, rtol=1e-9)
+    online = ds.spectrum(ds.derive(ds.deep_linear(1), training=ds.OnlineSGD()), matrices=["W0"], at=[1], **SETTINGS)
+    assert online.attrs["method"] == "march"
+
+
+def test_independent_updates_have_the_classical_outlier(theory: ds.Theory) -> None:
+    """After one step, Benaych-Georges and Nadakuditi: ``z^2 = (1 + theta^2)^2 / theta^2`` for a square matrix."""
+    settings = {**SETTINGS, "learning_rate": 0.6, "width_per_dim": 0.25, "richness": 3.0, "samples_per_dim": 4.0}
+    asked = {"matrices": ["W1"], "at": [1], "overlaps": True}
+    found = {kind: ds.spectrum(theory, dependence=kind, **asked, **settings) for kind in ("joint", "independent")}
+    for kind, method in (("joint", "coordinates"), ("independent", "march")):
+        assert (found[kind].attrs["dependence"], found[kind].attrs["method"]) == (kind, method)
+    run = theory.compile("numpy")(**settings)
+    theta2 = float(0.6**2 * 3.0**2 * run["C_h"][0, 0, 0, 0, 0] * run["C_g"][1, 0, 0, 0, 0])
+    classical = (1 + theta2) / np.sqrt(theta2)
+    assert float(found["independent"]["outlier"].item()) == pytest.approx(classical, rel=1e-9)
+    assert float(found["joint"]["outlier"].item()) == pytest.approx(3.005, abs=5e-4)
+    spectrum = TwoTimeSpectra(theory, backend="numpy", **settings).at("W1", 1, "independent")
+    assert spectrum.overlap("a", "h[1]")[0, 0] ** 2 == pytest.approx(1 - 1 / theta2, rel=1e-6)
+    now = found["independent"]["overlap"].sel(direction="a h[1]").item()
+    assert now == pytest.approx(spectrum.overlap("a", "h[1]")[0, 1], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dependence": "free"}, "dependence = 'free': allowed are joint, independent"),
+        (
+            {"dependence": "independent", "method": "coordinates"},
+            "dependence = 'independent': allowed with method = 'coordinates' is 'joint', as it trains the network "
+            "itself; use method = 'march'",
+        ),
+    ],
+)
+def test_conditions_that_a_method_does_not_have(theory: ds.Theory, options: dict, message: str) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        ds.spectrum(theory, **ASKED, **SETTINGS, **options)
+    assert str(caught.value) == message
+
+
+def test_operators_stand_for_names(theory: ds.Theory) -> None:
+    """A product of the two matrices by both routes and in finite networks, next to a matrix that has a name."""
+    product = ds.operator(theory, lambda m, x: m["W1"] @ (m["W0"] @ x), "D", name="W1 W0")
+    asked = {"matrices": [product, "W1"], "at": [11]}
+    found = {method: ds.spectrum(theory, method=method, points=4, **asked, **SETTINGS) for method in METHODS}
+    for name, allowed in {"outlier": 1e-6, "bulk_edge": 1e-6, "density": 1e-6, "escape_step": 0.1}.items():
+        np.testing.assert_allclose(found["march"][name], found["coordinates"][name], rtol=1e-6, atol=allowed)
+    assert found["march"]["matrix"].values.tolist() == ["W1 W0", "W1"]
+    simulated = ds.simulate(theory, dim=200, seeds=4, **asked, **SETTINGS)
+    leading = simulated["outlier"].sel(matrix="W1 W0", rank=0)
+    expected = float(found["march"]["outlier"].sel(matrix="W1 W0", rank=0).item())
+    assert expected > 1.3 * float(found["march"]["bulk_edge"].sel(matrix="W1 W0", side="upper").item())
+    assert float(leading.mean()) == pytest.approx(expected, rel=0.07)  # 1/sqrt(200), as the teacher fluctuates
+    assert "bulk of W1 W0" in str(theory.bulk(product))
+    assert "spike condition of W1 W0" in str(theory.spikes(product))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("W1", "matrices: the network has a W1 of its own; allowed for an operator is another name"),
+        ("NTK", "matrices: the network has a NTK of its own; allowed for an operator is another name"),
+    ],
+)
+def test_operators_with_the_name_of_a_matrix_are_refused(theory: ds.Theory, name: str, message: str) -> None:
+    product = ds.operator(theory, lambda m, x: m["W1"] @ (m["W0"] @ x), "D", name=name)
+    with pytest.raises(ArgumentError, match=message):
+        ds.spectrum(theory, matrices=[product], at=[1], **SETTINGS)
+
+
+def test_operators_belong_to_a_network(theory: ds.Theory) -> None:
+    decayed = ds.derive(ds.deep_linear(2), training=ds.GradientDescent(weight_decay=0.1))
+    other = ds.operator(decayed, lambda m, x: m["W0"] @ x, "D", name="A")
+    with pytest.raises(ArgumentError, match="matrices: A is of another network; allowed is operator"):
+        ds.spectrum(theory, matrices=[other], at=[1], **SETTINGS)
+    with pytest.raises(ds.program.ProgramError, match="operator: theory = 'W0': allowed is what derive"):
+        ds.operator("W0", lambda m, x: x, "D")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -211,7 +299,7 @@ def test_networks_that_diverge_have_no_spectra_after(theory: ds.Theory) -> None:
 
 
 def test_spectra_survive_a_file(theory: ds.Theory, measured: xr.Dataset, tmp_path) -> None:
-    found = ds.spectrum(theory, points=8, **ASKED, **SETTINGS)
+    found = ds.spectrum(theory, points=8, method="march", **ASKED, **SETTINGS)
     for dataset in (found, measured):
         save(dataset, tmp_path / "result.nc")
         xr.testing.assert_identical(load(tmp_path / "result.nc"), dataset)
@@ -236,7 +324,7 @@ def test_escape_is_found_between_the_steps_that_are_asked_for():
     np.testing.assert_allclose(escapes, escapes[:1].repeat(4, axis=0), atol=0.05)
     for column, matrix in enumerate(("W0", "W1")):
         before = int(escapes[0, column])
-        sides = ds.spectrum(theory, matrices=[matrix], at=[before, before + 1], **options)
+        sides = ds.spectrum(theory, matrices=[matrix], at=[before, before + 1], method="march", **options)
         assert sides["outlier"].notnull().sum("rank").values.tolist() == [[0, 1]]
 
 

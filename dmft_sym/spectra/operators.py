@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
+from dmft_sym.messages import show
 from dmft_sym.networks.trace import Tracer
 from dmft_sym.networks.vectors import Vector
 from dmft_sym.program import (
@@ -23,6 +24,9 @@ from dmft_sym.program import (
 
 from .matrix_program import MatrixProgram, fresh_name
 from .transpose import transpose
+
+if TYPE_CHECKING:
+    from dmft_sym.theory import Theory
 
 
 @dataclass(frozen=True)
@@ -77,29 +81,61 @@ class Recorder:
 
 
 def operator(
-    program: Program,
+    theory: Theory | Program,
     function: Callable[[Recorder, Vector], Vector],
     source: str,
     *,
     name: str = "M",
     symmetric: bool = False,
 ) -> MatrixProgram:
-    """A matrix made of the matrices of a network.
+    """A matrix made of the matrices of a network: a product, a sum, any polynomial of them.
+
+    It stands in place of a name in ``theory.bulk``, ``theory.spikes``, `dmft_sym.spectrum`, `dmft_sym.simulate` and
+    `dmft_sym.critical_richness`.
 
     Parameters
     ----------
+    theory
+        The theory of the network (or its program).
     function
-        ``function(m, x)`` returns the matrix applied to ``x``, e.g. ``m["W1"] @ (m["W0"] @ x)``.
+        ``function(m, x)`` returns the matrix applied to the vector ``x``, e.g. ``m["W1"] @ (m["W0"] @ x)``. ``m[name]``
+        is a matrix of the trained network, ``m[name].T`` its transpose; vectors are added and multiplied by numbers and
+        by parameters of the network.
     source
-        Name of the space of ``x``.
+        Space of ``x``: ``"D"`` (inputs), ``"P"`` (samples), or a hidden one by the name it has in the forward pass,
+        ``"N"`` in the standard networks.
+    name
+        What results call it; not that of a matrix of the network.
     symmetric
         Whether the matrix is symmetric by construction, so that eigenvalues are meant and not singular values.
+
+    Returns
+    -------
+    MatrixProgram
 
     Raises
     ------
     ProgramError
         Naming a matrix or a space that does not exist.
+
+    Examples
+    --------
+    The map from inputs to the last hidden layer, in symbols and in numbers:
+
+    >>> import dmft_sym as ds
+    >>> theory = ds.derive(ds.deep_linear(2))
+    >>> product = ds.operator(theory, lambda m, x: m["W1"] @ (m["W0"] @ x), "D", name="W1 W0")
+    >>> bulk, spikes = theory.bulk(product), theory.spikes(product)
+    >>> found = ds.spectrum(
+    ...     theory, matrices=[product, "W1"], at=[19], steps=20, samples_per_dim=4, width_per_dim=1, richness=8,
+    ...     learning_rate=0.02, label_noise=0.3,
+    ... )
+    >>> found.matrix.values.tolist()
+    ['W1 W0', 'W1']
     """
+    program = theory if isinstance(theory, Program) else getattr(theory, "program", None)
+    if not isinstance(program, Program):
+        raise ProgramError(f"operator: theory = {show(theory)}: allowed is what derive(...) returns")
     space = _space(program, source)
     recorder = Recorder(program)
     start = FieldRef(Field(fresh_name("a", program), space))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dmft_sym.program import ProgramError
+from dmft_sym.spectrum_method import DEPENDENCE
 
 from .bulk_equations import BulkEquations, bulk_equations
 from .catalogue import matrix_program
@@ -16,8 +17,6 @@ from .spike_equations import SpikeEquations, spike_equations
 
 if TYPE_CHECKING:
     from dmft_sym.theory import Theory
-
-DEPENDENCE = ("joint", "independent")
 
 
 def joint_derivation(theory: Theory, matrix: str | MatrixProgram) -> JointDerivation:

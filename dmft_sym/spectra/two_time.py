@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dmft_sym.program import FieldRef, RandomVector
 from dmft_sym.spectral_failures import Failure, SpectrumError
+from dmft_sym.spectrum_method import DEPENDENCE
 
 from .assembly import Assembly
 from .bulk import Bulk
@@ -28,7 +29,7 @@ from .outliers import Outliers, outliers
 from .overlaps import Direction, OutlierVectors, field_direction, vector_direction
 from .places import PlaceTable
 from .spike_system import SpikeSystem
-from .symbolic import DEPENDENCE, joint_derivation
+from .symbolic import joint_derivation
 
 if TYPE_CHECKING:
     from dmft_sym.theory import Theory
@@ -195,7 +196,7 @@ class TwoTimeSpectra:
         Parameters
         ----------
         matrix
-            ``"W0"``, ``"W1"``, ``"NTK"``, or a matrix made by `dmft_sym.spectra.operator`.
+            ``"W0"``, ``"W1"``, ``"NTK"``, or a matrix made by `dmft_sym.operator`.
         dependence
             ``"joint"``, or ``"independent"`` for the classical condition.
 
