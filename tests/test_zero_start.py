@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
+import sympy as sp
 
 import dmft_sym as ds
 from dmft_sym.arguments import ArgumentError
@@ -94,3 +97,40 @@ def test_the_trained_matrix_is_one_outlier():
         assert spectra.sizes["rank"] == 1
         assert not spectra.attrs["spectrum_failures"]
     np.testing.assert_allclose(found[0]["outlier"], found[1]["outlier"], rtol=1e-6)
+
+
+def nonlinear(net, x):
+    hidden = net.hidden("N")
+    h = net.matrix("A", net.inputs, hidden) @ x
+    return net.readout("w", net.apply(sp.tanh, h + net.matrix("B", hidden, hidden, init=0) @ net.apply(sp.tanh, h)))
+
+
+def nothing_random(net, x):
+    return net.readout("w", net.apply(sp.tanh, net.matrix("B", net.inputs, net.hidden("N"), init=0) @ x))
+
+
+@pytest.mark.parametrize("forward", [branch, shared, nonlinear, nothing_random])
+def test_terms_without_variance_are_neither_printed_nor_computed(forward):
+    """A matrix that starts at zero is the sum of its updates: no Gaussian field, no response, no term of the action."""
+    samples = ds.Samples(np.eye(3), np.ones(3)) if forward in (nonlinear, nothing_random) else None
+    theory = ds.derive(ds.network(forward), data=samples)
+    text, latex = "\n".join(stage.plain(140) for stage in theory.steps), theory.to_latex()
+    assert re.search(r"B: (N|D) → N that starts at zero", text)
+    for printed, zeros in ((text, r"(= |\+ |- |' )0( |$)"), (latex, r"(=|\+|-|\}) 0( |$)")):
+        assert not re.search(zeros, printed, re.MULTILINE)
+        assert not re.search(r"variance \$?0", printed)
+        for field in ("u_B", "r_B", "u_{B", "r_{B", "x̂_B", "B(0)", "{B}(0)"):
+            assert field not in printed
+    source = theory.source() if samples is None else theory.direct_source()
+    assert not re.search(r"\b[ru]_B", source)
+    assert "B" not in theory.saddle_points
+
+
+def test_spike_conditions_of_a_matrix_that_starts_at_zero():
+    """Its bulk is a point, and its outliers are singular values of the sum of its updates: ``z^2 = theta^2``."""
+    spikes = ds.derive(ds.network(branch)).spikes("B")
+    assert "(0)" not in str(spikes)
+    assert "R[" not in str(spikes)
+    z, c_h, c_g = sp.Symbol("z"), *(sp.Symbol(f"C[{name}; {name}]", positive=True) for name in ("h1", "g2"))
+    gamma, eta = (next(s for s in spikes.one_step().free_symbols if s.name == name) for name in ("gamma", "eta0"))
+    assert sp.simplify(spikes.one_step() - (1 - gamma**2 * eta**2 * c_h * c_g / z**2)) == 0

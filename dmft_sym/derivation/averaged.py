@@ -29,8 +29,8 @@ class AveragedProgram:
 
     @cached_property
     def actions(self) -> dict[str, MatrixAction]:
-        """Action of every matrix, before and after the average."""
-        return {uses.matrix.name: matrix_action(uses) for uses in self.uses.matrices}
+        """Action of every matrix that is not zero at the start, before and after the average."""
+        return {uses.matrix.name: matrix_action(uses) for uses in self.uses.matrices if uses.random}
 
     @cached_property
     def saddle_points(self) -> dict[str, SaddlePoint]:

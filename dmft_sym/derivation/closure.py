@@ -211,7 +211,7 @@ class Closure:
 
         The last are there to be reported: few are not among the others, so that they cost little.
         """
-        for uses in self.builder.uses.matrices:
+        for uses in (uses for uses in self.builder.uses.matrices if uses.random):
             for places in (uses.forward, uses.transposed):
                 for a in places:
                     for b in places:

@@ -13,7 +13,15 @@ from dmft_sym.program.printing import function_latex, latex_name
 from .fixed import FixedDerivation
 from .fixed_closure import ProcessClosure
 from .fixed_latex import closure_lines, gaussian_lines, numbered_equations
-from .presentation import action_lines, averaged_lines, named_lines, named_terms, program_lines, saddle_stage
+from .presentation import (
+    action_lines,
+    averaged_lines,
+    matrices_text,
+    named_lines,
+    named_terms,
+    program_lines,
+    saddle_stage,
+)
 from .site_latex import noise_latex
 from .stage import Line, Stage
 
@@ -68,16 +76,12 @@ def _program_text(program: Program) -> str:
         f"${space.name}$: " + ("that of the given inputs" if space.finite else f"${sp.latex(space.ratio)}$")
         for space in program.spaces
     )
-    matrices = ", ".join(
-        f"${latex_name(m.name)}\\!: {m.source} \\to {m.target}$ with variance ${sp.latex(m.variance)}/n_{{{m.source}}}$"
-        for m in program.matrices
-    )
     return (
         "One training step as a vector program, for $P$ given samples at infinite width. Fields carry the step $t$ "
         "and, as they are written, the sample $\\mu$ and the output $c$; a trained matrix means its value at $t$. "
         "Backward fields are derivatives of one output at one sample; updates weigh them with the error of the sample. "
         "The spaces and "
-        f"their sizes in units of the width are {spaces}. Entries are independent: {matrices}."
+        f"their sizes in units of the width are {spaces}. Entries are independent: {matrices_text(program)}."
         + _optimizer_text(program)
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from dmft_sym.program import Assign, ForLayers, LayerRange, Program
+from dmft_sym.program import Assign, ForLayers, GaussianMatrix, LayerRange, Program
 from dmft_sym.program.printing import latex_name, statement_latex
 
 from .action import MatrixAction, PairTerm, Place
@@ -87,17 +87,28 @@ def _program_stage(theory: Theory) -> Stage:
         "means its value at $t$. The spaces and their sizes in units of the input dimension are "
         + ", ".join(f"${space.name}$: ${sp.latex(space.ratio)}$" for space in program.spaces)
         + ". Entries are independent: "
-        + ", ".join(
-            f"${latex_name(m.name)}\\!: {m.source} \\to {m.target}$ with variance "
-            f"${sp.latex(m.variance)}/n_{{{m.source}}}$" + (" (drawn anew at every step)" if m.fresh else "")
-            for m in program.matrices
-        )
+        + matrices_text(program)
         + f". Parametrization: $\\gamma = {sp.latex(theory.network.parametrization.symbolic_gamma())}$. "
         f"Weights keep $\\rho(t) = {sp.latex(program.optimizer.retention())}$ of their initial value, and an increment "
         f"made $\\tau$ steps ago contributes $\\kappa(\\tau) = "
         f"{sp.latex(program.optimizer.kernel(sp.Symbol('tau', positive=True)))}$."
     )
     return Stage("Vector program", text, tuple(program_lines(program)))
+
+
+def matrices_text(program: Program) -> str:
+    """Every matrix with its spaces and its entries at the start."""
+    return ", ".join(
+        f"${latex_name(m.name)}\\!: {m.source} \\to {m.target}$ {_entries(m)}"
+        + (" (drawn anew at every step)" if m.fresh else "")
+        for m in program.matrices
+    )
+
+
+def _entries(matrix: GaussianMatrix) -> str:
+    if matrix.variance == 0:
+        return "that starts at zero"
+    return f"with variance ${sp.latex(matrix.variance)}/n_{{{matrix.source}}}$"
 
 
 def program_lines(program: Program) -> Iterator[Line]:

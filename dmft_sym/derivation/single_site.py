@@ -8,7 +8,7 @@ are both made from them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -226,7 +226,8 @@ class SiteBuilder:
             return a.source.variance if same else None  # type: ignore[union-attr]
         if a.source.matrix != b.source.matrix or a.source.transpose != b.source.transpose:
             return None
-        coefficient = self.saddles[a.source.matrix.name].noise.get((a.source, b.source), sp.Integer(0))
+        saddle = self.saddles.get(a.source.matrix.name)
+        coefficient = sp.Integer(0) if saddle is None else saddle.noise.get((a.source, b.source), sp.Integer(0))
         return _tidy(coefficient / (a.scale * b.scale))
 
     def equation(self, scans: tuple[ForLayers, ...], assign: Assign) -> SiteEquation:
@@ -265,22 +266,30 @@ class SiteBuilder:
         memories: list[Memory],
     ) -> None:
         use = self.uses.of_product(product, scans)
-        saddle = self.saddles[use.matrix.name]
+        saddle = self.saddles.get(use.matrix.name)
         rule = self.program.learned.get(use.matrix)
         retained = rule is not None and self.retained
-        noise = self.noises[use]
-        noises.append(NoiseTerm(_tidy(coefficient * noise.scale), noise, use.index, retained))
+        # Of a matrix that starts at zero there are updates only; at level two noises tell its products apart.
+        if saddle is not None or use.level_two:
+            noise = self.noises[use]
+            noises.append(NoiseTerm(_tidy(coefficient * noise.scale), noise, use.index, retained))
+        if saddle is not None:
+            memories += self._averaged(coefficient, use, product.operand, saddle, retained)
+        for outer in rule.terms if rule else ():
+            memories.append(_update(coefficient, product, rule.target.layer, outer))  # type: ignore[union-attr]
+
+    def _averaged(
+        self, coefficient: sp.Expr, use: Use, row: FieldRef, saddle: SaddlePoint, retained: bool
+    ) -> Iterator[ResponseMemory]:
+        """What the average over the matrix leaves of its products in the other direction."""
         for partner in self.uses.partners(use):
-            # A matrix that starts at zero leaves nothing in the averaged action.
             if use.independent_of(partner) or (use, partner) not in saddle.memory:
                 continue
             other = self.noises[partner]
             index, layers, layer = _pairing(use, partner)
             strength = _tidy(coefficient * saddle.memory[use, partner] / other.scale)
             operand = partner.operand_at(layer)
-            memories.append(ResponseMemory(strength, product.operand, other, layer, operand, index, layers, retained))
-        for outer in rule.terms if rule else ():
-            memories.append(_update(coefficient, product, rule.target.layer, outer))  # type: ignore[union-attr]
+            yield ResponseMemory(strength, row, other, layer, operand, index, layers, retained)
 
 
 def _pairing(use: Use, partner: Use) -> tuple[sp.Symbol | None, LayerRange | None, sp.Expr | None]:

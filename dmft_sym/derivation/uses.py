@@ -99,6 +99,11 @@ class MatrixUses:
     forward: tuple[Use, ...]
     transposed: tuple[Use, ...]
 
+    @property
+    def random(self) -> bool:
+        """Whether there is anything to average over: a matrix that starts at zero is all that it has learned."""
+        return bool(self.matrix.variance != 0)
+
 
 class UseTable:
     """All uses of the matrices of a program, and which use every product belongs to.

@@ -88,7 +88,7 @@ class JointDerivation:
     def actions(self) -> dict[str, MatrixAction]:
         """Action of every matrix that the level-two program uses."""
         used = {use.matrix for use in self.uses.all if use.level_two}
-        return {u.matrix.name: matrix_action(u) for u in self.uses.matrices if u.matrix in used}
+        return {u.matrix.name: matrix_action(u) for u in self.uses.matrices if u.matrix in used and u.random}
 
     @cached_property
     def saddle_points(self) -> dict[str, SaddlePoint]:
