@@ -173,7 +173,7 @@ def _columns_per_value(arguments: RunArguments, matrix: MatrixProgram) -> float:
 def from_coordinates(wanted: Wanted) -> tuple[dict[str, Track], int]:
     """Growing coordinates; also the number of steps before the run diverged, or all."""
     from .spectra.coordinates import coordinate_spectra
-    from .spectral_failures import Failure, SpectrumError
+    from .spectral_failures import Failure, SpectrumError, named
 
     theory, arguments, at, tol = wanted.theory, wanted.arguments, wanted.at, wanted.tol
     progress = wanted.progress
@@ -194,7 +194,8 @@ def from_coordinates(wanted: Wanted) -> tuple[dict[str, Track], int]:
             track.overlaps[step] = {f"{side} {field}": rows for (side, field), rows in one.overlaps.items()}
             if wanted.bands:
                 try:
-                    track.bands[step] = one.support().bands
+                    with named(f"{name} at step {step}"):
+                        track.bands[step] = one.support().bands
                 except SpectrumError as error:
                     track.failures[step] = str(error)
         for step in at:
