@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SPEC := examples/deep_linear.toml
+DEMO := demo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -36,13 +37,13 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	@touch $@
 
 demo: $(VENV)/.installed
-	mkdir -p demo
-	$(BIN)/dmft-sym derive $(SPEC) --latex demo/deep_linear.tex
-	$(BIN)/dmft-sym run $(SPEC) -o demo/theory.nc
-	$(BIN)/dmft-sym simulate $(SPEC) --dim 1000 --seeds 4 -o demo/simulation.nc
-	$(BIN)/dmft-sym compare demo/theory.nc demo/simulation.nc --figure demo/comparison.png
-	$(BIN)/dmft-sym plot demo/theory.nc --sim demo/simulation.nc -o demo/deep_linear.png
-	$(BIN)/dmft-sym plot demo/theory.nc --kind order-parameters -o demo/order_parameters.png
+	mkdir -p $(DEMO)
+	$(BIN)/dmft-sym derive $(SPEC) --latex $(DEMO)/deep_linear.tex
+	$(BIN)/dmft-sym run $(SPEC) -o $(DEMO)/theory.nc
+	$(BIN)/dmft-sym simulate $(SPEC) --dim 1000 --seeds 4 -o $(DEMO)/simulation.nc
+	$(BIN)/dmft-sym compare $(DEMO)/theory.nc $(DEMO)/simulation.nc --figure $(DEMO)/comparison.png
+	$(BIN)/dmft-sym plot $(DEMO)/theory.nc --sim $(DEMO)/simulation.nc -o $(DEMO)/deep_linear.png
+	$(BIN)/dmft-sym plot $(DEMO)/theory.nc --kind order-parameters -o $(DEMO)/order_parameters.png
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
