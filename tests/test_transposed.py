@@ -202,6 +202,14 @@ def test_given_inputs_have_no_transpose():
         ds.derive(ds.network(forward), data=ds.Samples([[1.0, 2.0]], [1.0]))
 
 
+def test_given_inputs_are_not_computed():
+    def forward(net, x):
+        return net.readout("w", net.matrix("W0", net.hidden("N"), net.inputs).T @ x)
+
+    with pytest.raises(ProgramError, match=r"matrix W0: no vector of the space D is computed.* between hidden spaces"):
+        ds.derive(ds.network(forward), data=ds.Samples([[1.0, 2.0]], [1.0]))
+
+
 def test_sides_of_a_transpose():
     def forward(net, x):
         n, m = net.hidden("N"), net.hidden("M")

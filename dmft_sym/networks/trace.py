@@ -191,6 +191,11 @@ class Tracer:
         for side in (source, target):
             if not isinstance(side, Space):
                 raise ProgramError(f"matrix {name}: a matrix goes from a space to a space, got {type(side).__name__}")
+        if target.finite:
+            raise ProgramError(
+                f"matrix {name}: no vector of the space {target} is computed, as the inputs are given; allowed are "
+                f"matrices from the inputs to a hidden space, and between hidden spaces"
+            )
         family = None if layers is None else _layer_range(f"matrix {name}", layers)
         variance = number(init) ** 2 * INIT_VARIANCE
         if not train:

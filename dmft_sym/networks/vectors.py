@@ -226,7 +226,7 @@ class WeightsMember:
         for coefficient, atom in vector.value.terms:
             if not isinstance(atom, FieldRef):
                 raise ProgramError(f"{self} @ ({vector.value}): allowed are the inputs and multiples of them")
-            total += Linear.of(Product(self.ref, atom, self.transposed), coefficient)
+            total += Linear.of(Product(self.ref, atom), coefficient)
         return Vector(self.tracer, total, self.ref.matrix.target)
 
     def __str__(self) -> str:
