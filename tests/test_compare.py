@@ -135,6 +135,52 @@ def test_free_attributes_may_differ() -> None:
     compare(run, made_up(seeds=2, wall_time=2.0, hash="b", dmft_sym_version="2", method="finite", seed=3))
 
 
+# What may differ: where and how something was computed, and how many networks, steps or sites were afforded.
+FREE = {"backend", "dim", "dtype", "method", "module_hash", "normalise", "outcome", "outcome_remedy", "seed", "seeds"}
+FREE |= {"antithetic", "directions_per_site", "replicas", "samples", "steps", "tol", "wall_time", "width"}
+FREE |= {"version_dmft_sym", "version_numba", "version_numpy"}
+SETTINGS = {
+    "depth": 1, "samples_per_dim": 2.0, "width_per_dim": 1.0, "richness": 2.0, "learning_rate": 0.01, "momentum": 0.5,
+    "weight_decay": 0.01, "label_noise": 0.1, "init_std": 0.9, "outputs": 1,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A theory with momentum and decay, its run, and a function that simulates with other settings."""
+    theory = ds.derive(ds.deep_linear(1), training=ds.GradientDescent(momentum=0.5, weight_decay=0.01))
+    small = {"steps": 3, "order_parameters": False}
+
+    def simulated(**changes):
+        return ds.simulate(theory, dim=20, seeds=2, **small, **SETTINGS | changes)
+
+    return theory.compile("numpy")(**small, **SETTINGS), simulated
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_results_of_other_settings_are_refused(trained, name) -> None:
+    run, simulated = trained
+    other = 2 if name in ("depth", "outputs") else 1.5 * SETTINGS[name]
+    with pytest.raises(ResultError, match=rf"^different parameters: {name} = ") as caught:
+        compare(run, simulated(**{name: other}))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_every_attribute_of_a_run_says_whether_it_may_differ(trained) -> None:
+    """One that is new is a setting unless it is listed as free."""
+    run, simulated = trained
+    sim = simulated()
+    compare(run, sim)
+    assert set(SETTINGS) <= set(run.attrs) & set(sim.attrs)
+    for name in set(run.attrs) & set(sim.attrs):
+        changed = sim.assign_attrs({name: "something else"})
+        if name in FREE:
+            compare(run, changed)
+            continue
+        with pytest.raises(ResultError, match=rf"^different [a-z]+: {name} = "):
+            compare(run, changed)
+
+
 def test_networks_of_one_name_are_told_apart() -> None:
     def skip(net, x):
         n = net.hidden("N")

@@ -82,6 +82,11 @@ def test_steps_and_kernels_that_are_not_common_are_left_out() -> None:
         ({"data_hash": "0" * 16}, "data_hash = "),
         ({"loss": "logistic"}, "loss = 'squared' and 'logistic'"),
         ({"richness": 3.0}, "richness = 2.0 and 3.0"),
+        ({"learning_rate": 0.3}, "learning_rate = 0.2 and 0.3"),
+        ({"momentum": 0.5}, "momentum = 0.0 and 0.5"),
+        ({"weight_decay": 0.01}, "weight_decay = 0.0 and 0.01"),
+        ({"init_std": 2.0}, "init_std = 1.0 and 2.0"),
+        ({"depth": 3}, "depth = 2 and 3"),
     ],
 )
 def test_other_data_and_parameters_are_refused(attrs: dict, words: str) -> None:
