@@ -139,3 +139,10 @@ def half_linear(net, x):
     n, m = net.hidden("N"), net.hidden("M", width=2)
     h = net.matrix("V", n, m) @ (net.matrix("A", net.inputs, n) @ x)
     return net.readout("w", net.matrix("Q", m, m) @ net.apply(sp.tanh, h))
+
+
+def linear_below(net, x):
+    """Two linear layers below a nonlinear one, all of one space."""
+    n = net.hidden("N")
+    h = net.matrix("B", n, n) @ (net.matrix("A", net.inputs, n) @ x)
+    return net.readout("w", net.apply(sp.tanh, net.matrix("C", n, n) @ h))

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import sympy as sp
-from fixed_support import Y, gated, half_linear, normalised, theory_of, tied
+from fixed_support import Y, gated, half_linear, linear_below, normalised, theory_of, tied
 
 import dmft_sym as ds
 from dmft_sym.derivation.fixed_closure import quadratic_form
@@ -192,6 +192,22 @@ def test_an_average_that_is_not_quadratic_needs_samples():
     assert [str(function) for function in closure.obstacles] == ["g_q*sinh(h1)", "cosh(h1)"]
 
 
+def test_an_average_over_independent_processes_needs_samples_of_both():
+    """``h`` and ``tanh(k)`` share no Gaussian field; ``h`` alone would close as matrix algebra and have no sites."""
+
+    def forward(net, x):
+        n = net.hidden("N")
+        h, k = net.matrix("A", net.inputs, n) @ x, net.apply("tanh", net.matrix("B", net.inputs, n) @ x)
+        net.mean("q", lambda a, b: a * b, h, k)
+        return net.readout("w", h) + net.readout("u", k)
+
+    closures = theory_of(forward).fixed.closures
+    assert len(closures) == 2
+    for closure in closures:
+        assert not closure.gaussian
+        assert "h2*phi1" in [str(function) for function in closure.obstacles]
+
+
 def test_decay_and_momentum():
     theory = theory_of(ds.mlp(2, activation=None), training=ds.GradientDescent(momentum=0.5, weight_decay=0.1))
     lines = printed(theory.steps[5])
@@ -208,6 +224,17 @@ def test_responses_at_equal_time_follow_the_order_of_the_step():
         if isinstance(term, ResponseMemory)
     }
     assert found == {("h[l + 1]", "r_W"): False, ("z1[l]", "u_W"): True}
+
+
+def test_responses_at_equal_time_pass_through_memories_of_the_same_step():
+    """``g2(t)`` has ``h2(t)`` in its memory because ``tanh'`` responds at once: so ``g1(t)`` responds to ``u_B(t)``."""
+    found = {
+        str(e.target): (term.noise.name, term.equal_time)
+        for e in theory_of(linear_below).site_equations
+        for term in e.memories
+        if isinstance(term, ResponseMemory)
+    }
+    assert found == {"h2": ("r_B", False), "h3": ("r_C", False), "g2": ("u_C", True), "g1": ("u_B", True)}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from fixed_support import (
     direct_module,
     gated,
     half_linear,
+    linear_below,
     normalised,
     scores,
     symmetric,
@@ -164,8 +165,9 @@ def test_responses_at_equal_time(tmp_path):
         (ds.network(half_linear), {}),
         (ds.mlp(2, activation="elu"), {"L": 2}),
         (symmetric(sp.tanh), {"L": 2}),
+        (ds.network(linear_below), {}),
     ],
-    ids=["gated", "tied", "half-linear", "elu", "symmetric"],
+    ids=["gated", "tied", "half-linear", "elu", "symmetric", "linear-below"],
 )
 def test_other_networks_agree_with_sampled_sites(network, parameters, tmp_path):
     theory = theory_of(network)
