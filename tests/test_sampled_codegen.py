@@ -204,6 +204,19 @@ def test_repeated_and_dependent_samples():
         np.testing.assert_allclose(result.scalars["f"][:, 3], result.scalars["f"][:, 1], atol=1e-8)
 
 
+def test_a_sample_without_inputs_opens_no_direction():
+    """Its fields are zero, and so are the lengths of what is left of them and the smallest length that counts."""
+    made, generated = module("tanh")
+    data = samples(samples=2)
+    data["x"][:] = np.eye(2, 5) * [[1.0], [0.0]]
+    with np.errstate(all="raise"):
+        found, plain = (run(made, one, data, L=3) for one in (generated, None))
+    assert_same(found, plain)
+    for result in plain:
+        assert np.isfinite(result.scalars["f"]).all()
+        assert not result.scalars["f"][:, 1].any()
+
+
 def test_untrained_samples_do_not_matter():
     made, generated = module("relu")
     data = samples(3, masked=True)

@@ -12,7 +12,7 @@ from execution_support import REFERENCE, program, values
 import dmft_sym as ds
 from dmft_sym.execution.dyson import BulkError, Dyson
 from dmft_sym.execution.effective import EffectivePencil, MatrixState
-from dmft_sym.execution.outliers import OutlierSearch, outliers_elsewhere
+from dmft_sym.execution.outliers import Outliers, OutlierSearch, _halves, outliers_elsewhere
 from dmft_sym.execution.pencil import Coupling, GaussianBlock, Input, Pencil
 from dmft_sym.execution.supports import support
 from dmft_sym.networks import GradientDescent, OnlineSGD, network
@@ -202,6 +202,28 @@ def test_outliers_between_bands_end_at_the_next_band():
     z = np.sqrt((1 + 2.56) ** 2 / 2.56)
     found = OutlierSearch(effective, 2.0, end=0.5 * (z + 2.5)).run()
     np.testing.assert_allclose(found.values, [z], rtol=1e-9)
+
+
+@pytest.mark.parametrize("interval", [(-2, 1, 3), (-3, 1, 2), (1, 1, 2), (1, -1, np.inf), (-1, -1, np.inf), (1, -1, 0)])
+def test_searches_do_not_cross_zero(interval):
+    """Eigenvalues at zero may be infinitely many: parts of an interval begin at a band and end before zero."""
+    edge, side, end = interval
+    parts = _halves(*interval)
+    reach = side * 1e9 if np.isinf(end) else end
+    covered = 0.0
+    for start, direction, stop in parts:
+        stop = direction * 1e9 if np.isinf(stop) else stop
+        assert direction * (stop - start) > 0
+        assert start * stop > 0
+        covered += abs(stop - start)
+    assert covered == pytest.approx(abs(reach - edge), rel=1e-5)
+
+
+def test_outliers_touch_an_edge_by_their_distance():
+    """The margin vanishes with the root of the distance, here ``1e-2**2 = 1e-4`` from an edge at 2."""
+    near = Outliers(2.0, [], np.array([1e-2]), np.array([1.0]))
+    assert near.touches(1e-3)
+    assert not near.touches(1e-5)
 
 
 def test_before_training_there_are_no_outliers():
