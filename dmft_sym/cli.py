@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .messages import InputError, show, show_path
+from .messages import InputError, show, show_path, warnings_as_notes
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -364,6 +364,7 @@ def plot(
     typer.echo(f"{path}: written")
 
 
+@warnings_as_notes()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status; the console script ``dmft-sym``."""
     command = typer.main.get_command(app)

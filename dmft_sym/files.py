@@ -109,10 +109,11 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 def output_error(path: str | os.PathLike[str], error: Exception, needed: int | None = None) -> InputError:
     """The one-line form of an error of the operating system; ``needed`` is the size of what was to be written."""
     reason = getattr(error, "strerror", None) or str(error)
-    if needed is not None and getattr(error, "errno", None) in _FULL:
+    if getattr(error, "errno", None) in _FULL:
+        size = "" if needed is None else f"{shown_bytes(needed)} needed, "
         return InputError(
-            f"output path {show_path(path)}: {reason} ({shown_bytes(needed)} needed, {_shown_free(path)} free); "
-            "nothing was written: make room, or name a file on another disk"
+            f"output path {show_path(path)}: {reason} ({size}{_shown_free(path)} free); nothing was written: make "
+            "room, or name a file on another disk"
         )
     return _refused(path, reason)
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 _LONGEST = 60
 
@@ -14,6 +18,25 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+class CacheWarning(UserWarning):
+    """A cache folder is not used; everything works, but what it would have kept is made anew. One line."""
+
+
+@contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """Show a `CacheWarning` in the body as one line on standard error, as any note of the command line."""
+
+    def note(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+        if issubclass(category, CacheWarning):
+            print(f"dmft-sym: note: {message}", file=sys.stderr)
+        else:
+            usual(message, category, *place, **options)
+
+    with warnings.catch_warnings():
+        usual, warnings.showwarning = warnings.showwarning, note
+        yield
 
 
 def show(value: object) -> str:

@@ -99,7 +99,7 @@ def test_interrupted_writer_leaves_no_module(cache, monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module_cache.os, "replace", interrupted)
+    monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         load_module("key", "numpy", lambda: SOURCE)
     assert not [path for path in cache.iterdir() if path.suffix in (".py", ".tmp")]
