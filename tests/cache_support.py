@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -60,7 +59,7 @@ def planted(path: Path) -> str:
     return stamped(f"from pathlib import Path\nPath({str(path)!r}).touch()\n{PLAIN}")
 
 
-def emptied(folder: Path) -> None:
-    """The folder without anything in it."""
-    shutil.rmtree(folder)
-    folder.mkdir()
+def environment(**more: str) -> dict[str, str]:
+    """Variables of a process that imports these helpers."""
+    found = (str(Path(__file__).parent), os.environ.get("PYTHONPATH", ""))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, found)), **more}

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cache_support import COMPILED, OTHER, compiled, forget, fresh_process
+from cache_support import COMPILED, OTHER, compiled, environment, forget, fresh_process
 from numba import njit
 from numba.core import caching, config
 
@@ -194,10 +194,9 @@ print(module.double(2), module.triple(2.5), flush=True)
 
 
 def worker(*arguments):
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     code = [sys.executable, "-W", "error", "-c", WORKER, *arguments]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(code, env=env, text=True, **pipes)
+    return subprocess.Popen(code, env=environment(), text=True, **pipes)
 
 
 def test_processes_that_compile_at_once(cache):
