@@ -20,6 +20,8 @@ from dmft_sym.program import FieldRef, LayerRange, Space
 from dmft_sym.theory import Theory
 
 Layer = int | None
+CANCELLED = 1e-13
+"""Norms below this are rounding: fields whose parts cancel have no scale of their own, the others are of order one."""
 
 
 @dataclass
@@ -151,8 +153,7 @@ class _Comparison:
         return overlap
 
     def _scale(self, a: tuple[str, Layer], b: tuple[str, Layer]) -> float:
-        norms = [np.sqrt(np.einsum("ij,ij->i", s, s).max(initial=0)) for s in (self.stacks[a], self.stacks[b])]
-        return float(norms[0] * norms[1])
+        return _norm(self.stacks[a]) * _norm(self.stacks[b])
 
     def _correlations(self, found: Agreement) -> set[tuple[tuple[str, Layer], tuple[str, Layer]]]:
         seen = set()
@@ -213,8 +214,9 @@ class _Comparison:
                     response = tables.get((key, spec.key, transpose, operand))
                     if response is not None:
                         predicted += response @ noise
-                size = np.sqrt(np.einsum("ij,ij->i", self.stacks[key], self.stacks[key]).max(initial=0))
-                found.responses[f"R {key} {spec.key} {transpose}"] = _relative(predicted, along, size)
+                found.responses[f"R {key} {spec.key} {transpose}"] = _relative(
+                    predicted, along, _norm(self.stacks[key])
+                )
 
     def _products(self) -> dict[tuple[int, bool], list[FieldRef]]:
         """Operands of every matrix and direction."""
@@ -278,3 +280,9 @@ def _layer(ref: FieldRef) -> Layer:
 
 def _relative(a: np.ndarray | float, b: np.ndarray, scale: float) -> float:
     return float(np.abs(a - b).max(initial=0) / (scale or 1.0))
+
+
+def _norm(stack: np.ndarray) -> float:
+    """The largest norm that a field has, zero if it is rounding."""
+    norm = float(np.sqrt(np.einsum("ij,ij->i", stack, stack).max(initial=0)))
+    return norm if norm > CANCELLED else 0.0

@@ -33,13 +33,27 @@ def two_streams(net, x):
     return net.readout("wa", a) + net.readout("wb", b)
 
 
+def followed(net, x):
+    """The next value of the first carry, which has no name, is used by that of the second."""
+    n = net.hidden("N")
+    w, v = net.matrix("W", n, n), net.matrix("V", n, n)
+    start = net.matrix("W0", net.inputs, n) @ x
+
+    def body(layer, a, b):
+        after = a + 0.5 * (w @ b)
+        return after, b - 0.3 * (v @ after)
+
+    a, b = net.scan(body, (start, 0.5 * start), layers=(1, net.depth - 1), name=("a", "b"))
+    return net.readout("wa", a) + net.readout("wb", b)
+
+
 def frozen(net, x):
     n = net.hidden("N")
     h = net.matrix("A", net.inputs, n, train=False) @ x
     return net.readout("w", net.matrix("B", n, n) @ h)
 
 
-@pytest.mark.parametrize(("forward", "depth"), [(two_streams, 1), (two_streams, 3), (frozen, None)])
+@pytest.mark.parametrize(("forward", "depth"), [(two_streams, 1), (two_streams, 3), (followed, 3), (frozen, None)])
 def test_march_agrees_with_coordinates(forward, depth):
     solver = ds.derive(ds.network(forward, depth=depth, outputs=2)).compile("numpy")
     march, coordinates = solver(**SETTINGS), solver(**SETTINGS, method="coordinates", tol=1e-11)

@@ -334,8 +334,9 @@ class Tracer:
         results = body(index, *(self._member(family, index) for family in families))
         if len(results) != len(carries):
             raise ProgramError(f"scan {label}: the body returned {len(results)} vectors for {len(carries)} carries")
-        for family, result in zip(families, results, strict=True):
-            self._carry(FieldRef(family, index + 1), self._checked(label, family, result))
+        results = tuple(self._checked(label, family, r) for family, r in zip(families, results, strict=True))
+        for place, (family, result) in enumerate(zip(families, results, strict=True), 1):
+            self._carry(FieldRef(family, index + 1), result, results[place:])
         self._scan_index.pop()
         self._known.pop()
         self._emit(ForLayers(index, span, tuple(self._blocks.pop())))
@@ -433,8 +434,8 @@ class Tracer:
         self._blocks[-1] = [self._current(statement) for statement in self._blocks[-1]]
         self._known[-1] = {self._current(key): self._current(value) for key, value in self._known[-1].items()}
 
-    def _carry(self, ref: FieldRef, vector: Vector) -> None:
-        """Assign the next value of a carry; a copy if this layer uses it already.
+    def _carry(self, ref: FieldRef, vector: Vector, later: tuple[Vector, ...]) -> None:
+        """Assign the next value of a carry; a copy if this layer uses it already, or the ``later`` carries do.
 
         The next layer comes first in reverse mode and assigns the adjoint of the carry; what this layer adds is that of
         the field that was copied.
@@ -443,16 +444,16 @@ class Tracer:
         if vector.function is None and len(vector.combination.terms) == 1:
             coefficient, atom = vector.combination.terms[0]
             field = self._current(atom) if coefficient == 1 and isinstance(atom, FieldRef) else field
-        if isinstance(field, FieldRef) and field in self._automatic and self._is_used(field):
+        if isinstance(field, FieldRef) and field in self._automatic and self._is_used(field, later):
             self._put(ref, Linear.of(field))
         else:
             self._assign(ref, vector)
 
-    def _is_used(self, field: FieldRef) -> bool:
-        """Whether a statement of this block has the field on its right."""
+    def _is_used(self, field: FieldRef, later: tuple[Vector, ...]) -> bool:
+        """Whether a statement of this block has the field on its right, or one that will assign a later vector."""
         other = FieldRef(Field("other", field.space, field.field.layers, field.axes), field.layer)
-        others = (s for s in self._blocks[-1] if getattr(s, "target", None) != field)
-        return any(renamed(statement, field, other) != statement for statement in others)
+        written = [s for s in self._blocks[-1] if getattr(s, "target", None) != field]
+        return any(renamed(thing, field, other) != thing for thing in (*written, *map(self._content, later)))
 
     def _content(self, vector: Vector) -> Linear | SiteFunction:
         return self._current(vector.combination if vector.function is None else vector.function)
