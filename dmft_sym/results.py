@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FORMAT = "dmft-sym result 1"
 SEM = "_sem"
 """What is appended to the name of a variable to name its standard error."""
+BIAS = "_bias"
+"""What is appended to the name of a variable to name its bias by few sites."""
 MANY_DIRECTIONS = 0.25
 """Known directions per site of a replica, beyond which a bias is pointed out."""
 _ENCODED = "encoded_attributes"
@@ -109,6 +111,8 @@ def summary(dataset: xr.Dataset) -> str:
     words = f"{steps} steps" if outcome.completed else str(outcome)
     if "f_sem" in dataset and dataset["f_sem"].size:
         losses.append(f"standard error of f up to {float(dataset['f_sem'].max()):.2g}")
+    if f"f{BIAS}" in dataset and dataset[f"f{BIAS}"].size:
+        losses.append(f"bias up to {float(abs(dataset[f'f{BIAS}']).max()):.2g}")
     return ", ".join([words, *losses, *bias_notes(dataset)])
 
 

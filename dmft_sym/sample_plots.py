@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .messages import InputError
-from .results import SEM, ResultError
+from .results import BIAS, SEM, ResultError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -217,7 +217,7 @@ def _rows(run: xr.Dataset) -> tuple[list[_Row], list[_Row]]:
     features = []
     for name in map(str, run.data_vars):
         if {"kernel_step", "sample2"} <= set(run[name].dims) and "output" not in run[name].dims:
-            if name.endswith(SEM):
+            if name.endswith((SEM, BIAS)):
                 continue
             layers = [int(layer) for layer in run["layer"].values] if "layer" in run[name].dims else [None]
             features += [_Row(name, layer) for layer in layers if _exists(run[name], layer)]

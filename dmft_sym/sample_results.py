@@ -12,7 +12,7 @@ from .kernels import Kernel, alignment
 from .measurements import Measurements
 from .networks.samples import Samples
 from .program import SAMPLE_AXIS
-from .results import SEM
+from .results import BIAS, SEM
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +31,7 @@ _LONG_NAMES = {
     "bulk_edge": "edges of the bulk of singular values",
     "outlier_limit": "smallest outlier that stands out of the noise of a replica",
 }
-_OF_SPECTRA = ("outlier", "bulk_edge", "outlier_limit")
+OF_SPECTRA = ("outlier", "bulk_edge", "outlier_limit")
 _AXES = {
     "trained": "1 for training samples, 0 for test samples",
     "sample": "number of the sample, training samples first",
@@ -192,7 +192,7 @@ def averaged(replicas: Sequence[xr.Dataset], data: Samples) -> xr.Dataset:
         mean, error = mean.isel(rank=kept.values), error.isel(rank=kept.values)
     functions = derived(mean, data)
     left_out = (count * stacked.mean("replica", skipna=False) - stacked) / (count - 1)
-    parts = derived(left_out[[str(n) for n in left_out.data_vars if n not in _OF_SPECTRA]], data)
+    parts = derived(left_out[[str(n) for n in left_out.data_vars if n not in OF_SPECTRA]], data)
     jackknife = parts.std("replica", ddof=0, skipna=False) * np.sqrt(count - 1)
     means = mean.merge(functions)
     errors = error.merge(jackknife).drop_vars(["bulk_edge", "outlier_limit"], errors="ignore")
@@ -219,6 +219,8 @@ def labelled(dataset: xr.Dataset, data: Samples, attrs: Mapping[str, Any]) -> xr
 def _long_name(name: str) -> str:
     if name.endswith(SEM):
         return f"standard error of {_long_name(name.removesuffix(SEM))}"
+    if name.endswith(BIAS):
+        return f"bias by few sites of {_long_name(name.removesuffix(BIAS))}"
     if name.endswith("_alignment") and name not in _LONG_NAMES:
         return f"alignment of the kernel {name.removesuffix('_alignment')} with the targets"
     return _LONG_NAMES.get(name, "target" if name == "target" else f"kernel {name}, <F F> of the field of this name")

@@ -21,6 +21,7 @@ from .networks.samples import Samples
 from .outcomes import COMPLETED, Outcome, diverged
 from .program import OUTPUT_AXIS, SAMPLE_AXIS
 from .sample_results import SEM, averaged, derived, labelled, network_dataset
+from .sampled_bias import estimated_bias
 from .solver import common_attributes
 from .wanted_error import even_sites, sites_for_error
 
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 OPTIONS = (
-    "method", "samples", "error", "seed", "replicas", "tol", "antithetic", "kernels", "matrices", "at", "threads",
-    "progress",
+    "method", "samples", "error", "seed", "replicas", "tol", "antithetic", "bias", "kernels", "matrices", "at",
+    "threads", "progress",
 )  # fmt: skip
 METHODS = ("sampled", "coordinates", "direct")
 SAMPLED_BACKENDS = ("numba", "numpy")
@@ -81,6 +82,7 @@ class SampledSolver:
         replicas: int = 8,
         tol: float | None = None,
         antithetic: bool = True,
+        bias: bool = False,
         kernels: Sequence[int] | None = None,
         matrices: Sequence[str] = (),
         at: Sequence[int] = (),
@@ -114,6 +116,9 @@ class SampledSolver:
         antithetic
             Sites in pairs with opposite readouts and backward noises, which takes most of the error early in training.
             Outliers of few sites have less bias without (docs/mathematics.md).
+        bias
+            Whether to estimate the bias by few sites, as ``<name>_bias``: both halves of every replica are run as well,
+            which takes about as long as the run itself. ``samples`` are rounded up to a multiple of four a replica.
         kernels
             Steps at which kernels are kept; first and last by default, ``()`` for none. Negative ones count from the
             end.
@@ -134,7 +139,8 @@ class SampledSolver:
             (without the factor 1/2 for squared error; without ``output`` for softmax), accuracies; kernels of all
             layers (``Phi``, ``G``, ...: layer, kernel_step, sample, [output,] sample2, [output2]) and ``NTK``, with
             their alignments to the targets; ``outlier`` (matrix, spectrum_step, rank) and ``bulk_edge``. Sampled
-            variables have standard errors ``<name>_sem``. A run that diverges keeps the steps before.
+            variables have standard errors ``<name>_sem`` and, with ``bias``, ``<name>_bias`` and ``<name>_bias_sem``:
+            ``f - f_bias`` is what more sites would give. A run that diverges keeps the steps before.
 
         Raises
         ------
@@ -149,14 +155,19 @@ class SampledSolver:
             raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
         wanted = wanted_measurements(self.theory, arguments, self.data.total, kernels, matrices, at)
         wanted = replace(wanted, paired=antithetic)
-        if not isinstance(antithetic, bool):
-            raise ArgumentError(f"antithetic = {show(antithetic)}: allowed are True and False")
+        for name, flag in (("antithetic", antithetic), ("bias", bias)):
+            if not isinstance(flag, bool):
+                raise ArgumentError(f"{name} = {show(flag)}: allowed are True and False")
         if method == "direct":
-            _refuse_options_of_sampled(tol=tol is not None, antithetic=not antithetic, threads=threads is not None)
-        run = _Run(self, arguments, wanted, seed, tol, antithetic, threads, progress)
+            _refuse_options_of_sampled(
+                tol=tol is not None, antithetic=not antithetic, bias=bias, threads=threads is not None
+            )
+        run = _Run(self, arguments, wanted, seed, tol, antithetic, bias, threads, progress)
         if method == "coordinates":
             if not linear:
                 raise ArgumentError("method = 'coordinates': allowed is a network that is linear; use 'sampled'")
+            if bias:
+                raise ArgumentError('bias with method = "coordinates": allowed is False, the result is exact')
             dataset, outcome = run.coordinates()
         else:
             sites = run.sites_for(samples, error, replicas, method)
@@ -181,6 +192,7 @@ class _Run:
         seed: int,
         tol: float | None,
         antithetic: bool,
+        bias: bool,
         threads: int | None,
         progress: Progress | None,
     ) -> None:
@@ -191,7 +203,7 @@ class _Run:
             raise ArgumentError(f"tol = {show(tol)}: allowed is a number >= 0 and < 1")
         if progress is not None and not callable(progress):
             raise ArgumentError(f"progress = {show(progress)}: allowed is a function of two integers, done and total")
-        self.tol, self.antithetic, self.progress = tol, antithetic, progress
+        self.tol, self.antithetic, self.bias, self.progress = tol, antithetic, bias, progress
         self.threads = None if threads is None else check_integer("threads", threads, 1)
         self.directions_per_site = 0.0
         self.responses: dict[str, Any] = {}
@@ -220,10 +232,12 @@ class _Run:
 
     def replicas(self, sites: int, count: int, method: str) -> tuple[xr.Dataset, Outcome]:
         """Means and standard errors over replicas."""
-        tracks, measured = self._tracks(sites, count, method)
-        done = min(len(track) for track in tracks)
-        parts = [network_dataset(f[:done], m, self.data) for f, m in zip(tracks, measured, strict=True)]
+        parts, done = self._parts(*self._tracks(sites, count, method))
         dataset = averaged(parts, self.data)
+        if self.bias:
+            halves, _ = self._parts(*self._tracks(sites, count, method, halves=True))
+            found = estimated_bias(parts, halves, self.data)
+            dataset = dataset.merge(found.reindex({dim: dataset[dim] for dim in found.dims if dim in dataset.coords}))
         dataset.attrs = {"samples": sites, "replicas": count, "seed": self.seed, "antithetic": int(self.antithetic)}
         if method == "sampled":
             from .execution.replicas import default_tol
@@ -233,8 +247,15 @@ class _Run:
         dataset.attrs |= self.responses
         return dataset, COMPLETED if done == self.arguments.steps else diverged(done)
 
-    def _tracks(self, sites: int, count: int, method: str) -> tuple[list[Any], list[Measurements]]:
-        """Outputs of every replica, shape (steps, samples, outputs), and what it showed."""
+    def _parts(self, tracks: list[Any], measured: list[Measurements]) -> tuple[list[xr.Dataset], int]:
+        """What every network showed on the steps that all have done, and their number."""
+        done = min(len(track) for track in tracks)
+        return [network_dataset(f[:done], m, self.data) for f, m in zip(tracks, measured, strict=True)], done
+
+    def _tracks(
+        self, sites: int, count: int, method: str, *, halves: bool = False
+    ) -> tuple[list[Any], list[Measurements]]:
+        """Outputs of every replica (or of its halves), shape (steps, samples, outputs), and what it showed."""
         from .execution import ExecutionError
         from .execution.replicas import run_replicas
 
@@ -247,7 +268,9 @@ class _Run:
             self.responses = run.attributes
             return [track for track, _ in found], [measured for _, measured in found]
         self._check_memory(sites, count)
-        measured = [Measurements(self.wanted) for _ in range(count)]
+        measured = [Measurements(self.wanted) for _ in range(2 * count if halves else count)]
+        networks, before = (3 * count, count * halves) if self.bias else (count, 0)
+        report = self._report(networks, before)
         try:
             results = run_replicas(
                 self.solver.module,
@@ -263,13 +286,15 @@ class _Run:
                 data=self.data.given,
                 pauses=self.wanted.steps,
                 inspect=lambda replica, view: measured[replica].see_replica(view),
-                progress=self.progress,
+                progress=None if report is None else lambda done, _: report(done),
                 threads=self.threads,
+                halves=halves,
             )
         except ExecutionError as error:
             raise ArgumentError(str(error)) from error
         aspects = {key: bulk_of(m, self.arguments.values).aspect for key, m in self._hidden().values()}
-        self.directions_per_site = max(known_share(r.directions, aspects) * count / sites for r in results)
+        if not halves:
+            self.directions_per_site = max(known_share(r.directions, aspects) * count / sites for r in results)
         return [np.asarray(result.scalars["f"][: result.steps]) for result in results], measured
 
     def sites_for(self, samples: int | None, error: float | None, replicas: int, method: str) -> int:
@@ -277,14 +302,20 @@ class _Run:
         count = check_integer("replicas", replicas, 2)
         if error is None:
             sites = DEFAULT_SITES if samples is None else check_integer("samples", samples, 4 * count)
-            return even_sites(sites, count)
+            return self._divisible(sites, count)
         if samples is not None:
             raise ArgumentError(f"samples = {samples} and error = {error}: allowed is one of both")
         if not isinstance(error, float | int) or not 0 < error < math.inf:
             raise ArgumentError(f"error = {show(error)}: allowed is a number > 0")
         trial = copy.copy(self)
+        trial.bias = False
         trial.wanted = replace(self.wanted, kernel_steps=(), spectrum_steps=(), matrices={}, bulks={})
-        return sites_for_error(float(error), count, lambda sites: trial.largest_error(sites, count, method))
+        found = sites_for_error(float(error), count, lambda sites: trial.largest_error(sites, count, method))
+        return self._divisible(found, count)
+
+    def _divisible(self, sites: int, count: int) -> int:
+        """At least so many sites, an even number of each replica, or of each of its halves."""
+        return even_sites(sites, 2 * count if self.bias else count)
 
     def largest_error(self, sites: int, count: int, method: str) -> float:
         """The largest standard error of ``f`` in a run with this number of sites; infinite if it diverges."""

@@ -92,12 +92,13 @@ def physical_arguments(spec: Spec) -> dict[str, float | int]:
 def sampling_arguments(spec: Spec) -> dict[str, Any]:
     """Further keyword arguments of a solver on sampled sites.
 
-    ``samples`` or ``error``, ``seed``, ``replicas``, ``tol`` if it is given, and ``kernels``, the steps.
+    ``samples`` or ``error``, ``seed``, ``replicas``, ``tol`` and ``bias`` if given, and ``kernels``, the steps.
     """
     sampling = spec.sampling
     size = {"samples": sampling.samples or SITES} if sampling.error is None else {"error": sampling.error}
-    tol = {} if sampling.tol is None else {"tol": sampling.tol}
-    return {**size, "seed": sampling.seed, "replicas": sampling.replicas, **tol, "kernels": kernel_steps(spec)}
+    options: dict[str, Any] = {} if sampling.tol is None else {"tol": sampling.tol}
+    options |= {"bias": True} if sampling.bias else {}
+    return {**size, "seed": sampling.seed, "replicas": sampling.replicas, **options, "kernels": kernel_steps(spec)}
 
 
 def solver_arguments(spec: Spec) -> dict[str, Any]:

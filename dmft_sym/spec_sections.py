@@ -224,6 +224,8 @@ class SamplingSpec:
         Number of independent replicas that standard errors come from.
     tol
         Relative length below which a field opens no new direction; that of the sampling error by default.
+    bias
+        Whether the bias by few sites is estimated, with runs of half the sites; takes twice as long.
     """
 
     samples: int | None = _key(Even(2), None)
@@ -231,6 +233,7 @@ class SamplingSpec:
     seed: int = _key(Integer(0), 0)
     replicas: int = _key(Integer(2, 1000), 8)
     tol: float | None = _key(Number(high=1.0), None)
+    bias: bool = _key(Flag(), False)
 
 
 @dataclass(frozen=True, kw_only=True)

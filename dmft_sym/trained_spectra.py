@@ -144,7 +144,8 @@ def _on_samples(theory: Theory, data: Samples, **arguments: Any) -> xr.Dataset:
         if isinstance(arguments[name], Sized) and not len(arguments[name]):
             raise ArgumentError(f"{name} = {show(arguments[name])}: allowed is a list that is not empty")
     run = SampledSolver(theory, data)(**arguments, kernels=())
-    return run[[name for name in ("outlier", "outlier_sem", "bulk_edge") if name in run]]
+    names = ("outlier", "outlier_sem", "outlier_bias", "outlier_bias_sem", "bulk_edge")
+    return run[[name for name in names if name in run]]
 
 
 def _dataset(tracks: Mapping[str, Track], at: list[int], outputs: int, points: int) -> xr.Dataset:

@@ -50,6 +50,8 @@ def run(theory):
         ({"samples": 10**12}, "^samples = 1000000000000: allowed is what fits into memory; fields need at least"),
         ({"progress": 3}, "^progress = 3: allowed is a function"),
         ({"antithetic": "no"}, "^antithetic = 'no': allowed are True and False"),
+        ({"bias": 1}, "^bias = 1: allowed are True and False"),
+        ({"method": "direct", "bias": True}, '^bias with method = "direct": allowed is nothing'),
         ({"matrices": 3}, "^matrices = 3: allowed is a list"),
         ({"init_std": 1e200}, "not finite for s2 = inf"),
         ({"at": [1]}, "^at = \\[1\\]: allowed with the names of matrices"),

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from .errors import ExecutionError
+from .half_streams import Seed, stream_of
 from .inputs import input_coordinates
 from .replica import OnStep, ReplicaResult, ReplicaTask
 from .sampled_view import Inspect, MatrixView, SampledView
 
 
 def generated_replica(
-    module: ModuleType, task: ReplicaTask, seed: np.random.SeedSequence, inspect: Inspect | None, progress: OnStep
+    module: ModuleType, task: ReplicaTask, seed: Seed, inspect: Inspect | None, progress: OnStep
 ) -> ReplicaResult:
     """Run ``module.run``.
 
@@ -25,7 +26,7 @@ def generated_replica(
         If a symbol has no value, or if data are missing or of the wrong shape.
     """
     found = module.run(
-        np.random.default_rng(seed),
+        stream_of(seed),
         steps=task.steps,
         sites=task.sites,
         tol=task.tol,

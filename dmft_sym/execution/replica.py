@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dmft_sym.program import Program, ScalarRef
 
+from .half_streams import Seed
 from .interface import Arithmetic
 from .plan import Given, MatrixKey
 from .runner import run_sampled
@@ -64,9 +65,7 @@ class ReplicaResult:
     directions: Mapping[MatrixKey, NDArray[np.int64]]
 
 
-def plain_replica(
-    task: ReplicaTask, seed: np.random.SeedSequence, inspect: Inspect | None, progress: OnStep
-) -> ReplicaResult:
+def plain_replica(task: ReplicaTask, seed: Seed, inspect: Inspect | None, progress: OnStep) -> ReplicaResult:
     """Run `SampledSites`."""
     counts: dict[MatrixKey, list[tuple[int, int]]] = {}
 

@@ -19,6 +19,7 @@ import sympy as sp
 from dmft_sym.program import Program
 
 from .errors import ExecutionError
+from .half_streams import Half, Seed
 from .plan import Given
 from .replica import ReplicaResult, ReplicaTask, plain_replica
 from .sampled_view import Inspect, SampledView
@@ -56,6 +57,7 @@ def run_replicas(
     inspect: InspectReplica | None = None,
     progress: Progress | None = None,
     threads: int | None = None,
+    halves: bool = False,
 ) -> list[ReplicaResult]:
     """Train independent sampled networks.
 
@@ -80,11 +82,15 @@ def run_replicas(
         Called from the threads, one at a time.
     threads
         Number of threads; by default one for each core.
+    halves
+        Run both halves of every replica instead of it, networks of their own that draw the random numbers of their
+        sites in the replica. ``tol`` is larger by ``sqrt(2)``, so that what it drops doubles as does the rest of the
+        bias (`default_tol` does the same). A replica needs a multiple of four sites.
 
     Returns
     -------
     list of ReplicaResult
-        In the order of the replicas.
+        In the order of the replicas; both halves of one after another.
 
     Raises
     ------
@@ -96,20 +102,28 @@ def run_replicas(
         if isinstance(count, bool) or count != int(count) or count < 1:
             raise ExecutionError(f"{key} = {count!r}: allowed is an integer >= 1")
     sites = sites_per_replica(sites_total, replicas)
+    tol = default_tol(sites) if tol is None else tol
+    seeds: list[Seed] = [*np.random.SeedSequence(seed).spawn(replicas)]
+    if halves:
+        if sites % 4:
+            raise ExecutionError(
+                f"sites = {sites_total}: allowed are multiples of four for every replica and its halves"
+            )
+        sites, tol = sites // 2, math.sqrt(2) * tol
+        seeds = [Half(own, half) for own in np.random.SeedSequence(seed).spawn(replicas) for half in (0, 1)]
     task = ReplicaTask(
         program,
         values,
         outputs,
         steps,
         sites,
-        default_tol(sites) if tol is None else tol,
+        tol,
         antithetic,
         dict(data or {}),
         frozenset(pauses),
     )
-    crew = _Crew(module, task, inspect, progress, replicas)
-    seeds = np.random.SeedSequence(seed).spawn(replicas)
-    with single_threaded(), ThreadPoolExecutor(min(workers, replicas)) as pool:
+    crew = _Crew(module, task, inspect, progress, len(seeds))
+    with single_threaded(), ThreadPoolExecutor(min(workers, len(seeds))) as pool:
         futures = [pool.submit(crew.run, number, own) for number, own in enumerate(seeds)]
         return crew.results(futures)
 
@@ -138,7 +152,7 @@ class _Crew:
         self.failure: BaseException | None = None
         self.lock = threading.Lock()
 
-    def run(self, number: int, seed: np.random.SeedSequence) -> ReplicaResult:
+    def run(self, number: int, seed: Seed) -> ReplicaResult:
         """One replica, in a thread of its own; the first one that fails stops the others."""
         look = self.inspect
         shown = None if look is None else lambda view: look(number, view)
@@ -148,7 +162,7 @@ class _Crew:
             self.failure = self.failure or error
             raise
 
-    def _run(self, seed: np.random.SeedSequence, shown: Inspect | None) -> ReplicaResult:
+    def _run(self, seed: Seed, shown: Inspect | None) -> ReplicaResult:
         if self.module is None:
             return plain_replica(self.task, seed, shown, self.step)
         from .generated_replica import generated_replica

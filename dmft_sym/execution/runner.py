@@ -16,6 +16,7 @@ from dmft_sym.program import Observe, Program, ScalarRef
 from .coordinates import GrowingCoordinates
 from .errors import ExecutionError
 from .finite import FiniteNetwork, finite_bytes
+from .half_streams import Seed, stream_of
 from .interface import Arithmetic
 from .plan import Average, Given
 from .planning import make_plan
@@ -146,7 +147,7 @@ def run_sampled(
     outputs: int,
     steps: int,
     sites: int,
-    seed: int | np.random.SeedSequence,
+    seed: Seed,
     tol: float | None = None,
     antithetic: bool = True,
     record_steps: Iterable[int] | None = None,
@@ -185,7 +186,7 @@ def run_sampled(
         raise ExecutionError(f"sites = {sites}: allowed is an even number")
     plan = make_plan(program, values, outputs, reduced_transpose=True, data=data)
     drop = 1 / math.sqrt(sites) if tol is None else tol
-    network = SampledSites(plan, float, sites, np.random.default_rng(seed), drop, antithetic)
+    network = SampledSites(plan, float, sites, stream_of(seed), drop, antithetic)
     return _run(network, steps, record_steps, progress, inspect)
 
 

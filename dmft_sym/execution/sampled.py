@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from .conditioning import ConditionedMatrix, Directions
+from .half_streams import Stream
 from .inputs import input_coordinates
 from .interface import Arithmetic, Array, taken
 from .plan import Combine, Evaluation, LearnMatrix, MapSites, Multiply, Plan
@@ -67,7 +68,7 @@ class SampledSites(Arithmetic):
     """
 
     def __init__(
-        self, plan: Plan, dtype: type, sites: int, stream: np.random.Generator, tol: float, antithetic: bool = True
+        self, plan: Plan, dtype: type, sites: int, stream: Stream, tol: float, antithetic: bool = True
     ) -> None:
         super().__init__(plan, dtype)
         self.sites = sites
