@@ -81,7 +81,7 @@ class _Writer:
             *StepWriter(self.scope).lines(),
             f"{STEP}largest = largest_of(t, [{self._scalar_arrays()}])",
             f"{STEP}limit = DIVERGENCE * largest if t == 0 and largest > 0 else limit",
-            f"{STEP}if not largest <= limit or not np.isfinite(largest):",
+            f"{STEP}if not largest <= limit or not np.isfinite(largest) or not bounded(t, fields):",
             f"{STEP}    done = t  # diverged",
             f"{STEP}    break",
             f"{STEP}if inspect is not None:",

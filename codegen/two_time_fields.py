@@ -9,7 +9,7 @@ every site.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 DIVERGENCE = 1e12  # a scalar beyond this multiple of the largest first one counts as divergence
+LARGEST_NORM2 = 1e75  # of a field: products of two kernels, and their squares, have to be finite numbers
 PROBES = 16  # sites at which the error of a response is looked at
 
 
@@ -104,7 +105,7 @@ class GaussianFields:
         chosen = [s < t or (s == t and field in reached) for field, s, size in rows for _ in range(size)]
         along = values.reshape(-1, self.sites) @ self.normals.T / self.sites
         found = np.zeros(along.shape)
-        found[:, chosen] = np.linalg.lstsq(self.factor[chosen].T, along.T, rcond=1e-6)[0].T
+        found[:, chosen] = solved(self.factor[chosen].T, along.T).T
         found = found.reshape(*values.shape[:-1], -1)
         parts = np.split(found, np.cumsum([size for *_, size in rows])[:-1], axis=-1)
         return {
@@ -253,6 +254,13 @@ def overlap(a: Field | Given, b: Field | Given, t: int) -> Array:
     return total
 
 
+def solved(matrix: Array, values: Array) -> Array:
+    """The least-squares solution of ``matrix x = values``; NaN in a run that diverges, of which there is none."""
+    if not (np.isfinite(matrix).all() and np.isfinite(values).all()):
+        return np.full((matrix.shape[1], values.shape[1]), np.nan)
+    return np.asarray(np.linalg.lstsq(matrix, values, rcond=1e-6)[0])
+
+
 def moment(a: Field, b: Field, t: int) -> Array:
     """``<a(t, mu, c) b(t, mu, c)>``, shape (samples, outputs)."""
     block = overlap(a, b, t)[:, :, t]
@@ -328,6 +336,13 @@ def responses(row: Field, noise: GaussianField) -> Array:
 def largest_of(t: int, scalars: Iterable[Array]) -> float:
     """The largest absolute value of scalars at step ``t``, NaN if there is one."""
     return float(np.max([np.abs(values[t]).max() for values in scalars]))
+
+
+def bounded(t: int, fields: Mapping[str, Field | Mapping[int, Field]]) -> bool:
+    """Whether ``<a a>`` is at most `LARGEST_NORM2` for all fields at step ``t``; outputs may be small when not."""
+    members = [one for field in fields.values() for one in ([field] if isinstance(field, Field) else field.values())]
+    norms2 = (np.mean(a.values[t] ** 2, axis=-1) if a.sites else overlap(a, a, t)[:, :, t] for a in members)
+    return all(norm2.max() <= LARGEST_NORM2 for norm2 in norms2)
 
 
 def kernel_of_updates(steps: int, momentum: float, decay: float) -> Array:

@@ -50,13 +50,14 @@ def simulate_on_samples(
         values = check_integer("values", values, 1)  # all of them, 0 elsewhere, are not kept here
     wanted = wanted_measurements(theory, arguments, data.total, kernels, matrices, at, values)
     networks.check_memory(theory, arguments, data.given)
-    found, done = [], arguments.steps
+    found = []
     for number in range(networks.count):
         measured = Measurements(wanted)
         result = networks.train(number, theory, arguments, inspect=measured.see_network, data=data.given)
-        done = min(done, result.steps)
-        found.append(network_dataset(output_track(result.scalars), measured, data, simulated=True))
-    dataset = xr.concat([part.isel(step=slice(0, done)) for part in found], "seed", join="inner")
+        found.append((output_track(result.scalars), measured))
+    done = min(len(track) for track, _ in found)  # kernels and spectra of later steps are not those of all networks
+    parts = [network_dataset(track[:done], measured, data, simulated=True) for track, measured in found]
+    dataset = xr.concat(parts, "seed", join="inner")
     dataset = dataset.assign_coords(seed=np.arange(networks.count)).merge(derived(dataset, data))
     attrs = {
         **common_attributes(theory, arguments),

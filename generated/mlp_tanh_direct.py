@@ -48,7 +48,7 @@ counted in gradient steps; everything is dimensionless.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -56,6 +56,7 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 DIVERGENCE = 1e12  # a scalar beyond this multiple of the largest first one counts as divergence
+LARGEST_NORM2 = 1e75  # of a field: products of two kernels, and their squares, have to be finite numbers
 PROBES = 16  # sites at which the error of a response is looked at
 
 
@@ -143,7 +144,7 @@ class GaussianFields:
         chosen = [s < t or (s == t and field in reached) for field, s, size in rows for _ in range(size)]
         along = values.reshape(-1, self.sites) @ self.normals.T / self.sites
         found = np.zeros(along.shape)
-        found[:, chosen] = np.linalg.lstsq(self.factor[chosen].T, along.T, rcond=1e-6)[0].T
+        found[:, chosen] = solved(self.factor[chosen].T, along.T).T
         found = found.reshape(*values.shape[:-1], -1)
         parts = np.split(found, np.cumsum([size for *_, size in rows])[:-1], axis=-1)
         return {
@@ -292,6 +293,13 @@ def overlap(a: Field | Given, b: Field | Given, t: int) -> Array:
     return total
 
 
+def solved(matrix: Array, values: Array) -> Array:
+    """The least-squares solution of ``matrix x = values``; NaN in a run that diverges, of which there is none."""
+    if not (np.isfinite(matrix).all() and np.isfinite(values).all()):
+        return np.full((matrix.shape[1], values.shape[1]), np.nan)
+    return np.asarray(np.linalg.lstsq(matrix, values, rcond=1e-6)[0])
+
+
 def moment(a: Field, b: Field, t: int) -> Array:
     """``<a(t, mu, c) b(t, mu, c)>``, shape (samples, outputs)."""
     block = overlap(a, b, t)[:, :, t]
@@ -367,6 +375,13 @@ def responses(row: Field, noise: GaussianField) -> Array:
 def largest_of(t: int, scalars: Iterable[Array]) -> float:
     """The largest absolute value of scalars at step ``t``, NaN if there is one."""
     return float(np.max([np.abs(values[t]).max() for values in scalars]))
+
+
+def bounded(t: int, fields: Mapping[str, Field | Mapping[int, Field]]) -> bool:
+    """Whether ``<a a>`` is at most `LARGEST_NORM2` for all fields at step ``t``; outputs may be small when not."""
+    members = [one for field in fields.values() for one in ([field] if isinstance(field, Field) else field.values())]
+    norms2 = (np.mean(a.values[t] ** 2, axis=-1) if a.sites else overlap(a, a, t)[:, :, t] for a in members)
+    return all(norm2.max() <= LARGEST_NORM2 for norm2 in norms2)
 
 
 def kernel_of_updates(steps: int, momentum: float, decay: float) -> Array:
@@ -504,7 +519,7 @@ def march(rng, *, steps, sites, gram, targets, L, eta0, gamma, s2, tangents=True
             g[l].set_function(t, s3, [(-2 * s0 * s3, h[l]), (s1, z[l])])
         largest = largest_of(t, [f, Delta])
         limit = DIVERGENCE * largest if t == 0 and largest > 0 else limit
-        if not largest <= limit or not np.isfinite(largest):
+        if not largest <= limit or not np.isfinite(largest) or not bounded(t, fields):
             done = t  # diverged
             break
         if inspect is not None:
@@ -571,4 +586,4 @@ def standard_error(values):
         return np.full(values.shape[1:], np.nan)
     return values.std(axis=0, ddof=1) / np.sqrt(len(values))
 
-# source: f488545a9551a6c216b9f4bd6ba6e457edd18d73c523e3091a29a1f1fabdba71
+# source: e52ff5301e00a5b9601db8fe137213846621423bce5ec063d0f8750cb7d36a6d

@@ -288,6 +288,19 @@ def _dot(x, y):
     return total
 
 
+@njit(cache=True, nogil=True)
+def _largest_norm2(fields, n):
+    """The largest <a a> of all fields, NaN or infinity if one is not finite."""
+    largest = 0.0
+    for a in range(fields.shape[0]):
+        norm2 = _dot(fields[a, :n], fields[a, :n]) / n
+        if not norm2 <= largest:
+            largest = norm2
+        if not np.isfinite(largest):
+            break
+    return largest
+
+
 @njit(nogil=True, fastmath=_FAST, **_INSIDE)
 def _mean(x):
     """(1/n) sum_i x_i; zero where the terms cancel to rounding."""
@@ -621,6 +634,7 @@ def _update(t, replica, at, numbers, scalars, L):
 # A replica, and the walk over its steps. What takes time is done by the compiled functions above.
 
 _DIVERGENCE = 1e12  # a scalar beyond this multiple of the largest first one counts as divergence
+_LARGEST_NORM2 = 1e75  # of a field: products of two kernels, and their squares, have to be finite numbers
 _ONE = np.ones(1)
 
 
@@ -926,7 +940,8 @@ def _walk(replica, steps, at, numbers, scalars, integers, pauses, inspect, progr
         largest = _largest(computed, t)
         if t == 0 and largest > 0:
             limit = _DIVERGENCE * largest
-        if not (math.isfinite(largest) and largest <= limit):
+        bounded = _largest_norm2(replica.fields, replica.S) <= _LARGEST_NORM2  # outputs may be small when fields are not
+        if not (math.isfinite(largest) and largest <= limit and bounded):
             return t, directions
         directions[t] = replica.counts
         if inspect is not None and t in pauses:
@@ -985,4 +1000,4 @@ def run(
         "directions": {key: directions[:done, 2 * m : 2 * m + 2] for key, m in matrices.items()},
     }
 
-# source: 5ab81c691839c87e3785337034f9a1bccad4c93c624b092a18b24524ef668033
+# source: 35726c74bc4ee20c73973477951058146c135833bca58865332517d41a8426d5

@@ -30,6 +30,8 @@ from .plan import (
 )
 
 Array = NDArray[np.floating[Any]]
+LARGEST_NORM2 = 1e75
+"""Of a field; beyond it a run has diverged: products of two kernels, and their squares, have to be finite numbers."""
 
 
 class Arithmetic(ABC):
@@ -101,6 +103,12 @@ class Arithmetic(ABC):
     @abstractmethod
     def mean(self, value: Evaluation, labels: int) -> Array:
         """The average over sites of a site-wise function, shape (labels,)."""
+
+    def bounded(self) -> bool:
+        """Whether ``<a a>`` is at most `LARGEST_NORM2` for all fields; outputs may be small when these are not."""
+        pairs = zip(self.values, self.slot_sectors, strict=True)
+        norms2 = (np.einsum("ki,ki->k", a, a).max(initial=0.0) * self.overlap(sector) for a, sector in pairs)
+        return all(norm2 <= LARGEST_NORM2 for norm2 in norms2)  # not so for NaN
 
     def execute(self, step: Step) -> None:
         """One statement that assigns a field or a scalar."""

@@ -67,12 +67,11 @@ class ReplicaResult:
 
 def plain_replica(task: ReplicaTask, seed: Seed, inspect: Inspect | None, progress: OnStep) -> ReplicaResult:
     """Run `SampledSites`."""
-    counts: dict[MatrixKey, list[tuple[int, int]]] = {}
+    counts: list[dict[MatrixKey, tuple[int, int]]] = []
 
     def look(step: int, network: Arithmetic) -> None:
         sites = cast(SampledSites, network)
-        for matrix in sites.matrices.values():
-            counts.setdefault(matrix.spec.key, []).append((matrix.forward.count, matrix.backward.count))
+        counts.append({m.spec.key: (m.forward.count, m.backward.count) for m in sites.matrices.values()})
         if inspect is not None and step in task.pauses:
             inspect(sites.view(step))
 
@@ -89,7 +88,8 @@ def plain_replica(task: ReplicaTask, seed: Seed, inspect: Inspect | None, progre
         inspect=look,
         data=task.data,
     )
-    directions = {key: np.array(rows, np.int64).reshape(-1, 2) for key, rows in counts.items()}
+    keys = [matrix.spec.key for matrix in cast(SampledSites, result.arithmetic).matrices.values()]
+    directions = {key: np.array([row[key] for row in counts], np.int64).reshape(-1, 2) for key in keys}
     return ReplicaResult(result.steps, _by_name(result.scalars), directions)
 
 

@@ -235,7 +235,7 @@ def _run(
             largest = max(_observe(arithmetic, table, step), _keep(arithmetic, scalars, step))
             if step == 0:
                 limit = DIVERGENCE * largest if largest else limit
-            if not math.isfinite(largest) or largest > limit:
+            if not math.isfinite(largest) or largest > limit or not arithmetic.bounded():
                 break
             ranks[step] = arithmetic.ranks()
             if step in wanted:
