@@ -59,6 +59,7 @@ class Theory(AveragedProgram):
         trace = network.trace(data.setting)
         self.program = data.program(trace, training, network.name)
         self.parameters = _parameters(self.program, trace.parameters)
+        _check_probes(probes, self.program)
         self.joint_derivations: dict[MatrixProgram, JointDerivation] = {}
 
     @cached_property
@@ -227,7 +228,8 @@ def derive(
     training
         `GradientDescent` (default) or `OnlineSGD`.
     probes
-        Names of readout vectors to add a source to, for time-resolved responses to it (``R_...``).
+        Names of readout vectors (or of ``betastar``, ``eps``) to add a source to, for time-resolved responses to it
+        (``R_...``); in the proportional regime.
 
     Raises
     ------
@@ -276,6 +278,19 @@ def _parameters(program: Program, own: tuple[Parameter, ...]) -> tuple[Parameter
                 f"symbol {symbol} is not declared: the forward pass needs net.parameter({symbol.name!r})"
             )
     return tuple(known[symbol] for symbol in parameters)
+
+
+def _check_probes(probes: Collection[str], program: Program) -> None:
+    """Refuse names of what has no time-resolved response."""
+    if not len(probes):
+        return
+    if on_samples(program):
+        raise ProgramError(
+            f"probes = {show(probes)}: allowed is nothing where samples are given, whose results have no responses"
+        )
+    known = [vector.name for vector in program.vectors]
+    if isinstance(probes, str) or not set(probes) <= set(known):
+        raise ProgramError(f"probes = {show(probes)}: allowed is a list of the vectors {', '.join(known)}")
 
 
 def _check_samples(network: Network, data: Data) -> None:

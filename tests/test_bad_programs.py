@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from strategies import Combine, Recipe, Scan, recipes
 
 import dmft_sym as ds
+from dmft_sym.networks import Vector
 from dmft_sym.program import (
     Assign,
     Field,
@@ -107,6 +108,28 @@ def family_without_index(net, x):
     return net.readout("w", net.scan(lambda layer, h: w @ h, h, layers=(1, net.depth)))
 
 
+def family_fixed(net, x):
+    n, h = first_layer(net, x)
+    w = net.matrix("W", n, n, layers=(1, net.depth - 1))
+    return net.readout("w", net.scan(lambda layer, h: w[1] @ h, h, layers=(1, net.depth - 1)))
+
+
+def index_without_family(net, x):
+    n, h = first_layer(net, x)
+    w = net.matrix("W", n, n)
+    return net.readout("w", net.scan(lambda layer, h: w.T[layer] @ h, h, layers=(1, net.depth - 1)))
+
+
+def vector_added(net, x):
+    n, h = first_layer(net, x)
+    return net.readout("w", h + Vector(net, Linear.of(VectorRef(RandomVector("b", n))), n))
+
+
+def nothing_trained(net, x):
+    h = net.matrix("W0", net.inputs, net.hidden("N"), train=False) @ x
+    return net.readout("w", h, train=False)
+
+
 def leaked_field(net, x):
     _, h = first_layer(net, x)
     kept = []
@@ -170,9 +193,13 @@ REFUSED = {
     scan_in_scan: "scan inner: a scan inside a scan is not supported",
     carry_changes_space: "scan h: the carry lives in N, its next value in M",
     family_too_short: r"W\[l\]: the scan runs over the layers 1..L - 1, but the family W has 1..L - 2",
-    family_shifted: r"W\[l \+ 1\]: inside the scan over l a family is indexed by l itself",
+    family_shifted: r"W\[l \+ 1\]: inside the scan over l a family is indexed by l itself; .*\(1, L\), and write",
+    family_fixed: r"W\[1\]: inside the scan over l a family is indexed by l itself; .*layers=\(1, L - 1\)",
     family_outside: r"W\[1\]: a matrix family is used inside a scan",
-    family_without_index: "matrix W needs a layer index",
+    family_without_index: "W @ h: matrix W needs a layer index, .* layers 1..L; write W",
+    index_without_family: r"W\[l\]: matrix W has no layer index; write W @ h",
+    vector_added: r"h1 = W0 v \+ b: the random vector b in a forward pass would not be trained",
+    nothing_trained: "nothing is trained: at least one matrix or readout needs train=True",
     leaked_field: r"k\[l\]: layer index l needs an integer value",
     half_a_layer: "scan h: layers L/2: allowed are integers, net.depth",
     layers_of_a_parameter: "scan h: layers k: allowed are integers, net.depth",
@@ -191,6 +218,18 @@ def test_refused(forward):
     with pytest.raises(ProgramError, match=REFUSED[forward]) as caught:
         ds.derive(ds.network(forward, depth=3))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("probes", [["nonsense"], "w", ["w", "W0"]])
+def test_probes_name_vectors(probes):
+    with pytest.raises(ProgramError, match=r"probes = .*: allowed is a list of the vectors w, betastar, eps"):
+        ds.derive(ds.deep_linear(1), probes=probes)
+
+
+def test_given_samples_have_no_probes():
+    data = ds.Samples([[1.0, 2.0]], [1.0])
+    with pytest.raises(ProgramError, match=r"probes = \['w'\]: allowed is nothing where samples are given"):
+        ds.derive(ds.mlp(1), data=data, probes=["w"])
 
 
 @pytest.mark.parametrize("returned", [None, 0, "w", ()])

@@ -33,7 +33,7 @@ from .parameters import ETA, GAMMA
 from .parametrization import Scalings
 from .reverse import Backward, reverse
 from .trace import Readout, Setting, Trace
-from .training import TrainingRule
+from .training import TrainingRule, trained
 
 FIXED = Setting(
     Field("x", Space("D", sp.Integer(1), finite=True), axes=(SAMPLE_AXIS,), data=True),
@@ -80,9 +80,7 @@ def fixed_program(
     if masked:
         mask = sp.Symbol("train", real=True)
         error, arguments = mask * error, [*arguments, (mask, TRAINED_SAMPLES)]
-    learns = _updates(backward, trace.frozen)
-    if not learns:
-        raise ProgramError("nothing is trained: at least one matrix or readout needs train=True")
+    learns = trained(_updates(backward, trace.frozen))
     statements = (
         *trace.statements,
         Average(OUTPUT_FUNCTION, outputs),

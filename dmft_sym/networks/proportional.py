@@ -33,7 +33,7 @@ from .parameters import ALPHA, LABEL_NOISE
 from .parametrization import Scalings
 from .reverse import Backward, reverse
 from .trace import PROPORTIONAL, Setting, Trace
-from .training import TrainingRule
+from .training import TrainingRule, trained
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,13 @@ class Proportional:
         return PROPORTIONAL
 
     def program(self, trace: Trace, training: TrainingRule, name: str) -> Program:
-        """One step of training: backward fields, error, forward fields, updates."""
+        """One step of training: backward fields, error, forward fields, updates.
+
+        Raises
+        ------
+        ProgramError
+            If nothing is trained, or if the forward pass reads a random vector.
+        """
         scalings = Scalings()
         backward = reverse(trace, scalings)
         dim = trace.input.space
@@ -70,7 +76,7 @@ class Proportional:
             Assign(error, Linear.of(Product(data, gap)) + Linear.of(noise, LABEL_NOISE)),
             Assign(trace.input, Linear.of(Product(data, error, True), 1 / ALPHA)),
             *trace.statements,
-            *_updates(backward, scalings, trace.frozen),
+            *trained(_updates(backward, scalings, trace.frozen)),
             Observe("train_loss", ((sp.Integer(1), error, error),)),
             Observe("test_loss", ((sp.Integer(1), gap, gap),), LABEL_NOISE**2),
         ]

@@ -88,7 +88,13 @@ def reverse(trace: Trace, scalings: Scalings) -> Backward:
     ----------
     scalings
         Gives the seed ``sqrt(N/N_j)`` of every readout.
+
+    Raises
+    ------
+    ProgramError
+        If the forward pass reads a random vector other than by a readout: it would not be trained.
     """
+    _check_vectors(trace)
     pass_ = _Reverse(trace)
     for readout in trace.readouts:
         seed = readout.coefficient * scalings.readout(readout.vector.space.ratio)
@@ -303,6 +309,17 @@ class _Reverse:
         total = Field(name, ref.space, LayerRange(scan.layers.start, scan.layers.stop + 1), self.axes)
         self.blocks[-1].append(Assign(FieldRef(total, scan.layers.stop + 1), Linear()))
         return total
+
+
+def _check_vectors(trace: Trace) -> None:
+    """Refuse random vectors in a forward pass, which have no gradient here."""
+    for statement in _inner(trace.statements):
+        for ref in _reads(statement):
+            if isinstance(ref, VectorRef):
+                raise ProgramError(
+                    f"{statement}: the random vector {ref} in a forward pass would not be trained; allowed are "
+                    f"products with matrices, net.matrix(...) @ h, and readouts, net.readout({str(ref)!r}, h)"
+                )
 
 
 def _times(slope: sp.Expr, function: SiteFunction, outer: FieldRef | ScalarRef) -> SiteFunction:

@@ -390,16 +390,25 @@ class Tracer:
 
     def check_layers(self, ref: MatrixRef) -> None:
         """A member of a family is used inside a scan over the layers of the family, and with the scan's index."""
-        family = ref.matrix.layers
+        family, name = ref.matrix.layers, ref.matrix.name
         if family is None:
             return
         if not self._scan_index:
-            raise ProgramError(f"{ref}: a matrix family is used inside a scan over its layers")
+            raise ProgramError(
+                f"{ref}: a matrix family is used inside a scan over its layers, net.scan(lambda l, h: {name}[l] @ h, "
+                f"h, layers=({family.start}, {family.stop})); a matrix for one place is declared without layers"
+            )
         index, span = self._scan_index[-1]
         if ref.layer != index:
-            raise ProgramError(f"{ref}: inside the scan over {index} a family is indexed by {index} itself")
+            raise ProgramError(
+                f"{ref}: inside the scan over {index} a family is indexed by {index} itself; number {name} by the "
+                f"layers of the scan, layers=({span.start}, {span.stop}), and write {name}[{index}]"
+            )
         if any(sp.expand(a - b) != 0 for a, b in ((family.start, span.start), (family.stop, span.stop))):
-            raise ProgramError(f"{ref}: the scan runs over the layers {span}, but the family {ref.matrix} has {family}")
+            raise ProgramError(
+                f"{ref}: the scan runs over the layers {span}, but the family {name} has {family}; declare a family "
+                f"for every scan, here with layers=({span.start}, {span.stop})"
+            )
 
     def assign(self, name: str | Member, vector: Vector) -> Vector:
         """Name a vector; see `Vector.named`."""

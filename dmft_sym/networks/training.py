@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from dmft_sym.program import Optimizer, ProgramError
+from dmft_sym.program import Learn, Optimizer, ProgramError
 
 from .parameters import DECAY, MOMENTUM
 
@@ -47,6 +47,19 @@ class TrainingRule:
     def optimizer(self) -> Optimizer:
         """The memory of the program, with a symbol for every part that is switched on."""
         return Optimizer(MOMENTUM if self.momentum else sp.Integer(0), DECAY if self.weight_decay else sp.Integer(0))
+
+
+def trained(learns: list[Learn]) -> list[Learn]:
+    """The updates of a program.
+
+    Raises
+    ------
+    ProgramError
+        If there are none.
+    """
+    if not learns:
+        raise ProgramError("nothing is trained: at least one matrix or readout needs train=True")
+    return learns
 
 
 @dataclass(frozen=True)

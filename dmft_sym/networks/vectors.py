@@ -189,9 +189,19 @@ class Weights:
         return replace(self, transposed=not self.transposed)
 
     def __getitem__(self, layer: Number) -> WeightsMember:
+        if self.matrix.layers is None:
+            raise ProgramError(
+                f"{self.matrix}[{layer}]: matrix {self.matrix} has no layer index; write {self.matrix} @ h, or declare "
+                f"a family, net.matrix({self.matrix.name!r}, ..., layers=(first, last))"
+            )
         return WeightsMember(self.tracer, MatrixRef(self.matrix, sp.sympify(layer, strict=True)), self.transposed)
 
     def __matmul__(self, vector: Vector) -> Vector:
+        if self.matrix.layers is not None:
+            raise ProgramError(
+                f"{self.matrix} @ h: matrix {self.matrix} needs a layer index, as it is a family with the layers "
+                f"{self.matrix.layers}; write {self.matrix}[l] @ h in a scan over these"
+            )
         return WeightsMember(self.tracer, MatrixRef(self.matrix), self.transposed) @ vector
 
 
