@@ -76,7 +76,7 @@ def make_folder(folder: Path) -> None:
 def read(path: Path) -> str | None:
     """Text of a file in an opened folder; ``None`` if it is missing, no text, or others could have written it."""
     try:
-        with open(path, "rb", opener=_without_links) as file:
+        with open(path, "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) or ownership.problem(status) is not None:
                 return None
@@ -117,10 +117,6 @@ def warn_refused(folder: Path, error: OSError, variable: str = CACHE_VARIABLE) -
         CacheWarning,
         stacklevel=2,
     )
-
-
-def _without_links(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
 
 
 def _check_home(folder: Path) -> None:

@@ -124,8 +124,7 @@ class _GuardedCache(caching.FunctionCache):
     def load_overload(self, signature: Any, context: Any) -> Any:
         try:
             return super().load_overload(signature, context)
-        except Exception:  # machine code that Numba cannot put together again
-            self._cache_file.discard()
+        except Exception:  # machine code that Numba cannot put together again: compiled, and saved in its place
             return None
 
 
@@ -157,66 +156,53 @@ class _Layers:
 
     def flush(self) -> None:
         """Forget what is saved."""
-        self.discard()
-
-    def discard(self) -> None:
-        """Remove the files of the function where they can be removed."""
-        for folder in self._code.folders:
+        for folder in filter(os.path.isdir, self._code.folders):
             with suppress(OSError):
-                self._files(folder).discard()
+                self._files(folder).flush()
 
     def _files(self, folder: Path) -> _Files:
         return _Files(checked(folder), self._base, self._code.stamp)
 
 
 class _Files(caching.IndexDataCacheFile):
-    """Numba's index and data files of one function in one folder; damaged ones count as missing."""
+    """Numba's files of one function in one folder; damaged ones, and those of others, count as missing."""
 
     def __init__(self, folder: Path, base: str, stamp: str) -> None:
         super().__init__(cache_path=os.fspath(folder), filename_base=base, source_stamp=stamp)
         self._folder = folder
-        self._base = base
 
     def load(self, key: Any) -> Any:
+        """What was saved for a key, which is in the data too: two processes may have taken one name for two keys."""
         try:
-            return super().load(key)
-        except Exception:  # empty, cut short, or of a version with other classes: pickle raises whatever it likes
-            self.discard()
+            saved, data = super().load(key)
+        except Exception:  # as for an index
             return None
+        return data if saved == key else None
 
     def save(self, key: Any, data: Any) -> None:
         cache_folders.make_folder(self._folder)  # the cache may have been deleted during the run
-        super().save(key, data)
+        super().save(key, (key, data))
 
-    def discard(self) -> None:
-        for path in self._folder.glob(f"{self._base}.*"):
-            with suppress(OSError):
-                path.unlink()
+    def _load_index(self) -> Any:
+        try:
+            _check_owner(self._index_path)
+            return super()._load_index()
+        except Exception:  # empty, cut short, or of a version with other classes: pickle raises whatever it likes
+            return {}
+
+    def _load_data(self, name: str) -> Any:
+        _check_owner(self._data_path(name))
+        return super()._load_data(name)
 
     def _open_for_write(self, path: str) -> Any:
         return cache_folders.replacing(Path(path))
 
 
-@functools.cache
-def checked(folder: Path) -> Path:
-    """Real path of a folder whose files nobody else could have written: such files are removed.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be used.
-    """
-    real = cache_folders.opened(folder)
-    for entry in os.scandir(real):
-        if entry.name.endswith((".nbi", ".nbc")):
-            found = ownership.problem(entry.stat(follow_symlinks=False))
-            if found is not None:
-                _remove(entry.path, found)
-    return real
+checked = functools.cache(cache_folders.opened)
+"""The real path of a folder that is this user's; looked at once, as every function asks for it."""
 
 
-def _remove(path: str, why: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError as error:
-        raise CacheError(f"the file {os.path.basename(path)} in it {why}") from error
+def _check_owner(path: str) -> None:
+    found = ownership.problem(os.stat(path))
+    if found is not None:
+        raise CacheError(found)

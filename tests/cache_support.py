@@ -57,9 +57,3 @@ def give_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def planted(path: Path) -> str:
     """What another user would leave: code that shows itself, with a stamp that fits."""
     return stamped(f"from pathlib import Path\nPath({str(path)!r}).touch()\n{PLAIN}")
-
-
-def environment(**more: str) -> dict[str, str]:
-    """Variables of a process that imports these helpers."""
-    found = (str(Path(__file__).parent), os.environ.get("PYTHONPATH", ""))
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, found)), **more}

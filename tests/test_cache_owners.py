@@ -20,7 +20,6 @@ from cache_support import (
     OTHER,
     PLAIN,
     compiled,
-    environment,
     forget,
     fresh_process,
     give_away,
@@ -29,7 +28,8 @@ from cache_support import (
 )
 
 from dmft_sym import cache_folders, generated, module_cache, ownership
-from dmft_sym.messages import CacheWarning, warnings_as_notes
+from dmft_sym.cli import main
+from dmft_sym.messages import CacheWarning
 from dmft_sym.module_cache import load_module, stamped
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="owners of POSIX")
@@ -111,6 +111,20 @@ def test_group_of_one_user_may_write(tmp_path, monkeypatch):
         assert found is None if words is None else words in found
 
 
+@pytest.mark.parametrize(
+    ("name", "members", "own"), [("ann", [], True), ("ann", ["ann"], True), ("ann", ["bob"], False), ("lab", [], False)]
+)
+def test_group_of_one_user_has_the_name_of_the_user_and_no_others(monkeypatch, name, members, own):
+    import grp
+    import pwd
+
+    person = pwd.struct_passwd(("ann", "x", 7, 8, "", "/home/ann", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", lambda user: person)
+    monkeypatch.setattr(grp, "getgrgid", lambda group: grp.struct_group((name, "x", group, members)))
+    assert ownership._of_one_user(8, 7) is own
+    assert not ownership._of_one_user(9, 7)
+
+
 def test_compiled_python_file_is_not_executed(cache, tmp_path):
     """A .pyc of the right name, for the right time and size of the source, which Python would take."""
     path = kept_file(cache)
@@ -182,7 +196,7 @@ def test_folder_of_root_is_read_by_others(shared, tmp_path, monkeypatch):
     fresh_process(monkeypatch, shared)
     assert compiled().double(2) == 4
     before = sorted(shared.rglob("*"))
-    env = environment(DMFT_SYM_CACHE=str(tmp_path / "own"))
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "DMFT_SYM_CACHE": str(tmp_path / "own")}
     code = [sys.executable, "-W", "always", "-c", READER, str(shared)]
     done = subprocess.run(code, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -241,6 +255,33 @@ def test_without_a_home(tmp_path, monkeypatch, home):
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_home_that_cannot_be_written(tmp_path, monkeypatch):
+    """As a container for a user without rights has."""
+
+    def protected(*args, **options):
+        raise PermissionError(13, "Permission denied")
+
+    fresh_process(monkeypatch, tmp_path)
+    for variable in ("DMFT_SYM_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(Path, "mkdir", protected)
+    with pytest.warns(CacheWarning, match="Permission denied") as caught:
+        found = (plain().march(), *numbers(compiled()))
+    forget()
+    assert found == (42, 4, 6)
+    assert len(caught) == 1
+
+
+def test_home_in_the_variable(tmp_path, monkeypatch):
+    """The shell leaves ``~`` in the middle of a word, as in ``export X="~/cache"``."""
+    fresh_process(monkeypatch, Path("~/cache"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert plain().march() == 42
+    forget()
+    assert len(list((tmp_path / "cache").glob("*.py"))) == 1
+
+
 def test_module_in_memory_can_be_read(cache, tmp_path):
     """Its source is there for tracebacks and for `inspect`, though no file is."""
     import inspect
@@ -249,6 +290,17 @@ def test_module_in_memory_can_be_read(cache, tmp_path):
     with pytest.warns(CacheWarning):
         module = plain()
     assert inspect.getsource(module.march) == PLAIN
+
+
+def test_folder_above_of_a_user_that_the_container_does_not_know(tmp_path, monkeypatch):
+    """Root outside of a container, to whom / belongs there; the folder itself has to be ours all the same."""
+    outside = os.stat_result((0o40755, 1, 1, 2, 65534, 65534, 0, 0, 0, 0))
+    writable = os.stat_result((0o40777, 1, 1, 2, 65534, 65534, 0, 0, 0, 0))
+    for stand_in, found in ((65534, True), (None, False)):
+        monkeypatch.setattr(ownership, "_stand_in", lambda stand_in=stand_in: stand_in)
+        assert (ownership._parent_problem(outside) is None) is found
+        assert ownership._parent_problem(writable) is not None
+        assert ownership.problem(outside) is not None
 
 
 @pytest.fixture
@@ -270,6 +322,8 @@ def machine_code_in(folder):
 
 def test_machine_code_of_committed_modules_is_beside_them(cache, committed):
     assert load_module("committed", "numba", no_source).double(2) == 4
+    assert load_module("committed", "numba", no_source) is sys.modules["dmft_sym.generated.tiny"]
+    assert load_module("committed", "numba", no_source).double.stats.cache_misses
     assert machine_code_in(committed) == {"tiny.double"}
     assert not cache.exists()
 
@@ -291,9 +345,6 @@ def test_or_in_the_cache_folder(cache, committed, monkeypatch, way):
     assert load_module("committed", "numba", no_source).double(2) == 4
     assert machine_code_in(committed) == set()
     assert machine_code_in(cache) == {"tiny.double"}
-    if way == "not writable":  # a damaged file there hides nothing here
-        (index,) = (cache / "__pycache__").glob("*.nbi")
-        (committed / "__pycache__" / index.name).touch()
     del sys.modules["dmft_sym.generated.tiny"]
     forget()
     module = load_module("committed", "numba", no_source)
@@ -317,9 +368,13 @@ def test_committed_module_that_was_changed_is_refused(cache, committed):
 
 @pytest.mark.filterwarnings("default::dmft_sym.messages.CacheWarning")
 def test_command_line_shows_a_warning_as_one_line(cache, tmp_path, capsys):
+    """And goes on."""
     tmp_path.chmod(0o777)
-    with warnings_as_notes():
-        plain()
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith(f"dmft-sym: note: cache folder '{cache}': ")
+    spec = Path(__file__).parents[1] / "examples" / "deep_linear.toml"
+    output = tmp_path / "run.nc"
+    steps = ["--set", "training.steps=2", "--set", "training.momentum=0.5", "--backend", "numpy"]
+    assert main(["run", str(spec), *steps, "--output", str(output)]) == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if "cache" in line]
+    assert len(notes) == 1
+    assert notes[0].startswith(f"dmft-sym: note: cache folder '{cache}': ")
+    assert output.exists()

@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from cache_support import COMPILED, OTHER, compiled, environment, forget, fresh_process
+from cache_support import COMPILED, OTHER, compiled, forget, fresh_process
 from numba import njit
 from numba.core import caching, config
 
-from dmft_sym import machine_code
+from dmft_sym import cache_folders, machine_code
 from dmft_sym.messages import CacheWarning
 from dmft_sym.module_cache import load_module
 
@@ -70,8 +70,46 @@ def test_machine_code_that_does_not_fit_together_is_made_anew(cache):
     """A file that can be read, of something else."""
     doubled()
     (path,) = files(cache, ".nbc")
-    path.write_bytes(pickle.dumps((1, 2, 3)))
+    key, _ = pickle.loads(path.read_bytes())
+    path.write_bytes(pickle.dumps((key, (1, 2, 3))))
     assert doubled() == (4, False)
+    assert doubled() == (4, True)
+
+
+def test_machine_code_of_another_signature_is_not_used(cache):
+    """Processes that compile two signatures at once may take one name for both."""
+    module = compiled()
+    assert (module.double(2), module.double(2.5)) == (4, 5.0)
+    first, second = files(cache, ".nbc")
+    shutil.copy(second, first)
+    forget()
+    module = compiled()
+    assert (module.double(2), module.double(2.5)) == (4, 5.0)
+    assert [str(*signature) for signature in module.double.stats.cache_hits] == ["float64"]
+
+
+@pytest.mark.parametrize("ending", [".nbi", ".nbc"])
+def test_damaged_files_that_cannot_be_replaced_are_one_warning(cache, monkeypatch, ending):
+    """As in a folder that is shared for reading."""
+
+    def protected(path):
+        raise PermissionError(13, "Permission denied")
+
+    doubled()
+    (path,) = files(cache, ending)
+    path.write_bytes(b"")
+    monkeypatch.setattr(cache_folders, "replacing", protected)
+    with pytest.warns(CacheWarning, match="Permission denied") as caught:
+        assert doubled() == (4, False)
+    assert len(caught) == 1
+    assert path.read_bytes() == b""
+
+
+def test_compiled_anew_on_demand(cache):
+    module = compiled()
+    assert module.double(2) == 4
+    module.double.recompile()
+    assert module.double(2) == 4
     assert doubled() == (4, True)
 
 
@@ -194,19 +232,20 @@ print(module.double(2), module.triple(2.5), flush=True)
 
 
 def worker(*arguments):
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     code = [sys.executable, "-W", "error", "-c", WORKER, *arguments]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(code, env=environment(), text=True, **pipes)
+    return subprocess.Popen(code, env=env, text=True, **pipes)
 
 
 def test_processes_that_compile_at_once(cache):
     """They start together, as all wait for the last that is ready; nothing is left but the files of one."""
-    workers = [worker() for _ in range(2)]
-    assert [one.stdout.readline() for one in workers] == 2 * ["ready\n"]
+    workers = [worker() for _ in range(3)]
+    assert [one.stdout.readline() for one in workers] == 3 * ["ready\n"]
     for one in workers:
         one.stdin.write("\n")
         one.stdin.flush()
-    assert [one.communicate(timeout=60) for one in workers] == 2 * [("4 7.5\n", "")]
+    assert [one.communicate(timeout=60) for one in workers] == 3 * [("4 7.5\n", "")]
     assert len(list(cache.glob("*.py"))) == 1
     assert len(files(cache, ".nbi")) == len(files(cache, ".nbc")) == 2
     assert not [path for path in cache.rglob("*") if ".tmp" in path.name]
