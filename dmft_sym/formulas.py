@@ -2,8 +2,9 @@
 
 Python's own parser (`ast`) only builds a tree; the tree is walked here, node by node, and whatever is not on the
 list below is refused. Nothing of the text reaches `eval`, `exec` or SymPy's string parsers, which execute it. Length,
-nesting, powers and the size of the expanded result are bounded. Apart from fractions nothing is computed: the result is
-unevaluated (``doit()`` evaluates it): SymPy simplifies as it builds, and a short text can make that take forever.
+nesting, powers and the size of what powers and functions expand to are bounded. Apart from fractions nothing is
+computed: the result is unevaluated (``doit()`` evaluates it): SymPy simplifies as it builds, and a short text can make
+that take forever.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from .messages import InputError, show, suggestion
 MAX_LENGTH = 200
 MAX_DEPTH = 20
 MAX_POWER = 20
-MAX_SIZE = 400
+MAX_SIZE = 600
+MAX_DECIDED = 50
 LARGEST, SMALLEST = 1e12, 1e-12
 
 
@@ -98,9 +100,21 @@ FUNCTIONS: dict[str, Callable[..., sp.Expr]] = {
 }
 CONSTANTS = {"pi": sp.pi}
 OF_TWO = ("max", "min")
+_DECIDING = ("abs", "cosh", "heaviside", "max", "min", "relu", "sign", "sinh")
+"""SymPy asks for the sign of their arguments, which may take it a time that is exponential in the nesting."""
 
 _NOT_REAL = (sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I, sp.AccumBounds)
-_COST = {"gelu": 2}  # how often a function repeats its argument
+
+
+def _expansion(name: str) -> tuple[int, int]:
+    """How often what a function stands for repeats its argument, and how many nodes it has beside."""
+    symbol = sp.Symbol("x", real=True)
+    nodes = list(sp.preorder_traversal(FUNCTIONS[name](*[symbol] * (2 if name in OF_TWO else 1))))
+    repeats = max(1, nodes.count(symbol)) if name not in OF_TWO else 1
+    return repeats, len(nodes) - nodes.count(symbol)
+
+
+_EXPANSIONS = {name: _expansion(name) for name in FUNCTIONS}
 _OPERATORS: dict[type, Callable[[sp.Expr, sp.Expr], sp.Expr]] = {
     ast.Add: _add,
     ast.Sub: _subtract,
@@ -160,7 +174,9 @@ class _Size:
 
     def check(self, tree: ast.expr) -> None:
         if self.of(tree, 0) > MAX_SIZE:
-            raise FormulaError(f"formula {show(self.text)}: too large when its powers are expanded")
+            raise FormulaError(
+                f"formula {show(self.text)}: too large when its powers and functions are expanded; nest fewer of them"
+            )
 
     def of(self, node: ast.AST, depth: int) -> int:
         if depth > MAX_DEPTH:
@@ -169,7 +185,12 @@ class _Size:
             return self.of(node.left, depth + 1) * max(1, abs(_power(node.right, self.text)))
         size = sum(self.of(child, depth + 1) for child in ast.iter_child_nodes(node))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            size *= _COST.get(node.func.id, 1)
+            if node.func.id in _DECIDING and size > MAX_DECIDED:
+                raise FormulaError(
+                    f"formula {show(self.text)}: the argument of {node.func.id} is too large; simplify it"
+                )
+            repeats, nodes = _EXPANSIONS.get(node.func.id, (1, 1))
+            size = repeats * size + nodes
         if isinstance(node, ast.Constant) and isinstance(node.value, int):
             return 1 + node.value.bit_length() // 16
         return 1 + size

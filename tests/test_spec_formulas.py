@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
+import numpy as np
 import pytest
 import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmft_sym.formulas import FUNCTIONS, MAX_LENGTH, FormulaError, parse_formula
+from dmft_sym.networks.activations import activation
+from dmft_sym.program import ProgramError
+from dmft_sym.program.site_functions import numpy_function
 
 H = sp.Symbol("h", real=True)
 
@@ -135,3 +139,39 @@ def test_garbage(text: str) -> None:
     except FormulaError as error:
         message = str(error)
     assert len(message.splitlines()) == 1
+
+
+def nested(form: str, times: int) -> str:
+    text = "h"
+    for _ in range(times):
+        text = form.replace("X", text)
+    return text
+
+
+@pytest.mark.parametrize(("form", "times"), [("sigmoid(X)", 15), ("softplus(X)/2", 8), ("tanh(X)", 18), ("gelu(X)", 4)])
+def test_nested_functions_are_computed(form: str, times: int) -> None:
+    """Products of nested exponentials were divided as polynomials, which took a time exponential in the nesting."""
+    chosen = activation(nested(form, times))
+    value, slope = numpy_function([chosen.expression, chosen.derivative], [chosen.symbol])(np.array([-0.3, 0.7]))
+    shifted = numpy_function([chosen.expression], [chosen.symbol])(np.array([-0.3, 0.7]) + 1e-6)[0]
+    np.testing.assert_allclose((shifted - value) / 1e-6, slope, rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (nested("gelu(X)", 12), "too large when its powers and functions are expanded"),
+        (nested("softplus(X)/2", 12), "nested too deeply"),
+        ("heaviside(exp(tanh(sigmoid(erf((((log(h))**5)**-3)/(2))))))", "argument of heaviside is too large"),
+        ("min(log(sinh((sigmoid(sqrt((log(h))/(0.5))))**6)),h+1)", "argument of sinh is too large"),
+    ],
+)
+def test_what_functions_expand_to_is_counted(text: str, words: str) -> None:
+    with pytest.raises(FormulaError, match=words):
+        activation(text)
+
+
+@pytest.mark.parametrize("text", ["relu((h - h)**-1)", "cos(min(cosh((h**9)**-1/heaviside(h - h)), h**2))"])
+def test_what_has_no_value_is_refused(text: str) -> None:
+    with pytest.raises((FormulaError, ProgramError), match=r"finite"):
+        activation(text)

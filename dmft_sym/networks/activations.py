@@ -11,12 +11,12 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 
 from dmft_sym.formulas import FUNCTIONS, OF_TWO, parse_formula
-from dmft_sym.messages import show, suggestion
+from dmft_sym.messages import InputError, show, suggestion
 from dmft_sym.program import ProgramError
 from dmft_sym.program.site_derivatives import differentiate
 from dmft_sym.program.site_expressions import check, show_expression
 
-from .finite_values import check_one
+from .finite_values import RULE, check_one
 
 H = sp.Symbol("h", real=True)
 _PARTS_OF_FORMULAS = {  # not finite for all h, without a slope, or of two arguments
@@ -100,12 +100,22 @@ def activation(value: Chosen) -> Activation:
             raise ProgramError(
                 f"activation {show(name)}{suggestion(name, NAMES)}: allowed are {known}, or a formula in h"
             )
-        return _checked(name, parse_formula(name).doit())
+        return _checked(name, _evaluated(name))
     if callable(value) and not isinstance(value, sp.Expr):
         value = _of_symbol(value)
     if not isinstance(value, sp.Expr):
         raise ProgramError(f"activation {show(value)}: allowed are {', '.join(sorted(NAMES))}, or a formula in h")
     return _from_expression(value)
+
+
+def _evaluated(formula: str) -> sp.Expr:
+    """The expression of a formula; SymPy stumbles over what has no value, such as ``max(1/(h - h), 0)``."""
+    try:
+        return parse_formula(formula).doit()
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise ProgramError(f"activation {show(formula)}: not a finite real number; {RULE} h") from error
 
 
 def _of_symbol(function: Callable[[sp.Symbol], object]) -> object:

@@ -208,23 +208,41 @@ def _stable_sum(expression: sp.Add) -> sp.Expr:
 
 def _stable_product(product: sp.Mul) -> sp.Expr:
     """``e^(k u) (1 + e^u)^-q`` becomes ``e^((k - m) u) (1 + e^u)^(m - q) (1 + e^-u)^-m`` with ``m = min(k, q)``."""
-    factors = list(product.args)
-    exponent = sp.Add(*(f.args[0] for f in factors if isinstance(f, sp.exp)))
-    others = [f for f in factors if not isinstance(f, sp.exp)]
+    exponent: dict[sp.Expr, sp.Expr] = {}
     result = []
-    for factor in others:
+    for factor in product.args:
+        if isinstance(factor, sp.exp):
+            for term, coefficient in _terms(factor.args[0]).items():
+                exponent[term] = exponent.get(term, sp.Integer(0)) + coefficient
+    for factor in product.args:
+        if isinstance(factor, sp.exp):
+            continue
         base, power = factor.as_base_exp()
         constant, rest = base.as_coeff_Add()
         moved = sp.Integer(0)
         if power.is_Integer and power < 0 and constant == 1 and isinstance(rest, sp.exp):
-            multiple = sp.expand(exponent / rest.args[0]) if exponent != 0 else sp.Integer(0)
-            ratio = sp.cancel(multiple)
-            if ratio.is_Rational and ratio >= 1:
-                moved = sp.Min(sp.floor(ratio), -power)
-                exponent = sp.expand(exponent - moved * rest.args[0])
-                result.append((1 + sp.exp(-rest.args[0])) ** -moved)
+            moved = sp.Min(_multiple(exponent, _terms(rest.args[0])), -power)
+            for term, coefficient in _terms(rest.args[0]).items() if moved else ():
+                exponent[term] -= moved * coefficient
+            result.append((1 + sp.exp(-rest.args[0])) ** -moved)
         result.append(base ** (power + moved))
-    return sp.Mul(sp.exp(exponent), *result)
+    return sp.Mul(sp.exp(sp.Add(*(c * term for term, c in exponent.items()))), *result)
+
+
+def _terms(u: sp.Expr) -> dict[sp.Expr, sp.Expr]:
+    """The terms of a sum with their rational coefficients."""
+    pairs = (term.as_coeff_Mul() for term in sp.Add.make_args(u))
+    return {term: coefficient for coefficient, term in pairs}
+
+
+def _multiple(exponent: dict[sp.Expr, sp.Expr], u: dict[sp.Expr, sp.Expr]) -> sp.Integer:
+    """The largest whole number of times, at least zero, that ``u`` is contained in the exponent, term by term.
+
+    Terms are compared as they stand: to divide nested functions as polynomials takes a time that is exponential in the
+    nesting.
+    """
+    ratio = min(exponent.get(term, sp.Integer(0)) / coefficient for term, coefficient in u.items())
+    return sp.Max(sp.floor(ratio), 0)
 
 
 def walk(expression: sp.Basic, algebra: Algebra[T]) -> T:
