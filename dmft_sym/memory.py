@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from .free_memory import NUMBER_OF_MPMATH, march_bytes, most_steps
 from .free_memory import free_bytes as _free
 from .free_memory import shown_bytes as _size
 from .spec import Spec, SpecError
@@ -34,7 +35,7 @@ def check_memory(spec: Spec, available: int | None = None) -> None:
     needed = march_memory(spec)
     if needed <= available:
         return
-    steps = max(1, math.isqrt(available * spec.training.steps**2 // needed))
+    steps = most_steps(spec.training.steps, needed, available)
     raise SpecError(
         f"[training] steps = {spec.training.steps}: allowed is what fits into memory; the march needs "
         f"{_size(needed)} and {_size(available)} are free: use at most {steps} steps, or [solver] method = "
@@ -43,12 +44,10 @@ def check_memory(spec: Spec, available: int | None = None) -> None:
 
 
 def march_memory(spec: Spec) -> int:
-    """Bytes that a march needs with its result, roughly: 12 two-time matrices for every layer and 12 more."""
+    """Bytes that a march needs with its result, roughly."""
     size = {"float64": 8, "float32": 4}[spec.solver.dtype]
-    if spec.solver.backend == "mpmath":
-        size = 200  # a Python object for every number
     rows = spec.training.steps * (spec.network.outputs or 1)
-    return 12 * (spec.network.depth + 1) * rows**2 * size
+    return march_bytes(spec.network.depth, rows, NUMBER_OF_MPMATH if spec.solver.backend == "mpmath" else size)
 
 
 def check_simulation(spec: Spec, available: int | None = None) -> None:

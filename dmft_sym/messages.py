@@ -24,14 +24,25 @@ class CacheWarning(UserWarning):
     """A cache folder is not used; everything works, but what it would have kept is made anew. One line."""
 
 
+class DataWarning(UserWarning):
+    """Samples are unusual; results are right, but parameters mean something else than usual. One line."""
+
+
+class BiasWarning(UserWarning):
+    """Replicas have too few sites for their directions, so that results are biased. One line."""
+
+
 @contextmanager
 def warnings_as_notes() -> Iterator[None]:
-    """Show a `CacheWarning` in the body as one line on standard error, as any note of the command line."""
+    """Show warnings of the toolkit in the body as one line each on standard error, as any note of the command line.
+
+    A `BiasWarning` is not shown: the command line says the same with the result.
+    """
 
     def note(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
-        if issubclass(category, CacheWarning):
+        if issubclass(category, (CacheWarning, DataWarning)):
             print(f"dmft-sym: note: {message}", file=sys.stderr)
-        else:
+        elif not issubclass(category, BiasWarning):
             usual(message, category, *place, **options)
 
     with warnings.catch_warnings():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from .arguments import ArgumentError, RunArguments, check_integer, run_arguments
 from .free_memory import free_bytes, shown_bytes
 from .measurements import Measurements, Wanted, bulk_of, hidden_matrices, wanted_measurements
-from .messages import show
+from .messages import BiasWarning, show
 from .networks.samples import Samples
 from .outcomes import COMPLETED, Outcome, diverged
 from .program import OUTPUT_AXIS, SAMPLE_AXIS
+from .results import bias_notes
 from .sample_results import SEM, averaged, derived, labelled, network_dataset
 from .sampled_bias import estimated_bias
 from .solver import common_attributes
@@ -142,6 +144,11 @@ class SampledSolver:
             variables have standard errors ``<name>_sem`` and, with ``bias``, ``<name>_bias`` and ``<name>_bias_sem``:
             ``f - f_bias`` is what more sites would give. A run that diverges keeps the steps before.
 
+        Warns
+        -----
+        BiasWarning
+            If the replicas have too few sites for their directions.
+
         Raises
         ------
         ArgumentError
@@ -178,7 +185,10 @@ class SampledSolver:
             **outcome.attrs(),
             "wall_time": time.perf_counter() - start,
         }
-        return labelled(dataset, self.data, attrs)
+        result = labelled(dataset, self.data, attrs)
+        for note in bias_notes(result):
+            warnings.warn(note, BiasWarning, stacklevel=2)
+        return result
 
 
 class _Run:

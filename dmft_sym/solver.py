@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arguments import ArgumentError, RunArguments, check_dtype, run_arguments
+from .free_memory import NUMBER_OF_MPMATH, free_bytes, march_bytes, most_steps, shown_bytes
 from .messages import show
 from .outcomes import COMPLETED, Outcome, diverged, of_losses
+from .program import DEPTH
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -108,7 +110,7 @@ class Solver:
         Raises
         ------
         ArgumentError
-            Naming the argument, its value and what is allowed.
+            Naming the argument, its value and what is allowed; more steps than fit into memory, for a march.
         """
         if method not in METHODS:
             raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
@@ -134,6 +136,7 @@ class Solver:
     def _call(self, arguments: RunArguments, dtype: Any, progress: Progress | None) -> dict[str, Any]:
         from dmft_sym.codegen.names import python_name
 
+        self._check_memory(arguments, dtype)
         values = {python_name(symbol): value for symbol, value in arguments.values.items()}
         options = {} if self.backend == "mpmath" else {"dtype": dtype}
         module = self.module
@@ -142,6 +145,18 @@ class Solver:
                 steps=arguments.steps, outputs=arguments.outputs, progress=progress, **options, **values
             )
         return result
+
+    def _check_memory(self, arguments: RunArguments, dtype: Any) -> None:
+        """Refuse a march that cannot fit into memory; layers of networks of other kinds are counted by matrices."""
+        depth = int(arguments.values.get(DEPTH, len(self.theory.program.matrices)))
+        number = NUMBER_OF_MPMATH if self.backend == "mpmath" else np.dtype(dtype).itemsize
+        needed, available = march_bytes(depth, arguments.steps * arguments.outputs, number), free_bytes()
+        if needed > available:
+            raise ArgumentError(
+                f"steps = {arguments.steps}: allowed is what fits into memory; the march needs {shown_bytes(needed)} "
+                f"and {shown_bytes(available)} are free: use at most "
+                f"{most_steps(arguments.steps, needed, available)} steps, or method = 'coordinates'"
+            )
 
     def _march(
         self, arguments: RunArguments, dtype: str, order_parameters: bool, progress: Progress | None

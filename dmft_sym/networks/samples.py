@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
-from dmft_sym.messages import show
+from dmft_sym.messages import DataWarning, show
 from dmft_sym.program import Program, ProgramError
 
 from .fixed import FIXED, fixed_program
@@ -18,6 +19,8 @@ from .trace import Setting, Trace
 from .training import TrainingRule
 
 MAX_SAMPLES = 10_000
+USUAL_SIZE = 4.0
+"""Mean ``|x|^2/D`` up to which, and down to whose inverse, nothing is said: within it, results differ by little."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,6 +62,11 @@ class Samples:
     DataError
         If the arrays do not fit together or to the loss; one line that says where, rows counted from 0.
 
+    Warns
+    -----
+    DataWarning
+        If ``|x|^2/D`` of the training samples is on average below 1/4 or above 4.
+
     Examples
     --------
     >>> samples = Samples([[1.0, 0.0], [0.0, 2.0]], [1.0, -1.0])
@@ -97,6 +105,7 @@ class Samples:
             raise DataError(
                 f"inputs with {self.total} samples: allowed are at most {MAX_SAMPLES}, test samples included"
             )
+        _warn_of_size(self.inputs)
 
     @property
     def rule(self) -> Loss:
@@ -223,3 +232,15 @@ def _stacked(first: Array, second: Array | None) -> Array:
 def _frozen(array: Array) -> Array:
     array.flags.writeable = False
     return array
+
+
+def _warn_of_size(inputs: Array) -> None:
+    """Point out inputs far from the scale that the parameters of a run are meant for."""
+    size = float(np.mean(inputs**2))
+    if not 1 / USUAL_SIZE <= size <= USUAL_SIZE and size > 0:
+        message = (
+            f"inputs with |x|^2/D = {size:.3g} on average: the first layer has the size that init_std = "
+            f"{np.sqrt(size):.3g} would give, and learns {size:.3g} times as fast; divide inputs by "
+            f"{np.sqrt(size):.3g} for the usual meaning of parameters"
+        )
+        warnings.warn(message, DataWarning, stacklevel=4)
