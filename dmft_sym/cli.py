@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .__main__ import INTERRUPTED
 from .messages import InputError, show, show_path, warnings_as_notes
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from .spec import Spec
 
-BAD_INPUT, DIVERGED, INTERRUPTED = 2, 3, 130
+BAD_INPUT, DIVERGED = 2, 3
 
 app = typer.Typer(
     name="dmft-sym",
@@ -368,6 +369,7 @@ def plot(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status; the console script ``dmft-sym``."""
     command = typer.main.get_command(app)
+    _open_closed_streams()
     try:
         status = command.main(
             args=None if arguments is None else list(arguments), prog_name="dmft-sym", standalone_mode=False
@@ -392,8 +394,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _complain(str(error))
     except OSError as error:  # a cache folder that cannot be written, for example
-        return _complain(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+        return _complain(f"{error.strerror or error}: {error.filename or 'standard output'}")
     return status if isinstance(status, int) else 0
+
+
+def _open_closed_streams() -> None:
+    """Send what goes to a closed standard stream (``>&-``) nowhere, as Python has no stream for it."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 _USAGE: type[Any] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -130,6 +131,7 @@ def read_bytes(path: str | os.PathLike[str], what: str, limit: int) -> bytes:
     check_path(path, what)
     label = f"{what} {show_path(path)}"
     try:
+        check_regular(path)
         with open(path, "rb") as file:
             content = file.read(limit + 1)
     except (OSError, ValueError) as error:
@@ -140,6 +142,15 @@ def read_bytes(path: str | os.PathLike[str], what: str, limit: int) -> bytes:
     if len(content) > limit:
         raise InputError(f"{label}: more than {limit} bytes; allowed are at most {limit}")
     return content
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Raise `OSError` if there is no ordinary file at ``path``: a pipe or a device may never end, or never begin."""
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "a pipe or a device")
 
 
 def _refused(path: str | os.PathLike[str], reason: str) -> InputError:

@@ -138,6 +138,7 @@ def _check_start(path: str | os.PathLike[str]) -> None:
     except InputError as error:
         raise ResultError(str(error)) from error
     try:
+        files.check_regular(path)
         with open(path, "rb") as file:
             start = file.read(len(_SIGNATURE))
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
