@@ -289,16 +289,21 @@ def compare(
     ] = None,
 ) -> None:
     """Compare theory and simulation: z-scores of the losses and of every order parameter."""
-    from . import plots, results
+    from . import plots
     from .comparison import compare as compare_results
+    from .result_checks import load_labelled, understood
 
     if figure is not None:
         _check_output(figure, out, sim)
         plots.check_figure_path(figure)
-    compared = compare_results(results.load(out), results.load(sim))
-    typer.echo(str(compared))
-    if figure is not None:
-        plots.save_figure(compared.figure(), figure)
+    theory, simulation = load_labelled(out), load_labelled(sim)
+    with understood(out, sim):
+        compared = compare_results(theory, simulation)
+        table = str(compared)
+        drawn = None if figure is None else compared.figure()
+    typer.echo(table)
+    if figure is not None and drawn is not None:
+        plots.save_figure(drawn, figure)
         typer.echo(f"{figure}: written")
 
 
@@ -343,7 +348,8 @@ def plot(
     ] = "log",
 ) -> None:
     """Draw losses, order parameters, outputs, kernels or spectra."""
-    from . import plots, results, sample_plots, spectrum_plots
+    from . import plots, sample_plots, spectrum_plots
+    from .result_checks import load_labelled, understood
 
     drawn = {**sample_plots.KINDS, **spectrum_plots.KINDS}
     kinds = ("losses", "order-parameters", *drawn)
@@ -352,15 +358,16 @@ def plot(
     path = output if output is not None else str(Path(out).with_suffix(".png"))
     _check_output(path, out, *([sim] if sim else []))
     plots.check_figure_path(path)
-    dataset, simulation = results.load(out), None if sim is None else results.load(sim)
+    dataset, simulation = load_labelled(out), None if sim is None else load_labelled(sim)
     if simulation is not None and ("seed" in dataset.dims or "seed" not in simulation.dims):
         raise InputError("--sim: allowed is a simulation, drawn with the lines of a theory")
-    if kind == "losses":
-        figure = plots.losses(dataset, simulation, scale)
-    elif kind == "order-parameters":
-        figure = plots.order_parameters(dataset)
-    else:
-        figure = drawn[kind](dataset, simulation)
+    with understood(out, sim):
+        if kind == "losses":
+            figure = plots.losses(dataset, simulation, scale)
+        elif kind == "order-parameters":
+            figure = plots.order_parameters(dataset)
+        else:
+            figure = drawn[kind](dataset, simulation)
     plots.save_figure(figure, path)
     typer.echo(f"{path}: written")
 
