@@ -17,6 +17,7 @@ from dmft_sym.program import (
     Field,
     FieldRef,
     GaussianMatrix,
+    LayerRange,
     Learn,
     Linear,
     MatrixRef,
@@ -120,6 +121,24 @@ def index_without_family(net, x):
     return net.readout("w", net.scan(lambda layer, h: w.T[layer] @ h, h, layers=(1, net.depth - 1)))
 
 
+def leaked_index(net, x):
+    _, h = first_layer(net, x)
+    kept = []
+    after = net.scan(lambda layer, h: (kept.append(layer), 2 * h)[1], h, layers=(1, net.depth))
+    return net.readout("w", kept[0] * after)
+
+
+def member_beyond_family(net, x):
+    n, h = first_layer(net, x)
+    family = net.family("k", n, layers=(1, net.depth))
+    return net.readout("w", net.scan(lambda layer, h: (2 * h).named(family[layer + 2]), h, layers=(1, net.depth - 1)))
+
+
+def layers_not_a_pair(net, x):
+    _, h = first_layer(net, x)
+    return net.readout("w", net.scan(lambda layer, h: h, h, layers=net.depth))
+
+
 def vector_added(net, x):
     n, h = first_layer(net, x)
     return net.readout("w", h + Vector(net, Linear.of(VectorRef(RandomVector("b", n))), n))
@@ -198,6 +217,9 @@ REFUSED = {
     family_outside: r"W\[1\]: a matrix family is used inside a scan",
     family_without_index: "W @ h: matrix W needs a layer index, .* layers 1..L; write W",
     index_without_family: r"W\[l\]: matrix W has no layer index; write W @ h",
+    leaked_index: r"g\[L \+ 1\] = l w: l counts the layers of a scan and has no value outside of it",
+    member_beyond_family: r"k\[3\] = 2 h\[1\]: there is no k\[3\], the layers are 1..L at L = 2",
+    layers_not_a_pair: r"scan h: layers L: allowed is a pair, such as \(1, net.depth - 1\)",
     vector_added: r"h1 = W0 v \+ b: the random vector b in a forward pass would not be trained",
     nothing_trained: "nothing is trained: at least one matrix or readout needs train=True",
     leaked_field: r"k\[l\]: layer index l needs an integer value",
@@ -218,6 +240,12 @@ def test_refused(forward):
     with pytest.raises(ProgramError, match=REFUSED[forward]) as caught:
         ds.derive(ds.network(forward, depth=3))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("forward", [nothing_trained, member_beyond_family], ids=lambda forward: forward.__name__)
+def test_refused_on_given_samples(forward):
+    with pytest.raises(ProgramError, match=REFUSED[forward]):
+        ds.derive(ds.network(forward, depth=3), data=ds.Samples([[1.0, 2.0]], [1.0]))
 
 
 @pytest.mark.parametrize("probes", [["nonsense"], "w", ["w", "W0"]])
@@ -244,7 +272,13 @@ H, K, G = (FieldRef(Field(name, space)) for name, space in (("h", SPACE), ("k", 
 START = Assign(H, Linear.of(VectorRef(RandomVector("a", SPACE))))
 GOES = Assign(G, Linear.of(Product(MatrixRef(A), H)))
 
+TWO = LayerRange(1, 2)
+
 STATEMENTS = {
+    "matrix beyond its family": (
+        [START, Assign(K, Linear.of(Product(MatrixRef(GaussianMatrix("B", SPACE, SPACE, layers=TWO), 3), H)))],
+        r"k = B\[3\] h: there is no B\[3\], the layers are 1..2",
+    ),
     "cycle": ([Assign(H, Linear.of(K)), Assign(K, Linear.of(H))], r"h = k: k is read before it is assigned"),
     "never assigned": ([GOES], r"g = A h: h is never assigned"),
     "assigned twice": ([START, START], r"h = a: h is already assigned in this step"),

@@ -515,6 +515,8 @@ def trace(forward: Callable[[Tracer, Vector], Outputs], setting: Setting = PROPO
 
 
 def _layer_range(what: str, layers: tuple[Number, Number]) -> LayerRange:
+    if not isinstance(layers, tuple | list) or len(layers) != 2:
+        raise ProgramError(f"{what}: layers {layers}: allowed is a pair, such as (1, net.depth - 1)")
     first, last = (number(end) for end in layers)
     for end in (first, last):
         if not end.is_integer:

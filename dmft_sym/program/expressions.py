@@ -80,8 +80,12 @@ class MatrixRef:
 
     def __post_init__(self) -> None:
         if (self.layer is None) != (self.matrix.layers is None):
-            need = "needs a" if self.layer is None else "has no"
-            raise ProgramError(f"matrix {self.matrix.name} {need} layer index")
+            name = self.matrix.name
+            if self.layer is None:
+                raise ProgramError(
+                    f"matrix {name} needs a layer index: it is a family of the layers {self.matrix.layers}"
+                )
+            raise ProgramError(f"matrix {name} has no layer index: a family is declared with layers=(first, last)")
         if self.layer is not None:
             object.__setattr__(self, "layer", sp.expand(sp.sympify(self.layer, strict=True)))
 

@@ -166,7 +166,7 @@ class Program:
         """Free symbols (depth included), sorted by name; labels excluded."""
         found: set[sp.Symbol] = set()
         for scans, statement in self.walk():
-            found |= _symbols(statement)
+            found |= symbols_of(statement)
             for scan in scans:
                 found |= scan.layers.start.free_symbols | scan.layers.stop.free_symbols
             found -= {scan.index for scan in scans}
@@ -211,7 +211,8 @@ def _walk(
             yield scans, statement
 
 
-def _symbols(statement: Statement) -> set[sp.Symbol]:
+def symbols_of(statement: Statement) -> set[sp.Symbol]:
+    """Free symbols of coefficients and functions, without the labels of an update."""
     if isinstance(statement, Assign):
         return _linear_symbols(statement.value)
     if isinstance(statement, SiteMap):

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import sympy as sp
+
 from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
-from .expressions import FieldRef, LayerSum, Product, ScalarRef, SiteFunction, VectorRef
+from .expressions import FieldRef, LayerSum, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
 from .statements import Assign, Average, Compute, Learn, Observe, SiteMap, Statement
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ def validate(program: Program) -> None:
     _check_declarations(program)
     _check_sums(program)
     _check_updates(program)
+    _check_indices(program)
     first = smallest_depth(program)
     for depth in range(first, first + 3):
         _check_order(program, depth)
@@ -93,6 +96,26 @@ def _check_updates(program: Program) -> None:
                 )
 
 
+def _check_indices(program: Program) -> None:
+    """The index of a scan has a value inside of it only."""
+    from .program import symbols_of
+
+    indices = {scan.index for scans, _ in program.walk() for scan in scans}
+    for scans, statement in program.walk():
+        for symbol in (symbols_of(statement) & indices) - {scan.index for scan in scans}:
+            raise ProgramError(f"{statement}: {symbol} counts the layers of a scan and has no value outside of it")
+
+
+def _check_layer(statement: Statement, ref: FieldRef | ScalarRef | MatrixRef, integers: dict[sp.Symbol, int]) -> None:
+    """A member of a family is one of its layers."""
+    family = {FieldRef: "field", ScalarRef: "scalar", MatrixRef: "matrix"}[type(ref)]
+    layers = getattr(ref, family).layers
+    if layers is not None and ref.layer not in layers.at(integers):
+        symbols = layers.start.free_symbols | layers.stop.free_symbols
+        at = "".join(f" at {symbol} = {integers[symbol]}" for symbol in symbols)
+        raise ProgramError(f"{statement}: there is no {ref}, the layers are {layers}{at}")
+
+
 def _check_order(program: Program, depth: int) -> None:
     from .unroll import flat_statements
 
@@ -109,10 +132,20 @@ def _check_order(program: Program, depth: int) -> None:
                     f"{statement}: {ref} is read before it is assigned (a cycle within the step, or a wrong order)"
                 )
             raise ProgramError(f"{statement}: {ref} is never assigned")
+        for matrix in _matrices(statement):
+            _check_layer(statement, matrix, dict.fromkeys(integers, depth))
         if isinstance(statement, _ASSIGNING):
+            _check_layer(statement, statement.target, dict.fromkeys(integers, depth))
             if statement.target in assigned or _given(statement.target):
                 raise ProgramError(f"{statement}: {statement.target} is already assigned in this step")
             assigned[statement.target] = statement
+
+
+def _matrices(statement: Statement) -> list[MatrixRef]:
+    """Matrices that a statement applies."""
+    if not isinstance(statement, Assign):
+        return []
+    return [atom.matrix for _, atom in statement.value.terms if isinstance(atom, Product)]
 
 
 def _given(ref: FieldRef | ScalarRef) -> bool:
