@@ -105,7 +105,12 @@ class Arithmetic(ABC):
         """The average over sites of a site-wise function, shape (labels,)."""
 
     def bounded(self) -> bool:
-        """Whether ``<a a>`` is at most `LARGEST_NORM2` for all fields; outputs may be small when these are not."""
+        """Whether ``<a a>`` is at most `LARGEST_NORM2` for all fields; outputs may be small when these are not.
+
+        A program without scalars is followed by mean squares of its fields, which are large when these are.
+        """
+        if not self.scalars:
+            return True
         pairs = zip(self.values, self.slot_sectors, strict=True)
         norms2 = (np.einsum("ki,ki->k", a, a).max(initial=0.0) * self.overlap(sector) for a, sector in pairs)
         return all(norm2 <= LARGEST_NORM2 for norm2 in norms2)  # not so for NaN
