@@ -120,7 +120,7 @@ class SampledSolver:
             Outliers of few sites have less bias without (docs/mathematics.md).
         bias
             Whether to estimate the bias by few sites, as ``<name>_bias``: both halves of every replica are run as well,
-            which takes about as long as the run itself. ``samples`` are rounded up to a multiple of four a replica.
+            so that all takes two to three times as long. ``samples`` are rounded up to a multiple of four a replica.
         kernels
             Steps at which kernels are kept; first and last by default, ``()`` for none. Negative ones count from the
             end.

@@ -225,7 +225,7 @@ class SamplingSpec:
     tol
         Relative length below which a field opens no new direction; that of the sampling error by default.
     bias
-        Whether the bias by few sites is estimated, with runs of half the sites; takes twice as long.
+        Whether the bias by few sites is estimated, with runs of half the sites; takes two to three times as long.
     """
 
     samples: int | None = _key(Even(2), None)

@@ -59,7 +59,7 @@ class Theory(AveragedProgram):
         trace = network.trace(data.setting)
         self.program = data.program(trace, training, network.name)
         self.parameters = _parameters(self.program, trace.parameters)
-        _check_probes(probes, self.program)
+        _check_probes(probes, self.program, [readout.vector.name for readout in trace.readouts])
         self.joint_derivations: dict[MatrixProgram, JointDerivation] = {}
 
     @cached_property
@@ -228,8 +228,8 @@ def derive(
     training
         `GradientDescent` (default) or `OnlineSGD`.
     probes
-        Names of readout vectors (or of ``betastar``, ``eps``) to add a source to, for time-resolved responses to it
-        (``R_...``); in the proportional regime.
+        Names of readout vectors to add a source to, for time-resolved responses to it (``R_...``); in the proportional
+        regime.
 
     Raises
     ------
@@ -280,7 +280,7 @@ def _parameters(program: Program, own: tuple[Parameter, ...]) -> tuple[Parameter
     return tuple(known[symbol] for symbol in parameters)
 
 
-def _check_probes(probes: Collection[str], program: Program) -> None:
+def _check_probes(probes: Collection[str], program: Program, readouts: Collection[str]) -> None:
     """Refuse names of what has no time-resolved response."""
     if not len(probes):
         return
@@ -288,9 +288,8 @@ def _check_probes(probes: Collection[str], program: Program) -> None:
         raise ProgramError(
             f"probes = {show(probes)}: allowed is nothing where samples are given, whose results have no responses"
         )
-    known = [vector.name for vector in program.vectors]
-    if isinstance(probes, str) or not set(probes) <= set(known):
-        raise ProgramError(f"probes = {show(probes)}: allowed is a list of the vectors {', '.join(known)}")
+    if isinstance(probes, str) or not set(probes) <= set(readouts):
+        raise ProgramError(f"probes = {show(probes)}: allowed is a list of the readouts {', '.join(readouts)}")
 
 
 def _check_samples(network: Network, data: Data) -> None:
