@@ -12,7 +12,13 @@ from execution_support import REFERENCE, program, values
 import dmft_sym as ds
 from dmft_sym.execution.dyson import BulkError, Dyson
 from dmft_sym.execution.effective import EffectivePencil, MatrixState
-from dmft_sym.execution.outliers import Outliers, OutlierSearch, _halves, outliers_elsewhere
+from dmft_sym.execution.outliers import (
+    Outliers,
+    OutlierSearch,
+    _halves,
+    outliers_above_a_point,
+    outliers_elsewhere,
+)
 from dmft_sym.execution.pencil import Coupling, GaussianBlock, Input, Pencil
 from dmft_sym.execution.supports import support
 from dmft_sym.networks import GradientDescent, OnlineSGD, network
@@ -71,8 +77,11 @@ def test_sharpness(changes, steps, expected):
     np.testing.assert_allclose(track.leading, list(expected.values()), rtol=0, atol=6e-3)
 
 
-def spiked(thetas, tau, *, variance=1.0):
-    """A Gaussian matrix with spikes that know nothing of it: ``A + sum theta_k u_k v_k^T``."""
+def spiked(thetas, tau, *, variance=1.0, known=False):
+    """A Gaussian matrix with spikes that know nothing of it: ``A + sum theta_k u_k v_k^T``.
+
+    With ``known``, ``A`` acts on what is orthogonal to the spikes alone, so that ``theta_k`` are its singular values.
+    """
     k = len(thetas)
     pencil = Pencil(
         ("a", "b"),
@@ -85,7 +94,8 @@ def spiked(thetas, tau, *, variance=1.0):
         (Input("a", 0, 0), Input("b", 0, 1)),
         True,
     )
-    spans = {"target": np.zeros((0, k)), "source": np.zeros((0, k))}
+    directions = np.eye(k) if known else np.zeros((0, k))
+    spans = {"target": directions, "source": directions}
     state = MatrixState(1, 0, np.diag(thetas) / np.sqrt(tau), spans, 1.0)
     return EffectivePencil(Dyson(pencil), ((0,), (1,)), {0: state}, [k, k])
 
@@ -217,6 +227,32 @@ def test_searches_do_not_cross_zero(interval):
         assert start * stop > 0
         covered += abs(stop - start)
     assert covered == pytest.approx(abs(reach - edge), rel=1e-5)
+
+
+@pytest.mark.parametrize("tau", [0.25, 4.0])
+def test_outliers_below_a_folded_bulk(tau):
+    """A matrix that is not square has no singular values in ``(0, |1 - sqrt(tau)|)`` but those it is known to have."""
+    low = abs(1 - np.sqrt(tau))
+    thetas = np.array([0.2, 0.7, 0.7, 1.3]) * low
+    effective = spiked(thetas, tau, known=True)
+    np.testing.assert_allclose(outliers_elsewhere(effective, support(effective.dyson)), thetas[:3], rtol=1e-9)
+    assert not OutlierSearch(effective, 1 + np.sqrt(tau)).run().found
+
+
+def test_there_is_always_a_margin_more_than_outliers():
+    """The eigenvalue of the next outlier, which shows when it escapes."""
+    found = OutlierSearch(spiked(np.array([2.0, 0.8]), 1.0), 2.0).run()
+    assert len(found.found) == 1
+    assert found.margins[0] < 0 < found.margins[1] < np.inf
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-3, 1e-7])
+def test_outliers_above_a_point_are_found_at_any_size(size):
+    """A matrix that starts at zero has no bulk: its singular values are those of its spikes, however small."""
+    thetas = size * np.array([2.0, 0.7])
+    found = outliers_above_a_point(spiked(thetas, 1.0, variance=0.0), 2)
+    np.testing.assert_allclose(found.values, thetas, rtol=1e-7)
+    assert found.edge == 0
 
 
 def test_outliers_touch_an_edge_by_their_distance():
