@@ -17,9 +17,10 @@ import sys
 import time
 
 from dmft_sym.execution import ExecutionResult, run_coordinates
-from dmft_sym.networks import GradientDescent, Proportional, deep_linear
+from dmft_sym.networks import GradientDescent, deep_linear
 from dmft_sym.networks.parameters import ALPHA, ETA, GAMMA, INIT_VARIANCE, LABEL_NOISE, NU
 from dmft_sym.program import DEPTH
+from dmft_sym.regimes import Proportional
 
 VALUES = {DEPTH: 3, NU: 0.7, ALPHA: 2.0, GAMMA: 4.0, ETA: 0.004, INIT_VARIANCE: 1.0, LABEL_NOISE: 0.3}
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from dmft_sym.free_memory import free_bytes
+from dmft_sym.support.memory import free_bytes
 
 REPLICAS = 8
 GOALS = {"small": "goal 1 s on two cores", "large": "goal 30 s and 3 GB on two cores"}
@@ -53,8 +53,8 @@ CASES = {"small": Case(2, 3, 16, 100_000), "large": Case(3, 10, 100, 20_000)}
 def theory_of(case: Case) -> Any:
     """The program of the case, values of its symbols, and its data."""
     import dmft_sym as ds
-    from dmft_sym.networks.fixed import FIXED, fixed_program
     from dmft_sym.networks.losses import SQUARED, F, Y
+    from dmft_sym.regimes.sample_program import FIXED, fixed_program
 
     program = fixed_program(ds.mlp(activation="tanh").trace(FIXED), ds.GradientDescent(), SQUARED.error, (F, Y), "MLP")
     given = {"L": case.depth, "P": case.samples, "eta0": case.learning_rate, "gamma": case.richness, "s2": 1.0}
@@ -66,9 +66,9 @@ def theory_of(case: Case) -> Any:
 
 def module_of(folder: Path) -> ModuleType:
     """The generated module, from a cache in ``folder``."""
-    from dmft_sym.codegen.sampled import write
+    from dmft_sym.codegen.programs.sampled import write
 
-    from dmft_sym.module_cache import load_module, program_key
+    from dmft_sym.cache.modules import load_module, program_key
 
     os.environ["DMFT_SYM_CACHE"] = str(folder)
     program = theory_of(CASES["small"])[0]

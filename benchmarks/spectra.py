@@ -22,13 +22,13 @@ from typing import TypeVar
 import numpy as np
 
 import dmft_sym as ds
-from dmft_sym.arguments import run_arguments
 from dmft_sym.execution import run_coordinates
-from dmft_sym.execution.dyson import Dyson
-from dmft_sym.execution.supports import density, support
-from dmft_sym.spectra.bulk import Bulk
-from dmft_sym.spectra.coordinates import coordinate_spectra
-from dmft_sym.spectra.two_time import TwoTimeSpectra
+from dmft_sym.solvers.arguments import run_arguments
+from dmft_sym.spectra.march.bulk import Bulk
+from dmft_sym.spectra.march.two_time import TwoTimeSpectra
+from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
+from dmft_sym.spectra.pencil.dyson import Dyson
+from dmft_sym.spectra.pencil.supports import density, support
 
 REGIME = {
     "depth": 3,

@@ -27,8 +27,8 @@ def generate(closed: ClosedEquations, exports: Iterable[NamedParameter] = (), ba
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend = {backend!r}: allowed are {', '.join(BACKENDS)}")
-    from .lower import lower
+    from .equations.lower import lower
 
-    writer = import_module(f".{backend}_backend", __name__)
+    writer = import_module(f".equations.{backend}_backend", __name__)
     source: str = writer.write(lower(closed, exports))
     return source

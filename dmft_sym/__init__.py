@@ -10,36 +10,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .comparison import compare
-    from .escape import critical_richness
-    from .networks import (
-        MUP,
-        NTK,
-        GradientDescent,
-        Network,
-        OnlineSGD,
-        Parametrization,
-        Proportional,
-        Samples,
-        deep_linear,
-        mlp,
-        network,
-    )
-    from .results import load, save
-    from .simulation import simulate
+    from .networks import MUP, NTK, GradientDescent, Network, OnlineSGD, Parametrization, deep_linear, mlp, network
+    from .regimes import Proportional, Samples
+    from .results.comparison import compare
+    from .results.store import load, save
+    from .solvers.escape import critical_richness
+    from .solvers.simulation import simulate
+    from .solvers.trained_spectra import spectrum
     from .spectra import operator
     from .theory import Theory, derive
-    from .trained_spectra import spectrum
 
 # Imported on first use, so that `import dmft_sym` is quick.
 _HOMES = {
-    "compare": ".comparison",
-    "critical_richness": ".escape",
-    "load": ".results",
+    "compare": ".results.comparison",
+    "critical_richness": ".solvers.escape",
+    "load": ".results.store",
     "operator": ".spectra",
-    "save": ".results",
-    "simulate": ".simulation",
-    "spectrum": ".trained_spectra",
+    "Proportional": ".regimes",
+    "Samples": ".regimes",
+    "save": ".results.store",
+    "simulate": ".solvers.simulation",
+    "spectrum": ".solvers.trained_spectra",
     "Theory": ".theory",
     "derive": ".theory",
     **dict.fromkeys(
@@ -50,8 +41,6 @@ _HOMES = {
             "Network",
             "OnlineSGD",
             "Parametrization",
-            "Proportional",
-            "Samples",
             "deep_linear",
             "mlp",
             "network",

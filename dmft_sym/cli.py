@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .__main__ import INTERRUPTED
-from .messages import InputError, show, show_path, warnings_as_notes
+from .support.messages import InputError, show, show_path, warnings_as_notes
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from .spec import Spec
+    from .spec.reading import Spec
 
 BAD_INPUT, DIVERGED = 2, 3
 
@@ -96,7 +96,7 @@ def derive(
 
     Depth and outputs stay symbols, so the equations hold for every value of them.
     """
-    from . import files
+    from .support import files
 
     read = _read(spec, overrides)
     if latex is not None:
@@ -131,7 +131,7 @@ def generate(
     Where samples are given it is the one on sampled sites, or with solver.method = "direct" that of the two-time
     equations.
     """
-    from . import files
+    from .support import files
 
     read = _read(spec, _with_backend(overrides, backend))
     if output is None:
@@ -156,7 +156,7 @@ def run(
 
     Exit status 3 if training diverges; the file then has every step before.
     """
-    from . import results
+    from .results import store as results
 
     read = _read(spec, _with_backend(overrides, backend))
     _check_output(output, spec)
@@ -188,8 +188,8 @@ def spectrum(
     from the derived spike condition, with "coordinates" from growing coordinates; by default from what is quicker.
     Where samples are given, outliers come from the sampled network and have standard errors.
     """
-    from . import results
-    from .spectrum_table import spectrum_table
+    from .results import store as results
+    from .results.spectrum_table import spectrum_table
 
     read = _read(spec, overrides)
     if not read.spectrum.matrices:
@@ -256,8 +256,9 @@ def simulate(
     overrides: Overrides = None,
 ) -> None:
     """Train finite networks from the same program and write the same variables, with a seed axis."""
-    from . import memory, results
-    from .spec_objects import physical_arguments, simulation_arguments
+    from .results import store as results
+    from .spec import memory
+    from .spec.objects import physical_arguments, simulation_arguments
 
     given = {"dim": dim, "width": width, "seeds": seeds, "seed": seed}
     extra = [f"simulation.{key}={value}" for key, value in given.items() if value is not None]
@@ -289,9 +290,9 @@ def compare(
     ] = None,
 ) -> None:
     """Compare theory and simulation: z-scores of the losses and of every order parameter."""
-    from . import plots
-    from .comparison import compare as compare_results
-    from .result_checks import load_labelled, understood
+    from .figures import plots
+    from .results.checks import load_labelled, understood
+    from .results.comparison import compare as compare_results
 
     if figure is not None:
         _check_output(figure, out, sim)
@@ -348,8 +349,8 @@ def plot(
     ] = "log",
 ) -> None:
     """Draw losses, order parameters, outputs, kernels or spectra."""
-    from . import plots, sample_plots, spectrum_plots
-    from .result_checks import load_labelled, understood
+    from .figures import plots, sample_plots, spectrum_plots
+    from .results.checks import load_labelled, understood
 
     drawn = {**sample_plots.KINDS, **spectrum_plots.KINDS}
     kinds = ("losses", "order-parameters", *drawn)
@@ -430,7 +431,7 @@ def _complain(message: str) -> int:
 
 
 def _read(path: str, overrides: Sequence[str] | None) -> Spec:
-    from .spec import read_spec
+    from .spec.reading import read_spec
 
     spec = read_spec(path, overrides or ())
     for note in spec.notes:
@@ -450,13 +451,13 @@ def _session() -> Any:
 
 
 def _data(spec: Spec) -> Any:
-    from .spec_objects import data_of
+    from .spec.objects import data_of
 
     return data_of(spec)
 
 
 def _theory(spec: Spec, data: Any = None) -> Any:
-    from .spec_objects import network_of, training_of
+    from .spec.objects import network_of, training_of
 
     data = _data(spec) if data is None else data
     return _session().derive(network_of(spec, data), data=data, training=training_of(spec))
@@ -469,8 +470,8 @@ def _source(spec: Spec) -> str:
 
 def _solve(spec: Spec, label: str) -> xr.Dataset:
     """A run of the solver; where samples are given it has the spectra as well."""
-    from . import memory
-    from .spec_objects import physical_arguments, solver_arguments
+    from .spec import memory
+    from .spec.objects import physical_arguments, solver_arguments
 
     memory.check_memory(spec)
     data = _data(spec)
@@ -483,8 +484,8 @@ def _solve(spec: Spec, label: str) -> xr.Dataset:
 
 
 def _spectra(spec: Spec) -> xr.Dataset:
-    from . import memory
-    from .spec_objects import physical_arguments, spectrum_arguments
+    from .spec import memory
+    from .spec.objects import physical_arguments, spectrum_arguments
 
     wanted = spec.spectrum
     memory.check_memory(dataclasses.replace(spec, solver=dataclasses.replace(spec.solver, method=wanted.method)))
@@ -509,7 +510,7 @@ def _with_spectra(run: xr.Dataset, spectra: xr.Dataset) -> xr.Dataset:
 
 
 def _progress(label: str) -> Any:
-    from .progress import StepProgress
+    from .support.progress import StepProgress
 
     return StepProgress(label)
 
@@ -522,7 +523,7 @@ def _check_output(path: str, *inputs: str) -> None:
 
 
 def _finish(dataset: xr.Dataset, path: str) -> None:
-    from . import results
+    from .results import store as results
 
     results.save(dataset, path)
     typer.echo(f"{path}: {results.summary(dataset)}")
@@ -530,7 +531,7 @@ def _finish(dataset: xr.Dataset, path: str) -> None:
 
 
 def _check_outcome(dataset: xr.Dataset) -> None:
-    from .outcomes import Outcome
+    from .support.outcomes import Outcome
 
     outcome = Outcome.of(dataset.attrs)
     if not outcome.completed:

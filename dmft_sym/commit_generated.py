@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .files import write_text
-from .module_cache import program_key, stamped
-from .networks import GradientDescent, OnlineSGD, Samples, deep_linear, mlp
+from .cache.modules import program_key, stamped
+from .networks import GradientDescent, OnlineSGD, deep_linear, mlp
+from .regimes import Samples
+from .support.files import write_text
 from .theory import Theory, derive
 
 BACKENDS = ("numba", "numpy")

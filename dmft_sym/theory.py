@@ -18,22 +18,22 @@ from .derivation.fixed_sites import on_samples
 from .derivation.processes import Process, find_processes
 from .derivation.single_site import SiteBuilder, SiteEquation
 from .derivation.stage import Stage
-from .messages import show
 from .networks.parameters import STANDARD, Parameter
 from .networks.parametrization import MUP
-from .networks.proportional import Proportional
-from .networks.samples import Samples
 from .networks.standard import Network
 from .networks.training import GradientDescent, TrainingRule
 from .program import SAMPLES, Program, ProgramError
+from .regimes.proportional import Proportional
+from .regimes.samples import Samples
+from .support.messages import show
 
 if TYPE_CHECKING:
-    from .sampled_solver import SampledSolver
-    from .solver import Solver
-    from .spectra.bulk_equations import BulkEquations
-    from .spectra.joint import JointDerivation
-    from .spectra.matrix_program import MatrixProgram
-    from .spectra.spike_equations import SpikeEquations
+    from .solvers.sampled_solver import SampledSolver
+    from .solvers.solver import Solver
+    from .spectra.equations.bulk_equations import BulkEquations
+    from .spectra.equations.joint import JointDerivation
+    from .spectra.equations.spike_equations import SpikeEquations
+    from .spectra.matrices.matrix_program import MatrixProgram
 
 
 Data: TypeAlias = Proportional | Samples
@@ -129,7 +129,7 @@ class Theory(AveragedProgram):
         ProgramError
             If there is no such matrix.
         """
-        from .spectra.symbolic import symbolic_bulk
+        from .spectra.equations.symbolic import symbolic_bulk
 
         return symbolic_bulk(self, matrix)
 
@@ -148,7 +148,7 @@ class Theory(AveragedProgram):
         ProgramError
             If there is no such matrix.
         """
-        from .spectra.symbolic import symbolic_spikes
+        from .spectra.equations.symbolic import symbolic_spikes
 
         return symbolic_spikes(self, matrix, dependence)
 
@@ -166,10 +166,10 @@ class Theory(AveragedProgram):
         ProgramError
             If there is no such solver.
         """
-        from dmft_sym.codegen import generate
+        from .codegen import generate
 
         if on_samples(self.program):
-            from dmft_sym.codegen.sampled import write
+            from .codegen.programs.sampled import write
 
             if backend != "numba":
                 raise ProgramError(
@@ -187,7 +187,7 @@ class Theory(AveragedProgram):
         ProgramError
             If samples are not given, or a function is left open.
         """
-        from dmft_sym.codegen.two_time import two_time_source
+        from .codegen.equations.two_time import two_time_source
 
         if not on_samples(self.program):
             raise ProgramError("direct_source: allowed for given samples, data=ds.Samples(inputs, targets)")
@@ -196,10 +196,10 @@ class Theory(AveragedProgram):
     def compile(self, backend: str = "numba") -> Solver | SampledSolver:
         """The generated solver behind a call; see `Solver`, and `SampledSolver` for given samples."""
         if isinstance(self.data, Samples):
-            from .sampled_solver import SampledSolver
+            from .solvers.sampled_solver import SampledSolver
 
             return SampledSolver(self, self.data, backend)
-        from .solver import Solver
+        from .solvers.solver import Solver
 
         return Solver(self, backend)
 
@@ -245,7 +245,7 @@ def derive(
     >>> len(theory.program.matrices)
     3
     """
-    from .arguments import check_defaults
+    from .solvers.arguments import check_defaults
 
     data = Proportional() if data is None else data
     training = GradientDescent() if training is None else training

@@ -25,8 +25,8 @@ import numpy as np
 import xarray as xr
 
 import dmft_sym as ds
-from dmft_sym.datasets import digits
-from dmft_sym.progress import StepProgress
+from dmft_sym.data.datasets import digits
+from dmft_sym.support.progress import StepProgress
 
 SETTINGS = {"richness": 4.0, "learning_rate": 0.05, "steps": 100}
 WANTED = {

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from dmft_sym.arguments import run_arguments
 from dmft_sym.derivation.arrays import OrderParameter
 from dmft_sym.derivation.processes import Process, process_of
 from dmft_sym.derivation.uses import Use
@@ -17,6 +16,7 @@ from dmft_sym.execution import ExecutionResult, averages, run_coordinates
 from dmft_sym.execution.coordinates import Side
 from dmft_sym.execution.plan import Multiply
 from dmft_sym.program import FieldRef, LayerRange, Space
+from dmft_sym.solvers.arguments import run_arguments
 from dmft_sym.theory import Theory
 
 Layer = int | None

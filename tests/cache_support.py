@@ -9,8 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from dmft_sym import cache_folders, machine_code
-from dmft_sym.module_cache import load_module, stamped
+from dmft_sym.cache import folders as cache_folders
+from dmft_sym.cache import machine_code
+from dmft_sym.cache.modules import load_module, stamped
 
 OTHER = 12345
 """Number of a user who is not this one."""

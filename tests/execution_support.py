@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from dmft_sym.execution import run_coordinates, run_finite
-from dmft_sym.networks import GradientDescent, OnlineSGD, Proportional, deep_linear
+from dmft_sym.networks import GradientDescent, OnlineSGD, deep_linear
 from dmft_sym.networks.parameters import ALPHA, DECAY, ETA, GAMMA, INIT_VARIANCE, LABEL_NOISE, MOMENTUM, NU
 from dmft_sym.program import DEPTH
+from dmft_sym.regimes import Proportional
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "proportional.json").read_text())["cases"]
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 import dmft_sym as ds
-from dmft_sym import cli, memory
-from dmft_sym.datasets import from_npz
-from dmft_sym.progress import StepProgress
-from dmft_sym.results import load
-from dmft_sym.sampled_solver import DEFAULT_SITES
-from dmft_sym.spec_sections import SITES
+from dmft_sym import cli
+from dmft_sym.data.datasets import from_npz
+from dmft_sym.results.store import load
+from dmft_sym.solvers.sampled_solver import DEFAULT_SITES
+from dmft_sym.spec import memory
+from dmft_sym.spec.sections import SITES
+from dmft_sym.support.progress import StepProgress
 
 SPEC = """
 [network]

@@ -11,8 +11,8 @@ from matplotlib.image import imread
 from samples_support import standard_error
 
 import dmft_sym as ds
-from dmft_sym.spec import read_spec
-from dmft_sym.spec_objects import data_of, physical_arguments
+from dmft_sym.spec.objects import data_of, physical_arguments
+from dmft_sym.spec.reading import read_spec
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import dmft_sym as ds
-from dmft_sym.rules import Choice
-from dmft_sym.spec import Spec, parse_spec
+from dmft_sym.spec.reading import Spec, parse_spec
+from dmft_sym.spec.rules import Choice
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SECTIONS = typing.get_type_hints(Spec)

@@ -1,6 +1,6 @@
 """The one exception of execution."""
 
-from dmft_sym.messages import InputError
+from dmft_sym.support.messages import InputError
 
 
 class ExecutionError(InputError):

@@ -17,13 +17,13 @@ import numpy as np
 import sympy as sp
 
 from dmft_sym.program import Program
+from dmft_sym.support.threads import available_cores, single_threaded
 
 from .errors import ExecutionError
 from .half_streams import Half, Seed
 from .plan import Given
 from .replica import ReplicaResult, ReplicaTask, plain_replica
 from .sampled_view import Inspect, SampledView
-from .threads import available_cores, single_threaded
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the number of finished steps of all replicas together, and their total."""

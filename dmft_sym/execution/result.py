@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_sym.outcomes import Outcome
 from dmft_sym.program import FieldRef, ScalarRef
+from dmft_sym.support.outcomes import Outcome
 
 from .errors import ExecutionError
 from .interface import Arithmetic, Array

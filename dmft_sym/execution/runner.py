@@ -10,8 +10,9 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from dmft_sym.outcomes import COMPLETED, diverged
 from dmft_sym.program import Observe, Program, ScalarRef
+from dmft_sym.support.outcomes import COMPLETED, diverged
+from dmft_sym.support.threads import single_threaded
 
 from .coordinates import GrowingCoordinates
 from .errors import ExecutionError
@@ -22,7 +23,6 @@ from .plan import Average, Given
 from .planning import make_plan
 from .result import ExecutionResult, Recording
 from .sampled import SampledSites
-from .threads import single_threaded
 
 Values = Mapping[sp.Symbol, float]
 Progress = Callable[[int], None]

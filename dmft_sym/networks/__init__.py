@@ -1,8 +1,6 @@
 """Forward passes become vector programs: tracing, reverse mode, parametrizations, training rules."""
 
 from .parametrization import MUP, NTK, Parametrization, Scalings
-from .proportional import Proportional
-from .samples import Samples
 from .standard import Network, deep_linear, mlp, network
 from .trace import Outputs, Trace, Tracer, trace
 from .training import GradientDescent, OnlineSGD, TrainingRule
@@ -16,8 +14,6 @@ __all__ = [
     "OnlineSGD",
     "Outputs",
     "Parametrization",
-    "Proportional",
-    "Samples",
     "Scalings",
     "Trace",
     "Tracer",

@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
-from dmft_sym.formulas import FUNCTIONS, OF_TWO, parse_formula
-from dmft_sym.messages import InputError, show, suggestion
 from dmft_sym.program import ProgramError
+from dmft_sym.program.formulas import FUNCTIONS, OF_TWO, parse_formula
 from dmft_sym.program.site_derivatives import differentiate
 from dmft_sym.program.site_expressions import check, show_expression
+from dmft_sym.support.messages import InputError, show, suggestion
 
 from .finite_values import RULE, check_one
 

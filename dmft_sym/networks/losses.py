@@ -19,9 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 
-from dmft_sym.messages import show, suggestion
-
-from .real_arrays import Array, DataError, place_of, real_array
+from dmft_sym.support.messages import show, suggestion
+from dmft_sym.support.real_arrays import Array, DataError, place_of, real_array
 
 F = sp.Symbol("f", real=True)
 Y = sp.Symbol("y", real=True)

@@ -18,7 +18,7 @@ from sympy.codegen.cfunctions import expm1, log1p
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import BooleanFalse, BooleanTrue
 
-from dmft_sym.messages import show, suggestion
+from dmft_sym.support.messages import show, suggestion
 
 from .errors import ProgramError
 

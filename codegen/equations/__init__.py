@@ -1,0 +1,1 @@
+"""Equations become an intermediate representation, and that Python modules of several kinds."""

@@ -1,0 +1,312 @@
+"""What the NumPy and mpmath back ends share: the skeleton of a module and the walk over the nodes."""
+
+from __future__ import annotations
+
+import textwrap
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import sympy as sp
+from dmft_sym.codegen.text.names import python_name
+
+from .coefficients import CoefficientTable, integer_text
+from .ir import (
+    AddCorrelation,
+    AddIdentity,
+    AddKernel,
+    AddProduct,
+    AddRow,
+    AddWeight,
+    ArraySpec,
+    Comment,
+    Guard,
+    Loop,
+    March,
+    Mirror,
+    Node,
+    Ref,
+    StartKernel,
+    StartWeight,
+)
+
+
+class LineStyle(ABC):
+    """How a back end writes one node; ``factor`` is a coefficient as a prefix (``"c1 * "`` or empty)."""
+
+    imports: tuple[str, ...] = ()
+    dtype = "np.float64"
+    exact = False
+
+    def matrix(self, ref: Ref) -> str:
+        """How lines name a matrix."""
+        return matrix(ref)
+
+    def convert(self, name: str) -> str:
+        """A run-time number in the arithmetic of the module."""
+        return f"dtype({name})"
+
+    def finite(self, row: str) -> str:
+        """Whether a row of a scalar is finite."""
+        return f"np.all(np.isfinite({row}))"
+
+    @abstractmethod
+    def add_row(self, target: str, factor: str, source: str, static: bool) -> str: ...
+
+    @abstractmethod
+    def add_identity(self, target: str, factor: str, static: bool) -> str: ...
+
+    @abstractmethod
+    def start_kernel(self) -> str: ...
+
+    @abstractmethod
+    def add_kernel(self, factor: str, source: str | None, steps: str) -> str: ...
+
+    @abstractmethod
+    def add_product(self, target: str, source: str, static: bool) -> str: ...
+
+    @abstractmethod
+    def start_weight(self, static: bool) -> str: ...
+
+    @abstractmethod
+    def add_weight(self, factor: str, response: str, static: bool) -> str: ...
+
+    @abstractmethod
+    def add_covariance(self, factor: str, response: str, covariance: str, transposed: str, fresh: bool) -> str: ...
+
+    @abstractmethod
+    def add_correlation(self, target: str, source: str, static: bool) -> str: ...
+
+    @abstractmethod
+    def mirror(self, target: str, source: str) -> str | None: ...
+
+
+class NodeWriter:
+    """Writes nodes as indented lines of Python."""
+
+    def __init__(self, style: LineStyle, coefficients: CoefficientTable) -> None:
+        self.style = style
+        self.coefficients = coefficients
+
+    def lines(self, nodes: tuple[Node, ...], indent: str) -> Iterator[str]:
+        """Source lines of a block."""
+        for node in nodes:
+            if isinstance(node, Comment):
+                yield f"{indent}# {node.text}"
+            elif isinstance(node, Loop | Guard):
+                body = list(self.lines(node.body, indent + "    "))
+                # A back end may have nothing to do for what stands inside.
+                if not all(line.lstrip().startswith("#") for line in body):
+                    yield indent + block_head(node)
+                yield from body
+            else:
+                line = self.line(node)
+                if line is not None:
+                    yield indent + line
+
+    def line(self, node: Node) -> str | None:
+        """One elementary node; ``None`` if the back end has nothing to do for it."""
+        style, at, factor = self.style, self.style.matrix, self.coefficients.factor
+        match node:
+            case AddRow(target, coefficient, source):
+                return style.add_row(at(target), factor(coefficient), at(source), target.array.static)
+            case AddIdentity(target, coefficient, retained):
+                return style.add_identity(at(target), factor(coefficient, retained), target.array.static)
+            case StartKernel():
+                return style.start_kernel()
+            case AddKernel(coefficient, source, steps, retained):
+                row = None if source is None else at(source)
+                return style.add_kernel(factor(coefficient, retained), row, steps)
+            case AddProduct(target, source):
+                return style.add_product(at(target), at(source), source.array.static)
+            case StartWeight(static):
+                return style.start_weight(static)
+            case AddWeight(coefficient, response, None):
+                return style.add_weight(factor(coefficient), at(response), response.array.static)
+            case AddWeight(coefficient, response, Ref() as covariance, Ref() as transposed, fresh):
+                names = at(response), at(covariance), at(transposed)
+                return style.add_covariance(factor(coefficient), *names, fresh)
+            case AddCorrelation(target, source):
+                return style.add_correlation(at(target), at(source), source.array.static)
+            case Mirror(target, source):
+                return style.mirror(at(target), at(source))
+        raise TypeError(f"no line for {type(node).__name__}")
+
+
+def matrix(ref: Ref) -> str:
+    """``R_h_u_W[l - 1]``: the matrix at given layers; storage starts at the first layer of the range."""
+    if not ref.layers:
+        return ref.array.name
+    places = [integer_text(layer - start) for layer, (start, _) in zip(ref.layers, ref.array.axes, strict=True)]
+    return f"{ref.array.name}[{', '.join(places)}]"
+
+
+def block_head(node: Loop | Guard) -> str:
+    """The line that opens a block."""
+    if isinstance(node, Loop):
+        return f"for {node.index} in {loop_range(node)}:"
+    return f"if {condition_text(node.condition)}:"
+
+
+def loop_range(node: Loop) -> str:
+    """The ``range`` of a loop over layers."""
+    if node.descending:
+        return f"range({integer_text(node.stop)}, {integer_text(node.start - 1)}, -1)"
+    return f"range({integer_text(node.start)}, {integer_text(node.stop + 1)})"
+
+
+def condition_text(condition: sp.Basic) -> str:
+    """A relation between layer indices as Python."""
+    if isinstance(condition, sp.And):
+        return " and ".join(sorted(condition_text(part) for part in condition.args))
+    assert isinstance(condition, (sp.Eq, sp.Ge))
+    operator = "==" if isinstance(condition, sp.Eq) else ">="
+    return f"{integer_text(condition.lhs)} {operator} {integer_text(condition.rhs)}"
+
+
+def shape_text(array: ArraySpec) -> str:
+    """Shape of an array in terms of the module's local names."""
+    axes = [f"max(0, {integer_text(stop - start + 1)})" for start, stop in array.axes]
+    return f"({', '.join([*axes, 'n', 'C' if array.static else 'n'])})"
+
+
+class ModuleWriter:
+    """A complete module: docstring, metadata, and a function ``march`` that is one loop over the steps."""
+
+    def __init__(self, march: March, style: LineStyle, backend: str) -> None:
+        self.march = march
+        self.style = style
+        self.backend = backend
+        self.coefficients = CoefficientTable(march, style.exact)
+        self.nodes = NodeWriter(style, self.coefficients)
+
+    def text(self) -> str:
+        """The source."""
+        body = list(self.nodes.lines(self.march.body, "        "))
+        parts = [self._head(), labels_function(self.march), self._function(body)]
+        return "\n\n\n".join(parts) + "\n"
+
+    def _head(self) -> str:
+        return "\n".join([docstring(self.march, self.backend), "", *self.style.imports])
+
+    def _function(self, body: list[str]) -> str:
+        arrays = [f"    {a.name} = np.zeros({shape_text(a)}, dtype)  # {a.meaning}" for a in self.march.arrays]
+        # Write everything that names a coefficient before the definitions are listed.
+        observables, scales = list(self._observables()), self._scales()
+        lines = [
+            signature(self.march, self.style.dtype),
+            '    """March the closed equations; see the module docstring."""',
+            *argument_checks(self.march),
+            "    C = outputs",
+            "    n = steps * C",
+            "    one = np.eye(C, dtype=dtype)",
+            "    zero_row = np.zeros((C, n), dtype)",
+            "    one_row = np.tile(one, steps)",
+            "    same_step = np.kron(np.eye(steps, dtype=dtype), np.ones((C, C), dtype))",
+            *(f"    {name} = {self.style.convert(name)}" for name in map(python_name, self.march.parameters)),
+            *kernel_table(self.march),
+            *(f"    {line}" for line in self.coefficients.definitions()),
+            *arrays,
+            *(f"    {o.name} = np.zeros((steps, C), dtype)" for o in self.march.observables),
+            "    done = steps",
+            "    for t in range(steps):",
+            "        i = slice(t * C, (t + 1) * C)",
+            "        past = np.repeat(np.concatenate([kappa[t:0:-1], np.zeros(steps - t, dtype)]), C)",
+            *body,
+            *observables,
+            "        if progress is not None:",
+            "            progress(t + 1, steps)",
+            "        if not (" + " and ".join(self.style.finite(f"{o.name}[t]") for o in self.march.observables) + "):",
+            "            done = t",
+            "            break",
+            "    return {",
+            '        "steps": done,',
+            *(f'        "{o.name}": {o.name},' for o in self.march.observables),
+            *(f'        "{a.name}": {a.name},' for a in self.march.arrays),
+            f'        "scales": {{{scales}}},',
+            "    }",
+        ]
+        return "\n".join(lines)
+
+    def _observables(self) -> Iterator[str]:
+        for observable in self.march.observables:
+            terms = [f"{self.coefficients.factor(c)}{matrix(ref)}[i, i].diagonal()" for c, ref in observable.terms]
+            if observable.constant != 0:
+                terms.append(self.coefficients.text(observable.constant))
+            yield f"        {observable.name}[t] = {' + '.join(terms) or '0'}"
+
+    def _scales(self) -> str:
+        return ", ".join(f'"{e.array.name}": {self.coefficients.text(e.scale)}' for e in self.march.exports)
+
+
+def signature(march: March, dtype: str = "np.float64") -> str:
+    """``def march(...)`` with keyword-only arguments."""
+    names = [python_name(s) for s in (*march.integers, *march.parameters)]
+    return f"def march(*, steps, outputs, {', '.join(names)}, dtype={dtype}, progress=None):"
+
+
+def argument_checks(march: March) -> list[str]:
+    """Lines that refuse arguments for which the arrays or the equations make no sense."""
+    counts = [("steps", 1), ("outputs", 1), *((python_name(s), march.smallest_depth) for s in march.integers)]
+    lines = []
+    for name, low in counts:
+        lines += [
+            f"    if not {name} >= {low}:",
+            f'        raise ValueError(f"{name} = {{{name}!r}}: allowed is an integer >= {low}")',
+        ]
+    for symbol in march.parameters:
+        name = python_name(symbol)
+        bound = "> 0" if symbol.is_positive else ">= 0" if symbol.is_nonnegative else None
+        if bound is not None:
+            lines += [
+                f"    if not {name} {bound}:",
+                f'        raise ValueError(f"{name} = {{{name}!r}}: allowed is a number {bound}")',
+            ]
+    return lines
+
+
+def kernel_table(march: March) -> list[str]:
+    """Lines that tabulate ``kappa(lag)`` and ``rho(t)`` by the optimizer's own recursion."""
+    if march.momentum == 0 and march.decay == 0:
+        return ["    kappa = np.ones(steps + 1, dtype)"]
+    keep = integer_text(1 - march.decay)
+    return [
+        "    kappa = np.zeros(steps + 1, dtype)  # response of the weights to one increment, by lag",
+        "    velocity = 1",
+        "    for lag in range(1, steps + 1):",
+        f"        kappa[lag] = ({keep}) * kappa[lag - 1] + velocity",
+        f"        velocity = {integer_text(march.momentum)} * velocity",
+        f"    rho = ({keep}) ** np.arange(steps)  # what is left of the initial weights",
+    ]
+
+
+def docstring(march: March, backend: str) -> str:
+    """The module's docstring: network, program, arguments, results."""
+    program = textwrap.indent(march.statements, "    ")
+    arguments = ", ".join(python_name(s) for s in (*march.integers, *march.parameters))
+    decay = " With weight decay they are to the fields before it." if march.decay != 0 else ""
+    return f'''"""Mean-field equations of training: {march.title} ({backend} back end).
+
+Written by dmft_sym.codegen from the closed equations; not meant to be edited. The program:
+
+{program}
+
+``march(steps=..., outputs=C, {arguments})`` returns observables of shape (step, output) and
+two-time matrices over the joint index (step, output), step-major, with leading layer axes. Responses are
+with respect to the Gaussian fields normalised by the square root of the aspect ratio (``scales`` undoes
+it).{decay} All quantities are dimensionless; time is counted in gradient steps.
+"""'''
+
+
+def labels_function(march: March) -> str:
+    """Source of ``labels``: what the arrays are called and where their layer axes start."""
+    names = ", ".join(python_name(s) for s in march.integers)
+    lines = [
+        f"def labels({f'*, {names}' if names else ''}):",
+        '    """Order parameters by name: array, first layer of every axis, layer of arrays without an axis."""',
+        "    return [",
+    ]
+    for export in march.exports:
+        starts = "".join(f"{integer_text(start)}, " for start, _ in export.array.axes)
+        layer = "None" if export.layer is None else integer_text(export.layer)
+        lines.append(f'        ("{export.name}", "{export.array.name}", ({starts.rstrip()}), {layer}),')
+    return "\n".join([*lines, "    ]"])

@@ -1,0 +1,123 @@
+"""Single-site equations on given samples -> a direct two-time solver in plain NumPy, row by row, responses by tangents.
+
+The solver transcribes the derived objects: noises, memories and their coefficients, tangents, averages. It is slow and
+has nothing in common with the sampled solver (no directions, no conditioning of matrices), which is what it is for.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from importlib import resources
+
+from dmft_sym.codegen.text.names import python_name
+from sympy.core.function import AppliedUndef
+
+from dmft_sym.derivation.fixed import FixedDerivation
+from dmft_sym.program import ProgramError
+
+from .two_time_results import ResultWriter
+from .two_time_scope import Scope
+from .two_time_setup import SetupWriter
+from .two_time_step import STEP, StepWriter
+from .two_time_text import DOCSTRING, MARCH_DOCSTRING, SOLVE
+
+
+def two_time_source(derivation: FixedDerivation) -> str:
+    """Source of a module with ``march`` (one run) and ``solve`` (several, with standard errors).
+
+    Raises
+    ------
+    ProgramError
+        If a function is left open.
+    """
+    _check(derivation)
+    return _Writer(derivation).text()
+
+
+def _check(derivation: FixedDerivation) -> None:
+    for function in derivation.program.functions:
+        for free in function.expression.atoms(AppliedUndef):
+            raise ProgramError(f"{function}: the function {free.func} is left open; numbers need a definite one")
+
+
+class _Writer:
+    def __init__(self, derivation: FixedDerivation) -> None:
+        self.scope = Scope(derivation)
+
+    def text(self) -> str:
+        """The module."""
+        library = resources.files("dmft_sym.codegen.library").joinpath("two_time_fields.py").read_text(encoding="utf-8")
+        start = library.index("from __future__")
+        arguments = ", ".join(python_name(s) for s in self.scope.parameters)
+        head = DOCSTRING.format(
+            title=self.scope.program.name,
+            program=textwrap.indent(str(self.scope.program), "    "),
+            arguments=arguments,
+            closures=textwrap.indent("\n".join(self._closures()), "    "),
+            train="``train`` is 1 for samples that are trained on and 0 for others. " if self.scope.masked else "",
+        )
+        return "\n\n".join([head, library[start:].rstrip() + "\n", self._march(), SOLVE.strip() + "\n"])
+
+    def _closures(self) -> Iterator[str]:
+        for closure in self.scope.derivation.closures:
+            names = ", ".join(field.name for field in closure.process.fields)
+            how = "linear: matrix algebra, exact" if closure.gaussian else "sampled"
+            how += ", responses by parts" if closure.by_parts else ""
+            yield f"space {closure.space}, fields {names}: {how}"
+
+    def _march(self) -> str:
+        train = ", train" if self.scope.masked else ""
+        arguments = "".join(f", {python_name(s)}" for s in self.scope.parameters) + ", tangents=True"
+        lines = [
+            f"def march(rng, *, steps, sites, gram, targets{train}{arguments}, progress=None, inspect=None):",
+            textwrap.indent(MARCH_DOCSTRING, "    "),
+            *(f"    {line}" for line in self._checks()),
+            *(f"    {line}" for line in SetupWriter(self.scope).lines()),
+            f"    fields = {{{', '.join(self._fields())}}}",
+            "    done, limit = steps, np.inf",
+            "    for t in range(steps):",
+            f"{STEP}lag = kappa[t:0:-1, None, None]  # kappa(t - s) for s = 0, ..., t - 1",
+            *StepWriter(self.scope).lines(),
+            f"{STEP}largest = largest_of(t, [{self._scalar_arrays()}])",
+            f"{STEP}limit = DIVERGENCE * largest if t == 0 and largest > 0 else limit",
+            f"{STEP}if not largest <= limit or not np.isfinite(largest) or not bounded(t, fields):",
+            f"{STEP}    done = t  # diverged",
+            f"{STEP}    break",
+            f"{STEP}if inspect is not None:",
+            f"{STEP}    inspect(t, fields)",
+            f"{STEP}if progress is not None:",
+            f"{STEP}    progress(t + 1)",
+            *(f"    {line}" for line in ResultWriter(self.scope).lines()),
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _fields(self) -> Iterator[str]:
+        for closure in self.scope.derivation.closures:
+            for field in closure.process.fields:
+                yield f'"{field.name}": {self.scope.names.field(field)}'
+
+    def _checks(self) -> Iterator[str]:
+        yield from (
+            "gram, targets = np.asarray(gram, float), np.asarray(targets, float)",
+            "samples, outputs = targets.shape",
+            "if not steps >= 1:",
+            '    raise ValueError(f"steps = {steps!r}: allowed is an integer >= 1")',
+            "if not (sites >= 2 and sites % 2 == 0):",
+            '    raise ValueError(f"sites = {sites!r}: allowed is an even integer >= 2")',
+            "if gram.shape != (samples, samples):",
+            '    raise ValueError(f"gram has shape {gram.shape}: allowed is {(samples, samples)}, as of targets")',
+        )
+        for symbol in self.scope.parameters:
+            name = python_name(symbol)
+            if symbol.is_integer:
+                low = self.scope.program.smallest_depth
+                yield f"if not {name} >= {low}:"
+                yield f'    raise ValueError(f"{name} = {{{name}!r}}: allowed is an integer >= {low}")'
+
+    def _scalar_arrays(self) -> str:
+        parts = []
+        for scalar in self.scope.scalars:
+            name = self.scope.names.scalar(scalar)
+            parts.append(name if scalar.layers is None else f"*{name}.values()")
+        return ", ".join(parts)

@@ -1,0 +1,82 @@
+"""Names of fields, Gaussian fields and scalars in a direct two-time solver: identifiers that clash with nothing."""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import re
+from collections.abc import Iterable
+from importlib import resources
+
+from dmft_sym.derivation.fixed import FixedDerivation
+from dmft_sym.derivation.single_site import Noise
+from dmft_sym.derivation.uses import Use
+from dmft_sym.program import Field, Scalar
+
+_LOCAL = {
+    "Any", "Array", "DIVERGENCE", "Iterable", "NDArray", "TypeAlias", "all", "annotations", "done", "float", "gram",
+    "identity", "k", "kappa", "l", "l_s", "lag", "largest", "limit", "march", "math", "noise", "np", "one", "outputs",
+    "progress", "range", "rho", "rng", "samples", "sites", "solve", "steps", "t", "targets", "train", "value", "y",
+}  # fmt: skip
+_COMMON = re.compile(r"s\d+|share\d+")  # subexpressions that functions share
+
+
+class Names:
+    """One identifier for every object of a derivation.
+
+    Parameters
+    ----------
+    parameters
+        Names of run-time arguments, which others must not take.
+    """
+
+    def __init__(self, derivation: FixedDerivation, parameters: Iterable[str]) -> None:
+        self._taken = {*_LOCAL, *_library_names(), *parameters}
+        self.of_samples = self._new("P")
+        self._names: dict[object, str] = {}
+        program = derivation.program
+        fields = [field for closure in derivation.closures for field in closure.process.fields]
+        operands = [product.operand.field for *_, product in program.products() if product.operand.space.finite]
+        for field in dict.fromkeys((*operands, *fields)):
+            self._names[field] = self._new(field.name)
+        for scalar in program.scalars:
+            self._names[scalar] = scalar.name if scalar.data else self._new(scalar.name)
+        for noise in derivation.noises:
+            self._names[noise] = self._new(f"{noise.name}_0" if noise.initial else noise.name)
+            key = _family_key(noise)
+            if key not in self._names:
+                self._names[key] = self._new(f"gaussian_{noise.name}")
+
+    def field(self, field: Field) -> str:
+        """A field, a family of fields, or given inputs."""
+        return self._names[field]
+
+    def scalar(self, scalar: Scalar) -> str:
+        """A scalar over steps; given ones have their own names."""
+        return self._names[scalar]
+
+    def noise(self, noise: Noise) -> str:
+        """A Gaussian field."""
+        return self._names[noise]
+
+    def family(self, noise: Noise) -> str:
+        """Gaussian fields that are correlated with each other."""
+        return self._names[_family_key(noise)]
+
+    def _new(self, name: str) -> str:
+        while name in self._taken or keyword.iskeyword(name) or _COMMON.fullmatch(name):
+            name += "_"
+        self._taken.add(name)
+        return name
+
+
+def _family_key(noise: Noise) -> tuple[object, ...]:
+    if isinstance(noise.source, Use):
+        return "family", noise.source.matrix, noise.source.transpose
+    return "family", noise.source
+
+
+def _library_names() -> set[str]:
+    """Classes and functions of the module's own library."""
+    text = resources.files("dmft_sym.codegen.library").joinpath("two_time_fields.py").read_text(encoding="utf-8")
+    return {node.name for node in ast.parse(text).body if isinstance(node, ast.ClassDef | ast.FunctionDef)}

@@ -1,0 +1,118 @@
+"""What all parts of a direct two-time solver share: a derivation, and its objects and loops as text of Python."""
+
+from __future__ import annotations
+
+import sympy as sp
+from dmft_sym.codegen.text.names import python_name
+
+from dmft_sym.derivation.fixed import FixedDerivation
+from dmft_sym.derivation.fixed_closure import ProcessClosure
+from dmft_sym.derivation.single_site import Noise
+from dmft_sym.program import (
+    OUTPUT_AXIS,
+    SAMPLE_AXIS,
+    SAMPLES,
+    Axes,
+    Field,
+    FieldRef,
+    ForLayers,
+    LayerRange,
+    Scalar,
+    ScalarRef,
+    SiteFunction,
+)
+
+from .coefficients import integer_text, number_text
+from .two_time_names import Names
+
+
+class Scope:
+    """A derivation and the text that stands for its objects."""
+
+    def __init__(self, derivation: FixedDerivation) -> None:
+        self.derivation = derivation
+        self.program = derivation.program
+        self.builder = derivation.builder
+        self.parameters = [s for s in self.program.parameters if s != SAMPLES]
+        self.names = Names(derivation, [python_name(s) for s in self.parameters])
+        self.closure_of: dict[Field, ProcessClosure] = {
+            field: closure for closure in derivation.closures for field in closure.process.fields
+        }
+
+    @property
+    def masked(self) -> bool:
+        """Whether there are samples that are looked at but not trained on."""
+        return any(scalar.name == "train" and scalar.data for scalar in self.program.scalars)
+
+    @property
+    def scalars(self) -> list[Scalar]:
+        """Scalars that are computed."""
+        return [scalar for scalar in self.program.scalars if not scalar.data]
+
+    def ref(self, ref: FieldRef) -> str:
+        """A field, or a member of a family of fields."""
+        name = self.names.field(ref.field)
+        return name if ref.layer is None else f"{name}[{integer_text(ref.layer)}]"
+
+    def scalar_ref(self, ref: ScalarRef) -> str:
+        """A scalar over steps, or a member of a family of them."""
+        name = self.names.scalar(ref.scalar)
+        return name if ref.layer is None else f"{name}[{integer_text(ref.layer)}]"
+
+    def noise(self, noise: Noise, layer: sp.Expr | None) -> str:
+        """A Gaussian field at a layer."""
+        name = self.names.noise(noise)
+        return name if noise.layers is None or layer is None else f"{name}[{integer_text(layer)}]"
+
+    def factor(self, coefficient: sp.Expr, retained: bool) -> str:
+        """A coefficient, with what weight decay leaves of the initial matrix if it is ``retained``."""
+        text = number_text(coefficient)
+        return f"{bracketed(text)} * rho[t]" if retained else text
+
+    def arguments(self, function: SiteFunction, sites: bool) -> dict[sp.Symbol, str]:
+        """What the symbols of an expression are called; scalars get an axis of sites where they meet fields."""
+        names = {symbol: python_name(symbol) for symbol in self.parameters}
+        names[SAMPLES] = self.names.of_samples
+        for symbol, ref in function.arguments:
+            if isinstance(ref, ScalarRef):
+                shown = self.scalar_ref(ref) + ("" if ref.scalar.data else "[t]")
+                names[symbol] = f"{shown}[:, :, None]" if sites else shown
+            elif isinstance(ref, FieldRef):
+                names[symbol] = f"{self.ref(ref)}.values[t]"
+        return names
+
+
+def sizes(axes: Axes) -> str:
+    """Lengths of the axes of samples and outputs."""
+    samples = "samples" if SAMPLE_AXIS in axes else "1"
+    return f"{samples}, {'outputs' if OUTPUT_AXIS in axes else '1'}"
+
+
+def per_layer(made: str, layers: LayerRange | None, index: sp.Symbol | None = None) -> str:
+    """One object, or a dictionary of them with a layer for key."""
+    if layers is None:
+        return made
+    name = "l" if index is None else str(index.name)
+    return f"{{{name}: {made} for {name} in {_range(layers)}}}"
+
+
+def _range(layers: LayerRange, descending: bool = False) -> str:
+    start, stop = layers.start, layers.stop
+    if descending:
+        return f"range({integer_text(stop)}, {integer_text(start - 1)}, -1)"
+    return f"range({integer_text(start)}, {integer_text(stop + 1)})"
+
+
+def loop_head(scan: ForLayers) -> str:
+    """The loop over the layers of a scan."""
+    return f"for {scan.index.name} in {_range(scan.layers, scan.descending)}:"
+
+
+def layer_loop(index: sp.Symbol, layers: LayerRange) -> str:
+    """The loop over layers in which a sum runs."""
+    return f"for {index.name} in {_range(layers)}:"
+
+
+def bracketed(text: str) -> str:
+    """A factor of a product."""
+    return f"({text})" if any(sign in text for sign in "+-/ ") else text

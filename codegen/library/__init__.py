@@ -1,0 +1,1 @@
+"""What generated modules contain verbatim."""

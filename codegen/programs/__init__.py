@@ -1,0 +1,1 @@
+"""A program becomes a compiled arithmetic on sampled sites."""

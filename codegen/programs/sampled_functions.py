@@ -1,0 +1,226 @@
+"""Site-wise functions, averages and functions of scalars as compiled loops over labels and sites, each written once."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import sympy as sp
+from dmft_sym.codegen.text.site_text import RESERVED, site_lines
+
+from dmft_sym.program import OUTPUT_AXIS, SAMPLE_AXIS, Axes, ScalarRef, SiteFunction
+
+from .sampled_places import label
+
+_SOFTMAX = sp.Function("softmax")
+_SOFTMAX_TEXT = '''\
+@njit(nogil=True, error_model="numpy")
+def _softmax(x):
+    """x = exp(x) / sum exp(x), in place."""
+    largest, total = x[0], 0.0
+    for i in range(x.size):
+        largest = max(largest, x[i])
+    for i in range(x.size):
+        x[i] = np.exp(x[i] - largest)
+        total += x[i]
+    for i in range(x.size):
+        x[i] /= total'''
+_INDENT = "    "
+_LOOPS = {SAMPLE_AXIS: "for mu in range(M):", OUTPUT_AXIS: "for c in range(C):"}
+# Names in the functions that arguments cannot have.
+_TAKEN = frozenset({"M", "C", "mu", "c", "n", "fields", "out", "factor", "total", "work"})
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a function: what it is called there, its labels, and whether it differs from site to site."""
+
+    symbol: sp.Symbol
+    axes: Axes
+    sites: bool = False
+
+    @property
+    def given(self) -> str:
+        """What the caller gives: a first row, values by label, or a number."""
+        return f"at_{self.symbol}" if self.sites else f"all_{self.symbol}"
+
+    @property
+    def taken(self) -> str:
+        """The line that takes the part of the present labels."""
+        place = label(self.axes)
+        if self.sites:
+            where = f"{self.given}" if place == "0" else f"{self.given} + {place}"
+            return f"{self.symbol} = fields[{where}, :n]"
+        return f"{self.symbol} = {self.given}[{place}]"
+
+
+class Functions:
+    """The functions of a module."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[object, ...], str] = {}
+        self._texts: dict[str, str] = {}
+        self._library: set[str] = set()
+        self.softmax = False
+
+    @property
+    def library(self) -> frozenset[str]:
+        """Elementary functions that are called."""
+        return frozenset(self._library)
+
+    def texts(self) -> list[str]:
+        """Source of the functions."""
+        return [*([_SOFTMAX_TEXT] if self.softmax else []), *self._texts.values()]
+
+    def map(self, stem: str, axes: Axes, function: SiteFunction) -> str:
+        """Name of ``f(fields, n, M, C, first row of the result, *arguments)``, which sets a field."""
+        expression, arguments, parameters = _renamed(function)
+        key = ("map", axes, expression, *arguments, *parameters)
+        if key not in self._names:
+            lines = self._lines(expression, arguments, parameters)
+            place = label(axes)
+            body = [
+                f"out = fields[{'at_out' if place == '0' else f'at_out + {place}'}, :n]",
+                *(argument.taken for argument in arguments),
+                "for i in range(n):",
+                *(_INDENT + line for line in lines),
+            ]
+            given = ["fields", "n", "M", "C", "at_out", *(a.given for a in arguments), *map(str, parameters)]
+            self._put(key, stem, given, [_doc(expression), *loops(axes, body)])
+        return self._names[key]
+
+    def average(self, stem: str, axes: Axes, function: SiteFunction) -> str:
+        """Name of ``f(total, factor, line, fields, n, M, C, *arguments)``, which adds averages to a scalar."""
+        expression, arguments, parameters = _renamed(function)
+        key = ("average", axes, expression, *arguments, *parameters)
+        if key not in self._names:
+            lines = self._lines(expression, arguments, parameters)
+            body = [
+                *(argument.taken for argument in arguments),
+                "for i in range(n):",
+                *(_INDENT + line for line in lines),
+                f"total[{label(axes)}] += factor * _mean(out)",
+            ]
+            common = ["total", "factor", "out", "fields", "n", "M", "C"]
+            given = [*common, *(a.given for a in arguments), *map(str, parameters)]
+            self._put(key, stem, given, [_doc(expression, "Add factor * the average of"), *loops(axes, body)])
+        return self._names[key]
+
+    def compute(
+        self, stem: str, axes: Axes, expression: sp.Expr, refs: Sequence[tuple[sp.Symbol, ScalarRef]]
+    ) -> tuple[str, int]:
+        """Name of ``f(total, work, M, C, *arguments)``, which sets a scalar, and how many rows of ``work`` it needs.
+
+        All outputs of a sample are computed together, so that ``softmax`` can act along them.
+        """
+        parameters = sorted(expression.free_symbols - {symbol for symbol, _ in refs}, key=lambda symbol: symbol.name)
+        names = _plain_names([*(symbol for symbol, _ in refs), *parameters])
+        expression = expression.xreplace(names)
+        arguments = [Argument(names[symbol], ref.axes) for symbol, ref in refs]
+        expression, shares = _without_softmax(expression)
+        key = ("compute", axes, expression, *shares, *arguments, *(names[s] for s in parameters))
+        if key not in self._names:
+            scalars = [names[s] for s in parameters]
+            body = self._outputs(axes, expression, shares, arguments, scalars)
+            given = ["total", "work", "M", "C", *(a.given for a in arguments), *map(str, scalars)]
+            samples = tuple(axis for axis in axes if axis == SAMPLE_AXIS)
+            self._put(key, stem, given, [_doc(expression, "For every label,"), *loops(samples, body)])
+        return self._names[key], len(shares)
+
+    def _outputs(
+        self,
+        axes: Axes,
+        expression: sp.Expr,
+        shares: Sequence[tuple[sp.Symbol, sp.Expr]],
+        arguments: Sequence[Argument],
+        parameters: Sequence[sp.Symbol],
+    ) -> list[str]:
+        """Lines for one sample."""
+        wide = [a.symbol for a in arguments if OUTPUT_AXIS in a.axes]
+        narrow = [*(a.symbol for a in arguments if OUTPUT_AXIS not in a.axes), *parameters]
+        lines = [f"out = total[{_outputs(axes)}]"]
+        lines += [f"{a.symbol} = {a.given}[{_outputs(a.axes)}]" if a.symbol in wide else a.taken for a in arguments]
+        results = [(f"share{number}", inner) for number, (_, inner) in enumerate(shares)]
+        for number, (name, _) in enumerate(results):
+            lines.append(f"{name} = work[{number}]")
+        known = list(wide)
+        for (name, value), after in zip(
+            [*results, ("out", expression)], [*(share for share, _ in shares), None], strict=True
+        ):
+            loop, used = site_lines((value,), known, narrow, (name,))
+            self._library |= used
+            lines += ["for i in range(out.size):", *(_INDENT + line for line in loop)]
+            if after is not None:
+                lines.append(f"_softmax({name})")
+                known.append(after)
+                self.softmax = True
+        return lines
+
+    def _lines(self, expression: sp.Expr, arguments: Sequence[Argument], parameters: Sequence[sp.Symbol]) -> list[str]:
+        arrays = [a.symbol for a in arguments if a.sites]
+        scalars = [a.symbol for a in arguments if not a.sites]
+        lines, used = site_lines((expression,), arrays, [*scalars, *parameters], ("out",))
+        self._library |= used
+        return lines
+
+    def _put(self, key: tuple[object, ...], stem: str, arguments: Sequence[str], body: Sequence[str]) -> None:
+        name, number = stem, 2
+        while name in self._texts:
+            name, number = f"{stem}{number}", number + 1
+        self._names[key] = name
+        head = '@njit(cache=True, nogil=True, error_model="numpy")'
+        lines = [head, f"def {name}({', '.join(arguments)}):", *(_INDENT + line for line in body)]
+        self._texts[name] = "\n".join(lines)
+
+
+def loops(axes: Axes, lines: Sequence[str]) -> Iterator[str]:
+    """Lines inside of loops over labels."""
+    for depth, axis in enumerate(axes):
+        yield _INDENT * depth + _LOOPS[axis]
+    yield from (_INDENT * len(axes) + line for line in lines)
+
+
+def _doc(expression: sp.Expr, what: str = "At every site and label,") -> str:
+    """A docstring that shows an expression, if it is short."""
+    text = str(expression)
+    return f'"""{what} {text if len(text) < 80 else "this expression"}."""'
+
+
+def _outputs(axes: Axes) -> str:
+    """All outputs of the present sample."""
+    if axes == (SAMPLE_AXIS, OUTPUT_AXIS):
+        return "mu * C : mu * C + C"
+    if OUTPUT_AXIS in axes:
+        return ":C"
+    return "mu : mu + 1" if SAMPLE_AXIS in axes else ":1"
+
+
+def _renamed(function: SiteFunction) -> tuple[sp.Expr, list[Argument], list[sp.Symbol]]:
+    """The expression with names that a loop can use, its arguments and its parameters."""
+    parameters = sorted(function.parameters, key=lambda symbol: symbol.name)
+    names = _plain_names([*(symbol for symbol, _ in function.arguments), *parameters])
+    arguments = [Argument(names[s], ref.axes, True) for s, ref in function.fields]
+    arguments += [Argument(names[s], ref.axes) for s, ref in function.scalars]
+    return function.expression.xreplace(names), arguments, [names[s] for s in parameters]
+
+
+def _plain_names(symbols: Sequence[sp.Symbol]) -> dict[sp.Symbol, sp.Symbol]:
+    """Real symbols with names that are free."""
+    taken = {*RESERVED, *_TAKEN}
+    found = {}
+    for symbol in symbols:
+        plain = symbol.name.isidentifier() and symbol.name.isascii()
+        name = symbol.name.lstrip("_") if plain else "value"
+        while not name or name in taken or keyword.iskeyword(name) or name.startswith(("at_", "all_", "share")):
+            name = f"v_{name}"
+        taken.add(name)
+        found[symbol] = sp.Symbol(name, real=True)
+    return found
+
+
+def _without_softmax(expression: sp.Expr) -> tuple[sp.Expr, list[tuple[sp.Symbol, sp.Expr]]]:
+    """An expression with a symbol for every ``softmax``, and what these act on."""
+    found = sorted(expression.atoms(_SOFTMAX), key=sp.default_sort_key)
+    shares = [(sp.Symbol(f"share{number}", real=True), part.args[0]) for number, part in enumerate(found)]
+    return expression.xreplace({part: share for part, (share, _) in zip(found, shares, strict=True)}), shares

@@ -1,0 +1,1 @@
+"""Names and expressions as Python text."""

@@ -1,0 +1,1 @@
+"""Generated modules and their machine code on disk: found by a hash, verified, never trusted."""

@@ -1,0 +1,123 @@
+"""A traced network becomes the training program on given samples, at infinite width.
+
+``N -> inf`` at a fixed number ``P`` of samples ``x_mu``: ``f_mu = (1/(gamma0 N)) w . phi(h^L_mu)``, learning rate
+``eta0 gamma0^2 N`` on every array (muP), loss ``(1/P) sum_mu l(f_mu, y_mu)`` (arXiv:2205.09653; arXiv:2605.07870).
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from dmft_sym.networks.parameters import ETA, GAMMA
+from dmft_sym.networks.parametrization import Scalings
+from dmft_sym.networks.reverse import Backward, reverse
+from dmft_sym.networks.trace import Readout, Setting, Trace
+from dmft_sym.networks.training import TrainingRule, trained
+from dmft_sym.program import (
+    ALL_AXES,
+    SAMPLE_AXIS,
+    SAMPLES,
+    Average,
+    Compute,
+    Field,
+    GaussianMatrix,
+    Learn,
+    MatrixRef,
+    Outer,
+    Program,
+    ProgramError,
+    RandomVector,
+    Scalar,
+    ScalarRef,
+    SiteFunction,
+    Space,
+    VectorRef,
+)
+
+FIXED = Setting(
+    Field("x", Space("D", sp.Integer(1), finite=True), axes=(SAMPLE_AXIS,), data=True),
+    sp.Integer(1),
+    (SAMPLE_AXIS,),
+    ALL_AXES,
+    True,
+    frozenset({"x", "f", "Delta", "y", "train"}),
+)
+OUTPUT_FUNCTION = ScalarRef(Scalar("f", ALL_AXES))
+TARGETS = ScalarRef(Scalar("y", ALL_AXES, data=True))
+ERROR = ScalarRef(Scalar("Delta", ALL_AXES))
+TRAINED_SAMPLES = ScalarRef(Scalar("train", (SAMPLE_AXIS,), data=True))
+
+
+def fixed_program(
+    trace: Trace,
+    training: TrainingRule,
+    error: sp.Expr,
+    error_symbols: tuple[sp.Symbol, sp.Symbol],
+    name: str,
+    *,
+    masked: bool = False,
+) -> Program:
+    """One step of training: forward fields, output, error, backward fields, updates.
+
+    Parameters
+    ----------
+    error, error_symbols
+        Minus the derivative of the loss of one sample with respect to its output, and its symbols ``(f, y)``.
+    masked
+        Whether some samples are not trained on (``train_mu = 0``) but only looked at.
+
+    Raises
+    ------
+    ProgramError
+        If the network reads out its inputs directly, or trains nothing.
+    """
+    scalings = Scalings(GAMMA, sp.Integer(1))
+    backward = reverse(trace, scalings)
+    outputs = tuple(_output_term(readout, scalings) for readout in trace.readouts)
+    function, target = error_symbols
+    arguments = [(function, OUTPUT_FUNCTION), (target, TARGETS)]
+    if masked:
+        mask = sp.Symbol("train", real=True)
+        error, arguments = mask * error, [*arguments, (mask, TRAINED_SAMPLES)]
+    learns = trained(_updates(backward, trace.frozen))
+    statements = (
+        *trace.statements,
+        Average(OUTPUT_FUNCTION, outputs),
+        Compute(ERROR, error, tuple(arguments)),
+        *backward.statements,
+        *learns,
+    )
+    return Program(statements, training.optimizer(), name)
+
+
+def _output_term(readout: Readout, scalings: Scalings) -> tuple[sp.Expr, SiteFunction]:
+    """``f = (1/gamma0) sqrt(n/N) <w h>`` of a readout from ``n`` sites."""
+    space = readout.field.space
+    if space.finite:
+        raise ProgramError(f"readout {readout.vector.name}: a readout of the inputs themselves has no limit of width")
+    vector, field = sp.Symbol(readout.vector.name, real=True), sp.Symbol(readout.field.field.name, real=True)
+    coefficient = readout.coefficient / (scalings.gamma * scalings.readout(space.ratio))
+    return coefficient, SiteFunction(vector * field, ((vector, VectorRef(readout.vector)), (field, readout.field)))
+
+
+def _updates(backward: Backward, frozen: frozenset[str]) -> list[Learn]:
+    """``eta0 gamma0 (1/P) sum_mu Delta_mu g h^T / n`` for every matrix, in the conventions of `Scalings`."""
+    layer = sp.Symbol("l", integer=True, positive=True)
+    learns = []
+    for target, terms in backward.gradients.items():
+        if target.name in frozen:
+            continue
+        scaled = tuple(
+            Outer(
+                ETA * GAMMA / SAMPLES * term.coefficient, term.left, term.right, term.index, term.layers, weight=ERROR
+            )
+            for term in terms
+        )
+        learns.append(Learn(_reference(target, layer), scaled))
+    return learns
+
+
+def _reference(target: GaussianMatrix | RandomVector, layer: sp.Symbol) -> MatrixRef | VectorRef:
+    if isinstance(target, RandomVector):
+        return VectorRef(target)
+    return MatrixRef(target, None if target.layers is None else layer)

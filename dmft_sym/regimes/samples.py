@@ -1,0 +1,246 @@
+"""Given samples: inputs, targets and a loss, the data of a network of infinite width."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from dmft_sym.networks.losses import LOSSES, F, Loss, Y, loss_named
+from dmft_sym.networks.trace import Setting, Trace
+from dmft_sym.networks.training import TrainingRule
+from dmft_sym.program import Program, ProgramError
+from dmft_sym.support.messages import DataWarning, show
+from dmft_sym.support.real_arrays import Array, DataError, real_array
+
+from .sample_program import FIXED, fixed_program
+
+MAX_SAMPLES = 10_000
+USUAL_SIZE = 4.0
+"""Mean ``|x|^2/D`` up to which, and down to whose inverse, nothing is said: within it, results differ by little."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Samples:
+    """``P`` given samples, and optionally test samples that are looked at but not trained on.
+
+    The arrays are copied and read-only; two objects are equal if their content is. Samples may be repeated.
+
+    Parameters
+    ----------
+    inputs
+        Shape (P, D), finite real numbers. The first layer is ``D^{-1/2} W x``: scale inputs so that ``|x|^2/D`` is of
+        order one.
+    targets
+        Shape (P, C), or (P,) for one output. With the loss ``"softmax"``, one column has the classes 0, 1, ... of the
+        samples; they are kept as one-hot rows.
+    loss
+        ``"squared"``, ``"logistic"`` (targets -1 and 1) or ``"softmax"``; see `dmft_sym.networks.losses`.
+    test_inputs, test_targets
+        Test samples in the same form; both or none.
+
+    Attributes
+    ----------
+    count, total
+        Number ``P`` of training samples, and of all samples.
+    dim, outputs
+        ``D`` and ``C``.
+    all_inputs, all_targets
+        Shape (total, D) and (total, C), training samples first.
+    train
+        1 for training samples and 0 for test samples, shape (total,).
+    gram
+        ``Kx = X X^T / D`` of all samples, shape (total, total); singular if samples are repeated.
+    digest
+        SHA-256 of the content, 64 hexadecimal digits.
+
+    Raises
+    ------
+    DataError
+        If the arrays do not fit together or to the loss; one line that says where, rows counted from 0.
+
+    Warns
+    -----
+    DataWarning
+        If ``|x|^2/D`` of the training samples is on average below 1/4 or above 4.
+
+    Examples
+    --------
+    >>> samples = Samples([[1.0, 0.0], [0.0, 2.0]], [1.0, -1.0])
+    >>> samples.count, samples.dim, samples.outputs
+    (2, 2, 1)
+    >>> samples.gram.tolist()
+    [[0.5, 0.0], [0.0, 2.0]]
+    """
+
+    inputs: Array
+    targets: Array
+    loss: str = "squared"
+    test_inputs: Array | None = None
+    test_targets: Array | None = None
+
+    def __post_init__(self) -> None:
+        if (self.test_inputs is None) != (self.test_targets is None):
+            given, missing = ("inputs", "targets") if self.test_targets is None else ("targets", "inputs")
+            raise DataError(
+                f"test_{missing} are missing: allowed are both test_inputs and test_targets, not test_{given}"
+            )
+        loss = loss_named(self.loss)
+        inputs = _inputs("inputs", self.inputs)
+        test_inputs = None if self.test_inputs is None else _inputs("test_inputs", self.test_inputs)
+        targets, test_targets = _targets(loss, self.targets, self.test_targets)
+        _check_counts("", inputs, targets)
+        if test_inputs is not None and test_targets is not None:
+            _check_counts("test_", test_inputs, test_targets)
+            _check_columns(inputs, test_inputs, "inputs")
+            _check_columns(targets, test_targets, "targets")
+        values = (inputs, targets, test_inputs, test_targets)
+        for name, value in zip(("inputs", "targets", "test_inputs", "test_targets"), values, strict=True):
+            object.__setattr__(self, name, None if value is None else _frozen(value))
+        object.__setattr__(self, "loss", loss.name)
+        if self.total > MAX_SAMPLES:
+            raise DataError(
+                f"inputs with {self.total} samples: allowed are at most {MAX_SAMPLES}, test samples included"
+            )
+        _warn_of_size(self.inputs)
+
+    @property
+    def rule(self) -> Loss:
+        """The loss with its error, values and accuracy."""
+        return LOSSES[self.loss]
+
+    @property
+    def count(self) -> int:
+        """Number ``P`` of training samples."""
+        return len(self.inputs)
+
+    @property
+    def total(self) -> int:
+        """Number of all samples."""
+        return self.count + (0 if self.test_inputs is None else len(self.test_inputs))
+
+    @property
+    def dim(self) -> int:
+        """Input dimension ``D``."""
+        return int(self.inputs.shape[1])
+
+    @property
+    def outputs(self) -> int:
+        """Number ``C`` of outputs."""
+        return int(self.targets.shape[1])
+
+    @functools.cached_property
+    def all_inputs(self) -> Array:
+        """Inputs of training and test samples, shape (total, D)."""
+        return _stacked(self.inputs, self.test_inputs)
+
+    @functools.cached_property
+    def all_targets(self) -> Array:
+        """Targets of training and test samples, shape (total, C)."""
+        return _stacked(self.targets, self.test_targets)
+
+    @functools.cached_property
+    def train(self) -> Array:
+        """1 for training samples, 0 for test samples, shape (total,)."""
+        return _frozen((np.arange(self.total) < self.count).astype(np.float64))
+
+    @functools.cached_property
+    def gram(self) -> Array:
+        """``Kx = X X^T / D`` of all samples, shape (total, total)."""
+        product = self.all_inputs @ self.all_inputs.T / self.dim
+        return _frozen((product + product.T) / 2)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of loss, shapes and numbers: the same on every machine."""
+        shapes = f"{self.loss} {self.count} {self.total} {self.dim} {self.outputs}\n"
+        content = hashlib.sha256(shapes.encode())
+        for array in (self.all_inputs, self.all_targets):
+            content.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+        return content.hexdigest()
+
+    @property
+    def setting(self) -> Setting:
+        """What forward passes are traced for."""
+        return FIXED
+
+    @property
+    def given(self) -> dict[str, Array]:
+        """The arrays under the names that programs give them."""
+        return {"x": self.all_inputs, "y": self.all_targets, "train": self.train}
+
+    def program(self, trace: Trace, training: TrainingRule, name: str) -> Program:
+        """One step of training: forward fields, output, error, backward fields, updates.
+
+        Raises
+        ------
+        ProgramError
+            If the training rule draws fresh samples, or if the network has no limit on given samples.
+        """
+        if training.fresh:
+            raise ProgramError("OnlineSGD with given samples: allowed is GradientDescent, every step sees all samples")
+        masked = self.total > self.count
+        return fixed_program(trace, training, self.rule.error, (F, Y), name, masked=masked)
+
+    def __eq__(self, other: object) -> bool:
+        return self.digest == other.digest if isinstance(other, Samples) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        tests = self.total - self.count
+        return (
+            f"<Samples: {self.count}{f' and {tests} for testing' if tests else ''}, dimension {self.dim}, outputs "
+            f"{self.outputs}, loss {show(self.loss)}>"
+        )
+
+
+def _inputs(name: str, value: object) -> Array:
+    return real_array(name, value, "(P, D)", (2,))
+
+
+def _targets(loss: Loss, targets: object, test_targets: object) -> tuple[Array, Array | None]:
+    """Training and test targets; test classes have to be classes of the training samples."""
+    trained = loss.check_targets(targets)
+    if test_targets is None:
+        return trained, None
+    return trained, loss.check_targets(test_targets, "test_targets", trained.shape[1])
+
+
+def _check_counts(prefix: str, inputs: Array, targets: Array) -> None:
+    if len(inputs) != len(targets):
+        raise DataError(
+            f"{prefix}targets of {len(targets)} samples: allowed are as many as {prefix}inputs has, {len(inputs)}"
+        )
+
+
+def _check_columns(trained: Array, tested: Array, name: str) -> None:
+    if trained.shape[1] != tested.shape[1]:
+        raise DataError(
+            f"test_{name} have {tested.shape[1]} columns: allowed are as many as {name} has, {trained.shape[1]}"
+        )
+
+
+def _stacked(first: Array, second: Array | None) -> Array:
+    return first if second is None else _frozen(np.concatenate([first, second]))
+
+
+def _frozen(array: Array) -> Array:
+    array.flags.writeable = False
+    return array
+
+
+def _warn_of_size(inputs: Array) -> None:
+    """Point out inputs far from the scale that the parameters of a run are meant for."""
+    size = float(np.mean(inputs**2))
+    if not 1 / USUAL_SIZE <= size <= USUAL_SIZE and size > 0:
+        message = (
+            f"inputs with |x|^2/D = {size:.3g} on average: the first layer has the size that init_std = "
+            f"{np.sqrt(size):.3g} would give, and learns {size:.3g} times as fast; divide inputs by "
+            f"{np.sqrt(size):.3g} for the usual meaning of parameters"
+        )
+        warnings.warn(message, DataWarning, stacklevel=4)

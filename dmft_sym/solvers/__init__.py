@@ -1,0 +1,1 @@
+"""What a theory is asked for: runs, finite networks, and the spectra of both."""

@@ -1,0 +1,208 @@
+"""Run-time arguments: what users pass by keyword becomes values of the symbols of a program."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import sympy as sp
+
+from dmft_sym.networks.parameters import GAMMA, INIT_VARIANCE, STANDARD, Parameter
+from dmft_sym.program import SAMPLES
+from dmft_sym.regimes.samples import Samples
+from dmft_sym.support.messages import InputError, show, suggestion
+
+if TYPE_CHECKING:
+    from dmft_sym.theory import Theory
+
+
+class ArgumentError(InputError, ValueError):
+    """A run-time argument that is missing, unknown or out of range; one line."""
+
+
+@dataclass(frozen=True)
+class RunArguments:
+    """Checked arguments of a run.
+
+    Attributes
+    ----------
+    values
+        Of the symbols of the program, depth included.
+    given
+        As the user named them, defaults filled in; what results record.
+    """
+
+    values: dict[sp.Symbol, float]
+    outputs: int
+    steps: int
+    given: dict[str, float | int]
+
+
+DTYPES = ("float64", "float32")
+_OF_PROPORTIONS = frozenset({"samples_per_dim", "width_per_dim", "label_noise", "outputs"})
+_BY_KEYWORD = {parameter.keyword: parameter for parameter in STANDARD}
+
+
+def run_arguments(
+    theory: Theory, steps: object, keywords: Mapping[str, object], options: Iterable[str] = ()
+) -> RunArguments:
+    """Check the keyword arguments of a run against the parameters of a theory.
+
+    Parameters
+    ----------
+    steps, keywords
+        As the user gave them.
+    options
+        Further arguments of the call, which messages list.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the argument, its value and what is allowed.
+    """
+    steps = _checked(Parameter(sp.Symbol("steps"), "steps", "", low=1, open_low=False, integer=True), steps)
+    needed = _needed(theory)
+    defaults = _defaults(theory)
+    for name in sorted(set(keywords) - set(needed)):
+        if name not in _BY_KEYWORD:
+            known = [*sorted(needed), *options]
+            raise ArgumentError(
+                f"{name}: unknown argument{suggestion(name, known)}; allowed are steps, {', '.join(known)}"
+            )
+        _check_unused(name, keywords[name], theory)
+    given: dict[str, float | int] = {}
+    for name, parameter in needed.items():
+        value = keywords.get(name, defaults.get(name, parameter.default))
+        if value is None:
+            raise ArgumentError(f"{name}: missing; allowed is {parameter.allowed} ({parameter.meaning})")
+        given[name] = _checked(parameter, value)
+    values = _symbol_values(theory, given)
+    outputs = theory.data.outputs if isinstance(theory.data, Samples) else given["outputs"]
+    if isinstance(theory.data, Samples):
+        values[SAMPLES] = theory.data.count
+    return RunArguments(values, int(outputs), int(steps), {**given, "steps": int(steps)})
+
+
+def check_integer(name: str, value: object, low: int) -> int:
+    """The integer ``value``; numbers of NumPy are integers, truth values are not.
+
+    Raises
+    ------
+    ArgumentError
+        If it is something else or below ``low``.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < low:
+        raise ArgumentError(f"{name} = {show(value)}: allowed is an integer >= {low}")
+    return int(value)
+
+
+def check_dtype(dtype: object) -> str:
+    """The precision ``dtype``, one of `DTYPES`.
+
+    Raises
+    ------
+    ArgumentError
+        If it is something else.
+    """
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise ArgumentError(f"dtype = {show(dtype)}: allowed are {', '.join(DTYPES)}")
+    return dtype
+
+
+def check_defaults(theory: Theory) -> None:
+    """Refuse defaults of a network that no run of its theory could use.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the default, its value and what is allowed.
+    """
+    network, needed = theory.network, _needed(theory)
+    for name, value in network.defaults.items():
+        if name in needed:
+            _checked(needed[name], value)
+        elif name in _BY_KEYWORD:
+            _check_unused(name, value, theory)
+        else:
+            allowed = ", ".join(sorted(needed))
+            raise ArgumentError(
+                f"{name} = {show(value)}: network {network.name} has no such parameter{suggestion(name, needed)}; "
+                f"allowed defaults are those of {allowed}"
+            )
+    if network.depth is not None:
+        if "depth" in needed:
+            _checked(needed["depth"], network.depth)
+        else:
+            _check_unused("depth", network.depth, theory)
+
+
+def _needed(theory: Theory) -> dict[str, Parameter]:
+    """Parameters that a run takes: those of the program, outputs, and what the parametrization needs."""
+    found = {parameter.keyword: parameter for parameter in theory.parameters}
+    if "depth" in found:
+        found["depth"] = replace(found["depth"], low=theory.program.smallest_depth)
+    if not isinstance(theory.data, Samples):
+        found["outputs"] = _BY_KEYWORD["outputs"]
+    symbols = {parameter.symbol for parameter in theory.parameters}
+    if GAMMA in symbols and theory.network.parametrization.exponent != 0.5:
+        found.setdefault("width_per_dim", _BY_KEYWORD["width_per_dim"])
+    return found
+
+
+def _defaults(theory: Theory) -> dict[str, object]:
+    training, network = theory.training, theory.network
+    found: dict[str, object] = {
+        "momentum": training.momentum,
+        "weight_decay": training.weight_decay,
+        **network.defaults,
+    }
+    if not isinstance(theory.data, Samples):
+        found |= {"outputs": network.outputs, "label_noise": theory.data.label_noise}
+    if network.depth is not None:
+        found["depth"] = network.depth
+    return found
+
+
+def _check_unused(name: str, value: object, theory: Theory) -> None:
+    """A standard argument that this program has no symbol for must be in range, and zero for the optimizer.
+
+    A depth has no neutral value: where it means nothing it is refused.
+    """
+    if name == "depth":
+        raise ArgumentError(f"depth = {show(value)}: allowed is nothing, the forward pass does not use net.depth")
+    if name in _OF_PROPORTIONS and isinstance(theory.data, Samples):
+        raise ArgumentError(f"{name} = {show(value)}: allowed is nothing, the samples are given")
+    number = _checked(_BY_KEYWORD[name], value)
+    if name in ("momentum", "weight_decay") and number != 0:
+        raise ArgumentError(
+            f"{name} = {value!r}: the theory was derived without it; derive with a training rule that has {name}"
+        )
+
+
+def _checked(parameter: Parameter, value: object) -> float | int:
+    bad = isinstance(value, bool) or not isinstance(value, numbers.Real)
+    number = math.nan if bad else float(value)  # type: ignore[arg-type]
+    if not parameter.admits(number):
+        raise ArgumentError(f"{parameter.keyword} = {value!r}: allowed is {parameter.allowed}")
+    return int(number) if parameter.integer else number
+
+
+def _symbol_values(theory: Theory, given: Mapping[str, float | int]) -> dict[sp.Symbol, float]:
+    values: dict[sp.Symbol, float] = {}
+    for parameter in theory.parameters:
+        value = float(given[parameter.keyword])
+        if parameter.symbol == GAMMA:
+            width = float(given.get("width_per_dim", 1.0))
+            value = theory.network.parametrization.gamma(value, width)
+            if not 0 < value < math.inf:
+                raise ArgumentError(
+                    f"width_per_dim = {width:g}: gamma = {value:g} in the parametrization "
+                    f"{theory.network.parametrization}; allowed is a finite width, or muP"
+                )
+        elif parameter.symbol == INIT_VARIANCE:
+            value = value * value  # a power of a large float raises, and what is infinite is refused by name
+        values[parameter.symbol] = int(value) if parameter.integer else value
+    return values

@@ -1,0 +1,170 @@
+"""Kernels of a network on its samples: features, gradients, and the neural tangent kernel.
+
+All are averages over sites of products of fields, so that they are measured in the same way on the infinite network,
+on finite ones, and in growing coordinates. Which there are, and what the tangent kernel is made of, is read off the
+program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from dmft_sym.execution.evaluate import Evaluator
+from dmft_sym.networks.parameters import ETA, GAMMA
+from dmft_sym.program import (
+    OUTPUT_AXIS,
+    SAMPLE_AXIS,
+    SAMPLES,
+    Assign,
+    Average,
+    Axes,
+    Field,
+    FieldRef,
+    Learn,
+    MatrixRef,
+    Outer,
+    Program,
+    flat_statements,
+)
+from dmft_sym.program import Product as MatrixProduct
+
+Array: TypeAlias = NDArray[Any]
+Overlap: TypeAlias = Callable[[FieldRef, FieldRef], Array]
+"""``<a b>`` of two fields of one step, shape (labels of a, labels of b)."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The kernel ``<F F>`` of a field, or of the members of a family.
+
+    Attributes
+    ----------
+    name
+        That of the field with a capital letter: ``Phi`` of ``phi``, ``G`` of ``g``.
+    members
+        The field by its layer (``None`` if it is no family).
+    """
+
+    name: str
+    field: Field
+    members: Mapping[int | None, FieldRef]
+
+    @property
+    def layers(self) -> list[int]:
+        """Layers in ascending order, empty for a field that is no family."""
+        return sorted(layer for layer in self.members if layer is not None)
+
+    def measure(self, overlap: Overlap, sizes: Mapping[str, int]) -> Array:
+        """The kernel, shape ([layer,] labels..., labels...)."""
+        shape = tuple(sizes[axis] for axis in self.field.axes)
+        order: list[int | None] = [*self.layers] or [None]
+        found = [overlap(self.members[k], self.members[k]).reshape(shape + shape) for k in order]
+        return np.stack(found) if self.layers else found[0]
+
+
+@dataclass(frozen=True)
+class _Gradient:
+    """The derivative of the outputs with respect to one trained array: ``sum_i coefficient_i left_i right_i^T``."""
+
+    weight: float
+    terms: tuple[tuple[float, FieldRef, FieldRef | None], ...]
+
+
+class Kernels:
+    """The kernels of a program at given parameters.
+
+    Parameters
+    ----------
+    program
+        A program on given samples.
+    values
+        Value of every symbol.
+    samples, outputs
+        Number of samples (those for testing included) and of outputs.
+    """
+
+    def __init__(self, program: Program, values: Mapping[sp.Symbol, float], samples: int, outputs: int) -> None:
+        self.program = program
+        self.sizes = {SAMPLE_AXIS: samples, OUTPUT_AXIS: outputs}
+        self._number = Evaluator(values)
+        integers = {s: int(values[s]) for s in program.parameters if s.is_integer}
+        self._statements = flat_statements(program, integers)
+
+    @cached_property
+    def fields(self) -> list[Kernel]:
+        """Kernels of all fields that matrices act on, that are read out, or that weights learn from."""
+        used: dict[FieldRef, None] = {}
+        for statement in self._statements:
+            if isinstance(statement, Assign):
+                used |= {a.operand: None for _, a in statement.value.terms if isinstance(a, MatrixProduct)}
+            elif isinstance(statement, Learn):
+                used |= {ref: None for term in statement.terms for ref in (term.left, term.right) if ref is not None}
+            elif isinstance(statement, Average) and not statement.target.scalar.layers:
+                used |= {a: None for _, f in statement.terms for _, a in f.fields if isinstance(a, FieldRef)}
+        families: dict[Field, dict[int | None, FieldRef]] = {}
+        for ref in used:
+            if not ref.field.data:
+                families.setdefault(ref.field, {})[None if ref.layer is None else int(ref.layer)] = ref
+        return [Kernel(_capital(field.name), field, members) for field, members in families.items()]
+
+    @cached_property
+    def _gradients(self) -> list[_Gradient]:
+        base = ETA * GAMMA / SAMPLES
+        found = []
+        for statement in self._statements:
+            if isinstance(statement, Learn):
+                target = statement.target
+                space = target.matrix.target if isinstance(target, MatrixRef) else target.space
+                weight = self._number(space.ratio, statement)
+                terms = tuple(
+                    (self._strength(term, base, statement), term.left, term.right) for term in statement.terms
+                )
+                found.append(_Gradient(weight, terms))
+        return found
+
+    def _strength(self, term: Outer, base: sp.Expr, statement: Learn) -> float:
+        return self._number(sp.cancel(term.coefficient / base), statement)
+
+    def tangent(self, overlap: Overlap) -> Array:
+        """The neural tangent kernel, shape (samples, outputs, samples, outputs).
+
+        ``df_mu = (eta0/P) sum_nu K_mu,nu Delta_nu`` to first order in the learning rate; every trained array adds
+        ``<left left> <right right>``. In the standard network ``K = sum_l G^{l+1} Phi^l`` (arXiv:2205.09653).
+        """
+        samples, outputs = self.sizes[SAMPLE_AXIS], self.sizes[OUTPUT_AXIS]
+        total = np.zeros((samples, outputs, samples, outputs))
+        for gradient in self._gradients:
+            for first, left, right in gradient.terms:
+                for second, other, other_right in gradient.terms:
+                    part = self._spread(overlap(left, other), left.axes, other.axes)
+                    if right is None or other_right is None:
+                        part = part * np.eye(outputs)[:, None, :]
+                    else:
+                        part = part * self._spread(overlap(right, other_right), right.axes, other_right.axes)
+                    total += gradient.weight * first * second * part
+        return total
+
+    def _spread(self, kernel: Array, axes: Axes, others: Axes) -> Array:
+        """A kernel over the labels of two fields with one axis for every label, those that are missing of length 1."""
+        both = (SAMPLE_AXIS, OUTPUT_AXIS)
+        shape = [self.sizes[axis] if axis in part else 1 for part in (axes, others) for axis in both]
+        return kernel.reshape(shape)
+
+
+def alignment(kernel: Array, targets: Array) -> Array:
+    """``<K, y y^T> / (|K| |y y^T|)`` in Frobenius norms, over the last two axes of ``kernel``; shape of the others."""
+    outer = targets @ targets.T
+    norm = np.linalg.norm(kernel, axis=(-2, -1)) * np.linalg.norm(outer)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.sum(kernel * outer, axis=(-2, -1)) / norm)
+
+
+def _capital(name: str) -> str:
+    return name[0].upper() + name[1:]

@@ -1,0 +1,246 @@
+"""What is measured while a network trains on given samples: kernels and outliers at the steps asked for.
+
+One `Measurements` belongs to one network (a replica, a seed, or the exact one); replicas and finite networks are
+measured by the same code and differ in how they show their fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy.core.function import AppliedUndef
+
+from dmft_sym.execution.coordinates import GrowingCoordinates
+from dmft_sym.execution.finite import FiniteNetwork
+from dmft_sym.execution.interface import Arithmetic
+from dmft_sym.execution.plan import MatrixKey
+from dmft_sym.execution.sampled_view import SampledView
+from dmft_sym.program import FieldRef, GaussianMatrix, Program
+from dmft_sym.spectra.measured.sampled_outliers import (
+    Bulk,
+    FiniteRank,
+    finite_rank,
+    finite_rank_of_coordinates,
+    noise_edge,
+    outliers,
+)
+from dmft_sym.support.messages import show, suggestion
+
+from .arguments import ArgumentError, RunArguments, check_integer
+from .kernels import Kernels, Overlap
+
+if TYPE_CHECKING:
+    from dmft_sym.theory import Theory
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which steps are looked at, and for what.
+
+    Attributes
+    ----------
+    kernels
+        The kernels of the program.
+    kernel_steps, spectrum_steps
+        Steps, ascending.
+    matrices
+        Key of every matrix whose outliers are wanted, by its name in results.
+    bulks
+        Initial bulk of these matrices.
+    values
+        How many of the largest singular values of finite networks are kept.
+    paired
+        Whether sampled sites are antithetic pairs.
+    """
+
+    kernels: Kernels
+    kernel_steps: tuple[int, ...]
+    spectrum_steps: tuple[int, ...]
+    matrices: Mapping[str, MatrixKey]
+    bulks: Mapping[str, Bulk]
+    values: int | None = None
+    paired: bool = True
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """All steps at which something is measured."""
+        return tuple(sorted({*self.kernel_steps, *(self.spectrum_steps if self.matrices else ())}))
+
+
+@dataclass
+class Measurements:
+    """What one network showed, by step."""
+
+    wanted: Wanted
+    kernels: dict[str, dict[int, Array]] = field(default_factory=dict)
+    outliers: dict[str, dict[int, Array]] = field(default_factory=dict)
+    edges: dict[str, dict[int, tuple[float, float]]] = field(default_factory=dict)
+    limits: dict[str, dict[int, float]] = field(default_factory=dict)
+
+    def see_replica(self, view: SampledView) -> None:
+        """Measure a sampled replica."""
+
+        def overlap(a: FieldRef, b: FieldRef) -> Array:
+            left, right = (view.fields[_key(ref)] for ref in (a, b))
+            return np.asarray(left @ right.T / (1 if a.space.finite else left.shape[1]))
+
+        self.see_overlaps(view.step, overlap)
+        for name, key in self._spectra(view.step).items():
+            bulk = self.wanted.bulks[name]
+            found = finite_rank(view.matrices[key], bulk.aspect, self.wanted.paired)
+            self._outliers(name, view.step, found, bulk.scaled(view.matrices[key].retention))
+
+    def see_network(self, step: int, network: Arithmetic) -> None:
+        """Measure a finite network, or one in growing coordinates."""
+        if step not in self.wanted.steps:
+            return
+        plan = network.plan
+
+        def overlap(a: FieldRef, b: FieldRef) -> Array:
+            slots = [plan.fields[ref] for ref in (a, b)]
+            sectors = [plan.slots[slot] for slot in slots]
+            left, right = (network.values[slot] for slot in slots)
+            if sectors[0] != sectors[1]:  # independent fields
+                return np.zeros((len(left), len(right)))
+            return np.asarray(left @ right.T * network.overlap(sectors[0]))
+
+        self.see_overlaps(step, overlap)
+        numbers = {spec.key: number for number, spec in enumerate(plan.matrices)}
+        for name, key in self._spectra(step).items():
+            if isinstance(network, FiniteNetwork):
+                values = _largest(network.matrices[numbers[key]], self.wanted.values or 2 * plan.outputs + 1)
+                self.outliers.setdefault(name, {})[step] = values
+            elif isinstance(network, GrowingCoordinates):
+                bulk = self.wanted.bulks[name]
+                found, retention = finite_rank_of_coordinates(network, numbers[key])
+                self._outliers(name, step, found, bulk.scaled(retention))
+
+    def _spectra(self, step: int) -> Mapping[str, MatrixKey]:
+        return self.wanted.matrices if step in self.wanted.spectrum_steps else {}
+
+    def see_overlaps(self, step: int, overlap: Overlap) -> None:
+        """Measure kernels, from the averages of products of fields."""
+        if step not in self.wanted.kernel_steps:
+            return
+        kernels = self.wanted.kernels
+        for kernel in kernels.fields:
+            self.kernels.setdefault(kernel.name, {})[step] = kernel.measure(overlap, kernels.sizes)
+        self.kernels.setdefault("NTK", {})[step] = kernels.tangent(overlap)
+
+    def _outliers(self, name: str, step: int, found: FiniteRank, bulk: Bulk) -> None:
+        self.outliers.setdefault(name, {})[step] = outliers(found, bulk)
+        self.edges.setdefault(name, {})[step] = (bulk.lower_edge, bulk.edge)
+        self.limits.setdefault(name, {})[step] = noise_edge(found, bulk)
+
+
+def wanted_measurements(
+    theory: Theory,
+    arguments: RunArguments,
+    samples: int,
+    kernels: Sequence[int] | None,
+    matrices: Sequence[str],
+    at: Sequence[int],
+    values: int | None = None,
+) -> Wanted:
+    """Check what is asked for.
+
+    Parameters
+    ----------
+    kernels
+        Steps at which kernels are kept; ``None`` for the first and the last, empty for none. Negative steps count from
+        the end.
+    matrices, at
+        Names of hidden matrices (``"W1"``), and steps.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the argument, its value and what is allowed.
+    """
+    check_definite(theory.program)
+    kernel_steps = _steps("kernels", (0, arguments.steps - 1) if kernels is None else kernels, arguments.steps)
+    known = hidden_matrices(theory.program, arguments)
+    if isinstance(matrices, str) or not isinstance(matrices, Iterable):
+        raise ArgumentError(f"matrices = {show(matrices)}: allowed is a list of names, such as ['W1']")
+    for name in matrices:
+        if name not in known:
+            allowed = ", ".join(known) or "none, this network has no matrix between hidden layers"
+            raise ArgumentError(f"matrices: {show(name)}: allowed are {allowed}{suggestion(str(name), known)}")
+    if at and not matrices:
+        raise ArgumentError(f"at = {show(at)}: allowed with the names of matrices, such as matrices=['W1']")
+    chosen = {name: known[name] for name in matrices}
+    bulks = {name: bulk_of(matrix, arguments.values) for name, (_, matrix) in chosen.items()}
+    spectrum_steps = _steps("at", at or ((arguments.steps - 1,) if matrices else ()), arguments.steps)
+    measured = Kernels(theory.program, arguments.values, samples, arguments.outputs)
+    keys = {name: key for name, (key, _) in chosen.items()}
+    return Wanted(measured, kernel_steps, spectrum_steps, keys, bulks, values)
+
+
+def check_definite(program: Program) -> None:
+    """Raise `ArgumentError` if a site-wise function was left open."""
+    for function in program.functions:
+        for free in function.expression.atoms(AppliedUndef):
+            raise ArgumentError(
+                f"activation {free.func}: left open, the equations hold for any; numbers need a definite one, such as "
+                'ds.mlp(activation="tanh")'
+            )
+
+
+def hidden_matrices(program: Program, arguments: RunArguments) -> dict[str, tuple[MatrixKey, GaussianMatrix]]:
+    """The Gaussian matrices between hidden spaces, by name with layer: ``W1``, ``W2``, ...
+
+    A layer whose name another matrix has is called ``W[1]``.
+    """
+    integers = {s: int(v) for s, v in arguments.values.items() if s.is_integer}
+    single = {matrix.name for matrix in program.matrices if matrix.layers is None}
+    found: dict[str, tuple[MatrixKey, GaussianMatrix]] = {}
+    for matrix in program.matrices:
+        if matrix.source.finite:
+            continue
+        if matrix.layers is None:
+            found[matrix.name] = ((matrix.name, None), matrix)
+            continue
+        for layer in matrix.layers.at(integers):
+            name = f"{matrix.name}{layer}"
+            found[f"{matrix.name}[{layer}]" if name in single else name] = ((matrix.name, layer), matrix)
+    return found
+
+
+def bulk_of(matrix: GaussianMatrix, values: Mapping[Any, float]) -> Bulk:
+    """The initial bulk of a matrix."""
+    return Bulk(float(matrix.variance.subs(values)), float(matrix.aspect.subs(values)))
+
+
+def _steps(name: str, steps: Sequence[int], count: int) -> tuple[int, ...]:
+    if isinstance(steps, str) or not hasattr(steps, "__iter__"):
+        raise ArgumentError(f"{name} = {show(steps)}: allowed is a list of steps from 0 to {count - 1}")
+    found = set()
+    for step in steps:
+        number = check_integer(name, step, -count)
+        if number >= count:
+            raise ArgumentError(f"{name}: {number}: allowed are steps from 0 to {count - 1}, the last one")
+        found.add(number % count)
+    return tuple(sorted(found))
+
+
+def _key(ref: FieldRef) -> tuple[str, int | None]:
+    return ref.field.name, None if ref.layer is None else int(ref.layer)
+
+
+def _largest(matrix: Array, count: int) -> Array:
+    """The largest singular values, descending."""
+    from scipy.sparse.linalg import svds
+
+    count = min(count, *matrix.shape)
+    if count >= min(matrix.shape) // 4:
+        return np.asarray(np.linalg.svd(matrix, compute_uv=False)[:count])
+    if not matrix.any():
+        return np.zeros(count)
+    start = np.random.default_rng(0).standard_normal(min(matrix.shape))
+    return np.sort(svds(matrix, k=count, v0=start, return_singular_vectors=False, tol=1e-8))[::-1]

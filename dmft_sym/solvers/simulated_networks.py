@@ -1,0 +1,142 @@
+"""Finite networks that are simulated: how many, how large, with which random numbers; and their training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from dmft_sym.support.memory import free_bytes, shown_bytes
+from dmft_sym.support.messages import show
+
+from .arguments import ArgumentError, RunArguments, check_dtype, check_integer
+
+if TYPE_CHECKING:
+    from dmft_sym.execution import Arithmetic, ExecutionResult
+    from dmft_sym.execution.plan import Given
+    from dmft_sym.theory import Theory
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class SimulatedNetworks:
+    """Finite networks that differ in their seed.
+
+    Attributes
+    ----------
+    size_name, size
+        ``"dim"`` (input dimension ``D``) or ``"width"`` (hidden units ``N``), and its value.
+    count, seed
+        Number of networks, and the seed of all of them; see `child`.
+    normalise
+        Whether random vectors are scaled to their expected norms.
+    dtype
+        ``"float64"`` or ``"float32"``.
+    progress
+        Called as ``progress(done, total)``, in steps of all networks.
+    """
+
+    size_name: str
+    size: int
+    count: int
+    seed: int
+    normalise: bool
+    dtype: str
+    progress: Progress | None
+
+    @classmethod
+    def checked(
+        cls, size_name: str, size: int, seeds: int, seed: int, normalise: bool, dtype: str, progress: Progress | None
+    ) -> Self:
+        """The networks of arguments that users gave.
+
+        Raises
+        ------
+        ArgumentError
+            Naming the argument, its value and what is allowed.
+        """
+        size, seeds = check_integer(size_name, size, 1), check_integer("seeds", seeds, 1)
+        seed = check_integer("seed", seed, 0)
+        check_dtype(dtype)
+        if not isinstance(normalise, bool):
+            raise ArgumentError(f"normalise = {show(normalise)}: allowed are True and False")
+        if progress is not None and not callable(progress):
+            raise ArgumentError(f"progress = {show(progress)}: allowed is a function of two integers, done and total")
+        return cls(size_name, size, seeds, seed, normalise, dtype, progress)
+
+    def child(self, number: int) -> int:
+        """Seed of one network: that of the pair ``(seed, number)``."""
+        return int(np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)[0])
+
+    def report(self, number: int, steps: int) -> Callable[[int], None] | None:
+        """What a network calls when steps are done."""
+        if self.progress is None:
+            return None
+        progress, before, total = self.progress, number * steps, self.count * steps
+        return lambda done: progress(before + done, total)
+
+    def check_memory(self, theory: Theory, arguments: RunArguments, data: Given | None = None) -> None:
+        """Raise `ArgumentError` if the matrices of a network do not fit into memory."""
+        from dmft_sym.execution import ExecutionError, finite_memory
+
+        dtype = np.dtype(self.dtype).type
+        try:
+            needed = finite_memory(theory.program, arguments.values, arguments.outputs, self.size, dtype, data)
+        except ExecutionError as error:
+            raise ArgumentError(str(error)) from error
+        if needed > free_bytes():
+            raise ArgumentError(
+                f"{self.size_name} = {self.size}: allowed is what fits into memory; a network needs "
+                f"{shown_bytes(needed)} and {shown_bytes(free_bytes())} are free"
+            )
+
+    def train(
+        self,
+        number: int,
+        theory: Theory,
+        arguments: RunArguments,
+        *,
+        record: bool = False,
+        inspect: Callable[[int, Arithmetic], None] | None = None,
+        data: Given | None = None,
+    ) -> ExecutionResult:
+        """Train network ``number``; ``record`` keeps the fields of all steps, ``inspect`` sees every step.
+
+        Raises
+        ------
+        ArgumentError
+            If it cannot be started as asked.
+        """
+        from dmft_sym.execution import ExecutionError, run_finite
+
+        try:
+            return run_finite(
+                theory.program,
+                arguments.values,
+                arguments.outputs,
+                arguments.steps,
+                self.size,
+                self.child(number),
+                self.normalise,
+                np.dtype(self.dtype).type,
+                range(arguments.steps) if record else None,
+                self.report(number, arguments.steps),
+                inspect=inspect,
+                data=data,
+            )
+        except ExecutionError as error:
+            raise ArgumentError(str(error)) from error
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of results."""
+        return {
+            self.size_name: self.size,
+            "seeds": self.count,
+            "seed": self.seed,
+            "normalise": int(self.normalise),
+            "dtype": self.dtype,
+        }

@@ -1,0 +1,244 @@
+"""Bulk, outliers and sharpness along training, as labelled arrays: level two for users."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence, Sized
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_sym.regimes.samples import Samples
+from dmft_sym.support.messages import show
+from dmft_sym.support.outcomes import COMPLETED, diverged
+
+from .arguments import ArgumentError, check_integer, run_arguments
+from .solver import common_attributes
+from .spectrum_method import DEPENDENCE, check_method, default_method
+from .spectrum_request import check_request, check_tolerance
+from .spectrum_routes import Track, Wanted, from_coordinates, from_march
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from dmft_sym.spectra import MatrixProgram
+    from dmft_sym.theory import Theory
+
+Floats = NDArray[np.floating[Any]]
+Progress = Callable[[int, int], None]
+KERNEL = "NTK"
+SIDES = ("lower", "upper")
+
+
+def spectrum(
+    theory: Theory,
+    *,
+    matrices: Sequence[str | MatrixProgram],
+    at: Sequence[int],
+    steps: int,
+    method: str | None = None,
+    dependence: str | None = None,
+    tol: float | None = None,
+    points: int = 0,
+    overlaps: bool = True,
+    progress: Progress | None = None,
+    **parameters: Any,
+) -> xr.Dataset:
+    """Predict the spectra of matrices of the network at chosen steps of training.
+
+    Where samples are given, the network is trained on sampled sites (or in coordinates, if it is linear) and the result
+    has ``outlier``, its standard error ``outlier_sem`` and ``bulk_edge``; a `SampledSolver` finds them along with
+    everything else, ``solver(matrices=..., at=...)``.
+
+    Parameters
+    ----------
+    matrices
+        Names: ``"W0"``, ``"W1"``, ... or those of your own network, and ``"NTK"``, the Gauss-Newton matrix of the loss;
+        or products and sums of them, made by `dmft_sym.operator`. Where samples are given, names of matrices between
+        hidden layers.
+    at
+        Steps; a spectrum is that of the weights before the update of the step.
+    steps
+        Number of gradient steps of the run.
+    method
+        ``"coordinates"``: growing coordinates; ``"march"``: derived spike condition on the two-time matrices. Their
+        numbers agree. By default the quicker one: coordinates for one output and full batches, else the march. Where
+        samples are given, that of a `SampledSolver`.
+    dependence
+        ``"joint"`` (default), or ``"independent"``: the classical condition, in which the trained part of a matrix does
+        not know its initial part. That needs ``"march"``, which is then the default.
+    tol
+        Tolerance of ``"coordinates"``, 1e-8 by default; where samples are given, that of a `SampledSolver`.
+    points
+        Number of points at which the density of every bulk is computed; 0 for none.
+    overlaps
+        Whether overlaps are wanted, which take most of the time with ``"march"``.
+    progress
+        Called as ``progress(done, total)`` in spectra (``"march"``) or steps (``"coordinates"``).
+    **parameters
+        As for a `Solver`, or a `SampledSolver`.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``outlier`` (matrix, spectrum_step, rank): singular values (eigenvalues of the NTK) above the bulk, descending,
+        with multiplicity, NaN where there is none. ``bulk_edge`` (matrix, spectrum_step, side): ends of the support,
+        lower ones where ``points`` is given. ``overlap`` (matrix, spectrum_step, rank, direction, output): ``|cos|``
+        between the vectors of an outlier and a field, ``"a v"`` for right singular vectors with ``v``. ``escape_step``
+        (matrix): where the first outlier leaves the bulk, between step 0 and the last step asked for, interpolated.
+        ``sharpness`` (spectrum_step): leading eigenvalue of the NTK; gradient descent is stable below
+        ``2 / learning_rate``.
+        ``density`` and ``value`` (matrix, spectrum_step, point): density of the bulk, normalised to one together with
+        what lies at zero; a matrix has as many singular values as rows or columns, whichever are fewer. What could not
+        be computed is NaN and named in the attribute ``spectrum_failures``.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the argument, its value and what is allowed: a matrix that does not exist, a step beyond the run, a
+        ``dependence`` that the method does not have.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> found = ds.spectrum(
+    ...     ds.derive(ds.deep_linear(2)), matrices=["W1"], at=[20, 59], steps=60, method="coordinates",
+    ...     samples_per_dim=4, width_per_dim=1, richness=8, learning_rate=0.004, label_noise=0.3,
+    ... )
+    >>> found.outlier.sel(matrix="W1", spectrum_step=59).values.round(4)
+    array([2.2228])
+    """
+    points = check_integer("points", points, 0)
+    if isinstance(theory.data, Samples):
+        if points:
+            raise ArgumentError(f"points = {points}: allowed is 0 where samples are given, the bulk keeps its shape")
+        options = {"method": method, "tol": tol, "progress": progress, **parameters}
+        if dependence not in (None, DEPENDENCE[0]):
+            raise ArgumentError(f"dependence = {show(dependence)}: allowed is 'joint' where samples are given")
+        return _on_samples(theory, theory.data, matrices=matrices, at=at, steps=steps, **options)
+    start = time.perf_counter()
+    dependence = DEPENDENCE[0] if dependence is None else dependence
+    check_method(method, dependence)
+    tol = check_tolerance(1e-8 if tol is None else tol)
+    arguments = run_arguments(theory, steps, parameters)
+    chosen, kept = check_request(theory, arguments, matrices, at)
+    if method is None:
+        fresh = any(matrix.fresh for matrix in theory.program.matrices)
+        method = default_method(arguments.outputs, fresh, dependence)
+    wanted = Wanted(theory, arguments, parameters, chosen, kept, dependence, tol, points > 0, overlaps, progress)
+    tracks, reached = from_march(wanted) if method == "march" else from_coordinates(wanted)
+    outcome = COMPLETED if reached == arguments.steps else diverged(reached)
+    dataset = _dataset(tracks, kept, arguments.outputs, points)
+    options = {"method": method, "dependence": dependence, "tol": tol}
+    dataset.attrs |= {**common_attributes(theory, arguments), **options, **outcome.attrs()}
+    dataset.attrs["wall_time"] = time.perf_counter() - start
+    return dataset
+
+
+def _on_samples(theory: Theory, data: Samples, **arguments: Any) -> xr.Dataset:
+    """Outliers from a run of the solver; matrices and steps are checked as elsewhere."""
+    from .sampled_solver import SampledSolver
+
+    for name in ("matrices", "at"):
+        if isinstance(arguments[name], Sized) and not len(arguments[name]):
+            raise ArgumentError(f"{name} = {show(arguments[name])}: allowed is a list that is not empty")
+    run = SampledSolver(theory, data)(**arguments, kernels=())
+    names = ("outlier", "outlier_sem", "outlier_bias", "outlier_bias_sem", "bulk_edge")
+    return run[[name for name in names if name in run]]
+
+
+def _dataset(tracks: Mapping[str, Track], at: list[int], outputs: int, points: int) -> xr.Dataset:
+    import xarray as xr
+
+    shape = len(tracks), len(at)
+    spectra = [[track.spectra.get(step) for step in at] for track in tracks.values()]
+    ranks = max((len(s.outliers) for row in spectra for s in row if s is not None), default=0)
+    outlier = np.full((*shape, ranks), np.nan)
+    edge = np.full((*shape, 2), np.nan)
+    for m, (track, row) in enumerate(zip(tracks.values(), spectra, strict=True)):
+        for k, found in enumerate(row):
+            if found is not None:
+                outlier[m, k, : len(found.outliers)] = found.outliers
+                edge[m, k, 1] = found.edge
+                if at[k] in track.bands and len(track.bands[at[k]]):
+                    edge[m, k, 0] = track.bands[at[k]][0][0]
+    labels = ("matrix", "spectrum_step")
+    long = "of a trained matrix"
+    variables: dict[str, Any] = {
+        "outlier": ((*labels, "rank"), outlier, described(f"outliers {long}")),
+        "bulk_edge": ((*labels, "side"), edge, described(f"edges of the bulk {long}")),
+        "escape_step": (
+            ("matrix",),
+            [t.escape for t in tracks.values()],
+            described("escape of the first outlier", STEPS),
+        ),
+    }
+    if KERNEL in tracks:
+        row = spectra[list(tracks).index(KERNEL)]
+        sharp = [math.nan if found is None else found.leading for found in row]
+        variables["sharpness"] = (("spectrum_step",), sharp, described("leading eigenvalue of the NTK"))
+    if directions := list(dict.fromkeys(d for t in tracks.values() for o in t.overlaps.values() for d in o)):
+        overlap = _overlaps(tracks, at, ranks, directions, outputs)
+        meaning = described("|cos| between the vectors of an outlier and a field")
+        variables["overlap"] = ((*labels, "rank", "direction", "output"), overlap, meaning)
+    coords: dict[str, Any] = {
+        "matrix": list(tracks),
+        "spectrum_step": ("spectrum_step", at, described("training step", STEPS)),
+        "rank": np.arange(ranks),
+        "side": list(SIDES),
+        "output": np.arange(outputs),
+    }
+    if directions:
+        coords["direction"] = directions
+    if points:
+        value, density = _densities(tracks, at, points)
+        variables["value"] = ((*labels, "point"), value, described("singular value, eigenvalue of the NTK"))
+        variables["density"] = ((*labels, "point"), density, described("density of the bulk"))
+        coords["point"] = np.arange(points)
+    failures = [_failure(name, step, text) for name, t in tracks.items() for step, text in t.failures.items()]
+    return xr.Dataset(variables, coords, {"spectrum_failures": "\n".join(failures)})
+
+
+def _failure(name: str, step: int, text: str) -> str:
+    """A line that says where."""
+    place = f"{name} at step {step}: "
+    return place + " ".join(text.removeprefix(place).split())
+
+
+STEPS = "gradient steps"
+
+
+def described(long_name: str, units: str = "1") -> dict[str, str]:
+    return {"long_name": long_name, "units": units}
+
+
+def _overlaps(tracks: Mapping[str, Track], at: list[int], ranks: int, directions: list[str], outputs: int) -> Floats:
+    table = np.full((len(tracks), len(at), ranks, len(directions), outputs), np.nan)
+    for m, track in enumerate(tracks.values()):
+        for k, step in enumerate(at):
+            for name, rows in track.overlaps.get(step, {}).items():
+                table[m, k, : len(rows), directions.index(name)] = rows
+    return table
+
+
+def _densities(tracks: Mapping[str, Track], at: list[int], points: int) -> tuple[Floats, Floats]:
+    """Densities on grids from the lower to the upper edge of each bulk, finer at the ends."""
+    from dmft_sym.support.spectral_failures import SpectrumError, named
+
+    part = 0.5 * (1 - np.cos((np.arange(points) + 0.5) * np.pi / points))
+    value, density = np.full((2, len(tracks), len(at), points), np.nan)
+    for m, (name, track) in enumerate(tracks.items()):
+        for k, step in enumerate(at):
+            found, bands = track.spectra.get(step), track.bands.get(step)
+            if found is None or bands is None or not len(bands):
+                continue
+            low, high = bands[0][0], found.edge
+            value[m, k] = low + (high - low) * part
+            try:
+                with named(f"{name} at step {step}"):
+                    density[m, k] = track.share * found.density(value[m, k])
+            except SpectrumError as error:
+                track.failures.setdefault(step, str(error))
+    return value, density

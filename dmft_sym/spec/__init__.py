@@ -1,0 +1,1 @@
+"""Specs: TOML files that describe a network, its data and its training."""

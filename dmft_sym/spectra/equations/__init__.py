@@ -1,0 +1,1 @@
+"""Bulk and spike conditions, derived by the averaging rule of training."""

@@ -1,0 +1,62 @@
+"""Symbolic results of level two: what ``theory.bulk(...)`` and ``theory.spikes(...)`` return."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dmft_sym.program import ProgramError
+from dmft_sym.solvers.spectrum_method import DEPENDENCE
+from dmft_sym.spectra.matrices.catalogue import matrix_program
+from dmft_sym.spectra.matrices.matrix_program import MatrixProgram
+
+from .bulk_equations import BulkEquations, bulk_equations
+from .joint import JointDerivation
+from .site_group import SiteGroups
+from .spike_equations import SpikeEquations, spike_equations
+
+if TYPE_CHECKING:
+    from dmft_sym.theory import Theory
+
+
+def joint_derivation(theory: Theory, matrix: str | MatrixProgram) -> JointDerivation:
+    """The stages of the derivation for a matrix by name, or for one that `operator` made.
+
+    Raises
+    ------
+    ProgramError
+        If there is no such matrix, if it belongs to another program, or if samples are given.
+    """
+    if theory.program.data_fields:
+        raise ProgramError(
+            "symbolic spectra where samples are given: allowed is the proportional regime; outliers of hidden matrices "
+            "are found as numbers, solver(..., matrices=['W1'], at=[...])"
+        )
+    if isinstance(matrix, str):
+        matrix = matrix_program(theory.program, matrix)
+    if not isinstance(matrix, MatrixProgram) or matrix.program != theory.program:
+        raise ProgramError(f"matrix = {matrix!r:.60}: allowed is a name, or a matrix of this theory's program")
+    # Members of a family share one derivation.
+    bare = replace(matrix, member=None, name="")
+    known = theory.joint_derivations.get(bare)
+    joint = JointDerivation(matrix, theory.uses) if known is None else known.renamed(matrix)
+    theory.joint_derivations.setdefault(bare, joint)
+    return joint
+
+
+def symbolic_bulk(theory: Theory, matrix: str | MatrixProgram) -> BulkEquations:
+    """The matrix Dyson equation of the bulk."""
+    return bulk_equations(SiteGroups(theory, joint_derivation(theory, matrix)))
+
+
+def symbolic_spikes(theory: Theory, matrix: str | MatrixProgram, dependence: str = "joint") -> SpikeEquations:
+    """The spike condition ``J(z) x = x``.
+
+    Raises
+    ------
+    ProgramError
+        If ``dependence`` is neither ``"joint"`` nor ``"independent"``.
+    """
+    if dependence not in DEPENDENCE:
+        raise ProgramError(f"dependence = {dependence!r}: allowed are {', '.join(DEPENDENCE)}")
+    return spike_equations(SiteGroups(theory, joint_derivation(theory, matrix)), dependence)

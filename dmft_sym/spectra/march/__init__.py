@@ -1,0 +1,1 @@
+"""Spectra in numbers from the derived conditions and the two-time matrices of a run."""

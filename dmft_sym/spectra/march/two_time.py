@@ -1,0 +1,274 @@
+"""Spectra along training from two-time matrices: bulk, outliers with overlaps, densities, sharpness.
+
+The order parameters of a march are put into the Dyson equation and the spike condition that the derivation gives for a
+matrix. The same numbers follow from growing coordinates (`dmft_sym.spectra.coordinates`), without the derivation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_sym.program import FieldRef, RandomVector
+from dmft_sym.solvers.spectrum_method import DEPENDENCE
+from dmft_sym.spectra.equations.symbolic import joint_derivation
+from dmft_sym.spectra.matrices.matrix_program import MatrixProgram
+from dmft_sym.support.spectral_failures import Failure, SpectrumError
+
+from .assembly import Assembly
+from .bulk import Bulk
+from .dyson import Dyson
+from .flat_sites import side_of
+from .level_one import TwoTime
+from .outliers import Outliers, outliers
+from .overlaps import Direction, OutlierVectors, field_direction, vector_direction
+from .places import PlaceTable
+from .spike_system import SpikeSystem
+
+if TYPE_CHECKING:
+    from dmft_sym.theory import Theory
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class TwoTimeSpectrum:
+    """The spectrum of a matrix before the update of a step.
+
+    Attributes
+    ----------
+    bulk
+        The bulk, with densities and intervals.
+    """
+
+    assembly: Assembly
+    step: int
+    bulk: Bulk
+
+    @property
+    def edge(self) -> float:
+        """Upper edge of the bulk."""
+        return self.bulk.upper_edge
+
+    @cached_property
+    def system(self) -> SpikeSystem:
+        """``J(z)``."""
+        return self.assembly.system(self.step)
+
+    @cached_property
+    def found(self) -> Outliers:
+        """Outliers, with the edge."""
+        return outliers(self.system, self.bulk)
+
+    @property
+    def outliers(self) -> Floats:
+        """Outliers above the edge, descending, with multiplicity."""
+        return self.found.values
+
+    @property
+    def leading(self) -> float:
+        """The largest outlier, or the edge if there is none: the sharpness, if the matrix is the NTK."""
+        return float(self.outliers[0]) if len(self.outliers) else self.edge
+
+    def density(self, x: NDArray[np.floating[Any]]) -> Floats:
+        """Density of the bulk; see `Bulk.density`."""
+        return self.bulk.density(x)
+
+    def overlap(self, side: str, field: str) -> Floats:
+        """``|cos|`` between the vectors of every outlier and a field of training, shape (outliers, steps).
+
+        Fields at the step of the spectrum and at all steps before it, in order; one column for a random vector.
+
+        Parameters
+        ----------
+        side
+            Input of the matrix program: ``"a"`` right, ``"b"`` left singular vectors, ``"p"`` eigenvectors of the NTK.
+        field
+            A field (``"h[1]"``, ``"v"``), or a random vector that is not trained (``"betastar"``).
+
+        Raises
+        ------
+        ValueError
+            If there is no such input or field, naming what is allowed.
+        """
+        start = self._input(side)
+        direction = self._direction(field, start)
+        copies = self.assembly.copies
+        system = self.assembly.system(self.step, self.step + 1)
+        rows = []
+        for value in self.outliers[::copies]:
+            vectors = OutlierVectors(self.assembly, system, self.bulk, float(value))
+            rows += [vectors.overlap(start, direction)] * copies
+        return np.array(rows).reshape(len(self.outliers), len(direction.norm))
+
+    def directions(self) -> list[tuple[str, str]]:
+        """Pairs of a side and a field or vector in its space, of which `overlap` knows."""
+        fresh = any(side_of(noise).matrix.fresh for noise in self.assembly.products)
+        known = {side: self._known(start) for side, start in self._inputs().items()}
+        return [] if fresh else [(side, name) for side, names in known.items() for part in names for name in part]
+
+    def _known(self, start: FieldRef) -> tuple[dict[str, FieldRef], dict[str, RandomVector]]:
+        """Fields and static random vectors of the space of an input, by name."""
+        program, run = self.assembly.run.theory.program, self.assembly.run
+        fields: dict[str, FieldRef] = {}
+        for field in program.fields:
+            layers = [None] if field.layers is None else list(field.layers.at(run.integers))
+            for layer in layers:
+                ref = FieldRef(field) if layer is None else FieldRef(field, layer)
+                if field.space == start.space:
+                    fields[str(ref)] = ref
+        static = [v for v in program.vectors if not v.fresh and v not in program.learned]
+        return fields, {v.name: v for v in static if v.space == start.space}
+
+    def _inputs(self) -> dict[str, FieldRef]:
+        flat = self.assembly.joint.matrix.flat(self.assembly.run.integers)
+        return {left.field.name: left for left, _ in flat.pairs}
+
+    def _input(self, side: str) -> FieldRef:
+        inputs = self._inputs()
+        if side not in inputs:
+            raise ValueError(f"side = {side!r}: allowed are {', '.join(sorted(inputs))}")
+        return inputs[side]
+
+    def _direction(self, name: str, start: FieldRef) -> Direction:
+        fresh = [side_of(noise).matrix.name for noise in self.assembly.products if side_of(noise).matrix.fresh]
+        if fresh:
+            raise ValueError(
+                f"field = {name!r}: {fresh[0]} is drawn anew at every step, and the two-time matrices do not know its "
+                f"overlaps with the {self.assembly.joint.matrix.name}"
+            )
+        fields, vectors = self._known(start)
+        if name in fields:
+            return field_direction(self.assembly, fields[name], self.step + 1)
+        if name in vectors:
+            return vector_direction(self.assembly, vectors[name])
+        raise ValueError(f"field = {name!r}: allowed next to {start} are {', '.join([*fields, *vectors])}")
+
+
+class TwoTimeSpectra:
+    """Spectra of the matrices of one training run.
+
+    Parameters
+    ----------
+    theory
+        Whose equations were marched.
+    steps
+        Number of steps of the run.
+    backend
+        Back end of the march.
+    **parameters
+        As for a solver.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> from dmft_sym.spectra.two_time import TwoTimeSpectra
+    >>> run = TwoTimeSpectra(
+    ...     ds.derive(ds.deep_linear(2)), steps=60, backend="numpy", samples_per_dim=4, width_per_dim=1, richness=8,
+    ...     learning_rate=0.004, label_noise=0.3,
+    ... )
+    >>> run.at("W1", 59).outliers.round(6)
+    array([2.222795])
+    """
+
+    def __init__(self, theory: Theory, *, steps: int, backend: str = "numba", **parameters: float) -> None:
+        from dmft_sym.solvers.arguments import run_arguments
+        from dmft_sym.solvers.solver import Solver
+
+        arguments = run_arguments(theory, steps, parameters)
+        raw = Solver(theory, backend).raw(steps=steps, **parameters)  # type: ignore[arg-type]
+        self.theory = theory
+        self.steps = steps
+        self.run = TwoTime(theory, raw, arguments.values, arguments.outputs)
+        self.table = PlaceTable(self.run)
+        self._assemblies: dict[object, Assembly] = {}
+        self._bulks: dict[object, Bulk] = {}
+
+    def at(self, matrix: str | MatrixProgram, step: int, dependence: str = "joint") -> TwoTimeSpectrum:
+        """The spectrum of a matrix before the update of a step.
+
+        Parameters
+        ----------
+        matrix
+            ``"W0"``, ``"W1"``, ``"NTK"``, or a matrix made by `dmft_sym.operator`.
+        dependence
+            ``"joint"``, or ``"independent"`` for the classical condition.
+
+        Raises
+        ------
+        ProgramError
+            If there is no such matrix at this depth.
+        ValueError
+            If the run has no such step.
+        SpectrumError
+            If the run diverged before it.
+        """
+        assembly = self._assembly(matrix, dependence)
+        if isinstance(step, bool) or not isinstance(step, int | np.integer) or not 0 <= step < self.steps:
+            raise ValueError(f"spectrum step = {step!r}: allowed are steps of the run, 0 to {self.steps - 1}")
+        if step >= self.run.steps:
+            raise SpectrumError(Failure.DIVERGED, f"{assembly.joint.matrix.name} at step {step}")
+        return TwoTimeSpectrum(assembly, int(step), self._bulk(assembly, int(step)))
+
+    def track(
+        self, matrices: Sequence[str | MatrixProgram], at: Iterable[int], dependence: str = "joint"
+    ) -> dict[str, list[TwoTimeSpectrum]]:
+        """Spectra of several matrices at several steps, by the name of the matrix."""
+        steps = list(at)
+        found: dict[str, list[TwoTimeSpectrum]] = {}
+        for matrix in matrices:
+            name = matrix if isinstance(matrix, str) else matrix.name
+            found[name] = [self.at(matrix, step, dependence) for step in steps]
+        return found
+
+    def sharpness(self, at: Iterable[int]) -> Floats:
+        """Leading eigenvalue of the NTK matrix ``S`` (outlier or bulk edge) at several steps, shape (steps,)."""
+        return np.array([self.at("NTK", step).leading for step in at])
+
+    def escape(self, matrix: str | MatrixProgram, at: Iterable[int], dependence: str = "joint") -> float:
+        """The time at which the first outlier leaves the bulk, interpolated between the steps ``at``.
+
+        Returns
+        -------
+        float
+            The first step if it is outside from the start, ``nan`` if it never is.
+        """
+        before: tuple[int, float] | None = None
+        for step in sorted(at):
+            margins = self.at(matrix, step, dependence).found.margins
+            margin = float(margins[0]) if len(margins) else math.nan
+            if margin < 0:
+                if before is None or math.isnan(before[1]):
+                    return float(step)
+                return before[0] + (step - before[0]) * before[1] / (before[1] - margin)
+            before = step, margin
+        return math.nan
+
+    def _assembly(self, matrix: str | MatrixProgram, dependence: str) -> Assembly:
+        if dependence not in DEPENDENCE:
+            raise ValueError(f"dependence = {dependence!r}: allowed are {', '.join(DEPENDENCE)}")
+        key = matrix, dependence
+        if key not in self._assemblies:
+            joint = joint_derivation(self.theory, matrix)
+            self._assemblies[key] = Assembly(joint, self.table, responses=dependence == "joint")
+        return self._assemblies[key]
+
+    def _bulk(self, assembly: Assembly, step: int) -> Bulk:
+        """The bulk, computed once for Dyson equations with the same numbers (a weight matrix without decay)."""
+        dyson = assembly.dyson(step)
+        key = assembly.joint.matrix.symmetric, _numbers(dyson)
+        if key not in self._bulks:
+            name = f"{assembly.joint.matrix.name} at step {step}"
+            self._bulks[key] = Bulk(dyson, symmetric=assembly.joint.matrix.symmetric, name=name)
+        return self._bulks[key]
+
+
+def _numbers(dyson: Dyson) -> tuple[object, ...]:
+    arrays = (dyson.eigen, dyson.local, dyson.drive, dyson.equation, dyson.field, dyson.row, dyson.noise)
+    return (*(array.tobytes() for array in arrays), dyson.coefficient.tobytes(), dyson.start)

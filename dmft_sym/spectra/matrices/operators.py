@@ -1,0 +1,158 @@
+"""Products and polynomials of the matrices of a network, written by the user as a function on traced vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+from dmft_sym.networks.trace import Tracer
+from dmft_sym.networks.vectors import Vector
+from dmft_sym.program import (
+    Assign,
+    Field,
+    FieldRef,
+    Linear,
+    MatrixRef,
+    Product,
+    Program,
+    ProgramError,
+    Space,
+    Statement,
+)
+from dmft_sym.support.messages import show
+
+from .matrix_program import MatrixProgram, fresh_name
+from .transpose import transpose
+
+if TYPE_CHECKING:
+    from dmft_sym.theory import Theory
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A matrix of the network inside a function: ``m["W1"] @ x``, ``m["W1"].T @ y``."""
+
+    recorder: Recorder
+    ref: MatrixRef
+    transposed: bool = False
+
+    @property
+    def T(self) -> Applied:
+        """The transpose."""
+        return replace(self, transposed=not self.transposed)
+
+    def __matmul__(self, vector: Vector) -> Vector:
+        product = Product(self.ref, self.recorder.as_field(vector), self.transposed)
+        return Vector(cast(Tracer, self.recorder), Linear.of(product), product.space)
+
+
+class Recorder:
+    """Records what a function does to a vector; ``m[name]`` is a matrix of the trained network."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.statements: list[Statement] = []
+        self._count = 0
+
+    def __getitem__(self, name: str) -> Applied:
+        from .catalogue import find_matrix
+
+        matrix, member = find_matrix(self.program, name)
+        if matrix.layers is not None and member is None:
+            raise ProgramError(f"matrix = {name!r}: allowed in a product is one member, such as {matrix.name}1")
+        return Applied(self, MatrixRef(matrix, member))
+
+    def as_field(self, vector: Vector) -> FieldRef:
+        """The vector as a field that a matrix can act on."""
+        if not isinstance(vector, Vector):
+            raise ProgramError(f"expected a traced vector, got {type(vector).__name__}")
+        terms = vector.value.terms
+        if len(terms) == 1 and terms[0][0] == 1 and isinstance(terms[0][1], FieldRef):
+            return terms[0][1]
+        self._count += 1
+        return self.assign(f"a{self._count}", vector).value.terms[0][1]  # type: ignore[return-value]
+
+    def assign(self, name: str, vector: Vector) -> Vector:
+        """Name a vector; see `Vector.named`."""
+        ref = FieldRef(Field(fresh_name(name, self.program), vector.space))
+        self.statements.append(Assign(ref, vector.value))
+        return Vector(cast(Tracer, self), Linear.of(ref), vector.space)
+
+
+def operator(
+    theory: Theory | Program,
+    function: Callable[[Recorder, Vector], Vector],
+    source: str,
+    *,
+    name: str = "M",
+    symmetric: bool = False,
+) -> MatrixProgram:
+    """A matrix made of the matrices of a network: a product, a sum, any polynomial of them.
+
+    It stands in place of a name in ``theory.bulk``, ``theory.spikes``, `dmft_sym.spectrum`, `dmft_sym.simulate` and
+    `dmft_sym.critical_richness`.
+
+    Parameters
+    ----------
+    theory
+        The theory of the network (or its program).
+    function
+        ``function(m, x)`` returns the matrix applied to the vector ``x``, e.g. ``m["W1"] @ (m["W0"] @ x)``. ``m[name]``
+        is a matrix of the trained network, ``m[name].T`` its transpose; vectors are added and multiplied by numbers and
+        by parameters of the network.
+    source
+        Space of ``x``: ``"D"`` (inputs), ``"P"`` (samples), or a hidden one by the name it has in the forward pass,
+        ``"N"`` in the standard networks.
+    name
+        What results call it; not that of a matrix of the network.
+    symmetric
+        Whether the matrix is symmetric by construction, so that eigenvalues are meant and not singular values.
+
+    Returns
+    -------
+    MatrixProgram
+
+    Raises
+    ------
+    ProgramError
+        Naming a matrix or a space that does not exist.
+
+    Examples
+    --------
+    The map from inputs to the last hidden layer, in symbols and in numbers:
+
+    >>> import dmft_sym as ds
+    >>> theory = ds.derive(ds.deep_linear(2))
+    >>> product = ds.operator(theory, lambda m, x: m["W1"] @ (m["W0"] @ x), "D", name="W1 W0")
+    >>> bulk, spikes = theory.bulk(product), theory.spikes(product)
+    >>> found = ds.spectrum(
+    ...     theory, matrices=[product, "W1"], at=[19], steps=20, samples_per_dim=4, width_per_dim=1, richness=8,
+    ...     learning_rate=0.02, label_noise=0.3,
+    ... )
+    >>> found.matrix.values.tolist()
+    ['W1 W0', 'W1']
+    """
+    program = theory if isinstance(theory, Program) else getattr(theory, "program", None)
+    if not isinstance(program, Program):
+        raise ProgramError(f"operator: theory = {show(theory)}: allowed is what derive(...) returns")
+    space = _space(program, source)
+    recorder = Recorder(program)
+    start = FieldRef(Field(fresh_name("a", program), space))
+    result = function(recorder, Vector(cast(Tracer, recorder), Linear.of(start), space))
+    end = FieldRef(Field(fresh_name("Ma", program), result.space))
+    statements = (*recorder.statements, Assign(end, result.value))
+    if symmetric:
+        if result.space != space:
+            raise ProgramError(f"{name}: a symmetric matrix maps {space} to itself, this one goes to {result.space}")
+        return MatrixProgram(name, program, statements, start, end)
+    seed = FieldRef(Field(fresh_name("b", program), result.space))
+    back, last = transpose(statements, start, end, seed, program)
+    return MatrixProgram(name, program, statements, start, end, back, seed, last)
+
+
+def _space(program: Program, name: str) -> Space:
+    known = {space.name: space for space in program.spaces}
+    if name not in known:
+        raise ProgramError(f"source = {name!r}: allowed are {', '.join(known)}")
+    return known[name]

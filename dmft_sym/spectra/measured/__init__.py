@@ -1,0 +1,1 @@
+"""Spectra of finite and of sampled networks."""

@@ -1,0 +1,1 @@
+"""Spectra in numbers from growing coordinates; knows nothing of the derived conditions."""

@@ -1,0 +1,416 @@
+"""Spectra along training from growing coordinates: bulk edges, outliers with overlaps, escape, sharpness.
+
+The program is trained on short vectors (`dmft_sym.execution.coordinates`); at the steps asked for, the eigenproblem of
+every matrix is put on the same coordinates (`dmft_sym.execution.effective`). No two-time matrices occur and nothing of
+the derivation is used: the numbers are an independent check of the spike conditions (docs/mathematics.md;
+arXiv:2605.07870).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from dmft_sym.execution.coordinates import GrowingCoordinates
+from dmft_sym.execution.evaluate import Evaluator
+from dmft_sym.execution.interface import Arithmetic
+from dmft_sym.execution.plan import Plan
+from dmft_sym.execution.result import ExecutionResult
+from dmft_sym.execution.runner import run_coordinates
+from dmft_sym.program import OUTPUTS, Program
+from dmft_sym.spectra.matrices.catalogue import matrix_program
+from dmft_sym.spectra.matrices.equal_time import EqualTime
+from dmft_sym.spectra.matrices.matrix_program import FlatMatrix, MatrixProgram
+from dmft_sym.support.spectral_failures import SpectrumError, named
+from dmft_sym.support.threads import single_threaded
+
+from .dyson import BulkError, Dyson
+from .effective import EffectivePencil, matrix_state
+from .linear_system import linear_system
+from .outliers import Outliers, OutlierSearch, outliers_above_a_point, outliers_elsewhere
+from .pencil import GaussianBlock, Pencil
+from .supports import Support, density, support, upper_edge
+from .symmetric import Layout, symmetric_pencil
+
+Floats = NDArray[np.floating[Any]]
+
+_DEGENERATE = 1e-6  # relative distance of outliers that are one and the same, as seen by overlaps
+_RESOLUTION = 1e-6  # relative distance from the edge below which an outlier and the edge are not told apart
+_NEGLIGIBLE = 10  # overlaps of different outputs below this multiple of tol are rounding
+
+
+@dataclass(frozen=True, eq=False)
+class CoordinateSpectrum:
+    """The spectrum of a matrix at one step.
+
+    Attributes
+    ----------
+    edge : float
+        Upper edge of the bulk.
+    outliers : ndarray, shape (n,)
+        Above the edge, with multiplicity, descending.
+    margins : ndarray, shape (k,)
+        See `dmft_sym.execution.outliers`; rank by rank, outliers first.
+    overlaps : dict
+        ``|cos|`` between the space of an outlier and fields of the program: for every pair of an input of the matrix
+        program and a field an array (n, C). Degenerate outliers have one space and the same overlap.
+    elsewhere : ndarray, shape (m,)
+        Outliers below the bulk and between its bands, ascending, if they were asked for.
+    touching : bool
+        An outlier and the edge are closer than can be told apart.
+    dysons : tuple of Dyson
+        The bulk, one for each set of fields that is not coupled to the others.
+    """
+
+    edge: float
+    outliers: Floats
+    margins: Floats
+    overlaps: dict[tuple[str, str], Floats]
+    elsewhere: Floats
+    touching: bool
+    dysons: tuple[tuple[Dyson, int], ...]
+
+    @property
+    def leading(self) -> float:
+        """The largest outlier, or the edge if there is none: the sharpness, if the matrix is the NTK."""
+        return float(self.outliers[0]) if len(self.outliers) else self.edge
+
+    def support(self) -> Support:
+        """All bands of the bulk with their masses, and the atom at zero.
+
+        Raises
+        ------
+        BulkError
+            If the Dyson equation was not solved, or the masses do not add up.
+        """
+        return support(self._only())
+
+    def density(self, x: Floats) -> Floats:
+        """Density of the bulk at ``x``: of singular values, or of eigenvalues if the matrix is symmetric."""
+        return density(self._only(), x)
+
+    def _only(self) -> Dyson:
+        if len(self.dysons) > 1:
+            raise BulkError("the bulk is a sum of several parts, which differ between outputs")
+        return self.dysons[0][0]
+
+
+@dataclass
+class SpectrumTrack:
+    """The spectrum of a matrix along training.
+
+    Attributes
+    ----------
+    matrix : str
+        Name of the matrix.
+    spectra : dict
+        The spectrum at every step that was asked for and reached.
+    failures : dict
+        What went wrong at the other steps, in words.
+    """
+
+    matrix: str
+    spectra: dict[int, CoordinateSpectrum] = field(default_factory=dict)
+    failures: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps, ascending, failed ones left out."""
+        return sorted(self.spectra)
+
+    @property
+    def edges(self) -> Floats:
+        """Upper edge of the bulk, shape (step,)."""
+        return np.array([self.spectra[step].edge for step in self.steps])
+
+    @property
+    def outliers(self) -> Floats:
+        """Outliers, descending, ``nan`` where there is none; shape (step, rank)."""
+        return _padded([self.spectra[step].outliers for step in self.steps])
+
+    @property
+    def leading(self) -> Floats:
+        """The larger of the first outlier and the edge, shape (step,)."""
+        return np.array([self.spectra[step].leading for step in self.steps])
+
+    def overlap(self, side: str, field: str) -> Floats:
+        """``|cos|`` between the singular (eigen-) vectors of a side and a field, shape (step, rank, C).
+
+        Parameters
+        ----------
+        side
+            Input of the matrix program: ``"a"`` for right singular vectors, ``"b"`` for left ones.
+        field
+            A field or random vector of the training program, e.g. ``"betastar"`` or ``"h[1]"``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such overlap.
+        """
+        known = list(dict.fromkeys(key for s in self.spectra.values() for key in s.overlaps))
+        if (side, field) not in known:
+            allowed = ", ".join(f"{a} with {b}" for a, b in known) or "none: there was no outlier"
+            raise ValueError(f"overlap = {side} with {field}: allowed are {allowed}")
+        found = [self.spectra[step].overlaps.get((side, field)) for step in self.steps]
+        outputs = next(rows.shape[1] for rows in found if rows is not None)
+        ranks = max(len(rows) for rows in found if rows is not None)
+        out = np.full((len(found), ranks, outputs), np.nan)
+        for step, rows in enumerate(found):
+            if rows is not None:
+                out[step, : len(rows)] = rows
+        return out
+
+    def escape(self, rank: int = 0) -> float:
+        """The time at which the outlier of a rank first leaves the bulk, interpolated between steps.
+
+        Returns
+        -------
+        float
+            The first step, if it is outside from the start; ``nan`` if it never is.
+        """
+        margins = _padded([self.spectra[step].margins for step in self.steps])
+        if rank >= margins.shape[1]:
+            return math.nan
+        line = margins[:, rank]
+        outside = np.flatnonzero(line < 0)
+        if not len(outside):
+            return math.nan
+        after = int(outside[0])
+        if after == 0:
+            return float(self.steps[0])
+        before, now = line[after - 1], line[after]
+        fraction = before / (before - now) if np.isfinite(before) and np.isfinite(now) else 1.0
+        return self.steps[after - 1] + fraction * (self.steps[after] - self.steps[after - 1])
+
+
+def _padded(rows: list[Floats]) -> Floats:
+    width = max((len(row) for row in rows), default=0)
+    out = np.full((len(rows), width), np.nan)
+    for number, row in enumerate(rows):
+        out[number, : len(row)] = row
+    return out
+
+
+def coordinate_spectra(
+    program: Program,
+    values: Mapping[sp.Symbol, float],
+    outputs: int,
+    steps: int,
+    matrices: Sequence[str | MatrixProgram],
+    at: Iterable[int],
+    *,
+    tol: float = 1e-7,
+    overlaps: bool = True,
+    everywhere: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[dict[str, SpectrumTrack], ExecutionResult]:
+    """Train the infinite network in growing coordinates and take spectra on the way.
+
+    Parameters
+    ----------
+    program
+        One training step.
+    values
+        Value of every symbol of the program, integers included; ratios may be ``inf``.
+    outputs, steps
+        Number of outputs and of steps of the run.
+    matrices
+        Names such as ``"W0"``, ``"W2"``, ``"NTK"``, or matrix programs.
+    at
+        Steps at which spectra are taken, of the weights before the update of that step.
+    tol
+        Tolerance of the run, see `run_coordinates`; the error of outliers is of this order.
+    overlaps
+        Whether overlaps of the vectors of outliers with the fields of the program are wanted.
+    everywhere
+        Look for outliers below the bulk and between its bands as well.
+
+    Returns
+    -------
+    tracks : dict of SpectrumTrack
+        By name of the matrix. A step at which something failed is named in the track; steps after a divergence of the
+        run are missing.
+    result : ExecutionResult
+        Losses and how the run ended.
+
+    Raises
+    ------
+    ProgramError
+        If a matrix does not exist.
+    ValueError
+        If a step is not part of the run, or a parameter is out of range.
+
+    Notes
+    -----
+    The conditioning is due to Bolthausen (Commun. Math. Phys. 325, 2014).
+    """
+    wanted = steps_of(at, steps)
+    integers = {symbol: int(values[symbol]) for symbol in program.parameters if symbol.is_integer}
+    flats = [(m if isinstance(m, MatrixProgram) else matrix_program(program, m)).flat(integers) for m in matrices]
+    observer = _Observer(program, values, outputs, flats, wanted, tol, overlaps, everywhere)
+    result = run_coordinates(program, values, outputs, steps, tol, progress=progress, inspect=observer.inspect)
+    return observer.tracks, result
+
+
+def steps_of(at: Iterable[int], steps: int) -> set[int]:
+    """The steps asked for, if the run has them.
+
+    Raises
+    ------
+    ValueError
+        Naming the first step that is not part of the run.
+    """
+    wanted = set(at)
+    for step in sorted(wanted):
+        if not 0 <= step < steps:
+            raise ValueError(f"spectrum step = {step}: allowed are steps of the run, 0 to {steps - 1}")
+    return wanted
+
+
+class _Observer:
+    """Takes the spectra of a run in progress."""
+
+    def __init__(
+        self,
+        program: Program,
+        values: Mapping[sp.Symbol, float],
+        outputs: int,
+        flats: Sequence[FlatMatrix],
+        wanted: set[int],
+        tol: float,
+        overlaps: bool,
+        everywhere: bool,
+    ) -> None:
+        self.program, self.wanted, self.tol = program, wanted, tol
+        self.overlaps, self.everywhere = overlaps, everywhere
+        self.number = Evaluator({**values, OUTPUTS: outputs})
+        self.flats = flats
+        self.tracks = {flat.name: SpectrumTrack(flat.name) for flat in flats}
+        self._bulks: dict[tuple[object, ...], tuple[Dyson, float]] = {}
+
+    def inspect(self, step: int, arithmetic: Arithmetic) -> None:
+        """Take all spectra at a step."""
+        if step not in self.wanted:
+            return
+        assert isinstance(arithmetic, GrowingCoordinates)
+        with single_threaded():
+            for flat in self.flats:
+                track = self.tracks[flat.name]
+                where = f"{flat.name} at step {step}"
+                try:
+                    with named(where):
+                        track.spectra[step] = self._spectrum(flat, arithmetic, track)
+                except BulkError as error:
+                    track.failures[step] = f"{where}: {error}"
+                except SpectrumError as error:
+                    track.failures[step] = str(error)
+
+    def _spectrum(self, flat: FlatMatrix, arithmetic: GrowingCoordinates, track: SpectrumTrack) -> CoordinateSpectrum:
+        pencil, layout = self._pencil(flat, arithmetic)
+        states = {number: matrix_state(arithmetic, number) for number in pencil.blocks}
+        parts, elsewhere = [], [np.zeros(0)]
+        for part, multiplicity in pencil.decoupled():
+            dyson, edge = self._bulk(part)
+            effective = EffectivePencil(dyson, layout.sectors, states, arithmetic.ranks())
+            watched = 1 + arithmetic.plan.outputs
+            hints = track.spectra[track.steps[-1]].outliers[::multiplicity] if track.spectra else None
+            if edge == 0:
+                found = outliers_above_a_point(effective, watched)
+            else:
+                found = OutlierSearch(effective, edge, watched=watched).run(hints)
+            parts.append((effective, multiplicity, found))
+            if self.everywhere:
+                values = outliers_elsewhere(effective, support(dyson))
+                elsewhere.append(np.repeat(values, multiplicity))
+        return _collect(parts, np.sort(np.concatenate(elsewhere)), _Fields(arithmetic) if self.overlaps else None)
+
+    def _pencil(self, flat: FlatMatrix, arithmetic: GrowingCoordinates) -> tuple[Pencil, Layout]:
+        plan = arithmetic.plan
+        blocks = {
+            number: GaussianBlock(spec.variance * arithmetic.matrices[number].retention ** 2, spec.inverse_aspect)
+            for number, spec in enumerate(plan.matrices)
+        }
+
+        def correlate(found: EqualTime) -> Floats:
+            a, b = (arithmetic.values[plan.fields[ref]] for ref in found.fields(self.program))
+            overlaps: Floats = a @ b.T
+            # Different outputs are orthogonal; what is left of their overlap is rounding and would couple them.
+            overlaps[np.abs(overlaps) < _NEGLIGIBLE * self.tol * np.abs(overlaps).max()] = 0
+            return overlaps
+
+        system = linear_system(flat, plan, self.number, correlate)
+        return symmetric_pencil(system, plan, blocks, not flat.symmetric)
+
+    def _bulk(self, pencil: Pencil) -> tuple[Dyson, float]:
+        key = pencil.signature
+        if key not in self._bulks:
+            dyson = Dyson(pencil)
+            self._bulks[key] = dyson, upper_edge(dyson)
+        return self._bulks[key]
+
+
+class _Fields:
+    """The fields and random vectors of a run, by sector."""
+
+    def __init__(self, arithmetic: GrowingCoordinates) -> None:
+        plan: Plan = arithmetic.plan
+        named = {str(ref): slot for ref, slot in plan.fields.items()} | {v.name: v.slot for v in plan.vectors}
+        self.by_sector: dict[int, dict[str, Floats]] = {}
+        for name, slot in named.items():
+            rows = arithmetic.snapshot(slot)
+            if rows.size and np.all(np.abs(rows).max(axis=1) > 0):
+                self.by_sector.setdefault(plan.slots[slot], {})[name] = rows
+
+
+def _collect(
+    parts: list[tuple[EffectivePencil, int, Outliers]], elsewhere: Floats, fields: _Fields | None
+) -> CoordinateSpectrum:
+    edge = max(outliers.edge for *_, outliers in parts)
+    values = np.concatenate([np.repeat(outliers.values, many) for _, many, outliers in parts])
+    margins = np.concatenate([np.repeat(outliers.margins, many) for _, many, outliers in parts])
+    order = np.argsort(-values, kind="stable")
+    overlaps: dict[tuple[str, str], Floats] = {}
+    if fields is not None and len(parts) == 1:
+        effective, many, outliers = parts[0]
+        overlaps = {key: np.repeat(rows, many, axis=0) for key, rows in _overlaps(effective, outliers, fields).items()}
+    touching = any(outliers.touches(_RESOLUTION) for *_, outliers in parts)
+    dysons = tuple((effective.dyson, many) for effective, many, _ in parts)
+    return CoordinateSpectrum(edge, values[order], np.sort(margins), overlaps, elsewhere, touching, dysons)
+
+
+def _overlaps(effective: EffectivePencil, outliers: Outliers, fields: _Fields) -> dict[tuple[str, str], Floats]:
+    """``|cos|`` between every input and every field of its sectors."""
+    pencil = effective.pencil
+    found: dict[tuple[str, str], Floats] = {}
+    groups = _groups(outliers.values)
+    if not groups:
+        return found
+    kinds = 2 if pencil.folded else 1
+    several = len({i.output for i in pencil.inputs}) > 1
+    for i in pencil.inputs:
+        unit = math.sqrt(kinds * pencil.slope[i.field, i.field])
+        for sector in effective.sectors_of(i.field):
+            vectors = np.stack([unit * effective.coordinates(o.vectors, i.field, sector) for o in outliers.found])
+            for label, rows in fields.by_sector.get(sector, {}).items():
+                cosines = vectors @ (rows / np.linalg.norm(rows, axis=1, keepdims=True)).T
+                for group in groups:
+                    cosines[group] = np.linalg.norm(cosines[group], axis=0)
+                table = found.setdefault((i.name, label), np.zeros_like(cosines))
+                # One set of fields for all outputs has the overlaps of all; else every output has its own.
+                columns = slice(i.output, i.output + 1) if several else slice(None)
+                table[:, columns] = cosines[:, columns]
+    return found
+
+
+def _groups(values: Floats) -> list[slice]:
+    """Runs of degenerate outliers."""
+    cuts = [0, *(np.flatnonzero(np.abs(np.diff(values)) > _DEGENERATE * np.abs(values[1:])) + 1), len(values)]
+    return [slice(a, b) for a, b in pairwise(cuts)] if len(values) else []

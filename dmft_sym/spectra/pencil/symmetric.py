@@ -1,0 +1,214 @@
+"""The symmetric form of an eigenproblem: equations paired with unknowns, and scaled, so that ``H(z)`` is symmetric.
+
+A matrix made by a forward pass and its reverse (a weight matrix with its transpose, the NTK) contains for every field
+its adjoint; the equation that defines a field belongs to the row of its adjoint. The pairing is found from the
+equations alone. A symmetric matrix whose equations do not pair gets multipliers instead: the stationary points of
+``z p.p/2 - p.(S p)/2`` under the constraints ``f = ...``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dmft_sym.execution.plan import Plan
+from dmft_sym.program import ProgramError
+
+from .linear_system import EIGENVALUE, IDENTITY, Atom, LinearSystem, Node, Terms
+from .pencil import Coupling, GaussianBlock, Input, Pencil
+
+_EQUAL = 1e-8  # relative difference of coefficients that are the same up to rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Where the level-two fields of a pencil live.
+
+    Attributes
+    ----------
+    sectors : tuple of tuple of int
+        The sectors of the plan, whose coordinates put together are those of a component.
+    """
+
+    sectors: tuple[tuple[int, ...], ...]
+
+
+def symmetric_pencil(
+    system: LinearSystem, plan: Plan, blocks: dict[int, GaussianBlock], folded: bool
+) -> tuple[Pencil, Layout]:
+    """The pencil of an eigenproblem.
+
+    Parameters
+    ----------
+    blocks
+        What is to be known of the matrices of the plan.
+    folded
+        Singular values are meant.
+
+    Raises
+    ------
+    ProgramError
+        If the equations of a rectangular matrix and of its transpose are not transposes of each other.
+    """
+    paired = _Pairing(system).rows()
+    if paired is None:
+        if folded:
+            raise ProgramError("the statements of the transposed matrix are not the transpose of those of the matrix")
+        paired = _Multipliers(system).rows()
+    return _assemble(paired, system, plan, blocks, folded)
+
+
+Rows = dict[Node, Terms]
+"""Coefficients of ``H(z)``, symmetric, by row and column."""
+
+
+class _Pairing:
+    """Search for the row of every equation; decisions are forced one after the other by what is decided already."""
+
+    def __init__(self, system: LinearSystem) -> None:
+        self.equations = system.equations
+        self.inputs = list(system.inputs)
+        self.holders: dict[tuple[Node, object], list[Node]] = {}
+        for name, terms in self.equations.items():
+            for key in terms:
+                self.holders.setdefault(key, []).append(name)
+
+    def rows(self) -> Rows | None:
+        """``None`` if there is no pairing."""
+        row_of: dict[Node, Node] = {}
+        scale: dict[Node, float] = {}
+        for start in self.inputs:
+            if start in row_of:
+                continue
+            found = self._extend({**row_of, start: start}, {**scale, start: 1.0}, [start])
+            if found is None:
+                return None
+            row_of, scale = found
+        if set(row_of) != set(self.equations):
+            return None
+        return {
+            row_of[name]: {key: scale[name] * value for key, value in terms.items()}
+            for name, terms in self.equations.items()
+        }
+
+    def _extend(
+        self, row_of: dict[Node, Node], scale: dict[Node, float], queue: list[Node]
+    ) -> tuple[dict[Node, Node], dict[Node, float]] | None:
+        """Follow the entries of the equations in ``queue`` to the equations that have to mirror them."""
+        queue = list(queue)
+        while queue:
+            name = queue.pop()
+            row = row_of[name]
+            for (column, atom), value in self.equations[name].items():
+                wanted, mirror = scale[name] * value, (row, atom.mirrored)
+                owner = next((n for n, r in row_of.items() if r == column), None)
+                if owner is not None:
+                    if not _close(self.equations[owner].get(mirror, 0.0) * scale[owner], wanted):
+                        return None
+                    continue
+                candidates = [n for n in self.holders.get(mirror, []) if n not in row_of]
+                for candidate in candidates:
+                    factor = wanted / self.equations[candidate][mirror]
+                    result = self._extend(
+                        {**row_of, candidate: column},
+                        {**scale, candidate: factor},
+                        [*queue, name, candidate],
+                    )
+                    if result is not None:
+                        return result
+                return None
+        return row_of, scale
+
+
+def _close(a: float, b: float) -> bool:
+    return abs(a - b) <= _EQUAL * max(abs(a), abs(b))
+
+
+class _Multipliers:
+    """Rows of the stationarity conditions of ``z p.p/2 - p.(S p)/2 + e.(f - ...)/2``."""
+
+    def __init__(self, system: LinearSystem) -> None:
+        self.system = system
+
+    def rows(self) -> Rows:
+        adjoint = {
+            node: (replace(node[0], field=replace(node[0].field, name=f"{node[0].field.name}_")), node[1])
+            for node in self.system.equations
+            if node not in self.system.inputs
+        }
+        found: Rows = {node: {} for node in (*self.system.equations, *adjoint.values())}
+        for name, terms in self.system.equations.items():
+            row = adjoint.get(name, name)
+            for (column, atom), value in terms.items():
+                if atom == EIGENVALUE:
+                    self._add(found, row, column, atom, value)
+                    continue
+                # The input has no multiplier: its row is the derivative of p.(S p)/2 itself.
+                self._add(found, row, column, atom, 0.5 * value)
+                self._add(found, column, row, atom.mirrored, 0.5 * value)
+        return found
+
+    @staticmethod
+    def _add(found: Rows, row: Node, column: Node, atom: Atom, value: float) -> None:
+        terms = found[row]
+        terms[column, atom] = terms.get((column, atom), 0.0) + value
+
+
+def _assemble(
+    rows: Rows, system: LinearSystem, plan: Plan, blocks: dict[int, GaussianBlock], folded: bool
+) -> tuple[Pencil, Layout]:
+    nodes = list(system.inputs) + [node for node in rows if node not in system.inputs]
+    number = {node: n for n, node in enumerate(nodes)}
+    constant, slope = np.zeros((2, len(nodes), len(nodes)))
+    couplings = []
+    for row, terms in rows.items():
+        for (column, atom), value in terms.items():
+            i, j = number[row], number[column]
+            if atom == IDENTITY:
+                constant[i, j] += value
+            elif atom == EIGENVALUE:
+                slope[i, j] += value
+            elif not atom.transpose:
+                couplings.append(Coupling(int(atom.matrix or 0), i, j, -value))
+    components, layout = _components(nodes, constant + slope, couplings, plan)
+    used = {c.matrix: blocks[c.matrix] for c in couplings}
+    names = tuple(_name(node, system) for node in nodes)
+    inputs = tuple(Input(name, node[1], number[node]) for node, name in system.inputs.items())
+    # The singular values that are not zero by shape are seen in full from the smaller side, the lighter in slope.
+    probe = min((i.field for i in inputs), key=lambda f: slope[f, f]) if folded else inputs[0].field
+    constant, slope = 0.5 * (constant + constant.T), 0.5 * (slope + slope.T)
+    return Pencil(names, components, constant, slope, tuple(couplings), used, probe, inputs, folded), layout
+
+
+def _name(node: Node, system: LinearSystem) -> str:
+    several = len({c for _, c in system.inputs}) > 1
+    return f"{node[0]}" + (f"_{node[1]}" if several else "")
+
+
+def _components(
+    nodes: list[Node], overlaps: np.ndarray, couplings: list[Coupling], plan: Plan
+) -> tuple[tuple[int, ...], Layout]:
+    """Fields that share sectors of the plan, transitively."""
+    parent: dict[tuple[str, int], tuple[str, int]] = {}
+
+    def root(site: tuple[str, int]) -> tuple[str, int]:
+        parent.setdefault(site, site)
+        while parent[site] != site:
+            site = parent[site]
+        return site
+
+    for field in range(len(nodes)):
+        root(("field", field))
+    for i, j in np.argwhere(overlaps):
+        parent[root(("field", int(i)))] = root(("field", int(j)))
+    for coupling in couplings:
+        spec = plan.matrices[coupling.matrix]
+        parent[root(("field", coupling.target))] = root(("sector", spec.target))
+        parent[root(("field", coupling.source))] = root(("sector", spec.source))
+    order = {r: n for n, r in enumerate(dict.fromkeys(root(("field", f)) for f in range(len(nodes))))}
+    sectors: list[list[int]] = [[] for _ in order]
+    for kind, site in list(parent):
+        if kind == "sector":
+            sectors[order[root((kind, site))]].append(site)
+    return tuple(order[root(("field", f))] for f in range(len(nodes))), Layout(tuple(map(tuple, sectors)))

@@ -1,0 +1,1 @@
+"""What every room may use: messages, named failures, progress, files, memory, threads."""
