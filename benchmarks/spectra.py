@@ -24,6 +24,7 @@ import numpy as np
 import dmft_sym as ds
 from dmft_sym.execution import run_coordinates
 from dmft_sym.solvers.arguments import run_arguments
+from dmft_sym.solvers.spectrum_routes import two_time_spectra
 from dmft_sym.spectra.march.bulk import Bulk
 from dmft_sym.spectra.march.two_time import TwoTimeSpectra
 from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
@@ -66,7 +67,7 @@ class March:
 
     def run(self) -> TwoTimeSpectra:
         """The march; no spectra yet."""
-        return TwoTimeSpectra(self.theory, steps=self.steps, **REGIME)
+        return two_time_spectra(self.theory, steps=self.steps, **REGIME)
 
     def track(
         self, matrices: Sequence[str], at: Sequence[int], overlaps: bool, run: TwoTimeSpectra | None = None

@@ -10,9 +10,13 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from dmft_sym.program import ProgramError
+from dmft_sym.support.messages import show
+
 if TYPE_CHECKING:
     from dmft_sym.derivation.closure import ClosedEquations
     from dmft_sym.derivation.exports import NamedParameter
+    from dmft_sym.derivation.problem import Problem
 
 BACKENDS = ("numba", "numpy", "mpmath")
 
@@ -32,3 +36,26 @@ def generate(closed: ClosedEquations, exports: Iterable[NamedParameter] = (), ba
     writer = import_module(f".equations.{backend}_backend", __name__)
     source: str = writer.write(lower(closed, exports))
     return source
+
+
+def solver_source(problem: Problem, backend: str = "numba") -> str:
+    """Source of the solver of a problem; see `Theory.source`."""
+    if not problem.program.scalars:
+        return generate(problem.closed, problem.order_parameters, backend)
+    from .programs.sampled import write
+
+    if backend != "numba":
+        raise ProgramError(
+            f"backend = {show(backend)}: allowed is 'numba' where samples are given; 'numpy' runs the program "
+            "itself, and direct_source() has the two-time equations"
+        )
+    return write(problem.program)
+
+
+def direct_source(problem: Problem) -> str:
+    """Source of the direct two-time solver of a problem; see `Theory.direct_source`."""
+    from .equations.two_time import two_time_source
+
+    if not problem.program.scalars:
+        raise ProgramError("direct_source: allowed for given samples, data=ds.Samples(inputs, targets)")
+    return two_time_source(problem)

@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .comparison.runs import compare
     from .networks import MUP, NTK, GradientDescent, Network, OnlineSGD, Parametrization, deep_linear, mlp, network
     from .regimes import Proportional, Samples
-    from .results.comparison import compare
     from .results.store import load, save
     from .solvers.escape import critical_richness
     from .solvers.simulation import simulate
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Imported on first use, so that `import dmft_sym` is quick.
 _HOMES = {
-    "compare": ".results.comparison",
+    "compare": ".comparison.runs",
     "critical_richness": ".solvers.escape",
     "load": ".results.store",
     "operator": ".spectra",

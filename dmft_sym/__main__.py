@@ -1,12 +1,11 @@
 """The command line: ``dmft-sym`` and ``python -m dmft_sym``.
 
-Nothing is imported before an interrupt is caught: the libraries below take a second.
+No library is imported before an interrupt is caught: the libraries below take a second.
 """
 
 from __future__ import annotations
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, 128 + SIGINT, as shells have it."""
+from .support.exit_status import INTERRUPTED
 
 
 def main() -> int:

@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .__main__ import INTERRUPTED
+from .support.exit_status import BAD_INPUT, DIVERGED, INTERRUPTED
 from .support.messages import InputError, show, show_path, warnings_as_notes
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from .spec.reading import Spec
-
-BAD_INPUT, DIVERGED = 2, 3
 
 app = typer.Typer(
     name="dmft-sym",
@@ -290,9 +288,9 @@ def compare(
     ] = None,
 ) -> None:
     """Compare theory and simulation: z-scores of the losses and of every order parameter."""
+    from .comparison.runs import compare as compare_results
     from .figures import plots
     from .results.checks import load_labelled, understood
-    from .results.comparison import compare as compare_results
 
     if figure is not None:
         _check_output(figure, out, sim)

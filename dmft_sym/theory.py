@@ -1,8 +1,4 @@
-"""`derive`: from a network, data and a training rule to a `Theory` that prints, generates and compiles.
-
-The forward pass is traced at once, so that mistakes show where they are made; the SymPy stages run when they
-are first needed, so that a solver found in the cache starts without them.
-"""
+"""`derive`: from a network, data and a training rule to a `Theory` that prints, generates and compiles."""
 
 from __future__ import annotations
 
@@ -10,28 +6,18 @@ from collections.abc import Collection
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
-from .derivation.averaged import AveragedProgram
-from .derivation.closure import ClosedEquations, Closure
-from .derivation.exports import NamedParameter, named_parameters
-from .derivation.fixed import FixedDerivation
-from .derivation.fixed_sites import on_samples
-from .derivation.processes import Process, find_processes
-from .derivation.single_site import SiteBuilder, SiteEquation
+from .derivation.problem import Problem
 from .derivation.stage import Stage
-from .networks.parameters import STANDARD, Parameter
-from .networks.parametrization import MUP
 from .networks.standard import Network
 from .networks.training import GradientDescent, TrainingRule
-from .program import SAMPLES, Program, ProgramError
-from .regimes.proportional import Proportional
-from .regimes.samples import Samples
+from .program import ProgramError
+from .regimes import Proportional, Samples
 from .support.messages import show
 
 if TYPE_CHECKING:
     from .solvers.sampled_solver import SampledSolver
     from .solvers.solver import Solver
     from .spectra.equations.bulk_equations import BulkEquations
-    from .spectra.equations.joint import JointDerivation
     from .spectra.equations.spike_equations import SpikeEquations
     from .spectra.matrices.matrix_program import MatrixProgram
 
@@ -39,7 +25,7 @@ if TYPE_CHECKING:
 Data: TypeAlias = Proportional | Samples
 
 
-class Theory(AveragedProgram):
+class Theory(Problem):
     """The mean-field theory of one training program.
 
     Attributes
@@ -49,59 +35,6 @@ class Theory(AveragedProgram):
     network, data, training
         What it was made from.
     """
-
-    def __init__(self, network: Network, data: Data, training: TrainingRule, probes: Collection[str] = ()) -> None:
-        self.network = network
-        self.data = data
-        self.training = training
-        self.probes = tuple(probes)
-        _check_samples(network, data)
-        trace = network.trace(data.setting)
-        self.program = data.program(trace, training, network.name)
-        self.parameters = _parameters(self.program, trace.parameters)
-        _check_probes(probes, self.program, [readout.vector.name for readout in trace.readouts])
-        self.joint_derivations: dict[MatrixProgram, JointDerivation] = {}
-
-    @cached_property
-    def site_builder(self) -> SiteBuilder:
-        """Single-site equations and noise covariances, made from the saddle points."""
-        if on_samples(self.program):
-            return self.fixed.builder
-        return SiteBuilder(self.program, self.uses, self.saddle_points, self.probes)
-
-    @cached_property
-    def fixed(self) -> FixedDerivation:
-        """The derivation where samples are given: scalars, tangents and closures of the single-site processes."""
-        return FixedDerivation(self.program)
-
-    @cached_property
-    def site_equations(self) -> list[SiteEquation]:
-        """Single-site equation of every field, in program order."""
-        return self.site_builder.equations()
-
-    @cached_property
-    def processes(self) -> list[Process]:
-        """Independent single-site processes."""
-        noises = list(dict.fromkeys(term.noise for e in self.site_equations for term in e.noises))
-        return find_processes(self.site_equations, self.uses, noises)
-
-    @cached_property
-    def closed(self) -> ClosedEquations:
-        """Closed equations for responses and correlations, in the proportional regime.
-
-        Raises
-        ------
-        ProgramError
-            If samples are given; `fixed` has what closes then.
-        """
-        if on_samples(self.program):
-            raise ProgramError("closed: allowed in the proportional regime; on given samples see fixed.closures")
-        return Closure(self.site_builder, self.site_equations, self.processes).close()
-
-    @cached_property
-    def order_parameters(self) -> list[NamedParameter]:
-        """Order parameters under the names that results use."""
-        return named_parameters(self.closed, self.uses)
 
     @cached_property
     def steps(self) -> tuple[Stage, ...]:
@@ -166,18 +99,9 @@ class Theory(AveragedProgram):
         ProgramError
             If there is no such solver.
         """
-        from .codegen import generate
+        from .codegen import solver_source
 
-        if on_samples(self.program):
-            from .codegen.programs.sampled import write
-
-            if backend != "numba":
-                raise ProgramError(
-                    f"backend = {show(backend)}: allowed is 'numba' where samples are given; 'numpy' runs the program "
-                    "itself, and direct_source() has the two-time equations"
-                )
-            return write(self.program)
-        return generate(self.closed, self.order_parameters, backend)
+        return solver_source(self, backend)
 
     def direct_source(self) -> str:
         """Source of the direct two-time solver for given samples: plain NumPy, slow, from the single-site equations.
@@ -187,11 +111,9 @@ class Theory(AveragedProgram):
         ProgramError
             If samples are not given, or a function is left open.
         """
-        from .codegen.equations.two_time import two_time_source
+        from .codegen import direct_source
 
-        if not on_samples(self.program):
-            raise ProgramError("direct_source: allowed for given samples, data=ds.Samples(inputs, targets)")
-        return two_time_source(self.fixed)
+        return direct_source(self)
 
     def compile(self, backend: str = "numba") -> Solver | SampledSolver:
         """The generated solver behind a call; see `Solver`, and `SampledSolver` for given samples."""
@@ -261,47 +183,3 @@ def derive(
     theory = Theory(network, data, training, probes)
     check_defaults(theory)
     return theory
-
-
-def _parameters(program: Program, own: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
-    """Run-time parameters of the program; symbols that nobody declared are refused."""
-    known = {parameter.symbol: parameter for parameter in (*STANDARD, *own)}
-    used = [symbol.name for symbol in program.parameters]
-    for parameter in own:
-        keywords = [other.keyword for other in known.values()]
-        if keywords.count(parameter.keyword) > 1 or used.count(parameter.symbol.name) > 1:
-            raise ProgramError(f"parameter {parameter.keyword}: the name belongs to a standard parameter")
-    parameters = [symbol for symbol in program.parameters if symbol != SAMPLES]
-    for symbol in parameters:
-        if symbol not in known:
-            raise ProgramError(
-                f"symbol {symbol} is not declared: the forward pass needs net.parameter({symbol.name!r})"
-            )
-    return tuple(known[symbol] for symbol in parameters)
-
-
-def _check_probes(probes: Collection[str], program: Program, readouts: Collection[str]) -> None:
-    """Refuse names of what has no time-resolved response."""
-    if not len(probes):
-        return
-    if on_samples(program):
-        raise ProgramError(
-            f"probes = {show(probes)}: allowed is nothing where samples are given, whose results have no responses"
-        )
-    if isinstance(probes, str) or not set(probes) <= set(readouts):
-        raise ProgramError(f"probes = {show(probes)}: allowed is a list of the readouts {', '.join(readouts)}")
-
-
-def _check_samples(network: Network, data: Data) -> None:
-    """Refuse networks that do not fit given samples."""
-    if not isinstance(data, Samples):
-        return
-    if network.outputs != data.outputs:
-        raise ProgramError(
-            f"outputs = {network.outputs} of the network: allowed is {data.outputs}, that of the targets"
-        )
-    if network.parametrization != MUP:
-        raise ProgramError(
-            f"parametrization {network.parametrization} with given samples: at infinite width features move under muP "
-            "only; any other is its lazy limit, a small richness"
-        )

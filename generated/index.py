@@ -1,4 +1,4 @@
-"""Which program each module solves; written by dmft_sym.commit_generated."""
+"""Which program each module solves; written by tools/commit_generated.py."""
 
 INDEX: dict[str, str] = {
     "e0a4e8ecca906429d9f160587a76b21a": "deep_linear_batch_numba",

@@ -15,7 +15,7 @@ import xarray as xr
 from made_up import made_up, made_up_spectra
 
 import dmft_sym.cli as cli
-from dmft_sym.results.comparison import compare
+from dmft_sym.comparison.runs import compare
 from dmft_sym.results.store import load, save
 from dmft_sym.support.outcomes import Outcome, diverged
 from dmft_sym.support.progress import StepProgress

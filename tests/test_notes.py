@@ -9,7 +9,7 @@ import pytest
 
 import dmft_sym as ds
 from dmft_sym.cli import main
-from dmft_sym.solvers.arguments import ArgumentError
+from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import BiasWarning, DataWarning
 
 PROPORTIONAL = {"samples_per_dim": 2.0, "width_per_dim": 1.0, "richness": 2.0, "learning_rate": 0.01}

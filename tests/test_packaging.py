@@ -52,6 +52,6 @@ def test_names_of_the_session_are_no_submodules(tmp_path: Path) -> None:
     submodules = {module.name for module in pkgutil.iter_modules(dmft_sym.__path__)}
     assert "results" in submodules
     assert submodules.isdisjoint(dmft_sym.__all__)
-    code = "import dmft_sym.results.comparison, dmft_sym as ds; print(callable(ds.compare))"
+    code = "import dmft_sym.comparison.runs, dmft_sym as ds; print(callable(ds.compare))"
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.stdout == "True\n", result.stderr

@@ -18,6 +18,7 @@ from dmft_sym.derivation.closure import (
 )
 from dmft_sym.derivation.exports import NamedParameter
 from dmft_sym.program import Assign, ForLayers
+from dmft_sym.program.validation import smallest_depth
 
 from .ir import (
     AddCorrelation,
@@ -70,7 +71,7 @@ def lower(closed: ClosedEquations, exports: Iterable[NamedParameter] = ()) -> Ma
             Observable(o.name, tuple((c, _ref(e, specs)) for c, e in o.terms), o.constant) for o in closed.observables
         ),
         exports=tuple(Export(e.name, specs[e.array], e.scale, e.layer) for e in exports),
-        smallest_depth=program.smallest_depth,
+        smallest_depth=smallest_depth(program),
         momentum=sp.sympify(program.optimizer.momentum, strict=True),
         decay=sp.sympify(program.optimizer.decay, strict=True),
     )

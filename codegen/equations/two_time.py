@@ -13,8 +13,9 @@ from importlib import resources
 from dmft_sym.codegen.text.names import python_name
 from sympy.core.function import AppliedUndef
 
-from dmft_sym.derivation.fixed import FixedDerivation
+from dmft_sym.derivation.pipeline import Pipeline
 from dmft_sym.program import ProgramError
+from dmft_sym.program.validation import smallest_depth
 
 from .two_time_results import ResultWriter
 from .two_time_scope import Scope
@@ -23,7 +24,7 @@ from .two_time_step import STEP, StepWriter
 from .two_time_text import DOCSTRING, MARCH_DOCSTRING, SOLVE
 
 
-def two_time_source(derivation: FixedDerivation) -> str:
+def two_time_source(derivation: Pipeline) -> str:
     """Source of a module with ``march`` (one run) and ``solve`` (several, with standard errors).
 
     Raises
@@ -35,14 +36,14 @@ def two_time_source(derivation: FixedDerivation) -> str:
     return _Writer(derivation).text()
 
 
-def _check(derivation: FixedDerivation) -> None:
+def _check(derivation: Pipeline) -> None:
     for function in derivation.program.functions:
         for free in function.expression.atoms(AppliedUndef):
             raise ProgramError(f"{function}: the function {free.func} is left open; numbers need a definite one")
 
 
 class _Writer:
-    def __init__(self, derivation: FixedDerivation) -> None:
+    def __init__(self, derivation: Pipeline) -> None:
         self.scope = Scope(derivation)
 
     def text(self) -> str:
@@ -111,7 +112,7 @@ class _Writer:
         for symbol in self.scope.parameters:
             name = python_name(symbol)
             if symbol.is_integer:
-                low = self.scope.program.smallest_depth
+                low = smallest_depth(self.scope.program)
                 yield f"if not {name} >= {low}:"
                 yield f'    raise ValueError(f"{name} = {{{name}!r}}: allowed is an integer >= {low}")'
 

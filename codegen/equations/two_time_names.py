@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from importlib import resources
 
-from dmft_sym.derivation.fixed import FixedDerivation
+from dmft_sym.derivation.pipeline import Pipeline
 from dmft_sym.derivation.single_site import Noise
 from dmft_sym.derivation.uses import Use
 from dmft_sym.program import Field, Scalar
@@ -30,7 +30,7 @@ class Names:
         Names of run-time arguments, which others must not take.
     """
 
-    def __init__(self, derivation: FixedDerivation, parameters: Iterable[str]) -> None:
+    def __init__(self, derivation: Pipeline, parameters: Iterable[str]) -> None:
         self._taken = {*_LOCAL, *_library_names(), *parameters}
         self.of_samples = self._new("P")
         self._names: dict[object, str] = {}

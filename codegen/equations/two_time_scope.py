@@ -5,8 +5,8 @@ from __future__ import annotations
 import sympy as sp
 from dmft_sym.codegen.text.names import python_name
 
-from dmft_sym.derivation.fixed import FixedDerivation
-from dmft_sym.derivation.fixed_closure import ProcessClosure
+from dmft_sym.derivation.pipeline import Pipeline
+from dmft_sym.derivation.process_closure import ProcessClosure
 from dmft_sym.derivation.single_site import Noise
 from dmft_sym.program import (
     OUTPUT_AXIS,
@@ -29,10 +29,10 @@ from .two_time_names import Names
 class Scope:
     """A derivation and the text that stands for its objects."""
 
-    def __init__(self, derivation: FixedDerivation) -> None:
+    def __init__(self, derivation: Pipeline) -> None:
         self.derivation = derivation
         self.program = derivation.program
-        self.builder = derivation.builder
+        self.builder = derivation.site_builder
         self.parameters = [s for s in self.program.parameters if s != SAMPLES]
         self.names = Names(derivation, [python_name(s) for s in self.parameters])
         self.closure_of: dict[Field, ProcessClosure] = {

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import sympy as sp
 
-from dmft_sym.derivation.fixed_closure import ProcessClosure
+from dmft_sym.derivation.causal_sites import input_factor
+from dmft_sym.derivation.process_closure import ProcessClosure
 from dmft_sym.derivation.single_site import Noise
 from dmft_sym.derivation.uses import Use
 from dmft_sym.program import FieldRef
@@ -49,7 +50,7 @@ class SetupWriter:
 
     def _inputs(self) -> Iterator[str]:
         for ref in self._finite_operands():
-            factor = self.scope.builder.input_factor(ref)
+            factor = input_factor(self.scope.program, ref)
             tail = "" if factor == 1 else f", {number_text(factor)}"
             yield f"{self.scope.names.field(ref.field)} = Given(gram[:, None, :, None]{tail})"
         if self.scope.program.vectors:

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 import sympy as sp
 from dmft_sym.codegen.text.numpy_text import numpy_lines
 
-from dmft_sym.derivation.fixed_closure import quadratic_form
-from dmft_sym.derivation.fixed_latex import numbered_equations
-from dmft_sym.derivation.fixed_sites import ScalarEquation
+from dmft_sym.derivation.causal_latex import numbered_equations
 from dmft_sym.derivation.layer_logic import within
 from dmft_sym.derivation.plain_text import plain
+from dmft_sym.derivation.process_closure import quadratic_form
 from dmft_sym.derivation.single_site import (
     Memory,
     Noise,
     ResponseMemory,
+    ScalarEquation,
     SiteEquation,
     UpdateMemory,
     VectorMemory,

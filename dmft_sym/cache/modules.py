@@ -182,7 +182,7 @@ def _committed(key: str) -> ModuleType | None:
     text = path.read_text(encoding="utf-8")
     stamp = _stamp(text)
     if stamp is None:
-        raise ImportError(f"{name} does not fit its hash; run python -m dmft_sym.commit_generated")
+        raise ImportError(f"{name} does not fit its hash; run python tools/commit_generated.py")
     module = _executed(name, path, text, (folder / _MACHINE_CODE, cache_folder() / _MACHINE_CODE))
     module.__dict__["__dmft_sym_hash__"] = stamp  # also if it was imported by its name
     setattr(generated, generated.INDEX[key], module)

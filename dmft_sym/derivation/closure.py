@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import sympy as sp
 
-from dmft_sym.program import Field, FieldRef, ForLayers, LayerRange, Observe, Program, ProgramError
+from dmft_sym.program import Field, FieldRef, ForLayers, LayerRange, Observe, ProgramError, Step
 
 from .arrays import ArrayTable, Entry, OrderParameter
 from .layer_logic import Ranges
@@ -156,7 +156,7 @@ class ClosedEquations:
         Reported scalars.
     """
 
-    program: Program
+    program: Step
     arrays: tuple[OrderParameter, ...]
     rows: tuple[RowEquations, ...]
     observables: tuple[ObservableEquation, ...]

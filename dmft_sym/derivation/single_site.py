@@ -8,7 +8,7 @@ are both made from them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -17,18 +17,20 @@ import sympy as sp
 from dmft_sym.program import (
     OUTPUT_AXIS,
     Assign,
+    Average,
     Axes,
+    Compute,
     FieldRef,
     ForLayers,
     LayerRange,
     LayerSum,
     Outer,
     Product,
-    Program,
     RandomVector,
     ScalarRef,
     SiteFunction,
     Space,
+    Step,
     VectorRef,
     field_refs,
 )
@@ -187,14 +189,31 @@ class SiteEquation:
         return () if self.function is None else field_refs(self.function)
 
 
+@dataclass(frozen=True)
+class ScalarEquation:
+    """A deterministic number of a step: an average over sites, or a function of such numbers."""
+
+    statement: Average | Compute
+    scans: tuple[ForLayers, ...]
+
+    @property
+    def target(self) -> ScalarRef:
+        """The scalar."""
+        return self.statement.target
+
+
+CausalEquation: TypeAlias = SiteEquation | ScalarEquation
+
+
 class SiteBuilder:
     """Builds the single-site equations of a program from the saddle points of its matrices."""
 
     def __init__(
         self,
-        program: Program,
+        program: Step,
         uses: UseTable,
         saddles: Mapping[str, SaddlePoint],
+        noise_scale: Callable[[Use], sp.Expr],
         probes: Collection[str] = (),
     ) -> None:
         self.program = program
@@ -202,17 +221,13 @@ class SiteBuilder:
         self.uses = uses
         self.saddles = saddles
         self.retained = program.optimizer.decay != 0
-        self.noises = {use: Noise(use, self.noise_scale(use)) for use in uses.all}
+        self.noises = {use: Noise(use, noise_scale(use)) for use in uses.all}
 
     def vector_noise(self, vector: RandomVector) -> Noise:
         """The Gaussian field that a random vector is."""
         return Noise(vector)
 
-    def noise_scale(self, use: Use) -> sp.Expr:
-        """By what the Gaussian field of a product is divided, so that a ratio may be infinite."""
-        return _noise_scale(use)
-
-    def equations(self) -> list[SiteEquation]:
+    def causal_equations(self) -> list[CausalEquation]:
         """One equation per assignment, in program order."""
         return [self.equation(scans, assign) for scans, assign in assigns(self.program)]
 
@@ -327,10 +342,6 @@ def _at(ref: FieldRef, symbol: sp.Expr, value: sp.Expr | None) -> FieldRef:
     if ref.layer is None or value is None:
         return ref
     return FieldRef(ref.field, ref.layer.subs(symbol, value))
-
-
-def _noise_scale(use: Use) -> sp.Expr:
-    return sp.sqrt(use.matrix.aspect) if use.transpose else sp.Integer(1)
 
 
 def _tidy(value: sp.Expr) -> sp.Expr:

@@ -19,7 +19,7 @@ from dmft_sym.program import (
     GaussianMatrix,
     LayerRange,
     Product,
-    Program,
+    Step,
 )
 
 
@@ -112,7 +112,7 @@ class UseTable:
     are of level two.
     """
 
-    def __init__(self, program: Program, known: UseTable | None = None) -> None:
+    def __init__(self, program: Step, known: UseTable | None = None) -> None:
         found: dict[tuple[GaussianMatrix, bool], list[Use]] = {}
         for scans, _, _, product in program.products():
             use = _use(product, scans)
@@ -192,6 +192,6 @@ def _use(product: Product, scans: tuple[ForLayers, ...]) -> Use:
     return Use(matrix, product.transpose, product.operand, index, layers, member=member)
 
 
-def assigns(program: Program) -> list[tuple[tuple[ForLayers, ...], Assign]]:
+def assigns(program: Step) -> list[tuple[tuple[ForLayers, ...], Assign]]:
     """The assignments of a program with the scans around them, in program order."""
     return [(scans, s) for scans, s in program.walk() if isinstance(s, Assign)]

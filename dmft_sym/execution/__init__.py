@@ -4,9 +4,11 @@ Both execute the same plan behind the small interface `Arithmetic`; the second i
 independent of the saddle-point derivation, which it checks.
 """
 
-from .errors import ExecutionError
+from dmft_sym.support.errors import ExecutionError
+
 from .interface import Arithmetic
-from .result import ExecutionResult, Recording
+from .recording import Recording
+from .result import ExecutionResult
 from .runner import finite_memory, run_coordinates, run_finite, run_sampled
 
 __all__ = [

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmft_sym.program import FieldRef
+from dmft_sym.support.errors import ExecutionError
 
 from .coordinates import GrowingCoordinates, Side
-from .errors import ExecutionError
-from .interface import Array
+from .interface import Arithmetic, Array
 from .plan import MatrixKey, Multiply
-from .result import ExecutionResult
+from .recording import Recording
 
 RESPONSE_ERROR = 1e-4
 """A response is given while ``tol`` times the condition number of the noise, the order of its error, stays below."""
 
 
-def correlation(result: ExecutionResult, a: FieldRef, b: FieldRef) -> NDArray[Any]:
+class Recorded(Protocol):
+    """A run whose fields were recorded."""
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """What ran."""
+
+    @property
+    def recording(self) -> Recording:
+        """The fields."""
+
+    @property
+    def steps(self) -> int:
+        """Number of steps that were run."""
+
+
+def correlation(result: Recorded, a: FieldRef, b: FieldRef) -> NDArray[Any]:
     """``<a_c(t) b_d(s)>`` between all recorded steps.
 
     Returns
@@ -47,7 +63,7 @@ def correlation(result: ExecutionResult, a: FieldRef, b: FieldRef) -> NDArray[An
     return overlap
 
 
-def response(result: ExecutionResult, a: FieldRef, operand: FieldRef, matrix: MatrixKey) -> NDArray[Any]:
+def response(result: Recorded, a: FieldRef, operand: FieldRef, matrix: MatrixKey) -> NDArray[Any]:
     """Response ``<d a_c(t) / d u_d(s)>`` to the Gaussian noise ``u(s)`` of the product of ``matrix`` with ``operand``.
 
     The noise of a forward product is ``u(s) = sum_k <p_k h(s)> sqrt(s2) e_k`` and a field is a combination of the
@@ -99,7 +115,7 @@ def _solve(noise: Array, along: Array, tol: float, what: str) -> Array:
     return np.linalg.lstsq(noise.T, along.T, rcond=None)[0].T
 
 
-def _noise(result: ExecutionResult, operand: FieldRef, side: Side, scale: float, matrix: int) -> Array:
+def _noise(result: Recorded, operand: FieldRef, side: Side, scale: float, matrix: int) -> Array:
     """Coefficients of ``u(s, d)`` along the ``e_k``, shape (S * C, directions)."""
     fields = _stacked(result, operand)
     steps, outputs, size = fields.shape
@@ -123,7 +139,7 @@ def _noise_side(arithmetic: GrowingCoordinates, product: Multiply) -> tuple[Side
     return matrix.backward, matrix.backward.std / spec.inverse_aspect
 
 
-def _find_product(result: ExecutionResult, operand: FieldRef, key: MatrixKey) -> Multiply:
+def _find_product(result: Recorded, operand: FieldRef, key: MatrixKey) -> Multiply:
     plan = result.arithmetic.plan
     for product in plan.products:
         if plan.matrices[product.matrix].key == key and product.operand == plan.fields[operand]:
@@ -131,7 +147,7 @@ def _find_product(result: ExecutionResult, operand: FieldRef, key: MatrixKey) ->
     raise ExecutionError(f"no product of {key[0]} with {operand} in this program")
 
 
-def _operands(result: ExecutionResult, product: Multiply) -> list[FieldRef]:
+def _operands(result: Recorded, product: Multiply) -> list[FieldRef]:
     """Every field that the same side of the same matrix is applied to."""
     plan = result.arithmetic.plan
     slots = {
@@ -147,11 +163,11 @@ def _far_sector(arithmetic: GrowingCoordinates, product: Multiply) -> int:
     return spec.source if product.transpose else spec.target
 
 
-def _sector(result: ExecutionResult, ref: FieldRef) -> int:
+def _sector(result: Recorded, ref: FieldRef) -> int:
     return result.arithmetic.plan.slots[result.arithmetic.plan.fields[ref]]
 
 
-def _stacked(result: ExecutionResult, ref: FieldRef) -> Array:
+def _stacked(result: Recorded, ref: FieldRef) -> Array:
     """A recorded field over time, shape (S, C, size), padded with zeros."""
     snapshots = result.recording.fields.get(ref)
     if not snapshots:

@@ -8,7 +8,7 @@ from itertools import permutations
 
 import sympy as sp
 
-from .errors import ExecutionError
+from dmft_sym.support.errors import ExecutionError
 
 
 class Evaluator:

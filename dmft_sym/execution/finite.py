@@ -10,7 +10,8 @@ from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
 from scipy.linalg import get_blas_funcs
 
-from .errors import ExecutionError
+from dmft_sym.support.errors import ExecutionError
+
 from .interface import Arithmetic, Array, taken
 from .plan import Evaluation, LearnMatrix, MapSites, Multiply, Plan
 from .site_arithmetic import map_sites, mean_over_sites

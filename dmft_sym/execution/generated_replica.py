@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ExecutionError
+from dmft_sym.support.errors import ExecutionError
+
 from .half_streams import Seed, stream_of
 from .inputs import input_coordinates
 from .replica import OnStep, ReplicaResult, ReplicaTask

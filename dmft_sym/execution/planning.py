@@ -35,8 +35,8 @@ from dmft_sym.program import (
     VectorRef,
     flat_statements,
 )
+from dmft_sym.support.errors import ExecutionError
 
-from .errors import ExecutionError
 from .evaluate import Evaluator
 from .plan import (
     Average as AverageProducts,

@@ -17,9 +17,9 @@ import numpy as np
 import sympy as sp
 
 from dmft_sym.program import Program
+from dmft_sym.support.errors import ExecutionError
 from dmft_sym.support.threads import available_cores, single_threaded
 
-from .errors import ExecutionError
 from .half_streams import Half, Seed
 from .plan import Given
 from .replica import ReplicaResult, ReplicaTask, plain_replica

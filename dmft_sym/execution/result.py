@@ -10,26 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_sym.program import FieldRef, ScalarRef
+from dmft_sym.support.errors import ExecutionError
 from dmft_sym.support.outcomes import Outcome
 
-from .errors import ExecutionError
+from . import averages
 from .interface import Arithmetic, Array
-
-
-@dataclass
-class Recording:
-    """Fields at recorded steps.
-
-    Attributes
-    ----------
-    steps : list of int
-        The recorded steps.
-    fields : dict
-        For every field (integer layer) one array (C, size at that step) per recorded step.
-    """
-
-    steps: list[int] = field(default_factory=list)
-    fields: dict[FieldRef, list[Array]] = field(default_factory=dict)
+from .recording import Recording
 
 
 @dataclass
@@ -84,12 +70,8 @@ class ExecutionResult:
 
     def correlation(self, a: FieldRef, b: FieldRef | None = None) -> NDArray[Any]:
         """``<a_c(t) b_d(s)>`` between recorded steps, shape (S, C, S, C); see `averages.correlation`."""
-        from .averages import correlation
-
-        return correlation(self, a, a if b is None else b)
+        return averages.correlation(self, a, a if b is None else b)
 
     def response(self, a: FieldRef, operand: FieldRef, matrix: str, layer: int | None = None) -> NDArray[Any]:
         """Response of ``a`` to the noise of products; see `averages.response`."""
-        from .averages import response
-
-        return response(self, a, operand, (matrix, layer))
+        return averages.response(self, a, operand, (matrix, layer))

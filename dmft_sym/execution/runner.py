@@ -11,17 +11,18 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from dmft_sym.program import Observe, Program, ScalarRef
+from dmft_sym.support.errors import ExecutionError
 from dmft_sym.support.outcomes import COMPLETED, diverged
 from dmft_sym.support.threads import single_threaded
 
 from .coordinates import GrowingCoordinates
-from .errors import ExecutionError
 from .finite import FiniteNetwork, finite_bytes
 from .half_streams import Seed, stream_of
 from .interface import Arithmetic
 from .plan import Average, Given
 from .planning import make_plan
-from .result import ExecutionResult, Recording
+from .recording import Recording
+from .result import ExecutionResult
 from .sampled import SampledSites
 
 Values = Mapping[sp.Symbol, float]

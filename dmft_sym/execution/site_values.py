@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from dmft_sym.program.site_functions import numpy_function
-
-from .errors import ExecutionError
+from dmft_sym.support.errors import ExecutionError
 
 _SOFTMAX = sp.Function("softmax")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from dmft_sym.results.store import SEM, ResultError
 from dmft_sym.support import files
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dmft_sym.results.comparison import Comparison
 
 __all__ = [
     "FORMATS",
@@ -72,7 +71,27 @@ def losses(run: xr.Dataset, sim: xr.Dataset | None = None, scale: str = "log") -
     return figure
 
 
-def comparison(compared: Comparison) -> Figure:
+class Compared(Protocol):
+    """A theory and a simulation on common steps (`dmft_sym.comparison`)."""
+
+    @property
+    def theory(self) -> xr.Dataset:
+        """The theory."""
+
+    @property
+    def theory_error(self) -> xr.Dataset:
+        """Its standard errors, if it is sampled."""
+
+    @property
+    def simulation(self) -> xr.Dataset:
+        """The networks, with a seed axis."""
+
+    @property
+    def z(self) -> xr.Dataset:
+        """Differences over standard errors."""
+
+
+def comparison(compared: Compared) -> Figure:
     """Losses over the band of the simulation, and the z-scores of the losses below."""
     names = [name for name in _LOSSES if name in compared.theory]
     if not names:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_sym.results.spectrum_comparison import degenerate
+from dmft_sym.results.degenerate import degenerate
 from dmft_sym.results.store import SEM, ResultError
 from dmft_sym.support.messages import InputError, show
 

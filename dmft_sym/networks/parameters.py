@@ -71,3 +71,4 @@ STANDARD = (
     Parameter(MOMENTUM, "momentum", "heavy-ball coefficient m", open_low=False, high=1.0, default=0.0),
     Parameter(DECAY, "weight_decay", "decoupled decay lambda per step", open_low=False, high=1.0, default=0.0),
 )
+BY_KEYWORD = {parameter.keyword: parameter for parameter in STANDARD}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import NoReturn, Protocol, TypeAlias
 
 import sympy as sp
 
@@ -22,9 +22,6 @@ from dmft_sym.program import (
     Space,
 )
 
-if TYPE_CHECKING:
-    from .trace import Tracer
-
 Number: TypeAlias = sp.Expr | int | float
 _UFUNCS: Mapping[str, type[sp.Function]] = {
     "tanh": sp.tanh,
@@ -36,6 +33,22 @@ _UFUNCS: Mapping[str, type[sp.Function]] = {
     "arctan": sp.atan,
     "absolute": sp.Abs,
 }
+
+
+class Recorder(Protocol):
+    """Records what is done to vectors: the forward pass of a network, or a function of its matrices."""
+
+    def as_field(self, vector: Vector) -> FieldRef:
+        """The vector as a field that a matrix can act on."""
+
+    def assign(self, name: str | Member, vector: Vector) -> Vector:
+        """Name a vector."""
+
+    def apply(self, function: Callable[..., object], *arguments: Vector | Mean) -> Vector:
+        """A site-wise function of vectors."""
+
+    def check_layers(self, ref: MatrixRef) -> None:
+        """Refuse a member that its family does not have."""
 
 
 def number(value: Number) -> sp.Expr:
@@ -69,7 +82,7 @@ class Vector:
         The site-wise function; it becomes a named field where anything else than naming is done to it.
     """
 
-    tracer: Tracer
+    tracer: Recorder
     combination: Linear
     space: Space
     function: SiteFunction | None = None
@@ -179,7 +192,7 @@ class Weights:
         Whether this is the transpose ``W.T``, which shares the entries (and their training) of ``W``.
     """
 
-    tracer: Tracer
+    tracer: Recorder
     matrix: GaussianMatrix
     transposed: bool = False
 
@@ -209,7 +222,7 @@ class Weights:
 class WeightsMember:
     """One matrix of a family, or a matrix that is no family, or the transpose of either."""
 
-    tracer: Tracer
+    tracer: Recorder
     ref: MatrixRef
     transposed: bool = False
 

@@ -18,8 +18,10 @@ from .labels import (
     LayerRange,
     joined_axes,
 )
-from .program import Optimizer, Program, field_refs, is_linear, scalar_refs
+from .optimizer import Optimizer
+from .program import Program
 from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, Statement
+from .step import Step, field_refs, is_linear, scalar_refs
 from .unroll import flat_statements, flatten
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "SiteMap",
     "Space",
     "Statement",
+    "Step",
     "VectorRef",
     "field_refs",
     "flat_statements",

@@ -16,8 +16,8 @@ from .expressions import (
     VectorRef,
 )
 from .labels import OUTPUT, OUTPUT_AXIS, SAMPLE, SAMPLE_AXIS, STEP, Axes, joined_axes
-from .program import Program
 from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, Statement
+from .step import Step
 
 _GREEK = {
     "alpha", "beta", "gamma", "delta", "Delta", "epsilon", "eps", "eta", "nu", "sigma", "kappa", "rho", "phi",
@@ -25,7 +25,7 @@ _GREEK = {
 }  # fmt: skip
 
 
-def program_text(program: Program) -> str:
+def program_text(program: Step) -> str:
     """Declarations and statements, one a line."""
     lines = [f"program {program.name}"]
     for space in program.spaces:
@@ -256,7 +256,7 @@ def _observe_latex(statement: Observe) -> str:
     return f"\\text{{{statement.name.replace('_', ' ')}}}_c(t) &= {text[2:] if text.startswith('+ ') else text}"
 
 
-def program_latex(program: Program) -> str:
+def program_latex(program: Step) -> str:
     """The statements as one display."""
     rows = [row for statement in program.statements for row in statement_latex(statement)]
     return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"

@@ -1,55 +1,16 @@
-"""A vector program: declarations, the statements of one step, and the optimizer's memory."""
+"""A vector program: one training step that was checked, and shows itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import sympy as sp
-
-from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
-from .expressions import FieldRef, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
-from .labels import OUTPUT, OUTPUTS, PAST_STEP, SAMPLE, STEP
-from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, SiteMap, Statement
+from .printing import program_latex, program_text
+from .step import Step
+from .validation import smallest_depth, validate
 
 
 @dataclass(frozen=True)
-class Optimizer:
-    """A linear optimizer: ``V = m V + G``, ``W = (1 - l) W + V``.
-
-    Then ``W(t) = rho(t) W(0) + sum_{s<t} kappa(t - s) G(s)`` with ``rho(t) = (1-l)^t`` and ``kappa`` the
-    response of the weights to one increment (docs/mathematics.md, proportional regime).
-
-    Parameters
-    ----------
-    momentum
-        ``m`` of heavy ball, ``0`` for none.
-    decay
-        ``l`` of decoupled weight decay (per step), ``0`` for none.
-    """
-
-    momentum: sp.Expr = sp.Integer(0)
-    decay: sp.Expr = sp.Integer(0)
-
-    @property
-    def plain(self) -> bool:
-        """True for gradient descent without memory."""
-        return self.momentum == 0 and self.decay == 0
-
-    def retention(self, step: sp.Expr = STEP) -> sp.Expr:
-        """``rho(t)``, what is left of the initial weights."""
-        return (1 - sp.sympify(self.decay, strict=True)) ** step
-
-    def kernel(self, lag: sp.Expr) -> sp.Expr:
-        """``kappa(lag)`` for ``lag >= 1`` in closed form (generic ``m != 1 - l``)."""
-        keep = 1 - sp.sympify(self.decay, strict=True)
-        if self.momentum == 0:
-            return keep ** (lag - 1)
-        return (keep**lag - self.momentum**lag) / (keep - self.momentum)
-
-
-@dataclass(frozen=True)
-class Program:
+class Program(Step):
     """One training step of a wide network over growing spaces.
 
     Parameters
@@ -68,207 +29,16 @@ class Program:
         If a statement is ill-formed; the message names it.
     """
 
-    statements: tuple[Statement, ...]
-    optimizer: Optimizer = field(default_factory=Optimizer)
-    name: str = "network"
-
     def __post_init__(self) -> None:
-        from .validation import validate
-
         validate(self)
-
-    def walk(self) -> Iterator[tuple[tuple[ForLayers, ...], Statement]]:
-        """Every elementary statement in program order, with the scans around it."""
-        yield from _walk(self.statements, ())
-
-    def products(self) -> Iterator[tuple[tuple[ForLayers, ...], Assign, sp.Expr, Product]]:
-        """Every use of a matrix: enclosing scans, statement, coefficient, product."""
-        for scans, statement in self.walk():
-            if isinstance(statement, Assign):
-                for coefficient, atom in statement.value.terms:
-                    if isinstance(atom, Product):
-                        yield scans, statement, coefficient, atom
-
-    @property
-    def learned(self) -> dict[GaussianMatrix | RandomVector, Learn]:
-        """Update statement of every trained matrix and vector."""
-        rules: dict[GaussianMatrix | RandomVector, Learn] = {}
-        for _, statement in self.walk():
-            if isinstance(statement, Learn):
-                target = statement.target
-                rules[target.matrix if isinstance(target, MatrixRef) else target.vector] = statement
-        return rules
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        """Fields in order of first assignment."""
-        return tuple(dict.fromkeys(s.target.field for _, s in self.walk() if isinstance(s, Assign | SiteMap)))
-
-    @property
-    def data_fields(self) -> tuple[Field, ...]:
-        """Fields that are given from outside (the inputs)."""
-        operands = (p.operand.field for *_, p in self.products())
-        return tuple(dict.fromkeys(field for field in operands if field.data))
-
-    @property
-    def scalars(self) -> tuple[Scalar, ...]:
-        """Scalars in order of first occurrence, those given from outside included."""
-        found: dict[Scalar, None] = {}
-        for _, statement in self.walk():
-            found |= dict.fromkeys(ref.scalar for ref in scalar_refs(statement))
-        return tuple(found)
-
-    @property
-    def functions(self) -> Iterator[SiteFunction]:
-        """Every site-wise function that is mapped or averaged, in program order."""
-        for _, statement in self.walk():
-            if isinstance(statement, SiteMap):
-                yield statement.function
-            elif isinstance(statement, Average):
-                yield from (function for _, function in statement.terms)
-
-    @property
-    def linear(self) -> bool:
-        """Whether no field is a nonlinear function of fields: the infinite network is then Gaussian."""
-        maps = [s.function for _, s in self.walk() if isinstance(s, SiteMap)]
-        return all(is_linear(function) for function in maps)
-
-    @property
-    def matrices(self) -> tuple[GaussianMatrix, ...]:
-        """Gaussian matrices in order of first use."""
-        return tuple(dict.fromkeys(p.matrix.matrix for *_, p in self.products()))
-
-    @property
-    def vectors(self) -> tuple[RandomVector, ...]:
-        """Random vectors in order of first use."""
-        atoms: list[object] = []
-        for _, statement in self.walk():
-            if isinstance(statement, Assign):
-                atoms += [atom for _, atom in statement.value.terms]
-            elif isinstance(statement, SiteMap):
-                atoms += [argument for _, argument in statement.function.arguments]
-            elif isinstance(statement, Average):
-                atoms += [argument for _, function in statement.terms for _, argument in function.arguments]
-        return tuple(dict.fromkeys(a.vector for a in atoms if isinstance(a, VectorRef)))
-
-    @property
-    def spaces(self) -> tuple[Space, ...]:
-        """Spaces of the fields."""
-        return tuple(dict.fromkeys(f.space for f in (*self.data_fields, *self.fields)))
-
-    @property
-    def observables(self) -> tuple[Observe, ...]:
-        """Scalars that are reported."""
-        return tuple(s for _, s in self.walk() if isinstance(s, Observe))
-
-    @property
-    def parameters(self) -> tuple[sp.Symbol, ...]:
-        """Free symbols (depth included), sorted by name; labels excluded."""
-        found: set[sp.Symbol] = set()
-        for scans, statement in self.walk():
-            found |= symbols_of(statement)
-            for scan in scans:
-                found |= scan.layers.start.free_symbols | scan.layers.stop.free_symbols
-            found -= {scan.index for scan in scans}
-        for weights in (*self.matrices, *self.vectors, *self.learned):
-            found |= weights.variance.free_symbols
-        for matrix in self.matrices:
-            found |= matrix.aspect.free_symbols
-        for space in self.spaces:
-            found |= space.ratio.free_symbols
-        found |= (
-            sp.sympify(self.optimizer.momentum, strict=True).free_symbols
-            | sp.sympify(self.optimizer.decay, strict=True).free_symbols
-        )
-        found -= {STEP, PAST_STEP, OUTPUT, OUTPUTS, SAMPLE}
-        return tuple(sorted(found, key=lambda symbol: symbol.name))
 
     @property
     def smallest_depth(self) -> int:
         """Smallest depth at which no scan ends before it starts."""
-        from .validation import smallest_depth
-
         return smallest_depth(self)
 
     def __str__(self) -> str:
-        from .printing import program_text
-
         return program_text(self)
 
     def _repr_latex_(self) -> str:
-        from .printing import program_latex
-
         return program_latex(self)
-
-
-def _walk(
-    statements: tuple[Statement, ...], scans: tuple[ForLayers, ...]
-) -> Iterator[tuple[tuple[ForLayers, ...], Statement]]:
-    for statement in statements:
-        if isinstance(statement, ForLayers):
-            yield from _walk(statement.body, (*scans, statement))
-        else:
-            yield scans, statement
-
-
-def symbols_of(statement: Statement) -> set[sp.Symbol]:
-    """Free symbols of coefficients and functions, without the labels of an update."""
-    if isinstance(statement, Assign):
-        return _linear_symbols(statement.value)
-    if isinstance(statement, SiteMap):
-        return statement.function.parameters
-    if isinstance(statement, Average):
-        return {s for c, f in statement.terms for s in c.free_symbols | f.parameters}
-    if isinstance(statement, Compute):
-        return statement.parameters
-    if isinstance(statement, Learn):
-        found: set[sp.Symbol] = set()
-        for term in statement.terms:
-            found |= sp.sympify(term.coefficient, strict=True).free_symbols - {term.index}
-        return found - _free_layer(statement.target)
-    if isinstance(statement, Observe):
-        found = set(sp.sympify(statement.constant, strict=True).free_symbols)
-        for coefficient, _, _ in statement.terms:
-            found |= sp.sympify(coefficient, strict=True).free_symbols
-        return found
-    return set()
-
-
-def _free_layer(target: MatrixRef | VectorRef) -> set[sp.Symbol]:
-    """The layer symbol of a matrix family, over which its update is repeated."""
-    return set() if isinstance(target, VectorRef) or target.layer is None else target.layer.free_symbols
-
-
-def _linear_symbols(value: Linear) -> set[sp.Symbol]:
-    found: set[sp.Symbol] = set()
-    for coefficient, _ in value.terms:
-        found |= coefficient.free_symbols
-    return found
-
-
-def scalar_refs(statement: Statement) -> tuple[ScalarRef, ...]:
-    """Scalars that a statement assigns or reads, the assigned one first."""
-    if isinstance(statement, SiteMap):
-        return tuple(ref for _, ref in statement.function.scalars)
-    if isinstance(statement, Average):
-        inner = [ref for _, function in statement.terms for _, ref in function.scalars]
-        return (statement.target, *inner)
-    if isinstance(statement, Compute):
-        return (statement.target, *(ref for _, ref in statement.arguments))
-    if isinstance(statement, Learn):
-        return tuple(term.weight for term in statement.terms if term.weight is not None)
-    return ()
-
-
-def is_linear(function: SiteFunction) -> bool:
-    """Whether a site-wise function is linear in its fields (and vectors), at given scalars."""
-    expression, symbols = function.expression, [symbol for symbol, _ in function.fields]
-    slopes = [sp.diff(expression, symbol) for symbol in symbols]
-    if any(slope.free_symbols & set(symbols) or slope.has(sp.Derivative, sp.Subs) for slope in slopes):
-        return False
-    return bool(sp.simplify(expression.subs(dict.fromkeys(symbols, sp.Integer(0)))) == 0)
-
-
-def field_refs(function: SiteFunction) -> tuple[FieldRef, ...]:
-    """The fields among the arguments of a site-wise function."""
-    return tuple(argument for _, argument in function.fields if isinstance(argument, FieldRef))

@@ -8,13 +8,13 @@ import sympy as sp
 
 from .errors import ProgramError
 from .expressions import Argument, FieldRef, LayerSum, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
-from .program import Program
 from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, Statement
+from .step import Step
 
 Integers = Mapping[sp.Symbol, int]
 
 
-def flat_statements(program: Program, integers: Integers) -> list[Statement]:
+def flat_statements(program: Step, integers: Integers) -> list[Statement]:
     """The statements of one step with every scan written out and every layer index an integer.
 
     Parameters

@@ -7,23 +7,20 @@ statement that assigns it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import sympy as sp
 
 from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
 from .expressions import FieldRef, LayerSum, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
 from .statements import Assign, Average, Compute, Learn, Observe, SiteMap, Statement
-
-if TYPE_CHECKING:
-    from .program import Program
+from .step import Step, symbols_of
+from .unroll import flat_statements
 
 _ASSIGNING = (Assign, SiteMap, Average, Compute)
 _DEEPEST = 64  # a scan that is empty up to this depth is refused
 
 
-def validate(program: Program) -> None:
+def validate(program: Step) -> None:
     """Raise `ProgramError` naming the statement if ``program`` is ill-formed."""
     _check_declarations(program)
     _check_sums(program)
@@ -34,7 +31,7 @@ def validate(program: Program) -> None:
         _check_order(program, depth)
 
 
-def smallest_depth(program: Program) -> int:
+def smallest_depth(program: Step) -> int:
     """Smallest depth at which every scan has at least zero layers (``h[first]`` is then its result).
 
     Raises
@@ -52,7 +49,7 @@ def smallest_depth(program: Program) -> int:
     raise ProgramError(f"{statement}: the range {short[0].layers} of layers ends before it starts, at every depth")
 
 
-def _check_declarations(program: Program) -> None:
+def _check_declarations(program: Step) -> None:
     owners: dict[str, object] = {}
     declared: list[Space | GaussianMatrix | RandomVector | Field | Scalar] = [*program.spaces, *program.matrices]
     for thing in [*declared, *program.vectors, *program.data_fields, *program.fields, *program.scalars]:
@@ -65,13 +62,13 @@ def _check_declarations(program: Program) -> None:
             raise ProgramError(f"observe {name}: a scalar of this name is already reported")
 
 
-def _check_sums(program: Program) -> None:
+def _check_sums(program: Step) -> None:
     for _, statement in program.walk():
         if isinstance(statement, Assign) and any(isinstance(atom, LayerSum) for _, atom in statement.value.terms):
             raise ProgramError(f"{statement}: a training step adds up layers in a scan; sums are for level two")
 
 
-def _check_updates(program: Program) -> None:
+def _check_updates(program: Step) -> None:
     seen = set()
     for _, statement in program.walk():
         if not isinstance(statement, Learn):
@@ -96,10 +93,8 @@ def _check_updates(program: Program) -> None:
                 )
 
 
-def _check_indices(program: Program) -> None:
+def _check_indices(program: Step) -> None:
     """The index of a scan has a value inside of it only."""
-    from .program import symbols_of
-
     indices = {scan.index for scans, _ in program.walk() for scan in scans}
     for scans, statement in program.walk():
         for symbol in (symbols_of(statement) & indices) - {scan.index for scan in scans}:
@@ -116,9 +111,7 @@ def _check_layer(statement: Statement, ref: FieldRef | ScalarRef | MatrixRef, in
         raise ProgramError(f"{statement}: there is no {ref}, the layers are {layers}{at}")
 
 
-def _check_order(program: Program, depth: int) -> None:
-    from .unroll import flat_statements
-
+def _check_order(program: Step, depth: int) -> None:
     integers = {s for s in program.parameters if s.is_integer}
     statements = flat_statements(program, dict.fromkeys(integers, depth))
     assigned: dict[FieldRef | ScalarRef, Statement] = {}

@@ -8,10 +8,11 @@ through the combination ``v = (1/alpha) D^{-1/2} X^T r`` (arXiv:2605.07870, sect
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import sympy as sp
 
-from dmft_sym.networks.parameters import ALPHA, LABEL_NOISE
+from dmft_sym.networks.parameters import ALPHA, BY_KEYWORD, LABEL_NOISE, Parameter
 from dmft_sym.networks.parametrization import Scalings
 from dmft_sym.networks.reverse import Backward, reverse
 from dmft_sym.networks.trace import PROPORTIONAL, Setting, Trace
@@ -34,9 +35,11 @@ from dmft_sym.program import (
     VectorRef,
 )
 
+from .base import Regime, Size
+
 
 @dataclass(frozen=True)
-class Proportional:
+class Proportional(Regime):
     """Isotropic Gaussian inputs with a linear teacher, ``P = alpha D`` samples.
 
     Parameters
@@ -47,10 +50,25 @@ class Proportional:
 
     label_noise: float = 0.0
 
+    word: ClassVar[str] = "proportional"
+    where: ClassVar[str] = "in the proportional regime"
+    default_method: ClassVar[str] = "equations"
+    size: ClassVar[Size] = Size("dim", "input dimension D; a space has round(ratio * dim) sites", 1000)
+    arguments: ClassVar[tuple[Parameter, ...]] = (BY_KEYWORD["outputs"],)
+
     @property
     def setting(self) -> Setting:
         """What forward passes are traced for."""
         return PROPORTIONAL
+
+    def noise_scale(self, matrix: GaussianMatrix, transpose: bool) -> sp.Expr:
+        """``sqrt(n_out/n_in)`` of a transposed product: ratios may be infinite."""
+        return sp.sqrt(matrix.aspect) if transpose else sp.Integer(1)
+
+    @property
+    def defaults(self) -> dict[str, object]:
+        """The label noise."""
+        return {"label_noise": self.label_noise}
 
     def program(self, trace: Trace, training: TrainingRule, name: str) -> Program:
         """One step of training: backward fields, error, forward fields, updates.

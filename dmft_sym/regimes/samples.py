@@ -5,26 +5,33 @@ from __future__ import annotations
 import functools
 import hashlib
 import warnings
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
+import sympy as sp
 
 from dmft_sym.networks.losses import LOSSES, F, Loss, Y, loss_named
+from dmft_sym.networks.parametrization import MUP
+from dmft_sym.networks.standard import Network
 from dmft_sym.networks.trace import Setting, Trace
 from dmft_sym.networks.training import TrainingRule
-from dmft_sym.program import Program, ProgramError
+from dmft_sym.program import SAMPLES, Program, ProgramError
 from dmft_sym.support.messages import DataWarning, show
 from dmft_sym.support.real_arrays import Array, DataError, real_array
 
+from .base import Regime, Size
 from .sample_program import FIXED, fixed_program
 
 MAX_SAMPLES = 10_000
+_OF_PROPORTIONS = frozenset({"samples_per_dim", "width_per_dim", "label_noise", "outputs"})
 USUAL_SIZE = 4.0
 """Mean ``|x|^2/D`` up to which, and down to whose inverse, nothing is said: within it, results differ by little."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Samples:
+class Samples(Regime):
     """``P`` given samples, and optionally test samples that are looked at but not trained on.
 
     The arrays are copied and read-only; two objects are equal if their content is. Samples may be repeated.
@@ -81,6 +88,11 @@ class Samples:
     loss: str = "squared"
     test_inputs: Array | None = None
     test_targets: Array | None = None
+
+    word: ClassVar[str] = "fixed"
+    where: ClassVar[str] = "where samples are given"
+    default_method: ClassVar[str] = "conditioning"
+    size: ClassVar[Size] = Size("width", "number of hidden units N", 2000)
 
     def __post_init__(self) -> None:
         if (self.test_inputs is None) != (self.test_targets is None):
@@ -171,6 +183,35 @@ class Samples:
     def given(self) -> dict[str, Array]:
         """The arrays under the names that programs give them."""
         return {"x": self.all_inputs, "y": self.all_targets, "train": self.train}
+
+    def outputs_of(self, given: Mapping[str, Any]) -> int:
+        """That of the targets."""
+        return self.outputs
+
+    @property
+    def values(self) -> dict[sp.Symbol, float]:
+        """The number of training samples."""
+        return {SAMPLES: self.count}
+
+    def refusal(self, argument: str) -> str | None:
+        """Sizes, outputs and noise are those of the samples."""
+        return "the samples are given" if argument in _OF_PROPORTIONS else None
+
+    def check(self, network: Network, probes: Collection[str]) -> None:
+        """Outputs are those of the targets, the width is infinite, and results have no responses."""
+        if network.outputs != self.outputs:
+            raise ProgramError(
+                f"outputs = {network.outputs} of the network: allowed is {self.outputs}, that of the targets"
+            )
+        if network.parametrization != MUP:
+            raise ProgramError(
+                f"parametrization {network.parametrization} with given samples: at infinite width features move under "
+                "muP only; any other is its lazy limit, a small richness"
+            )
+        if len(probes):
+            raise ProgramError(
+                f"probes = {show(probes)}: allowed is nothing where samples are given, whose results have no responses"
+            )
 
     def program(self, trace: Trace, training: TrainingRule, name: str) -> Program:
         """One step of training: forward fields, output, error, backward fields, updates.

@@ -10,17 +10,12 @@ from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from dmft_sym.networks.parameters import GAMMA, INIT_VARIANCE, STANDARD, Parameter
-from dmft_sym.program import SAMPLES
-from dmft_sym.regimes.samples import Samples
-from dmft_sym.support.messages import InputError, show, suggestion
+from dmft_sym.networks.parameters import BY_KEYWORD, GAMMA, INIT_VARIANCE, Parameter
+from dmft_sym.support.errors import ArgumentError
+from dmft_sym.support.messages import show, suggestion
 
 if TYPE_CHECKING:
-    from dmft_sym.theory import Theory
-
-
-class ArgumentError(InputError, ValueError):
-    """A run-time argument that is missing, unknown or out of range; one line."""
+    from dmft_sym.derivation.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -42,12 +37,10 @@ class RunArguments:
 
 
 DTYPES = ("float64", "float32")
-_OF_PROPORTIONS = frozenset({"samples_per_dim", "width_per_dim", "label_noise", "outputs"})
-_BY_KEYWORD = {parameter.keyword: parameter for parameter in STANDARD}
 
 
 def run_arguments(
-    theory: Theory, steps: object, keywords: Mapping[str, object], options: Iterable[str] = ()
+    theory: Problem, steps: object, keywords: Mapping[str, object], options: Iterable[str] = ()
 ) -> RunArguments:
     """Check the keyword arguments of a run against the parameters of a theory.
 
@@ -67,7 +60,7 @@ def run_arguments(
     needed = _needed(theory)
     defaults = _defaults(theory)
     for name in sorted(set(keywords) - set(needed)):
-        if name not in _BY_KEYWORD:
+        if name not in BY_KEYWORD:
             known = [*sorted(needed), *options]
             raise ArgumentError(
                 f"{name}: unknown argument{suggestion(name, known)}; allowed are steps, {', '.join(known)}"
@@ -80,10 +73,8 @@ def run_arguments(
             raise ArgumentError(f"{name}: missing; allowed is {parameter.allowed} ({parameter.meaning})")
         given[name] = _checked(parameter, value)
     values = _symbol_values(theory, given)
-    outputs = theory.data.outputs if isinstance(theory.data, Samples) else given["outputs"]
-    if isinstance(theory.data, Samples):
-        values[SAMPLES] = theory.data.count
-    return RunArguments(values, int(outputs), int(steps), {**given, "steps": int(steps)})
+    values |= theory.data.values
+    return RunArguments(values, theory.data.outputs_of(given), int(steps), {**given, "steps": int(steps)})
 
 
 def check_integer(name: str, value: object, low: int) -> int:
@@ -112,7 +103,7 @@ def check_dtype(dtype: object) -> str:
     return dtype
 
 
-def check_defaults(theory: Theory) -> None:
+def check_defaults(theory: Problem) -> None:
     """Refuse defaults of a network that no run of its theory could use.
 
     Raises
@@ -124,7 +115,7 @@ def check_defaults(theory: Theory) -> None:
     for name, value in network.defaults.items():
         if name in needed:
             _checked(needed[name], value)
-        elif name in _BY_KEYWORD:
+        elif name in BY_KEYWORD:
             _check_unused(name, value, theory)
         else:
             allowed = ", ".join(sorted(needed))
@@ -139,43 +130,43 @@ def check_defaults(theory: Theory) -> None:
             _check_unused("depth", network.depth, theory)
 
 
-def _needed(theory: Theory) -> dict[str, Parameter]:
+def _needed(theory: Problem) -> dict[str, Parameter]:
     """Parameters that a run takes: those of the program, outputs, and what the parametrization needs."""
     found = {parameter.keyword: parameter for parameter in theory.parameters}
     if "depth" in found:
         found["depth"] = replace(found["depth"], low=theory.program.smallest_depth)
-    if not isinstance(theory.data, Samples):
-        found["outputs"] = _BY_KEYWORD["outputs"]
+    found |= {parameter.keyword: parameter for parameter in theory.data.arguments}
     symbols = {parameter.symbol for parameter in theory.parameters}
     if GAMMA in symbols and theory.network.parametrization.exponent != 0.5:
-        found.setdefault("width_per_dim", _BY_KEYWORD["width_per_dim"])
+        found.setdefault("width_per_dim", BY_KEYWORD["width_per_dim"])
     return found
 
 
-def _defaults(theory: Theory) -> dict[str, object]:
+def _defaults(theory: Problem) -> dict[str, object]:
     training, network = theory.training, theory.network
     found: dict[str, object] = {
         "momentum": training.momentum,
         "weight_decay": training.weight_decay,
         **network.defaults,
+        "outputs": network.outputs,
+        **theory.data.defaults,
     }
-    if not isinstance(theory.data, Samples):
-        found |= {"outputs": network.outputs, "label_noise": theory.data.label_noise}
     if network.depth is not None:
         found["depth"] = network.depth
     return found
 
 
-def _check_unused(name: str, value: object, theory: Theory) -> None:
+def _check_unused(name: str, value: object, theory: Problem) -> None:
     """A standard argument that this program has no symbol for must be in range, and zero for the optimizer.
 
     A depth has no neutral value: where it means nothing it is refused.
     """
     if name == "depth":
         raise ArgumentError(f"depth = {show(value)}: allowed is nothing, the forward pass does not use net.depth")
-    if name in _OF_PROPORTIONS and isinstance(theory.data, Samples):
-        raise ArgumentError(f"{name} = {show(value)}: allowed is nothing, the samples are given")
-    number = _checked(_BY_KEYWORD[name], value)
+    reason = theory.data.refusal(name)
+    if reason is not None:
+        raise ArgumentError(f"{name} = {show(value)}: allowed is nothing, {reason}")
+    number = _checked(BY_KEYWORD[name], value)
     if name in ("momentum", "weight_decay") and number != 0:
         raise ArgumentError(
             f"{name} = {value!r}: the theory was derived without it; derive with a training rule that has {name}"
@@ -190,7 +181,7 @@ def _checked(parameter: Parameter, value: object) -> float | int:
     return int(number) if parameter.integer else number
 
 
-def _symbol_values(theory: Theory, given: Mapping[str, float | int]) -> dict[sp.Symbol, float]:
+def _symbol_values(theory: Problem, given: Mapping[str, float | int]) -> dict[sp.Symbol, float]:
     values: dict[sp.Symbol, float] = {}
     for parameter in theory.parameters:
         value = float(given[parameter.keyword])

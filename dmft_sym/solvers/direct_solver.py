@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from dmft_sym.program import Field, FieldRef
 from dmft_sym.regimes.samples import Samples
+from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.memory import free_bytes, shown_bytes
 
-from .arguments import ArgumentError, RunArguments
+from .arguments import RunArguments
 from .measurements import Measurements, Wanted
 
 if TYPE_CHECKING:
+    from dmft_sym.derivation.problem import Problem
     from dmft_sym.derivation.single_site import Noise
-    from dmft_sym.theory import Theory
 
 Array = NDArray[Any]
 MOST_ROWS = 400  # steps times samples times outputs; the time grows as its cube
@@ -47,7 +48,7 @@ class DirectRun:
         If outliers are wanted, or if the run is too large for two-time matrices of every site.
     """
 
-    def __init__(self, theory: Theory, data: Samples, arguments: RunArguments, wanted: Wanted, sites: int) -> None:
+    def __init__(self, theory: Problem, data: Samples, arguments: RunArguments, wanted: Wanted, sites: int) -> None:
         from dmft_sym.codegen.text.names import python_name
 
         if wanted.matrices:
@@ -84,7 +85,7 @@ class DirectRun:
                 self.attributes = {"responses": "by parts"}
                 return [self._march(seed, report(k), tangents=False)[:2] for k, seed in enumerate(seeds)]
         self.attributes = {"responses": "tangents", "tangent_error": max(errors)}
-        if any(closure.by_parts for closure in self.theory.fixed.closures):
+        if any(closure.by_parts for closure in self.theory.closures):
             self.attributes = {"responses": "by parts"}
         return found
 
@@ -121,14 +122,15 @@ class DirectRun:
         return np.asarray(block).reshape(block.shape[0] * block.shape[1], -1)
 
 
-def direct_module(theory: Theory) -> ModuleType:
+def direct_module(theory: Problem) -> ModuleType:
     """The generated two-time solver of a theory."""
     from dmft_sym.cache.modules import load_module, program_key
+    from dmft_sym.codegen import direct_source
 
-    return load_module(program_key(str(theory.program), "direct"), "direct", theory.direct_source)
+    return load_module(program_key(str(theory.program), "direct"), "direct", lambda: direct_source(theory))
 
 
-def _check_size(theory: Theory, data: Samples, arguments: RunArguments, sites: int) -> None:
+def _check_size(theory: Problem, data: Samples, arguments: RunArguments, sites: int) -> None:
     """Refuse runs that would take hours, or more memory than there is."""
     rows = arguments.steps * data.total * data.outputs
     if rows > MOST_ROWS:
@@ -145,14 +147,14 @@ def _check_size(theory: Theory, data: Samples, arguments: RunArguments, sites: i
         )
 
 
-def _tangents(theory: Theory, arguments: RunArguments) -> int:
+def _tangents(theory: Problem, arguments: RunArguments) -> int:
     """Upper bound of the number of pairs of a field and a Gaussian field whose derivatives are kept at every site."""
 
     def length(thing: Field | Noise) -> int:
         return 1 if thing.layers is None else int(thing.layers.length.subs(arguments.values))
 
     count = 0
-    for closure in theory.fixed.closures:
+    for closure in theory.closures:
         if not closure.gaussian and not closure.by_parts:
             rows = [tangent.equation.target.field for tangent in closure.tangents]
             for field, noise in itertools.product(rows, closure.tracked):

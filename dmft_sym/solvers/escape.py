@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmft_sym.regimes.samples import Samples
+from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 from dmft_sym.support.spectral_failures import Failure, SpectrumError, named
 
-from .arguments import ArgumentError, run_arguments
+from .arguments import run_arguments
 from .solver import METHODS
 from .spectrum_request import check_request, check_tolerance
+from .spectrum_routes import two_time_spectra
 
 if TYPE_CHECKING:
+    from dmft_sym.derivation.problem import Problem
     from dmft_sym.spectra import MatrixProgram
-    from dmft_sym.theory import Theory
 
 
 def critical_richness(
-    theory: Theory,
+    theory: Problem,
     *,
     matrix: str | MatrixProgram,
     at: int,
@@ -114,15 +116,13 @@ def _bisect(margin: Callable[[float], float], inside: float, outside: float, tol
 
 
 def _margin(
-    theory: Theory, matrix: MatrixProgram, at: int, method: str, tol: float, parameters: dict[str, float]
+    theory: Problem, matrix: MatrixProgram, at: int, method: str, tol: float, parameters: dict[str, float]
 ) -> float:
     """Negative outside of the bulk; nan if nothing is known of the next to escape, or if the run diverged."""
     margins: Any = []
     failure = ""
     if method == "march":
-        from dmft_sym.spectra.march.two_time import TwoTimeSpectra
-
-        run = TwoTimeSpectra(theory, steps=at + 1, **parameters)  # type: ignore[arg-type]
+        run = two_time_spectra(theory, steps=at + 1, **parameters)  # type: ignore[arg-type]
         try:
             with named(f"{matrix.name} at step {at}"):
                 margins = run.at(matrix, at).found.margins

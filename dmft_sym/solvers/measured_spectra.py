@@ -15,9 +15,9 @@ from .trained_spectra import KERNEL, STEPS, described
 if TYPE_CHECKING:
     import xarray as xr
 
+    from dmft_sym.derivation.problem import Problem
     from dmft_sym.spectra import MatrixProgram
     from dmft_sym.spectra.measured.measured import MeasuredSpectrum, MeasuredTrack, Measurement
-    from dmft_sym.theory import Theory
 
     from .arguments import RunArguments
 
@@ -37,7 +37,7 @@ class SpectrumRequest:
         Whether all values are kept too.
     """
 
-    theory: Theory
+    theory: Problem
     arguments: RunArguments
     matrices: Mapping[str, MatrixProgram]
     at: tuple[int, ...]
@@ -123,7 +123,7 @@ class SpectrumRequest:
 
 
 def spectrum_request(
-    theory: Theory,
+    theory: Problem,
     arguments: RunArguments,
     matrices: Sequence[str | MatrixProgram],
     at: Sequence[int],

@@ -28,13 +28,14 @@ from dmft_sym.spectra.measured.sampled_outliers import (
     noise_edge,
     outliers,
 )
+from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
 
-from .arguments import ArgumentError, RunArguments, check_integer
+from .arguments import RunArguments, check_integer
 from .kernels import Kernels, Overlap
 
 if TYPE_CHECKING:
-    from dmft_sym.theory import Theory
+    from dmft_sym.derivation.problem import Problem
 
 Array = NDArray[Any]
 
@@ -140,7 +141,7 @@ class Measurements:
 
 
 def wanted_measurements(
-    theory: Theory,
+    theory: Problem,
     arguments: RunArguments,
     samples: int,
     kernels: Sequence[int] | None,

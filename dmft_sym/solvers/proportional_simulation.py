@@ -19,17 +19,17 @@ from .solver import common_attributes
 if TYPE_CHECKING:
     import xarray as xr
 
+    from dmft_sym.derivation.problem import Problem
     from dmft_sym.execution import ExecutionResult
     from dmft_sym.program import FieldRef
     from dmft_sym.spectra import MatrixProgram
-    from dmft_sym.theory import Theory
 
 # Two-time correlations need the fields of all steps; runs longer than this return losses only.
 RECORDED_STEPS = 400
 
 
 def simulate_in_proportion(
-    theory: Theory,
+    theory: Problem,
     networks: SimulatedNetworks,
     steps: int,
     parameters: dict[str, Any],
@@ -69,7 +69,7 @@ def simulate_in_proportion(
     return dataset
 
 
-def _dataset(theory: Theory, results: list[ExecutionResult], record: bool) -> xr.Dataset:
+def _dataset(theory: Problem, results: list[ExecutionResult], record: bool) -> xr.Dataset:
     from dmft_sym.results.order_parameters import make_dataset
 
     names = [observable.name for observable in theory.program.observables]
@@ -79,7 +79,7 @@ def _dataset(theory: Theory, results: list[ExecutionResult], record: bool) -> xr
     return make_dataset(scalars, order, {})
 
 
-def _correlations(theory: Theory, results: list[ExecutionResult], kept: int) -> dict[str, xr.DataArray]:
+def _correlations(theory: Problem, results: list[ExecutionResult], kept: int) -> dict[str, xr.DataArray]:
     """``C_F`` of every field whose correlation the theory reports, between all layers where the theory has them."""
     import xarray as xr
 

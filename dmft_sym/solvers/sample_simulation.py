@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmft_sym.regimes.samples import Samples
-from dmft_sym.results.sample_results import derived, labelled, network_dataset
 from dmft_sym.support.outcomes import COMPLETED, diverged
 
 from .arguments import check_integer, run_arguments
 from .measurements import Measurements, wanted_measurements
+from .sample_results import derived, labelled, network_dataset
 from .sampled_solver import output_track
 from .simulated_networks import SimulatedNetworks
 from .solver import common_attributes
@@ -21,11 +21,11 @@ from .solver import common_attributes
 if TYPE_CHECKING:
     import xarray as xr
 
-    from dmft_sym.theory import Theory
+    from dmft_sym.derivation.problem import Problem
 
 
 def simulate_on_samples(
-    theory: Theory,
+    theory: Problem,
     data: Samples,
     networks: SimulatedNetworks,
     steps: int,

@@ -16,24 +16,25 @@ from numpy.typing import NDArray
 
 from dmft_sym.program import OUTPUT_AXIS, SAMPLE_AXIS
 from dmft_sym.regimes.samples import Samples
-from dmft_sym.results.sample_results import SEM, averaged, derived, labelled, network_dataset
-from dmft_sym.results.sampled_bias import estimated_bias
 from dmft_sym.results.store import bias_notes
+from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.memory import free_bytes, shown_bytes
 from dmft_sym.support.messages import BiasWarning, show
 from dmft_sym.support.outcomes import COMPLETED, Outcome, diverged
 
-from .arguments import ArgumentError, RunArguments, check_integer, run_arguments
+from .arguments import RunArguments, check_integer, run_arguments
 from .measurements import Measurements, Wanted, bulk_of, hidden_matrices, wanted_measurements
+from .sample_results import SEM, averaged, derived, labelled, network_dataset
+from .sampled_bias import estimated_bias
 from .solver import common_attributes
 from .wanted_error import even_sites, sites_for_error
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from dmft_sym.derivation.problem import Problem
     from dmft_sym.execution.plan import MatrixKey
     from dmft_sym.program import GaussianMatrix
-    from dmft_sym.theory import Theory
 
 Progress = Callable[[int, int], None]
 OPTIONS = (
@@ -53,7 +54,7 @@ class SampledSolver:
     sites.
     """
 
-    def __init__(self, theory: Theory, data: Samples, backend: str = "numba") -> None:
+    def __init__(self, theory: Problem, data: Samples, backend: str = "numba") -> None:
         if backend not in SAMPLED_BACKENDS:
             allowed = ", ".join(SAMPLED_BACKENDS)
             raise ArgumentError(f"backend = {show(backend)}: allowed are {allowed} where samples are given")
@@ -67,11 +68,12 @@ class SampledSolver:
         """The generated module; there is none with ``backend="numpy"``, which runs the program itself."""
         if self._module is None and self.backend == "numba":
             from dmft_sym.cache.modules import load_module, program_key
+            from dmft_sym.codegen import solver_source
             from dmft_sym.support.progress import compilation_notice
 
             with compilation_notice():
                 key = program_key(str(self.theory.program), "sampled")
-                self._module = load_module(key, "sampled", lambda: self.theory.source("numba"))
+                self._module = load_module(key, "sampled", lambda: solver_source(self.theory, "numba"))
         return self._module
 
     def __call__(

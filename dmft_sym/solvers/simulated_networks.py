@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.memory import free_bytes, shown_bytes
 from dmft_sym.support.messages import show
 
-from .arguments import ArgumentError, RunArguments, check_dtype, check_integer
+from .arguments import RunArguments, check_dtype, check_integer
 
 if TYPE_CHECKING:
+    from dmft_sym.derivation.problem import Problem
     from dmft_sym.execution import Arithmetic, ExecutionResult
     from dmft_sym.execution.plan import Given
-    from dmft_sym.theory import Theory
 
 Progress = Callable[[int, int], None]
 
@@ -78,7 +79,7 @@ class SimulatedNetworks:
         progress, before, total = self.progress, number * steps, self.count * steps
         return lambda done: progress(before + done, total)
 
-    def check_memory(self, theory: Theory, arguments: RunArguments, data: Given | None = None) -> None:
+    def check_memory(self, theory: Problem, arguments: RunArguments, data: Given | None = None) -> None:
         """Raise `ArgumentError` if the matrices of a network do not fit into memory."""
         from dmft_sym.execution import ExecutionError, finite_memory
 
@@ -96,7 +97,7 @@ class SimulatedNetworks:
     def train(
         self,
         number: int,
-        theory: Theory,
+        theory: Problem,
         arguments: RunArguments,
         *,
         record: bool = False,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dmft_sym.regimes.samples import Samples
+from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 
-from .arguments import ArgumentError
 from .proportional_simulation import simulate_in_proportion
 from .sample_simulation import simulate_on_samples
 from .simulated_networks import Progress, SimulatedNetworks
@@ -16,14 +16,14 @@ from .simulated_networks import Progress, SimulatedNetworks
 if TYPE_CHECKING:
     import xarray as xr
 
+    from dmft_sym.derivation.problem import Problem
     from dmft_sym.spectra import MatrixProgram
-    from dmft_sym.theory import Theory
 
 DEFAULT_DIM, DEFAULT_WIDTH = 1000, 2000
 
 
 def simulate(
-    theory: Theory,
+    theory: Problem,
     *,
     dim: int | None = None,
     width: int | None = None,
@@ -86,9 +86,9 @@ def simulate(
     ArgumentError
         Naming the argument, its value and what is allowed.
     """
-    from dmft_sym.theory import Theory
+    from dmft_sym.derivation.problem import Problem
 
-    if not isinstance(theory, Theory):
+    if not isinstance(theory, Problem):
         raise ArgumentError(f"theory = {show(theory)}: allowed is what ds.derive returned")
     if isinstance(theory.data, Samples):
         if dim is not None:

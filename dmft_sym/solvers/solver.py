@@ -13,16 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_sym.program import DEPTH
+from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.memory import NUMBER_OF_MPMATH, free_bytes, march_bytes, most_steps, shown_bytes
 from dmft_sym.support.messages import show
 from dmft_sym.support.outcomes import COMPLETED, Outcome, diverged, of_losses
 
-from .arguments import ArgumentError, RunArguments, check_dtype, run_arguments
+from .arguments import RunArguments, check_dtype, run_arguments
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from dmft_sym.theory import Theory
+    from dmft_sym.derivation.problem import Problem
 
 Progress = Callable[[int, int], None]
 METHODS = ("march", "coordinates")
@@ -36,7 +37,7 @@ class Solver:
     The module is generated (or found in the cache) when it is first needed.
     """
 
-    def __init__(self, theory: Theory, backend: str = "numba") -> None:
+    def __init__(self, theory: Problem, backend: str = "numba") -> None:
         from dmft_sym.codegen import BACKENDS
 
         if backend not in BACKENDS:
@@ -58,10 +59,11 @@ class Solver:
         return self._module
 
     def _source(self) -> str:
+        from dmft_sym.codegen import solver_source
         from dmft_sym.support.progress import notice
 
         with notice("deriving the equations (a few seconds, once for each network)"):
-            return self.theory.source(self.backend)
+            return solver_source(self.theory, self.backend)
 
     def _compilation(self) -> AbstractContextManager[None]:
         """A line on the terminal while the solver is compiled."""
@@ -225,7 +227,7 @@ class Solver:
         }
 
 
-def common_attributes(theory: Theory, arguments: RunArguments) -> dict[str, Any]:
+def common_attributes(theory: Problem, arguments: RunArguments) -> dict[str, Any]:
     """Attributes that theory and simulation share: parameters, network, versions."""
     from importlib.metadata import version
 

@@ -6,21 +6,20 @@ import numbers
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
-
-from .arguments import ArgumentError
 
 if TYPE_CHECKING:
     import sympy as sp
 
+    from dmft_sym.derivation.problem import Problem
     from dmft_sym.spectra import MatrixProgram
-    from dmft_sym.theory import Theory
 
     from .arguments import RunArguments
 
 
 def check_request(
-    theory: Theory, arguments: RunArguments, matrices: object, at: object
+    theory: Problem, arguments: RunArguments, matrices: object, at: object
 ) -> tuple[dict[str, MatrixProgram], list[int]]:
     """The matrices by name, and the steps in ascending order.
 
@@ -32,7 +31,7 @@ def check_request(
     return _matrices(theory, arguments, matrices), _steps(arguments, at)
 
 
-def _matrices(theory: Theory, arguments: RunArguments, matrices: object) -> dict[str, MatrixProgram]:
+def _matrices(theory: Problem, arguments: RunArguments, matrices: object) -> dict[str, MatrixProgram]:
     from dmft_sym.spectra import MatrixProgram
 
     allowed = 'allowed is a list of names, each once, such as ["W0", "NTK"], or of matrices made by dmft_sym.operator'
@@ -43,7 +42,7 @@ def _matrices(theory: Theory, arguments: RunArguments, matrices: object) -> dict
     return {name: check_matrix(theory, arguments, matrix) for name, matrix in zip(names, listed, strict=True)}
 
 
-def check_matrix(theory: Theory, arguments: RunArguments, matrix: str | MatrixProgram) -> MatrixProgram:
+def check_matrix(theory: Problem, arguments: RunArguments, matrix: str | MatrixProgram) -> MatrixProgram:
     """A matrix by name, or one that `dmft_sym.operator` made, if this network has it.
 
     Raises
@@ -71,7 +70,7 @@ def check_matrix(theory: Theory, arguments: RunArguments, matrix: str | MatrixPr
     return found
 
 
-def _belongs_to_another(theory: Theory, matrix: MatrixProgram, integers: dict[sp.Symbol, int]) -> bool:
+def _belongs_to_another(theory: Problem, matrix: MatrixProgram, integers: dict[sp.Symbol, int]) -> bool:
     """Whether the name of an operator is that of a matrix of the network."""
     from dmft_sym.program import ProgramError
     from dmft_sym.spectra import matrix_program

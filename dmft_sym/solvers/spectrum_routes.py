@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from .escape_step import escape_step
 
 if TYPE_CHECKING:
+    from dmft_sym.derivation.problem import Problem
     from dmft_sym.spectra import MatrixProgram
     from dmft_sym.spectra.march.two_time import TwoTimeSpectra, TwoTimeSpectrum
     from dmft_sym.spectra.pencil.coordinates import SpectrumTrack
-    from dmft_sym.theory import Theory
 
     from .arguments import RunArguments
 
@@ -44,7 +44,7 @@ class Wanted:
         Whether all edges of the bulk, and overlaps of vectors with fields, are wanted.
     """
 
-    theory: Theory
+    theory: Problem
     arguments: RunArguments
     parameters: Mapping[str, Any]
     matrices: Mapping[str, MatrixProgram]
@@ -84,13 +84,32 @@ class Track:
     """By which densities are multiplied to be those of all eigenvalues, or of as many singular values as there are."""
 
 
+def two_time_spectra(theory: Problem, *, steps: int, backend: str = "numba", **parameters: float) -> TwoTimeSpectra:
+    """March the equations, and put the two-time matrices into the derived spike conditions.
+
+    Parameters
+    ----------
+    backend
+        Back end of the march.
+    **parameters
+        As for a solver.
+    """
+    from dmft_sym.spectra.march.two_time import TwoTimeSpectra
+
+    from .arguments import run_arguments
+    from .solver import Solver
+
+    arguments = run_arguments(theory, steps, parameters)
+    raw = Solver(theory, backend).raw(steps=steps, **parameters)  # type: ignore[arg-type]
+    return TwoTimeSpectra(theory, raw, arguments.values, arguments.outputs, steps)
+
+
 def from_march(wanted: Wanted) -> tuple[dict[str, Track], int]:
     """Two-time matrices in the derived spike condition; also the number of steps before the run diverged, or all."""
-    from dmft_sym.spectra.march.two_time import TwoTimeSpectra
     from dmft_sym.support.spectral_failures import SpectrumError
 
     theory, arguments, at = wanted.theory, wanted.arguments, wanted.at
-    run = TwoTimeSpectra(theory, steps=arguments.steps, **wanted.parameters)
+    run = two_time_spectra(theory, steps=arguments.steps, **wanted.parameters)
     tracks = {name: Track(share=_columns_per_value(arguments, one)) for name, one in wanted.matrices.items()}
     done = 0
     for name, track in tracks.items():
@@ -214,7 +233,7 @@ def _first_margins(track: SpectrumTrack) -> dict[int, float]:
 class _Margins:
     """First margins of a matrix at any steps, from another run for those that are not known yet."""
 
-    theory: Theory
+    theory: Problem
     arguments: RunArguments
     matrix: MatrixProgram
     tol: float

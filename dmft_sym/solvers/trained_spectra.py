@@ -11,20 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_sym.regimes.samples import Samples
+from dmft_sym.spectra.methods import DEPENDENCE, check_method, default_method
+from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 from dmft_sym.support.outcomes import COMPLETED, diverged
 
-from .arguments import ArgumentError, check_integer, run_arguments
+from .arguments import check_integer, run_arguments
 from .solver import common_attributes
-from .spectrum_method import DEPENDENCE, check_method, default_method
 from .spectrum_request import check_request, check_tolerance
 from .spectrum_routes import Track, Wanted, from_coordinates, from_march
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from dmft_sym.derivation.problem import Problem
     from dmft_sym.spectra import MatrixProgram
-    from dmft_sym.theory import Theory
 
 Floats = NDArray[np.floating[Any]]
 Progress = Callable[[int, int], None]
@@ -33,7 +34,7 @@ SIDES = ("lower", "upper")
 
 
 def spectrum(
-    theory: Theory,
+    theory: Problem,
     *,
     matrices: Sequence[str | MatrixProgram],
     at: Sequence[int],
@@ -137,7 +138,7 @@ def spectrum(
     return dataset
 
 
-def _on_samples(theory: Theory, data: Samples, **arguments: Any) -> xr.Dataset:
+def _on_samples(theory: Problem, data: Samples, **arguments: Any) -> xr.Dataset:
     """Outliers from a run of the solver; matrices and steps are checked as elsewhere."""
     from .sampled_solver import SampledSolver
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from .arguments import ArgumentError
+from dmft_sym.support.errors import ArgumentError
 
 LARGEST_SITES = 2**31
 _PILOT_SITES = 512  # of every replica of the first trial

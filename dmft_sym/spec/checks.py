@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from dmft_sym.solvers.spectrum_method import DEPENDENCE, default_method
+from dmft_sym.spectra.methods import DEPENDENCE, default_method
 from dmft_sym.support.messages import InputError, show
 
 from .sections import (

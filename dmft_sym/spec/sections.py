@@ -7,7 +7,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
-from dmft_sym.solvers.spectrum_method import DEPENDENCE
+from dmft_sym.spectra.methods import DEPENDENCE
 from dmft_sym.support.messages import InputError, show
 
 from .rules import Choice, Even, Exponent, Flag, Integer, ListOf, Number, Rule, Text

@@ -6,6 +6,8 @@ import enum
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .errors import ExecutionError
+
 
 class Failure(enum.Enum):
     """Why a spectrum could not be computed; the value is the word that messages use."""
@@ -51,8 +53,6 @@ def named(where: str) -> Iterator[None]:
         In place of a coefficient that is not finite at these parameters, and of linear equations without a solution.
     """
     import numpy as np
-
-    from dmft_sym.execution.errors import ExecutionError
 
     try:
         yield

@@ -9,8 +9,7 @@ from pathlib import Path
 import dmft_sym.generated
 import numpy as np
 import pytest
-
-from dmft_sym.commit_generated import committed_files
+from commit_generated import committed_files
 
 FOLDER = Path(dmft_sym.generated.__file__).parent
 
@@ -22,7 +21,7 @@ def files():
 
 def test_regenerated_byte_for_byte(files):
     for name, text in files.items():
-        assert (FOLDER / name).read_text(encoding="utf-8") == text, f"{name}: run python -m dmft_sym.commit_generated"
+        assert (FOLDER / name).read_text(encoding="utf-8") == text, f"{name}: run python tools/commit_generated.py"
 
 
 def test_nothing_else_is_there(files):

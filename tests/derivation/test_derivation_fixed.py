@@ -9,10 +9,9 @@ import sympy as sp
 from fixed_support import Y, gated, half_linear, linear_below, normalised, theory_of, tied
 
 import dmft_sym as ds
-from dmft_sym.derivation.fixed_closure import quadratic_form
-from dmft_sym.derivation.fixed_sites import ScalarEquation
 from dmft_sym.derivation.plain_text import plain
-from dmft_sym.derivation.single_site import ResponseMemory, UpdateMemory, VectorMemory
+from dmft_sym.derivation.process_closure import quadratic_form
+from dmft_sym.derivation.single_site import ResponseMemory, ScalarEquation, UpdateMemory, VectorMemory
 from dmft_sym.derivation.symbols import Correlation, Gram, Response
 from dmft_sym.networks.parameters import ETA, GAMMA, INIT_VARIANCE
 from dmft_sym.program import SAMPLES, ProgramError, SiteFunction
@@ -112,7 +111,7 @@ def test_given_inputs_need_no_order_parameter():
 def test_a_filled_in_activation():
     """``phi' = 1 - tanh^2`` in the same places, and its derivative in the tangents."""
     theory = THEORIES["tanh"]()
-    (closure,) = theory.fixed.closures
+    (closure,) = theory.closures
     (tangent,) = (t for t in closure.tangents if str(t.equation.target) == "g[l]")
     h, z = sp.symbols("h z", real=True)
     slopes = {str(slope.argument): slope.function.expression for slope in tangent.slopes}
@@ -155,7 +154,7 @@ def test_stages_print(name):
 def test_gaussian_closure_is_detected(name, verdicts):
     theory = theory_of(half_linear) if name == "half-linear" else THEORIES[name]()
     found = {}
-    for closure in theory.fixed.closures:
+    for closure in theory.closures:
         found[closure.space.name] = found.get(closure.space.name, True) and closure.gaussian
         assert closure.gaussian == (not closure.obstacles)
     assert found == verdicts
@@ -167,9 +166,7 @@ def test_gaussian_closure_is_detected(name, verdicts):
 def test_quadratic_averages():
     a, b, q = sp.symbols("a b q", real=True)
     (average,) = (
-        e.statement
-        for e in THEORIES["gated"]().fixed.equations
-        if isinstance(e, ScalarEquation) and str(e.target) == "s"
+        e.statement for e in THEORIES["gated"]().equations if isinstance(e, ScalarEquation) and str(e.target) == "s"
     )
     ((_, function),) = average.terms
     form = quadratic_form(function)
@@ -188,7 +185,7 @@ def test_an_average_that_is_not_quadratic_needs_samples():
         size = net.mean("q", lambda h: sp.cosh(h), h)
         return net.readout("w", net.apply(lambda h, s: h / s, h, size))
 
-    (closure,) = theory_of(forward).fixed.closures
+    (closure,) = theory_of(forward).closures
     assert [str(function) for function in closure.obstacles] == ["g_q*sinh(h1)", "cosh(h1)"]
 
 
@@ -201,7 +198,7 @@ def test_an_average_over_independent_processes_needs_samples_of_both():
         net.mean("q", lambda a, b: a * b, h, k)
         return net.readout("w", h) + net.readout("u", k)
 
-    closures = theory_of(forward).fixed.closures
+    closures = theory_of(forward).closures
     assert len(closures) == 2
     for closure in closures:
         assert not closure.gaussian
@@ -292,7 +289,7 @@ def test_the_module_quotes_the_equations():
     comments = re.findall(r"^ +# \((6\.\d+)\) (.*)$", source, re.MULTILINE)
     stage = theory.steps[5]
     expected = [(stage.tag(k), text) for k, text in enumerate(printed(stage))][: len(comments)]
-    assert comments == expected and len(comments) == len(theory.fixed.equations)
+    assert comments == expected and len(comments) == len(theory.equations)
 
 
 def test_samples_and_labels():

@@ -8,11 +8,10 @@ import sympy as sp
 
 import dmft_sym as ds
 from dmft_sym.derivation.action import matrix_action
-from dmft_sym.derivation.closure import Closure
 from dmft_sym.derivation.layer_logic import equal, intersection, nonnegative, same, within
-from dmft_sym.derivation.processes import find_processes, process_of
+from dmft_sym.derivation.pipeline import Pipeline
+from dmft_sym.derivation.processes import process_of
 from dmft_sym.derivation.saddle_point import saddle_point
-from dmft_sym.derivation.single_site import SiteBuilder
 from dmft_sym.derivation.symbols import Correlation, Response
 from dmft_sym.derivation.uses import UseTable
 from dmft_sym.execution import run_coordinates, run_finite
@@ -95,14 +94,8 @@ def averages_by_the_rule(program, values):
     """Observables of a program from its single-site equations, closed and marched with NumPy."""
     from dmft_sym.codegen import generate
 
-    uses = UseTable(program)
-    saddles = {u.matrix.name: saddle_point(matrix_action(u)) for u in uses.matrices}
-    builder = SiteBuilder(program, uses, saddles)
-    equations = builder.equations()
-    noises = list(dict.fromkeys(term.noise for e in equations for term in e.noises))
-    closed = Closure(builder, equations, find_processes(equations, uses, noises)).close()
     scope: dict = {}
-    exec(generate(closed, (), "numpy"), scope)  # our own generated source
+    exec(generate(Pipeline(program).closed, (), "numpy"), scope)  # our own generated source
     return scope["march"](steps=1, outputs=1, **{s.name: v for s, v in values.items()})
 
 

@@ -16,7 +16,7 @@ from execution_support import program, values
 import dmft_sym as ds
 from dmft_sym.execution import run_finite
 from dmft_sym.solvers.arguments import run_arguments
-from dmft_sym.spectra.march.two_time import TwoTimeSpectra
+from dmft_sym.solvers.spectrum_routes import two_time_spectra
 from dmft_sym.spectra.measured.measured import measured_spectra
 from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
 
@@ -45,7 +45,7 @@ def test_outliers_of_both_routes_agree(batches, memory):
     """Matrices of coordinates as they are inside a block, with a velocity and factors that are not added yet."""
     theory, last = theory_of(batches, memory), 59
     parameters = {**PHYSICS, "samples_per_dim": 4.0, "richness": 8.0, "learning_rate": 0.004}
-    run = TwoTimeSpectra(theory, steps=last + 1, backend="numpy", **parameters)
+    run = two_time_spectra(theory, steps=last + 1, backend="numpy", **parameters)
     arguments = run_arguments(theory, last + 1, parameters)
     asked = ["W0", "W1"], [last]
     tracks, _ = coordinate_spectra(theory.program, arguments.values, 1, last + 1, *asked, tol=1e-9, overlaps=False)

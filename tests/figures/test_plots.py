@@ -11,8 +11,8 @@ from made_up import made_up
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from dmft_sym.comparison.runs import compare
 from dmft_sym.figures import plots
-from dmft_sym.results.comparison import compare
 from dmft_sym.results.store import ResultError
 from dmft_sym.support.messages import InputError
 

@@ -8,8 +8,8 @@ from made_up import made_up
 from matplotlib.figure import Figure
 from samples_made import made_run, made_sim
 
+from dmft_sym.comparison.runs import compare
 from dmft_sym.figures import plots, sample_plots, spectrum_plots
-from dmft_sym.results.comparison import compare
 from dmft_sym.results.store import ResultError
 from dmft_sym.support.messages import InputError
 

@@ -13,7 +13,7 @@ from agreement import compare_routes
 import dmft_sym as ds
 from dmft_sym.networks import Vector
 from dmft_sym.program import DEPTH, Linear, MatrixRef, Product, ProgramError
-from dmft_sym.solvers.arguments import ArgumentError
+from dmft_sym.support.errors import ArgumentError
 
 SETTINGS = {
     "samples_per_dim": 2.0,

@@ -9,7 +9,7 @@ import pytest
 import sympy as sp
 
 import dmft_sym as ds
-from dmft_sym.solvers.arguments import ArgumentError
+from dmft_sym.support.errors import ArgumentError
 
 PARAMETERS = {
     "samples_per_dim": 4.0,

@@ -7,7 +7,7 @@ import math
 import pytest
 
 import dmft_sym as ds
-from dmft_sym.solvers.arguments import ArgumentError
+from dmft_sym.support.errors import ArgumentError
 
 PARAMETERS = {"samples_per_dim": 4.0, "width_per_dim": 1.0, "learning_rate": 0.004, "label_noise": 0.3}
 

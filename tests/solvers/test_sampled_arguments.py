@@ -9,7 +9,7 @@ import sympy as sp
 import dmft_sym as ds
 from dmft_sym.data.datasets import from_csv
 from dmft_sym.results.store import summary
-from dmft_sym.solvers.arguments import ArgumentError
+from dmft_sym.support.errors import ArgumentError
 
 DATA = ds.Samples([[1.0, 0.5], [-0.3, 2.0], [0.2, 0.1]], [1.0, -1.0, 1.0])
 SETTINGS = {"richness": 2.0, "learning_rate": 0.1, "steps": 3}

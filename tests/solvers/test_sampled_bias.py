@@ -8,7 +8,7 @@ from samples_support import made_samples
 
 import dmft_sym as ds
 from dmft_sym.results.store import load, save, summary
-from dmft_sym.solvers.arguments import ArgumentError
+from dmft_sym.support.errors import ArgumentError
 
 SETTINGS = {"richness": 2.0, "learning_rate": 0.2, "steps": 8, "kernels": [0, 7]}
 SITES, REPLICAS = 96, 600

@@ -11,7 +11,8 @@ from strategies import SCANNED
 import dmft_sym as ds
 from dmft_sym.execution import averages, run_coordinates
 from dmft_sym.program import ProgramError
-from dmft_sym.solvers.arguments import ArgumentError, run_arguments
+from dmft_sym.solvers.arguments import run_arguments
+from dmft_sym.support.errors import ArgumentError
 
 RUN = {"steps": 6, "samples_per_dim": 2.0, "width_per_dim": 0.7, "richness": 2.0, "learning_rate": 0.02}
 

@@ -7,10 +7,10 @@ import pytest
 import xarray as xr
 
 import dmft_sym as ds
-from dmft_sym.results.comparison import compare
+from dmft_sym.comparison.runs import compare
 from dmft_sym.results.store import load, save
-from dmft_sym.solvers.arguments import ArgumentError
-from dmft_sym.spectra.march.two_time import TwoTimeSpectra
+from dmft_sym.solvers.spectrum_routes import two_time_spectra
+from dmft_sym.support.errors import ArgumentError
 
 SETTINGS = {
     "samples_per_dim": 3.0,
@@ -132,7 +132,7 @@ def test_independent_updates_have_the_classical_outlier(theory: ds.Theory) -> No
     classical = (1 + theta2) / np.sqrt(theta2)
     assert float(found["independent"]["outlier"].item()) == pytest.approx(classical, rel=1e-9)
     assert float(found["joint"]["outlier"].item()) == pytest.approx(3.005, abs=5e-4)
-    spectrum = TwoTimeSpectra(theory, backend="numpy", **settings).at("W1", 1, "independent")
+    spectrum = two_time_spectra(theory, backend="numpy", **settings).at("W1", 1, "independent")
     assert spectrum.overlap("a", "h[1]")[0, 0] ** 2 == pytest.approx(1 - 1 / theta2, rel=1e-6)
     now = found["independent"]["overlap"].sel(direction="a h[1]").item()
     assert now == pytest.approx(spectrum.overlap("a", "h[1]")[0, 1], rel=1e-9)

@@ -11,9 +11,9 @@ from scipy.optimize import brentq
 
 import dmft_sym as ds
 from dmft_sym.program import ProgramError
+from dmft_sym.solvers.spectrum_routes import two_time_spectra
 from dmft_sym.spectra.equations.bulk_equations import BulkResponse
 from dmft_sym.spectra.equations.site_group import OTHER_LAYER
-from dmft_sym.spectra.march.two_time import TwoTimeSpectra
 
 RICH = {"samples_per_dim": 4.0, "width_per_dim": 0.25, "richness": 3.0, "learning_rate": 0.6, "label_noise": 0.3}
 LARGE = {**RICH, "width_per_dim": 1.5, "learning_rate": 1.5, "init_std": 0.8}
@@ -58,7 +58,7 @@ def resolvents(z, tau):
 def largest_root(theory, matrix, parameters, dependence="joint"):
     """Where ``det(1 - J)`` vanishes farthest above the edge of the bulk; and the edge."""
     spikes = theory.spikes(matrix, dependence)
-    run = TwoTimeSpectra(theory, steps=2, backend="numpy", **parameters).run
+    run = two_time_spectra(theory, steps=2, backend="numpy", **parameters).run
     at_start = numbers(run, spikes, parameters.get("depth", 1))
     retained = 1 - float(theory.training.weight_decay)
     values = {"rho": retained, "b": 0.7}

@@ -7,8 +7,8 @@ import pytest
 from scipy.integrate import quad
 
 import dmft_sym as ds
+from dmft_sym.solvers.spectrum_routes import two_time_spectra
 from dmft_sym.spectra import operator
-from dmft_sym.spectra.march.two_time import TwoTimeSpectra
 
 PARAMETERS = {"samples_per_dim": 3.0, "richness": 2.0, "learning_rate": 0.01, "label_noise": 0.2}
 
@@ -20,12 +20,12 @@ def theory():
 
 @pytest.fixture(scope="module")
 def square(theory):
-    return TwoTimeSpectra(theory, steps=4, backend="numpy", width_per_dim=1.0, **PARAMETERS)
+    return two_time_spectra(theory, steps=4, backend="numpy", width_per_dim=1.0, **PARAMETERS)
 
 
 @pytest.fixture(scope="module")
 def narrow(theory):
-    return TwoTimeSpectra(theory, steps=4, backend="numpy", width_per_dim=0.36, depth=1, init_std=0.5, **PARAMETERS)
+    return two_time_spectra(theory, steps=4, backend="numpy", width_per_dim=0.36, depth=1, init_std=0.5, **PARAMETERS)
 
 
 def test_square_matrix_has_the_quarter_circle(square):
@@ -82,7 +82,7 @@ def test_bulks_below_zero(theory, square):
 
 
 def test_a_matrix_without_random_part_has_a_point_for_a_bulk(theory):
-    run = TwoTimeSpectra(theory, steps=3, backend="numpy", width_per_dim=1.0, init_std=0.0, **PARAMETERS)
+    run = two_time_spectra(theory, steps=3, backend="numpy", width_per_dim=1.0, init_std=0.0, **PARAMETERS)
     assert run.at("W1", 2).edge == 0
     assert len(run.at("W1", 2).outliers) == 0
 
@@ -130,7 +130,7 @@ def test_kernel_with_an_atom_and_its_mass(narrow):
 
 def test_several_intervals_are_found(theory):
     """Few wide directions: the eigenvalues of ``S`` with and without a hidden direction are apart."""
-    run = TwoTimeSpectra(
+    run = two_time_spectra(
         theory, steps=2, backend="numpy", width_per_dim=0.02, depth=1, init_std=1.0,
         **{**PARAMETERS, "samples_per_dim": 40.0},
     )  # fmt: skip

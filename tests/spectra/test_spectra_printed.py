@@ -11,6 +11,7 @@ import sympy as sp
 
 import dmft_sym as ds
 from dmft_sym.program import FieldRef
+from dmft_sym.solvers.spectrum_routes import two_time_spectra
 from dmft_sym.spectra.equations.bulk_equations import BulkResponse
 from dmft_sym.spectra.equations.joint import EIGEN, SINGULAR
 from dmft_sym.spectra.equations.site_group import OTHER_LAYER, RETENTION
@@ -167,7 +168,7 @@ def end(text: str, depth: int) -> int:
 def test_printed_equations_hold(name):
     make, matrices, more = CASES[name]
     theory = make()
-    run = TwoTimeSpectra(theory, steps=STEP + 1, backend="numpy", **RICH, **more)
+    run = two_time_spectra(theory, steps=STEP + 1, backend="numpy", **RICH, **more)
     checked = 0
     for matrix in matrices:
         if not len(run.at(matrix, STEP).outliers):
@@ -233,6 +234,6 @@ def sum_of_terms(numbers: Numbers, equation, bound: dict) -> np.ndarray:
 
 
 def test_operands_of_products_are_fields():
-    run = TwoTimeSpectra(ds.derive(ds.deep_linear(2)), steps=3, backend="numpy", **RICH)
+    run = two_time_spectra(ds.derive(ds.deep_linear(2)), steps=3, backend="numpy", **RICH)
     assembly = run.at("NTK", 2).assembly
     assert {operand_of(noise) for noise in assembly.products} <= set(assembly.fields)

@@ -8,8 +8,8 @@ import sympy as sp
 
 import dmft_sym as ds
 from dmft_sym.solvers.arguments import run_arguments
+from dmft_sym.solvers.spectrum_routes import two_time_spectra
 from dmft_sym.spectra import operator
-from dmft_sym.spectra.march.two_time import TwoTimeSpectra
 from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
 
 RICH = {
@@ -87,7 +87,7 @@ def test_routes_agree(name):
         n if isinstance(n, str) else operator(theory.program, n[1], n[2], name=n[0], symmetric=n[3]) for n in names
     ]
     parameters = {**RICH, **more}
-    run = TwoTimeSpectra(theory, steps=STEP + 1, backend="numpy", **parameters)
+    run = two_time_spectra(theory, steps=STEP + 1, backend="numpy", **parameters)
     arguments = run_arguments(theory, STEP + 1, parameters)
     tracks, _ = coordinate_spectra(
         theory.program, arguments.values, arguments.outputs, STEP + 1, matrices, [STEP], tol=1e-9
@@ -108,12 +108,12 @@ def test_routes_agree(name):
 
 @pytest.fixture(scope="module")
 def plain():
-    return TwoTimeSpectra(ds.derive(ds.deep_linear(2)), steps=40, backend="numpy", **RICH)
+    return two_time_spectra(ds.derive(ds.deep_linear(2)), steps=40, backend="numpy", **RICH)
 
 
 def test_independent_spike_of_one_step_is_the_classical_one(plain):
     """One update: ``theta^2 = tau kap^2 C_h C_g`` and ``z^2 = (1 + theta^2)(tau + theta^2)/theta^2``."""
-    strong = TwoTimeSpectra(plain.theory, steps=2, backend="numpy", **{**RICH, "learning_rate": 0.2})
+    strong = two_time_spectra(plain.theory, steps=2, backend="numpy", **{**RICH, "learning_rate": 0.2})
     spectrum = strong.at("W0", 1, dependence="independent")
     fields = {f.name: f for f in strong.theory.program.fields}
     from dmft_sym.program import FieldRef
@@ -124,13 +124,13 @@ def test_independent_spike_of_one_step_is_the_classical_one(plain):
     assert squared > 1
     assert spectrum.outliers == pytest.approx([np.sqrt((1 + squared) * (1 + squared) / squared)], rel=1e-12)
     # Below the threshold theta = tau^(1/4) there is none.
-    weak = TwoTimeSpectra(plain.theory, steps=2, backend="numpy", **{**RICH, "learning_rate": 0.2 / squared})
+    weak = two_time_spectra(plain.theory, steps=2, backend="numpy", **{**RICH, "learning_rate": 0.2 / squared})
     assert len(weak.at("W0", 1, dependence="independent").outliers) == 0
 
 
 def test_dependence_makes_the_outlier_escape(plain):
     """docs/mathematics.md, Spectra: W1 of the two-layer case at step 20, 2.0012 against none."""
-    rich = TwoTimeSpectra(
+    rich = two_time_spectra(
         plain.theory, steps=21, backend="numpy", samples_per_dim=4, width_per_dim=1, richness=8,
         learning_rate=0.004, label_noise=0.3,
     )  # fmt: skip
@@ -183,13 +183,13 @@ def test_what_does_not_exist_is_named(plain, call, message):
 
 
 def test_overlaps_with_the_batch_of_a_step_are_refused():
-    online = TwoTimeSpectra(ds.derive(ds.deep_linear(2), training=ds.OnlineSGD()), steps=31, backend="numpy", **RICH)
+    online = two_time_spectra(ds.derive(ds.deep_linear(2), training=ds.OnlineSGD()), steps=31, backend="numpy", **RICH)
     with pytest.raises(ValueError, match=r"field = 'r': X is drawn anew at every step") as error:
         online.at("NTK", 30).overlap("p", "r")
     assert str(error.value).endswith("the two-time matrices do not know its overlaps with the NTK")
 
 
 def test_a_step_after_divergence_is_named():
-    wild = TwoTimeSpectra(ds.derive(ds.deep_linear(1)), steps=400, backend="numpy", **{**RICH, "learning_rate": 5.0})
+    wild = two_time_spectra(ds.derive(ds.deep_linear(1)), steps=400, backend="numpy", **{**RICH, "learning_rate": 5.0})
     with pytest.raises(ValueError, match=r"W0 at step 399: the run diverged before this step; lower learning_rate"):
         wild.at("W0", 399)

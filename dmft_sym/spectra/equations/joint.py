@@ -7,34 +7,22 @@ of the level-two fields are what is new (docs/mathematics.md, Spectra).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import sympy as sp
 
 from dmft_sym.derivation.action import MatrixAction, matrix_action
-from dmft_sym.derivation.saddle_point import SaddlePoint, saddle_point
-from dmft_sym.derivation.single_site import SiteBuilder, SiteEquation
+from dmft_sym.derivation.pipeline import Pipeline
+from dmft_sym.derivation.single_site import SiteEquation
 from dmft_sym.derivation.uses import UseTable
-from dmft_sym.program import Assign, Field, ForLayers, Linear, Program, Statement
+from dmft_sym.program import Assign, Field, ForLayers, Linear, Statement, Step
 from dmft_sym.spectra.matrices.matrix_program import MatrixProgram
 
 SINGULAR = sp.Symbol("z")
 EIGEN = sp.Symbol("lambda_S")
 
 
-@dataclass(frozen=True)
-class JointProgram(Program):
-    """The statements of training, then those of a matrix with its eigen-equations.
-
-    The eigen-equations ``left = right / z`` are to be solved together with the others: there is no order to check.
-    """
-
-    def __post_init__(self) -> None:
-        """Both parts were checked when they were made."""
-
-
-class JointDerivation:
+class JointDerivation(Pipeline):
     """The stages of the derivation on the joint program.
 
     Parameters
@@ -73,10 +61,10 @@ class JointDerivation:
         return (ForLayers(matrix.index, matrix.layers, tuple(found)),)
 
     @cached_property
-    def program(self) -> JointProgram:
+    def program(self) -> Step:  # type: ignore[override]
         """Both levels."""
         training = self.matrix.program
-        return JointProgram((*training.statements, *self.statements), training.optimizer, self.matrix.name)
+        return Step((*training.statements, *self.statements), training.optimizer, self.matrix.name)
 
     @cached_property
     def uses(self) -> UseTable:
@@ -90,20 +78,9 @@ class JointDerivation:
         return {u.matrix.name: matrix_action(u) for u in self.uses.matrices if u.matrix in used and u.random}
 
     @cached_property
-    def saddle_points(self) -> dict[str, SaddlePoint]:
-        """Stationarity on the enlarged index set."""
-        return {name: saddle_point(action) for name, action in self.actions.items()}
-
-    @cached_property
-    def site_builder(self) -> SiteBuilder:
-        """Single-site equations and noise covariances of the joint program."""
-        return SiteBuilder(self.program, self.uses, self.saddle_points)
-
-    @cached_property
-    def site_equations(self) -> tuple[SiteEquation, ...]:
+    def site_equations(self) -> list[SiteEquation]:
         """Single-site equations of the level-two fields."""
-        fields = set(self.fields)
-        return tuple(self.site_builder.equation(scans, a) for scans, a in self._assigns() if a.target.field in fields)
+        return [self.site_builder.equation(scans, assign) for scans, assign in self._assigns()]
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:

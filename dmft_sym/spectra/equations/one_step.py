@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import sympy as sp
 from sympy.polys.matrices import DomainMatrix
@@ -20,7 +20,7 @@ from dmft_sym.program import Field, ProgramError
 from .site_group import OTHER_LAYER
 
 if TYPE_CHECKING:
-    from .spike_equations import SpikeEquation, SpikeEquations, SpikeTerm, TwoPoint
+    from .spike_terms import SpikeEquation, SpikeTerm, TwoPoint
 
 Responses: TypeAlias = frozenset[tuple[Field, Noise]]
 
@@ -58,7 +58,23 @@ def _reached(transfers: Iterable[Contribution], known: set[tuple[object, object]
             yield destination.row, destination.column
 
 
-def one_step_condition(spikes: SpikeEquations, responses: Responses) -> sp.Expr:
+class SpikeCondition(Protocol):
+    """Equations of the overlaps of one matrix, and of what they lead to."""
+
+    @property
+    def name(self) -> str:
+        """The matrix."""
+
+    @property
+    def memories(self) -> tuple[SpikeEquation, ...]:
+        """Equations that the trained part adds."""
+
+    @property
+    def equations(self) -> tuple[SpikeEquation, ...]:
+        """Equations of the other unknowns."""
+
+
+def one_step_condition(spikes: SpikeCondition, responses: Responses) -> sp.Expr:
     """``det(1 - J)`` for one past step, over the unknowns that the memories of the matrix lead to.
 
     Raises
@@ -89,7 +105,7 @@ def one_step_condition(spikes: SpikeEquations, responses: Responses) -> sp.Expr:
 class _Expansion:
     """Terms of an equation with memories inserted and matrices of training as symbols."""
 
-    def __init__(self, spikes: SpikeEquations, responses: Responses) -> None:
+    def __init__(self, spikes: SpikeCondition, responses: Responses) -> None:
         self.name = spikes.name
         self.responses = responses
         self.equations = {equation.left: equation for equation in (*spikes.memories, *spikes.equations)}

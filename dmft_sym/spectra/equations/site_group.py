@@ -16,7 +16,7 @@ from dmft_sym.program import Field, FieldRef, LayerRange
 from .joint import JointDerivation
 
 if TYPE_CHECKING:
-    from dmft_sym.theory import Theory
+    from dmft_sym.derivation.problem import Problem
 
 OTHER_LAYER = sp.Symbol("k", integer=True, positive=True)
 RETENTION = sp.Symbol("rho")
@@ -41,7 +41,7 @@ class SiteGroups:
         The derivation on the joint program.
     """
 
-    def __init__(self, theory: Theory, joint: JointDerivation) -> None:
+    def __init__(self, theory: Problem, joint: JointDerivation) -> None:
         self.theory = theory
         self.joint = joint
         self.eigen = {left.field for left, _ in joint.matrix.pairs}

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dmft_sym.program import ProgramError
-from dmft_sym.solvers.spectrum_method import DEPENDENCE
 from dmft_sym.spectra.matrices.catalogue import matrix_program
 from dmft_sym.spectra.matrices.matrix_program import MatrixProgram
+from dmft_sym.spectra.methods import DEPENDENCE
 
 from .bulk_equations import BulkEquations, bulk_equations
 from .joint import JointDerivation
@@ -16,10 +16,10 @@ from .site_group import SiteGroups
 from .spike_equations import SpikeEquations, spike_equations
 
 if TYPE_CHECKING:
-    from dmft_sym.theory import Theory
+    from dmft_sym.derivation.problem import Problem
 
 
-def joint_derivation(theory: Theory, matrix: str | MatrixProgram) -> JointDerivation:
+def joint_derivation(theory: Problem, matrix: str | MatrixProgram) -> JointDerivation:
     """The stages of the derivation for a matrix by name, or for one that `operator` made.
 
     Raises
@@ -44,12 +44,12 @@ def joint_derivation(theory: Theory, matrix: str | MatrixProgram) -> JointDeriva
     return joint
 
 
-def symbolic_bulk(theory: Theory, matrix: str | MatrixProgram) -> BulkEquations:
+def symbolic_bulk(theory: Problem, matrix: str | MatrixProgram) -> BulkEquations:
     """The matrix Dyson equation of the bulk."""
     return bulk_equations(SiteGroups(theory, joint_derivation(theory, matrix)))
 
 
-def symbolic_spikes(theory: Theory, matrix: str | MatrixProgram, dependence: str = "joint") -> SpikeEquations:
+def symbolic_spikes(theory: Problem, matrix: str | MatrixProgram, dependence: str = "joint") -> SpikeEquations:
     """The spike condition ``J(z) x = x``.
 
     Raises

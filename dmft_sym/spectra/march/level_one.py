@@ -22,7 +22,7 @@ from dmft_sym.program import Field, FieldRef, LayerRange
 from dmft_sym.spectra.matrices.equal_time import EqualTime
 
 if TYPE_CHECKING:
-    from dmft_sym.theory import Theory
+    from dmft_sym.derivation.problem import Problem
 
 Floats: TypeAlias = NDArray[np.float64]
 Layer: TypeAlias = int | None
@@ -51,7 +51,9 @@ class TwoTime:
         Number of steps ``T`` of the run.
     """
 
-    def __init__(self, theory: Theory, raw: Mapping[str, Any], values: Mapping[sp.Symbol, float], outputs: int) -> None:
+    def __init__(
+        self, theory: Problem, raw: Mapping[str, Any], values: Mapping[sp.Symbol, float], outputs: int
+    ) -> None:
         self.theory = theory
         self.outputs = outputs
         self.steps = int(raw["steps"])

@@ -7,18 +7,19 @@ matrix. The same numbers follow from growing coordinates (`dmft_sym.spectra.coor
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import sympy as sp
 from numpy.typing import NDArray
 
 from dmft_sym.program import FieldRef, RandomVector
-from dmft_sym.solvers.spectrum_method import DEPENDENCE
 from dmft_sym.spectra.equations.symbolic import joint_derivation
 from dmft_sym.spectra.matrices.matrix_program import MatrixProgram
+from dmft_sym.spectra.methods import DEPENDENCE
 from dmft_sym.support.spectral_failures import Failure, SpectrumError
 
 from .assembly import Assembly
@@ -32,7 +33,7 @@ from .places import PlaceTable
 from .spike_system import SpikeSystem
 
 if TYPE_CHECKING:
-    from dmft_sym.theory import Theory
+    from dmft_sym.derivation.problem import Problem
 
 Floats = NDArray[np.float64]
 
@@ -158,18 +159,16 @@ class TwoTimeSpectra:
     ----------
     theory
         Whose equations were marched.
-    steps
-        Number of steps of the run.
-    backend
-        Back end of the march.
-    **parameters
-        As for a solver.
+    raw
+        What the generated march returned.
+    values, outputs, steps
+        Value of every symbol, number of outputs, number of steps that were asked for.
 
     Examples
     --------
     >>> import dmft_sym as ds
-    >>> from dmft_sym.spectra.two_time import TwoTimeSpectra
-    >>> run = TwoTimeSpectra(
+    >>> from dmft_sym.solvers.spectrum_routes import two_time_spectra
+    >>> run = two_time_spectra(
     ...     ds.derive(ds.deep_linear(2)), steps=60, backend="numpy", samples_per_dim=4, width_per_dim=1, richness=8,
     ...     learning_rate=0.004, label_noise=0.3,
     ... )
@@ -177,15 +176,12 @@ class TwoTimeSpectra:
     array([2.222795])
     """
 
-    def __init__(self, theory: Theory, *, steps: int, backend: str = "numba", **parameters: float) -> None:
-        from dmft_sym.solvers.arguments import run_arguments
-        from dmft_sym.solvers.solver import Solver
-
-        arguments = run_arguments(theory, steps, parameters)
-        raw = Solver(theory, backend).raw(steps=steps, **parameters)  # type: ignore[arg-type]
+    def __init__(
+        self, theory: Problem, raw: Mapping[str, Any], values: Mapping[sp.Symbol, float], outputs: int, steps: int
+    ) -> None:
         self.theory = theory
         self.steps = steps
-        self.run = TwoTime(theory, raw, arguments.values, arguments.outputs)
+        self.run = TwoTime(theory, raw, values, outputs)
         self.table = PlaceTable(self.run)
         self._assemblies: dict[object, Assembly] = {}
         self._bulks: dict[object, Bulk] = {}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import NoReturn, Protocol
 
-from dmft_sym.networks.trace import Tracer
-from dmft_sym.networks.vectors import Vector
+from dmft_sym.networks.vectors import Mean, Member, Vector
 from dmft_sym.program import (
     Assign,
     Field,
@@ -25,15 +24,20 @@ from dmft_sym.support.messages import show
 from .matrix_program import MatrixProgram, fresh_name
 from .transpose import transpose
 
-if TYPE_CHECKING:
-    from dmft_sym.theory import Theory
+
+class HasProgram(Protocol):
+    """A theory."""
+
+    @property
+    def program(self) -> Program:
+        """The program of its training."""
 
 
 @dataclass(frozen=True)
 class Applied:
     """A matrix of the network inside a function: ``m["W1"] @ x``, ``m["W1"].T @ y``."""
 
-    recorder: Recorder
+    recorder: MatrixRecorder
     ref: MatrixRef
     transposed: bool = False
 
@@ -44,10 +48,10 @@ class Applied:
 
     def __matmul__(self, vector: Vector) -> Vector:
         product = Product(self.ref, self.recorder.as_field(vector), self.transposed)
-        return Vector(cast(Tracer, self.recorder), Linear.of(product), product.space)
+        return Vector(self.recorder, Linear.of(product), product.space)
 
 
-class Recorder:
+class MatrixRecorder:
     """Records what a function does to a vector; ``m[name]`` is a matrix of the trained network."""
 
     def __init__(self, program: Program) -> None:
@@ -73,16 +77,25 @@ class Recorder:
         self._count += 1
         return self.assign(f"a{self._count}", vector).value.terms[0][1]  # type: ignore[return-value]
 
-    def assign(self, name: str, vector: Vector) -> Vector:
+    def assign(self, name: str | Member, vector: Vector) -> Vector:
         """Name a vector; see `Vector.named`."""
+        if isinstance(name, Member):
+            raise ProgramError(f"{name.ref}: allowed as a name inside of an operator is a text")
         ref = FieldRef(Field(fresh_name(name, self.program), vector.space))
         self.statements.append(Assign(ref, vector.value))
-        return Vector(cast(Tracer, self), Linear.of(ref), vector.space)
+        return Vector(self, Linear.of(ref), vector.space)
+
+    def apply(self, function: Callable[..., object], *arguments: Vector | Mean) -> NoReturn:
+        """Refuse site-wise functions."""
+        raise ProgramError("functions of sites inside of an operator: allowed are products, sums and numbers")
+
+    def check_layers(self, ref: MatrixRef) -> None:
+        """Members were looked up when they were asked for."""
 
 
 def operator(
-    theory: Theory | Program,
-    function: Callable[[Recorder, Vector], Vector],
+    theory: HasProgram | Program,
+    function: Callable[[MatrixRecorder, Vector], Vector],
     source: str,
     *,
     name: str = "M",
@@ -137,9 +150,9 @@ def operator(
     if not isinstance(program, Program):
         raise ProgramError(f"operator: theory = {show(theory)}: allowed is what derive(...) returns")
     space = _space(program, source)
-    recorder = Recorder(program)
+    recorder = MatrixRecorder(program)
     start = FieldRef(Field(fresh_name("a", program), space))
-    result = function(recorder, Vector(cast(Tracer, recorder), Linear.of(start), space))
+    result = function(recorder, Vector(recorder, Linear.of(start), space))
     end = FieldRef(Field(fresh_name("Ma", program), result.space))
     statements = (*recorder.statements, Assign(end, result.value))
     if symmetric:

@@ -6,13 +6,13 @@ their common space. Only what all of them have together is comparable: their mea
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .store import SEM
+from dmft_sym.results.degenerate import degenerate
+from dmft_sym.results.store import SEM
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.floating[Any]]
 
 SPECTRA = ("outlier", "sharpness", "overlap")
-DEGENERATE = 1e-6
-"""Relative distance below which outliers of the theory are one and the same."""
-RESOLVED = 4.0
-"""Sampled outliers are told apart if they differ by more than this multiple of their standard errors."""
 VISIBLE = 5.0
 """Overlaps below this multiple of ``dim**-0.5`` are left out: a vector of a finite network overlaps by chance."""
 
@@ -73,21 +69,6 @@ def _outliers_at(run: xr.Dataset, place: dict[str, Any]) -> list[Floats]:
     """Outliers and, if they are sampled, their standard errors."""
     names = [name for name in ("outlier", f"outlier{SEM}") if name in run]
     return [run[name].transpose(*_AXES).sel(place).values for name in names]
-
-
-def degenerate(values: Floats, errors: Floats | None = None) -> list[slice]:
-    """Groups of equal numbers in a descending list that may end in NaN; with standard errors, of equal ones up to them.
-
-    A number whose standard error is not known is taken for exact.
-    """
-    finite = values[np.isfinite(values)]
-    least = DEGENERATE * np.abs(finite[:-1])
-    if errors is not None:
-        known = np.nan_to_num(errors[np.isfinite(values)])
-        least = np.maximum(least, RESOLVED * np.hypot(known[:-1], known[1:]))
-    jumps = np.flatnonzero(-np.diff(finite) > least) + 1
-    ends = [0, *jumps.tolist(), len(finite)]
-    return [slice(a, b) for a, b in pairwise(ends) if b > a]
 
 
 def _labels(dataset: xr.Dataset, place: tuple[int, ...]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import xarray as xr
 from samples_made import SETTINGS, WANTED, made_run, made_sim, theory
 
 import dmft_sym as ds
-from dmft_sym.results.comparison import chance_of_largest, compare
-from dmft_sym.results.spectrum_comparison import common_spectra, degenerate
+from dmft_sym.comparison.runs import chance_of_largest, compare
+from dmft_sym.comparison.spectra import common_spectra, degenerate
 from dmft_sym.results.store import ResultError
 
 

@@ -8,7 +8,7 @@ from made_up import made_up
 from scipy.stats import t as student_t
 
 import dmft_sym as ds
-from dmft_sym.results.comparison import chance_of_largest, compare
+from dmft_sym.comparison.runs import chance_of_largest, compare
 from dmft_sym.results.store import ResultError
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmft_sym.regimes.samples import Samples
+from dmft_sym.results.store import BIAS, SEM
 
 from .sample_results import OF_SPECTRA, derived
-from .store import BIAS, SEM
 
 if TYPE_CHECKING:
     import xarray as xr

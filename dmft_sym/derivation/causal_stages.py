@@ -4,66 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from dmft_sym.program import Program
+from dmft_sym.program import Step
 from dmft_sym.program.printing import function_latex, latex_name
 
-from .fixed import FixedDerivation
-from .fixed_closure import ProcessClosure
-from .fixed_latex import closure_lines, gaussian_lines, numbered_equations
-from .presentation import (
-    action_lines,
-    averaged_lines,
-    matrices_text,
-    named_lines,
-    named_terms,
-    program_lines,
-    saddle_stage,
-)
+from .causal_latex import gaussian_lines, numbered_equations, process_lines
+from .process_closure import ProcessClosure
 from .site_latex import noise_latex
-from .stage import Line, Stage
+from .stage import Line
+from .stage_lines import matrices_text
 
+if TYPE_CHECKING:
+    from .problem import Problem
 
-def stages_of(derivation: FixedDerivation) -> tuple[Stage, ...]:
-    """All stages, from the program to the closure of its single-site processes, numbered from 1."""
-    actions = list(derivation.actions.values())
-    saddles = [(action, derivation.saddle_points[name]) for name, action in derivation.actions.items()]
-    found = (
-        Stage("Vector program", _program_text(derivation.program), tuple(program_lines(derivation.program))),
-        Stage("Action before the average", _ACTION, tuple(action_lines(actions))),
-        Stage(
-            "Average over the Gaussian matrices",
-            _AVERAGE,
-            averaged_lines(actions),
-            tuple(term.expression for action in actions for term in action.averaged),
-        ),
-        Stage(
-            "Order parameters and conjugates",
-            _ORDER_PARAMETERS,
-            named_lines(actions),
-            tuple(term.expression for action in actions for term in named_terms(action)),
-        ),
-        saddle_stage(saddles),
-        Stage("Single-site equations", _site_text(derivation), tuple(_site_lines(derivation))),
-        Stage("Closure", _closure_text(derivation), tuple(_closure_lines(derivation))),
-    )
-    return tuple(replace(stage, number=number) for number, stage in enumerate(found, start=1))
-
-
-_ACTION = (
+ACTION = (
     "Every product with the initial value of a matrix is enforced by a conjugate field (MSRDJ); the exponent of the "
     "generating functional is the sum of the terms below, and linear in every matrix \\cite{dmft}. Products with the "
     "given inputs do not depend on the step, and are enforced once."
 )
-_AVERAGE = (
+AVERAGE = (
     "The average over the entries of $A$ replaces $-i\\,\\mathrm{Tr}\\,A^\\top\\Xi$, $\\Xi = \\sum_i \\hat x_i "
     "h_i^\\top + \\sum_j g_j \\hat y_j^\\top$, by $-(s_2/2n_{\\mathrm{in}})|\\Xi|^2$: the fields meet in overlaps "
     "only, averages over the $n_k$ sites of the space $k$ that two fields share. Sums run over those of the labels "
     "$(t,\\mu,c)$ and $(s,\\nu,c')$ that the two places have, and over the layers of a family."
 )
-_ORDER_PARAMETERS = (
+ORDER_PARAMETERS = (
     "Overlaps of fields are named correlations $C$, overlaps of a field with a conjugate field $i$ times a response "
     "$R$; conjugates $\\hat C$, $\\hat R$ tie the names to the fields. Overlaps of the given inputs are numbers, "
     "$K^{x}_{\\mu \\nu} = x_{\\mu} \\cdot x_{\\nu} / D$, and no order parameters. The exponent is $n$ times a function "
@@ -71,7 +39,12 @@ _ORDER_PARAMETERS = (
 )
 
 
-def _program_text(program: Program) -> str:
+CLOSURE = "Closure"
+
+
+def program_text(problem: Problem) -> str:
+    """Spaces, entries and optimizer."""
+    program = problem.program
     spaces = ", ".join(
         f"${space.name}$: " + ("that of the given inputs" if space.finite else f"${sp.latex(space.ratio)}$")
         for space in program.spaces
@@ -86,7 +59,7 @@ def _program_text(program: Program) -> str:
     )
 
 
-def _optimizer_text(program: Program) -> str:
+def _optimizer_text(program: Step) -> str:
     optimizer = program.optimizer
     if optimizer.plain:
         return ""
@@ -97,7 +70,8 @@ def _optimizer_text(program: Program) -> str:
     )
 
 
-def _site_text(derivation: FixedDerivation) -> str:
+def site_text(problem: Problem) -> str:
+    """What the Gaussian fields are, and in which order the equations stand."""
     text = (
         "With the conjugates eliminated, a Hubbard--Stratonovich transform of the quadratic terms leaves Gaussian "
         "fields $u$ (of $A h$) and $r$ (of $A^\\top g$) and a memory for every product. Site-wise functions stay as "
@@ -106,27 +80,29 @@ def _site_text(derivation: FixedDerivation) -> str:
         "include $s = t$ where the order of the step lets the field follow the Gaussian field. The equations are in "
         "causal order: row $t$ follows from earlier rows and from what stands above."
     )
-    if derivation.program.optimizer.decay != 0:
+    if problem.program.optimizer.decay != 0:
         text += " Responses are to the Gaussian fields $u(s)$, $r(s)$ before weight decay."
     return text
 
 
-def _site_lines(derivation: FixedDerivation) -> Iterator[Line]:
-    yield from (line for _, line, _ in numbered_equations(derivation))
+def site_lines(problem: Problem) -> Iterator[Line]:
+    """Equations in causal order, then the covariances of the Gaussian fields."""
+    yield from (line for _, line, _ in numbered_equations(problem))
     heading = "Covariances of the Gaussian fields"
-    for line in gaussian_lines(derivation):
+    for line in gaussian_lines(problem):
         yield replace(line, heading=heading)
         heading = ""
 
 
-def _closure_text(derivation: FixedDerivation) -> str:
+def closure_text(problem: Problem) -> str:
+    """Which processes are Gaussian, and why others are not."""
     text = (
         "Responses are averages of total derivatives. $\\partial$ is the derivative by one of the Gaussian fields of "
         "the process, at labels of its own; of a Gaussian field it is one at the same labels and zero elsewhere. "
         "Memories have deterministic kernels and hand derivatives on, site-wise functions hand them on by the chain "
         "rule."
     )
-    return " ".join([text, *(_verdict(closure) for closure in derivation.closures)])
+    return " ".join([text, *(_verdict(closure) for closure in problem.closures)])
 
 
 def _verdict(closure: ProcessClosure) -> str:
@@ -152,6 +128,7 @@ def _needed(closure: ProcessClosure) -> str:
     return "Derivatives are needed by " + ", ".join(f"${name}$" for name in noises) + "."
 
 
-def _closure_lines(derivation: FixedDerivation) -> Iterator[Line]:
-    for closure in derivation.closures:
-        yield from closure_lines(closure, derivation.program.optimizer)
+def closure_lines(problem: Problem) -> Iterator[Line]:
+    """Averages and tangents of every process."""
+    for closure in problem.closures:
+        yield from process_lines(closure, problem.program.optimizer)

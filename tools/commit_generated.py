@@ -1,4 +1,4 @@
-"""Write the committed solvers of the standard networks: ``python -m dmft_sym.commit_generated [FOLDER]``.
+"""Write the committed solvers of the standard networks: ``python tools/commit_generated.py [FOLDER]``.
 
 They are what `generate` gives for these theories, byte for byte; a test regenerates and compares them.
 """
@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .cache.modules import program_key, stamped
-from .networks import GradientDescent, OnlineSGD, deep_linear, mlp
-from .regimes import Samples
-from .support.files import write_text
-from .theory import Theory, derive
+from dmft_sym.cache.modules import program_key, stamped
+from dmft_sym.networks import GradientDescent, OnlineSGD, deep_linear, mlp
+from dmft_sym.regimes import Samples
+from dmft_sym.support.files import write_text
+from dmft_sym.theory import Theory, derive
 
 BACKENDS = ("numba", "numpy")
 
@@ -50,7 +50,7 @@ def committed_files() -> dict[str, str]:
         index[key] = module
     rows = "".join(f'    "{key}": "{module}",\n' for key, module in sorted(index.items(), key=lambda item: item[1]))
     files["index.py"] = (
-        '"""Which program each module solves; written by dmft_sym.commit_generated."""\n\n'
+        '"""Which program each module solves; written by tools/commit_generated.py."""\n\n'
         f"INDEX: dict[str, str] = {{\n{rows}}}\n"
     )
     return files
@@ -58,7 +58,7 @@ def committed_files() -> dict[str, str]:
 
 def main() -> None:
     """Write the files into ``generated/`` (or the folder given)."""
-    from . import generated
+    from dmft_sym import generated
 
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(generated.__file__).parent
     for name, text in committed_files().items():

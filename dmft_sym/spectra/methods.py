@@ -32,7 +32,7 @@ def check_method(method: object, dependence: object) -> None:
     ArgumentError
         Naming the argument, its value and what is allowed.
     """
-    from .arguments import ArgumentError
+    from dmft_sym.support.errors import ArgumentError
 
     if dependence not in DEPENDENCE:
         raise ArgumentError(f"dependence = {show(dependence)}: allowed are {', '.join(DEPENDENCE)}")

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dmft_sym.results.store import SEM, ResultError, check_dataset
 from dmft_sym.support.messages import show
 
-from .spectrum_comparison import common_spectra
-from .store import SEM, ResultError, check_dataset
+from .spectra import common_spectra
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -14,9 +14,9 @@ from dmft_sym.program.printing import (
     scalar_latex,
 )
 
-from .fixed import FixedDerivation
-from .fixed_closure import ProcessClosure
-from .fixed_sites import CausalEquation, ScalarEquation
+from .pipeline import Pipeline
+from .process_closure import ProcessClosure
+from .single_site import CausalEquation, ScalarEquation
 from .site_latex import covariance_lines, scan_note, site_line
 from .stage import Line, signed
 from .tangents import Slope, TangentEquation
@@ -25,7 +25,7 @@ STAGE_OF_SITES = 6
 """Number of the stage that has the single-site equations."""
 
 
-def numbered_equations(derivation: FixedDerivation) -> list[tuple[CausalEquation, Line, str]]:
+def numbered_equations(derivation: Pipeline) -> list[tuple[CausalEquation, Line, str]]:
     """Every single-site equation and scalar in causal order, as it is printed, with its number."""
     optimizer = derivation.program.optimizer
     lines = [equation_line(equation, optimizer) for equation in derivation.equations]
@@ -53,10 +53,10 @@ def scalar_line(equation: ScalarEquation) -> Line:
     return Line(scalar_latex(statement.target), (f"+ {expression_latex(statement.expression, names)}",), note)
 
 
-def gaussian_lines(derivation: FixedDerivation) -> Iterator[Line]:
+def gaussian_lines(derivation: Pipeline) -> Iterator[Line]:
     """Covariances of all Gaussian fields."""
     for closure in derivation.closures:
-        yield from covariance_lines(derivation.builder, closure.process.noises)
+        yield from covariance_lines(derivation.site_builder, closure.process.noises)
 
 
 def tangent_line(tangent: TangentEquation, optimizer: Optimizer) -> Line:
@@ -77,7 +77,7 @@ def _slope(slope: Slope) -> str:
     return f"\\big( {text} \\big)" if slope.function.expression.is_Add else text
 
 
-def closure_lines(closure: ProcessClosure, optimizer: Optimizer) -> Iterator[Line]:
+def process_lines(closure: ProcessClosure, optimizer: Optimizer) -> Iterator[Line]:
     """How one process closes: its averages and its tangents."""
     heading = f"Space {closure.space}, " + ("closes as matrix algebra" if closure.gaussian else "sampled")
     yield replace(_averages(closure), heading=heading)

@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 from made_up import made_up, made_up_spectra
 
-from dmft_sym.results.comparison import compare
-from dmft_sym.results.spectrum_comparison import common_spectra, degenerate
+from dmft_sym.comparison.runs import compare
+from dmft_sym.comparison.spectra import common_spectra, degenerate
 from dmft_sym.results.store import ResultError, load, save
 
 

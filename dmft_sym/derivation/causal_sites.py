@@ -1,4 +1,4 @@
-"""Single-site equations of a program on given samples: functions of fields, weighted updates, averages.
+"""Single-site equations of a program with functions of sites and averages, in causal order.
 
 Products are replaced as everywhere (`single_site`). What is new: fields carry a sample label; site-wise functions stay
 functions, of fields at one site; increments are weighted by the errors of the samples, ``eta0 gamma Delta_nu(s)/P``;
@@ -9,69 +9,44 @@ are deterministic numbers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import replace
 
 import sympy as sp
 
 from dmft_sym.program import (
     OUTPUT_AXIS,
-    SAMPLE_AXIS,
     Assign,
     Average,
     Compute,
     Field,
     FieldRef,
-    ForLayers,
     Linear,
-    Program,
     ProgramError,
     RandomVector,
-    ScalarRef,
     SiteFunction,
     SiteMap,
+    Step,
     VectorRef,
 )
 
-from .single_site import Memory, Noise, NoiseTerm, ResponseMemory, SiteBuilder, SiteEquation
-from .uses import Use
+from .single_site import (
+    CausalEquation,
+    Memory,
+    Noise,
+    NoiseTerm,
+    ResponseMemory,
+    ScalarEquation,
+    SiteBuilder,
+    SiteEquation,
+)
 
 
-def on_samples(program: Program) -> bool:
-    """Whether a program is trained on given samples (and not in the proportional regime)."""
-    return any(SAMPLE_AXIS in field.axes for field in program.fields)
-
-
-@dataclass(frozen=True)
-class ScalarEquation:
-    """A deterministic number of a step: an average over sites, or a function of such numbers."""
-
-    statement: Average | Compute
-    scans: tuple[ForLayers, ...]
-
-    @property
-    def target(self) -> ScalarRef:
-        """The scalar."""
-        return self.statement.target
-
-
-CausalEquation: TypeAlias = SiteEquation | ScalarEquation
-
-
-class FixedBuilder(SiteBuilder):
-    """The single-site equations of a program on given samples, from the saddle points of its matrices."""
-
-    def noise_scale(self, use: Use) -> sp.Expr:
-        """Widths are finite multiples of each other: Gaussian fields stand as they are."""
-        return sp.Integer(1)
+class CausalBuilder(SiteBuilder):
+    """The single-site equations of a program with scalars, from the saddle points of its matrices."""
 
     def vector_noise(self, vector: RandomVector) -> Noise:
         """The initial value of a vector."""
         return Noise(vector, initial=True)
-
-    def equations(self) -> list[SiteEquation]:
-        """One equation per vector and field of a growing space, in causal order."""
-        return [equation for equation in self.causal_equations() if isinstance(equation, SiteEquation)]
 
     def causal_equations(self) -> list[CausalEquation]:
         """Vectors as past steps left them, then fields and scalars in program order."""
@@ -94,22 +69,23 @@ class FixedBuilder(SiteBuilder):
         self._vector(sp.Integer(1), VectorRef(vector), noises, memories)
         return SiteEquation(_field(VectorRef(vector)), (), tuple(noises), tuple(memories), ())
 
-    def input_factor(self, ref: FieldRef) -> sp.Expr:
-        """``k`` of a field ``k x`` in the space of given inputs.
 
-        Raises
-        ------
-        ProgramError
-            If the field is anything else.
-        """
-        if ref.field.data:
-            return sp.Integer(1)
-        for scans, statement in self.program.walk():
-            if isinstance(statement, Assign) and statement.target == ref and not scans:
-                terms = statement.value.terms
-                if len(terms) == 1 and isinstance(terms[0][1], FieldRef):
-                    return terms[0][0] * self.input_factor(terms[0][1])
-        raise ProgramError(f"{ref}: allowed in the space of given inputs is a number times the inputs")
+def input_factor(program: Step, ref: FieldRef) -> sp.Expr:
+    """``k`` of a field ``k x`` in the space of given inputs.
+
+    Raises
+    ------
+    ProgramError
+        If the field is anything else.
+    """
+    if ref.field.data:
+        return sp.Integer(1)
+    for scans, statement in program.walk():
+        if isinstance(statement, Assign) and statement.target == ref and not scans:
+            terms = statement.value.terms
+            if len(terms) == 1 and isinstance(terms[0][1], FieldRef):
+                return terms[0][0] * input_factor(program, terms[0][1])
+    raise ProgramError(f"{ref}: allowed in the space of given inputs is a number times the inputs")
 
 
 def vector_field(vector: RandomVector) -> Field:

@@ -15,9 +15,8 @@ import sympy as sp
 
 from dmft_sym.program import Average, Field, FieldRef, SiteFunction, Space, is_linear
 
-from .fixed_sites import CausalEquation, ScalarEquation
 from .processes import Process, process_of
-from .single_site import Noise, ResponseMemory, SiteEquation
+from .single_site import CausalEquation, Noise, ResponseMemory, ScalarEquation, SiteEquation
 from .tangents import TangentEquation, tangent_equations
 
 

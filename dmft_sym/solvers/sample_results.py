@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from dmft_sym.program import SAMPLE_AXIS
 from dmft_sym.regimes.samples import Samples
-from dmft_sym.solvers.kernels import Kernel, alignment
-from dmft_sym.solvers.measurements import Measurements
+from dmft_sym.results.store import BIAS, SEM
 
-from .store import BIAS, SEM
+from .kernels import Kernel, alignment
+from .measurements import Measurements
 
 if TYPE_CHECKING:
     import xarray as xr

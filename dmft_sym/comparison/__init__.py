@@ -1,0 +1,1 @@
+"""Theory and finite networks side by side, point by point."""

@@ -1,0 +1,107 @@
+"""The stages in words for programs that close in order parameters: linear statements alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import sympy as sp
+
+from dmft_sym.program import Assign
+
+from .closed_latex import observable_lines, row_lines
+from .site_latex import covariance_lines, site_line
+from .stage import Line
+from .stage_lines import escaped, matrices_text
+
+if TYPE_CHECKING:
+    from .problem import Problem
+
+ACTION = (
+    "Every product with the initial value of a matrix is enforced by a conjugate field (MSRDJ); the "
+    "exponent of the generating functional is the sum of the terms below, and linear in every matrix "
+    "\\cite{dmft,linear}."
+)
+AVERAGE = (
+    "The average over the entries of $A$ replaces $-i\\,\\mathrm{Tr}\\,A^\\top\\Xi$, "
+    "$\\Xi = \\sum_i \\hat x_i h_i^\\top + \\sum_j g_j \\hat y_j^\\top$, by $-(s_2/2n_{\\mathrm{in}})|\\Xi|^2$: "
+    "the fields meet in overlaps only, averages over the $n_k$ sites of the space $k$ that two fields share. "
+    "Sums run over the labels $(t,c)$ and $(s,c')$ of both places, and over the layers of a family."
+)
+ORDER_PARAMETERS = (
+    "Overlaps of fields are named correlations $C$, overlaps of a field with a conjugate field $i$ times a "
+    "response $R$; conjugates $\\hat C$, $\\hat R$ tie the names to the fields. The exponent is $n$ times a "
+    "function of order parameters plus the logarithm of one single-site integral per space."
+)
+CLOSURE = "Closed equations"
+
+
+def program_text(problem: Problem) -> str:
+    """Spaces, entries, parametrization and optimizer."""
+    program = problem.program
+    return (
+        "One training step as a vector program. Every field carries the step $t$ and the output $c$; a trained matrix "
+        "means its value at $t$. The spaces and their sizes in units of the input dimension are "
+        + ", ".join(f"${space.name}$: ${sp.latex(space.ratio)}$" for space in program.spaces)
+        + ". Entries are independent: "
+        + matrices_text(program)
+        + f". Parametrization: $\\gamma = {sp.latex(problem.network.parametrization.symbolic_gamma())}$. "
+        f"Weights keep $\\rho(t) = {sp.latex(program.optimizer.retention())}$ of their initial value, and an increment "
+        f"made $\\tau$ steps ago contributes $\\kappa(\\tau) = "
+        f"{sp.latex(program.optimizer.kernel(sp.Symbol('tau', positive=True)))}$."
+    )
+
+
+def site_text(problem: Problem) -> str:
+    """What the Gaussian fields are."""
+    text = (
+        "With the conjugates eliminated, a Hubbard--Stratonovich transform of the quadratic terms leaves Gaussian "
+        "fields $u$ (of $A h$) and $r$ (of $A^\\top g$) and a memory for every product. Bars mark Gaussian fields "
+        "divided by $\\sqrt{n_{\\mathrm{out}}/n_{\\mathrm{in}}}$, whose covariances stay finite when a ratio goes to "
+        "infinity. Trained weights add the memory of past updates. Equal-time responses are kept where the order of "
+        "the step allows them."
+    )
+    if problem.program.optimizer.decay != 0:
+        text += (
+            " Responses are to the Gaussian fields $u(s)$, $r(s)$ before weight decay; results report those to "
+            "$\\rho(s)\\, u(s)$, $\\rho(s)\\, r(s)$, which are $1/\\rho(s)$ times as large."
+        )
+    return text
+
+
+def site_lines(problem: Problem) -> Iterator[Line]:
+    """Every process: its equations, then the covariances of its Gaussian fields."""
+    for process in problem.processes:
+        fields = set(process.fields)
+        yield from (site_line(e) for e in problem.site_equations if e.target.field in fields)
+        yield from covariance_lines(problem.site_builder, process.noises)
+
+
+def closure_text(problem: Problem) -> str:
+    """How to read the closed equations."""
+    return (
+        "All functions of the sites are linear, so the fields are Gaussian and the equations close. Order parameters "
+        "are matrices over $(t,c)$; $S_\\kappa$ is the matrix $\\kappa(t-s)$ for $s<t$, the identity over outputs, and "
+        "$S_\\kappa\\circ$ multiplies by it entry by entry in time; $I$ is the identity, and $\\mathbf{1}$ the "
+        "identity over outputs at every step (the response to a vector that is drawn once). Row $t$ follows from rows "
+        "before it and from those computed earlier in the same step, in the order below. A bracket is one where its "
+        "condition holds and zero elsewhere \\cite{linear,spectral}. The statements of the program that stand above "
+        "the equations are the comments of a generated solver, where the same equations follow in the same order."
+    )
+
+
+def closure_lines(problem: Problem) -> Iterator[Line]:
+    """The closed equations below the statements they follow from, as in the comments of generated modules."""
+    closed = problem.closed
+    statements = [statement for _, statement in closed.program.walk()]
+    places = [place for place, statement in enumerate(statements) if isinstance(statement, Assign)]
+    for rows, place in zip(closed.rows, places, strict=True):
+        heading = f"Statement (1.{place + 1}): \\texttt{{{escaped(str(statements[place]))}}}"
+        for line in row_lines(rows):
+            yield replace(line, heading=heading)
+            heading = ""
+    heading = "Reported scalars"
+    for line in observable_lines(closed):
+        yield replace(line, heading=heading)
+        heading = ""

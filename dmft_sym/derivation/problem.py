@@ -1,0 +1,87 @@
+"""A problem: a network, its data and its training, as one program; and the stages of its derivation.
+
+The forward pass is traced at once, so that mistakes show where they are made; the SymPy stages run when they
+are first needed, so that a solver found in the cache starts without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import sympy as sp
+
+from dmft_sym.networks.parameters import STANDARD, Parameter
+from dmft_sym.networks.standard import Network
+from dmft_sym.networks.training import TrainingRule
+from dmft_sym.program import Program, ProgramError
+from dmft_sym.regimes.base import Regime
+from dmft_sym.support.messages import show
+
+from .pipeline import Pipeline
+from .uses import Use
+
+
+class Problem(Pipeline):
+    """What is derived and solved: network, data, training, and the program that they make.
+
+    Parameters
+    ----------
+    network, data, training
+        As for `dmft_sym.derive`.
+    probes
+        Names of readout vectors to add a source to.
+
+    Attributes
+    ----------
+    program : Program
+        One training step, as statements over spaces.
+    parameters : tuple of Parameter
+        Run-time arguments, one for every symbol of the program.
+
+    Raises
+    ------
+    ProgramError
+        If the forward pass is ill-formed, uses an undeclared symbol, or does not fit the data.
+    """
+
+    program: Program
+
+    def __init__(self, network: Network, data: Regime, training: TrainingRule, probes: Collection[str] = ()) -> None:
+        self.network = network
+        self.data = data
+        self.training = training
+        data.check(network, probes)
+        trace = network.trace(data.setting)
+        super().__init__(data.program(trace, training, network.name), probes)
+        self.parameters = _parameters(self.program, data, trace.parameters)
+        _check_probes(probes, [readout.vector.name for readout in trace.readouts])
+        self.joint_derivations: dict[Any, Any] = {}
+        """Derivations of level two that were made, by matrix (`dmft_sym.spectra.equations`)."""
+
+    def noise_scale(self, use: Use) -> sp.Expr:
+        """By what the Gaussian field of a product is divided in this regime."""
+        return self.data.noise_scale(use.matrix, use.transpose)
+
+
+def _parameters(program: Program, data: Regime, own: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
+    """Run-time parameters of the program; symbols that nobody declared are refused."""
+    known = {parameter.symbol: parameter for parameter in (*STANDARD, *own)}
+    used = [symbol.name for symbol in program.parameters]
+    for parameter in own:
+        keywords = [other.keyword for other in known.values()]
+        if keywords.count(parameter.keyword) > 1 or used.count(parameter.symbol.name) > 1:
+            raise ProgramError(f"parameter {parameter.keyword}: the name belongs to a standard parameter")
+    parameters = [symbol for symbol in program.parameters if symbol not in data.values]
+    for symbol in parameters:
+        if symbol not in known:
+            raise ProgramError(
+                f"symbol {symbol} is not declared: the forward pass needs net.parameter({symbol.name!r})"
+            )
+    return tuple(known[symbol] for symbol in parameters)
+
+
+def _check_probes(probes: Collection[str], readouts: Collection[str]) -> None:
+    """Refuse names of what has no time-resolved response."""
+    if len(probes) and (isinstance(probes, str) or not set(probes) <= set(readouts)):
+        raise ProgramError(f"probes = {show(probes)}: allowed is a list of the readouts {', '.join(readouts)}")
