@@ -43,7 +43,7 @@ def constant(run: Any, simulation: Any, name: str, width: int) -> float:
 
 def measure(theory: ds.Theory, arguments: dict[str, Any], widths: list[int], networks: int) -> None:
     """Print a line for every width."""
-    run = theory.compile("numpy")(samples=SITES, **arguments)
+    run = theory.compile("numpy")(sites=SITES, **arguments)
     for width in widths:
         simulation = ds.simulate(
             theory, width=width, seeds=max(2, networks // width), dtype="float32", values=1, **arguments

@@ -38,10 +38,12 @@ def generate(closed: ClosedEquations, exports: Iterable[NamedParameter] = (), ba
     return source
 
 
-def solver_source(problem: Problem, backend: str = "numba") -> str:
+def solver_source(problem: Problem, backend: str = "numba", method: str | None = None) -> str:
     """Source of the solver of a problem; see `Theory.source`."""
     if not problem.program.scalars:
         return generate(problem.closed, problem.order_parameters, backend)
+    if method == "equations":
+        return direct_source(problem)
     from .programs.sampled import write
 
     if backend != "numba":

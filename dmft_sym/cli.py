@@ -126,7 +126,7 @@ def generate(
 ) -> None:
     """Write the solver of the derived equations: a Python module that runs without dmft-sym.
 
-    Where samples are given it is the one on sampled sites, or with solver.method = "direct" that of the two-time
+    Where samples are given it is the one on sampled sites, or with solver.method = "equations" that of the two-time
     equations.
     """
     from .support import files
@@ -182,8 +182,8 @@ def spectrum(
 ) -> None:
     """Predict bulk, outliers and sharpness of the matrices and steps in the spec's section spectrum.
 
-    Prints bulk edges, outliers, and where the first outlier escapes. With spectrum.method = "march" the numbers come
-    from the derived spike condition, with "coordinates" from growing coordinates; by default from what is quicker.
+    Prints bulk edges, outliers, and where the first one escapes. With spectrum.method = "equations" the numbers come
+    from the derived spike condition, with "conditioning" from growing coordinates; by default from what is quicker.
     Where samples are given, outliers come from the sampled network and have standard errors.
     """
     from .results import store as results
@@ -462,8 +462,7 @@ def _theory(spec: Spec, data: Any = None) -> Any:
 
 
 def _source(spec: Spec) -> str:
-    theory = _theory(spec)
-    return str(theory.direct_source() if spec.solver.method == "direct" else theory.source(spec.solver.backend))
+    return str(_theory(spec).source(spec.solver.backend, spec.solver.method))
 
 
 def _solve(spec: Spec, label: str) -> xr.Dataset:

@@ -15,8 +15,7 @@ from .regimes import Proportional, Samples
 from .support.messages import show
 
 if TYPE_CHECKING:
-    from .solvers.sampled_solver import SampledSolver
-    from .solvers.solver import Solver
+    from .solvers.solver import MethodInfo, Solver
     from .spectra.equations.bulk_equations import BulkEquations
     from .spectra.equations.spike_equations import SpikeEquations
     from .spectra.matrices.matrix_program import MatrixProgram
@@ -85,14 +84,16 @@ class Theory(Problem):
 
         return symbolic_spikes(self, matrix, dependence)
 
-    def source(self, backend: str = "numba") -> str:
+    def source(self, backend: str = "numba", method: str | None = None) -> str:
         """Source of the generated solver.
 
         Parameters
         ----------
         backend
             ``"numba"`` (fast), ``"numpy"`` (plain) or ``"mpmath"`` (any precision, small sizes). Where samples are
-            given ``"numba"`` only, the solver on sampled sites; see also `direct_source`.
+            given ``"numba"`` only, the solver on sampled sites.
+        method
+            ``"equations"``: where samples are given, the solver of the two-time equations (plain NumPy) instead.
 
         Raises
         ------
@@ -101,7 +102,7 @@ class Theory(Problem):
         """
         from .codegen import solver_source
 
-        return solver_source(self, backend)
+        return solver_source(self, backend, method)
 
     def direct_source(self) -> str:
         """Source of the direct two-time solver for given samples: plain NumPy, slow, from the single-site equations.
@@ -115,15 +116,16 @@ class Theory(Problem):
 
         return direct_source(self)
 
-    def compile(self, backend: str = "numba") -> Solver | SampledSolver:
-        """The generated solver behind a call; see `Solver`, and `SampledSolver` for given samples."""
-        if isinstance(self.data, Samples):
-            from .solvers.sampled_solver import SampledSolver
-
-            return SampledSolver(self, self.data, backend)
+    def compile(self, backend: str = "numba") -> Solver:
+        """The solver behind a call; see `Solver`."""
         from .solvers.solver import Solver
 
         return Solver(self, backend)
+
+    @property
+    def methods(self) -> tuple[MethodInfo, ...]:
+        """What a solver can do for this theory, and which methods are exact; the default first."""
+        return self.compile("numpy").methods
 
     def _repr_latex_(self) -> str:
         return self.steps[-1]._repr_latex_()

@@ -13,7 +13,7 @@ def report(theory: ds.Theory, parameters: dict[str, float], steps: int = 20, bac
     print("\nclosed equations for:", ", ".join(array.name for array in theory.closed.arrays))
     solver = theory.compile(backend)
     run = solver(steps=steps, **parameters)
-    other = solver(steps=steps, method="coordinates", tol=1e-11, **parameters)
+    other = solver(steps=steps, method="conditioning", tol=1e-11, **parameters)
     gap = max(float(np.abs(run[name] - other[name]).max()) for name in ("train_loss", "test_loss"))
     print(f"\nmarch and coordinates: losses differ by {gap:.1e}")
     if gap > 1e-8:

@@ -44,7 +44,7 @@ def main(words: Sequence[str] | None = None) -> None:
     theory = ds.derive(ds.mlp(3, "tanh"), data=digits(classes=(3, 8), samples=20))
     with StepProgress("infinite width") as progress:
         solver = theory.compile(options.backend)
-        run = solver(samples=options.samples, progress=progress, **WANTED, **SETTINGS)
+        run = solver(sites=options.samples, progress=progress, **WANTED, **SETTINGS)
     with StepProgress(f"width {options.width}") as progress:
         sim = ds.simulate(theory, width=options.width, seeds=options.seeds, progress=progress, **WANTED, **SETTINGS)
     if options.seeds > 1:

@@ -100,7 +100,7 @@ def theory_of(parametrization: str) -> ds.Theory:
 def top(theory: ds.Theory, at: Sequence[int], **changes: float) -> Curve:
     """The top of the spectra at some steps; `REGIME` with changes. What cannot be told is printed."""
     settings = {**REGIME, **changes}
-    found = ds.spectrum(theory, matrices=MATRICES, at=at, steps=STEPS, method="coordinates", tol=TOLERANCE, **settings)
+    found = ds.spectrum(theory, matrices=MATRICES, at=at, steps=STEPS, method="conditioning", tol=TOLERANCE, **settings)
     if failed := found.attrs["spectrum_failures"]:
         print(f"{changes}: {failed}")
     edge = found.bulk_edge.sel(side="upper").values

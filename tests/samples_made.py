@@ -30,7 +30,7 @@ def theory(outputs: int = 1, loss: str = "squared", tests: int = 1, activation: 
 
 @cache
 def made_run(outputs: int = 1, loss: str = "squared", tests: int = 1) -> xr.Dataset:
-    return theory(outputs, loss, tests).compile("numpy")(samples=400, replicas=4, threads=1, **WANTED, **SETTINGS)
+    return theory(outputs, loss, tests).compile("numpy")(sites=400, replicas=4, threads=1, **WANTED, **SETTINGS)
 
 
 @cache

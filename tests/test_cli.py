@@ -65,7 +65,7 @@ class Session:
     def to_latex(self) -> str:
         return "\\documentclass{article}"
 
-    def source(self, backend: str) -> str:
+    def source(self, backend: str, method: str | None = None) -> str:
         return f"# {backend}\n"
 
     def compile(self, backend: str) -> Callable[..., xr.Dataset]:
@@ -120,7 +120,7 @@ def test_run(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
         "label_noise": 0.3,
         "init_std": 1.0,
         "steps": 7,
-        "method": "march",
+        "method": "equations",
         "tol": 1e-6,
         "dtype": "float64",
     }
@@ -195,7 +195,7 @@ def test_derive_and_generate(
 
 
 def test_notes(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["run", "spec.toml", "--set", "sampling.samples=8"]) == 0
+    assert cli.main(["run", "spec.toml", "--set", "sampling.sites=8"]) == 0
     assert "dmft-sym: note: [sampling]: a linear network" in capsys.readouterr().err
 
 
@@ -207,7 +207,7 @@ def test_run_merges_spectra(session: Session, capsys: pytest.CaptureFixture[str]
     assert name == "spectrum"
     assert isinstance(arguments.pop("progress"), StepProgress)
     assert arguments.items() >= {"matrices": ("W1", "NTK"), "at": (5,), "steps": 6, "richness": 8.0}.items()
-    assert arguments.items() >= {"method": "march", "dependence": "joint", "points": 200, "tol": 1e-6}.items()
+    assert arguments.items() >= {"method": "equations", "dependence": "joint", "points": 200, "tol": 1e-6}.items()
     found = load("out.nc")
     xr.testing.assert_equal(found, made_up().merge(made_up_spectra()))
     assert found.attrs["wall_time"] == 2.1
@@ -225,9 +225,9 @@ def test_spectrum(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
     for words in ("W1          3           2   2.5, 2.5", "20, 20, 20, 20", "W1: an outlier is outside", "1, 2, 2"):
         assert words in out
     assert cli.main(["spectrum", "spec.toml", *matrices, "--set", "spectrum.dependence=independent"]) == 0
-    assert session.calls[-1][1].items() >= {"method": "march", "dependence": "independent"}.items()
-    assert cli.main(["spectrum", "spec.toml", *matrices, "--set", "spectrum.method=coordinates"]) == 0
-    assert session.calls[-1][1].items() >= {"method": "coordinates", "dependence": "joint"}.items()
+    assert session.calls[-1][1].items() >= {"method": "equations", "dependence": "independent"}.items()
+    assert cli.main(["spectrum", "spec.toml", *matrices, "--set", "spectrum.method=conditioning"]) == 0
+    assert session.calls[-1][1].items() >= {"method": "conditioning", "dependence": "joint"}.items()
     assert cli.main(["spectrum", "spec.toml", *matrices, "-o", "spectra.nc"]) == 0
     assert "spectra.nc: written" in capsys.readouterr().out
     xr.testing.assert_identical(load("spectra.nc"), made_up_spectra())
@@ -364,11 +364,11 @@ def test_from_spec_to_figure(plain: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_coordinates_agree_with_the_march(plain: Path) -> None:
     assert cli.main(["run", "spec.toml"]) == 0
-    assert cli.main(["run", "spec.toml", "--set", "solver.method=coordinates", "-o", "c.nc"]) == 0
+    assert cli.main(["run", "spec.toml", "--set", "solver.method=conditioning", "-o", "c.nc"]) == 0
     xr.testing.assert_allclose(load("out.nc")["test_loss"], load("c.nc")["test_loss"], rtol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["march", "coordinates"])
+@pytest.mark.parametrize("method", ["equations", "conditioning"])
 def test_divergence_is_named(plain: Path, capsys: pytest.CaptureFixture[str], method: str) -> None:
     changes = ["--set", "training.learning_rate=2", "--set", "training.steps=40", "--set", f"solver.method={method}"]
     assert cli.main(["run", "spec.toml", *changes]) == 3

@@ -13,7 +13,7 @@ import dmft_sym as ds
 from dmft_sym import cli
 from dmft_sym.data.datasets import from_npz
 from dmft_sym.results.store import load
-from dmft_sym.solvers.sampled_solver import DEFAULT_SITES
+from dmft_sym.solvers.sampled_sites import DEFAULT_SITES
 from dmft_sym.spec import memory
 from dmft_sym.spec.sections import SITES
 from dmft_sym.support.progress import StepProgress
@@ -33,7 +33,7 @@ steps = 5
 [solver]
 backend = "numpy"
 [sampling]
-samples = 160
+sites = 160
 replicas = 4
 [simulation]
 width = 40
@@ -74,25 +74,28 @@ def test_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = load("out.nc")
     assert run["kernel_step"].values.tolist() == [0, 2, 4]
     assert run["spectrum_step"].values.tolist() == [2, 4]
-    assert run.attrs.items() >= {"method": "sampled", "backend": "numpy", "samples": 160, "replicas": 4}.items()
+    assert (
+        run.attrs.items()
+        >= {"method": "conditioning", "exact": 0, "backend": "numpy", "sites": 160, "replicas": 4}.items()
+    )
     assert {"f", "f_sem", "NTK", "Phi", "G", "outlier", "bulk_edge", "test_accuracy", "target"} <= set(run.data_vars)
     data = from_npz("samples.npz")
     solver = ds.derive(ds.mlp(2, "tanh"), data=data).compile("numpy")
-    same = solver(richness=2.0, learning_rate=0.2, steps=5, samples=160, replicas=4)
+    same = solver(richness=2.0, learning_rate=0.2, steps=5, sites=160, replicas=4)
     np.testing.assert_array_equal(run["f"], same["f"])
 
 
 def test_runs_of_wanted_errors_and_of_linear_networks(folder: Path) -> None:
-    without = SPEC.replace("samples = 160\n", "")
+    without = SPEC.replace("sites = 160\n", "")
     Path("wanted.toml").write_text(without)
     assert cli.main(["run", "wanted.toml", "--set", "sampling.error=0.05", "-o", "wanted.nc"]) == 0
     assert float(load("wanted.nc")["f_sem"].max()) < 0.06
     linear = ["--set", "network.activation=linear"]
     assert cli.main(["run", "spec.toml", *linear]) == 0
     run = load("out.nc")
-    assert run.attrs.items() >= {"method": "coordinates", "tol": 1e-8}.items()
+    assert run.attrs.items() >= {"method": "conditioning", "tol": 1e-8}.items()
     assert "f_sem" not in run
-    assert cli.main(["run", "spec.toml", *linear, "--set", "solver.method=sampled", "-o", "sampled.nc"]) == 0
+    assert cli.main(["run", "spec.toml", *linear, "--set", "solver.exact=false", "-o", "sampled.nc"]) == 0
     sampled = load("sampled.nc")
     assert float((abs(sampled["f"] - run["f"]) / (sampled["f_sem"] + 1e-12)).max()) < 12  # three degrees of freedom
 
@@ -121,7 +124,7 @@ def test_simulate_and_compare(folder: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_spectrum(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    strong = ["--set", "network.richness=6.0", "--set", "sampling.samples=800", "--set", "training.learning_rate=0.3"]
+    strong = ["--set", "network.richness=6.0", "--set", "sampling.sites=800", "--set", "training.learning_rate=0.3"]
     assert cli.main(["spectrum", "spec.toml", *strong, "-o", "spectra.nc"]) == 0
     out = capsys.readouterr().out
     assert "W1          4           2   " in out
@@ -153,7 +156,7 @@ def test_plots_are_of_a_theory_with_a_simulation(folder: Path, capsys: pytest.Ca
 
 def test_a_step_is_not_linear(folder: Path) -> None:
     assert cli.main(["run", "spec.toml", "--set", "network.activation=sign(h)"]) == 0
-    assert load("out.nc").attrs["method"] == "sampled"
+    assert load("out.nc").attrs["exact"] == 0
 
 
 def test_diverged_runs_are_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,7 +197,7 @@ def test_derive_and_generate(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert "tanh" in capsys.readouterr().out
     assert cli.main(["derive", "spec.toml", "--latex", "theory.tex"]) == 0
     assert "\\tanh" in Path("theory.tex").read_text()
-    for method, name in (("sampled", "solver.py"), ("direct", "direct.py")):
+    for method, name in (("conditioning", "solver.py"), ("equations", "direct.py")):
         options = ["--set", f"solver.method={method}", "--backend", "numba"]
         assert cli.main(["generate", "spec.toml", *options, "-o", name]) == 0
         compile(Path(name).read_text(), name, "exec")
@@ -202,9 +205,9 @@ def test_derive_and_generate(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert "njit" not in Path("direct.py").read_text()
     capsys.readouterr()
     assert "backend = 'numpy': allowed is 'numba'" in complaint(capsys, "generate", "spec.toml")
-    jumps = [f"--set={key}" for key in ("network.activation=relu", "solver.method=direct", "spectrum.matrices=[]")]
+    jumps = [f"--set={key}" for key in ("network.activation=relu", "solver.method=equations", "spectrum.matrices=[]")]
     assert cli.main(["run", "spec.toml", *jumps, "-o", "direct.nc"]) == 0
-    assert ds.load("direct.nc").attrs["method"] == "direct"
+    assert ds.load("direct.nc").attrs["method"] == "equations"
 
 
 @pytest.mark.parametrize(
@@ -215,11 +218,11 @@ def test_derive_and_generate(folder: Path, capsys: pytest.CaptureFixture[str]) -
         (["run", "--set", "network.activation=__import__('os')"], '[network] activation = "__import__'),
         (["run", "--set", "network.activation=1/h"], "[network] activation"),
         (["run", "--set", "network.outputs=2"], "[network] outputs = 2: allowed is what the targets have, 1"),
-        (["run", "--set", "solver.method=march"], 'allowed with regime = "fixed" is "sampled" or "direct"'),
-        (["run", "--set", "solver.method=coordinates"], 'activation = "tanh" is not linear'),
+        (["run", "--set", "solver.method=march"], 'method = "march": allowed is "equations" or "conditioning"'),
+        (["run", "--set", "solver.exact=true"], 'activation = "tanh" is not linear'),
         (["run", "--set", "solver.dtype=float32"], "[solver] dtype"),
         (["run", "--backend", "mpmath"], 'backend = "mpmath": allowed with regime = "fixed" is "numba" or "numpy"'),
-        (["run", "--set", "sampling.samples=2000000000"], "[sampling] samples = 2000000000: allowed is what fits into"),
+        (["run", "--set", "sampling.sites=2000000000"], "[sampling] sites = 2000000000: allowed is what fits into"),
         (["spectrum", "--set", 'spectrum.matrices=["NTK"]'], 'matrices = "NTK": allowed at depth = 2'),
         (["spectrum", "--set", "spectrum.points=3"], "[spectrum] points = 3: allowed is nothing"),
         (["simulate", "--dim", "9"], "[simulation] dim = 9: allowed is nothing"),
@@ -253,7 +256,7 @@ def test_spectrum_of_a_session_on_samples(folder: Path) -> None:
         ({"matrices": ["W1"], "at": [5]}, "at: 5: allowed are steps from 0 to 4"),
         ({"matrices": ["W1"], "at": 2}, "at = 2: allowed is a list of steps"),
         ({"matrices": ["W1"], "at": [2], "points": 9}, "points = 9: allowed is 0"),
-        ({"matrices": ["W1"], "at": [2], "method": "march"}, "method = 'march': allowed are sampled"),
+        ({"matrices": ["W1"], "at": [2], "method": "march"}, "method = 'march': allowed are equations, conditioning"),
     ):
         with pytest.raises(ValueError, match=words) as caught:
             ds.spectrum(theory, **bad, **settings)

@@ -32,7 +32,7 @@ def test_spec_and_script_are_of_one_network(example) -> None:
     assert data_of(spec) == example.digits(classes=(3, 8), samples=20)
     assert (spec.network.depth, spec.network.activation) == (example.LAYER, "tanh")
     assert list(spec.spectrum.matrices) == example.WANTED["matrices"]
-    assert spec.sampling.samples == example.arguments([]).samples
+    assert spec.sampling.sites == example.arguments([]).samples
     assert spec.simulation.width == example.arguments([]).width
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 import doctest
 import re
-import typing
 from pathlib import Path
 
 import pytest
 
 import dmft_sym as ds
-from dmft_sym.spec.reading import Spec, parse_spec
+from dmft_sym.spec.reading import parse_spec
 from dmft_sym.spec.rules import Choice
+from dmft_sym.spec.sections import SECTIONS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-SECTIONS = typing.get_type_hints(Spec)
 
 
 @pytest.mark.parametrize("page", ["program.md"])

@@ -47,7 +47,7 @@ def test_a_march_that_does_not_fit_is_refused(backend, need):
     """12 (L + 1) matrices of 200000^2 numbers, before anything is allocated."""
     solver = ds.derive(ds.deep_linear(1, outputs=1)).compile(backend)
     words = rf"^steps = 200000: allowed is what fits into memory; the march needs {need} and .* are free: use at most"
-    with pytest.raises(ArgumentError, match=words + r" \d+ steps, or method = 'coordinates'$"):
+    with pytest.raises(ArgumentError, match=words + r" \d+ steps, or method = 'conditioning'$"):
         solver(steps=200_000, **PROPORTIONAL)
     with pytest.raises(ArgumentError, match="what fits into memory"):
         solver.raw(steps=200_000, **PROPORTIONAL)
@@ -56,7 +56,7 @@ def test_a_march_that_does_not_fit_is_refused(backend, need):
 def test_spectra_of_a_march_that_does_not_fit():
     theory = ds.derive(ds.deep_linear(2, outputs=1))
     with pytest.raises(ArgumentError, match="what fits into memory; the march needs"):
-        ds.spectrum(theory, matrices=["W1"], at=[3], steps=200_000, method="march", **PROPORTIONAL)
+        ds.spectrum(theory, matrices=["W1"], at=[3], steps=200_000, method="equations", **PROPORTIONAL)
 
 
 def test_few_sites_warn():
@@ -65,11 +65,11 @@ def test_few_sites_warn():
     solver = ds.derive(ds.mlp(2, "tanh"), data=data).compile("numpy")
     arguments = {"richness": 2.0, "learning_rate": 0.2, "steps": 6}
     with pytest.warns(BiasWarning, match=r"^biased by few sites \(.* directions per site of a replica\)") as caught:
-        solver(samples=64, **arguments)
+        solver(sites=64, **arguments)
     assert [str(w.filename) for w in caught] == [__file__]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        solver(samples=8 * 400, **arguments)
+        solver(sites=8 * 400, **arguments)
 
 
 def test_inputs_of_unusual_size_warn():

@@ -46,6 +46,8 @@ class Regime(ABC):
         The size of finite networks.
     arguments
         Arguments of a run beside the parameters of the program.
+    old_methods
+        Methods, and whether they are exact where there is a choice, by the words that they had until 0.2.
     """
 
     word: ClassVar[str]
@@ -53,6 +55,7 @@ class Regime(ABC):
     default_method: ClassVar[str]
     size: ClassVar[Size]
     arguments: ClassVar[tuple[Parameter, ...]] = ()
+    old_methods: ClassVar[Mapping[str, tuple[str, bool | None]]] = {}
 
     @property
     @abstractmethod

@@ -7,6 +7,7 @@ through the combination ``v = (1/alpha) D^{-1/2} X^T r`` (arXiv:2605.07870, sect
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -54,6 +55,10 @@ class Proportional(Regime):
     where: ClassVar[str] = "in the proportional regime"
     default_method: ClassVar[str] = "equations"
     size: ClassVar[Size] = Size("dim", "input dimension D; a space has round(ratio * dim) sites", 1000)
+    old_methods: ClassVar[Mapping[str, tuple[str, bool | None]]] = {
+        "march": ("equations", None),
+        "coordinates": ("conditioning", None),
+    }
     arguments: ClassVar[tuple[Parameter, ...]] = (BY_KEYWORD["outputs"],)
 
     @property

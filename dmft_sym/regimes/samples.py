@@ -92,6 +92,11 @@ class Samples(Regime):
     word: ClassVar[str] = "fixed"
     where: ClassVar[str] = "where samples are given"
     default_method: ClassVar[str] = "conditioning"
+    old_methods: ClassVar[Mapping[str, tuple[str, bool | None]]] = {
+        "sampled": ("conditioning", False),
+        "coordinates": ("conditioning", True),
+        "direct": ("equations", None),
+    }
     size: ClassVar[Size] = Size("width", "number of hidden units N", 2000)
 
     def __post_init__(self) -> None:
@@ -285,3 +290,16 @@ def _warn_of_size(inputs: Array) -> None:
             f"{np.sqrt(size):.3g} for the usual meaning of parameters"
         )
         warnings.warn(message, DataWarning, stacklevel=4)
+
+
+def samples_of(regime: Regime) -> Samples:
+    """The samples of a theory that has outputs and targets.
+
+    Raises
+    ------
+    TypeError
+        If there are none.
+    """
+    if not isinstance(regime, Samples):
+        raise TypeError(f"{type(regime).__name__} has no samples")
+    return regime

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmft_sym.regimes.samples import Samples
+from dmft_sym.spectra.methods import METHODS
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 from dmft_sym.support.spectral_failures import Failure, SpectrumError, named
 
 from .arguments import run_arguments
-from .solver import METHODS
+from .method import current_method
 from .spectrum_request import check_request, check_tolerance
 from .spectrum_routes import two_time_spectra
 
@@ -31,7 +31,7 @@ def critical_richness(
     at: int,
     between: tuple[float, float] = (0.1, 30.0),
     points: int = 12,
-    method: str = "coordinates",
+    method: str = "conditioning",
     tol: float = 1e-5,
     **parameters: float,
 ) -> float:
@@ -51,7 +51,7 @@ def critical_richness(
     points
         Number of richnesses on the grid; a crossing and its return between two of them is not seen.
     method
-        ``"coordinates"`` or ``"march"``, as for `dmft_sym.spectrum`.
+        ``"conditioning"`` or ``"equations"``, as for `dmft_sym.spectrum`.
     tol
         Relative tolerance of the result; the runs are a hundred times more accurate.
     **parameters
@@ -77,11 +77,12 @@ def critical_richness(
     >>> 0.1 < found < 30
     True
     """
-    if isinstance(theory.data, Samples):
+    if theory.program.scalars:
         raise ArgumentError(
-            "critical_richness where samples are given: allowed is the proportional regime; compare outliers at a few "
+            f"critical_richness {theory.data.where}: allowed is the proportional regime; compare outliers at a few "
             "richnesses, solver(richness=..., matrices=[...], at=[...])"
         )
+    method = current_method(theory.data, method, None)[0] or method
     if method not in METHODS:
         raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
     low, high = between
@@ -121,7 +122,7 @@ def _margin(
     """Negative outside of the bulk; nan if nothing is known of the next to escape, or if the run diverged."""
     margins: Any = []
     failure = ""
-    if method == "march":
+    if method == "equations":
         run = two_time_spectra(theory, steps=at + 1, **parameters)  # type: ignore[arg-type]
         try:
             with named(f"{matrix.name} at step {at}"):

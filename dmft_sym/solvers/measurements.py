@@ -36,6 +36,9 @@ from .kernels import Kernels, Overlap
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
+    from dmft_sym.regimes import Samples
+
+    from .method import Call
 
 Array = NDArray[Any]
 
@@ -138,6 +141,12 @@ class Measurements:
         self.outliers.setdefault(name, {})[step] = outliers(found, bulk)
         self.edges.setdefault(name, {})[step] = (bulk.lower_edge, bulk.edge)
         self.limits.setdefault(name, {})[step] = noise_edge(found, bulk)
+
+
+def wanted_of(call: Call, data: Samples) -> Wanted:
+    """What the options of a call ask for; see `wanted_measurements`."""
+    options = call.options
+    return wanted_measurements(call.problem, call.arguments, data.total, options.kernels, options.matrices, options.at)
 
 
 def wanted_measurements(

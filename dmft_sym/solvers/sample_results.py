@@ -225,3 +225,13 @@ def _long_name(name: str) -> str:
     if name.endswith("_alignment") and name not in _LONG_NAMES:
         return f"alignment of the kernel {name.removesuffix('_alignment')} with the targets"
     return _LONG_NAMES.get(name, "target" if name == "target" else f"kernel {name}, <F F> of the field of this name")
+
+
+def output_track(scalars: Mapping[Any, Array]) -> Array:
+    """``f`` of all steps, shape (steps, samples, outputs), from the scalars of a run."""
+    return next(values for ref, values in scalars.items() if ref.scalar.name == "f")
+
+
+def data_attributes(data: Samples) -> dict[str, Any]:
+    """Attributes that tell the samples and their loss."""
+    return {"loss": data.loss, "data_hash": data.digest[:16]}

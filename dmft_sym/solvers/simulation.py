@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dmft_sym.regimes.samples import Samples
+import numpy as np
+import sympy as sp
+
+from dmft_sym.regimes.samples import samples_of
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
+from dmft_sym.support.outcomes import COMPLETED, diverged
 
-from .proportional_simulation import simulate_in_proportion
-from .sample_simulation import simulate_on_samples
+from .arguments import check_integer, run_arguments
+from .attributes import common_attributes
+from .measured_spectra import spectrum_request
+from .measurements import Measurements, wanted_measurements
+from .sample_results import data_attributes, derived, labelled, network_dataset, output_track
 from .simulated_networks import Progress, SimulatedNetworks
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from dmft_sym.derivation.problem import Problem
+    from dmft_sym.execution import ExecutionResult
+    from dmft_sym.program import FieldRef
     from dmft_sym.spectra import MatrixProgram
 
-DEFAULT_DIM, DEFAULT_WIDTH = 1000, 2000
+# Two-time correlations need the fields of all steps; runs longer than this return losses only.
+RECORDED_STEPS = 400
 
 
 def simulate(
@@ -78,7 +89,7 @@ def simulate(
         ``matrices``, ``outlier`` (seed, matrix, spectrum_step, rank) has the largest values, whether they are outside
         of the bulk or not, ``sharpness`` (seed, spectrum_step) the first of the NTK, ``overlap`` those of their
         vectors with the fields of the same step, and ``spectrum_value`` (seed, matrix, spectrum_step, number) all
-        values if all are kept. Where samples are given, the variables of a `SampledSolver` without standard errors:
+        values if all are kept. Where samples are given, the variables of a `Solver` without standard errors:
         ``f`` (seed, step, sample, output), losses, accuracies, kernels, ``NTK`` and alignments, and ``outlier``.
 
     Raises
@@ -90,16 +101,144 @@ def simulate(
 
     if not isinstance(theory, Problem):
         raise ArgumentError(f"theory = {show(theory)}: allowed is what ds.derive returned")
-    if isinstance(theory.data, Samples):
+    size, measured = theory.data.size, bool(theory.program.scalars)
+    if measured:
         if dim is not None:
             raise ArgumentError(f"dim = {show(dim)}: allowed is nothing, the samples have theirs; width is the size")
-        size = DEFAULT_WIDTH if width is None else width
-        networks = SimulatedNetworks.checked("width", size, seeds, seed, normalise, dtype, progress)
+        given = width
+    else:
+        for name, value in (("width", width), ("kernels", kernels)):
+            if value is not None:
+                raise ArgumentError(
+                    f"{name} = {show(value)}: allowed is nothing unless samples are given; dim is the size"
+                )
+        given = dim
+    number = size.default if given is None else given
+    networks = SimulatedNetworks.checked(size.keyword, number, seeds, seed, normalise, dtype, progress)
+    if measured:
         names: Any = matrices  # operators are refused there
-        return simulate_on_samples(theory, theory.data, networks, steps, parameters, kernels, names, at, values)
-    for name, value in (("width", width), ("kernels", kernels)):
-        if value is not None:
-            raise ArgumentError(f"{name} = {show(value)}: allowed is nothing unless samples are given; dim is the size")
-    size = DEFAULT_DIM if dim is None else dim
-    networks = SimulatedNetworks.checked("dim", size, seeds, seed, normalise, dtype, progress)
-    return simulate_in_proportion(theory, networks, steps, parameters, order_parameters, matrices, at, values)
+        return _measured(theory, networks, steps, parameters, kernels, names, at, values)
+    return _observed(theory, networks, steps, parameters, order_parameters, matrices, at, values)
+
+
+def _observed(
+    theory: Problem,
+    networks: SimulatedNetworks,
+    steps: int,
+    parameters: dict[str, Any],
+    order_parameters: bool,
+    matrices: Sequence[str | MatrixProgram],
+    at: Sequence[int],
+    values: int | None,
+) -> xr.Dataset:
+    """Losses and order parameters that the program observes, and measured spectra."""
+    start = time.perf_counter()
+    arguments = run_arguments(theory, steps, parameters)
+    record = order_parameters and arguments.steps <= RECORDED_STEPS
+    request = spectrum_request(theory, arguments, matrices, at, values)
+    networks.check_memory(theory, arguments)
+    results, tracks = [], []
+    for number in range(networks.count):
+        measurement = None if request is None else request.measurement(networks.child(number))
+        inspect = None if measurement is None else measurement.inspect
+        results.append(networks.train(number, theory, arguments, record=record, inspect=inspect))
+        tracks.append({} if measurement is None else measurement.tracks)
+    dataset = _dataset(theory, results, record)
+    if request is not None:
+        dataset = dataset.merge(request.dataset(tracks))
+    done = dataset.sizes["step"]
+    dataset.attrs = {
+        **common_attributes(theory, arguments),
+        **networks.attributes,
+        **(COMPLETED if done == arguments.steps else diverged(done)).attrs(),
+        "wall_time": time.perf_counter() - start,
+    }
+    return dataset
+
+
+def _dataset(theory: Problem, results: list[ExecutionResult], record: bool) -> xr.Dataset:
+    from dmft_sym.results.order_parameters import make_dataset
+
+    names = [observable.name for observable in theory.program.observables]
+    kept = min(len(r.observables[name]) for r in results for name in names)
+    scalars = {name: np.stack([r.observables[name][:kept] for r in results]) for name in names}
+    order = _correlations(theory, results, kept) if record and kept else {}
+    return make_dataset(scalars, order, {})
+
+
+def _correlations(theory: Problem, results: list[ExecutionResult], kept: int) -> dict[str, xr.DataArray]:
+    """``C_F`` of every field whose correlation the theory reports, between all layers where the theory has them."""
+    import xarray as xr
+
+    found: dict[str, xr.DataArray] = {}
+    for parameter in theory.order_parameters:
+        family = parameter.array.row
+        layers = {_layer(ref): ref for ref in results[0].recording.fields if ref.field == family}
+        if parameter.array.kind != "C" or not layers:
+            continue
+        dims = ("layer", "layer2")[: len(parameter.array.stored)]
+        members = [layers[layer] for layer in sorted(layers)]
+        values = np.stack([_overlaps(r, members, kept, len(dims) == 2) for r in results])
+        if not dims:
+            values = values[:, 0]
+        found[parameter.name] = xr.DataArray(
+            values,
+            {dim: sorted(layers) for dim in dims},
+            ("seed", *dims, "step", "output", "step2", "output2"),
+            attrs={"long_name": f"correlation of {family.name}", "units": "1"},
+        )
+    return found
+
+
+def _layer(ref: FieldRef) -> int:
+    return -1 if ref.layer is None else int(sp.Integer(ref.layer))
+
+
+def _overlaps(result: ExecutionResult, members: list[FieldRef], kept: int, pairs: bool) -> np.ndarray[Any, Any]:
+    """``<F_c(t) F_c'(s)>`` at every layer, shape (layer, T, C, T, C), or between all layers if ``pairs``."""
+    stacked = np.stack([np.stack(result.recording.fields[ref][:kept]) for ref in members])
+    count, steps, outputs, sites = stacked.shape
+    flat = stacked.reshape(count, steps * outputs, sites)
+    times = (steps, outputs, steps, outputs)
+    if pairs:
+        return np.stack([flat @ other.T / sites for other in flat], axis=1).reshape(count, count, *times)
+    return (flat @ flat.transpose(0, 2, 1) / sites).reshape(count, *times)
+
+
+def _measured(
+    theory: Problem,
+    networks: SimulatedNetworks,
+    steps: int,
+    parameters: dict[str, Any],
+    kernels: Sequence[int] | None,
+    matrices: Sequence[str],
+    at: Sequence[int],
+    values: int | None,
+) -> xr.Dataset:
+    """Outputs, losses and kernels on the samples of a theory, and the largest singular values."""
+    import xarray as xr
+
+    data = samples_of(theory.data)
+    start = time.perf_counter()
+    arguments = run_arguments(theory, steps, parameters)
+    if values is not None:
+        values = check_integer("values", values, 1)  # all of them, 0 elsewhere, are not kept here
+    wanted = wanted_measurements(theory, arguments, data.total, kernels, matrices, at, values)
+    networks.check_memory(theory, arguments, data.given)
+    found = []
+    for number in range(networks.count):
+        measured = Measurements(wanted)
+        result = networks.train(number, theory, arguments, inspect=measured.see_network, data=data.given)
+        found.append((output_track(result.scalars), measured))
+    done = min(len(track) for track, _ in found)  # kernels and spectra of later steps are not those of all networks
+    parts = [network_dataset(track[:done], measured, data, simulated=True) for track, measured in found]
+    dataset = xr.concat(parts, "seed", join="inner")
+    dataset = dataset.assign_coords(seed=np.arange(networks.count)).merge(derived(dataset, data))
+    attrs = {
+        **common_attributes(theory, arguments),
+        **networks.attributes,
+        **data_attributes(data),
+        **(COMPLETED if done == arguments.steps else diverged(done)).attrs(),
+        "wall_time": time.perf_counter() - start,
+    }
+    return labelled(dataset, data, attrs)

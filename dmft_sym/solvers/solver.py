@@ -1,248 +1,300 @@
-"""A generated solver behind a call: parameters in, labelled arrays out."""
+"""The solver of a theory behind a call: parameters in, labelled arrays out."""
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from types import ModuleType
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dmft_sym.program import DEPTH
+from dmft_sym.support.deprecation import warn_old_word
 from dmft_sym.support.errors import ArgumentError
-from dmft_sym.support.memory import NUMBER_OF_MPMATH, free_bytes, march_bytes, most_steps, shown_bytes
-from dmft_sym.support.messages import show
-from dmft_sym.support.outcomes import COMPLETED, Outcome, diverged, of_losses
+from dmft_sym.support.messages import BiasWarning, show
 
-from .arguments import RunArguments, check_dtype, run_arguments
+from .arguments import RunArguments, run_arguments
+from .attributes import common_attributes
+from .coordinates import Coordinates
+from .generated_modules import march_module, sampled_module
+from .march import March, march
+from .method import CONDITIONING, WORDS, Arithmetic, Call, Progress, current_method
+from .sampled_sites import SampledSites
+from .two_time_sampling import TwoTimeSampling
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from dmft_sym.derivation.problem import Problem
 
-Progress = Callable[[int, int], None]
-METHODS = ("march", "coordinates")
-# A loss this many times its first value will not come back: the run is reported as diverged.
-DIVERGENCE = 1e12
+ARITHMETICS: tuple[type[Arithmetic], ...] = (March, TwoTimeSampling, Coordinates, SampledSites)
+"""How a method is carried out; of those that apply to a problem, the first."""
+DEFAULTS: Mapping[str, Any] = {
+    "tol": None, "dtype": "float64", "order_parameters": True, "sites": None, "error": None, "seed": 0, "replicas": 8,
+    "antithetic": True, "bias": False, "kernels": None, "matrices": (), "at": (), "threads": None,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What a method does for a theory.
+
+    Attributes
+    ----------
+    name
+        ``"equations"`` or ``"conditioning"``.
+    summary
+        How it is carried out.
+    exact
+        Whether results have no sampling error.
+    options
+        Options of the call that it takes.
+    default
+        Whether it is taken if a call names none.
+    """
+
+    name: str
+    summary: str
+    exact: bool
+    options: tuple[str, ...]
+    default: bool
 
 
 class Solver:
-    """Solves the equations of one theory; ``solver(...)`` returns an `xarray.Dataset`.
+    """Solves one theory; ``solver(...)`` returns an `xarray.Dataset`.
 
-    The module is generated (or found in the cache) when it is first needed.
+    Modules are generated (or found in the cache) when they are first needed.
+
+    Parameters
+    ----------
+    theory
+        What `dmft_sym.derive` returned.
+    backend
+        ``"numba"`` (fast) or ``"numpy"`` (plain); for equations that close also ``"mpmath"`` (any precision).
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such back end.
     """
 
     def __init__(self, theory: Problem, backend: str = "numba") -> None:
-        from dmft_sym.codegen import BACKENDS
-
-        if backend not in BACKENDS:
-            raise ArgumentError(f"backend = {show(backend)}: allowed are {', '.join(BACKENDS)}")
         self.theory = theory
+        allowed = ("numba", "numpy", "mpmath") if March.applies(theory) else ("numba", "numpy")
+        if backend not in allowed:
+            raise ArgumentError(f"backend = {show(backend)}: allowed are {', '.join(allowed)} {theory.data.where}")
         self.backend = backend
-        self._module: ModuleType | None = None
 
     @property
-    def module(self) -> ModuleType:
-        """The generated module."""
-        if self._module is None:
-            from dmft_sym.cache.modules import load_module, program_key
+    def module(self) -> ModuleType | None:
+        """The generated module; ``None`` where ``backend="numpy"`` runs the program itself."""
+        if March.applies(self.theory):
+            return march_module(self.theory, self.backend)
+        return sampled_module(self.theory) if self.backend == "numba" else None
 
-            theory = self.theory
-            key = program_key(str(theory.program), self.backend, theory.probes)
-            with self._compilation():
-                self._module = load_module(key, self.backend, self._source)
-        return self._module
-
-    def _source(self) -> str:
-        from dmft_sym.codegen import solver_source
-        from dmft_sym.support.progress import notice
-
-        with notice("deriving the equations (a few seconds, once for each network)"):
-            return solver_source(self.theory, self.backend)
-
-    def _compilation(self) -> AbstractContextManager[None]:
-        """A line on the terminal while the solver is compiled."""
-        from dmft_sym.support.progress import compilation_notice
-
-        return compilation_notice() if self.backend == "numba" else nullcontext()
+    @property
+    def methods(self) -> tuple[MethodInfo, ...]:
+        """What can be done for this theory, the default first."""
+        default = self.theory.data.default_method
+        kinds = {word: self._arithmetic(word, None) for word in WORDS if any(self._arithmetics(word))}
+        found = [
+            MethodInfo(word, kind.summary, kind.exact(self.theory), tuple(sorted(kind.options)), word == default)
+            for word, kind in kinds.items()
+        ]
+        return tuple(sorted(found, key=lambda info: not info.default))
 
     def __call__(
         self,
         *,
         steps: int,
-        method: str = "march",
-        tol: float = 1e-8,
-        dtype: str = "float64",
-        order_parameters: bool = True,
+        method: str | None = None,
+        exact: bool | None = None,
+        tol: float | None = None,
+        dtype: str | None = None,
+        order_parameters: bool | None = None,
+        sites: int | None = None,
+        error: float | None = None,
+        seed: int | None = None,
+        replicas: int | None = None,
+        antithetic: bool | None = None,
+        bias: bool | None = None,
+        kernels: Sequence[int] | None = None,
+        matrices: Sequence[str] | None = None,
+        at: Sequence[int] | None = None,
+        threads: int | None = None,
         progress: Progress | None = None,
         **parameters: float,
     ) -> xr.Dataset:
-        """Run the theory.
+        """Solve the theory.
 
         Parameters
         ----------
         steps
             Number of gradient steps ``T``.
         method
-            ``"march"``: the generated march of the closed equations, ``O(T^3)`` time and ``O(T^2)`` memory.
-            ``"coordinates"``: the program on growing bases, ``O(T r^2)`` time, losses only; for long runs.
+            ``"equations"``: the derived equations, marched (``O(T^3)`` time, ``O(T^2)`` memory) where they close, and
+            sampled where they do not (slow, for a few steps and samples, to check the other). ``"conditioning"``: the
+            program itself, on growing coordinates where it is linear (``O(T r^2)`` time, for long runs) and on sampled
+            sites where it is not. By default equations in the proportional regime, conditioning on given samples.
+        exact
+            Whether conditioning runs on coordinates, without sampling error, the default for linear networks; or on
+            sampled sites.
         tol
-            Tolerance of ``"coordinates"``: directions shorter than ``tol`` times their scale are dropped.
+            Of conditioning: directions shorter than ``tol`` times their scale are dropped; 1e-8 by default, and
+            ``1/sqrt(sites of a replica)`` for sampled sites.
         dtype
-            ``"float64"`` or ``"float32"``.
+            ``"float64"`` or ``"float32"``; in the proportional regime.
         order_parameters
-            Whether to return the two-time correlations and responses as well (march only).
+            Whether a march returns two-time correlations and responses as well.
+        sites
+            Number of sampled sites of a space, all replicas together; 20 000 by default. Standard errors fall as
+            ``1/sqrt(sites)``.
+        error
+            Wanted standard error of ``f`` (the largest of all its entries) instead of ``sites``.
+        seed
+            Seed of the random numbers; the same seed gives the same numbers whatever the number of threads.
+        replicas
+            Number of independent networks that the sites are divided among (8); standard errors come from them.
+        antithetic
+            Sites in pairs with opposite readouts and backward noises, which takes most of the error early in training.
+            Outliers of few sites have less bias without (docs/mathematics.md).
+        bias
+            Whether to estimate the bias by few sites, as ``<name>_bias``: both halves of every replica are run as well,
+            so that all takes two to three times as long. ``sites`` are rounded up to a multiple of four a replica.
+        kernels
+            Where samples are given, steps at which kernels are kept; first and last by default, ``()`` for none.
+            Negative ones count from the end.
+        matrices, at
+            Hidden matrices (``"W1"``, ...) whose outliers are found, and at which steps (the last by default).
+        threads
+            Number of threads of sampled sites; all cores by default.
         progress
-            Called as ``progress(done, steps)``.
+            Called as ``progress(done, total)``, in steps of all replicas; with ``error``, trial runs come first,
+            each of which counts from zero, as do the runs that sampled equations repeat (docs/mathematics.md).
         **parameters
-            ``samples_per_dim`` (alpha), ``width_per_dim`` (nu), ``richness`` (gamma0), ``learning_rate`` (eta0),
-            ``label_noise`` (sigma_eps), ``init_std``, ``depth``, ``outputs``, and those of the forward pass.
+            ``richness`` (gamma0), ``learning_rate`` (eta0), ``init_std``, ``depth``, those of the forward pass, and
+            the proportional regime ``samples_per_dim`` (alpha), ``width_per_dim`` (nu), ``label_noise`` (sigma_eps)
+            and ``outputs``.
 
         Returns
         -------
         xarray.Dataset
-            ``train_loss`` and ``test_loss`` (step, output), per output and without the factor 1/2; order parameters
-            ``C_<field>`` and ``R_<field>`` ([layer,] step, output, step2, output2). A run that diverges keeps the
-            steps before and says so in the attributes ``outcome`` and ``outcome_remedy``.
+            In the proportional regime ``train_loss`` and ``test_loss`` (step, output), per output and without the
+            factor 1/2, and of a march order parameters ``C_<field>`` and ``R_<field>`` ([layer,] step, output, step2,
+            output2). Where samples are given ``f`` (step, sample, output), training samples first; ``train_loss``
+            (step, output) and ``test_loss`` (without the factor 1/2 for squared error; without ``output`` for
+            softmax), accuracies; kernels of all layers (``Phi``, ``G``, ...: layer, kernel_step, sample, [output,]
+            sample2, [output2]) and ``NTK``, with their alignments to the targets; ``outlier`` (matrix, spectrum_step,
+            rank) and ``bulk_edge``. Sampled variables have standard errors ``<name>_sem`` and, with ``bias``,
+            ``<name>_bias`` and ``<name>_bias_sem``: ``f - f_bias`` is what more sites would give. A run that diverges
+            keeps the steps before and says so in the attributes ``outcome`` and ``outcome_remedy``.
+
+        Warns
+        -----
+        BiasWarning
+            If the replicas have too few sites for their directions.
 
         Raises
         ------
         ArgumentError
-            Naming the argument, its value and what is allowed; more steps than fit into memory, for a march.
+            Naming the argument, its value and what is allowed; more steps or sites than fit into memory.
         """
-        if method not in METHODS:
-            raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
-        check_dtype(dtype)
-        arguments = run_arguments(self.theory, steps, parameters)
         start = time.perf_counter()
-        if method == "march":
-            scalars, order, outcome = self._march(arguments, dtype, order_parameters, progress)
-        else:
-            scalars, order, outcome = self._coordinates(arguments, tol, dtype, progress)
-        if outcome.step == 0:
+        given = {
+            "tol": tol, "dtype": dtype, "order_parameters": order_parameters, "sites": sites, "error": error,
+            "seed": seed, "replicas": replicas, "antithetic": antithetic, "bias": bias, "kernels": kernels,
+            "matrices": matrices, "at": at, "threads": threads,
+        }  # fmt: skip
+        given = _with_old_names({name: value for name, value in given.items() if value is not None}, parameters)
+        arguments, given = self._arguments(steps, parameters, given)
+        method, exact = current_method(self.theory.data, method, exact)
+        kind = self._arithmetic(method, exact)
+        options = _options(kind, given)
+        if progress is not None and not callable(progress):
+            raise ArgumentError(f"progress = {show(progress)}: allowed is a function of two integers, done and total")
+        solved = kind().run(Call(self.theory, self.backend, arguments, options, progress))
+        if solved.outcome.step == 0:
             _check_ratios(arguments)
-        attrs = self._attributes(arguments, method, tol, dtype, outcome)
-        attrs["wall_time"] = time.perf_counter() - start
-        from dmft_sym.results.order_parameters import make_dataset
+        result = solved.dataset
+        result.attrs = {
+            **common_attributes(self.theory, arguments),
+            **solved.attributes,
+            "method": kind.method,
+            "exact": int(kind.exact(self.theory)),
+            **solved.outcome.attrs(),
+            "wall_time": time.perf_counter() - start,
+        }
+        from dmft_sym.results.store import bias_notes
 
-        return make_dataset(scalars, order, attrs)
+        for note in bias_notes(result):
+            warnings.warn(note, BiasWarning, stacklevel=2)
+        return result
 
     def raw(self, *, steps: int, progress: Progress | None = None, **parameters: float) -> dict[str, Any]:
         """What the generated ``march`` returns: unlabelled arrays, all order parameters, in the back end's numbers."""
-        return self._call(run_arguments(self.theory, steps, parameters), np.float64, progress)
+        arguments = run_arguments(self.theory, steps, parameters)
+        return march(self.theory, arguments, self.backend, np.float64, progress)
 
-    def _call(self, arguments: RunArguments, dtype: Any, progress: Progress | None) -> dict[str, Any]:
-        from dmft_sym.codegen.text.names import python_name
+    def _arithmetics(self, method: str) -> list[type[Arithmetic]]:
+        return [kind for kind in ARITHMETICS if kind.method == method and kind.applies(self.theory)]
 
-        self._check_memory(arguments, dtype)
-        values = {python_name(symbol): value for symbol, value in arguments.values.items()}
-        options = {} if self.backend == "mpmath" else {"dtype": dtype}
-        module = self.module
-        with np.errstate(all="ignore"), self._compilation():
-            result: dict[str, Any] = module.march(
-                steps=arguments.steps, outputs=arguments.outputs, progress=progress, **options, **values
-            )
-        return result
+    def _arithmetic(self, method: str | None, exact: bool | None) -> type[Arithmetic]:
+        """How a method is carried out.
 
-    def _check_memory(self, arguments: RunArguments, dtype: Any) -> None:
-        """Refuse a march that cannot fit into memory; layers of networks of other kinds are counted by matrices."""
-        depth = int(arguments.values.get(DEPTH, len(self.theory.program.matrices)))
-        number = NUMBER_OF_MPMATH if self.backend == "mpmath" else np.dtype(dtype).itemsize
-        needed, available = march_bytes(depth, arguments.steps * arguments.outputs, number), free_bytes()
-        if needed > available:
-            raise ArgumentError(
-                f"steps = {arguments.steps}: allowed is what fits into memory; the march needs {shown_bytes(needed)} "
-                f"and {shown_bytes(available)} are free: use at most "
-                f"{most_steps(arguments.steps, needed, available)} steps, or method = 'coordinates'"
-            )
+        Raises
+        ------
+        ArgumentError
+            If there is no such method, or none that is exact or not.
+        """
+        method = self.theory.data.default_method if method is None else method
+        if method not in WORDS:
+            raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(WORDS)}")
+        for kind in self._arithmetics(method):
+            if exact is None or kind.exact(self.theory) == exact:
+                return kind
+        if exact and method == CONDITIONING:
+            raise ArgumentError("exact = true: allowed is false, conditioning is exact for a network that is linear")
+        raise ArgumentError(f"exact = {show(exact)}: allowed with method = {method!r} is {show(not exact)}")
 
-    def _march(
-        self, arguments: RunArguments, dtype: str, order_parameters: bool, progress: Progress | None
-    ) -> tuple[dict[str, Any], Mapping[str, Any], Outcome]:
-        result = self._call(arguments, np.dtype(dtype).type, progress)
-        names = [observable.name for observable in self.theory.program.observables]
-        losses = {name: np.asarray(result[name][: result["steps"]], dtype=float) for name in names}
-        first = max((float(np.max(np.abs(rows[:1]), initial=0.0)) for rows in losses.values()), default=0.0)
-        outcome = of_losses(*losses.values(), bound=DIVERGENCE * (first or 1.0))
-        if outcome.completed and result["steps"] < arguments.steps:
-            outcome = diverged(result["steps"])
-        kept = arguments.steps if outcome.step is None else outcome.step
-        losses = {name: rows[:kept] for name, rows in losses.items()}
-        if not order_parameters or self.backend == "mpmath":
-            return losses, {}, outcome
-        from dmft_sym.results.order_parameters import label_order_parameters
-
-        integers = {s.name: v for s, v in arguments.values.items() if s.is_integer}
-        labels, retained = self.module.labels(**integers), self._retained(arguments)
-        order = label_order_parameters(result, labels, result["scales"], kept, arguments.outputs, retained)
-        return losses, order, outcome
-
-    def _retained(self, arguments: RunArguments) -> dict[str, NDArray[Any]]:
-        """What weight decay leaves of the Gaussian fields of trained matrices at every step, by their names."""
-        program = self.theory.program
-        keep = float(program.optimizer.retention(1).subs(arguments.values))
-        if keep == 1:
-            return {}
-        left = keep ** np.arange(arguments.steps)
-        return {use.noise_name: left for use in self.theory.uses.all if use.matrix in program.learned}
-
-    def _coordinates(
-        self, arguments: RunArguments, tol: float, dtype: str, progress: Progress | None
-    ) -> tuple[dict[str, Any], Mapping[str, Any], Outcome]:
-        from dmft_sym.execution import ExecutionError, run_coordinates
-
-        report = None if progress is None else lambda done: progress(done, arguments.steps)
-        try:
-            result = run_coordinates(
-                self.theory.program,
-                arguments.values,
-                arguments.outputs,
-                arguments.steps,
-                tol,
-                np.dtype(dtype).type,
-                progress=report,
-            )
-        except ExecutionError as error:
-            raise ArgumentError(str(error)) from error
-        done = min(len(rows) for rows in result.observables.values())
-        return dict(result.observables), {}, COMPLETED if done == arguments.steps else diverged(done)
-
-    def _attributes(
-        self, arguments: RunArguments, method: str, tol: float, dtype: str, outcome: Outcome
-    ) -> dict[str, Any]:
-        marched = method == "march"
-        return {
-            **common_attributes(self.theory, arguments),
-            "method": method,
-            "tol": tol,
-            "dtype": dtype,
-            "backend": self.backend if marched else "",
-            "module_hash": self.module.__dict__["__dmft_sym_hash__"] if marched else "",
-            **outcome.attrs(),
-        }
+    def _arguments(
+        self, steps: object, parameters: Mapping[str, object], given: dict[str, Any]
+    ) -> tuple[RunArguments, dict[str, Any]]:
+        """Checked arguments, and the options that any method of this theory has."""
+        kinds = [kind for kind in ARITHMETICS if kind.applies(self.theory)]
+        known = [name for name in DEFAULTS if any(name in kind.options | kind.unused for kind in kinds)]
+        unknown = {name: value for name, value in given.items() if name not in known}
+        options = ["method", "exact", *known, "progress"]
+        arguments = run_arguments(self.theory, steps, {**parameters, **unknown}, options)
+        return arguments, given
 
 
-def common_attributes(theory: Problem, arguments: RunArguments) -> dict[str, Any]:
-    """Attributes that theory and simulation share: parameters, network, versions."""
-    from importlib.metadata import version
+def _with_old_names(given: dict[str, Any], parameters: dict[str, float]) -> dict[str, Any]:
+    """Options under their present names."""
+    if "samples" not in parameters:
+        return given
+    warn_old_word("samples=", "sites=")
+    return {"sites": parameters.pop("samples"), **given}
 
-    rule = theory.training
-    return {
-        **arguments.given,
-        "network": theory.network.name,
-        "program_hash": hashlib.sha256(str(theory.program).encode()).hexdigest()[:16],
-        "parametrization": str(theory.network.parametrization),
-        "training": type(rule).__name__,
-        "online": int(rule.fresh),  # netCDF has no truth values
-        "momentum": arguments.given.get("momentum", rule.momentum),
-        "weight_decay": arguments.given.get("weight_decay", rule.weight_decay),
-        **{f"version_{name.replace('-', '_')}": version(name) for name in ("dmft-sym", "numpy", "numba")},
-    }
+
+def _options(kind: type[Arithmetic], given: Mapping[str, Any]) -> SimpleNamespace:
+    """Options of an arithmetic with defaults filled in.
+
+    Raises
+    ------
+    ArgumentError
+        If one means nothing to it, or is neither true nor false where it has to be.
+    """
+    for name in ("antithetic", "bias", "order_parameters"):
+        if not isinstance(given.get(name, True), bool):
+            raise ArgumentError(f"{name} = {show(given[name])}: allowed are True and False")
+    for name, value in given.items():
+        if name not in kind.options | kind.unused and value != DEFAULTS[name]:
+            others = [other.method for other in ARITHMETICS if name in other.options and other.method != kind.method]
+            use = f"it is an option of {others[0]!r}" if others else "the result is exact"
+            raise ArgumentError(f"{name} with method = {kind.method!r}: allowed is nothing, {use}")
+    return SimpleNamespace(**{**DEFAULTS, **given})
 
 
 def _check_ratios(arguments: RunArguments) -> None:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_sym.regimes.samples import Samples
 from dmft_sym.spectra.methods import DEPENDENCE, check_method, default_method
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 from dmft_sym.support.outcomes import COMPLETED, diverged
 
 from .arguments import check_integer, run_arguments
-from .solver import common_attributes
+from .attributes import common_attributes
+from .method import current_method
 from .spectrum_request import check_request, check_tolerance
 from .spectrum_routes import Track, Wanted, from_coordinates, from_march
 
@@ -50,7 +50,7 @@ def spectrum(
     """Predict the spectra of matrices of the network at chosen steps of training.
 
     Where samples are given, the network is trained on sampled sites (or in coordinates, if it is linear) and the result
-    has ``outlier``, its standard error ``outlier_sem`` and ``bulk_edge``; a `SampledSolver` finds them along with
+    has ``outlier``, its standard error ``outlier_sem`` and ``bulk_edge``; a `Solver` finds them along with
     everything else, ``solver(matrices=..., at=...)``.
 
     Parameters
@@ -64,22 +64,22 @@ def spectrum(
     steps
         Number of gradient steps of the run.
     method
-        ``"coordinates"``: growing coordinates; ``"march"``: derived spike condition on the two-time matrices. Their
-        numbers agree. By default the quicker one: coordinates for one output and full batches, else the march. Where
-        samples are given, that of a `SampledSolver`.
+        ``"conditioning"``: growing coordinates. ``"equations"``: the derived spike condition on two-time matrices.
+        The numbers agree. By default the quicker one: coordinates for one output and full batches, else the march.
+        Where samples are given, that of a `Solver`.
     dependence
         ``"joint"`` (default), or ``"independent"``: the classical condition, in which the trained part of a matrix does
-        not know its initial part. That needs ``"march"``, which is then the default.
+        not know its initial part. That needs ``"equations"``, which is then the default.
     tol
-        Tolerance of ``"coordinates"``, 1e-8 by default; where samples are given, that of a `SampledSolver`.
+        Tolerance of ``"conditioning"``, 1e-8 by default; where samples are given, that of a `Solver`.
     points
         Number of points at which the density of every bulk is computed; 0 for none.
     overlaps
-        Whether overlaps are wanted, which take most of the time with ``"march"``.
+        Whether overlaps are wanted, which take most of the time with ``"equations"``.
     progress
-        Called as ``progress(done, total)`` in spectra (``"march"``) or steps (``"coordinates"``).
+        Called as ``progress(done, total)`` in spectra (``"equations"``) or steps (``"conditioning"``).
     **parameters
-        As for a `Solver`, or a `SampledSolver`.
+        As for a `Solver`.
 
     Returns
     -------
@@ -105,22 +105,24 @@ def spectrum(
     --------
     >>> import dmft_sym as ds
     >>> found = ds.spectrum(
-    ...     ds.derive(ds.deep_linear(2)), matrices=["W1"], at=[20, 59], steps=60, method="coordinates",
+    ...     ds.derive(ds.deep_linear(2)), matrices=["W1"], at=[20, 59], steps=60, method="conditioning",
     ...     samples_per_dim=4, width_per_dim=1, richness=8, learning_rate=0.004, label_noise=0.3,
     ... )
     >>> found.outlier.sel(matrix="W1", spectrum_step=59).values.round(4)
     array([2.2228])
     """
     points = check_integer("points", points, 0)
-    if isinstance(theory.data, Samples):
+    if theory.program.scalars:
+        where = theory.data.where
         if points:
-            raise ArgumentError(f"points = {points}: allowed is 0 where samples are given, the bulk keeps its shape")
+            raise ArgumentError(f"points = {points}: allowed is 0 {where}, the bulk keeps its shape")
         options = {"method": method, "tol": tol, "progress": progress, **parameters}
         if dependence not in (None, DEPENDENCE[0]):
-            raise ArgumentError(f"dependence = {show(dependence)}: allowed is 'joint' where samples are given")
-        return _on_samples(theory, theory.data, matrices=matrices, at=at, steps=steps, **options)
+            raise ArgumentError(f"dependence = {show(dependence)}: allowed is 'joint' {where}")
+        return _along_a_run(theory, matrices=matrices, at=at, steps=steps, **options)
     start = time.perf_counter()
     dependence = DEPENDENCE[0] if dependence is None else dependence
+    method = current_method(theory.data, method, None)[0]
     check_method(method, dependence)
     tol = check_tolerance(1e-8 if tol is None else tol)
     arguments = run_arguments(theory, steps, parameters)
@@ -129,7 +131,7 @@ def spectrum(
         fresh = any(matrix.fresh for matrix in theory.program.matrices)
         method = default_method(arguments.outputs, fresh, dependence)
     wanted = Wanted(theory, arguments, parameters, chosen, kept, dependence, tol, points > 0, overlaps, progress)
-    tracks, reached = from_march(wanted) if method == "march" else from_coordinates(wanted)
+    tracks, reached = from_march(wanted) if method == "equations" else from_coordinates(wanted)
     outcome = COMPLETED if reached == arguments.steps else diverged(reached)
     dataset = _dataset(tracks, kept, arguments.outputs, points)
     options = {"method": method, "dependence": dependence, "tol": tol}
@@ -138,14 +140,14 @@ def spectrum(
     return dataset
 
 
-def _on_samples(theory: Problem, data: Samples, **arguments: Any) -> xr.Dataset:
+def _along_a_run(theory: Problem, **arguments: Any) -> xr.Dataset:
     """Outliers from a run of the solver; matrices and steps are checked as elsewhere."""
-    from .sampled_solver import SampledSolver
+    from .solver import Solver
 
     for name in ("matrices", "at"):
         if isinstance(arguments[name], Sized) and not len(arguments[name]):
             raise ArgumentError(f"{name} = {show(arguments[name])}: allowed is a list that is not empty")
-    run = SampledSolver(theory, data)(**arguments, kernels=())
+    run = Solver(theory)(**arguments, kernels=())
     names = ("outlier", "outlier_sem", "outlier_bias", "outlier_bias_sem", "bulk_edge")
     return run[[name for name in names if name in run]]
 

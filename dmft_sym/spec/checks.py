@@ -12,7 +12,6 @@ from dmft_sym.support.messages import InputError, show
 from .sections import (
     DEEP_LINEAR,
     FIXED,
-    METHODS,
     MLP,
     PROPORTIONAL,
     SECTIONS,
@@ -128,13 +127,11 @@ def _check_fixed(spec: Spec) -> None:
 
 def _check_sampling(spec: Spec) -> None:
     sampling = spec.sampling
-    if sampling.samples is not None and sampling.error is not None:
-        raise _refused("sampling", "error", sampling.error, f"either error or samples = {sampling.samples}")
-    if sampling.samples is not None and sampling.samples < 4 * sampling.replicas:
+    if sampling.sites is not None and sampling.error is not None:
+        raise _refused("sampling", "error", sampling.error, f"either error or sites = {sampling.sites}")
+    if sampling.sites is not None and sampling.sites < 4 * sampling.replicas:
         low = 4 * sampling.replicas
-        raise _refused(
-            "sampling", "samples", sampling.samples, f"an even integer >= {low}, four for each of the replicas"
-        )
+        raise _refused("sampling", "sites", sampling.sites, f"an even integer >= {low}, four for each of the replicas")
 
 
 def _check_activation(spec: Spec) -> None:
@@ -164,19 +161,8 @@ def is_linear(spec: Spec) -> bool:
 
 
 def _check_method(spec: Spec) -> None:
-    method, regime = spec.solver.method, spec.data.regime
-    if method is None:
-        return
-    if method not in METHODS[regime]:
-        allowed = " or ".join(f'"{name}"' for name in METHODS[regime])
-        raise _refused("solver", "method", method, allowed, regime)
-    if spec.fixed and method == "coordinates" and not is_linear(spec):
-        raise _refused(
-            "solver",
-            "method",
-            method,
-            f'"sampled" or "direct"; activation = {shown(spec.network.activation)} is not linear',
-        )
+    if spec.fixed and spec.solver.exact and not is_linear(spec):
+        raise _refused("solver", "exact", True, f"false; activation = {shown(spec.network.activation)} is not linear")
 
 
 def _check_backend(spec: Spec) -> None:
@@ -195,11 +181,11 @@ def _check_spectrum(spec: Spec) -> None:
             weights = {0: "", 1: '"W0" and '}.get(depth, f'"W0" to "W{depth - 1}" and ')
             raise SpecError(f'[spectrum] matrices = {shown(name)}: allowed at depth = {depth} are {weights}"NTK"')
     _check_steps("spectrum", spec.spectrum.steps, spec)
-    if spec.spectrum.dependence != DEPENDENCE[0] and spectrum_method(spec) == "coordinates":
+    if spec.spectrum.dependence != DEPENDENCE[0] and spectrum_method(spec) == "conditioning":
         raise SpecError(
             f"[spectrum] dependence = {shown(spec.spectrum.dependence)}: allowed is "
-            f'"{DEPENDENCE[0]}" with method = "coordinates", which trains the network itself; use [spectrum] method = '
-            '"march"'
+            f'"{DEPENDENCE[0]}" with method = "conditioning", which trains the network itself; use [spectrum] '
+            'method = "equations"'
         )
 
 

@@ -30,7 +30,7 @@ def check_memory(spec: Spec, available: int | None = None) -> None:
     available
         Free memory in bytes; asked from the system if not given.
     """
-    if spec.solver.method != "march":
+    if spec.fixed or spec.solver.method != "equations":
         return
     available = _free() if available is None else available
     needed = march_memory(spec)
@@ -40,7 +40,7 @@ def check_memory(spec: Spec, available: int | None = None) -> None:
     raise SpecError(
         f"[training] steps = {spec.training.steps}: allowed is what fits into memory; the march needs "
         f"{_size(needed)} and {_size(available)} are free: use at most {steps} steps, or [solver] method = "
-        '"coordinates"'
+        '"conditioning"'
     )
 
 
@@ -101,15 +101,15 @@ def check_sampling(spec: Spec, data: Samples, available: int | None = None) -> N
     """
     available = _free() if available is None else available
     sampling = spec.sampling
-    sampled = spec.solver.method in ("sampled", "direct")
+    sampled = spec.sampled
     _check_kernels(spec, data, sampling.replicas if sampled else 1, available)
     if not sampled or sampling.error is not None:
         return  # how many sites an error needs is not known yet
-    sites = sampling.samples or SITES
+    sites = sampling.sites or SITES
     needed = sampling_memory(spec, data, sites)
     if needed > available:
         raise SpecError(
-            f"[sampling] samples = {sites}: allowed is what fits into memory; {data.total} samples on {sites} sites "
+            f"[sampling] sites = {sites}: allowed is what fits into memory; {data.total} samples on {sites} sites "
             f"need at least {_size(needed)} and {_size(available)} are free: use fewer of them, or more replicas"
         )
 

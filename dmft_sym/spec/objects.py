@@ -95,10 +95,10 @@ def physical_arguments(spec: Spec) -> dict[str, float | int]:
 def sampling_arguments(spec: Spec) -> dict[str, Any]:
     """Further keyword arguments of a solver on sampled sites.
 
-    ``samples`` or ``error``, ``seed``, ``replicas``, ``tol`` and ``bias`` if given, and ``kernels``, the steps.
+    ``sites`` or ``error``, ``seed``, ``replicas``, ``tol`` and ``bias`` if given, and ``kernels``, the steps.
     """
     sampling = spec.sampling
-    size = {"samples": sampling.samples or SITES} if sampling.error is None else {"error": sampling.error}
+    size = {"sites": sampling.sites or SITES} if sampling.error is None else {"error": sampling.error}
     options: dict[str, Any] = {} if sampling.tol is None else {"tol": sampling.tol}
     options |= {"bias": True} if sampling.bias else {}
     return {**size, "seed": sampling.seed, "replicas": sampling.replicas, **options, "kernels": kernel_steps(spec)}
@@ -110,9 +110,10 @@ def solver_arguments(spec: Spec) -> dict[str, Any]:
     if not spec.fixed:
         return {"method": solver.method, "tol": solver.tol, "dtype": solver.dtype}
     spectra = spectrum_arguments(spec) if spec.spectrum.matrices else {}
-    if solver.method == "coordinates":
+    if not spec.sampled:
         return {"method": solver.method, "tol": solver.tol, "kernels": kernel_steps(spec), **spectra}
-    return {"method": solver.method, **sampling_arguments(spec), **spectra}
+    exact = {} if solver.method == "equations" else {"exact": False}
+    return {"method": solver.method, **exact, **sampling_arguments(spec), **spectra}
 
 
 def simulation_arguments(spec: Spec) -> dict[str, Any]:

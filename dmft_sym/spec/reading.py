@@ -12,13 +12,14 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+from dmft_sym.regimes import REGIMES
 from dmft_sym.support.files import read_bytes
 from dmft_sym.support.messages import InputError, show, show_key, show_path, suggestion
 
 from .checks import check_given, check_together, is_linear, spectrum_method
+from .old_words import present_words
 from .rules import RefusedError
 from .sections import (
-    METHODS,
     OWN_FORWARD,
     PROPORTIONAL,
     SECTIONS,
@@ -79,8 +80,11 @@ def spec_from_tree(tree: Mapping[str, Any], folder: str | os.PathLike[str] = "")
     """The spec of a tree of tables, as `tomllib` returns them, with files relative to ``folder``."""
     for name, table in tree.items():
         _check_section(name, table)
+    tree, lines = present_words(tree)
     regime = tree.get("data", {}).get("regime", PROPORTIONAL)
-    spec = Spec(**{name: _section(cls, name, tree.get(name, {}), regime) for name, cls in SECTIONS.items()})
+    spec = Spec(
+        **{name: _section(cls, name, tree.get(name, {}), regime) for name, cls in SECTIONS.items()}, old_words=lines
+    )
     check_given(spec, tree)
     check_together(spec)
     return _completed(spec, os.fspath(folder))
@@ -88,18 +92,14 @@ def spec_from_tree(tree: Mapping[str, Any], folder: str | os.PathLike[str] = "")
 
 def _completed(spec: Spec, folder: str) -> Spec:
     """Defaults that depend on the regime, and paths from the folder of the spec."""
-    method = spec.solver.method or _default_method(spec)
-    found = dataclasses.replace(spec, solver=dataclasses.replace(spec.solver, method=method))
+    method = spec.solver.method or REGIMES[spec.data.regime].default_method
+    exact = is_linear(spec) if spec.solver.exact is None else spec.solver.exact
+    found = dataclasses.replace(spec, solver=dataclasses.replace(spec.solver, method=method, exact=exact))
     if not spec.fixed:
         network = dataclasses.replace(spec.network, outputs=spec.network.outputs or 1)
         spectrum = dataclasses.replace(spec.spectrum, method=spectrum_method(spec))
         return dataclasses.replace(found, network=network, spectrum=spectrum)
     return dataclasses.replace(found, data=_in_folder(spec.data, folder))
-
-
-def _default_method(spec: Spec) -> str:
-    """The first of a regime, or what is exact."""
-    return "coordinates" if spec.fixed and is_linear(spec) else METHODS[spec.data.regime][0]
 
 
 def _in_folder(data: DataSpec, folder: str) -> DataSpec:

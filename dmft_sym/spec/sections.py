@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +13,8 @@ from .rules import Choice, Even, Exponent, Flag, Integer, ListOf, Number, Rule, 
 
 DEEP_LINEAR, MLP = "deep-linear", "mlp"
 PROPORTIONAL, FIXED = "proportional", "fixed"
-METHODS = {PROPORTIONAL: ("march", "coordinates"), FIXED: ("sampled", "direct", "coordinates")}
-"""How infinite networks are computed in each regime, the default first."""
+METHODS = ("equations", "conditioning")
+"""How infinite networks are computed: from the derived equations, or by running the program itself."""
 SETS = ("digits", "iris", "wine", "breast_cancer")
 LOSSES = ("squared", "logistic", "softmax")
 SITES = 20_000
@@ -140,10 +139,11 @@ class SolverSpec:
     Parameters
     ----------
     method
-        ``"march"`` solves the closed equations row by row (memory grows with ``steps^2``), ``"coordinates"`` trains
-        the infinite network in a growing basis (for long runs). With given samples, ``"sampled"`` trains it on sampled
-        sites, ``"direct"`` samples the two-time equations (slow, for small sizes), ``"coordinates"`` needs a linear
-        network and is its default. `METHODS` has those of each regime, the default first.
+        ``"equations"`` solves the derived equations: row by row where they close (memory grows with ``steps^2``), by
+        sampling where they do not (slow, for small sizes). ``"conditioning"`` trains the infinite network itself: a
+        linear one in a growing basis (for long runs), any other on sampled sites.
+    exact
+        Whether conditioning is without sampling error, the default for a linear network; ``false`` samples sites.
     tol
         Relative tolerance below which coordinates open no new direction.
     dtype
@@ -152,7 +152,8 @@ class SolverSpec:
         Language of the generated march.
     """
 
-    method: str | None = _key(Choice(tuple(dict.fromkeys(itertools.chain(*METHODS.values())))), None)
+    method: str | None = _key(Choice(METHODS), None)
+    exact: bool | None = _key(Flag(), None, FIXED)
     tol: float = _key(Number(high=1.0), 1e-8)
     dtype: str = _key(Choice(("float64", "float32")), "float64", PROPORTIONAL)
     backend: str = _key(Choice(("numba", "numpy", "mpmath")), "numba")
@@ -193,7 +194,7 @@ class SpectrumSpec:
     points
         Number of points at which densities are computed; 0 for none.
     method
-        ``"coordinates"`` or ``"march"``: by which route; that of ``[solver]`` if it is given there, else the quicker.
+        ``"conditioning"`` or ``"equations"``: by which route; that of ``[solver]`` if given there, else the quicker.
     dependence
         ``"independent"`` is the classical condition, in which trained parts do not know the initial matrices.
     full
@@ -203,7 +204,7 @@ class SpectrumSpec:
     matrices: tuple[str, ...] = _key(ListOf(Text('the name of a matrix, such as "W0"')), ())
     steps: tuple[int, ...] = _key(ListOf(Integer(0)), ())
     points: int = _key(Integer(0, 100_000), 200, PROPORTIONAL)
-    method: str | None = _key(Choice(METHODS[PROPORTIONAL]), None, PROPORTIONAL)
+    method: str | None = _key(Choice(METHODS), None, PROPORTIONAL)
     dependence: str = _key(Choice(DEPENDENCE), DEPENDENCE[0], PROPORTIONAL)
     full: bool = _key(Flag(), False, PROPORTIONAL)
 
@@ -214,11 +215,11 @@ class SamplingSpec:
 
     Parameters
     ----------
-    samples
+    sites
         Number ``S`` of sites, of all replicas together; even, because sites come in antithetic pairs. `SITES` if
         neither this nor ``error`` is given.
     error
-        Wanted standard error of the outputs ``f``, instead of ``samples``.
+        Wanted standard error of the outputs ``f``, instead of ``sites``.
     seed
         Seed of the random numbers.
     replicas
@@ -229,7 +230,7 @@ class SamplingSpec:
         Whether the bias by few sites is estimated, with runs of half the sites; takes two to three times as long.
     """
 
-    samples: int | None = _key(Even(2), None)
+    sites: int | None = _key(Even(2), None)
     error: float | None = _key(Number(), None)
     seed: int = _key(Integer(0), 0)
     replicas: int = _key(Integer(2, 1000), 8)
@@ -262,6 +263,8 @@ class Spec:
     spectrum: SpectrumSpec
     sampling: SamplingSpec
     kernels: KernelsSpec
+    old_words: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """A line for every word that changed."""
 
     @property
     def fixed(self) -> bool:
@@ -269,13 +272,17 @@ class Spec:
         return self.data.regime == FIXED
 
     @property
+    def sampled(self) -> bool:
+        """Whether results have sampling errors."""
+        return self.fixed and not (self.solver.method == METHODS[1] and self.solver.exact)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Keys that are given and have no effect here, a line each."""
-        lines = []
-        sampled = self.solver.method in ("sampled", "direct")
-        if self.sampling != SamplingSpec() and not sampled:
+        lines = list(self.old_words)
+        if self.sampling != SamplingSpec() and not self.sampled:
             lines.append("[sampling]: a linear network closes without sampling; these keys are not used")
-        if self.solver.tol != SolverSpec.tol and sampled:
+        if self.solver.tol != SolverSpec.tol and self.sampled:
             lines.append("[solver] tol: it is that of coordinates and is not used; sampled sites have [sampling] tol")
         return tuple(lines)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dmft_sym.support.messages import show
 
-METHODS = ("march", "coordinates")
+METHODS = ("equations", "conditioning")
 DEPENDENCE = ("joint", "independent")
 """Whether trained parts know the initial matrices (they do), or not, as in the classical condition."""
 
@@ -21,7 +21,7 @@ def default_method(outputs: int, fresh: bool, dependence: str = DEPENDENCE[0]) -
     fresh
         Whether batches are fresh at every step.
     """
-    return "march" if fresh or outputs > 1 or dependence != DEPENDENCE[0] else "coordinates"
+    return "equations" if fresh or outputs > 1 or dependence != DEPENDENCE[0] else "conditioning"
 
 
 def check_method(method: object, dependence: object) -> None:
@@ -38,8 +38,8 @@ def check_method(method: object, dependence: object) -> None:
         raise ArgumentError(f"dependence = {show(dependence)}: allowed are {', '.join(DEPENDENCE)}")
     if method is not None and method not in METHODS:
         raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
-    if method == "coordinates" and dependence != DEPENDENCE[0]:
+    if method == "conditioning" and dependence != DEPENDENCE[0]:
         raise ArgumentError(
-            f"dependence = {show(dependence)}: allowed with method = 'coordinates' is 'joint', as it trains the "
-            "network itself; use method = 'march'"
+            f"dependence = {show(dependence)}: allowed with method = 'conditioning' is 'joint', as it trains the "
+            "network itself; use method = 'equations'"
         )

@@ -27,7 +27,7 @@ def solver():
 @pytest.mark.parametrize("outputs", [1, 2, 3, 4])
 def test_every_depth_and_output_count(solver, depth, outputs):
     march = solver(**SETTINGS, depth=depth, outputs=outputs)
-    coordinates = solver(**SETTINGS, depth=depth, outputs=outputs, method="coordinates", tol=1e-10)
+    coordinates = solver(**SETTINGS, depth=depth, outputs=outputs, method="conditioning", tol=1e-10)
     assert march.sizes["output"] == outputs
     assert march["C_h"].sizes["layer"] == depth
     for name in ("train_loss", "test_loss"):

@@ -279,15 +279,15 @@ def test_tangents_that_do_not_converge(tmp_path):
     theory = theory_of(ds.mlp(2, "sin(2*h)"))
     solver = theory.compile("numpy")
     settings = {"richness": 2.0, "learning_rate": 0.5, "steps": 8, "replicas": 8}
-    other = solver(**settings, samples=40_000)
-    run = solver(**settings, samples=8000, method="direct")
+    other = solver(**settings, sites=40_000)
+    run = solver(**settings, sites=8000, method="equations")
     assert run.attrs["responses"] == "by parts"
     expected = other.f.values, other.f_sem.values
     assert scores(run.f.values, run.f_sem.values, *expected).max() < 4
     given = {"sites": 1000, **arguments(theory, 8, L=2, eta0=0.5, gamma=2.0, s2=1.0)}
     mean, error = direct_module(theory, tmp_path).solve(0, batches=8, **given)
     assert scores(mean["scalars"]["f"], error["scalars"]["f"], *expected).max() > 10
-    smooth = theory_of(ds.mlp(2, "tanh")).compile("numpy")(**settings, samples=8000, method="direct")
+    smooth = theory_of(ds.mlp(2, "tanh")).compile("numpy")(**settings, sites=8000, method="equations")
     assert smooth.attrs["responses"] == "tangents"
     assert smooth.attrs["tangent_error"] < 0.1
 
@@ -296,6 +296,6 @@ def test_tangent_kernel_of_a_shared_matrix():
     """It needs correlations of different fields, those of all layers."""
     solver = theory_of(tied(sp.tanh)).compile("numpy")
     settings = {"richness": 2.0, "learning_rate": 0.3, "steps": 5}
-    run = solver(**settings, samples=8000, method="direct")
-    other = solver(**settings, samples=16_000)
+    run = solver(**settings, sites=8000, method="equations")
+    other = solver(**settings, sites=16_000)
     assert scores(run.NTK.values, run.NTK_sem.values, other.NTK.values, other.NTK_sem.values).max() < 4

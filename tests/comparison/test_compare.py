@@ -131,13 +131,13 @@ def test_refusals(run: object, sim: object, words: str) -> None:
 
 
 def test_free_attributes_may_differ() -> None:
-    run = made_up(wall_time=1.0, hash="a", dmft_sym_version="1", method="march", outcome="completed")
+    run = made_up(wall_time=1.0, hash="a", dmft_sym_version="1", method="equations", outcome="completed")
     compare(run, made_up(seeds=2, wall_time=2.0, hash="b", dmft_sym_version="2", method="finite", seed=3))
 
 
 # What may differ: where and how something was computed, and how many networks, steps or sites were afforded.
 FREE = {"backend", "dim", "dtype", "method", "module_hash", "normalise", "outcome", "outcome_remedy", "seed", "seeds"}
-FREE |= {"antithetic", "directions_per_site", "replicas", "samples", "steps", "tol", "wall_time", "width"}
+FREE |= {"antithetic", "directions_per_site", "replicas", "sites", "steps", "tol", "wall_time", "width"}
 FREE |= {"version_dmft_sym", "version_numba", "version_numpy"}
 SETTINGS = {
     "depth": 1, "samples_per_dim": 2.0, "width_per_dim": 1.0, "richness": 2.0, "learning_rate": 0.01, "momentum": 0.5,

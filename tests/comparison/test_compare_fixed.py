@@ -34,7 +34,7 @@ def test_only_what_is_measured_is_compared() -> None:
 @pytest.mark.parametrize(("outputs", "loss"), [(1, "squared"), (3, "softmax")])
 def test_theory_and_simulation_agree(outputs: int, loss: str) -> None:
     of_samples = theory(outputs, loss)
-    run = of_samples.compile("numpy")(samples=3200, threads=1, **WANTED, **SETTINGS)
+    run = of_samples.compile("numpy")(sites=3200, threads=1, **WANTED, **SETTINGS)
     sim = ds.simulate(of_samples, width=200, seeds=8, **WANTED, **SETTINGS)
     assert compare(run, sim).within(4, allowance=1 / 200)
     assert not compare(run * 1.2, sim).within(4, allowance=1 / 200)
@@ -103,7 +103,7 @@ def test_other_samples_are_refused() -> None:
 
 
 def test_how_it_was_sampled_may_differ() -> None:
-    attrs = {"width": 99, "samples": 3, "replicas": 2, "error": 0.1, "antithetic": 0, "threads": 4}
+    attrs = {"width": 99, "sites": 3, "replicas": 2, "error": 0.1, "antithetic": 0, "threads": 4}
     compare(made_run().assign_attrs(attrs), made_sim().assign_attrs(dict.fromkeys(attrs, -1)))
 
 

@@ -19,8 +19,8 @@ def run(route: str, activation: str, **settings: float) -> xr.Dataset:
     if route == "finite":
         return ds.simulate(theory, width=64, seeds=2, matrices=["W1"], at=[0], **common)
     if route == "direct":
-        return theory.compile()(method="direct", samples=64, replicas=2, **common)
-    return theory.compile(route)(samples=64, replicas=2, matrices=["W1"], at=[0], **common)
+        return theory.compile()(method="equations", sites=64, replicas=2, **common)
+    return theory.compile(route)(sites=64, replicas=2, matrices=["W1"], at=[0], **common)
 
 
 def check_kept(found: xr.Dataset, step: int) -> None:

@@ -130,7 +130,7 @@ def test_sampled_outliers_are_those_of_exact_coordinates():
     asked = {"matrices": ["B", "C"], "at": [40, STEPS - 1], "kernels": [], "steps": STEPS}
     physics = {"richness": 6.0, "learning_rate": 0.05, "momentum": 0.5, "weight_decay": 0.005}
     exact = solver(**asked, **physics)
-    run = solver(method="sampled", samples=8000, replicas=8, **asked, **physics)
+    run = solver(method="conditioning", exact=False, sites=8000, replicas=8, **asked, **physics)
     assert exact.outlier.sizes == run.outlier.sizes
     assert exact.outlier.notnull().all()
     assert float((np.abs(run.outlier - exact.outlier) / run.outlier_sem).max()) < 4

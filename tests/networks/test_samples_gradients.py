@@ -170,7 +170,7 @@ def test_losses_and_test_samples(kind):
 
 def test_a_network_that_starts_from_zero_stays_there():
     theory = ds.derive(ds.mlp(2, "tanh"), data=made_samples(12, 3))
-    run = theory.compile("numpy")(richness=2.0, learning_rate=0.3, steps=3, init_std=0.0, samples=16, replicas=2)
+    run = theory.compile("numpy")(richness=2.0, learning_rate=0.3, steps=3, init_std=0.0, sites=16, replicas=2)
     assert np.all(run.f.values == 0)
     assert np.all(run.Phi.values == 0)
 

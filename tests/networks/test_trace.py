@@ -56,7 +56,7 @@ def frozen(net, x):
 @pytest.mark.parametrize(("forward", "depth"), [(two_streams, 1), (two_streams, 3), (followed, 3), (frozen, None)])
 def test_march_agrees_with_coordinates(forward, depth):
     solver = ds.derive(ds.network(forward, depth=depth, outputs=2)).compile("numpy")
-    march, coordinates = solver(**SETTINGS), solver(**SETTINGS, method="coordinates", tol=1e-11)
+    march, coordinates = solver(**SETTINGS), solver(**SETTINGS, method="conditioning", tol=1e-11)
     for name in ("train_loss", "test_loss"):
         np.testing.assert_allclose(march[name], coordinates[name], rtol=1e-8)
 

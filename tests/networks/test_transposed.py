@@ -181,7 +181,7 @@ def test_spectra_of_both_routes():
     theory = ds.derive(ds.network(autoencoder))
     arguments = {**SETTINGS, "width_per_dim": 1.2, "samples_per_dim": 3.0, "richness": 4.0, "learning_rate": 0.01}
     options = {"matrices": ["W0", "W"], "at": [0, 19], "steps": 20}
-    march, other = (ds.spectrum(theory, method=m, **options, **arguments) for m in ("march", "coordinates"))
+    march, other = (ds.spectrum(theory, method=m, **options, **arguments) for m in ("equations", "conditioning"))
     np.testing.assert_allclose(march.outlier, other.outlier, rtol=1e-7)
     predicted = float(march.outlier.sel(matrix="W", spectrum_step=19)[0])
     assert predicted > 1.02 * float(march.bulk_edge.sel(matrix="W", spectrum_step=19, side="upper").max())

@@ -41,7 +41,7 @@ def first(net, x):
 @pytest.mark.parametrize("forward", [branch, shared, first])
 def test_march_agrees_with_coordinates(forward):
     solver = ds.derive(ds.network(forward)).compile("numpy")
-    march, coordinates = solver(**PARAMETERS), solver(**PARAMETERS, method="coordinates", tol=1e-10)
+    march, coordinates = solver(**PARAMETERS), solver(**PARAMETERS, method="conditioning", tol=1e-10)
     for name in ("train_loss", "test_loss"):
         np.testing.assert_allclose(march[name], coordinates[name], rtol=1e-9)
 
@@ -53,7 +53,7 @@ def test_few_outliers_of_a_branch(outputs):
     options = {**PARAMETERS, "learning_rate": 0.04, "steps": 8, "outputs": outputs}
     found = [
         ds.spectrum(theory, matrices=["B"], at=[0, 1, 2, 7], method=method, **options)
-        for method in ("march", "coordinates")
+        for method in ("equations", "conditioning")
     ]
     np.testing.assert_allclose(found[0]["outlier"], found[1]["outlier"], rtol=1e-5)
     assert list(found[0]["outlier"].notnull().sum("rank").values[0]) == [0, outputs, 2 * outputs, 2 * outputs]
@@ -90,7 +90,7 @@ def test_the_trained_matrix_is_one_outlier():
     theory = ds.derive(ds.network(first))
     found = [
         ds.spectrum(theory, matrices=["A"], at=[10, 29], method=method, **PARAMETERS)
-        for method in ("march", "coordinates")
+        for method in ("equations", "conditioning")
     ]
     for spectra in found:
         assert spectra["bulk_edge"].sel(side="upper").values == pytest.approx(0.0, abs=1e-12)

@@ -31,7 +31,7 @@ REFERENCE = json.loads((Path(__file__).parents[1] / "data" / "nonlinear.json").r
 
 def infinite(case: Case):
     backend = "numba" if case.activation == "tanh" else "numpy"  # the compiled one of tanh serves all cases with it
-    return case.theory().compile(backend)(samples=SITES, replicas=REPLICAS, **case.arguments())
+    return case.theory().compile(backend)(sites=SITES, replicas=REPLICAS, **case.arguments())
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_outputs_and_outliers_of_the_reference():
     theory = ds.derive(ds.mlp(2, "tanh"), data=ds.Samples(REFERENCE["inputs"], REFERENCE["targets"]))
     keys = ("richness", "learning_rate", "steps")
     steps = REFERENCE["spectrum_steps"]
-    run = theory.compile()(samples=80_000, matrices=["W1"], at=steps, **{key: REFERENCE[key] for key in keys})
+    run = theory.compile()(sites=80_000, matrices=["W1"], at=steps, **{key: REFERENCE[key] for key in keys})
     sizes = 1 / REFERENCE["width"] + 8 / 80_000
     found, error = np.array(REFERENCE["f_mean"]), np.hypot(REFERENCE["f_sem"], run.f_sem.values)
     assert float(((np.abs(run.f.values - found) - 2 * sizes) / error).max()) < 4
@@ -94,9 +94,9 @@ def test_a_replica_is_in_law_a_network_of_its_number_of_sites():
     theory = ds.derive(ds.mlp(2, "relu"), data=made_samples(5, 2))
     arguments = {"richness": 2.0, "learning_rate": 0.5, "steps": 5}
     solver = theory.compile("numpy")
-    run = solver(samples=sites * count, replicas=count, antithetic=False, tol=1e-6, seed=1, **arguments)
+    run = solver(sites=sites * count, replicas=count, antithetic=False, tol=1e-6, seed=1, **arguments)
     simulation = ds.simulate(theory, width=sites, seeds=count, **arguments)
-    limit = solver(samples=40_000, **arguments)
+    limit = solver(sites=40_000, **arguments)
     for name in ("f", "Phi", "G", "NTK"):
         assert worst_z(run, simulation, name) < 4
         assert worst_z(limit, simulation, name) > 8

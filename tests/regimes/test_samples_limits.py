@@ -42,8 +42,8 @@ def test_linear_networks_have_their_exact_solution(depth, outputs):
     matrices = [f"W{layer}" for layer in range(1, depth)]
     arguments = {"richness": 2.0, "learning_rate": 0.1, "steps": 12, "matrices": matrices}
     exact = trained(depth, "linear", data, **arguments)
-    run = trained(depth, "linear", data, method="sampled", samples=40_000, replicas=16, **arguments)
-    assert exact.attrs["method"] == "coordinates"
+    run = trained(depth, "linear", data, method="conditioning", exact=False, sites=40_000, replicas=16, **arguments)
+    assert exact.attrs["exact"] == 1
     assert largest(exact.f.isel(step=-1) - exact.f.isel(step=0)) > 50 * largest(run.f_sem)
     for name in ("f", "Phi", "G", "NTK", "train_loss"):
         assert distance(run, exact[name], name) < 4
@@ -77,7 +77,18 @@ def test_features_that_move_by_less_than_what_is_dropped(tol):
     data = made_samples(21, 3)
     arguments = {"richness": 1.0, "learning_rate": 0.02, "steps": 12}
     exact = trained(3, "linear", data, kernels=[], **arguments)
-    run = trained(3, "linear", data, method="sampled", samples=20_000, replicas=16, kernels=[], tol=tol, **arguments)
+    run = trained(
+        3,
+        "linear",
+        data,
+        method="conditioning",
+        exact=False,
+        sites=20_000,
+        replicas=16,
+        kernels=[],
+        tol=tol,
+        **arguments,
+    )
     gap, error = np.abs(run.f - exact.f).isel(step=slice(1, None)), run.f_sem.isel(step=slice(1, None))
     assert float((gap / error).max()) < 4
     assert float((exact.f.isel(step=1) / error.isel(step=0)).max()) > 50
@@ -97,7 +108,7 @@ def test_outliers_of_linear_networks(depth, richness, rate, steps):
     arguments = {"richness": richness, "learning_rate": rate, "steps": steps, "matrices": matrices}
     arguments["at"] = [steps // 2, steps - 1]
     exact = trained(depth, "linear", data, **arguments)
-    run = trained(depth, "linear", data, method="sampled", samples=40_000, **arguments)
+    run = trained(depth, "linear", data, method="conditioning", exact=False, sites=40_000, **arguments)
     compared = 0
     for rank in range(exact.sizes["rank"]):
         line = exact.outlier.isel(rank=rank)
@@ -151,7 +162,7 @@ def test_lazy_networks_have_a_static_kernel(activation, depth):
     """Arc-cosine and arcsine kernels, their recursion, and ``Delta(t+1) = (I - eta0 K/P) Delta(t)``."""
     data, init_std, rate, steps = made_samples(23, 4, 2), 1.2, 0.4, 10
     run = trained(
-        depth, activation, data, samples=40_000, replicas=16, richness=1e-4, learning_rate=rate, steps=steps,
+        depth, activation, data, sites=40_000, replicas=16, richness=1e-4, learning_rate=rate, steps=steps,
         init_std=init_std,
     )  # fmt: skip
     features, gradients, tangent = initial_kernels(activation, data.gram, depth, init_std**2)
@@ -187,7 +198,7 @@ def test_the_lazy_limit_is_approached_quadratically(depth):
 def test_the_lazy_limit_of_a_sampled_network_is_approached_quadratically(activation):
     """With the same random numbers; one hidden layer, where no noise is drawn in training."""
     richness, data = (1e-3, 0.03, 0.06, 0.12), made_samples(21, 3)
-    outputs = [trained(1, activation, data, samples=8000, richness=r, learning_rate=0.1, steps=12).f for r in richness]
+    outputs = [trained(1, activation, data, sites=8000, richness=r, learning_rate=0.1, steps=12).f for r in richness]
     assert abs(falls_as_its_square([f.values for f in outputs], richness) - 2) < 0.05
 
 
@@ -227,7 +238,7 @@ def test_one_step_of_one_sample_by_hand():
     k, c = data.gram[0, 0], rate * gamma * y
     u, w = np.sqrt(k) * POINTS[:, None], POINTS[None, :]
     expected = WEIGHTS @ ((w + c * np.tanh(u)) * np.tanh(u + c * k * sech2(u) * w)) @ WEIGHTS / gamma
-    run = trained(1, "tanh", data, samples=400_000, richness=gamma, learning_rate=rate, steps=2)
+    run = trained(1, "tanh", data, sites=400_000, richness=gamma, learning_rate=rate, steps=2)
     assert float(run.f[0, 0, 0]) == 0
     assert distance(run.isel(step=1), [[expected]], "f") < 4
     assert expected > 100 * float(run.f_sem[1, 0, 0])
@@ -254,7 +265,7 @@ def test_one_step_of_two_layers_by_hand():
         h2 = second + memory * sech2(first) * w
         return np.einsum("abw,a,b,w", (w + c * np.tanh(first)) * np.tanh(h2), *[WEIGHTS] * 3) / gamma
 
-    run = trained(2, "tanh", data, samples=400_000, richness=gamma, learning_rate=rate, steps=2)
+    run = trained(2, "tanh", data, sites=400_000, richness=gamma, learning_rate=rate, steps=2)
     assert distance(run.isel(step=1), [[output(response + c * phi01)]], "f") < 4
     assert distance(run.isel(step=1), [[output(c * phi01)]], "f") > 20  # without the response
     end = run.isel(kernel_step=-1).sel(layer=1)
@@ -271,7 +282,7 @@ def test_outliers_after_one_step_are_those_of_independent_spikes(activation, los
     """
     gamma, rate, data = 6.0, 4.0, made_samples(27, 3, 1, loss)
     run = trained(
-        2, activation, data, samples=200_000, richness=gamma, learning_rate=rate, steps=2, matrices=["W1"], at=[0, 1]
+        2, activation, data, sites=200_000, richness=gamma, learning_rate=rate, steps=2, matrices=["W1"], at=[0, 1]
     )
     features, gradients, _ = initial_kernels(activation, data.gram, 2, 1.0)
     delta = data.targets[:, 0] / (1 if loss == "squared" else 2)
@@ -292,8 +303,8 @@ DATA = made_samples(28, 4, 2)
 RICH = {"richness": 2.0, "learning_rate": 0.3, "steps": 8}
 
 
-def sampled(data, depth=2, activation="tanh", samples=16_000, **changes):
-    return trained(depth, activation, data, samples=samples, replicas=8, **{**RICH, **changes})
+def sampled(data, depth=2, activation="tanh", sites=16_000, **changes):
+    return trained(depth, activation, data, sites=sites, replicas=8, **{**RICH, **changes})
 
 
 def rotation(seed, size):
@@ -380,7 +391,7 @@ def many(request):
     for pairs in (True, False):
         found = run_replicas(None, theory.program, values, 1, 12, 256 * 240, 240, 1, antithetic=pairs, data=data.given)
         tracks[pairs] = np.array([replica.scalars["f"][..., 0] for replica in found])
-    best = theory.compile("numpy")(samples=160_000, steps=12, kernels=[], seed=2, **parameters)
+    best = theory.compile("numpy")(sites=160_000, steps=12, kernels=[], seed=2, **parameters)
     return request.param, tracks, best
 
 
@@ -388,7 +399,7 @@ def many(request):
 def repeated(request):
     """80 runs of 8 replicas with few sites, three outputs and three samples, with the errors that they report."""
     solver = ds.derive(ds.mlp(2, "tanh", outputs=3), data=made_samples(21, 3, 3)).compile("numba")
-    options = {"samples": 8 * 128, "replicas": 8, "antithetic": request.param, "kernels": [], "threads": 1}
+    options = {"sites": 8 * 128, "replicas": 8, "antithetic": request.param, "kernels": [], "threads": 1}
     physics = {"richness": 2.0, "learning_rate": 0.3, "steps": 4}
     return [solver(seed=seed, **options, **physics).isel(step=-1) for seed in range(80)]
 
@@ -478,7 +489,7 @@ def test_noise_of_many_directions_is_no_outlier():
     data = ds.Samples(inputs, [0, 1, 2, 0, 1, 2, 0, 1], "softmax")
     theory = ds.derive(ds.mlp(2, "tanh", outputs=3), data=data)
     settings = {"richness": 2.0, "learning_rate": 1.0, "steps": 20, "matrices": ["W1"], "kernels": []}
-    run = theory.compile("numpy")(samples=800, replicas=2, **settings)
+    run = theory.compile("numpy")(sites=800, replicas=2, **settings)
     assert run.attrs["directions_per_site"] > 0.4
     finite = ds.simulate(theory, width=400, seeds=4, **settings).outlier
     count = int((finite.mean("seed") > 2.1).sum())
@@ -497,6 +508,6 @@ def test_noise_of_directions_between_layers_of_different_width_is_no_outlier(wid
     data = made_samples(43, 6, 3)
     solver = ds.derive(ds.network(forward, outputs=3), data=data).compile("numpy")
     settings = {"richness": 0.01, "learning_rate": 0.3, "steps": 5, "matrices": ["B", "C"], "at": [4]}
-    run = solver(**settings, samples=4000, replicas=8)
+    run = solver(**settings, sites=4000, replicas=8)
     assert run.attrs["directions_per_site"] > 0.05
     assert run.sizes["rank"] == 0

@@ -42,7 +42,7 @@ SETTINGS = {
 def both(theory, richness, rate, **changes):
     """Theory and finite networks."""
     arguments = {"richness": richness, "learning_rate": rate, "steps": STEPS, **changes}
-    run = theory.compile("numpy")(samples=SITES, replicas=REPLICAS, **arguments)
+    run = theory.compile("numpy")(sites=SITES, replicas=REPLICAS, **arguments)
     return run, ds.simulate(theory, width=WIDTH, seeds=SEEDS, dtype="float32", **arguments)
 
 
@@ -88,7 +88,7 @@ def test_decay_is_not_without_effect():
     data = made_samples(42, 3, 2)
     runs = [
         ds.derive(ds.mlp(2, "tanh", outputs=2), data=data, training=training).compile("numpy")(
-            samples=SITES, richness=3.0, learning_rate=0.3, steps=STEPS
+            sites=SITES, richness=3.0, learning_rate=0.3, steps=STEPS
         )
         for training in (None, ds.GradientDescent(weight_decay=0.03))
     ]
@@ -107,7 +107,7 @@ def test_test_samples_are_looked_at_and_not_learned():
     assert_agreement(run, simulation)
     assert largest(run.f.isel(sample=[3, 4])) > 0.2
     for theory in theories[1:]:
-        other = theory.compile("numpy")(samples=SITES, richness=3.0, learning_rate=0.4, steps=STEPS, seed=1)
+        other = theory.compile("numpy")(sites=SITES, richness=3.0, learning_rate=0.4, steps=STEPS, seed=1)
         gap = (run.f - other.f).isel(sample=[0, 1, 2])
         error = np.hypot(run.f_sem, other.f_sem).isel(sample=[0, 1, 2])
         assert float(np.abs(gap / error).isel(step=slice(1, None)).max()) < 4
@@ -120,7 +120,7 @@ def test_targets_of_test_samples_have_no_influence():
     for targets in (tests.targets, -5 * tests.targets):
         data = made_samples(43, 3, 2, test_inputs=tests.inputs, test_targets=targets)
         theory = ds.derive(made_network("gated", outputs=2), data=data)
-        runs.append(theory.compile("numpy")(samples=4000, richness=3.0, learning_rate=0.4, steps=5))
+        runs.append(theory.compile("numpy")(sites=4000, richness=3.0, learning_rate=0.4, steps=5))
     np.testing.assert_array_equal(runs[0].f, runs[1].f)
     np.testing.assert_array_equal(runs[0].NTK, runs[1].NTK)
     assert largest(runs[0].test_loss - runs[1].test_loss) > 0.1

@@ -22,7 +22,13 @@ def test_spectra_on_both_sides(theory, matrix):
     critical = ds.critical_richness(theory, matrix=matrix, at=30, between=(2.0, 12.0), points=4, **PARAMETERS)
     for factor, outliers in ((0.995, 0), (1.005, 1)):
         found = ds.spectrum(
-            theory, matrices=[matrix], at=[30], steps=31, method="coordinates", richness=factor * critical, **PARAMETERS
+            theory,
+            matrices=[matrix],
+            at=[30],
+            steps=31,
+            method="conditioning",
+            richness=factor * critical,
+            **PARAMETERS,
         )
         assert found.sizes["rank"] == outliers
 
@@ -32,7 +38,7 @@ def test_two_routes(theory):
         ds.critical_richness(
             theory, matrix="W1", at=30, between=(5.0, 8.0), points=2, tol=1e-4, method=method, **PARAMETERS
         )
-        for method in ("coordinates", "march")
+        for method in ("conditioning", "equations")
     )
     assert first == pytest.approx(second, rel=3e-4)
 

@@ -22,18 +22,19 @@ def theory():
 
 @pytest.fixture(scope="module")
 def run(theory):
-    return theory.compile("numpy")(**SETTINGS, samples=200, replicas=4, matrices=["W1"])
+    return theory.compile("numpy")(**SETTINGS, sites=200, replicas=4, matrices=["W1"])
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"sample": 100}, r"^sample: unknown argument \(did you mean samples\?\); allowed are steps, depth, .*error"),
+        ({"site": 100}, r"^site: unknown argument \(did you mean sites\?\); allowed are steps, depth, .*error"),
         ({"steps": 0}, "^steps = 0"),
-        ({"method": "march"}, "^method = 'march': allowed are sampled, coordinates, direct"),
-        ({"method": "coordinates"}, "allowed is a network that is linear"),
-        ({"samples": 100, "error": 0.1}, "allowed is one of both"),
-        ({"samples": 3}, "^samples = 3: allowed is an integer >= 32"),
+        ({"method": "marsh"}, "^method = 'marsh': allowed are equations, conditioning"),
+        ({"exact": True}, "exact = true: allowed is false, .* a network that is linear"),
+        ({"exact": 1}, "^exact = 1: allowed are True and False"),
+        ({"sites": 100, "error": 0.1}, "allowed is one of both"),
+        ({"sites": 3}, "^sites = 3: allowed is an integer >= 32"),
         ({"error": -1.0}, "^error = -1.0"),
         ({"error": 1e-9}, "allowed is a larger one"),
         ({"replicas": 1}, "^replicas = 1"),
@@ -41,17 +42,17 @@ def run(theory):
         ({"threads": 0}, "^threads = 0"),
         ({"kernels": [3]}, "^kernels: 3: allowed are steps from 0 to 2"),
         ({"kernels": 1}, "^kernels = 1: allowed is a list"),
-        ({"method": "direct", "tol": 0.1}, '^tol with method = "direct": allowed is nothing'),
-        ({"method": "direct", "antithetic": False}, '^antithetic with method = "direct"'),
-        ({"method": "direct", "threads": 1}, '^threads with method = "direct"'),
-        ({"method": "direct", "matrices": ["W1"]}, '^matrices with method = "direct": allowed are none'),
-        ({"method": "direct", "steps": 200}, '^method = "direct" with 600 rows .* up to 400'),
-        ({"method": "direct", "steps": 100, "samples": 10**8}, "tangents need about .* more replicas"),
-        ({"samples": 10**12}, "^samples = 1000000000000: allowed is what fits into memory; fields need at least"),
+        ({"method": "equations", "tol": 0.1}, "^tol with method = .equations.: allowed is nothing"),
+        ({"method": "equations", "antithetic": False}, "^antithetic with method = .equations."),
+        ({"method": "equations", "threads": 1}, "^threads with method = .equations."),
+        ({"method": "equations", "matrices": ["W1"]}, '^matrices with method = "equations": allowed are none'),
+        ({"method": "equations", "steps": 200}, '^method = "equations" with 600 rows .* up to 400'),
+        ({"method": "equations", "steps": 100, "sites": 10**8}, "tangents need about .* more replicas"),
+        ({"sites": 10**12}, "^sites = 1000000000000: allowed is what fits into memory; fields need at least"),
         ({"progress": 3}, "^progress = 3: allowed is a function"),
         ({"antithetic": "no"}, "^antithetic = 'no': allowed are True and False"),
         ({"bias": 1}, "^bias = 1: allowed are True and False"),
-        ({"method": "direct", "bias": True}, '^bias with method = "direct": allowed is nothing'),
+        ({"method": "equations", "bias": True}, "^bias with method = .equations.: allowed is nothing"),
         ({"matrices": 3}, "^matrices = 3: allowed is a list"),
         ({"init_std": 1e200}, "not finite for s2 = inf"),
         ({"at": [1]}, "^at = \\[1\\]: allowed with the names of matrices"),
@@ -96,7 +97,7 @@ def test_trial_runs_report(theory):
     assert float(found.f_sem.max()) <= 0.0005
     assert seen.count((12, 12)) > 1
     assert seen[-1] == (12, 12)
-    assert found.attrs["samples"] > 4 * 512  # more than the first trial
+    assert found.attrs["sites"] > 4 * 512  # more than the first trial
 
 
 def test_a_wanted_error_of_a_run_that_diverges(theory):
@@ -120,7 +121,7 @@ def test_the_direct_solver_reports(theory):
     """Progress in steps of all replicas; the module that ran is named."""
     seen = []
     run = theory.compile()(
-        **SETTINGS, method="direct", samples=80, replicas=2, progress=lambda *done: seen.append(done)
+        **SETTINGS, method="equations", sites=80, replicas=2, progress=lambda *done: seen.append(done)
     )
     assert seen == [(step, 6) for step in range(1, 7)]
     assert len(run.attrs["module_hash"]) == 64
@@ -130,7 +131,7 @@ def test_the_direct_solver_reports(theory):
 def test_runs_diverge_by_one_rule(theory):
     """Sampled sites and two-time equations stop at the same step."""
     settings = {**SETTINGS, "learning_rate": 1e9, "steps": 10}
-    runs = [theory.compile("numpy")(**settings, method=m, samples=400, replicas=2) for m in ("sampled", "direct")]
+    runs = [theory.compile("numpy")(**settings, method=m, sites=400, replicas=2) for m in ("conditioning", "equations")]
     assert runs[0].sizes["step"] == runs[1].sizes["step"] < 10
     assert all(run.attrs["outcome"].startswith("diverged at step") for run in runs)
 
@@ -152,7 +153,7 @@ def test_the_start_is_a_tie(run):
 
 def test_results_say_how_they_were_made(run):
     assert run.attrs["tol"] == pytest.approx(1 / np.sqrt(50))
-    assert (run.attrs["samples"], run.attrs["replicas"], run.attrs["method"]) == (200, 4, "sampled")
+    assert (run.attrs["sites"], run.attrs["replicas"], run.attrs["method"]) == (200, 4, "conditioning")
     for name in (*run.data_vars, *run.coords):
         assert run[name].attrs["long_name"], name
         assert run[name].attrs["units"], name
@@ -162,7 +163,7 @@ def test_results_say_how_they_were_made(run):
 def test_few_sites_are_pointed_out(theory):
     solver = theory.compile("numpy")
     settings = {**SETTINGS, "learning_rate": 1.0, "steps": 20}
-    words = [summary(solver(**settings, samples=samples, replicas=4)) for samples in (40, 4000)]
+    words = [summary(solver(**settings, sites=samples, replicas=4)) for samples in (40, 4000)]
     assert "use more, or fewer replicas" in words[0]
     assert "replicas" not in words[1]
 
@@ -170,7 +171,7 @@ def test_few_sites_are_pointed_out(theory):
 def test_matrices_that_start_at_zero(theory):
     """Without an initial matrix there is no bulk; nothing moves, as readouts start at zero too."""
     settings = {**SETTINGS, "init_std": 0.0, "matrices": ["W1"]}
-    run = theory.compile("numpy")(**settings, samples=200, replicas=4)
+    run = theory.compile("numpy")(**settings, sites=200, replicas=4)
     assert run.sizes["rank"] == 0
     assert run.bulk_edge.values.tolist() == [[[0.0, 0.0]]]
     assert not ds.simulate(theory, **settings, width=50, seeds=2).outlier.any()
@@ -215,6 +216,6 @@ def test_refused_simulations(theory, changes, words):
 def test_limit_of_outliers(theory):
     """It is above the edge, and falls with more sites."""
     settings = {**SETTINGS, "matrices": ["W1"], "replicas": 4}
-    few, many = (theory.compile("numpy")(**settings, samples=samples) for samples in (400, 40_000))
+    few, many = (theory.compile("numpy")(**settings, sites=sites) for sites in (400, 40_000))
     assert 2.0 < float(many.outlier_limit.max()) < 2.02 < float(few.outlier_limit.min())
     assert "outlier_limit_sem" not in few

@@ -18,8 +18,8 @@ SITES, REPLICAS = 96, 600
 def linear():
     """A linear network on few sites, and exactly."""
     theory = ds.derive(ds.mlp(2, "h"), data=made_samples(3, 4))
-    exact = theory.compile("numpy")(method="coordinates", **SETTINGS)
-    options = {"samples": SITES * REPLICAS, "replicas": REPLICAS, "method": "sampled", "bias": True}
+    exact = theory.compile("numpy")(method="conditioning", **SETTINGS)
+    options = {"sites": SITES * REPLICAS, "replicas": REPLICAS, "exact": False, "bias": True}
     return theory.compile("numba")(**options, **SETTINGS), exact
 
 
@@ -43,11 +43,11 @@ def test_halves_share_the_fluctuations_of_their_replica(linear):
 
 def test_back_ends_and_files(tmp_path):
     theory = ds.derive(ds.mlp(3, "tanh", outputs=2), data=made_samples(4, 3, 2))
-    arguments = {**SETTINGS, "samples": 4 * 42, "replicas": 4, "matrices": ["W1", "W2"], "at": [7]}
+    arguments = {**SETTINGS, "sites": 4 * 42, "replicas": 4, "matrices": ["W1", "W2"], "at": [7]}
     counts = []
     numba = theory.compile("numba")(bias=True, progress=lambda *done: counts.append(done), **arguments)
     plain = theory.compile("numpy")(bias=True, **arguments)
-    assert numba.attrs["samples"] == 4 * 44  # halves have pairs of sites, too
+    assert numba.attrs["sites"] == 4 * 44  # halves have pairs of sites, too
     assert counts[-1][0] == counts[-1][1]
     for name in ("f", "NTK", "Phi_alignment"):
         assert numba[f"{name}_bias"].dims == numba[name].dims
@@ -56,12 +56,12 @@ def test_back_ends_and_files(tmp_path):
     assert "bias up to" in summary(numba)
     save(numba, tmp_path / "run.nc")
     assert load(tmp_path / "run.nc").equals(numba)
-    without = theory.compile("numba")(**{**arguments, "samples": 4 * 44})
+    without = theory.compile("numba")(**{**arguments, "sites": 4 * 44})
     np.testing.assert_array_equal(without.f, numba.f)  # the estimate changes nothing else
     assert not [name for name in without.data_vars if "bias" in str(name)]
 
 
 def test_exact_networks_have_none():
     theory = ds.derive(ds.mlp(2, "h"), data=made_samples(3, 4))
-    with pytest.raises(ArgumentError, match=r'bias with method = "coordinates": .* the result is exact'):
+    with pytest.raises(ArgumentError, match=r"bias with method = 'conditioning': .* the result is exact"):
         theory.compile("numpy")(bias=True, **SETTINGS)

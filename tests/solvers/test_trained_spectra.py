@@ -21,7 +21,7 @@ SETTINGS = {
     "steps": 12,
 }
 ASKED = {"matrices": ["W0", "W1", "NTK"], "at": [0, 11]}
-METHODS = ("march", "coordinates")
+METHODS = ("equations", "conditioning")
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one output", "two outputs"])
@@ -231,7 +231,7 @@ def test_a_matrix_without_a_limit_leaves_the_others(theory: ds.Theory, method: s
 def test_outliers_stay_where_a_density_cannot_be_had(theory: ds.Theory) -> None:
     """Of infinitely many samples all but a vanishing part of the eigenvalues of the NTK are zero."""
     settings = {**SETTINGS, "samples_per_dim": np.inf}
-    found = ds.spectrum(theory, matrices=["NTK"], at=[11], points=4, method="march", overlaps=False, **settings)
+    found = ds.spectrum(theory, matrices=["NTK"], at=[11], points=4, method="equations", overlaps=False, **settings)
     assert bool(found["outlier"].notnull().all())
     assert bool(found["density"].isnull().all())
     assert "NTK at step 11: all of the spectrum but a vanishing part is zero" in found.attrs["spectrum_failures"]
@@ -299,7 +299,7 @@ def test_networks_that_diverge_have_no_spectra_after(theory: ds.Theory) -> None:
 
 
 def test_spectra_survive_a_file(theory: ds.Theory, measured: xr.Dataset, tmp_path) -> None:
-    found = ds.spectrum(theory, points=8, method="march", **ASKED, **SETTINGS)
+    found = ds.spectrum(theory, points=8, method="equations", **ASKED, **SETTINGS)
     for dataset in (found, measured):
         save(dataset, tmp_path / "result.nc")
         xr.testing.assert_identical(load(tmp_path / "result.nc"), dataset)
@@ -317,18 +317,18 @@ def test_escape_is_found_between_the_steps_that_are_asked_for():
     }  # fmt: skip
     found = {
         (method, len(at)): ds.spectrum(theory, matrices=["W0", "W1"], at=at, method=method, **options)
-        for method in ("march", "coordinates")
+        for method in ("equations", "conditioning")
         for at in ([59], [0, 20, 40, 59])
     }
     escapes = np.array([spectra["escape_step"].values for spectra in found.values()])
     np.testing.assert_allclose(escapes, escapes[:1].repeat(4, axis=0), atol=0.05)
     for column, matrix in enumerate(("W0", "W1")):
         before = int(escapes[0, column])
-        sides = ds.spectrum(theory, matrices=[matrix], at=[before, before + 1], method="march", **options)
+        sides = ds.spectrum(theory, matrices=[matrix], at=[before, before + 1], method="equations", **options)
         assert sides["outlier"].notnull().sum("rank").values.tolist() == [[0, 1]]
 
 
-@pytest.mark.parametrize("method", ["march", "coordinates"])
+@pytest.mark.parametrize("method", ["equations", "conditioning"])
 def test_a_run_that_diverges_says_so(method):
     found = ds.spectrum(
         ds.derive(ds.deep_linear(1)), matrices=["W0"], at=[0, 50], steps=60, method=method, samples_per_dim=2.0,
@@ -344,7 +344,7 @@ def test_datasets_can_be_written_by_xarray(tmp_path):
     for made in (
         theory.compile("numpy")(**settings),
         ds.simulate(theory, dim=20, seeds=2, **settings),
-        ds.spectrum(theory, matrices=["W0"], at=[3], method="coordinates", **settings),
+        ds.spectrum(theory, matrices=["W0"], at=[3], method="conditioning", **settings),
     ):
         made.to_netcdf(tmp_path / "plain.nc", engine="h5netcdf")
 

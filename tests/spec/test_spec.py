@@ -41,7 +41,7 @@ KEYS = {
     "solver": ("method", "tol", "dtype", "backend"),
     "simulation": ("dim", "width", "seeds", "seed"),
     "spectrum": ("matrices", "steps", "points", "method", "dependence", "full"),
-    "sampling": ("samples", "error", "seed", "replicas", "tol"),
+    "sampling": ("sites", "error", "seed", "replicas", "tol"),
     "kernels": ("steps",),
 }
 
@@ -61,7 +61,7 @@ def test_values_and_defaults() -> None:
     assert spec.network.outputs == 1
     assert spec.network.richness == 8.0
     assert isinstance(spec.network.richness, float)
-    assert (spec.solver.method, spec.solver.dtype, spec.solver.backend) == ("march", "float64", "numba")
+    assert (spec.solver.method, spec.solver.dtype, spec.solver.backend) == ("equations", "float64", "numba")
     assert not spec.data.online
     assert spec.notes == ()
 
@@ -80,13 +80,13 @@ def test_overrides_are_toml_or_text() -> None:
         'spectrum.matrices=["W0", "NTK"]',
         "spectrum.steps=[0, 59]",
         "data.online=true",
-        "solver.method=coordinates",
+        "solver.method=conditioning",
     )
     spec = parse_spec(GOOD, overrides)
     assert spec.network.parametrization == 0.25
     assert spec.data.samples_per_dim == spec.data.width_per_dim == math.inf
     assert spec.data.online
-    assert spec.solver.method == "coordinates"
+    assert spec.solver.method == "conditioning"
     assert spec.spectrum.matrices == ("W0", "NTK")
     assert spec.spectrum.steps == (0, 59)
     assert spec.notes == ()
@@ -95,7 +95,7 @@ def test_overrides_are_toml_or_text() -> None:
 def test_spectra_of_a_spec() -> None:
     plain = parse_spec(GOOD, ['spectrum.matrices=["W1"]'])
     assert (plain.spectrum.points, plain.spectrum.full) == (200, False)
-    assert (plain.spectrum.method, plain.spectrum.dependence) == ("coordinates", "joint")
+    assert (plain.spectrum.method, plain.spectrum.dependence) == ("conditioning", "joint")
     assert spectrum_arguments(plain) == {"matrices": ("W1",), "at": (59,)}  # the last step if none is given
     spec = parse_spec(GOOD, ['spectrum.matrices=["W1"]', "spectrum.points=0", "spectrum.full=true"])
     assert (spec.spectrum.points, spec.spectrum.full) == (0, True)
@@ -126,25 +126,25 @@ def test_objects_of_a_spec() -> None:
 @pytest.mark.parametrize(
     ("overrides", "method"),
     [
-        ((), "coordinates"),
-        (("solver.method=march",), "march"),
-        (("solver.method=march", "spectrum.method=coordinates"), "coordinates"),
-        (("network.outputs=2",), "march"),
-        (("data.online=true",), "march"),
-        (("spectrum.dependence=independent",), "march"),
+        ((), "conditioning"),
+        (("solver.method=equations",), "equations"),
+        (("solver.method=equations", "spectrum.method=conditioning"), "conditioning"),
+        (("network.outputs=2",), "equations"),
+        (("data.online=true",), "equations"),
+        (("spectrum.dependence=independent",), "equations"),
     ],
 )
 def test_method_of_spectra(overrides: tuple[str, ...], method: str) -> None:
     """What is said of spectra, else of the solver, else the quicker one; the solver keeps its own default."""
-    spec = parse_spec(GOOD.replace('method = "march"', ""), overrides)
+    spec = parse_spec(GOOD.replace('method = "equations"', ""), overrides)
     assert spec.spectrum.method == method
-    assert spec.solver.method == "march"
+    assert spec.solver.method == "equations"
 
 
 @pytest.mark.parametrize("section", ["solver", "spectrum"])
 def test_coordinates_know_no_independent_updates(section: str) -> None:
-    message = refusal("spectrum.dependence=independent", f"{section}.method=coordinates")
-    assert message.startswith('[spectrum] dependence = "independent": allowed is "joint" with method = "coordinates"')
+    message = refusal("spectrum.dependence=independent", f"{section}.method=conditioning")
+    assert message.startswith('[spectrum] dependence = "independent": allowed is "joint" with method = "conditioning"')
 
 
 def test_no_hidden_layers_need_no_width() -> None:
@@ -172,7 +172,7 @@ def test_no_hidden_layers_need_no_width() -> None:
         ("data.online=1", "[data] online = 1: allowed is true or false"),
         ("data.label_noise=[1]", "[data] label_noise = [1]: allowed is a finite number >= 0"),
         ("network.depth=-1", "[network] depth = -1: allowed is an integer >= 0"),
-        ("solver.method=coordinate", "(did you mean coordinates?)"),
+        ("solver.method=condition", "(did you mean conditioning?)"),
         ("solver.tol=0", "[solver] tol = 0: allowed is a finite number > 0 and < 1"),
         ("spectrum.matrices=['W2']", '[spectrum] matrices = "W2": allowed at depth = 2 are "W0" to "W1" and "NTK"'),
         ("spectrum.matrices=['W02']", '[spectrum] matrices = "W02": allowed at depth = 2'),
@@ -181,7 +181,7 @@ def test_no_hidden_layers_need_no_width() -> None:
         ("spectrum.points=-1", "[spectrum] points = -1: allowed is an integer >= 0 and <= 100000"),
         ("spectrum.points=1e9", "[spectrum] points = 1000000000.0: allowed is an integer >= 0 and <= 100000"),
         ("spectrum.dependence=free", '[spectrum] dependence = "free": allowed is "joint" or "independent"'),
-        ("spectrum.method=sampled", '[spectrum] method = "sampled": allowed is "march" or "coordinates"'),
+        ("spectrum.method=sampled", '[spectrum] method = "sampled": allowed is "equations" or "conditioning"'),
         ("spectrum.full=1", "[spectrum] full = 1: allowed is true or false"),
         ("network.parametrization={exponent = nan}", 'allowed is "muP", "NTK" or {exponent = a}'),
         ("network.parametrization=mup", 'allowed is "muP", "NTK" or {exponent = a}'),
@@ -201,9 +201,10 @@ def test_no_hidden_layers_need_no_width() -> None:
         ("data.loss=squared", "the key belongs to regime"),
         ("simulation.width=100", "[simulation] width = 100: allowed is nothing, the key belongs to regime"),
         ("kernels.steps=[0]", "[kernels] steps = [0]: allowed is nothing, the key belongs to regime"),
-        ("solver.method=sampled", 'allowed with regime = "proportional" is "march" or "coordinates"'),
-        ("solver.method=direct", 'allowed with regime = "proportional" is "march" or "coordinates"'),
-        ("sampling.samples=7", "[sampling] samples = 7: allowed is an even integer >= 2"),
+        ("solver.exact=false", "[solver] exact = false: allowed is nothing, the key belongs to regime"),
+        ("solver.method=sampled", '[solver] method = "sampled": allowed is "equations" or "conditioning"'),
+        ("solver.method=direct", '[solver] method = "direct": allowed is "equations" or "conditioning"'),
+        ("sampling.sites=7", "[sampling] sites = 7: allowed is an even integer >= 2"),
         ("training", "--set 'training': allowed is section.key=value"),
         ("a.b.c=1", "allowed is section.key=value"),
     ],
@@ -263,10 +264,10 @@ def test_memory_of_a_march() -> None:
     assert "[training] steps = 100000: " in message
     assert "2.88 TB" in message
     assert "8 GB" in message
-    assert 'method = "coordinates"' in message
+    assert 'method = "conditioning"' in message
     advised = int(message.split("use at most ")[1].split()[0])
     check_memory(parse_spec(GOOD, [f"training.steps={advised}"]), available=8 * 10**9)
-    check_memory(parse_spec(GOOD, ["training.steps=100000", "solver.method=coordinates"]), available=8 * 10**9)
+    check_memory(parse_spec(GOOD, ["training.steps=100000", "solver.method=conditioning"]), available=8 * 10**9)
     check_memory(parse_spec(GOOD))
 
 
@@ -287,6 +288,7 @@ def test_ranges_are_those_of_the_parameters() -> None:
     rules = {
         entry.name: entry
         for section in dataclasses.fields(Spec)
+        if section.name != "old_words"
         for entry in dataclasses.fields(getattr(parse_spec(GOOD), section.name))
     }
     for parameter in STANDARD:
@@ -372,3 +374,13 @@ def test_garbage_overrides(overrides: list[str]) -> None:
 @given(st.sampled_from(sorted(KEYS)), st.text(max_size=20))
 def test_garbage_override_values(section: str, value: str) -> None:
     only_spec_errors(parse_spec, GOOD, [f"{section}.{KEYS[section][0]}={value}"])
+
+
+def test_old_words_are_read_and_named() -> None:
+    spec = parse_spec(GOOD, ["solver.method=march", "spectrum.method=coordinates"])
+    assert (spec.solver.method, spec.spectrum.method) == ("equations", "conditioning")
+    assert spec.notes == (
+        '[solver] method = "march" is now "equations"; the old word works until 0.3',
+        '[spectrum] method = "coordinates" is now "conditioning"; the old word works until 0.3',
+    )
+    assert parse_spec(GOOD, ["sampling.samples=8"]).sampling.sites == 8

@@ -86,8 +86,8 @@ def test_values_and_defaults() -> None:
     assert spec.fixed
     assert (spec.network.kind, spec.network.activation, spec.network.outputs) == ("mlp", "tanh", None)
     assert (spec.data.classes, spec.data.samples, spec.data.test_samples, spec.data.seed) == ((0, 1), 20, 0, 0)
-    assert (spec.data.loss, spec.solver.method, spec.simulation.width) == ("squared", "sampled", 2000)
-    assert (spec.sampling.samples, spec.sampling.error, spec.sampling.replicas) == (None, None, 8)
+    assert (spec.data.loss, spec.solver.method, spec.simulation.width) == ("squared", "conditioning", 2000)
+    assert (spec.sampling.sites, spec.sampling.error, spec.sampling.replicas) == (None, None, 8)
     assert spec.notes == ()
 
 
@@ -113,7 +113,7 @@ def test_objects_of_a_set() -> None:
 def test_keyword_arguments() -> None:
     spec = parse_spec(GOOD, ["network.init_std=0.5", "simulation.width=100", "simulation.seeds=3", "simulation.seed=7"])
     assert physical_arguments(spec) == {"richness": 4.0, "learning_rate": 0.3, "init_std": 0.5, "steps": 16}
-    assert sampling_arguments(spec) == {"samples": 20_000, "seed": 0, "replicas": 8, "kernels": (0, 15)}
+    assert sampling_arguments(spec) == {"sites": 20_000, "seed": 0, "replicas": 8, "kernels": (0, 15)}
     assert simulation_arguments(spec) == {"width": 100, "kernels": (0, 15), "seeds": 3, "seed": 7}
     overrides = ["sampling.error=0.01", "sampling.seed=2", "sampling.replicas=4", "sampling.tol=1e-3"]
     wanted = parse_spec(GOOD, [*overrides, "kernels.steps=[9, 2]"])
@@ -189,28 +189,28 @@ def test_sets_that_do_not_fit(overrides: list[str], words: str) -> None:
 
 def test_deep_linear_networks_are_mlps(folder: Path) -> None:
     text = FILES.replace('"mlp"', '"deep-linear"').replace('activation = "tanh"', "")
-    spec = parse_spec(text, ["solver.method=coordinates"], folder=folder)
+    spec = parse_spec(text, ["solver.method=conditioning"], folder=folder)
     network = network_of(spec)
     assert (network.depth, network.outputs) == (3, 1)
     assert "linear" in network.name
     assert spec.notes == ()
-    noted = parse_spec(text, ["solver.method=coordinates", "sampling.seed=3"])
+    noted = parse_spec(text, ["solver.method=conditioning", "sampling.seed=3"])
     assert noted.notes == ("[sampling]: a linear network closes without sampling; these keys are not used",)
 
 
 @pytest.mark.parametrize("activation", ["linear", "h", "2*h", "h/3 + h"])
 def test_coordinates_are_for_linear_networks(activation: str) -> None:
-    overrides = [f"network.activation={activation}", "solver.method=coordinates"]
-    assert parse_spec(GOOD, overrides).solver.method == "coordinates"
+    overrides = [f"network.activation={activation}", "solver.method=conditioning"]
+    assert parse_spec(GOOD, overrides).solver.exact
 
 
 @pytest.mark.parametrize("activation", ["linear", "2*h"])
 def test_linear_networks_need_no_sampling(activation: str) -> None:
     spec = parse_spec(GOOD, [f"network.activation={activation}"])
-    assert spec.solver.method == "coordinates"
-    expected = {"method": "coordinates", "tol": 1e-8, "kernels": (0, 15)}
+    assert (spec.solver.method, spec.solver.exact) == ("conditioning", True)
+    expected = {"method": "conditioning", "tol": 1e-8, "kernels": (0, 15)}
     assert solver_arguments(spec) == expected
-    assert parse_spec(GOOD, [f"network.activation={activation}", "solver.method=sampled"]).solver.method == "sampled"
+    assert parse_spec(GOOD, [f"network.activation={activation}", "solver.exact=false"]).sampled
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "h*tanh(h)", " 2*h ", "gelu(h) + 0.1*h**3"])
@@ -260,13 +260,14 @@ def test_activations(activation: str) -> None:
         (["data.seed=0.5"], "[data] seed = 0.5: allowed is an integer >= 0"),
         (["data.loss=hinge"], '[data] loss = "hinge": allowed is "squared" or "logistic" or "softmax"'),
         (["data.loss=sqared"], "(did you mean squared?)"),
-        (["solver.method=march"], 'allowed with regime = "fixed" is "sampled" or "direct" or "coordinates"'),
-        (["solver.method=coordinates"], 'allowed is "sampled" or "direct"; activation = "tanh" is not linear'),
-        (["solver.method=sampling"], "(did you mean sampled?)"),
-        (["sampling.samples=10001"], "[sampling] samples = 10001: allowed is an even integer >= 2"),
-        (["sampling.samples=4294967296"], "allowed is an even integer >= 2 and <= 2147483647"),
-        (["sampling.samples=30"], "[sampling] samples = 30: allowed is an even integer >= 32, four for each of the"),
-        (["sampling.samples=100", "sampling.error=0.1"], "error = 0.1: allowed is either error or samples = 100"),
+        (["solver.method=march"], '[solver] method = "march": allowed is "equations" or "conditioning"'),
+        (["solver.exact=true"], '[solver] exact = true: allowed is false; activation = "tanh" is not linear'),
+        (["solver.method=coordinates"], 'allowed is false; activation = "tanh" is not linear'),
+        (["solver.method=equation"], "(did you mean equations?)"),
+        (["sampling.sites=10001"], "[sampling] sites = 10001: allowed is an even integer >= 2"),
+        (["sampling.sites=4294967296"], "allowed is an even integer >= 2 and <= 2147483647"),
+        (["sampling.sites=30"], "[sampling] sites = 30: allowed is an even integer >= 32, four for each of the"),
+        (["sampling.sites=100", "sampling.error=0.1"], "error = 0.1: allowed is either error or sites = 100"),
         (["sampling.error=0"], "[sampling] error = 0: allowed is a finite number > 0"),
         (["sampling.error=inf"], "[sampling] error = inf: allowed is a finite number > 0"),
         (["sampling.replicas=1"], "[sampling] replicas = 1: allowed is an integer >= 2 and <= 1000"),
@@ -317,19 +318,27 @@ def test_solver_arguments() -> None:
     spec = parse_spec(GOOD, ['spectrum.matrices=["W2"]', "sampling.error=0.01", "solver.tol=1e-6"])
     assert spec.notes == ("[solver] tol: it is that of coordinates and is not used; sampled sites have [sampling] tol",)
     spectra = {"matrices": ("W2",), "at": (15,)}
-    expected = {"method": "sampled", "error": 0.01, "seed": 0, "replicas": 8, "kernels": (0, 15), **spectra}
+    expected = {
+        "method": "conditioning",
+        "exact": False,
+        "error": 0.01,
+        "seed": 0,
+        "replicas": 8,
+        "kernels": (0, 15),
+        **spectra,
+    }
     assert solver_arguments(spec) == expected
     assert simulation_arguments(spec).items() >= {**spectra, "values": None, "kernels": (0, 15)}.items()
 
 
 def test_memory_of_samples() -> None:
     data = Samples(np.ones((10, 2)), np.zeros((10, 3)))
-    spec = parse_spec(GOOD, ["sampling.samples=8000"])
+    spec = parse_spec(GOOD, ["sampling.sites=8000"])
     needed = sampling_memory(spec, data, 8000)
     at_a_time = min(available_cores(), 8)
     assert needed == 8 * (6 * 40 + 4 * 2 * 40) * 1000 * at_a_time
     check_sampling(spec, data, needed)
-    with pytest.raises(SpecError, match=r"\[sampling\] samples = 8000: .*; 10 samples on 8000 sites need at least"):
+    with pytest.raises(SpecError, match=r"\[sampling\] sites = 8000: .*; 10 samples on 8000 sites need at least"):
         check_sampling(spec, data, needed - 1)
     check_sampling(parse_spec(GOOD, ["sampling.error=1e-9"]), data, needed - 1)
     with pytest.raises(SpecError, match=r"\[kernels\] steps: .*; kernels of 10 samples at 2 steps of 8 networks need"):
@@ -360,7 +369,7 @@ def test_example() -> None:
 def test_the_other_regime_is_as_before() -> None:
     text = '[network]\nkind = "deep-linear"\ndepth = 1\nrichness = 1\n[data]\nsamples_per_dim = 1\nwidth_per_dim = 1\n'
     spec = parse_spec(f"{text}[training]\nlearning_rate = 0.1\nsteps = 3\n")
-    assert (spec.solver.method, spec.network.outputs) == ("march", 1)
+    assert (spec.solver.method, spec.network.outputs) == ("equations", 1)
     assert isinstance(data_of(spec), Proportional)
     assert simulation_arguments(spec) == {"dim": 1000, "seeds": 4, "seed": 0}
 
@@ -376,7 +385,7 @@ KEYS = [
     ("network", "outputs"),
     ("network", "parametrization"),
     *(("data", key) for key in ("inputs", "targets", "set", "classes", "samples", "test_samples", "seed", "loss")),
-    *(("sampling", key) for key in ("samples", "error", "seed", "replicas", "tol")),
+    *(("sampling", key) for key in ("sites", "error", "seed", "replicas", "tol")),
     ("kernels", "steps"),
     ("simulation", "width"),
 ]

@@ -102,7 +102,7 @@ def theory_of(network, training):
 def test_condition_with_the_numbers_of_a_run_gives_its_outlier(network, training, parameters, matrices):
     theory = theory_of(network, training)
     at = {"matrices": matrices, "at": [1], "steps": 2, "overlaps": False}
-    spectra = ds.spectrum(theory, method="coordinates", tol=1e-11, **at, **parameters)
+    spectra = ds.spectrum(theory, method="conditioning", tol=1e-11, **at, **parameters)
     for matrix in matrices:
         found, edge = largest_root(theory, matrix, parameters)
         outlier = spectra.outlier.sel(matrix=matrix, spectrum_step=1).values

@@ -1,0 +1,29 @@
+"""What every result says about itself: parameters, network, versions."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from .arguments import RunArguments
+
+if TYPE_CHECKING:
+    from dmft_sym.derivation.problem import Problem
+
+
+def common_attributes(theory: Problem, arguments: RunArguments) -> dict[str, Any]:
+    """Attributes that theory and simulation share: parameters, network, versions."""
+    from importlib.metadata import version
+
+    rule = theory.training
+    return {
+        **arguments.given,
+        "network": theory.network.name,
+        "program_hash": hashlib.sha256(str(theory.program).encode()).hexdigest()[:16],
+        "parametrization": str(theory.network.parametrization),
+        "training": type(rule).__name__,
+        "online": int(rule.fresh),  # netCDF has no truth values
+        "momentum": arguments.given.get("momentum", rule.momentum),
+        "weight_decay": arguments.given.get("weight_decay", rule.weight_decay),
+        **{f"version_{name.replace('-', '_')}": version(name) for name in ("dmft-sym", "numpy", "numba")},
+    }

@@ -1,0 +1,93 @@
+"""Conditioning in growing coordinates: the program itself on short vectors, exact for linear programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dmft_sym.regimes.samples import samples_of
+from dmft_sym.support.errors import ArgumentError, ExecutionError
+from dmft_sym.support.outcomes import COMPLETED, diverged
+
+from .arguments import check_dtype
+from .method import CONDITIONING, Arithmetic, Call, Solved
+
+if TYPE_CHECKING:
+    from dmft_sym.derivation.problem import Problem
+    from dmft_sym.execution import ExecutionResult
+
+EXACT_TOL = 1e-8
+
+
+class Coordinates(Arithmetic):
+    """Programs whose fields are all Gaussian: ``O(T r^2)`` time in bases of ``r`` directions."""
+
+    method = CONDITIONING
+    summary = "the program on growing coordinates"
+    options = frozenset({"tol", "dtype", "kernels", "matrices", "at"})
+    unused = frozenset({"order_parameters", "sites", "error", "seed", "replicas", "antithetic", "threads"})
+
+    @staticmethod
+    def applies(problem: Problem) -> bool:
+        """Whether no field is a nonlinear function of fields."""
+        return problem.program.linear
+
+    @staticmethod
+    def exact(problem: Problem) -> bool:
+        """Always, up to ``tol``."""
+        return True
+
+    def run(self, call: Call) -> Solved:
+        """Losses, or on given samples outputs and what is measured along the way."""
+        return _measured(call) if call.problem.data.given else _observed(call)
+
+
+def tolerance(call: Call) -> float:
+    """``tol`` as given, or the default."""
+    return EXACT_TOL if call.options.tol is None else float(call.options.tol)
+
+
+def _run(call: Call, tol: float, dtype: str, inspect: Any = None) -> ExecutionResult:
+    from dmft_sym.execution import run_coordinates
+
+    progress, steps = call.progress, call.arguments.steps
+    try:
+        return run_coordinates(
+            call.problem.program,
+            call.arguments.values,
+            call.arguments.outputs,
+            steps,
+            tol,
+            np.dtype(dtype).type,
+            progress=None if progress is None else lambda done: progress(done, steps),
+            inspect=inspect,
+            data=call.problem.data.given or None,
+        )
+    except ExecutionError as error:
+        raise ArgumentError(str(error)) from error
+
+
+def _observed(call: Call) -> Solved:
+    from dmft_sym.results.order_parameters import make_dataset
+
+    tol, dtype = tolerance(call), check_dtype(call.options.dtype)
+    result = _run(call, tol, dtype)
+    done = min(len(rows) for rows in result.observables.values())
+    outcome = COMPLETED if done == call.arguments.steps else diverged(done)
+    attributes = {"tol": tol, "dtype": dtype, "backend": "", "module_hash": ""}
+    return Solved(make_dataset(dict(result.observables), {}, {}), outcome, attributes)
+
+
+def _measured(call: Call) -> Solved:
+    from .measurements import Measurements, wanted_of
+    from .sample_results import data_attributes, derived, labelled, network_dataset, output_track
+
+    data = samples_of(call.problem.data)
+    measured = Measurements(wanted_of(call, data))
+    tol = tolerance(call)
+    result = _run(call, tol, "float64", measured.see_network)
+    dataset = network_dataset(output_track(result.scalars), measured, data)
+    dataset = dataset.merge(derived(dataset, data))
+    attributes = {"tol": tol, "backend": "numpy", "module_hash": "", **data_attributes(data)}
+    return Solved(labelled(dataset, data, {}), result.outcome, attributes)

@@ -1,0 +1,51 @@
+"""The generated modules of a problem, from the cache or made now."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dmft_sym.derivation.problem import Problem
+
+HASH = "__dmft_sym_hash__"
+
+
+def march_module(problem: Problem, backend: str) -> ModuleType:
+    """The module that marches the closed equations."""
+    from contextlib import nullcontext
+
+    from dmft_sym.cache.modules import load_module, program_key
+    from dmft_sym.codegen import solver_source
+    from dmft_sym.support.progress import compilation_notice, notice
+
+    def made() -> str:
+        with notice("deriving the equations (a few seconds, once for each network)"):
+            return solver_source(problem, backend)
+
+    with compilation_notice() if backend == "numba" else nullcontext():
+        return load_module(program_key(str(problem.program), backend, problem.probes), backend, made)
+
+
+def sampled_module(problem: Problem) -> ModuleType:
+    """The module that runs the program on sampled sites."""
+    from dmft_sym.cache.modules import load_module, program_key
+    from dmft_sym.codegen import solver_source
+    from dmft_sym.support.progress import compilation_notice
+
+    with compilation_notice():
+        key = program_key(str(problem.program), "sampled")
+        return load_module(key, "sampled", lambda: solver_source(problem, "numba"))
+
+
+def two_time_module(problem: Problem) -> ModuleType:
+    """The module that samples the two-time equations."""
+    from dmft_sym.cache.modules import load_module, program_key
+    from dmft_sym.codegen import direct_source
+
+    return load_module(program_key(str(problem.program), "direct"), "direct", lambda: direct_source(problem))
+
+
+def hash_of(module: ModuleType | None) -> str:
+    """The hash of a module's source; empty if there is no module."""
+    return "" if module is None else str(module.__dict__[HASH])

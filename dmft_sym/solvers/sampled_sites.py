@@ -1,0 +1,239 @@
+"""Conditioning on sampled sites: replicas of the infinite network, with standard errors over them."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_sym.program import OUTPUT_AXIS, SAMPLE_AXIS
+from dmft_sym.regimes.samples import samples_of
+from dmft_sym.support.errors import ArgumentError
+from dmft_sym.support.memory import free_bytes, shown_bytes
+from dmft_sym.support.messages import show
+from dmft_sym.support.outcomes import COMPLETED, Outcome, diverged
+
+from .arguments import check_integer
+from .generated_modules import hash_of, sampled_module
+from .measurements import Measurements, bulk_of, hidden_matrices, wanted_of
+from .method import CONDITIONING, Arithmetic, Call, Solved
+from .sample_results import SEM, averaged, data_attributes, labelled, network_dataset
+from .sampled_bias import estimated_bias
+from .wanted_error import even_sites, sites_for_error
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from dmft_sym.derivation.problem import Problem
+    from dmft_sym.execution.plan import MatrixKey
+    from dmft_sym.program import GaussianMatrix
+
+DEFAULT_SITES = 20_000
+SITES_OPTIONS = frozenset({"sites", "error", "seed", "replicas", "kernels", "matrices", "at"})
+
+
+class SampledSites(Arithmetic):
+    """Any program with outputs: fields on sampled sites, directions that matrices know, noise beyond them."""
+
+    method = CONDITIONING
+    summary = "the program on sampled sites"
+    options = SITES_OPTIONS | {"tol", "antithetic", "bias", "threads"}
+
+    @staticmethod
+    def applies(problem: Problem) -> bool:
+        """Whether samples are given."""
+        return bool(problem.program.scalars)
+
+    @staticmethod
+    def exact(problem: Problem) -> bool:
+        """Never: there are standard errors."""
+        return False
+
+    def run(self, call: Call) -> Solved:
+        """Means and standard errors over replicas."""
+        return SampledRun(call).solved()
+
+
+class ReplicaRun:
+    """A run of several replicas, each with its share of the sites.
+
+    Parameters
+    ----------
+    call
+        The call of a solver.
+    """
+
+    bias = False
+    networks = 1  # runs of each replica
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.options = call.options
+        self.data = samples_of(call.problem.data)
+        self.wanted = replace(wanted_of(call, self.data), paired=call.options.antithetic)
+        self.seed = check_integer("seed", call.options.seed, 0)
+        self.count = check_integer("replicas", call.options.replicas, 2)
+        self.extra: dict[str, Any] = {}
+
+    def solved(self) -> Solved:
+        """The run with as many sites as are asked for, or as a wanted error needs."""
+        sites = self.sites()
+        dataset, outcome = self.means(sites)
+        attributes = {
+            "sites": sites,
+            "replicas": self.count,
+            "seed": self.seed,
+            "antithetic": int(self.options.antithetic),
+            **self.extra,
+            **data_attributes(self.data),
+        }
+        return Solved(labelled(dataset, self.data, {}), outcome, attributes)
+
+    def means(self, sites: int) -> tuple[xr.Dataset, Outcome]:
+        """Means and standard errors over replicas, and how the run ended."""
+        parts, done = self.parts(*self.tracks(sites))
+        return averaged(parts, self.data), COMPLETED if done == self.call.arguments.steps else diverged(done)
+
+    def tracks(self, sites: int) -> tuple[list[Any], list[Measurements]]:
+        """Outputs of every replica, shape (steps, samples, outputs), and what it showed."""
+        raise NotImplementedError
+
+    def parts(self, tracks: list[Any], measured: list[Measurements]) -> tuple[list[xr.Dataset], int]:
+        """What every network showed on the steps that all have done, and their number."""
+        done = min(len(track) for track in tracks)
+        return [network_dataset(f[:done], m, self.data) for f, m in zip(tracks, measured, strict=True)], done
+
+    def sites(self) -> int:
+        """Number of sites: as given, or what a wanted error needs, which trial runs tell."""
+        sites, error = self.options.sites, self.options.error
+        if error is None:
+            found = DEFAULT_SITES if sites is None else check_integer("sites", sites, 4 * self.count)
+            return self._divisible(found)
+        if sites is not None:
+            raise ArgumentError(f"sites = {sites} and error = {error}: allowed is one of both")
+        if not isinstance(error, float | int) or not 0 < error < math.inf:
+            raise ArgumentError(f"error = {show(error)}: allowed is a number > 0")
+        trial = copy.copy(self)
+        trial.bias = False
+        trial.wanted = replace(self.wanted, kernel_steps=(), spectrum_steps=(), matrices={}, bulks={})
+        return self._divisible(sites_for_error(float(error), self.count, trial.largest_error))
+
+    def _divisible(self, sites: int) -> int:
+        """At least so many sites, an even number of each replica, or of each of its halves."""
+        return even_sites(sites, 2 * self.count if self.bias else self.count)
+
+    def largest_error(self, sites: int) -> float:
+        """The largest standard error of ``f`` in a run with this number of sites; infinite if it diverges."""
+        dataset, outcome = self.means(sites)
+        return float(dataset[f"f{SEM}"].max()) if outcome.completed else math.inf
+
+    def report(self, networks: int, before: int = 0) -> Callable[[int], None] | None:
+        """What a network calls when steps are done, ``before`` others of all ``networks`` being finished."""
+        if self.call.progress is None:
+            return None
+        progress, steps = self.call.progress, self.call.arguments.steps
+        return lambda done: progress(before * steps + done, networks * steps)
+
+
+class SampledRun(ReplicaRun):
+    """Replicas on sampled sites."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        tol = self.options.tol
+        if tol is not None and not (isinstance(tol, float | int) and 0 <= tol < 1):
+            raise ArgumentError(f"tol = {show(tol)}: allowed is a number >= 0 and < 1")
+        self.bias = self.options.bias
+        self.threads = None if self.options.threads is None else check_integer("threads", self.options.threads, 1)
+        self.module = sampled_module(call.problem) if call.backend == "numba" else None
+        self.directions_per_site = 0.0
+        self.extra = {"backend": call.backend, "module_hash": hash_of(self.module)}
+
+    def means(self, sites: int) -> tuple[xr.Dataset, Outcome]:
+        """Means and standard errors, and the bias if it is wanted."""
+        from dmft_sym.execution.replicas import default_tol
+
+        parts, done = self.parts(*self.tracks(sites))
+        dataset = averaged(parts, self.data)
+        if self.bias:
+            halves, _ = self.parts(*self.tracks(sites, halves=True))
+            found = estimated_bias(parts, halves, self.data)
+            dataset = dataset.merge(found.reindex({dim: dataset[dim] for dim in found.dims if dim in dataset.coords}))
+        self.extra["tol"] = default_tol(sites // self.count) if self.options.tol is None else self.options.tol
+        self.extra["directions_per_site"] = self.directions_per_site
+        return dataset, COMPLETED if done == self.call.arguments.steps else diverged(done)
+
+    def tracks(self, sites: int, *, halves: bool = False) -> tuple[list[Any], list[Measurements]]:
+        """Outputs of every replica (or of its halves), shape (steps, samples, outputs), and what it showed."""
+        from dmft_sym.execution import ExecutionError
+        from dmft_sym.execution.replicas import run_replicas
+
+        count, arguments = self.count, self.call.arguments
+        self._check_memory(sites)
+        measured = [Measurements(self.wanted) for _ in range(2 * count if halves else count)]
+        networks, before = (3 * count, count * halves) if self.bias else (count, 0)
+        report = self.report(networks, before)
+        try:
+            results = run_replicas(
+                self.module,
+                self.call.problem.program,
+                arguments.values,
+                arguments.outputs,
+                arguments.steps,
+                sites,
+                count,
+                self.seed,
+                tol=self.options.tol,
+                antithetic=self.options.antithetic,
+                data=self.data.given,
+                pauses=self.wanted.steps,
+                inspect=lambda replica, view: measured[replica].see_replica(view),
+                progress=None if report is None else lambda done, _: report(done),
+                threads=self.threads,
+                halves=halves,
+            )
+        except ExecutionError as error:
+            raise ArgumentError(str(error)) from error
+        if not halves:
+            aspects = {key: bulk_of(m, arguments.values).aspect for key, m in self._hidden().values()}
+            self.directions_per_site = max(known_share(r.directions, aspects) * count / sites for r in results)
+        return [np.asarray(result.scalars["f"][: result.steps]) for result in results], measured
+
+    def _hidden(self) -> Mapping[str, tuple[MatrixKey, GaussianMatrix]]:
+        return hidden_matrices(self.call.problem.program, self.call.arguments)
+
+    def _check_memory(self, sites: int) -> None:
+        """Refuse what cannot fit: the fields of the replicas that run at a time; directions come on top."""
+        from dmft_sym.support.threads import available_cores
+
+        at_a_time = min(self.threads or available_cores(), self.count)
+        needed, free = 8 * self._labels() * (sites // self.count) * at_a_time, free_bytes()
+        if needed > free:
+            raise ArgumentError(
+                f"sites = {sites}: allowed is what fits into memory; fields need at least {shown_bytes(needed)} and "
+                f"{shown_bytes(free)} are free: use fewer of them, or more replicas"
+            )
+
+    def _labels(self) -> int:
+        """Number of fields, counted by layer, sample and output."""
+        sizes = {SAMPLE_AXIS: self.data.total, OUTPUT_AXIS: self.data.outputs}
+        fields = [field for field in self.call.problem.program.fields if not field.data]
+        layers = [1 if f.layers is None else int(f.layers.length.subs(self.call.arguments.values)) for f in fields]
+        return sum(n * math.prod(sizes[axis] for axis in f.axes) for n, f in zip(layers, fields, strict=True))
+
+
+def known_share(directions: Mapping[MatrixKey, NDArray[np.int64]], aspects: Mapping[MatrixKey, float]) -> float:
+    """Sites that the directions of the best known matrix are worth: ``p`` on its source, ``q`` on its target.
+
+    Seen from the narrower of both spaces, ``n_out = tau n_in``: see `execution.sampled_outliers.FiniteRank.known`.
+    """
+    shares = [0.0]
+    for key, tau in aspects.items():
+        forward, backward = directions[key].max(axis=0, initial=0)
+        shares += [forward * max(1.0, tau), backward * max(1.0, 1 / tau)]
+    return float(max(shares))

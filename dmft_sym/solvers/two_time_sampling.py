@@ -1,0 +1,168 @@
+"""Equations that do not close, sampled: single-site processes with two-time order parameters, as they are derived.
+
+Slow, for a few steps and samples: it knows nothing of conditioning and has the same results.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_sym.program import Field, FieldRef
+from dmft_sym.regimes.samples import Samples
+from dmft_sym.support.errors import ArgumentError
+from dmft_sym.support.memory import free_bytes, shown_bytes
+
+from .arguments import RunArguments
+from .generated_modules import hash_of, two_time_module
+from .measurements import Measurements
+from .method import EQUATIONS, Arithmetic, Call, Solved
+from .sampled_sites import SITES_OPTIONS, ReplicaRun
+
+if TYPE_CHECKING:
+    from dmft_sym.derivation.problem import Problem
+    from dmft_sym.derivation.single_site import Noise
+
+Array = NDArray[Any]
+MOST_ROWS = 400  # steps times samples times outputs; the time grows as its cube
+MOST_ERROR = 0.5  # of a field, by the sampling error of tangents; the bias is of its square
+
+
+class TwoTimeSampling(Arithmetic):
+    """Equations of programs with averages over sites, row by row; processes that are not Gaussian are sampled."""
+
+    method = EQUATIONS
+    summary = "the two-time equations, their processes sampled where they are not Gaussian"
+    options = SITES_OPTIONS
+
+    @staticmethod
+    def applies(problem: Problem) -> bool:
+        """Whether samples are given."""
+        return bool(problem.program.scalars)
+
+    @staticmethod
+    def exact(problem: Problem) -> bool:
+        """Where all processes are Gaussian."""
+        return problem.program.linear
+
+    def run(self, call: Call) -> Solved:
+        """Means and standard errors over replicas."""
+        return TwoTimeRun(call).solved()
+
+
+class TwoTimeRun(ReplicaRun):
+    """Runs of the generated two-time solver.
+
+    Raises
+    ------
+    ArgumentError
+        If outliers are wanted, as nothing is known of the matrices themselves; or if the run is too large for two-time
+        matrices of every site.
+    """
+
+    def __init__(self, call: Call) -> None:
+        from dmft_sym.codegen.text.names import python_name
+
+        super().__init__(call)
+        if self.wanted.matrices:
+            raise ArgumentError('matrices with method = "equations": allowed are none; use method = "conditioning"')
+        values = call.arguments.values
+        self.module = two_time_module(call.problem)
+        self.values: dict[str, Any] = {python_name(p.symbol): values[p.symbol] for p in call.problem.parameters}
+        if self.data.total > self.data.count:
+            self.values["train"] = self.data.train
+        self.extra = {"backend": "numpy", "module_hash": hash_of(self.module)}
+
+    def tracks(self, sites: int) -> tuple[list[Array], list[Measurements]]:
+        """``f`` of every run, shape (steps, samples, outputs), and its kernels.
+
+        Responses are averages of tangents. Where these do not converge, as some sites respond without bounds, all runs
+        are repeated with responses by parts.
+        """
+        _check_size(self.call.problem, self.data, self.call.arguments, sites // self.count)
+        found, attributes = self._tracks(sites // self.count)
+        self.extra |= attributes
+        return [track for track, _ in found], [measured for _, measured in found]
+
+    def _tracks(self, sites: int) -> tuple[list[tuple[Array, Measurements]], dict[str, Any]]:
+        """Outputs and measurements of every run, and how responses were computed."""
+        seeds = np.random.SeedSequence([self.seed, 1]).spawn(self.count)  # others than those of sampled sites
+        found, errors = [], [0.0]
+        for number, seed in enumerate(seeds):
+            track, measured, error = self._march(sites, seed, self.report(self.count, number), tangents=True)
+            errors.append(error)
+            found.append((track, measured))
+            if not error <= MOST_ERROR:
+                again = (self._march(sites, s, self.report(self.count, k), tangents=False) for k, s in enumerate(seeds))
+                return [run[:2] for run in again], {"responses": "by parts"}
+        if any(closure.by_parts for closure in self.call.problem.closures):
+            return found, {"responses": "by parts"}
+        return found, {"responses": "tangents", "tangent_error": max(errors)}
+
+    def _march(
+        self, sites: int, seed: np.random.SeedSequence, progress: Callable[[int], None] | None, tangents: bool
+    ) -> tuple[Array, Measurements, float]:
+        """``f``, kernels, and the error of tangents."""
+        measured = Measurements(self.wanted)
+
+        def inspect(step: int, fields: Mapping[str, Any]) -> None:
+            if step in self.wanted.kernel_steps:
+                measured.see_overlaps(step, lambda a, b: self._overlap(fields, a, b, step))
+
+        with np.errstate(all="ignore"):  # a run that diverges is reported by its outputs
+            run = self.module.march(
+                np.random.default_rng(seed),
+                steps=self.call.arguments.steps,
+                sites=sites,
+                gram=self.data.gram,
+                targets=self.data.all_targets,
+                tangents=tangents,
+                progress=progress,
+                inspect=inspect,
+                **self.values,
+            )
+        return np.asarray(run["scalars"]["f"][: run["steps"]]), measured, float(run["tangent_error"])
+
+    def _overlap(self, fields: Mapping[str, Any], a: FieldRef, b: FieldRef, step: int) -> Array:
+        """``<a b>`` of a step, a matrix with a row for every label of ``a``."""
+        if a.space.finite and b.space.finite:
+            return np.asarray(self.data.gram)
+        one, other = (fields[r.field.name] if r.layer is None else fields[r.field.name][int(r.layer)] for r in (a, b))
+        block = self.module.overlap(one, other, step)[:, :, step]
+        return np.asarray(block).reshape(block.shape[0] * block.shape[1], -1)
+
+
+def _check_size(problem: Problem, data: Samples, arguments: RunArguments, sites: int) -> None:
+    """Refuse runs that would take hours, or more memory than there is."""
+    rows = arguments.steps * data.total * data.outputs
+    if rows > MOST_ROWS:
+        raise ArgumentError(
+            f'method = "equations" with {rows} rows (steps * samples * outputs): allowed are up to {MOST_ROWS}; use '
+            'method = "conditioning"'
+        )
+    needed, free = 8 * rows**2 * sites * _tangents(problem, arguments), free_bytes()
+    if needed > free:
+        raise ArgumentError(
+            f'method = "equations" with {rows} rows and {sites} sites in a replica: allowed is what fits into memory; '
+            f"tangents need about {shown_bytes(needed)} and {shown_bytes(free)} are free: use fewer samples, or more "
+            "replicas"
+        )
+
+
+def _tangents(problem: Problem, arguments: RunArguments) -> int:
+    """Upper bound of the number of pairs of a field and a Gaussian field whose derivatives are kept at every site."""
+
+    def length(thing: Field | Noise) -> int:
+        return 1 if thing.layers is None else int(thing.layers.length.subs(arguments.values))
+
+    count = 0
+    for closure in problem.closures:
+        if not closure.gaussian and not closure.by_parts:
+            rows = [tangent.equation.target.field for tangent in closure.tangents]
+            for field, noise in itertools.product(rows, closure.tracked):
+                count += length(field) * (length(noise) if closure.process.coupled else 1)
+    return count
