@@ -8,8 +8,9 @@ are deterministic numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import sympy as sp
 
@@ -28,6 +29,7 @@ from dmft_sym.program import (
     Step,
     VectorRef,
 )
+from dmft_sym.program.reachability import reached
 
 from .single_site import (
     CausalEquation,
@@ -39,6 +41,8 @@ from .single_site import (
     SiteBuilder,
     SiteEquation,
 )
+
+Response: TypeAlias = tuple[Field, Noise]
 
 
 class CausalBuilder(SiteBuilder):
@@ -111,36 +115,34 @@ def _with_vector_fields(statement: Average | Compute) -> Average | Compute:
 
 def _with_causality(equations: Sequence[CausalEquation]) -> list[CausalEquation]:
     """Response sums that include ``s = t`` are those whose row follows the Gaussian field within a step."""
-    reached = _reached([e for e in equations if isinstance(e, SiteEquation)])
+    within = _within_a_step([e for e in equations if isinstance(e, SiteEquation)])
     found: list[CausalEquation] = []
     for equation in equations:
         if isinstance(equation, SiteEquation):
-            memories = tuple(_timed(term, reached) for term in equation.memories)
+            memories = tuple(_timed(term, within) for term in equation.memories)
             found.append(replace(equation, memories=memories))
         else:
             found.append(equation)
     return found
 
 
-def _timed(term: Memory, reached: dict[Field, set[Noise]]) -> Memory:
+def _timed(term: Memory, within: set[Response]) -> Memory:
     if not isinstance(term, ResponseMemory):
         return term
-    return replace(term, equal_time=term.noise in reached.get(term.row.field, ()))
+    return replace(term, equal_time=(term.row.field, term.noise) in within)
 
 
-def _reached(equations: Iterable[SiteEquation]) -> dict[Field, set[Noise]]:
-    """Gaussian fields of a step that a field of the same step depends on: the smallest solution."""
-    equations = list(equations)
-    reached: dict[Field, set[Noise]] = {equation.target.field: set() for equation in equations}
-    size = -1
-    while size != (size := sum(map(len, reached.values()))):
-        for equation in equations:
-            now = reached[equation.target.field]
-            now |= {term.noise for term in equation.noises}
-            sources = [ref.field for ref in equation.arguments] + [term.field.field for term in equation.locals]
-            for term in equation.memories:
-                if isinstance(term, ResponseMemory) and term.noise in reached.get(term.row.field, ()):
-                    sources.append(term.field.field)
-            for source in sources:
-                now |= reached[source]
-    return reached
+def _within_a_step(equations: Sequence[SiteEquation]) -> set[Response]:
+    """Fields with the Gaussian fields of the same step that they depend on."""
+    noises = list(dict.fromkeys(term.noise for equation in equations for term in equation.noises))
+    rules: list[tuple[list[Response], Response]] = []
+    for equation in equations:
+        target = equation.target.field
+        rules += [([], (target, term.noise)) for term in equation.noises]
+        sources: list[tuple[Field, list[Response]]] = [(ref.field, []) for ref in equation.arguments]
+        sources += [(term.field.field, []) for term in equation.locals]
+        for term in equation.memories:
+            if isinstance(term, ResponseMemory):  # the memory has the present in it if its row responds to the present
+                sources.append((term.field.field, [(term.row.field, term.noise)]))
+        rules += [([*needed, (source, noise)], (target, noise)) for source, needed in sources for noise in noises]
+    return reached((), rules)

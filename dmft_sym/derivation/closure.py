@@ -21,13 +21,13 @@ from .processes import Member, Process, process_of
 from .single_site import (
     Memory,
     Noise,
-    NoiseTerm,
     ResponseMemory,
     SiteBuilder,
     SiteEquation,
     UpdateMemory,
     VectorMemory,
 )
+from .tangents import reached_fields
 from .uses import Use
 
 
@@ -172,7 +172,7 @@ class Closure:
         self.equations = equations
         self.processes = processes
         self.table = ArrayTable()
-        self.reach = _reachable_noises(equations)
+        self.reach = {noise: reached_fields(equations, [noise]) for p in processes for noise in p.noises}
         self.order = _first_assignments(equations)
         self._declare()
 
@@ -188,7 +188,7 @@ class Closure:
         for process in self.processes:
             for row in process.fields:
                 for noise in process.noises:
-                    if noise in self.reach[row]:
+                    if row in self.reach[noise]:
                         self.table.declare("R", process, row, noise)
         for a, b in self._needed_correlations():
             process = process_of(self.processes, a)
@@ -262,7 +262,7 @@ class _RowBuilder:
         self.ranges = dict(ranges)
 
     def _noises(self, reach_of: Field) -> Iterable[Noise]:
-        return (n for n in self.process.noises if n in self.closure.reach[reach_of])
+        return (n for n in self.process.noises if reach_of in self.closure.reach[n])
 
     def _sweep(self, member: Member, symbol: str) -> tuple[sp.Expr | None, LayerLoop | None]:
         """Layer of another member next to the target: a loop over all, or the aligned one."""
@@ -401,7 +401,7 @@ class _RowBuilder:
     def _targets(
         self, partner: Field, noise: Noise, layer: sp.Expr | None, outer: LayerLoop | None
     ) -> Iterable[Contribution]:
-        if noise not in self.closure.reach[partner]:
+        if partner not in self.closure.reach[noise]:
             return
         partner_layer, loop = self._sweep(partner, "l_p")
         ranges = self._ranges(outer, loop)
@@ -434,26 +434,6 @@ def _described(array: OrderParameter) -> str:
         product = f"{source.matrix.name}{'^T' if source.transpose else ''} {source.operand}"
         return f"response of {array.row.name} to the Gaussian field {array.column.name} of {product}"
     return f"response of {array.row.name} to the vector {array.column.name}"
-
-
-def _reachable_noises(equations: list[SiteEquation]) -> dict[Field, set[Noise]]:
-    """Noises that each field family can respond to (a fixed point over the equations)."""
-    reach: dict[Field, set[Noise]] = {equation.target.field: set() for equation in equations}
-    changed = True
-    while changed:
-        changed = False
-        for equation in equations:
-            found = reach[equation.target.field]
-            before = len(found)
-            found |= {term.noise for term in equation.noises if _acts(term)}
-            for term in (*equation.memories, *equation.locals):
-                found |= reach[term.field.field]
-            changed |= len(found) != before
-    return reach
-
-
-def _acts(term: NoiseTerm) -> bool:
-    return term.coefficient != 0
 
 
 def _first_assignments(equations: list[SiteEquation]) -> dict[Field, int]:

@@ -8,10 +8,11 @@ slopes (chain rule), and these differ from site to site unless the function is l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dmft_sym.program import Field, FieldRef, SiteFunction
+from dmft_sym.program.reachability import reached
 from dmft_sym.program.site_derivatives import differentiate, has_jump
 
 from .single_site import Noise, SiteEquation
@@ -49,7 +50,7 @@ class TangentEquation:
 def tangent_equations(equations: Sequence[SiteEquation], noises: Iterable[Noise]) -> list[TangentEquation]:
     """Differentiate the equations of all fields that depend on ``noises``."""
     noises = set(noises)
-    fields = reached(equations, noises)
+    fields = reached_fields(equations, noises)
     return [_tangent_equation(e, fields, noises) for e in equations if e.target.field in fields]
 
 
@@ -77,14 +78,14 @@ def _tangent_equation(equation: SiteEquation, fields: set[Field], noises: set[No
     return TangentEquation(equation, linear, tuple(slopes), tuple(jumps))
 
 
-def reached(equations: Iterable[SiteEquation], noises: Iterable[Noise]) -> set[Field]:
+def reached_fields(equations: Sequence[SiteEquation], noises: Iterable[Noise]) -> set[Field]:
     """Fields that depend on one of the Gaussian fields, now or through a memory: those whose tangents do not vanish."""
-    equations, noises = list(equations), set(noises)
-    found = {e.target.field for e in equations if noises & {term.noise for term in e.noises}}
-    size = -1
-    while size != (size := len(found)):
-        for equation in equations:
-            terms = (*equation.memories, *equation.locals)
-            if found & {*(ref.field for ref in equation.arguments), *(term.field.field for term in terms)}:
-                found.add(equation.target.field)
-    return found
+    noises = set(noises)
+    driven = (e.target.field for e in equations if any(n.noise in noises and n.coefficient != 0 for n in e.noises))
+    return reached(driven, [([ref.field], e.target.field) for e in equations for ref in _sources(e)])
+
+
+def _sources(equation: SiteEquation) -> Iterator[FieldRef]:
+    """Fields on the right-hand side, those of past steps included."""
+    yield from equation.arguments
+    yield from (term.field for term in (*equation.memories, *equation.locals))

@@ -32,6 +32,8 @@ from dmft_sym.program import (
     Space,
     Statement,
     VectorRef,
+    reads,
+    walk,
 )
 from dmft_sym.program.site_derivatives import differentiate
 
@@ -314,7 +316,7 @@ class _Reverse:
 def _check_vectors(trace: Trace) -> None:
     """Refuse random vectors in a forward pass, which have no gradient here."""
     for statement in _inner(trace.statements):
-        for ref in _reads(statement):
+        for ref in reads(statement):
             if isinstance(ref, VectorRef):
                 raise ProgramError(
                     f"{statement}: the random vector {ref} in a forward pass would not be trained; allowed are "
@@ -336,13 +338,7 @@ def _times(slope: sp.Expr, function: SiteFunction, outer: FieldRef | ScalarRef) 
 
 def _inner(statements: Iterable[Statement]) -> list[Assign | SiteMap | Average]:
     """The statements that assign something, those of scans included."""
-    found: list[Assign | SiteMap | Average] = []
-    for statement in statements:
-        if isinstance(statement, ForLayers):
-            found += _inner(statement.body)
-        elif isinstance(statement, Assign | SiteMap | Average):
-            found.append(statement)
-    return found
+    return [statement for _, statement in walk(statements) if isinstance(statement, Assign | SiteMap | Average)]
 
 
 def _targets(statements: Iterable[Statement]) -> list[Field | Scalar]:
@@ -362,15 +358,7 @@ def _captured(scan: ForLayers, carries: list[Field]) -> list[FieldRef]:
     own = {*_targets(scan.body), *carries}
     found: dict[FieldRef, None] = {}
     for statement in _inner(scan.body):
-        for ref in _reads(statement):
+        for ref in reads(statement):
             if isinstance(ref, FieldRef) and ref.field not in own and not ref.field.data:
                 found[ref] = None
     return list(found)
-
-
-def _reads(statement: Assign | SiteMap | Average) -> list[object]:
-    """Fields and the like on the right-hand side."""
-    if isinstance(statement, Assign):
-        return [atom.operand if isinstance(atom, Product) else atom for _, atom in statement.value.terms]
-    functions = [statement.function] if isinstance(statement, SiteMap) else [f for _, f in statement.terms]
-    return [ref for function in functions for _, ref in function.arguments]

@@ -21,7 +21,7 @@ from .labels import (
 from .optimizer import Optimizer
 from .program import Program
 from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, Statement
-from .step import Step, field_refs, is_linear, scalar_refs
+from .step import Step, field_refs, is_linear, reads, scalar_refs, walk
 from .unroll import flat_statements, flatten
 
 __all__ = [
@@ -68,5 +68,7 @@ __all__ = [
     "flatten",
     "is_linear",
     "joined_axes",
+    "reads",
     "scalar_refs",
+    "walk",
 ]

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import sympy as sp
 
 from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
-from .expressions import FieldRef, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
+from .expressions import (
+    Atom,
+    FieldRef,
+    LayerSum,
+    Linear,
+    MatrixRef,
+    Product,
+    ScalarRef,
+    SiteFunction,
+    VectorRef,
+)
 from .labels import OUTPUT, OUTPUTS, PAST_STEP, SAMPLE, STEP
 from .optimizer import Optimizer
 from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, SiteMap, Statement
@@ -35,7 +45,7 @@ class Step:
 
     def walk(self) -> Iterator[tuple[tuple[ForLayers, ...], Statement]]:
         """Every elementary statement in program order, with the scans around it."""
-        yield from _walk(self.statements, ())
+        yield from walk(self.statements)
 
     def products(self) -> Iterator[tuple[tuple[ForLayers, ...], Assign, sp.Expr, Product]]:
         """Every use of a matrix: enclosing scans, statement, coefficient, product."""
@@ -97,15 +107,8 @@ class Step:
     @property
     def vectors(self) -> tuple[RandomVector, ...]:
         """Random vectors in order of first use."""
-        atoms: list[object] = []
-        for _, statement in self.walk():
-            if isinstance(statement, Assign):
-                atoms += [atom for _, atom in statement.value.terms]
-            elif isinstance(statement, SiteMap):
-                atoms += [argument for _, argument in statement.function.arguments]
-            elif isinstance(statement, Average):
-                atoms += [argument for _, function in statement.terms for _, argument in function.arguments]
-        return tuple(dict.fromkeys(a.vector for a in atoms if isinstance(a, VectorRef)))
+        refs = (ref for _, statement in self.walk() for ref in reads(statement))
+        return tuple(dict.fromkeys(ref.vector for ref in refs if isinstance(ref, VectorRef)))
 
     @property
     def spaces(self) -> tuple[Space, ...]:
@@ -140,12 +143,13 @@ class Step:
         return tuple(sorted(found, key=lambda symbol: symbol.name))
 
 
-def _walk(
-    statements: tuple[Statement, ...], scans: tuple[ForLayers, ...]
+def walk(
+    statements: Iterable[Statement], scans: tuple[ForLayers, ...] = ()
 ) -> Iterator[tuple[tuple[ForLayers, ...], Statement]]:
+    """Every elementary statement in order, with the scans around it."""
     for statement in statements:
         if isinstance(statement, ForLayers):
-            yield from _walk(statement.body, (*scans, statement))
+            yield from walk(statement.body, (*scans, statement))
         else:
             yield scans, statement
 
@@ -197,6 +201,30 @@ def scalar_refs(statement: Statement) -> tuple[ScalarRef, ...]:
     if isinstance(statement, Learn):
         return tuple(term.weight for term in statement.terms if term.weight is not None)
     return ()
+
+
+def reads(statement: Statement) -> list[FieldRef | VectorRef | ScalarRef]:
+    """Fields, vectors and scalars on the right-hand side of a statement (of a scan: none, its body has them)."""
+    if isinstance(statement, Assign):
+        return [_operand(atom) for _, atom in statement.value.terms]
+    if isinstance(statement, SiteMap):
+        return [ref for _, ref in statement.function.arguments]
+    if isinstance(statement, Average):
+        return [ref for _, function in statement.terms for _, ref in function.arguments]
+    if isinstance(statement, Compute):
+        return [ref for _, ref in statement.arguments]
+    if isinstance(statement, Learn):
+        return [ref for term in statement.terms for ref in (term.left, term.right, term.weight) if ref is not None]
+    if isinstance(statement, Observe):
+        return [ref for _, *pair in statement.terms for ref in pair]
+    return []
+
+
+def _operand(atom: Atom) -> FieldRef | VectorRef:
+    """What stands behind the coefficient and the matrix of a term."""
+    if isinstance(atom, Product):
+        return atom.operand
+    return atom.field if isinstance(atom, LayerSum) else atom
 
 
 def is_linear(function: SiteFunction) -> bool:

@@ -11,9 +11,9 @@ import sympy as sp
 
 from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
-from .expressions import FieldRef, LayerSum, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
-from .statements import Assign, Average, Compute, Learn, Observe, SiteMap, Statement
-from .step import Step, symbols_of
+from .expressions import FieldRef, LayerSum, MatrixRef, Product, ScalarRef, VectorRef
+from .statements import Assign, Average, Compute, Learn, SiteMap, Statement
+from .step import Step, reads, symbols_of
 from .unroll import flat_statements
 
 _ASSIGNING = (Assign, SiteMap, Average, Compute)
@@ -117,8 +117,8 @@ def _check_order(program: Step, depth: int) -> None:
     assigned: dict[FieldRef | ScalarRef, Statement] = {}
     targets = {s.target for s in statements if isinstance(s, _ASSIGNING)}
     for statement in statements:
-        for ref in _reads(statement):
-            if ref in assigned or _given(ref):
+        for ref in reads(statement):
+            if isinstance(ref, VectorRef) or ref in assigned or _given(ref):
                 continue
             if ref in targets:
                 raise ProgramError(
@@ -144,28 +144,3 @@ def _matrices(statement: Statement) -> list[MatrixRef]:
 def _given(ref: FieldRef | ScalarRef) -> bool:
     """Whether a field or scalar comes from outside."""
     return ref.field.data if isinstance(ref, FieldRef) else ref.scalar.data
-
-
-def _reads(statement: Statement) -> list[FieldRef | ScalarRef]:
-    if isinstance(statement, Assign):
-        return [
-            atom.operand if isinstance(atom, Product) else atom
-            for _, atom in statement.value.terms
-            if not isinstance(atom, VectorRef | LayerSum)  # flat statements have no sums over layers
-        ]
-    if isinstance(statement, SiteMap):
-        return _arguments(statement.function)
-    if isinstance(statement, Average):
-        return [ref for _, function in statement.terms for ref in _arguments(function)]
-    if isinstance(statement, Compute):
-        return [ref for _, ref in statement.arguments]
-    if isinstance(statement, Learn):
-        parts = [(term.left, term.right, term.weight) for term in statement.terms]
-        return [ref for part in parts for ref in part if ref is not None]
-    if isinstance(statement, Observe):
-        return [ref for _, a, b in statement.terms for ref in (a, b)]
-    return []
-
-
-def _arguments(function: SiteFunction) -> list[FieldRef | ScalarRef]:
-    return [ref for _, ref in function.arguments if not isinstance(ref, VectorRef)]

@@ -6,16 +6,18 @@ Gaussian field of the same step if it is computed after it, directly or through 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import sympy as sp
 from sympy.polys.matrices import DomainMatrix
 
-from dmft_sym.derivation.closure import ClosedEquations, Contribution, RowEquations
+from dmft_sym.derivation.arrays import Entry
+from dmft_sym.derivation.closure import ClosedEquations, RowEquations
 from dmft_sym.derivation.single_site import Noise
 from dmft_sym.program import Field, ProgramError
+from dmft_sym.program.reachability import reached
 
 from .site_group import OTHER_LAYER
 
@@ -32,30 +34,25 @@ def responses_within_a_step(closed: ClosedEquations) -> Responses:
 
     The row ``t = 0`` of the march, with what is zero told from what is not: memories of earlier steps do not exist.
     """
-    known: set[tuple[object, object]] = set()
-    for _, rows in groupby(closed.rows, key=lambda row: row.scans):
-        statements, before = list(rows), -1
-        while len(known) > before:  # layers of a scan follow each other
-            before = len(known)
-            for row in statements:
-                known |= set(_first_row(row, known))
+    known: set[tuple[Field, object]] = set()
+    for _, rows in groupby(closed.rows, key=lambda row: row.scans):  # layers of a scan follow each other
+        known = reached(known, [rule for row in rows for rule in _first_row(row)])
     return frozenset(known)  # type: ignore[arg-type]
 
 
-def _first_row(row: RowEquations, known: set[tuple[object, object]]) -> Iterator[tuple[object, object]]:
-    yield from ((d.destination.array.row, d.destination.array.column) for d in row.direct if d.coefficient != 0)
-    yield from _reached(row.local, known)
+def _first_row(row: RowEquations) -> Iterator[tuple[list[tuple[Field, object]], tuple[Field, object]]]:
+    """Which responses of the present a row is made of."""
+    yield from (([], _pair(part.destination)) for part in row.direct if part.coefficient != 0)
+    yield from (([_pair(part.source)], _pair(part.destination)) for part in row.local if part.source is not None)
     for kernel, transfers in row.kernels:
-        present = (t.entry.array for t in kernel.terms if t.steps != "past" and t.entry is not None)
-        if any((array.row, array.column) in known for array in present):
-            yield from _reached(transfers, known)
+        for present in (_pair(term.entry) for term in kernel.terms if term.steps != "past" and term.entry is not None):
+            for part in transfers:
+                if part.source is not None:
+                    yield [present, _pair(part.source)], _pair(part.destination)
 
 
-def _reached(transfers: Iterable[Contribution], known: set[tuple[object, object]]) -> Iterator[tuple[object, object]]:
-    for part in transfers:
-        source, destination = part.source, part.destination.array
-        if source is not None and (source.array.row, source.array.column) in known:
-            yield destination.row, destination.column
+def _pair(entry: Entry) -> tuple[Field, object]:
+    return entry.array.row, entry.array.column
 
 
 class SpikeCondition(Protocol):

@@ -25,12 +25,12 @@ from dmft_sym.program import (
     Assign,
     Field,
     FieldRef,
-    ForLayers,
     LayerRange,
     Program,
     ProgramError,
     Statement,
     flatten,
+    walk,
 )
 
 
@@ -88,7 +88,8 @@ class MatrixProgram:
     def fields(self) -> tuple[Field, ...]:
         """Level-two fields: inputs first, then in the order of assignment."""
         inputs = [left.field for left, _ in self.pairs]
-        assigned = [s.target.field for s in _assigns((*self.statements, *self.transposed))]
+        every = (*self.statements, *self.transposed)
+        assigned = [s.target.field for _, s in walk(every) if isinstance(s, Assign)]
         return tuple(dict.fromkeys((*inputs, *assigned)))
 
     def with_member(self, member: int) -> MatrixProgram:
@@ -181,14 +182,6 @@ def _flat_assigns(statements: tuple[Statement, ...], values: Mapping[sp.Symbol, 
     for statement in flatten(statements, values):
         assert isinstance(statement, Assign)
         yield statement
-
-
-def _assigns(statements: tuple[Statement, ...]) -> Iterator[Assign]:
-    for statement in statements:
-        if isinstance(statement, ForLayers):
-            yield from _assigns(statement.body)
-        elif isinstance(statement, Assign):
-            yield statement
 
 
 def fresh_name(name: str, program: Program) -> str:

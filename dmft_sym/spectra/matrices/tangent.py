@@ -9,6 +9,7 @@ section 4).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import sympy as sp
 
@@ -30,7 +31,10 @@ from dmft_sym.program import (
     RandomVector,
     Statement,
     VectorRef,
+    reads,
+    walk,
 )
+from dmft_sym.program.reachability import Rule, reached
 
 from .equal_time import EqualTime
 from .matrix_program import MatrixProgram, fresh_name
@@ -81,31 +85,15 @@ class _Tangent:
 
     def _driven(self) -> set[Field]:
         """Fields that depend on the error within the step."""
-        found = {self.error.field}
-        return _grow(found, self.assigns, lambda s: bool(_read_fields(s) & found), found.add) - {self.error.field}
+        return reached({self.error.field}, _dependences(self.assigns)) - {self.error.field}
 
     def _moved(self) -> set[Field]:
         """Fields before the error that change with the weights and that the error depends on."""
-        above = {self.error.field}
-
-        def reach(statement: Assign) -> bool:
-            if statement.target.field in above:
-                above.update(_read_fields(statement))
-            return False
-
-        size = 0
-        while size != len(above):
-            size = len(above)
-            for statement in self.assigns:
-                reach(statement)
-        found: set[Field] = set()
+        above = _origins(self.assigns, self.error.field)
+        before = [statement for statement in self.assigns if statement.target.field in above]
         learned = self.program.learned
-
-        def changes(statement: Assign) -> bool:
-            trained = any(_weights(atom) in learned for _, atom in statement.value.terms)
-            return statement.target.field in above and (trained or bool(_read_fields(statement) & found))
-
-        return _grow(found, self.assigns, changes, found.add) | {self.error.field}
+        trained = (s.target.field for s in before if any(_weights(atom) in learned for _, atom in s.value.terms))
+        return reached(trained, _dependences(before)) | {self.error.field}
 
     def _image(self, statement: Assign) -> Assign | None:
         """The statement with the level-two field in the error's place; what does not depend on it drops out."""
@@ -181,18 +169,14 @@ class _Tangent:
         return Linear.of(LayerSum(image, outer.index, outer.layers), factor)
 
 
-def _grow(
-    found: set[Field], assigns: Iterable[Assign], belongs: Callable[[Assign], bool], add: Callable[[Field], None]
-) -> set[Field]:
-    """Add targets of statements until none belongs any more."""
-    changed = True
-    while changed:
-        changed = False
-        for statement in assigns:
-            if statement.target.field not in found and belongs(statement):
-                add(statement.target.field)
-                changed = True
-    return found
+def _dependences(assigns: Iterable[Assign]) -> list[Rule[Field]]:
+    """From every field that is read to the one that is assigned."""
+    return [([ref.field], s.target.field) for s in assigns for ref in reads(s) if isinstance(ref, FieldRef)]
+
+
+def _origins(assigns: Iterable[Assign], field: Field) -> set[Field]:
+    """The field and all that it is made from."""
+    return reached({field}, [([target], source) for (source,), target in _dependences(assigns)])
 
 
 def _map(statements: Iterable[Statement], change: Callable[[Assign], Assign | None]) -> tuple[Statement, ...]:
@@ -212,25 +196,8 @@ def _map(statements: Iterable[Statement], change: Callable[[Assign], Assign | No
 
 def _needed(statements: tuple[Statement, ...], output: FieldRef) -> tuple[Statement, ...]:
     """Without the statements that the output does not depend on."""
-    needed = {output.field}
-    size = 0
-    while size != len(needed):
-        size = len(needed)
-        _map(statements, lambda s: needed.update(_read_fields(s)) if s.target.field in needed else None)
+    needed = _origins((s for _, s in walk(statements) if isinstance(s, Assign)), output.field)
     return _map(statements, lambda s: s if s.target.field in needed else None)
-
-
-def _read_fields(statement: Assign) -> set[Field]:
-    refs = (_operand(atom) for _, atom in statement.value.terms)
-    return {ref.field for ref in refs if ref is not None}
-
-
-def _operand(atom: object) -> FieldRef | None:
-    if isinstance(atom, Product):
-        return atom.operand
-    if isinstance(atom, LayerSum):
-        return atom.field
-    return atom if isinstance(atom, FieldRef) else None
 
 
 def _weights(atom: object) -> GaussianMatrix | RandomVector | None:
@@ -242,13 +209,13 @@ def _weights(atom: object) -> GaussianMatrix | RandomVector | None:
 
 def _replaced(atom: object, fields: dict[Field, Field]) -> FieldRef | Product | LayerSum | None:
     """The atom with its field replaced, ``None`` if it has none of ``fields``."""
-    operand = _operand(atom)
-    if operand is None or operand.field not in fields:
-        return None
-    new = _at(operand, fields)
-    if isinstance(atom, Product):
-        return Product(atom.matrix, new, atom.transpose)
-    return LayerSum(new, atom.index, atom.layers) if isinstance(atom, LayerSum) else new
+    if isinstance(atom, FieldRef):
+        return _at(atom, fields) if atom.field in fields else None
+    if isinstance(atom, Product) and atom.operand.field in fields:
+        return replace(atom, operand=_at(atom.operand, fields))
+    if isinstance(atom, LayerSum) and atom.field.field in fields:
+        return replace(atom, field=_at(atom.field, fields))
+    return None
 
 
 def _at(ref: FieldRef, fields: dict[Field, Field]) -> FieldRef:
