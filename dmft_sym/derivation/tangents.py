@@ -3,7 +3,8 @@
 Responses are averages of ``d field(t) / d noise(s)``, memories included. The equation of a field is differentiated term
 by term: its own Gaussian fields give the identity at ``s = t``; kernels of memories are deterministic, so memories hand
 on the tangents of past fields with the same kernels; a site-wise function hands on those of its arguments times its
-slopes (chain rule), and these differ from site to site unless the function is linear.
+slopes (chain rule), and these differ from site to site unless the function is linear. The chain rule is that of
+reverse mode, which does not know the other terms: they are no statements of a program but memories.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from dmft_sym.program import Field, FieldRef, SiteFunction
 from dmft_sym.program.reachability import reached
-from dmft_sym.program.site_derivatives import differentiate, has_jump
+from dmft_sym.program.site_derivatives import has_jump, slopes
 
 from .single_site import Noise, SiteEquation
 
@@ -64,18 +65,10 @@ def _tangent_equation(equation: SiteEquation, fields: set[Field], noises: set[No
     function = equation.function
     if function is None:
         return TangentEquation(equation, linear)
-    slopes, jumps = [], []
-    for symbol, ref in function.fields:
-        assert isinstance(ref, FieldRef)
-        if ref.field not in fields:
-            continue
-        expression = differentiate(function.expression, symbol)
-        used = tuple((s, a) for s, a in function.arguments if s in expression.free_symbols)
-        if expression != 0:
-            slopes.append(Slope(SiteFunction(expression, used), ref))
-        if has_jump(function.expression, symbol):
-            jumps.append(ref)
-    return TangentEquation(equation, linear, tuple(slopes), tuple(jumps))
+    moving = {symbol: ref for symbol, ref in function.fields if isinstance(ref, FieldRef) and ref.field in fields}
+    chain = (Slope(slope, ref) for ref, slope in slopes(function) if isinstance(ref, FieldRef) and ref.field in fields)
+    jumps = (ref for symbol, ref in moving.items() if has_jump(function.expression, symbol))
+    return TangentEquation(equation, linear, tuple(chain), tuple(jumps))
 
 
 def reached_fields(equations: Sequence[SiteEquation], noises: Iterable[Noise]) -> set[Field]:

@@ -7,7 +7,7 @@ scan is reversed into a scan over the same layers in descending order whose carr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import sympy as sp
@@ -15,6 +15,7 @@ import sympy as sp
 from dmft_sym.program import (
     Assign,
     Average,
+    Axes,
     Field,
     FieldRef,
     ForLayers,
@@ -35,7 +36,7 @@ from dmft_sym.program import (
     reads,
     walk,
 )
-from dmft_sym.program.site_derivatives import differentiate
+from dmft_sym.program.site_derivatives import slopes
 
 from .functions import linear_form
 from .parametrization import Scalings
@@ -97,7 +98,9 @@ def reverse(trace: Trace, scalings: Scalings) -> Backward:
         If the forward pass reads a random vector other than by a readout: it would not be trained.
     """
     _check_vectors(trace)
-    pass_ = _Reverse(trace)
+    taken = {trace.input.field.name, *trace.setting.reserved, *(target.name for target in _targets(trace.statements))}
+    taken |= {parameter.keyword for parameter in trace.parameters}
+    pass_ = ReverseMode(trace.setting.adjoint_axes, taken, {"h": "g", "phi": "z"}, trained=True)
     for readout in trace.readouts:
         seed = readout.coefficient * scalings.readout(readout.vector.space.ratio)
         pass_.add_adjoint(readout.field, Linear.of(VectorRef(readout.vector), seed))
@@ -107,9 +110,30 @@ def reverse(trace: Trace, scalings: Scalings) -> Backward:
     return Backward(pass_.blocks[0], pass_.adjoints.pop(trace.input, Adjoint()).linear, pass_.gradients)
 
 
-class _Reverse:
-    def __init__(self, trace: Trace) -> None:
-        self.axes = trace.setting.adjoint_axes
+class ReverseMode:
+    """Adjoints of statements that are visited in reverse order.
+
+    Parameters
+    ----------
+    axes
+        Labels of adjoints.
+    taken
+        Names that are not free.
+    stems
+        How adjoints are called: ``h2 -> g2`` for a stem ``h: g``, anything else gets the prefix ``g_``.
+    trained
+        Whether the gradients of the matrices are wanted.
+
+    Attributes
+    ----------
+    adjoints
+        Of what has not been visited yet.
+    blocks
+        Statements of the backward pass, those of the scan that is being reversed last.
+    """
+
+    def __init__(self, axes: Axes, taken: Iterable[str], stems: Mapping[str, str], *, trained: bool) -> None:
+        self.axes, self.names, self.stems, self.trained = axes, set(taken), stems, trained
         self.adjoints: dict[FieldRef, Adjoint] = {}
         self.scalar_adjoints: dict[ScalarRef, list[ScalarTerm]] = {}
         self.families: dict[Field, Field] = {}  # adjoints of families of fields
@@ -117,9 +141,6 @@ class _Reverse:
         self.blocks: list[list[Statement]] = [[]]
         self.gradients: dict[GaussianMatrix | RandomVector, list[Outer]] = {}
         self.scan: ForLayers | None = None
-        self.names = {trace.input.field.name, *trace.setting.reserved}
-        self.names |= {target.name for target in _targets(trace.statements)}
-        self.names |= {parameter.keyword for parameter in trace.parameters}
 
     def add_adjoint(self, ref: FieldRef, value: Linear) -> None:
         self.adjoints[ref] = self.adjoints.get(ref, Adjoint()) + Adjoint(value)
@@ -153,18 +174,15 @@ class _Reverse:
                 left = self.materialize(statement.target, adjoint)
                 adjoint = Adjoint(Linear.of(left))
                 self.add_adjoint(atom.operand, Linear.of(Product(atom.matrix, left, not atom.transpose), coefficient))
-                self.add_gradient(atom, coefficient, left)
+                if self.trained:
+                    self.add_gradient(atom, coefficient, left)
 
     def visit_map(self, statement: SiteMap) -> None:
         """``phi = F(h, ..)``: the adjoint of ``h`` gets ``dF/dh`` times that of ``phi``."""
         adjoint = self.adjoints.pop(statement.target, Adjoint())
         if not adjoint:
             return
-        outer = self.materialize(statement.target, adjoint)
-        self.differentiate(statement.function, outer)
-        for symbol, ref in statement.function.scalars:
-            slope = _times(differentiate(statement.function.expression, symbol), statement.function, outer)
-            self.scalar_adjoints.setdefault(ref, []).append(ScalarTerm(slope, statement.target.space))
+        self.differentiate(statement.function, self.materialize(statement.target, adjoint))
 
     def visit_average(self, statement: Average) -> None:
         """``s = <F(h, ..)>``: the adjoint of ``h`` gets ``dF/dh`` times that of ``s``, which is an average itself."""
@@ -178,16 +196,16 @@ class _Reverse:
         terms = tuple((sp.cancel(coefficient * part.space.ratio / space.ratio), part.function) for part in parts)
         self.blocks[-1].append(Average(adjoint, terms))
         self.differentiate(function, adjoint)
-        for symbol, ref in function.scalars:
-            slope = _times(differentiate(function.expression, symbol), function, adjoint)
-            self.scalar_adjoints.setdefault(ref, []).append(ScalarTerm(slope, space))
 
     def differentiate(self, function: SiteFunction, outer: FieldRef | ScalarRef) -> None:
-        """Add ``dF/dh * outer`` to the adjoint of every field argument ``h``."""
-        for symbol, ref in function.fields:
-            slope = differentiate(function.expression, symbol)
-            if isinstance(ref, FieldRef) and slope != 0:
-                self.add_function(ref, _times(slope, function, outer))
+        """Add ``dF/dh * outer`` to the adjoint of every argument ``h``, field or scalar."""
+        (space,) = function.spaces
+        for ref, slope in slopes(function):
+            part = _times(slope, function, outer)
+            if isinstance(ref, FieldRef):
+                self.add_function(ref, part)
+            elif isinstance(ref, ScalarRef):
+                self.scalar_adjoints.setdefault(ref, []).append(ScalarTerm(part, space))
 
     def add_gradient(self, product: Product, coefficient: sp.Expr, adjoint: FieldRef) -> None:
         """``d(adjoint . W h)/dW = adjoint h^T``, and ``d(adjoint . W^T h)/dW = h adjoint^T``."""
@@ -252,9 +270,9 @@ class _Reverse:
         return self.free_name(f"{ref.field.name}_part{number}")
 
     def adjoint_name(self, name: str) -> str:
-        """``h -> g``, ``h2 -> g2``, ``phi -> z``, anything else gets the prefix ``g_``."""
+        """A free name by the rule of the stems."""
         stem = name.rstrip("0123456789")
-        return self.free_name({"h": "g", "phi": "z"}[stem] + name[len(stem) :] if stem in ("h", "phi") else f"g_{name}")
+        return self.free_name(self.stems[stem] + name[len(stem) :] if stem in self.stems else f"g_{name}")
 
     def free_name(self, name: str) -> str:
         """The name, with underscores if it is taken; from now on it is."""
@@ -324,16 +342,14 @@ def _check_vectors(trace: Trace) -> None:
                 )
 
 
-def _times(slope: sp.Expr, function: SiteFunction, outer: FieldRef | ScalarRef) -> SiteFunction:
-    """``slope * outer``, where the symbols of ``slope`` are those of ``function``."""
-    taken = {symbol.name for symbol in slope.free_symbols | function.expression.free_symbols}
+def _times(slope: SiteFunction, function: SiteFunction, outer: FieldRef | ScalarRef) -> SiteFunction:
+    """``slope * outer``, by a symbol that neither ``slope`` nor ``function`` has."""
+    taken = {symbol.name for symbol in slope.expression.free_symbols | function.expression.free_symbols}
     name = outer.field.name if isinstance(outer, FieldRef) else outer.scalar.name
     while name in taken:
         name += "_"
     symbol = sp.Symbol(name, real=True)
-    expression = slope * symbol
-    used = tuple((s, ref) for s, ref in function.arguments if s in expression.free_symbols)
-    return SiteFunction(expression, (*used, (symbol, outer)))
+    return SiteFunction(slope.expression * symbol, (*slope.arguments, (symbol, outer)))
 
 
 def _inner(statements: Iterable[Statement]) -> list[Assign | SiteMap | Average]:

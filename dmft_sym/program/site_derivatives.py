@@ -7,8 +7,11 @@ Piecewise takes the branch that it is in, and the derivatives of ``Heaviside``, 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import sympy as sp
+
+from .expressions import Argument, SiteFunction
 
 _STEP_AT_ZERO = sp.Integer(0)
 
@@ -73,6 +76,14 @@ def _function(expression: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
             return expression.diff(symbol)
         return outer.xreplace({inner: argument}) * differentiate(argument, symbol)
     return expression.diff(symbol)
+
+
+def slopes(function: SiteFunction) -> Iterator[tuple[Argument, SiteFunction]]:
+    """The chain rule: arguments with the derivatives in them, functions of the same arguments; zeros are left out."""
+    for symbol, argument in function.arguments:
+        slope = differentiate(function.expression, symbol)
+        if slope != 0:
+            yield argument, SiteFunction(slope, tuple((s, a) for s, a in function.arguments if s in slope.free_symbols))
 
 
 def has_jump(expression: sp.Expr, symbol: sp.Symbol) -> bool:

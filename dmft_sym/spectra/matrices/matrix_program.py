@@ -184,10 +184,15 @@ def _flat_assigns(statements: tuple[Statement, ...], values: Mapping[sp.Symbol, 
         yield statement
 
 
+def names_of(program: Program) -> set[str]:
+    """Names of all things that a training program declares."""
+    groups = (program.fields, program.matrices, program.vectors, program.spaces)
+    return {thing.name for group in groups for thing in group}
+
+
 def fresh_name(name: str, program: Program) -> str:
     """``name``, with underscores if the training program has something of this name."""
-    groups = (program.fields, program.matrices, program.vectors, program.spaces)
-    taken = {thing.name for group in groups for thing in group}
+    taken = names_of(program)
     while name in taken:
         name += "_"
     return name

@@ -4,6 +4,10 @@ One gradient step changes the error by ``r -> r - eta0 S r`` to first order in `
 program: forward fields, and with them the updates, are linear in the error; the error is a function of the weights.
 ``S p`` is the tangent of the error along the updates in which ``p`` stands for the error (docs/mathematics.md,
 section 4).
+
+This tangent is taken along updates that are linear in another vector, so that its weights are correlations; reverse
+mode (`networks.reverse`) has adjoints instead, and `derivation.tangents` differentiates equations whose matrices are
+averaged over. Only the search for what depends on what is theirs too.
 """
 
 from __future__ import annotations
