@@ -14,7 +14,7 @@ from dmft_sym.codegen.text.names import python_name
 from sympy.core.function import AppliedUndef
 
 from dmft_sym.derivation.pipeline import Pipeline
-from dmft_sym.program import ProgramError
+from dmft_sym.program import OUTPUT, SAMPLE, ProgramError
 from dmft_sym.program.validation import smallest_depth
 
 from .two_time_results import ResultWriter
@@ -30,13 +30,17 @@ def two_time_source(derivation: Pipeline) -> str:
     Raises
     ------
     ProgramError
-        If a function is left open.
+        If a function is left open, or if the program has other labels than samples and outputs.
     """
     _check(derivation)
     return _Writer(derivation).text()
 
 
 def _check(derivation: Pipeline) -> None:
+    labels = derivation.program.labels
+    if labels != (SAMPLE, OUTPUT):
+        names = ", ".join(map(str, labels))
+        raise ProgramError(f"labels {names}: allowed in a direct two-time solver are {SAMPLE}, {OUTPUT}")
     for function in derivation.program.functions:
         for free in function.expression.atoms(AppliedUndef):
             raise ProgramError(f"{function}: the function {free.func} is left open; numbers need a definite one")

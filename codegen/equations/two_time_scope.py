@@ -9,8 +9,8 @@ from dmft_sym.derivation.pipeline import Pipeline
 from dmft_sym.derivation.process_closure import ProcessClosure
 from dmft_sym.derivation.single_site import Noise
 from dmft_sym.program import (
-    OUTPUT_AXIS,
-    SAMPLE_AXIS,
+    OUTPUT,
+    SAMPLE,
     SAMPLES,
     Axes,
     Field,
@@ -84,8 +84,8 @@ class Scope:
 
 def sizes(axes: Axes) -> str:
     """Lengths of the axes of samples and outputs."""
-    samples = "samples" if SAMPLE_AXIS in axes else "1"
-    return f"{samples}, {'outputs' if OUTPUT_AXIS in axes else '1'}"
+    names = {SAMPLE: "samples", OUTPUT: "outputs"}
+    return ", ".join(name if label in axes else "1" for label, name in names.items())
 
 
 def per_layer(made: str, layers: LayerRange | None, index: sp.Symbol | None = None) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from importlib import resources
+from string import Template
 
 from dmft_sym.codegen.library.library_text import library_text
 
@@ -55,7 +56,7 @@ class _Writer:
         self.program = program
         self.places = Places(program)
         self.numbers = Numbers(self.places)
-        self.functions = Functions()
+        self.functions = Functions(self.places.labels)
         self.statements = StatementWriter(self.places, self.numbers, self.functions)
         self.tables = TableWriter(self.places, self.numbers)
 
@@ -69,7 +70,9 @@ class _Writer:
             "\n".join([self._docstring(), "", IMPORTS]),
             self._constants(),
             *([library_text(library)] if library else []),
-            *(_library(name) for name in ("products", "directions")),
+            _library("products"),
+            self.places.labels.gather(),
+            _library("directions"),
             *self.functions.texts(),
             *self.tables.layout(),
             *self.tables.numbers_text(),
@@ -79,7 +82,7 @@ class _Writer:
             self.tables.contents(),
             self._step("_fields", "Fields and scalars of step t.", fields),
             self._step("_update", "Change the weights at the end of step t.", updates),
-            _library("replica"),
+            Template(_library("replica")).substitute(self.places.labels.marks()),
             self._run(),
         ]
         return "\n\n\n".join(part.strip("\n") for part in parts) + "\n"
@@ -134,8 +137,8 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
         integers = ", ".join(["M", "C", *self.places.integer_names])
         numbers = ", ".join(["C", *self.places.parameters.values()])
         given = ", ".join(f'"{name}": {name}' for name in map(self.places.keyword, self.places.given))
-        low = self.program.smallest_depth
-        counts = "".join(f", {name}=({name}, {low})" for name in self.places.integer_names)
+        counts = "".join(f", {name}=({name}, {low})" for name, low in self.places.lowest.items())
+        sizes = ", ".join(["C", *self.places.labels.sizes(self.places.labels.given)])
         lines = [
             f"_check(steps=(steps, 1), sites=(sites, 2), outputs=(outputs, 1){counts})",
             "if antithetic and sites % 2:",
@@ -144,7 +147,7 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
             "M = len(inputs)",
             f"at, numbers = _layout({integers}), _numbers({numbers})",
             f"scalars = _scalars(steps, {{{given}}}, {integers})",
-            f"replica = Replica(stream, sites, tol, antithetic, C, inputs, at, *_sides(at, numbers, {integers}))",
+            f"replica = Replica(stream, sites, tol, antithetic, {sizes}, inputs, at, *_sides(at, numbers, {integers}))",
             f"_begin(replica, *_first_uses(at, numbers, {integers}))",
             f"integers = ({''.join(f'{name}, ' for name in self.places.integer_names).strip()})",
             'with np.errstate(all="ignore"):  # a run that diverges is ended',
@@ -164,9 +167,9 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
         return function_text("run", [arguments], self._run_meaning(), lines)
 
     def _run_meaning(self) -> str:
-        given = [f"{self.places.keyword(s)}: shape ({', '.join(s.axes)})" for s in self.places.given]
+        given = [f"{self.places.keyword(s)}: shape ({', '.join(map(str, s.axes))})" for s in self.places.given]
         shapes = [
-            f"{s.name}, shape ({', '.join(['step', *(['layer'] if s.layers else []), *s.axes])})"
+            f"{s.name}, shape ({', '.join(['step', *(['layer'] if s.layers else []), *map(str, s.axes)])})"
             for s in self.places.computed
         ]
         symbols = ", ".join(self.places.parameters.values())

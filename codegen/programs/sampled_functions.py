@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
 from dmft_sym.codegen.text.site_text import RESERVED, site_lines
 
-from dmft_sym.program import OUTPUT_AXIS, SAMPLE_AXIS, Axes, ScalarRef, SiteFunction
+from dmft_sym.program import Axes, ScalarRef, SiteFunction
 
-from .sampled_places import label
+from .sampled_labels import Labels
 
 _SOFTMAX = sp.Function("softmax")
 _SOFTMAX_TEXT = '''\
@@ -27,9 +27,8 @@ def _softmax(x):
     for i in range(x.size):
         x[i] /= total'''
 _INDENT = "    "
-_LOOPS = {SAMPLE_AXIS: "for mu in range(M):", OUTPUT_AXIS: "for c in range(C):"}
 # Names in the functions that arguments cannot have.
-_TAKEN = frozenset({"M", "C", "mu", "c", "n", "fields", "out", "factor", "total", "work"})
+_TAKEN = frozenset({"n", "fields", "out", "factor", "total", "work"})
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,9 @@ class Argument:
         """What the caller gives: a first row, values by label, or a number."""
         return f"at_{self.symbol}" if self.sites else f"all_{self.symbol}"
 
-    @property
-    def taken(self) -> str:
+    def taken(self, labels: Labels) -> str:
         """The line that takes the part of the present labels."""
-        place = label(self.axes)
+        place = labels.place(self.axes)
         if self.sites:
             where = f"{self.given}" if place == "0" else f"{self.given} + {place}"
             return f"{self.symbol} = fields[{where}, :n]"
@@ -58,7 +56,9 @@ class Argument:
 class Functions:
     """The functions of a module."""
 
-    def __init__(self) -> None:
+    def __init__(self, labels: Labels) -> None:
+        self._labels = labels
+        self._taken = {*_TAKEN, *labels.arguments, *labels.indices}
         self._names: dict[tuple[object, ...], str] = {}
         self._texts: dict[str, str] = {}
         self._library: set[str] = set()
@@ -75,36 +75,45 @@ class Functions:
 
     def map(self, stem: str, axes: Axes, function: SiteFunction) -> str:
         """Name of ``f(fields, n, M, C, first row of the result, *arguments)``, which sets a field."""
-        expression, arguments, parameters = _renamed(function)
+        expression, arguments, parameters = _renamed(function, self._taken)
         key = ("map", axes, expression, *arguments, *parameters)
         if key not in self._names:
             lines = self._lines(expression, arguments, parameters)
-            place = label(axes)
+            place = self._labels.place(axes)
             body = [
                 f"out = fields[{'at_out' if place == '0' else f'at_out + {place}'}, :n]",
-                *(argument.taken for argument in arguments),
+                *(argument.taken(self._labels) for argument in arguments),
                 "for i in range(n):",
                 *(_INDENT + line for line in lines),
             ]
-            given = ["fields", "n", "M", "C", "at_out", *(a.given for a in arguments), *map(str, parameters)]
-            self._put(key, stem, given, [_doc(expression), *loops(axes, body)])
+            given = [
+                "fields",
+                "n",
+                *self._labels.arguments,
+                "at_out",
+                *(a.given for a in arguments),
+                *map(str, parameters),
+            ]
+            self._put(key, stem, given, [_doc(expression), *self._labels.loops(axes, body)])
         return self._names[key]
 
     def average(self, stem: str, axes: Axes, function: SiteFunction) -> str:
         """Name of ``f(total, factor, line, fields, n, M, C, *arguments)``, which adds averages to a scalar."""
-        expression, arguments, parameters = _renamed(function)
+        expression, arguments, parameters = _renamed(function, self._taken)
         key = ("average", axes, expression, *arguments, *parameters)
         if key not in self._names:
             lines = self._lines(expression, arguments, parameters)
             body = [
-                *(argument.taken for argument in arguments),
+                *(argument.taken(self._labels) for argument in arguments),
                 "for i in range(n):",
                 *(_INDENT + line for line in lines),
-                f"total[{label(axes)}] += factor * _mean(out)",
+                f"total[{self._labels.place(axes)}] += factor * _mean(out)",
             ]
-            common = ["total", "factor", "out", "fields", "n", "M", "C"]
+            common = ["total", "factor", "out", "fields", "n", *self._labels.arguments]
             given = [*common, *(a.given for a in arguments), *map(str, parameters)]
-            self._put(key, stem, given, [_doc(expression, "Add factor * the average of"), *loops(axes, body)])
+            self._put(
+                key, stem, given, [_doc(expression, "Add factor * the average of"), *self._labels.loops(axes, body)]
+            )
         return self._names[key]
 
     def compute(
@@ -112,23 +121,23 @@ class Functions:
     ) -> tuple[str, int]:
         """Name of ``f(total, work, M, C, *arguments)``, which sets a scalar, and how many rows of ``work`` it needs.
 
-        All outputs of a sample are computed together, so that ``softmax`` can act along them.
+        All values of the last label are computed together, so that ``softmax`` can act along them.
         """
         parameters = sorted(expression.free_symbols - {symbol for symbol, _ in refs}, key=lambda symbol: symbol.name)
-        names = _plain_names([*(symbol for symbol, _ in refs), *parameters])
+        names = _plain_names(self._taken, [*(symbol for symbol, _ in refs), *parameters])
         expression = expression.xreplace(names)
         arguments = [Argument(names[symbol], ref.axes) for symbol, ref in refs]
         expression, shares = _without_softmax(expression)
         key = ("compute", axes, expression, *shares, *arguments, *(names[s] for s in parameters))
         if key not in self._names:
             scalars = [names[s] for s in parameters]
-            body = self._outputs(axes, expression, shares, arguments, scalars)
-            given = ["total", "work", "M", "C", *(a.given for a in arguments), *map(str, scalars)]
-            samples = tuple(axis for axis in axes if axis == SAMPLE_AXIS)
-            self._put(key, stem, given, [_doc(expression, "For every label,"), *loops(samples, body)])
+            body = self._span(axes, expression, shares, arguments, scalars)
+            given = ["total", "work", *self._labels.arguments, *(a.given for a in arguments), *map(str, scalars)]
+            others = tuple(label for label in axes if label != self._labels.order[-1])
+            self._put(key, stem, given, [_doc(expression, "For every label,"), *self._labels.loops(others, body)])
         return self._names[key], len(shares)
 
-    def _outputs(
+    def _span(
         self,
         axes: Axes,
         expression: sp.Expr,
@@ -136,11 +145,14 @@ class Functions:
         arguments: Sequence[Argument],
         parameters: Sequence[sp.Symbol],
     ) -> list[str]:
-        """Lines for one sample."""
-        wide = [a.symbol for a in arguments if OUTPUT_AXIS in a.axes]
-        narrow = [*(a.symbol for a in arguments if OUTPUT_AXIS not in a.axes), *parameters]
-        lines = [f"out = total[{_outputs(axes)}]"]
-        lines += [f"{a.symbol} = {a.given}[{_outputs(a.axes)}]" if a.symbol in wide else a.taken for a in arguments]
+        """Lines for all values of the last label."""
+        labels = self._labels
+        wide = [a.symbol for a in arguments if labels.order[-1] in a.axes]
+        narrow = [*(a.symbol for a in arguments if a.symbol not in wide), *parameters]
+        lines = [f"out = total[{labels.span(axes)}]"]
+        lines += [
+            f"{a.symbol} = {a.given}[{labels.span(a.axes)}]" if a.symbol in wide else a.taken(labels) for a in arguments
+        ]
         results = [(f"share{number}", inner) for number, (_, inner) in enumerate(shares)]
         for number, (name, _) in enumerate(results):
             lines.append(f"{name} = work[{number}]")
@@ -174,40 +186,24 @@ class Functions:
         self._texts[name] = "\n".join(lines)
 
 
-def loops(axes: Axes, lines: Sequence[str]) -> Iterator[str]:
-    """Lines inside of loops over labels."""
-    for depth, axis in enumerate(axes):
-        yield _INDENT * depth + _LOOPS[axis]
-    yield from (_INDENT * len(axes) + line for line in lines)
-
-
 def _doc(expression: sp.Expr, what: str = "At every site and label,") -> str:
     """A docstring that shows an expression, if it is short."""
     text = str(expression)
     return f'"""{what} {text if len(text) < 80 else "this expression"}."""'
 
 
-def _outputs(axes: Axes) -> str:
-    """All outputs of the present sample."""
-    if axes == (SAMPLE_AXIS, OUTPUT_AXIS):
-        return "mu * C : mu * C + C"
-    if OUTPUT_AXIS in axes:
-        return ":C"
-    return "mu : mu + 1" if SAMPLE_AXIS in axes else ":1"
-
-
-def _renamed(function: SiteFunction) -> tuple[sp.Expr, list[Argument], list[sp.Symbol]]:
+def _renamed(function: SiteFunction, taken: Iterable[str]) -> tuple[sp.Expr, list[Argument], list[sp.Symbol]]:
     """The expression with names that a loop can use, its arguments and its parameters."""
     parameters = sorted(function.parameters, key=lambda symbol: symbol.name)
-    names = _plain_names([*(symbol for symbol, _ in function.arguments), *parameters])
+    names = _plain_names(taken, [*(symbol for symbol, _ in function.arguments), *parameters])
     arguments = [Argument(names[s], ref.axes, True) for s, ref in function.fields]
     arguments += [Argument(names[s], ref.axes) for s, ref in function.scalars]
     return function.expression.xreplace(names), arguments, [names[s] for s in parameters]
 
 
-def _plain_names(symbols: Sequence[sp.Symbol]) -> dict[sp.Symbol, sp.Symbol]:
-    """Real symbols with names that are free."""
-    taken = {*RESERVED, *_TAKEN}
+def _plain_names(names: Iterable[str], symbols: Sequence[sp.Symbol]) -> dict[sp.Symbol, sp.Symbol]:
+    """Real symbols with names that are free, not among ``names``."""
+    taken = {*RESERVED, *names}
     found = {}
     for symbol in symbols:
         plain = symbol.name.isidentifier() and symbol.name.isascii()

@@ -1,8 +1,7 @@
 """Where the things of a program are in a generated sampled solver: rows of fields, sides of matrices, numbers.
 
-All fields and random vectors are rows of one array: of a family layer by layer, of a layer sample by sample and output
-by output. Matrices between sampled spaces are numbered, and so are, by themselves, those from the inputs. There are M
-samples, of which P are trained on.
+All fields and random vectors are rows of one array: of a family layer by layer, of a layer label by label
+(`sampled_labels`). Matrices between sampled spaces are numbered, and so are, by themselves, those from the inputs.
 """
 
 from __future__ import annotations
@@ -17,11 +16,7 @@ from dmft_sym.codegen.text.names import python_name
 from sympy.printing.pycode import PythonCodePrinter
 
 from dmft_sym.program import (
-    OUTPUT_AXIS,
     OUTPUTS,
-    SAMPLE_AXIS,
-    SAMPLES,
-    Axes,
     Field,
     FieldRef,
     GaussianMatrix,
@@ -35,6 +30,8 @@ from dmft_sym.program import (
     ScalarRef,
     VectorRef,
 )
+
+from .sampled_labels import Labels
 
 # Names of the functions that take parameters; a parameter with such a name gets an underscore.
 _RUN = ("antithetic", "inputs", "inspect", "outputs", "pauses", "progress", "sites", "steps", "stream", "tol")
@@ -62,6 +59,7 @@ class Places:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.input = _single_input(program)
+        self.labels = Labels(program, self.input)
         self.fields = program.fields
         self.vectors = program.vectors
         self.given = tuple(s for s in program.scalars if s.data)
@@ -77,8 +75,12 @@ class Places:
         if program.optimizer.momentum != 0:
             taken |= set(self._attributes.values())
             self.memories = {v.name: _free(f"{v.name}_velocity", taken) for v in self.learned_vectors}
-        self.parameters = {s: self._parameter(s) for s in program.parameters}
-        self.integers = tuple(s for s in self.parameters if s.is_integer and s != SAMPLES)
+        given = {label: label.size for label in self.labels.given}
+        symbols = {*program.parameters, *given.values()}
+        self.parameters = {s: self._parameter(s) for s in sorted(symbols, key=lambda symbol: symbol.name)}
+        self.labels.name_sizes({label: self.parameters[size] for label, size in given.items()})
+        inputs = {label.size for label in self.labels.inputs}
+        self.integers = tuple(s for s in self.parameters if s.is_integer and s not in inputs)
         self.scans: list[tuple[sp.Symbol, LayerRange]] = []
 
     @property
@@ -92,8 +94,14 @@ class Places:
 
     @property
     def integer_names(self) -> list[str]:
-        """Names of the integer parameters, such as the depth."""
+        """Names of the integer parameters, such as the depth, and of further sizes of labels."""
         return [self.parameters[symbol] for symbol in self.integers]
+
+    @property
+    def lowest(self) -> dict[str, int]:
+        """The smallest allowed value of every integer parameter."""
+        depth, sizes = self.program.smallest_depth, {label.size for label in self.labels.given}
+        return {self.parameters[symbol]: 1 if symbol in sizes else depth for symbol in self.integers}
 
     @staticmethod
     def keyword(scalar: Scalar) -> str:
@@ -142,7 +150,7 @@ class Places:
             return f"at.{self.attribute(ref.vector)}"
         layer = self.layer(ref.layer, ref.field.layers)
         base = f"at.{self.attribute(ref.field)}"
-        return base if not layer else f"{base} + {product(layer, labels(ref.axes))}"
+        return base if not layer else f"{base} + {product(layer, self.labels.count(ref.axes))}"
 
     def scalar(self, ref: ScalarRef) -> str:
         """A scalar by label, at the present step."""
@@ -224,16 +232,6 @@ def text_of(value: sp.Expr, names: Mapping[sp.Symbol, str]) -> str:
 def plus(first: str, second: str) -> str:
     """A sum, without a zero."""
     return first if second == "0" else second if first == "0" else f"{first} + {second}"
-
-
-def labels(axes: Axes) -> str:
-    """Number of labels."""
-    return {(): "1", (SAMPLE_AXIS,): "M", (OUTPUT_AXIS,): "C"}.get(axes, "M * C")
-
-
-def label(axes: Axes) -> str:
-    """Number of the present label."""
-    return {(): "0", (SAMPLE_AXIS,): "mu", (OUTPUT_AXIS,): "c"}.get(axes, "mu * C + c")
 
 
 def product(first: str, second: str) -> str:

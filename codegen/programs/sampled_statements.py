@@ -8,11 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 import sympy as sp
 
 from dmft_sym.program import (
-    OUTPUT_AXIS,
-    SAMPLE_AXIS,
     Assign,
     Average,
-    Axes,
     Compute,
     FieldRef,
     ForLayers,
@@ -21,15 +18,16 @@ from dmft_sym.program import (
     Outer,
     Product,
     ProgramError,
+    RandomVector,
+    ScalarRef,
     SiteFunction,
     SiteMap,
     Statement,
     VectorRef,
-    joined_axes,
 )
 
 from .sampled_functions import Functions
-from .sampled_places import Numbers, Places, labels
+from .sampled_places import Numbers, Places
 
 _INDENT = "    "
 Lines = Iterator[str]
@@ -46,6 +44,8 @@ class StatementWriter:
 
     def __init__(self, places: Places, numbers: Numbers, functions: Functions) -> None:
         self.places, self.numbers, self.functions = places, numbers, functions
+        self.labels = places.labels
+        self.sizes = ", ".join(self.labels.arguments)
         optimizer = places.program.optimizer
         self.optimizer = ", ".join(numbers.text(value) for value in (optimizer.momentum, optimizer.decay))
         self.shares = 0
@@ -92,7 +92,7 @@ class StatementWriter:
         yield from lines
 
     def _assign(self, statement: Assign) -> Lines:
-        place = f"{self.places.row(statement.target)}, {labels(statement.target.axes)}"
+        place = f"{self.places.row(statement.target)}, {self.labels.count(statement.target.axes)}"
         yield f"replica.clear({place})"
         parts = list(self._parts(statement))
         for number, part in enumerate(parts, 1):
@@ -103,10 +103,11 @@ class StatementWriter:
     def _parts(self, statement: Assign) -> Lines:
         """One line for each part of a sum, fields before products."""
         target = statement.target
+        counts = self.labels.counts(target.axes)
         for coefficient, atom in statement.value.terms:
             if isinstance(atom, FieldRef | VectorRef):
                 to, source = (self._stepped(ref) for ref in (target, atom))
-                yield f"replica.add({to}, {self.numbers.text(coefficient)}, {source}, {_counts(target.axes)})"
+                yield f"replica.add({to}, {self.numbers.text(coefficient)}, {source}, {counts})"
         for coefficient, atom in statement.value.terms:
             if isinstance(atom, Product):
                 yield self._multiply(coefficient, atom, target)
@@ -114,20 +115,19 @@ class StatementWriter:
                 raise ProgramError(f"{statement}: a training step adds up layers in a scan")
 
     def _stepped(self, ref: FieldRef | VectorRef) -> str:
-        """First row of a field, and steps from one sample, and from one output, to the next."""
-        return f"({self.places.row(ref)}, {_steps(ref.axes)})"
+        """First row of a field, and steps from one value of every label to the next."""
+        return f"({self.places.row(ref)}, {self.labels.steps(ref.axes)})"
 
     def _multiply(self, coefficient: sp.Expr, product: Product, target: FieldRef) -> str:
         places, operand, matrix = self.places, product.operand, product.matrix.matrix
         if product.transpose:
             coefficient = sp.powsimp(sp.cancel(coefficient * matrix.aspect), force=True)
-        # Which operand a label of the target takes: outputs run fastest.
-        run = "C" if operand.axes == (SAMPLE_AXIS,) and OUTPUT_AXIS in target.axes else "1"
-        place = f"{places.row(target)}, {labels(target.axes)}, {run}, {self.numbers.text(coefficient)}"
+        run = self.labels.run(operand.axes, target.axes)
+        place = f"{places.row(target)}, {self.labels.count(target.axes)}, {run}, {self.numbers.text(coefficient)}"
         if matrix.source.finite:
             return f"replica.multiply_inputs({places.matrix(product.matrix)}, {place})"
         side = places.side(product.matrix, product.transpose)
-        return f"replica.multiply({side}, {places.row(operand)}, {labels(operand.axes)}, {place})"
+        return f"replica.multiply({side}, {places.row(operand)}, {self.labels.count(operand.axes)}, {place})"
 
     def _arguments(self, function: SiteFunction) -> list[str]:
         """First rows, scalars and parameters that a function is called with."""
@@ -140,7 +140,7 @@ class StatementWriter:
         target = statement.target
         name = self.functions.map(f"_map_{target.field.name}", target.axes, statement.function)
         arguments = [self.places.row(target), *self._arguments(statement.function)]
-        yield f"{name}(fields, n, M, C, {', '.join(arguments)})"
+        yield f"{name}(fields, n, {self.sizes}, {', '.join(arguments)})"
 
     def _average(self, statement: Average) -> Lines:
         target = statement.target
@@ -148,20 +148,21 @@ class StatementWriter:
             name = self.functions.average(f"_average_{target.scalar.name}", target.axes, function)
             arguments = ", ".join(self._arguments(function))
             first = f"{self.places.scalar(target)}, {self.numbers.text(coefficient)}"
-            yield f"{name}({first}, line, fields, n, M, C, {arguments})"
+            yield f"{name}({first}, line, fields, n, {self.sizes}, {arguments})"
 
     def _compute(self, statement: Compute) -> Lines:
         target, name = statement.target, f"_compute_{statement.target.scalar.name}"
         used = statement.expression.free_symbols
         refs = [(symbol, ref) for symbol, ref in statement.arguments if symbol in used]
         function, shares = self.functions.compute(name, target.axes, statement.expression, refs)
-        if shares and OUTPUT_AXIS not in target.axes:
-            raise ProgramError(f"{statement}: softmax acts along the outputs, which {target} does not have")
+        last = self.labels.order[-1]
+        if shares and last not in target.axes:
+            raise ProgramError(f"{statement}: softmax acts along the {last}s, which {target} does not have")
         self.shares = max(self.shares, shares)
         parameters = sorted(statement.parameters, key=lambda symbol: symbol.name)
         arguments = [self.places.scalar(ref) for _, ref in refs]
         arguments += [f"float({self.numbers.text(symbol)})" for symbol in parameters]
-        yield f"{function}({', '.join([self.places.scalar(target), 'replica.work, M, C', *arguments])})"
+        yield f"{function}({', '.join([self.places.scalar(target), 'replica.work', self.sizes, *arguments])})"
 
     # Updates
 
@@ -173,7 +174,9 @@ class StatementWriter:
         if isinstance(target, VectorRef):
             memory = self.places.memories.get(target.vector.name)
             place = f"{self.places.row(target)}, {f'at.{memory}' if memory else None}"
-            yield from self._learn("learn_vector", place, statement, lambda term: self._vector_term(term))
+            yield from self._learn(
+                "learn_vector", place, statement, lambda term: self._vector_term(target.vector, term)
+            )
             return
         inputs = target.matrix.source.finite
         name, write = ("learn_inputs", self._input_term) if inputs else ("learn", self._matrix_term)
@@ -206,22 +209,25 @@ class StatementWriter:
         """Coefficient of a term, its weights, and where in them that of a label is."""
         factor = self.numbers.text(term.coefficient)
         if term.weight is None:
-            return f"{factor}, _ONE, (0, 0, 0)"
-        return f"{factor}, {self.places.scalar(term.weight)}, (0, {_steps(term.weight.axes)})"
+            return f"{factor}, _ONE, {self.labels.zeros()}"
+        return f"{factor}, {self.places.scalar(term.weight)}, (0, {self.labels.steps(term.weight.axes)})"
 
-    def _vector_term(self, term: Outer) -> str:
-        axes = joined_axes([term.axes, (OUTPUT_AXIS,)])
-        return f"({self._weight(term)}, {self._stepped(term.left)}, {_counts(axes)})"
+    def _vector_term(self, vector: RandomVector, term: Outer) -> str:
+        return f"({self._weight(term)}, {self._stepped(term.left)}, {self._counts(*term.factors, vector)})"
 
     def _input_term(self, term: Outer) -> str:
-        return f"({self._weight(term)}, {self._stepped(term.left)}, {_counts(term.axes)})"
+        return f"({self._weight(term)}, {self._stepped(term.left)}, {self._counts(*term.factors)})"
+
+    def _counts(self, *parts: FieldRef | ScalarRef | RandomVector) -> str:
+        return self.labels.counts(self.places.program.joined(*parts))
 
     def _matrix_term(self, term: Outer) -> str:
         assert term.right is not None
         left, right = (
-            f"({self.places.row(ref)}, {labels(ref.axes)}, {_steps(ref.axes)})" for ref in (term.left, term.right)
+            f"({self.places.row(ref)}, {self.labels.count(ref.axes)}, {self.labels.steps(ref.axes)})"
+            for ref in (term.left, term.right)
         )
-        return f"({self._weight(term)}, {left}, {right}, {_counts(term.axes)})"
+        return f"({self._weight(term)}, {left}, {right}, {self._counts(*term.factors)})"
 
     # First uses
 
@@ -247,20 +253,6 @@ class StatementWriter:
 
     def _input_use(self, ref: MatrixRef) -> str:
         return f"inputs.setdefault({self.places.matrix(ref)}, {self.numbers.text(sp.sqrt(ref.matrix.variance))})"
-
-
-def _steps(axes: Axes) -> str:
-    """Steps from one sample, and from one output, to the next."""
-    if axes == (SAMPLE_AXIS, OUTPUT_AXIS):
-        return "C, 1"
-    if OUTPUT_AXIS in axes:
-        return "0, 1"
-    return "1, 0" if SAMPLE_AXIS in axes else "0, 0"
-
-
-def _counts(axes: Axes) -> str:
-    """Numbers of samples and outputs of a loop over these labels."""
-    return f"({'M' if SAMPLE_AXIS in axes else '1'}, {'C' if OUTPUT_AXIS in axes else '1'})"
 
 
 def _comment(statement: Statement) -> Lines:

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import sympy as sp
 
-from dmft_sym.program import OUTPUT_AXIS, SAMPLE_AXIS, Axes, LayerRange
+from dmft_sym.program import LayerRange
 
-from .sampled_places import Numbers, Places, labels, product
+from .sampled_places import Numbers, Places, product
 
 _INDENT = "    "
-_SIZES = {SAMPLE_AXIS: "M", OUTPUT_AXIS: "C"}
 Entry = tuple[str, str, str]  # name, type, meaning
 
 
@@ -20,6 +19,7 @@ class TableWriter:
 
     def __init__(self, places: Places, numbers: Numbers) -> None:
         self.places, self.numbers = places, numbers
+        self._labels = places.labels
         self._sizes = ["M", "C", *places.integer_names]
 
     def layout(self) -> Iterator[str]:
@@ -28,7 +28,11 @@ class TableWriter:
         entries: list[Entry] = []
         for field in places.fields:
             entries.append(
-                (places.attribute(field), "int", f"{field.name}{_span(field.layers)}, {labels(field.axes)} rows each")
+                (
+                    places.attribute(field),
+                    "int",
+                    f"{field.name}{_span(field.layers)}, {self._labels.count(field.axes)} rows each",
+                )
             )
         entries += [(places.attribute(v), "int", f"{v.name}, C rows") for v in places.vectors]
         entries += [(name, "int", f"memory of {vector}, C rows") for vector, name in places.memories.items()]
@@ -37,7 +41,7 @@ class TableWriter:
             entries += [(places.attribute(m), "int", f"{m}{_span(m.layers)}: {m.source} -> {m.target}") for m in some]
             entries.append((total, "int", "number of them"))
         yield _tuple("Layout", "First rows of fields and vectors, first numbers of matrices.", entries)
-        rows = [product(places.extent(f.layers), labels(f.axes)) for f in places.fields]
+        rows = [product(places.extent(f.layers), self._labels.count(f.axes)) for f in places.fields]
         rows += ["C"] * (len(places.vectors) + len(places.memories))
         lines = []
         for name, sizes in (("rows", rows), ("inputs", places.input_matrices), ("matrices", places.matrices)):
@@ -70,12 +74,16 @@ class TableWriter:
         entries: list[Entry] = []
         lines = ["return Scalars("]
         for scalar in places.computed:
-            shape = ["steps", *([] if scalar.layers is None else [places.extent(scalar.layers)]), labels(scalar.axes)]
+            shape = [
+                "steps",
+                *([] if scalar.layers is None else [places.extent(scalar.layers)]),
+                self._labels.count(scalar.axes),
+            ]
             entries.append((places.attribute(scalar), "np.ndarray", f"({', '.join(shape)})"))
             lines.append(f"{_INDENT}{places.attribute(scalar)}=np.zeros(({', '.join(shape)})),")
         for scalar in places.given:
-            entries.append((places.attribute(scalar), "np.ndarray", f"({labels(scalar.axes)},), given"))
-            shape_text = ", ".join(sizes(scalar.axes)) + ("," if len(scalar.axes) == 1 else "")
+            entries.append((places.attribute(scalar), "np.ndarray", f"({self._labels.count(scalar.axes)},), given"))
+            shape_text = ", ".join(self._labels.sizes(scalar.axes)) + ("," if len(scalar.axes) == 1 else "")
             lines.append(
                 f'{_INDENT}{places.attribute(scalar)}=_given(given, "{places.keyword(scalar)}", ({shape_text})),'
             )
@@ -88,7 +96,7 @@ class TableWriter:
             shape = [
                 "done",
                 *([] if scalar.layers is None else [self.places.extent(scalar.layers)]),
-                *sizes(scalar.axes),
+                *self._labels.sizes(scalar.axes),
             ]
             yield f'"{scalar.name}": scalars.{self.places.attribute(scalar)}[:done].reshape({", ".join(shape)})'
 
@@ -119,7 +127,7 @@ class TableWriter:
         lines = ["fields, matrices = {}, {}"]
         for field in self.places.fields:
             lines += self._entries(
-                "fields", field.name, field.layers, f"at.{self.places.attribute(field)}", labels(field.axes)
+                "fields", field.name, field.layers, f"at.{self.places.attribute(field)}", self._labels.count(field.axes)
             )
         for matrix in self.places.matrices:
             lines += self._entries("matrices", matrix.name, matrix.layers, f"at.{self.places.attribute(matrix)}", "")
@@ -136,11 +144,6 @@ class TableWriter:
             f"for l in range({start}, {stop}):",
             f'{_INDENT}{table}["{name}", l] = {f"({place}, {rows})" if rows else place}',
         ]
-
-
-def sizes(axes: Axes) -> list[str]:
-    """Numbers of labels, axis by axis."""
-    return [_SIZES[axis] for axis in axes]
 
 
 def function_text(name: str, arguments: Sequence[str], meaning: str, body: Sequence[str]) -> str:

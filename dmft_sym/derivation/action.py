@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from dmft_sym.program import OUTPUT, PAST_STEP, SAMPLE, STEP
+from dmft_sym.program import LAYER, PAST_STEP, STEP, Axes
+from dmft_sym.program.labels import elsewhere, here
 
 from .symbols import (
     ConjugateCorrelation,
@@ -32,9 +33,6 @@ from .symbols import (
     field_at,
 )
 from .uses import MatrixUses, Use
-
-OTHER_OUTPUT = sp.Symbol("c'", integer=True, nonnegative=True)
-OTHER_SAMPLE = sp.Symbol("nu", integer=True, nonnegative=True)
 
 
 @dataclass(frozen=True)
@@ -61,25 +59,25 @@ class Place:
         return self.hat if self.use.transpose else self.operand
 
 
-def place(use: Use, second: bool = False) -> Place:
+def place(use: Use, labels: Axes, second: bool = False) -> Place:
     """The use at labels ``(t, mu, c)``, or at ``(s, nu, c')`` as second member of a pair.
 
-    It has those of the labels that its operand has.
+    It has those of the ``labels`` of the program that its operand has.
     The layer index of a shared matrix is a label of its own and gets its own symbol in the second member.
     """
-    step, output, sample = (PAST_STEP, OTHER_OUTPUT, OTHER_SAMPLE) if second else (STEP, OUTPUT, SAMPLE)
+    step, at = (PAST_STEP, elsewhere) if second else (STEP, here)
     layer = use.index
     if second and layer is not None and not use.family:
-        layer = sp.Symbol("l_s", integer=True, positive=True)
+        layer = LAYER.other
     prefix = "y" if use.transpose else "x"
     operand = use.operand_at(layer)
-    labels = axis_labels_of(operand, step, output, sample)
+    values = axis_labels_of(operand, step, at, labels)
     return Place(
         use,
-        FieldAt(f"{prefix}_{use.label}", layer, *labels),
-        HatAt(f"{prefix}_{use.label}", layer, *labels),
-        NoiseAt(use.noise_name, layer, *labels),
-        field_at(operand, step, output, sample),
+        FieldAt(f"{prefix}_{use.label}", layer, *values),
+        HatAt(f"{prefix}_{use.label}", layer, *values),
+        NoiseAt(use.noise_name, layer, *values),
+        field_at(operand, step, at, labels),
     )
 
 
@@ -120,7 +118,7 @@ def matrix_action(uses: MatrixUses) -> MatrixAction:
     pairs = [(a, b, 1) for side in (uses.forward, uses.transposed) for a in side for b in side]
     # |Xi|^2 holds every cross term twice, as (i, j) and as (j, i).
     pairs += [(a, b, 2) for a in uses.forward for b in uses.transposed]
-    averaged = [_averaged(a, b, weight) for a, b, weight in pairs if not a.independent_of(b)]
+    averaged = [_averaged(a, b, uses.labels, weight) for a, b, weight in pairs if not a.independent_of(b)]
     substituted = tuple(
         PairTerm(term.first, term.second, term.expression.xreplace(_names(term.first, term.second)))
         for term in averaged
@@ -131,12 +129,14 @@ def matrix_action(uses: MatrixUses) -> MatrixAction:
         for expression in _constraints(term.first, term.second)
     )
     everything = uses.forward + uses.transposed
-    return MatrixAction(uses, tuple(place(u) for u in everything), tuple(averaged), substituted, constraints)
+    return MatrixAction(
+        uses, tuple(place(u, uses.labels) for u in everything), tuple(averaged), substituted, constraints
+    )
 
 
-def _averaged(a: Use, b: Use, weight: int = 1) -> PairTerm:
+def _averaged(a: Use, b: Use, labels: Axes, weight: int) -> PairTerm:
     """The pair's part of ``-(s2 / 2 n_in) |Xi|^2 / n``, from the Gaussian integral over the entries."""
-    first, second = place(a), place(b, second=True)
+    first, second = place(a, labels), place(b, labels, second=True)
     matrix = a.matrix
     size = sp.Symbol("n", positive=True)
     n_target, n_source = matrix.target.ratio * size, matrix.source.ratio * size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dmft_sym.program import Average, Optimizer
+from dmft_sym.program import Average, Axes, Optimizer
 from dmft_sym.program.printing import (
     argument_latex,
     expression_latex,
@@ -27,19 +27,19 @@ STAGE_OF_SITES = 6
 
 def numbered_equations(derivation: Pipeline) -> list[tuple[CausalEquation, Line, str]]:
     """Every single-site equation and scalar in causal order, as it is printed, with its number."""
-    optimizer = derivation.program.optimizer
-    lines = [equation_line(equation, optimizer) for equation in derivation.equations]
+    optimizer, labels = derivation.program.optimizer, derivation.program.labels
+    lines = [equation_line(equation, labels, optimizer) for equation in derivation.equations]
     return [
         (equation, line, f"{STAGE_OF_SITES}.{place}")
         for place, (equation, line) in enumerate(zip(derivation.equations, lines, strict=True), start=1)
     ]
 
 
-def equation_line(equation: CausalEquation, optimizer: Optimizer) -> Line:
+def equation_line(equation: CausalEquation, labels: Axes, optimizer: Optimizer) -> Line:
     """One relation of the single-site process, or a scalar."""
     if isinstance(equation, ScalarEquation):
         return scalar_line(equation)
-    return site_line(equation, optimizer)
+    return site_line(equation, labels, optimizer)
 
 
 def scalar_line(equation: ScalarEquation) -> Line:
@@ -59,7 +59,7 @@ def gaussian_lines(derivation: Pipeline) -> Iterator[Line]:
         yield from covariance_lines(derivation.site_builder, closure.process.noises)
 
 
-def tangent_line(tangent: TangentEquation, optimizer: Optimizer) -> Line:
+def tangent_line(tangent: TangentEquation, labels: Axes, optimizer: Optimizer) -> Line:
     r"""The derivative of one equation, ``\partial`` standing for the derivative by any tracked Gaussian field."""
     equation = tangent.equation
     if equation.function is not None:
@@ -69,7 +69,7 @@ def tangent_line(tangent: TangentEquation, optimizer: Optimizer) -> Line:
             where = " and ".join(f"${field_latex(ref)}$" for ref in tangent.jumps)
             note = ", ".join(part for part in (note, f"and a point mass where it jumps in {where}") if part)
         return Line(f"\\partial {field_latex(equation.target)}", tuple(terms), note)
-    return site_line(tangent.linear, optimizer, tangent=True)
+    return site_line(tangent.linear, labels, optimizer, tangent=True)
 
 
 def _slope(slope: Slope) -> str:
@@ -77,14 +77,14 @@ def _slope(slope: Slope) -> str:
     return f"\\big( {text} \\big)" if slope.function.expression.is_Add else text
 
 
-def process_lines(closure: ProcessClosure, optimizer: Optimizer) -> Iterator[Line]:
+def process_lines(closure: ProcessClosure, labels: Axes, optimizer: Optimizer) -> Iterator[Line]:
     """How one process closes: its averages and its tangents."""
     heading = f"Space {closure.space}, " + ("closes as matrix algebra" if closure.gaussian else "sampled")
     yield replace(_averages(closure), heading=heading)
     if closure.by_parts:
         yield _BY_PARTS
     for tangent in closure.tangents:
-        yield tangent_line(tangent, optimizer)
+        yield tangent_line(tangent, labels, optimizer)
 
 
 _BY_PARTS = Line(

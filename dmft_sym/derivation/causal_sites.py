@@ -15,7 +15,6 @@ from typing import TypeAlias
 import sympy as sp
 
 from dmft_sym.program import (
-    OUTPUT_AXIS,
     Assign,
     Average,
     Compute,
@@ -94,7 +93,7 @@ def input_factor(program: Step, ref: FieldRef) -> sp.Expr:
 
 def vector_field(vector: RandomVector) -> Field:
     """A random vector with its trained part, as a field of the single-site process."""
-    return Field(vector.name, vector.space, axes=(OUTPUT_AXIS,))
+    return Field(vector.name, vector.space, axes=vector.axes)
 
 
 def _field(ref: VectorRef) -> FieldRef:

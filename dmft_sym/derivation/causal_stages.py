@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from dmft_sym.program import Step
-from dmft_sym.program.printing import function_latex, latex_name
+from dmft_sym.program import TIME, Field, FieldRef, Step
+from dmft_sym.program.labels import elsewhere, here
+from dmft_sym.program.printing import field_latex, function_latex, latex_name
 
 from .causal_latex import gaussian_lines, numbered_equations, process_lines
 from .process_closure import ProcessClosure
-from .site_latex import noise_latex
+from .site_latex import noise_latex, overlap_latex
 from .stage import Line
 from .stage_lines import matrices_text
 
@@ -25,21 +26,37 @@ ACTION = (
     "generating functional is the sum of the terms below, and linear in every matrix \\cite{dmft}. Products with the "
     "given inputs do not depend on the step, and are enforced once."
 )
-AVERAGE = (
-    "The average over the entries of $A$ replaces $-i\\,\\mathrm{Tr}\\,A^\\top\\Xi$, $\\Xi = \\sum_i \\hat x_i "
-    "h_i^\\top + \\sum_j g_j \\hat y_j^\\top$, by $-(s_2/2n_{\\mathrm{in}})|\\Xi|^2$: the fields meet in overlaps "
-    "only, averages over the $n_k$ sites of the space $k$ that two fields share. Sums run over those of the labels "
-    "$(t,\\mu,c)$ and $(s,\\nu,c')$ that the two places have, and over the layers of a family."
-)
-ORDER_PARAMETERS = (
-    "Overlaps of fields are named correlations $C$, overlaps of a field with a conjugate field $i$ times a response "
-    "$R$; conjugates $\\hat C$, $\\hat R$ tie the names to the fields. Overlaps of the given inputs are numbers, "
-    "$K^{x}_{\\mu \\nu} = x_{\\mu} \\cdot x_{\\nu} / D$, and no order parameters. The exponent is $n$ times a function "
-    "of order parameters plus the logarithm of one single-site integral per space."
-)
-
-
 CLOSURE = "Closure"
+
+
+def average_text(program: Step) -> str:
+    """What the average leaves, with the labels of the program."""
+    places = (TIME, *program.labels)
+    first, second = (",".join(sp.latex(at(label)) for label in places) for at in (here, elsewhere))
+    return (
+        "The average over the entries of $A$ replaces $-i\\,\\mathrm{Tr}\\,A^\\top\\Xi$, $\\Xi = \\sum_i \\hat x_i "
+        "h_i^\\top + \\sum_j g_j \\hat y_j^\\top$, by $-(s_2/2n_{\\mathrm{in}})|\\Xi|^2$: the fields meet in overlaps "
+        "only, averages over the $n_k$ sites of the space $k$ that two fields share. Sums run over those of the labels "
+        f"$({first})$ and $({second})$ that the two places have, and over the layers of a family."
+    )
+
+
+def order_parameter_text(program: Step) -> str:
+    """What is named, and which overlaps are numbers."""
+    inputs = [field for field in program.data_fields if field.space.finite]
+    numbers = ", ".join(_gram(field) for field in inputs)
+    return (
+        "Overlaps of fields are named correlations $C$, overlaps of a field with a conjugate field $i$ times a "
+        "response $R$; conjugates $\\hat C$, $\\hat R$ tie the names to the fields. Overlaps of the given inputs are "
+        f"numbers, {numbers}, and no order parameters. The exponent is $n$ times a function of order parameters"
+        " plus the logarithm of one single-site integral per space."
+    )
+
+
+def _gram(field: Field) -> str:
+    """``K_{mu nu} = x_mu . x_nu / D``."""
+    first, second = (field_latex(FieldRef(field), None, at) for at in (here, elsewhere))
+    return f"${overlap_latex(FieldRef(field), FieldRef(field))} = {first} \\cdot {second} / {field.space}$"
 
 
 def program_text(problem: Problem) -> str:
@@ -49,9 +66,11 @@ def program_text(problem: Problem) -> str:
         f"${space.name}$: " + ("that of the given inputs" if space.finite else f"${sp.latex(space.ratio)}$")
         for space in program.spaces
     )
+    *others, last = [f"the {label.name} ${sp.latex(label.symbol)}$" for label in program.labels]
+    labels = f"{', '.join(others)} and {last}" if others else last
     return (
         "One training step as a vector program, for $P$ given samples at infinite width. Fields carry the step $t$ "
-        "and, as they are written, the sample $\\mu$ and the output $c$; a trained matrix means its value at $t$. "
+        f"and, as they are written, {labels}; a trained matrix means its value at $t$. "
         "Backward fields are derivatives of one output at one sample; updates weigh them with the error of the sample. "
         "The spaces and "
         f"their sizes in units of the width are {spaces}. Entries are independent: {matrices_text(program)}."
@@ -131,4 +150,4 @@ def _needed(closure: ProcessClosure) -> str:
 def closure_lines(problem: Problem) -> Iterator[Line]:
     """Averages and tangents of every process."""
     for closure in problem.closures:
-        yield from process_lines(closure, problem.program.optimizer)
+        yield from process_lines(closure, problem.program.labels, problem.program.optimizer)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from dmft_sym.program import Assign
+from dmft_sym.program import Assign, Step
 
 from .closed_latex import observable_lines, row_lines
 from .site_latex import covariance_lines, site_line
@@ -23,18 +23,26 @@ ACTION = (
     "exponent of the generating functional is the sum of the terms below, and linear in every matrix "
     "\\cite{dmft,linear}."
 )
-AVERAGE = (
-    "The average over the entries of $A$ replaces $-i\\,\\mathrm{Tr}\\,A^\\top\\Xi$, "
-    "$\\Xi = \\sum_i \\hat x_i h_i^\\top + \\sum_j g_j \\hat y_j^\\top$, by $-(s_2/2n_{\\mathrm{in}})|\\Xi|^2$: "
-    "the fields meet in overlaps only, averages over the $n_k$ sites of the space $k$ that two fields share. "
-    "Sums run over the labels $(t,c)$ and $(s,c')$ of both places, and over the layers of a family."
-)
-ORDER_PARAMETERS = (
-    "Overlaps of fields are named correlations $C$, overlaps of a field with a conjugate field $i$ times a "
-    "response $R$; conjugates $\\hat C$, $\\hat R$ tie the names to the fields. The exponent is $n$ times a "
-    "function of order parameters plus the logarithm of one single-site integral per space."
-)
 CLOSURE = "Closed equations"
+
+
+def average_text(program: Step) -> str:
+    """What the average leaves."""
+    return (
+        "The average over the entries of $A$ replaces $-i\\,\\mathrm{Tr}\\,A^\\top\\Xi$, "
+        "$\\Xi = \\sum_i \\hat x_i h_i^\\top + \\sum_j g_j \\hat y_j^\\top$, by $-(s_2/2n_{\\mathrm{in}})|\\Xi|^2$: "
+        "the fields meet in overlaps only, averages over the $n_k$ sites of the space $k$ that two fields share. "
+        "Sums run over the labels $(t,c)$ and $(s,c')$ of both places, and over the layers of a family."
+    )
+
+
+def order_parameter_text(program: Step) -> str:
+    """What is named."""
+    return (
+        "Overlaps of fields are named correlations $C$, overlaps of a field with a conjugate field $i$ times a "
+        "response $R$; conjugates $\\hat C$, $\\hat R$ tie the names to the fields. The exponent is $n$ times a "
+        "function of order parameters plus the logarithm of one single-site integral per space."
+    )
 
 
 def program_text(problem: Problem) -> str:
@@ -74,7 +82,7 @@ def site_lines(problem: Problem) -> Iterator[Line]:
     """Every process: its equations, then the covariances of its Gaussian fields."""
     for process in problem.processes:
         fields = set(process.fields)
-        yield from (site_line(e) for e in problem.site_equations if e.target.field in fields)
+        yield from (site_line(e, problem.program.labels) for e in problem.site_equations if e.target.field in fields)
         yield from covariance_lines(problem.site_builder, process.noises)
 
 

@@ -37,8 +37,18 @@ def stages(problem: Problem) -> tuple[Stage, ...]:
     found = (
         Stage("Vector program", words.program_text(problem), tuple(program_lines(problem.program))),
         Stage("Action before the average", words.ACTION, tuple(action_lines(actions))),
-        Stage("Average over the Gaussian matrices", words.AVERAGE, averaged_lines(actions), _expressions(averaged)),
-        Stage("Order parameters and conjugates", words.ORDER_PARAMETERS, named_lines(actions), _expressions(named)),
+        Stage(
+            "Average over the Gaussian matrices",
+            words.average_text(problem.program),
+            averaged_lines(actions),
+            _expressions(averaged),
+        ),
+        Stage(
+            "Order parameters and conjugates",
+            words.order_parameter_text(problem.program),
+            named_lines(actions),
+            _expressions(named),
+        ),
         saddle_stage([(action, problem.saddle_points[name]) for name, action in problem.actions.items()]),
         Stage("Single-site equations", words.site_text(problem), tuple(words.site_lines(problem))),
         Stage(words.CLOSURE, words.closure_text(problem), tuple(words.closure_lines(problem))),

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import sympy as sp
 
 from dmft_sym.program import (
-    OUTPUT_AXIS,
+    LAYER,
     Assign,
     Average,
     Axes,
@@ -85,7 +85,7 @@ class Noise:
     @property
     def axes(self) -> Axes:
         """Labels beside the step."""
-        return self.source.operand.axes if isinstance(self.source, Use) else (OUTPUT_AXIS,)
+        return self.source.operand.axes if isinstance(self.source, Use) else self.source.axes
 
     @property
     def static(self) -> bool:
@@ -115,7 +115,7 @@ class ResponseMemory:
     """``coefficient * sum_{s<=t,c'} R[row(t), noise(s)] field(s)``, summed over ``index`` if given.
 
     For a fresh matrix only ``s = t`` contributes. Times ``rho(t)`` if ``retained``. The sum ends before ``t`` unless
-    ``equal_time``: the row precedes the Gaussian field within a step. Where there are samples it runs over them too.
+    ``equal_time``: the row precedes the Gaussian field within a step. It runs over the other labels of the field too.
     """
 
     coefficient: sp.Expr
@@ -133,7 +133,7 @@ class ResponseMemory:
 class UpdateMemory:
     """``coefficient * sum_{s<t,c'} kappa(t-s) <past(s) row(t)> field(s)``, summed over ``index`` if given.
 
-    Times ``weight(s)``, the error of the past step, where there are samples; the sum then runs over them too.
+    Times ``weight(s)``, the error of the past step, where there are samples; the sum runs over all labels.
     """
 
     coefficient: sp.Expr
@@ -149,11 +149,12 @@ class UpdateMemory:
 class VectorMemory:
     """``coefficient * sum_{s<t} kappa(t-s) field(s)``: the trained part of a readout.
 
-    Times ``weight(s)`` and summed over samples where there are any.
+    Times ``weight(s)`` and summed over the labels that the vector does not have.
     """
 
     coefficient: sp.Expr
     field: FieldRef
+    kept: Axes
     index: sp.Symbol | None = None
     layers: LayerRange | None = None
     weight: ScalarRef | None = None
@@ -270,7 +271,7 @@ class SiteBuilder:
             noises.append(NoiseTerm(coefficient, Noise(atom.vector, probe=True), None, False))
         for outer in rule.terms if rule else ():
             strength = _tidy(coefficient * outer.coefficient)
-            memories.append(VectorMemory(strength, outer.left, outer.index, outer.layers, outer.weight))
+            memories.append(VectorMemory(strength, outer.left, atom.axes, outer.index, outer.layers, outer.weight))
 
     def _product(
         self,
@@ -315,7 +316,7 @@ def _pairing(use: Use, partner: Use) -> tuple[sp.Symbol | None, LayerRange | Non
         return None, None, None
     if partner.family:
         return None, None, use.index if use.member is None else use.member
-    index = sp.Symbol("l_s", integer=True, positive=True)
+    index = LAYER.other
     return index, partner.layers, index
 
 
@@ -328,7 +329,7 @@ def _update(coefficient: sp.Expr, product: Product, free: sp.Expr | None, outer:
         left, right = (_at(ref, free, product.matrix.layer) for ref in (left, right))
         increment = increment.subs(free, product.matrix.layer)
     if index is not None:
-        label = sp.Symbol("l_s", integer=True, positive=True)
+        label = LAYER.other
         left, right = (_at(ref, index, label) for ref in (left, right))
         increment = increment.subs(index, label)
         index = label

@@ -37,7 +37,7 @@ def _entries(matrix: GaussianMatrix) -> str:
 def program_lines(program: Step) -> Iterator[Line]:
     """One relation for every statement, in program order; those of a scan say for which layers they hold."""
     for scans, statement in program.walk():
-        (row,) = statement_latex(statement)
+        (row,) = statement_latex(statement, program.labels)
         left, right = row.split("&", 1)
         relation = next(sign for sign in ("\\mathrel{+}=", "=") if right.startswith(sign))
         note = "".join(_scan_note(scan) for scan in scans)

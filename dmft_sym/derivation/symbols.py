@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import sympy as sp
 
-from dmft_sym.program import OUTPUT_AXIS, SAMPLE_AXIS, FieldRef
+from dmft_sym.program import Axes, FieldRef
+from dmft_sym.program.labels import At
 from dmft_sym.program.printing import latex_name
 
 
 class Labelled(sp.Expr):
-    """Base: a name with layer, step, output and sample labels (`sympy.S.NaN` stands for one it does not have)."""
+    """Base: a name with layer, step, and one argument for every label of the program, the last label first.
+
+    `sympy.S.NaN` stands for a label that it does not have.
+    """
 
     is_commutative = True
     _diff_wrt = True
@@ -23,12 +27,11 @@ class Labelled(sp.Expr):
         name: str | sp.Symbol,
         layer: sp.Expr | None,
         step: sp.Expr | None,
-        output: sp.Expr | None,
-        sample: sp.Expr | None = None,
+        *labels: sp.Expr | None,
     ) -> Labelled:
         symbol = name if isinstance(name, sp.Symbol) else sp.Symbol(name)
-        labels = [sp.S.NaN if label is None else label for label in (layer, step, output, sample)]
-        return sp.Expr.__new__(cls, symbol, *labels)
+        arguments = [sp.S.NaN if value is None else value for value in (layer, step, *labels)]
+        return sp.Expr.__new__(cls, symbol, *arguments)
 
     @property
     def name(self) -> str:
@@ -46,31 +49,21 @@ class Labelled(sp.Expr):
         return _label(self.args[2])
 
     @property
-    def output(self) -> sp.Expr | None:
-        """Output label, if any."""
-        return _label(self.args[3])
-
-    @property
-    def sample(self) -> sp.Expr | None:
-        """Sample label, if any."""
-        return _label(self.args[4])
-
-    @property
     def axis_labels(self) -> tuple[sp.Expr, ...]:
-        """Sample and output, as far as there are any."""
-        return tuple(label for label in (self.sample, self.output) if label is not None)
+        """Values of the labels that it has, in the order of the program."""
+        return tuple(value for value in reversed(self.args[3:]) if value is not sp.S.NaN)
 
     def _eval_derivative(self, symbol: sp.Expr) -> sp.Expr:
         return sp.Integer(int(self == symbol))
 
     accent = ""
 
-    def name_latex(self, output: sp.Expr | None = None, sample: sp.Expr | None = None) -> str:
-        """Name with layer, and sample and output if given."""
-        return latex_name(self.name, self.layer, output=output, accent=self.accent, sample=sample)
+    def name_latex(self, labels: tuple[sp.Expr, ...] = ()) -> str:
+        """Name with layer, and values of labels if given."""
+        return latex_name(self.name, self.layer, labels=labels, accent=self.accent)
 
     def _latex(self, printer: sp.printing.latex.LatexPrinter, exp: str | None = None) -> str:
-        body = self.name_latex(self.output, self.sample)
+        body = self.name_latex(self.axis_labels)
         if self.step is not None:
             body = f"{body}({printer.doprint(self.step)})"
         return body if exp is None else f"\\left[{body}\\right]^{{{exp}}}"
@@ -134,7 +127,8 @@ class _TwoPoint(sp.Expr):
         names = f"{a.name_latex()},{b.name_latex()}"
         steps = [printer.doprint(end.step) for end in (a, b) if end.step is not None]
         labels = ["".join(f"{printer.doprint(label)} " for label in end.axis_labels).rstrip() for end in (a, b)]
-        lower = (",\\," if any(end.sample is not None for end in (a, b)) else "").join(labels)
+        several = any(len(end.args) > 4 for end in (a, b))  # labels in the program: two indices need no comma
+        lower = (",\\," if several else "").join(labels)
         return f"{self.letter}^{{{names}}}_{{{lower}}}" + (f"({','.join(steps)})" if steps else "")
 
     def _sympystr(self, printer: sp.printing.str.StrPrinter) -> str:
@@ -153,7 +147,7 @@ class Gram(_TwoPoint):
     def _latex(self, printer: sp.printing.latex.LatexPrinter, exp: str | None = None) -> str:
         a, b = self.args
         names = dict.fromkeys(end.name_latex() for end in (a, b))
-        labels = " ".join(printer.doprint(end.sample) for end in (a, b))
+        labels = " ".join(printer.doprint(value) for end in (a, b) for value in end.axis_labels)
         return f"K^{{{','.join(names)}}}_{{{labels}}}"
 
 
@@ -175,17 +169,12 @@ class ConjugateResponse(_TwoPoint):
     letter = "\\hat R"
 
 
-def field_at(ref: FieldRef, step: sp.Expr, output: sp.Expr, sample: sp.Expr | None = None) -> FieldAt:
-    """A reference of the program as a labelled symbol, with those of the labels that its field has."""
-    return FieldAt(ref.field.name, ref.layer, *axis_labels_of(ref, step, output, sample))
+def field_at(ref: FieldRef, step: sp.Expr, at: At, labels: Axes) -> FieldAt:
+    """A reference of a program with these ``labels``, with the values ``at`` of those that its field has."""
+    return FieldAt(ref.field.name, ref.layer, *axis_labels_of(ref, step, at, labels))
 
 
-def axis_labels_of(
-    ref: FieldRef, step: sp.Expr, output: sp.Expr, sample: sp.Expr | None
-) -> tuple[sp.Expr | None, sp.Expr | None, sp.Expr | None]:
-    """Step, output and sample, each ``None`` if the field does not have it."""
-    return (
-        None if ref.space.finite else step,
-        output if OUTPUT_AXIS in ref.axes else None,
-        sample if SAMPLE_AXIS in ref.axes else None,
-    )
+def axis_labels_of(ref: FieldRef, step: sp.Expr, at: At, labels: Axes) -> tuple[sp.Expr | None, ...]:
+    """Step and labels of the program, the last one first, each ``None`` if the field does not have it."""
+    values = (at(label) if label in ref.axes else None for label in reversed(labels))
+    return (None if ref.space.finite else step, *values)

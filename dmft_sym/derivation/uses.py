@@ -14,6 +14,7 @@ import sympy as sp
 
 from dmft_sym.program import (
     Assign,
+    Axes,
     FieldRef,
     ForLayers,
     GaussianMatrix,
@@ -98,6 +99,7 @@ class MatrixUses:
     matrix: GaussianMatrix
     forward: tuple[Use, ...]
     transposed: tuple[Use, ...]
+    labels: Axes  # of the program
 
     @property
     def random(self) -> bool:
@@ -113,6 +115,7 @@ class UseTable:
     """
 
     def __init__(self, program: Step, known: UseTable | None = None) -> None:
+        self.labels = program.labels
         found: dict[tuple[GaussianMatrix, bool], list[Use]] = {}
         for scans, _, _, product in program.products():
             use = _use(product, scans)
@@ -164,7 +167,7 @@ class UseTable:
     def matrices(self) -> tuple[MatrixUses, ...]:
         """Every matrix with its uses, in program order."""
         names = dict.fromkeys(matrix for matrix, _ in self._uses)
-        return tuple(MatrixUses(m, self.forward(m), self.transposed(m)) for m in names)
+        return tuple(MatrixUses(m, self.forward(m), self.transposed(m), self.labels) for m in names)
 
     @property
     def all(self) -> tuple[Use, ...]:

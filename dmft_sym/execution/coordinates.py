@@ -347,9 +347,9 @@ class GrowingCoordinates(Arithmetic):
             if vector.fresh != fresh:
                 continue
             self.values[vector.slot].fill(0)
-            for output in range(self.plan.outputs if vector.variance else 0):
+            for row in range(self.plan.rows[vector.slot] if vector.variance else 0):
                 coordinate = self._new_coordinate(self.slot_sectors[vector.slot])
-                self.values[vector.slot][output, coordinate] = math.sqrt(vector.variance)
+                self.values[vector.slot][row, coordinate] = math.sqrt(vector.variance)
 
     def _new_coordinate(self, sector: int) -> int:
         coordinate = self._ranks[sector]

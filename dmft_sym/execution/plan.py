@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_sym.program import Axes, FieldRef, ScalarRef
+from dmft_sym.program import OUTPUT, Axes, FieldRef, Label, ScalarRef
 
 from .site_values import SiteValues
 
@@ -68,7 +68,7 @@ class MatrixPlan:
 
 @dataclass(frozen=True)
 class VectorPlan:
-    """A random vector, kept in slot ``slot``, one per output, sites ``N(0, variance)``."""
+    """A random vector, kept in slot ``slot``, one for each of its labels, sites ``N(0, variance)``."""
 
     name: str
     slot: int
@@ -131,7 +131,7 @@ class AverageSites:
 
 @dataclass(frozen=True)
 class ComputeScalar:
-    """``scalar target = function`` of scalars; ``shape`` is that of the target, outputs last."""
+    """``scalar target = function`` of scalars; ``shape`` is that of the target, the last label last."""
 
     target: int
     function: SiteValues
@@ -179,11 +179,12 @@ class LearnVector:
 
 @dataclass(frozen=True)
 class Average:
-    """``sum coefficient <a b> + constant`` for every output."""
+    """``sum coefficient <a b> + constant`` for each of ``rows`` labels."""
 
     name: str
     terms: tuple[tuple[float, int, int], ...]
     constant: float
+    rows: int
 
 
 @dataclass
@@ -196,18 +197,19 @@ class Plan:
         Slot of every field, by its reference with integer layer.
     slots : list of int
         Sector of every slot.
+    sizes : mapping
+        Number of values of every label.
     rows : list of int
-        Number of labels (samples times outputs) of every slot.
+        Number of rows of every slot, one for each value of its labels.
     scalars : dict
         Number of every scalar, by its reference with integer layer.
     scalar_shapes : list of tuple
-        Shape of every scalar, (samples, outputs) or a part of it.
+        Shape of every scalar, the sizes of its labels.
     data, given : dict
-        What is given from outside: inputs by slot, shape (samples, D), and scalars by number.
+        What is given from outside: inputs by slot, shape (rows, D), and scalars by number.
     """
 
-    outputs: int
-    samples: int = 1
+    sizes: Mapping[Label, int]
     momentum: float = 0.0
     decay: float = 0.0
     sectors: list[SectorPlan] = field(default_factory=list)
@@ -226,6 +228,11 @@ class Plan:
     learn_vectors: list[LearnVector] = field(default_factory=list)
 
     @property
+    def outputs(self) -> int:
+        """Number of outputs."""
+        return self.sizes[OUTPUT]
+
+    @property
     def plain(self) -> bool:
         """Gradient descent without memory."""
         return self.momentum == 0 and self.decay == 0
@@ -237,8 +244,7 @@ class Plan:
 
     def labels(self, axes: Axes) -> tuple[int, ...]:
         """Sizes of the labels ``axes``."""
-        sizes = {"sample": self.samples, "output": self.outputs}
-        return tuple(sizes[axis] for axis in axes)
+        return tuple(self.sizes[label] for label in axes)
 
 
 Given: TypeAlias = Mapping[str, NDArray[Any]]

@@ -12,7 +12,7 @@ import numpy as np
 import sympy as sp
 
 from dmft_sym.program import (
-    OUTPUT_AXIS,
+    OUTPUT,
     OUTPUTS,
     Assign,
     Average,
@@ -20,6 +20,7 @@ from dmft_sym.program import (
     Compute,
     FieldRef,
     GaussianMatrix,
+    Label,
     LayerSum,
     Learn,
     MatrixRef,
@@ -34,6 +35,7 @@ from dmft_sym.program import (
     Statement,
     VectorRef,
     flat_statements,
+    joined_axes,
 )
 from dmft_sym.support.errors import ExecutionError
 
@@ -76,14 +78,16 @@ def make_plan(
     Parameters
     ----------
     values
-        Value of every symbol of ``program.parameters``, integers included.
+        Value of every symbol of ``program.parameters``, integers included, and of the sizes of those labels that
+        neither the inputs nor ``outputs`` tell.
     reduced_transpose
         Evaluate ``coefficient * tau`` instead of ``coefficient`` for transposed products; the product is
         simplified symbolically first, so that it may be finite where ``tau`` is not.
     averages
         Further scalars to report, beside those of the program.
     data
-        What the program takes as given: inputs of shape (samples, D), scalars of the shape of their labels.
+        What the program takes as given: inputs of shape (samples, D), or what labels they have instead, and scalars of
+        the shape of their labels.
 
     Raises
     ------
@@ -95,7 +99,30 @@ def make_plan(
     extra = Program((*program.statements, *averages), program.optimizer, program.name) if averages else program
     statements = flat_statements(extra, integers)
     given = dict(data or {})
-    return _Builder(program, {**values, OUTPUTS: outputs}, outputs, reduced_transpose, given).build(statements)
+    sizes = label_sizes(program, values, outputs, given)
+    # Of the samples that there are some may not be trained on: P is then what is given.
+    numbers = {**{label.size: size for label, size in sizes.items()}, **values, OUTPUTS: outputs}
+    return _Builder(program, numbers, sizes, reduced_transpose, given).build(statements)
+
+
+def label_sizes(program: Program, values: Mapping[sp.Symbol, float], outputs: int, data: Given) -> dict[Label, int]:
+    """How many values every label of a program has.
+
+    Raises
+    ------
+    ExecutionError
+        If neither the inputs nor ``values`` say it.
+    """
+    sizes = {OUTPUT: outputs}
+    for field in program.data_fields:
+        shape = np.shape(data.get(field.name, ())) or (1,) * len(field.axes)  # missing inputs are refused by name
+        sizes |= dict(zip(field.axes, shape, strict=False))
+    for label in program.labels:
+        if label not in sizes:
+            if label.size not in values:
+                raise ExecutionError(f"no value given for {label.size}: needed is the number of values of {label}")
+            sizes[label] = int(values[label.size])
+    return sizes
 
 
 def _check_values(program: Program, values: Mapping[sp.Symbol, float]) -> None:
@@ -114,7 +141,7 @@ class _Builder:
         self,
         program: Program,
         values: Mapping[sp.Symbol, float],
-        outputs: int,
+        sizes: Mapping[Label, int],
         reduced_transpose: bool,
         data: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]],
     ) -> None:
@@ -123,8 +150,8 @@ class _Builder:
         self.reduced = reduced_transpose
         self.learned = set(program.learned)
         self.optimizer = program.optimizer
-        samples = {len(data[field.name]) for field in program.data_fields if field.name in data}
-        self.plan = Plan(outputs, samples.pop() if samples else 1)
+        self.labels = program.labels
+        self.plan = Plan(sizes)
         self.sites = _Sites()
         self.vector_slots: dict[str, int] = {}
         self.matrix_numbers: dict[MatrixKey, int] = {}
@@ -240,7 +267,7 @@ class _Builder:
         target = statement.target
         if isinstance(target, VectorRef):
             slot = self._vector(target)
-            terms = tuple(self._increment(term, (OUTPUT_AXIS,), statement) for term in statement.terms)
+            terms = tuple(self._increment(term, target.axes, statement) for term in statement.terms)
             for term in terms:
                 self.sites.unite(("slot", term.left), ("slot", slot))
             self.plan.learn_vectors.append(LearnVector(slot, terms))
@@ -256,7 +283,7 @@ class _Builder:
 
     def _increment(self, outer: Outer, kept: Axes, statement: Learn) -> Increment:
         """An outer product whose left factor is summed over the labels that are not ``kept``."""
-        axes = outer.axes
+        axes = joined_axes((factor.axes for factor in outer.factors), self.labels)
         summed = tuple(number for number, axis in enumerate(axes) if axis not in kept)
         left = tuple(axis for axis in axes if axis in kept)
         weight = -1 if outer.weight is None else self._scalar(outer.weight)
@@ -279,7 +306,8 @@ class _Builder:
             self.sites.unite(("slot", left), ("slot", right))
             terms.append((self.number(coefficient, statement), left, right))
         constant = self.number(statement.constant, statement)
-        self.plan.averages.append(AverageProducts(statement.name, tuple(terms), constant))
+        rows = math.prod(self.plan.labels(statement.axes))
+        self.plan.averages.append(AverageProducts(statement.name, tuple(terms), constant, rows))
 
     def _slot(self, space: Space, axes: Axes) -> int:
         slot = len(self.plan.slots)
@@ -296,10 +324,12 @@ class _Builder:
         return self.plan.fields[ref]
 
     def _inputs(self, ref: FieldRef) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-        name = ref.field.name
-        if name not in self.data or np.ndim(self.data[name]) != 2:
-            raise ExecutionError(f"no data given for {name}: needed is an array of shape (samples, dimension)")
-        return np.asarray(self.data[name], dtype=float)
+        name, labels = ref.field.name, ref.axes
+        if name not in self.data or np.ndim(self.data[name]) != len(labels) + 1:
+            shape = ", ".join([*(f"{label}s" for label in labels), "dimension"])
+            raise ExecutionError(f"no data given for {name}: needed is an array of shape ({shape})")
+        given = np.asarray(self.data[name], dtype=float)
+        return given.reshape(-1, given.shape[-1])
 
     def _vector(self, ref: VectorRef) -> int:
         vector = ref.vector

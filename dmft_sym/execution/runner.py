@@ -219,7 +219,7 @@ def _run(
     inspect: Inspect | None,
 ) -> ExecutionResult:
     plan = arithmetic.plan
-    table = {a.name: np.zeros((steps, plan.outputs)) for a in plan.averages}
+    table = {a.name: np.zeros((steps, a.rows)) for a in plan.averages}
     scalars = {
         ref: np.zeros((steps, *plan.scalar_shapes[number]))
         for ref, number in plan.scalars.items()
@@ -302,7 +302,7 @@ def _observe(arithmetic: Arithmetic, table: dict[str, NDArray[np.float64]], step
 
 
 def _average(arithmetic: Arithmetic, average: Average) -> NDArray[Any]:
-    total = np.full(arithmetic.plan.outputs, average.constant)
+    total = np.full(average.rows, average.constant)
     for coefficient, a, b in average.terms:
         total += coefficient * arithmetic.inner(a, b)
     return total

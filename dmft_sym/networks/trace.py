@@ -14,7 +14,7 @@ import sympy as sp
 
 from dmft_sym.program import (
     DEPTH,
-    OUTPUT_AXIS,
+    OUTPUT,
     Assign,
     Average,
     Axes,
@@ -73,8 +73,8 @@ class Setting:
 PROPORTIONAL = Setting(
     Field("v", Space("D", sp.Integer(1))),
     NU,
-    (OUTPUT_AXIS,),
-    (OUTPUT_AXIS,),
+    (OUTPUT,),
+    (OUTPUT,),
     False,
     frozenset({"v", "Delta", "r", "X", "betastar", "eps"}),
 )

@@ -4,17 +4,17 @@ from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
 from .expressions import FieldRef, LayerSum, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
 from .labels import (
-    ALL_AXES,
     DEPTH,
+    LAYER,
     OUTPUT,
-    OUTPUT_AXIS,
     OUTPUTS,
     PAST_STEP,
     SAMPLE,
-    SAMPLE_AXIS,
     SAMPLES,
     STEP,
+    TIME,
     Axes,
+    Label,
     LayerRange,
     joined_axes,
 )
@@ -25,16 +25,15 @@ from .step import Step, field_refs, is_linear, reads, scalar_refs, walk
 from .unroll import flat_statements, flatten
 
 __all__ = [
-    "ALL_AXES",
     "DEPTH",
+    "LAYER",
     "OUTPUT",
     "OUTPUTS",
-    "OUTPUT_AXIS",
     "PAST_STEP",
     "SAMPLE",
     "SAMPLES",
-    "SAMPLE_AXIS",
     "STEP",
+    "TIME",
     "Assign",
     "Average",
     "Axes",
@@ -43,6 +42,7 @@ __all__ = [
     "FieldRef",
     "ForLayers",
     "GaussianMatrix",
+    "Label",
     "LayerRange",
     "LayerSum",
     "Learn",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from .errors import ProgramError
-from .labels import ALL_AXES, OUTPUT_AXIS, Axes, LayerRange
+from .labels import OUTPUT, Axes, Label, LayerRange
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
@@ -92,6 +92,11 @@ class RandomVector:
         check_name(self.name)
         object.__setattr__(self, "variance", sp.sympify(self.variance, strict=True))
 
+    @property
+    def axes(self) -> Axes:
+        """There is one vector per output."""
+        return (OUTPUT,)
+
     def __str__(self) -> str:
         return self.name
 
@@ -103,7 +108,7 @@ class Field:
     Parameters
     ----------
     axes
-        A part of ``("sample", "output")``.
+        Labels such as ``(SAMPLE, OUTPUT)``, in an order that all fields and scalars of a program have.
     data
         Given from outside (the inputs) and the same at every step.
     """
@@ -111,7 +116,7 @@ class Field:
     name: str
     space: Space
     layers: LayerRange | None = None
-    axes: Axes = (OUTPUT_AXIS,)
+    axes: Axes = (OUTPUT,)
     data: bool = False
 
     def __post_init__(self) -> None:
@@ -143,5 +148,5 @@ class Scalar:
 
 
 def _check_axes(name: str, axes: Axes) -> None:
-    if axes != tuple(axis for axis in ALL_AXES if axis in axes):
-        raise ProgramError(f"{name}: axes {axes}: allowed is a part of {ALL_AXES}, in this order")
+    if not all(isinstance(label, Label) for label in axes) or len(set(axes)) < len(axes):
+        raise ProgramError(f"{name}: axes {tuple(map(str, axes))}: allowed are labels, each of them once")

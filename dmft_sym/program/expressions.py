@@ -13,7 +13,7 @@ import sympy as sp
 
 from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
-from .labels import OUTPUT_AXIS, Axes, LayerRange, joined_axes
+from .labels import Axes, LayerRange
 
 
 def _layer_suffix(layer: sp.Expr | None) -> str:
@@ -106,8 +106,8 @@ class VectorRef:
 
     @property
     def axes(self) -> Axes:
-        """There is one vector per output."""
-        return (OUTPUT_AXIS,)
+        """Labels of the vector."""
+        return self.vector.axes
 
     def __str__(self) -> str:
         return self.vector.name
@@ -249,11 +249,6 @@ class SiteFunction:
     def spaces(self) -> set[Space]:
         """Spaces of the arguments."""
         return {argument.space for _, argument in self.fields}
-
-    @property
-    def axes(self) -> Axes:
-        """Labels of the result."""
-        return joined_axes(argument.axes for _, argument in self.arguments)
 
     @property
     def parameters(self) -> set[sp.Symbol]:

@@ -1,36 +1,115 @@
-"""Symbols of the labels of a program: step, sample, output and layer.
+"""Labels of a program, and the symbols by which they are written: step, layer, sample, output, and what else it has.
 
-Labels are the axes that stay finite when the spaces grow (docs/mathematics.md): they index order
-parameters and are never averaged over.
+Labels are the axes that stay finite when the spaces grow (docs/mathematics.md): they index order parameters and are
+never averaged over. Which labels beside step and layer a program has is said by the fields and scalars it declares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import sympy as sp
 
-STEP = sp.Symbol("t", integer=True, nonnegative=True)
-PAST_STEP = sp.Symbol("s", integer=True, nonnegative=True)
-OUTPUT = sp.Symbol("c", integer=True, nonnegative=True)
-OUTPUTS = sp.Symbol("C", integer=True, positive=True)
-SAMPLE = sp.Symbol("mu", integer=True, nonnegative=True)
-SAMPLES = sp.Symbol("P", integer=True, positive=True)
-DEPTH = sp.Symbol("L", integer=True, positive=True)
+from .errors import ProgramError
 
 
-Axes: TypeAlias = tuple[str, ...]
-"""Which finite labels beside step and layer a thing has: a part of ``(SAMPLE_AXIS, OUTPUT_AXIS)``, in this order."""
-SAMPLE_AXIS, OUTPUT_AXIS = "sample", "output"
-ALL_AXES: Axes = (SAMPLE_AXIS, OUTPUT_AXIS)
+@dataclass(frozen=True)
+class Label:
+    """An index of fields and scalars with finitely many values.
+
+    Parameters
+    ----------
+    name
+        What messages and axes of results call it, e.g. ``"sample"``.
+    symbol, other
+        The index at one place, and at the other place of a two-point function or under a sum: ``mu`` and ``nu``.
+    size
+        How many values it has: ``P``.
+
+    Examples
+    --------
+    >>> token = Label.of("token", "k", "k'", "K")
+    >>> Field("h", Space("N", 1), axes=(SAMPLE, token))
+    """
+
+    name: str
+    symbol: sp.Symbol
+    other: sp.Symbol
+    size: sp.Symbol
+
+    @staticmethod
+    def of(name: str, symbol: str, other: str, size: str) -> Label:
+        """The label whose symbols have these names; it counts from 0."""
+        index, elsewhere = (sp.Symbol(text, integer=True, nonnegative=True) for text in (symbol, other))
+        return Label(name, index, elsewhere, sp.Symbol(size, integer=True, positive=True))
+
+    def __hash__(self) -> int:
+        return hash(self.name)  # fields are keys of many tables
+
+    def __str__(self) -> str:
+        return self.name
 
 
-def joined_axes(parts: Iterable[Axes]) -> Axes:
-    """The labels that occur in any of ``parts``."""
-    found = {axis for part in parts for axis in part}
-    return tuple(axis for axis in ALL_AXES if axis in found)
+TIME = Label.of("step", "t", "s", "T")
+SAMPLE = Label.of("sample", "mu", "nu", "P")
+OUTPUT = Label.of("output", "c", "c'", "C")
+LAYER = Label(
+    "layer",
+    sp.Symbol("l", integer=True, positive=True),
+    sp.Symbol("l_s", integer=True, positive=True),
+    sp.Symbol("L", integer=True, positive=True),
+)
+STEP, PAST_STEP = TIME.symbol, TIME.other
+DEPTH, SAMPLES, OUTPUTS = LAYER.size, SAMPLE.size, OUTPUT.size
+
+Axes: TypeAlias = tuple[Label, ...]
+"""Which labels beside step and layer a thing has, in the order of its program."""
+At: TypeAlias = Callable[[Label], sp.Symbol]
+"""The value of every label at some place."""
+
+
+def here(label: Label) -> sp.Symbol:
+    """Values at the first place of two."""
+    return label.symbol
+
+
+def elsewhere(label: Label) -> sp.Symbol:
+    """Values at the other place, or under a sum."""
+    return label.other
+
+
+def elsewhere_but(kept: Axes) -> At:
+    """Values under a sum that does not run over the labels ``kept``."""
+    return lambda label: label.symbol if label in kept else label.other
+
+
+def joined_axes(parts: Iterable[Axes], order: Axes) -> Axes:
+    """The labels that occur in any of ``parts``, in the ``order`` of a program."""
+    found = {label for part in parts for label in part}
+    return tuple(label for label in order if label in found)
+
+
+def common_order(parts: Iterable[Axes]) -> Axes:
+    """The labels of all ``parts`` in an order that all of these have, the first ones first.
+
+    Raises
+    ------
+    ProgramError
+        If there is none.
+    """
+    parts = list(dict.fromkeys(parts))
+    rest = list(dict.fromkeys(label for part in parts for label in part))
+    found: list[Label] = []
+    while rest:
+        later = {label for part in parts for label in [other for other in part if other in rest][1:]}
+        free = [label for label in rest if label not in later]
+        if not free:
+            raise ProgramError(f"labels {', '.join(map(str, rest))}: allowed is the same order in all axes")
+        found.append(free[0])
+        rest.remove(free[0])
+    return tuple(found)
 
 
 @dataclass(frozen=True)

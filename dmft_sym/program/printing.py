@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import sympy as sp
 
 from .expressions import (
@@ -15,7 +17,7 @@ from .expressions import (
     SiteFunction,
     VectorRef,
 )
-from .labels import OUTPUT, OUTPUT_AXIS, SAMPLE, SAMPLE_AXIS, STEP, Axes, joined_axes
+from .labels import STEP, At, Axes, here, joined_axes
 from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, Statement
 from .step import Step
 
@@ -40,14 +42,13 @@ def program_text(program: Step) -> str:
     for vector in program.vectors:
         fresh = ", drawn anew at every step" if vector.fresh else ""
         lines.append(f"  vector {vector.name} in {vector.space}: sites N(0, {vector.variance}){fresh}")
-    sampled = any(SAMPLE_AXIS in field.axes for field in program.fields)
-    if sampled:
+    if len(program.labels) > 1:
         lines += [f"  field {_with_labels(field.name, field.axes)} in {field.space}" for field in program.fields]
         lines += [
             f"  scalar {_with_labels(scalar.name, scalar.axes)}" + (", given" if scalar.data else "")
             for scalar in program.scalars
         ]
-    lines.append("  at every step t, for every " + ("sample mu and output c:" if sampled else "output c:"))
+    lines.append(f"  at every step {STEP}{_for_every(program.labels)}:")
     for statement in program.statements:
         lines += ["    " + line for line in str(statement).splitlines()]
     if not program.optimizer.plain:
@@ -55,14 +56,15 @@ def program_text(program: Step) -> str:
     return "\n".join(lines)
 
 
+def _for_every(labels: Axes) -> str:
+    """``, for every sample mu and output c``."""
+    *first, last = [f"{label.name} {label.symbol}" for label in labels] or [""]
+    names = f"{', '.join(first)} and {last}" if first else last
+    return f", for every {names}" if names else ""
+
+
 def _with_labels(name: str, axes: Axes) -> str:
-    labels = [str(symbol) for symbol in axis_symbols(axes)]
-    return f"{name}[{', '.join(labels)}]" if labels else name
-
-
-def axis_symbols(axes: Axes, sample: sp.Expr = SAMPLE, output: sp.Expr = OUTPUT) -> list[sp.Expr]:
-    """The symbols of labels, in their order."""
-    return [{SAMPLE_AXIS: sample, OUTPUT_AXIS: output}[axis] for axis in axes]
+    return f"{name}[{', '.join(str(label.symbol) for label in axes)}]" if axes else name
 
 
 def name_parts(name: str) -> tuple[str, str]:
@@ -78,43 +80,27 @@ def name_parts(name: str) -> tuple[str, str]:
     return base, tail
 
 
-def latex_name(
-    name: str,
-    layer: sp.Expr | None = None,
-    *,
-    output: sp.Expr | None = None,
-    accent: str = "",
-    sample: sp.Expr | None = None,
-) -> str:
-    """A declared name as LaTeX, the layer as superscript, sample and output as subscripts: ``h^{l + 1}_{c}``.
+def latex_name(name: str, layer: sp.Expr | None = None, *, labels: Iterable[sp.Expr] = (), accent: str = "") -> str:
+    """A declared name as LaTeX, the layer as superscript, values of labels as subscripts: ``h^{l + 1}_{c}``.
 
     All subscripts stand together, because TeX does not take a second one on an accented letter.
     """
     base, tail = name_parts(name)
     base = f"{{{base}}}" if "^" in base and layer is not None else base
     upper = "" if layer is None else "^{" + sp.latex(layer) + "}"
-    labels = " ".join(sp.latex(label) for label in (sample, output) if label is not None)
-    lower = ", ".join(part for part in (tail, labels) if part)
+    lower = ", ".join(part for part in (tail, " ".join(map(sp.latex, labels))) if part)
     return (f"\\{accent}{{{base}}}" if accent else base) + upper + (f"_{{{lower}}}" if lower else "")
 
 
-def field_latex(
-    ref: FieldRef, step: sp.Expr | None = STEP, output: sp.Expr | None = OUTPUT, sample: sp.Expr | None = SAMPLE
-) -> str:
+def field_latex(ref: FieldRef, step: sp.Expr | None = STEP, at: At = here) -> str:
     """A field with its labels, e.g. ``h^{l}_{c}(t)``."""
-    output = output if OUTPUT_AXIS in ref.axes else None
-    sample = sample if SAMPLE_AXIS in ref.axes else None
-    name = latex_name(ref.field.name, ref.layer, output=output, sample=sample)
+    name = latex_name(ref.field.name, ref.layer, labels=map(at, ref.axes))
     return name if step is None or ref.field.data else f"{name}({sp.latex(step)})"
 
 
-def scalar_latex(
-    ref: ScalarRef, step: sp.Expr | None = STEP, output: sp.Expr | None = OUTPUT, sample: sp.Expr | None = SAMPLE
-) -> str:
+def scalar_latex(ref: ScalarRef, step: sp.Expr | None = STEP, at: At = here) -> str:
     r"""A scalar with its labels, e.g. ``\Delta_{\mu c}(t)``."""
-    output = output if OUTPUT_AXIS in ref.axes else None
-    sample = sample if SAMPLE_AXIS in ref.axes else None
-    name = latex_name(ref.scalar.name, ref.layer, output=output, sample=sample)
+    name = latex_name(ref.scalar.name, ref.layer, labels=map(at, ref.axes))
     return name if step is None or ref.scalar.data else f"{name}({sp.latex(step)})"
 
 
@@ -154,8 +140,8 @@ def product_latex(product: Product) -> str:
 
 
 def vector_latex(ref: VectorRef) -> str:
-    """A random (or trained) vector with its output label."""
-    return latex_name(ref.vector.name, output=OUTPUT)
+    """A random (or trained) vector with its labels."""
+    return latex_name(ref.vector.name, labels=map(here, ref.axes))
 
 
 def linear_latex(value: Linear) -> str:
@@ -194,8 +180,8 @@ def _factor(coefficient: sp.Expr) -> str:
     return f"\\left({text}\\right)" if coefficient.is_Add else text
 
 
-def statement_latex(statement: Statement) -> list[str]:
-    """Rows of an ``aligned`` block for one statement."""
+def statement_latex(statement: Statement, labels: Axes) -> list[str]:
+    """Rows of an ``aligned`` block for one statement of a program with these ``labels``."""
     if isinstance(statement, Assign):
         return [f"{field_latex(statement.target)} &= {linear_latex(statement.value)}"]
     if isinstance(statement, SiteMap):
@@ -213,35 +199,33 @@ def statement_latex(statement: Statement) -> list[str]:
         note = f"&\\quad {sp.latex(statement.index)} = {sp.latex(first)}, \\dots, {sp.latex(last)}"
         return [
             row + (" " + note if i == 0 else "")
-            for i, row in enumerate(row for inner in statement.body for row in statement_latex(inner))
+            for i, row in enumerate(row for inner in statement.body for row in statement_latex(inner, labels))
         ]
     if isinstance(statement, Learn):
-        return [_learn_latex(statement)]
+        return [_learn_latex(statement, labels)]
     return [_observe_latex(statement)]
 
 
-def _learn_latex(statement: Learn) -> str:
+def _learn_latex(statement: Learn, labels: Axes) -> str:
     target = statement.target
     name = (
         latex_name(target.matrix.name, target.layer)
         if isinstance(target, MatrixRef)
         else latex_name(target.vector.name)
     )
-    matrix = isinstance(target, MatrixRef)
-    return f"{{{name}}} &\\mathrel{{+}}= " + " + ".join(_outer_latex(term, matrix) for term in statement.terms)
+    kept = () if isinstance(target, MatrixRef) else target.axes
+    summed = tuple(label for label in labels if label not in kept)
+    return f"{{{name}}} &\\mathrel{{+}}= " + " + ".join(_outer_latex(term, summed) for term in statement.terms)
 
 
-def _outer_latex(term: Outer, matrix: bool) -> str:
-    body = field_latex(term.left, STEP)
-    axes = joined_axes((term.left.axes, *(part.axes for part in (term.right, term.weight) if part is not None)))
-    if matrix and term.right is not None:
+def _outer_latex(term: Outer, summed: Axes) -> str:
+    body = field_latex(term.left)
+    if term.right is not None:
         body = f"{body}\\, {field_latex(term.right)}^{{\\top}} / n_{{{term.right.space.name}}}"
-    else:
-        axes = tuple(axis for axis in axes if axis != OUTPUT_AXIS)
     if term.weight is not None:
         body = f"{scalar_latex(term.weight)}\\, {body}"
-    if axes:
-        body = f"\\sum_{{{' '.join(sp.latex(label) for label in axis_symbols(axes))}}} {body}"
+    if axes := joined_axes((factor.axes for factor in term.factors), summed):
+        body = f"\\sum_{{{' '.join(sp.latex(label.symbol) for label in axes)}}} {body}"
     if term.index is not None and term.layers is not None:
         lower = f"{sp.latex(term.index)}={sp.latex(term.layers.start)}"
         body = f"\\sum_{{{lower}}}^{{{sp.latex(term.layers.stop)}}} {body}"
@@ -253,10 +237,12 @@ def _observe_latex(statement: Observe) -> str:
     if statement.constant != 0:
         parts.append(f"+ {sp.latex(statement.constant)}")
     text = " ".join(parts)
-    return f"\\text{{{statement.name.replace('_', ' ')}}}_c(t) &= {text[2:] if text.startswith('+ ') else text}"
+    labels = " ".join(sp.latex(label.symbol) for label in statement.axes)
+    lower = f"_{labels}" if len(labels) == 1 else f"_{{{labels}}}"
+    return f"\\text{{{statement.name.replace('_', ' ')}}}{lower}(t) &= {text[2:] if text.startswith('+ ') else text}"
 
 
 def program_latex(program: Step) -> str:
     """The statements as one display."""
-    rows = [row for statement in program.statements for row in statement_latex(statement)]
+    rows = [row for statement in program.statements for row in statement_latex(statement, program.labels)]
     return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"

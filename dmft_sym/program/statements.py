@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import sympy as sp
 
 from .errors import ProgramError
-from .expressions import FieldRef, Linear, MatrixRef, ScalarRef, SiteFunction, VectorRef
-from .labels import Axes, LayerRange, joined_axes
+from .expressions import Argument, Atom, FieldRef, Linear, MatrixRef, ScalarRef, SiteFunction, VectorRef
+from .labels import OUTPUT, Axes, LayerRange
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Assign:
                 raise ProgramError(
                     f"{self}: {atom} lives in space {atom.space}, but {self.target} in {self.target.space}"
                 )
-            _check_labels(self, atom.axes, self.target.axes)
+            _check_labels(self, [atom], self.target)
 
     def __str__(self) -> str:
         return f"{self.target} = {self.value}"
@@ -41,7 +42,7 @@ class SiteMap:
     def __post_init__(self) -> None:
         for space in self.function.spaces - {self.target.space}:
             raise ProgramError(f"{self}: the arguments live in space {space}, but {self.target} in {self.target.space}")
-        _check_labels(self, self.function.axes, self.target.axes)
+        _check_labels(self, [argument for _, argument in self.function.arguments], self.target)
 
     def __str__(self) -> str:
         return f"{self.target} = {self.function}"
@@ -56,7 +57,7 @@ class Average:
 
     def __post_init__(self) -> None:
         for _, function in self.terms:
-            _check_labels(self, function.axes, self.target.axes)
+            _check_labels(self, [argument for _, argument in function.arguments], self.target)
 
     def __str__(self) -> str:
         parts = [f"<{f}>" if c == 1 else f"({c}) <{f}>" for c, f in self.terms]
@@ -72,7 +73,7 @@ class Compute:
     arguments: tuple[tuple[sp.Symbol, ScalarRef], ...]
 
     def __post_init__(self) -> None:
-        _check_labels(self, joined_axes(a.axes for _, a in self.arguments), self.target.axes)
+        _check_labels(self, [argument for _, argument in self.arguments], self.target)
 
     @property
     def parameters(self) -> set[sp.Symbol]:
@@ -105,8 +106,8 @@ class ForLayers:
 class Outer:
     """One term of an update, ``coefficient * sum weight left right^T / n_source`` (``left`` alone for a vector).
 
-    The sum runs over samples and outputs; the update of a vector has one part per output. ``layers`` sums the term over
-    ``index`` (a matrix that is used at every layer of a scan).
+    The sum runs over all labels of the factors; the update of a vector has one part for every label of the vector.
+    ``layers`` sums the term over ``index`` (a matrix that is used at every layer of a scan).
     """
 
     coefficient: sp.Expr
@@ -117,9 +118,9 @@ class Outer:
     weight: ScalarRef | None = None
 
     @property
-    def axes(self) -> Axes:
-        """Labels of the factors."""
-        return joined_axes(part.axes for part in (self.left, self.right, self.weight) if part is not None)
+    def factors(self) -> tuple[FieldRef | ScalarRef, ...]:
+        """Fields and scalars that are multiplied."""
+        return tuple(part for part in (self.left, self.right, self.weight) if part is not None)
 
     def __str__(self) -> str:
         text = f"{self.left} {self.right}^T" if self.right is not None else f"{self.left}"
@@ -145,11 +146,16 @@ class Learn:
 
 @dataclass(frozen=True)
 class Observe:
-    """``name_c = sum coefficient <a_c b_c> + constant``, a scalar for every step and output."""
+    """``name_c = sum coefficient <a_c b_c> + constant``, a scalar for every step and label of its fields."""
 
     name: str
     terms: tuple[tuple[sp.Expr, FieldRef, FieldRef], ...]
     constant: sp.Expr = sp.Integer(0)
+
+    @property
+    def axes(self) -> Axes:
+        """Labels of the fields; a constant is reported for every output."""
+        return self.terms[0][1].axes if self.terms else (OUTPUT,)
 
     def __str__(self) -> str:
         parts = [f"<{a} {b}>" if c == 1 else f"({c}) <{a} {b}>" for c, a, b in self.terms]
@@ -161,7 +167,7 @@ class Observe:
 Statement: TypeAlias = Assign | SiteMap | Average | Compute | ForLayers | Learn | Observe
 
 
-def _check_labels(statement: object, axes: Axes, target: Axes) -> None:
-    missing = [axis for axis in axes if axis not in target]
+def _check_labels(statement: object, parts: Sequence[Atom | Argument], target: FieldRef | ScalarRef) -> None:
+    missing = dict.fromkeys(label.name for part in parts for label in part.axes if label not in target.axes)
     if missing:
         raise ProgramError(f"{statement}: the left-hand side has no label {' and '.join(missing)}")

@@ -19,7 +19,7 @@ from .expressions import (
     SiteFunction,
     VectorRef,
 )
-from .labels import OUTPUT, OUTPUTS, PAST_STEP, SAMPLE, STEP
+from .labels import OUTPUTS, PAST_STEP, STEP, Axes, common_order, joined_axes
 from .optimizer import Optimizer
 from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, SiteMap, Statement
 
@@ -85,6 +85,17 @@ class Step:
         return tuple(found)
 
     @property
+    def labels(self) -> Axes:
+        """Labels of fields, vectors and scalars, in an order that the axes of all of these have."""
+        fields = (thing.axes for thing in (*self.data_fields, *self.fields))
+        others = (thing.axes for things in (self.vectors, self.scalars) for thing in things)
+        return common_order((*fields, *others))
+
+    def joined(self, *parts: FieldRef | ScalarRef | RandomVector) -> Axes:
+        """The labels that any of ``parts`` has, in the order of the program."""
+        return joined_axes((part.axes for part in parts), self.labels)
+
+    @property
     def functions(self) -> Iterator[SiteFunction]:
         """Every site-wise function that is mapped or averaged, in program order."""
         for _, statement in self.walk():
@@ -122,7 +133,7 @@ class Step:
 
     @property
     def parameters(self) -> tuple[sp.Symbol, ...]:
-        """Free symbols (depth included), sorted by name; labels excluded."""
+        """Free symbols (depth included), sorted by name; labels and the number of outputs excluded."""
         found: set[sp.Symbol] = set()
         for scans, statement in self.walk():
             found |= symbols_of(statement)
@@ -139,7 +150,8 @@ class Step:
             sp.sympify(self.optimizer.momentum, strict=True).free_symbols
             | sp.sympify(self.optimizer.decay, strict=True).free_symbols
         )
-        found -= {STEP, PAST_STEP, OUTPUT, OUTPUTS, SAMPLE}
+        found -= {STEP, PAST_STEP, OUTPUTS}
+        found -= {symbol for label in self.labels for symbol in (label.symbol, label.other)}
         return tuple(sorted(found, key=lambda symbol: symbol.name))
 
 

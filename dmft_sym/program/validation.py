@@ -56,6 +56,10 @@ def _check_declarations(program: Step) -> None:
         known = owners.setdefault(thing.name, thing)
         if known != thing:
             raise ProgramError(f"the name {thing.name} is used for two different things")
+    for words in zip(*((label.name, label.symbol, label.other, label.size) for label in program.labels), strict=True):
+        for word in words:
+            if words.count(word) > 1:
+                raise ProgramError(f"{word} is used for two different labels")
     names = [observable.name for observable in program.observables]
     for name in names:
         if names.count(name) > 1:

@@ -14,8 +14,8 @@ from dmft_sym.networks.reverse import Backward, reverse
 from dmft_sym.networks.trace import Readout, Setting, Trace
 from dmft_sym.networks.training import TrainingRule, trained
 from dmft_sym.program import (
-    ALL_AXES,
-    SAMPLE_AXIS,
+    OUTPUT,
+    SAMPLE,
     SAMPLES,
     Average,
     Compute,
@@ -35,17 +35,17 @@ from dmft_sym.program import (
 )
 
 FIXED = Setting(
-    Field("x", Space("D", sp.Integer(1), finite=True), axes=(SAMPLE_AXIS,), data=True),
+    Field("x", Space("D", sp.Integer(1), finite=True), axes=(SAMPLE,), data=True),
     sp.Integer(1),
-    (SAMPLE_AXIS,),
-    ALL_AXES,
+    (SAMPLE,),
+    (SAMPLE, OUTPUT),
     True,
     frozenset({"x", "f", "Delta", "y", "train"}),
 )
-OUTPUT_FUNCTION = ScalarRef(Scalar("f", ALL_AXES))
-TARGETS = ScalarRef(Scalar("y", ALL_AXES, data=True))
-ERROR = ScalarRef(Scalar("Delta", ALL_AXES))
-TRAINED_SAMPLES = ScalarRef(Scalar("train", (SAMPLE_AXIS,), data=True))
+OUTPUT_FUNCTION = ScalarRef(Scalar("f", (SAMPLE, OUTPUT)))
+TARGETS = ScalarRef(Scalar("y", (SAMPLE, OUTPUT), data=True))
+ERROR = ScalarRef(Scalar("Delta", (SAMPLE, OUTPUT)))
+TRAINED_SAMPLES = ScalarRef(Scalar("train", (SAMPLE,), data=True))
 
 
 def fixed_program(

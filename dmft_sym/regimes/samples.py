@@ -17,7 +17,7 @@ from dmft_sym.networks.parametrization import MUP
 from dmft_sym.networks.standard import Network
 from dmft_sym.networks.trace import Setting, Trace
 from dmft_sym.networks.training import TrainingRule
-from dmft_sym.program import SAMPLES, Program, ProgramError
+from dmft_sym.program import OUTPUT, SAMPLE, Label, Program, ProgramError
 from dmft_sym.support.messages import DataWarning, show
 from dmft_sym.support.real_arrays import Array, DataError, real_array
 
@@ -149,6 +149,11 @@ class Samples(Regime):
         """Number ``C`` of outputs."""
         return int(self.targets.shape[1])
 
+    @property
+    def sizes(self) -> dict[Label, int]:
+        """Number of values of every label of a program on these samples."""
+        return {SAMPLE: self.total, OUTPUT: self.outputs}
+
     @functools.cached_property
     def all_inputs(self) -> Array:
         """Inputs of training and test samples, shape (total, D)."""
@@ -196,7 +201,7 @@ class Samples(Regime):
     @property
     def values(self) -> dict[sp.Symbol, float]:
         """The number of training samples."""
-        return {SAMPLES: self.count}
+        return {SAMPLE.size: self.count}
 
     def refusal(self, argument: str) -> str | None:
         """Sizes, outputs and noise are those of the samples."""

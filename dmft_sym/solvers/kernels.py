@@ -7,6 +7,7 @@ program.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,14 +20,13 @@ from numpy.typing import NDArray
 from dmft_sym.execution.evaluate import Evaluator
 from dmft_sym.networks.parameters import ETA, GAMMA
 from dmft_sym.program import (
-    OUTPUT_AXIS,
-    SAMPLE_AXIS,
     SAMPLES,
     Assign,
     Average,
     Axes,
     Field,
     FieldRef,
+    Label,
     Learn,
     MatrixRef,
     Outer,
@@ -61,7 +61,7 @@ class Kernel:
         """Layers in ascending order, empty for a field that is no family."""
         return sorted(layer for layer in self.members if layer is not None)
 
-    def measure(self, overlap: Overlap, sizes: Mapping[str, int]) -> Array:
+    def measure(self, overlap: Overlap, sizes: Mapping[Label, int]) -> Array:
         """The kernel, shape ([layer,] labels..., labels...)."""
         shape = tuple(sizes[axis] for axis in self.field.axes)
         order: list[int | None] = [*self.layers] or [None]
@@ -74,6 +74,7 @@ class _Gradient:
     """The derivative of the outputs with respect to one trained array: ``sum_i coefficient_i left_i right_i^T``."""
 
     weight: float
+    vector: Axes  # labels of a trained vector
     terms: tuple[tuple[float, FieldRef, FieldRef | None], ...]
 
 
@@ -86,13 +87,13 @@ class Kernels:
         A program on given samples.
     values
         Value of every symbol.
-    samples, outputs
-        Number of samples (those for testing included) and of outputs.
+    sizes
+        Number of values of every label (samples for testing included).
     """
 
-    def __init__(self, program: Program, values: Mapping[sp.Symbol, float], samples: int, outputs: int) -> None:
+    def __init__(self, program: Program, values: Mapping[sp.Symbol, float], sizes: Mapping[Label, int]) -> None:
         self.program = program
-        self.sizes = {SAMPLE_AXIS: samples, OUTPUT_AXIS: outputs}
+        self.labels, self.sizes = program.labels, sizes
         self._number = Evaluator(values)
         integers = {s: int(values[s]) for s in program.parameters if s.is_integer}
         self._statements = flat_statements(program, integers)
@@ -121,31 +122,32 @@ class Kernels:
         for statement in self._statements:
             if isinstance(statement, Learn):
                 target = statement.target
-                space = target.matrix.target if isinstance(target, MatrixRef) else target.space
+                space, axes = (
+                    (target.matrix.target, ()) if isinstance(target, MatrixRef) else (target.space, target.axes)
+                )
                 weight = self._number(space.ratio, statement)
                 terms = tuple(
                     (self._strength(term, base, statement), term.left, term.right) for term in statement.terms
                 )
-                found.append(_Gradient(weight, terms))
+                found.append(_Gradient(weight, axes, terms))
         return found
 
     def _strength(self, term: Outer, base: sp.Expr, statement: Learn) -> float:
         return self._number(sp.cancel(term.coefficient / base), statement)
 
     def tangent(self, overlap: Overlap) -> Array:
-        """The neural tangent kernel, shape (samples, outputs, samples, outputs).
+        """The neural tangent kernel, shape (labels..., labels...), such as (samples, outputs, samples, outputs).
 
         ``df_mu = (eta0/P) sum_nu K_mu,nu Delta_nu`` to first order in the learning rate; every trained array adds
         ``<left left> <right right>``. In the standard network ``K = sum_l G^{l+1} Phi^l`` (arXiv:2205.09653).
         """
-        samples, outputs = self.sizes[SAMPLE_AXIS], self.sizes[OUTPUT_AXIS]
-        total = np.zeros((samples, outputs, samples, outputs))
+        total = np.zeros(2 * tuple(self.sizes[label] for label in self.labels))
         for gradient in self._gradients:
             for first, left, right in gradient.terms:
                 for second, other, other_right in gradient.terms:
                     part = self._spread(overlap(left, other), left.axes, other.axes)
                     if right is None or other_right is None:
-                        part = part * np.eye(outputs)[:, None, :]
+                        part = part * self._identity(gradient.vector)
                     else:
                         part = part * self._spread(overlap(right, other_right), right.axes, other_right.axes)
                     total += gradient.weight * first * second * part
@@ -153,9 +155,12 @@ class Kernels:
 
     def _spread(self, kernel: Array, axes: Axes, others: Axes) -> Array:
         """A kernel over the labels of two fields with one axis for every label, those that are missing of length 1."""
-        both = (SAMPLE_AXIS, OUTPUT_AXIS)
-        shape = [self.sizes[axis] if axis in part else 1 for part in (axes, others) for axis in both]
+        shape = [self.sizes[label] if label in part else 1 for part in (axes, others) for label in self.labels]
         return kernel.reshape(shape)
+
+    def _identity(self, axes: Axes) -> Array:
+        """The identity over these labels, with axes as those of a kernel."""
+        return self._spread(np.eye(math.prod(self.sizes[label] for label in axes)), axes, axes)
 
 
 def alignment(kernel: Array, targets: Array) -> Array:

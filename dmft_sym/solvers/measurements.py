@@ -19,7 +19,7 @@ from dmft_sym.execution.finite import FiniteNetwork
 from dmft_sym.execution.interface import Arithmetic
 from dmft_sym.execution.plan import MatrixKey
 from dmft_sym.execution.sampled_view import SampledView
-from dmft_sym.program import FieldRef, GaussianMatrix, Program
+from dmft_sym.program import FieldRef, GaussianMatrix, Label, Program
 from dmft_sym.spectra.measured.sampled_outliers import (
     Bulk,
     FiniteRank,
@@ -146,13 +146,13 @@ class Measurements:
 def wanted_of(call: Call, data: Samples) -> Wanted:
     """What the options of a call ask for; see `wanted_measurements`."""
     options = call.options
-    return wanted_measurements(call.problem, call.arguments, data.total, options.kernels, options.matrices, options.at)
+    return wanted_measurements(call.problem, call.arguments, data.sizes, options.kernels, options.matrices, options.at)
 
 
 def wanted_measurements(
     theory: Problem,
     arguments: RunArguments,
-    samples: int,
+    sizes: Mapping[Label, int],
     kernels: Sequence[int] | None,
     matrices: Sequence[str],
     at: Sequence[int],
@@ -187,7 +187,7 @@ def wanted_measurements(
     chosen = {name: known[name] for name in matrices}
     bulks = {name: bulk_of(matrix, arguments.values) for name, (_, matrix) in chosen.items()}
     spectrum_steps = _steps("at", at or ((arguments.steps - 1,) if matrices else ()), arguments.steps)
-    measured = Kernels(theory.program, arguments.values, samples, arguments.outputs)
+    measured = Kernels(theory.program, arguments.values, sizes)
     keys = {name: key for name, (key, _) in chosen.items()}
     return Wanted(measured, kernel_steps, spectrum_steps, keys, bulks, values)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_sym.program import SAMPLE_AXIS
+from dmft_sym.program import SAMPLE
 from dmft_sym.regimes.samples import Samples
 from dmft_sym.results.store import BIAS, SEM
 
@@ -90,7 +90,7 @@ def _kernel_variable(kernel: Kernel, values: Mapping[int, Array], steps: Sequenc
     import xarray as xr
 
     axes = kernel.field.axes
-    dims = ["kernel_step", *axes, *(f"{axis}2" for axis in axes)]
+    dims = ["kernel_step", *(label.name for label in axes), *(f"{label}2" for label in axes)]
     stacked = np.stack([values[step] for step in steps], axis=1 if kernel.layers else 0)
     coords: dict[str, Any] = {}
     if kernel.layers:
@@ -167,7 +167,7 @@ def _alignment(kernel: xr.DataArray, data: Samples) -> xr.DataArray:
         outputs = kernel.sizes["output"]
         same = xr.DataArray(np.eye(outputs) / outputs, dims=("output", "output2"))
         kernel = (kernel * same).sum(("output", "output2"))
-    kernel = kernel.transpose(..., SAMPLE_AXIS, f"{SAMPLE_AXIS}2")
+    kernel = kernel.transpose(..., SAMPLE.name, f"{SAMPLE}2")
     values = alignment(kernel.values, data.targets)
     return xr.DataArray(values, {k: kernel[k] for k in kernel.dims[:-2] if k in kernel.coords}, kernel.dims[:-2])
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_sym.program import OUTPUT_AXIS, SAMPLE_AXIS
 from dmft_sym.regimes.samples import samples_of
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.memory import free_bytes, shown_bytes
@@ -220,11 +219,11 @@ class SampledRun(ReplicaRun):
             )
 
     def _labels(self) -> int:
-        """Number of fields, counted by layer, sample and output."""
-        sizes = {SAMPLE_AXIS: self.data.total, OUTPUT_AXIS: self.data.outputs}
+        """Number of fields, counted by layer and label."""
+        sizes = self.data.sizes
         fields = [field for field in self.call.problem.program.fields if not field.data]
         layers = [1 if f.layers is None else int(f.layers.length.subs(self.call.arguments.values)) for f in fields]
-        return sum(n * math.prod(sizes[axis] for axis in f.axes) for n, f in zip(layers, fields, strict=True))
+        return sum(n * math.prod(sizes[label] for label in f.axes) for n, f in zip(layers, fields, strict=True))
 
 
 def known_share(directions: Mapping[MatrixKey, NDArray[np.int64]], aspects: Mapping[MatrixKey, float]) -> float:

@@ -223,7 +223,7 @@ def _measured(
     arguments = run_arguments(theory, steps, parameters)
     if values is not None:
         values = check_integer("values", values, 1)  # all of them, 0 elsewhere, are not kept here
-    wanted = wanted_measurements(theory, arguments, data.total, kernels, matrices, at, values)
+    wanted = wanted_measurements(theory, arguments, data.sizes, kernels, matrices, at, values)
     networks.check_memory(theory, arguments, data.given)
     found = []
     for number in range(networks.count):

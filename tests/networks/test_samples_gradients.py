@@ -38,7 +38,7 @@ class Small:
             theory.program, arguments.values, arguments.outputs, reduced_transpose=False, data=theory.data.given
         )
         self.network = FiniteNetwork(plan, float, WIDTH, 3)
-        self.measured = Measurements(wanted_measurements(theory, arguments, theory.data.total, [0], (), ()))
+        self.measured = Measurements(wanted_measurements(theory, arguments, theory.data.sizes, [0], (), ()))
         self.f_number = next(n for ref, n in plan.scalars.items() if is_output(ref))
         trained = [(rule.matrix, self.network.matrices[rule.matrix]) for rule in plan.learn_matrices]
         self.arrays = [

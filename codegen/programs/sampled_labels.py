@@ -1,0 +1,177 @@
+"""Labels of a program in a generated sampled solver: names of sizes and indices, and rows as functions of these.
+
+The rows of a field follow each other label by label, the last one fastest. The label of the inputs has M values, of
+which P are trained on; any other size has the name of its symbol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from dmft_sym.codegen.text.names import python_name
+
+from dmft_sym.program import OUTPUT, Axes, Field, Label, Program, ProgramError
+
+_INDENT = "    "
+# Names that stand beside an index in the loops over labels.
+_BESIDE = frozenset(
+    ["n", "x", "y", "z", "w", "i", "to", "by", "out", "source", "weight", "factor", "fields", "total", "work"]
+)
+
+
+class Labels:
+    """The labels of a program as text.
+
+    Parameters
+    ----------
+    inputs
+        The given inputs; they say how many values their label has.
+
+    Attributes
+    ----------
+    order : tuple of Label
+        That of the program.
+    given : tuple of Label
+        Labels whose sizes are arguments of a run beside its outputs.
+
+    Raises
+    ------
+    ProgramError
+        If the inputs have several labels.
+    """
+
+    def __init__(self, program: Program, inputs: Field) -> None:
+        if len(inputs.axes) != 1:
+            names = " and ".join(map(str, inputs.axes)) or "none"
+            raise ProgramError(f"inputs {inputs} with the labels {names}: allowed in a sampled solver is one")
+        self.order = program.labels
+        self.inputs: Axes = inputs.axes
+        self.given = tuple(label for label in self.order if label not in (*inputs.axes, OUTPUT))
+        self._sizes = {OUTPUT: str(OUTPUT.size), inputs.axes[0]: "M"}
+        self._indices = {label: _index(label) for label in self.order}
+
+    def name_sizes(self, names: Mapping[Label, str]) -> None:
+        """Say what the sizes are called that are arguments of a run."""
+        self._sizes |= names
+
+    @property
+    def arguments(self) -> list[str]:
+        """Sizes as functions take them."""
+        return [*(self._sizes[label] for label in (*self.inputs, OUTPUT)), *self.sizes(self.given)]
+
+    @property
+    def indices(self) -> list[str]:
+        """Names of the indices."""
+        return list(self._indices.values())
+
+    def sizes(self, axes: Axes) -> list[str]:
+        """Numbers of values, label by label."""
+        return [self._sizes[label] for label in axes]
+
+    def count(self, axes: Axes) -> str:
+        """Number of rows."""
+        return " * ".join(self.sizes(axes)) or "1"
+
+    def place(self, axes: Axes) -> str:
+        """Number of the row at the present values of the labels: ``mu * C + c``."""
+        text = ""
+        for label in axes:
+            before = f"({text})" if "+" in text else text
+            text = f"{before} * {self._sizes[label]} + {self._indices[label]}" if text else self._indices[label]
+        return text or "0"
+
+    def span(self, axes: Axes) -> str:
+        """Rows at all values of the last label of the program, one row for things that do not have it."""
+        if self.order[-1] not in axes:
+            place = self.place(axes)
+            return ":1" if place == "0" else f"{place} : {place} + 1"
+        first, size = self.place(axes[:-1]), self._sizes[axes[-1]]
+        if first == "0":
+            return f":{size}"
+        first = f"({first}) * {size}" if "+" in first else f"{first} * {size}"
+        return f"{first} : {first} + {size}"
+
+    def steps(self, axes: Axes) -> str:
+        """How many rows it is from one value of every label of the program to the next."""
+        return ", ".join(self.count(axes[axes.index(label) + 1 :]) if label in axes else "0" for label in self.order)
+
+    def counts(self, axes: Axes) -> str:
+        """Numbers of values of every label of the program in a loop over ``axes``."""
+        return f"({', '.join(self._sizes[label] if label in axes else '1' for label in self.order)})"
+
+    def zeros(self) -> str:
+        """First row and steps of what is one number."""
+        return f"({', '.join('0' for _ in (None, *self.order))})"
+
+    def run(self, axes: Axes, target: Axes) -> str:
+        """How many rows of a result with labels ``target`` in a row take the same row of ``axes``.
+
+        Raises
+        ------
+        ProgramError
+            If these labels do not follow each other in ``target``.
+        """
+        if not axes:
+            return "1"
+        first, last = target.index(axes[0]), target.index(axes[-1]) + 1
+        if target[first:last] != axes:
+            raise ProgramError(
+                f"labels {', '.join(map(str, axes))} of an operand in {', '.join(map(str, target))}: allowed in a "
+                "sampled solver are labels that follow each other"
+            )
+        return self.count(target[last:])
+
+    def loops(self, axes: Axes, lines: Sequence[str]) -> Iterator[str]:
+        """Lines inside of loops over labels."""
+        for depth, label in enumerate(axes):
+            yield _INDENT * depth + f"for {self._indices[label]} in range({self._sizes[label]}):"
+        yield from (_INDENT * len(axes) + line for line in lines)
+
+    def marks(self) -> dict[str, str]:
+        """What stands for the marks in the parts that all modules have."""
+        extra = self.sizes((OUTPUT, *self.given))
+        own = {size: f"self.{size}" for size in self.sizes(self.order)}
+        return {
+            "sizes": ", ".join(extra),
+            "own_sizes": ", ".join(f"self.{size}" for size in extra),
+            "rows": self.count(self.order),
+            "own_rows": " * ".join(own.values()),
+            "last": self._sizes[self.order[-1]],
+            "vector_steps": self.steps((OUTPUT,)),
+            "input_steps": self.steps(self.inputs),
+            "zeros": self.zeros(),
+            "labels": ", between ".join(f"{label}s" for label in self.order),
+        }
+
+    def gather(self) -> str:
+        """The function that adds rows to rows, label by label."""
+        steps = ", ".join(f"steps from one {label} to the next" for label in self.order)
+        names = " and ".join(f"{label}s" for label in self.order)
+        offsets = {
+            array: " + ".join(
+                [f"{array}[0]", *(f"{self._indices[label]} * {array}[{k}]" for k, label in enumerate(self.order, 1))]
+            )
+            for array in ("to", "source", "by")
+        }
+        body = [
+            f"y = out[{offsets['to']}, :n]",
+            f"z = x[{offsets['source']}, :n]",
+            f"w = factor * weight[{offsets['by']}]",
+            "for i in range(n):",
+            f"{_INDENT}y[i] += w * z[i]",
+        ]
+        lines = [
+            f'"""out[to + label] += factor * weight[by label] * x[source + label], for all {names}.',
+            "",
+            f"`to`, `by` and `source` are (first, {steps}).",
+            '"""',
+            *self.loops(self.order, body),
+        ]
+        sizes = ", ".join(self.sizes(self.order))
+        head = f"@njit(cache=True, nogil=True)\ndef _gather(out, to, factor, weight, by, x, source, {sizes}, n):"
+        return "\n".join([head, *(_INDENT + line if line else "" for line in lines)])
+
+
+def _index(label: Label) -> str:
+    name = python_name(label.symbol)
+    return f"{name}_" if name in _BESIDE else name
