@@ -144,7 +144,7 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
             "if antithetic and sites % 2:",
             '    raise ValueError(f"sites = {sites}: allowed is an even number")',
             "inputs, C = np.ascontiguousarray(inputs, dtype=np.float64), outputs",
-            "M = len(inputs)",
+            f"M = {self.places.labels.samples}",
             f"at, numbers = _layout({integers}), _numbers({numbers})",
             f"scalars = _scalars(steps, {{{given}}}, {integers})",
             f"replica = Replica(stream, sites, tol, antithetic, {sizes}, inputs, at, *_sides(at, numbers, {integers}))",
@@ -173,12 +173,13 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
             for s in self.places.computed
         ]
         symbols = ", ".join(self.places.parameters.values())
+        rows = " * ".join(f"{label}s" for label in self.places.labels.inputs)
         return f"""Train one replica.
 
     stream: numpy.random.Generator
     steps, sites, outputs: how many; an even number of sites if they are paired (antithetic)
     tol: directions shorter than this, in units of the largest norm that a field has had, are dropped
-    inputs: shape (samples, rank), coordinates of the samples with dot products x_mu . x_nu / D
+    inputs: shape ({rows}, rank), coordinates of the samples with dot products x_mu . x_nu / D
     {(chr(10) + _INDENT).join(given)}
     {symbols}: symbols of the program
     antithetic: whether sites i and i + S/2 share the Gaussian fields of forward products, and have opposite ones of

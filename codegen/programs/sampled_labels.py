@@ -1,7 +1,7 @@
 """Labels of a program in a generated sampled solver: names of sizes and indices, and rows as functions of these.
 
-The rows of a field follow each other label by label, the last one fastest. The label of the inputs has M values, of
-which P are trained on; any other size has the name of its symbol.
+The rows of a field follow each other label by label, the last one fastest. The first label of the inputs, the sample,
+has M values, of which P are trained on; any other size has the name of its symbol.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Labels:
     Parameters
     ----------
     inputs
-        The given inputs; they say how many values their label has.
+        The given inputs; they say how many values their first label has.
 
     Attributes
     ----------
@@ -37,17 +37,17 @@ class Labels:
     Raises
     ------
     ProgramError
-        If the inputs have several labels.
+        If the inputs have no label.
     """
 
     def __init__(self, program: Program, inputs: Field) -> None:
-        if len(inputs.axes) != 1:
-            names = " and ".join(map(str, inputs.axes)) or "none"
-            raise ProgramError(f"inputs {inputs} with the labels {names}: allowed in a sampled solver is one")
+        if not inputs.axes:
+            raise ProgramError(f"inputs {inputs} without a label: allowed in a sampled solver are inputs of samples")
         self.order = program.labels
         self.inputs: Axes = inputs.axes
-        self.given = tuple(label for label in self.order if label not in (*inputs.axes, OUTPUT))
-        self._sizes = {OUTPUT: str(OUTPUT.size), inputs.axes[0]: "M"}
+        self.sample = inputs.axes[0]
+        self.given = tuple(label for label in self.order if label not in (self.sample, OUTPUT))
+        self._sizes = {OUTPUT: str(OUTPUT.size), self.sample: "M"}
         self._indices = {label: _index(label) for label in self.order}
 
     def name_sizes(self, names: Mapping[Label, str]) -> None:
@@ -57,7 +57,7 @@ class Labels:
     @property
     def arguments(self) -> list[str]:
         """Sizes as functions take them."""
-        return [*(self._sizes[label] for label in (*self.inputs, OUTPUT)), *self.sizes(self.given)]
+        return [*(self._sizes[label] for label in (self.sample, OUTPUT)), *self.sizes(self.given)]
 
     @property
     def indices(self) -> list[str]:
@@ -68,9 +68,9 @@ class Labels:
         """Numbers of values, label by label."""
         return [self._sizes[label] for label in axes]
 
-    def count(self, axes: Axes) -> str:
-        """Number of rows."""
-        return " * ".join(self.sizes(axes)) or "1"
+    def count(self, axes: Axes, owner: str = "") -> str:
+        """Number of rows; sizes are names, or attributes of an ``owner`` such as ``self.``."""
+        return " * ".join(owner + size for size in self.sizes(axes)) or "1"
 
     def place(self, axes: Axes) -> str:
         """Number of the row at the present values of the labels: ``mu * C + c``."""
@@ -91,9 +91,11 @@ class Labels:
         first = f"({first}) * {size}" if "+" in first else f"{first} * {size}"
         return f"{first} : {first} + {size}"
 
-    def steps(self, axes: Axes) -> str:
+    def steps(self, axes: Axes, owner: str = "") -> str:
         """How many rows it is from one value of every label of the program to the next."""
-        return ", ".join(self.count(axes[axes.index(label) + 1 :]) if label in axes else "0" for label in self.order)
+        return ", ".join(
+            self.count(axes[axes.index(label) + 1 :], owner) if label in axes else "0" for label in self.order
+        )
 
     def counts(self, axes: Axes) -> str:
         """Numbers of values of every label of the program in a loop over ``axes``."""
@@ -103,23 +105,21 @@ class Labels:
         """First row and steps of what is one number."""
         return f"({', '.join('0' for _ in (None, *self.order))})"
 
-    def run(self, axes: Axes, target: Axes) -> str:
+    def run(self, axes: Axes, target: Axes) -> str | None:
         """How many rows of a result with labels ``target`` in a row take the same row of ``axes``.
 
-        Raises
-        ------
-        ProgramError
-            If these labels do not follow each other in ``target``.
+        ``None`` if these labels do not follow each other in ``target``.
         """
         if not axes:
             return "1"
         first, last = target.index(axes[0]), target.index(axes[-1]) + 1
-        if target[first:last] != axes:
-            raise ProgramError(
-                f"labels {', '.join(map(str, axes))} of an operand in {', '.join(map(str, target))}: allowed in a "
-                "sampled solver are labels that follow each other"
-            )
-        return self.count(target[last:])
+        return self.count(target[last:]) if target[first:last] == axes else None
+
+    @property
+    def samples(self) -> str:
+        """Number of samples, from the rows of the inputs."""
+        others = " * ".join(self.sizes(self.inputs[1:]))
+        return f"len(inputs) // ({others})" if others else "len(inputs)"
 
     def loops(self, axes: Axes, lines: Sequence[str]) -> Iterator[str]:
         """Lines inside of loops over labels."""
@@ -130,15 +130,18 @@ class Labels:
     def marks(self) -> dict[str, str]:
         """What stands for the marks in the parts that all modules have."""
         extra = self.sizes((OUTPUT, *self.given))
-        own = {size: f"self.{size}" for size in self.sizes(self.order)}
+        own_inputs = self.count(self.inputs, "self.")
+        several = len(self.inputs) > 1
         return {
             "sizes": ", ".join(extra),
             "own_sizes": ", ".join(f"self.{size}" for size in extra),
             "rows": self.count(self.order),
-            "own_rows": " * ".join(own.values()),
+            "own_rows": self.count(self.order, "self."),
+            "inputs_shape": f"{self.samples}, inputs.shape[1]" if several else "inputs.shape",
+            "own_inputs": f"({own_inputs})" if several else own_inputs,
             "last": self._sizes[self.order[-1]],
-            "vector_steps": self.steps((OUTPUT,)),
-            "input_steps": self.steps(self.inputs),
+            "vector_steps": self.steps((OUTPUT,), "self."),
+            "input_steps": self.steps(self.inputs, "self."),
             "zeros": self.zeros(),
             "labels": ", between ".join(f"{label}s" for label in self.order),
         }

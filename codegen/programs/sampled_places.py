@@ -71,17 +71,23 @@ class Places:
         names += [matrix.name for matrix in program.matrices] + [scalar.name for scalar in program.scalars]
         taken = {*_TOTALS, "count", "index"}
         self._attributes = {name: _free(name, taken) for name in names}
+        taken |= set(self._attributes.values())
+        self.apart = _free("apart", taken) if self._gaps else ""
         self.memories: dict[str, str] = {}
         if program.optimizer.momentum != 0:
-            taken |= set(self._attributes.values())
             self.memories = {v.name: _free(f"{v.name}_velocity", taken) for v in self.learned_vectors}
         given = {label: label.size for label in self.labels.given}
         symbols = {*program.parameters, *given.values()}
         self.parameters = {s: self._parameter(s) for s in sorted(symbols, key=lambda symbol: symbol.name)}
         self.labels.name_sizes({label: self.parameters[size] for label, size in given.items()})
-        inputs = {label.size for label in self.labels.inputs}
-        self.integers = tuple(s for s in self.parameters if s.is_integer and s not in inputs)
+        self.integers = tuple(s for s in self.parameters if s.is_integer and s != self.labels.sample.size)
         self.scans: list[tuple[sp.Symbol, LayerRange]] = []
+
+    @property
+    def _gaps(self) -> bool:
+        """Whether a product is repeated along a label between those of its operand: its rows are computed apart."""
+        pairs = ((p.axes, assign.target.axes) for _, assign, _, p in self.program.products())
+        return any(self.labels.run(*pair) is None for pair in pairs)
 
     @property
     def learned_vectors(self) -> tuple[RandomVector, ...]:

@@ -27,7 +27,7 @@ from dmft_sym.program import (
 )
 
 from .sampled_functions import Functions
-from .sampled_places import Numbers, Places
+from .sampled_places import Numbers, Places, plus
 
 _INDENT = "    "
 Lines = Iterator[str]
@@ -96,18 +96,18 @@ class StatementWriter:
         yield f"replica.clear({place})"
         parts = list(self._parts(statement))
         for number, part in enumerate(parts, 1):
-            yield part
+            yield from part
             if len(parts) > 1:
                 yield f"replica.settle({place}, {number == len(parts)})"
 
-    def _parts(self, statement: Assign) -> Lines:
-        """One line for each part of a sum, fields before products."""
+    def _parts(self, statement: Assign) -> Iterator[list[str]]:
+        """Lines for each part of a sum, fields before products."""
         target = statement.target
         counts = self.labels.counts(target.axes)
         for coefficient, atom in statement.value.terms:
             if isinstance(atom, FieldRef | VectorRef):
                 to, source = (self._stepped(ref) for ref in (target, atom))
-                yield f"replica.add({to}, {self.numbers.text(coefficient)}, {source}, {counts})"
+                yield [f"replica.add({to}, {self.numbers.text(coefficient)}, {source}, {counts})"]
         for coefficient, atom in statement.value.terms:
             if isinstance(atom, Product):
                 yield self._multiply(coefficient, atom, target)
@@ -118,12 +118,25 @@ class StatementWriter:
         """First row of a field, and steps from one value of every label to the next."""
         return f"({self.places.row(ref)}, {self.labels.steps(ref.axes)})"
 
-    def _multiply(self, coefficient: sp.Expr, product: Product, target: FieldRef) -> str:
+    def _multiply(self, coefficient: sp.Expr, product: Product, target: FieldRef) -> list[str]:
+        axes, row = product.operand.axes, self.places.row(target)
+        run = self.labels.run(axes, target.axes)
+        if run is not None:
+            return [self._product(coefficient, product, f"{row}, {self.labels.count(target.axes)}, {run}")]
+        apart, rows = f"at.{self.places.apart}", self.labels.count(axes)
+        source = f"({apart}, {self.labels.steps(axes)})"
+        return [
+            f"fields[{apart} : {plus(apart, rows)}, :n] = 0.0",
+            self._product(coefficient, product, f"{apart}, {rows}, 1"),
+            f"replica.add({self._stepped(target)}, 1.0, {source}, {self.labels.counts(target.axes)})",
+        ]
+
+    def _product(self, coefficient: sp.Expr, product: Product, place: str) -> str:
+        """The line that adds a product to the rows of a ``place``: the first one, how many, and how they repeat."""
         places, operand, matrix = self.places, product.operand, product.matrix.matrix
         if product.transpose:
             coefficient = sp.powsimp(sp.cancel(coefficient * matrix.aspect), force=True)
-        run = self.labels.run(operand.axes, target.axes)
-        place = f"{places.row(target)}, {self.labels.count(target.axes)}, {run}, {self.numbers.text(coefficient)}"
+        place = f"{place}, {self.numbers.text(coefficient)}"
         if matrix.source.finite:
             return f"replica.multiply_inputs({places.matrix(product.matrix)}, {place})"
         side = places.side(product.matrix, product.transpose)

@@ -36,6 +36,8 @@ class TableWriter:
             )
         entries += [(places.attribute(v), "int", f"{v.name}, C rows") for v in places.vectors]
         entries += [(name, "int", f"memory of {vector}, C rows") for vector, name in places.memories.items()]
+        if places.apart:
+            entries.append((places.apart, "int", "room for products before their rows are repeated"))
         entries.append(("rows", "int", "number of rows"))
         for some, total in ((places.input_matrices, "input_matrices"), (places.matrices, "matrices")):
             entries += [(places.attribute(m), "int", f"{m}{_span(m.layers)}: {m.source} -> {m.target}") for m in some]
@@ -43,6 +45,7 @@ class TableWriter:
         yield _tuple("Layout", "First rows of fields and vectors, first numbers of matrices.", entries)
         rows = [product(places.extent(f.layers), self._labels.count(f.axes)) for f in places.fields]
         rows += ["C"] * (len(places.vectors) + len(places.memories))
+        rows += [self._labels.count(self._labels.order)] if places.apart else []
         lines = []
         for name, sizes in (("rows", rows), ("inputs", places.input_matrices), ("matrices", places.matrices)):
             texts = [size if isinstance(size, str) else places.extent(size.layers) for size in sizes]

@@ -12,6 +12,7 @@ from dmft_sym.support.errors import ExecutionError
 
 from .half_streams import Seed, stream_of
 from .inputs import input_coordinates
+from .planning import label_sizes
 from .replica import OnStep, ReplicaResult, ReplicaTask
 from .sampled_view import Inspect, MatrixView, SampledView
 
@@ -43,7 +44,9 @@ def generated_replica(
 
 def _arguments(module: ModuleType, task: ReplicaTask) -> dict[str, Any]:
     """Values of the symbols and the data, by the names of the module's arguments."""
-    values = {symbol.name: int(value) if symbol.is_integer else value for symbol, value in task.values.items()}
+    sizes = label_sizes(task.program, task.values, task.outputs, task.data)
+    known = {**{label.size: size for label, size in sizes.items()}, **task.values}
+    values = {symbol.name: int(value) if symbol.is_integer else value for symbol, value in known.items()}
     arguments: dict[str, Any] = {}
     for name, keyword in module.PARAMETERS.items():
         if name not in values:
@@ -53,7 +56,8 @@ def _arguments(module: ModuleType, task: ReplicaTask) -> dict[str, Any]:
         if name not in task.data:
             raise ExecutionError(f"no data given for {name}: needed are {', '.join(module.DATA)}")
         given = np.asarray(task.data[name], dtype=float)
-        arguments[keyword] = input_coordinates(given) if keyword == "inputs" else given
+        inputs = keyword == "inputs"
+        arguments[keyword] = input_coordinates(given.reshape(-1, given.shape[-1])) if inputs else given
     return arguments
 
 
