@@ -115,7 +115,8 @@ def label_sizes(program: Program, values: Mapping[sp.Symbol, float], outputs: in
     """
     sizes = {OUTPUT: outputs}
     for field in program.data_fields:
-        shape = np.shape(data.get(field.name, ())) or (1,) * len(field.axes)  # missing inputs are refused by name
+        given = data.get(field.name)
+        shape = (1,) * len(field.axes) if given is None else np.shape(given)  # missing ones are refused by name
         sizes |= dict(zip(field.axes, shape, strict=False))
     for label in program.labels:
         if label not in sizes:

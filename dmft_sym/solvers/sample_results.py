@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_sym.program import SAMPLE
+from dmft_sym.program import SAMPLE, Axes
+from dmft_sym.regimes.sample_program import OUTPUT_FUNCTION
 from dmft_sym.regimes.samples import Samples
 from dmft_sym.results.store import BIAS, SEM
 
@@ -66,19 +67,17 @@ def network_dataset(outputs: Array, measured: Measurements, data: Samples, *, si
     import xarray as xr
 
     wanted = measured.wanted
-    variables: dict[str, Any] = {"f": (("step", "sample", "output"), outputs)}
-    coords: dict[str, Any] = {
-        "step": np.arange(len(outputs)),
-        "sample": np.arange(data.total),
-        "output": np.arange(data.outputs),
-    }
+    names = [label.name for label in OUTPUT_FUNCTION.axes]
+    variables: dict[str, Any] = {"f": (("step", *names), outputs)}
+    values = {label.name: np.arange(size) for label, size in data.sizes.items()}
+    coords: dict[str, Any] = {"step": np.arange(len(outputs)), **values}
     steps = [step for step in wanted.kernel_steps if step < len(outputs)]
     if steps:
-        coords |= {"kernel_step": steps, "sample2": np.arange(data.total), "output2": np.arange(data.outputs)}
+        coords |= {"kernel_step": steps, **{f"{name}2": value for name, value in values.items()}}
         for kernel in wanted.kernels.fields:
             variables[kernel.name] = _kernel_variable(kernel, measured.kernels[kernel.name], steps)
         tangent = np.stack([measured.kernels["NTK"][step] for step in steps])
-        variables["NTK"] = (("kernel_step", "sample", "output", "sample2", "output2"), tangent)
+        variables["NTK"] = (("kernel_step", *_both(wanted.kernels.labels)), tangent)
     dataset = xr.Dataset({name: v for name, v in variables.items() if not isinstance(v, xr.DataArray)}, coords)
     dataset = dataset.assign({name: v for name, v in variables.items() if isinstance(v, xr.DataArray)})
     if wanted.matrices:
@@ -86,11 +85,15 @@ def network_dataset(outputs: Array, measured: Measurements, data: Samples, *, si
     return dataset
 
 
+def _both(axes: Axes) -> list[str]:
+    """Axes of a kernel over these labels."""
+    return [label.name for label in axes] + [f"{label}2" for label in axes]
+
+
 def _kernel_variable(kernel: Kernel, values: Mapping[int, Array], steps: Sequence[int]) -> xr.DataArray:
     import xarray as xr
 
-    axes = kernel.field.axes
-    dims = ["kernel_step", *(label.name for label in axes), *(f"{label}2" for label in axes)]
+    dims = ["kernel_step", *_both(kernel.field.axes)]
     stacked = np.stack([values[step] for step in steps], axis=1 if kernel.layers else 0)
     coords: dict[str, Any] = {}
     if kernel.layers:
