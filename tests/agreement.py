@@ -265,7 +265,7 @@ class _Comparison:
         n, outputs = len(next(iter(self.stacks.values()))), plan.outputs
         if source.matrix not in self.theory.program.learned:
             return np.ones(n)
-        return np.repeat((1 - plan.decay) ** -np.arange(n // outputs, dtype=float), outputs)
+        return np.repeat(plan.recursion.keep ** -np.arange(n // outputs, dtype=float), outputs)
 
 
 def plan_space(theory: Theory, matrix: str, transpose: bool) -> Space:

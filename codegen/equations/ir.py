@@ -12,6 +12,8 @@ from typing import TypeAlias
 
 import sympy as sp
 
+from dmft_sym.program import Recursion
+
 
 @dataclass(frozen=True)
 class ArraySpec:
@@ -199,8 +201,8 @@ class March:
         Real run-time arguments; ``integers`` are depth-like ones.
     smallest_depth
         Smallest value of the integer arguments for which every layer that is named exists.
-    momentum, decay
-        The optimizer's memory, from which ``kappa`` and ``rho`` are tabulated.
+    recursion
+        The optimizer, from which ``kappa`` and ``rho`` are tabulated.
     """
 
     title: str
@@ -212,5 +214,4 @@ class March:
     observables: tuple[Observable, ...]
     exports: tuple[Export, ...]
     smallest_depth: int
-    momentum: sp.Expr
-    decay: sp.Expr
+    recursion: Recursion

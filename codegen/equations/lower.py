@@ -72,8 +72,7 @@ def lower(closed: ClosedEquations, exports: Iterable[NamedParameter] = ()) -> Ma
         ),
         exports=tuple(Export(e.name, specs[e.array], e.scale, e.layer) for e in exports),
         smallest_depth=smallest_depth(program),
-        momentum=sp.sympify(program.optimizer.momentum, strict=True),
-        decay=sp.sympify(program.optimizer.decay, strict=True),
+        recursion=program.optimizer.recursion,
     )
 
 

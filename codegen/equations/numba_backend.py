@@ -285,7 +285,7 @@ class NumbaWriter:
     def _march(self) -> str:
         scales = ", ".join(f'"{e.array.name}": {self.coefficients.text(e.scale)}' for e in self.march.exports)
         observables = [o.name for o in self.march.observables]
-        plain = self.march.momentum == 0 and self.march.decay == 0
+        plain = self.march.recursion.plain
         memory = ["desk", "store", "flat", "fixed", "history", "kappa", "rho"]
         passed = ", ".join([*memory, *self._passed, "*places", *observables])
         return "\n".join(

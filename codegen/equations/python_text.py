@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import sympy as sp
 from dmft_sym.codegen.text.names import python_name
 
-from .coefficients import CoefficientTable, integer_text
+from .coefficients import CoefficientTable, integer_text, number_text
 from .ir import (
     AddCorrelation,
     AddIdentity,
@@ -203,7 +203,7 @@ class ModuleWriter:
             "    one_row = np.tile(one, steps)",
             "    same_step = np.kron(np.eye(steps, dtype=dtype), np.ones((C, C), dtype))",
             *(f"    {name} = {self.style.convert(name)}" for name in map(python_name, self.march.parameters)),
-            *kernel_table(self.march),
+            *kernel_table(self.march, self.style.exact),
             *(f"    {line}" for line in self.coefficients.definitions()),
             *arrays,
             *(f"    {o.name} = np.zeros((steps, C), dtype)" for o in self.march.observables),
@@ -264,17 +264,19 @@ def argument_checks(march: March) -> list[str]:
     return lines
 
 
-def kernel_table(march: March) -> list[str]:
+def kernel_table(march: March, exact: bool = False) -> list[str]:
     """Lines that tabulate ``kappa(lag)`` and ``rho(t)`` by the optimizer's own recursion."""
-    if march.momentum == 0 and march.decay == 0:
+    recursion = march.recursion
+    if recursion.plain:
         return ["    kappa = np.ones(steps + 1, dtype)"]
-    keep = integer_text(1 - march.decay)
+    parts = (recursion.memory, recursion.keep, recursion.from_memory, recursion.first)
+    memory, keep, start, first = (number_text(part, exact) for part in parts)
     return [
         "    kappa = np.zeros(steps + 1, dtype)  # response of the weights to one increment, by lag",
-        "    velocity = 1",
-        "    for lag in range(1, steps + 1):",
+        f"    velocity, kappa[1] = {start}, {first}",
+        "    for lag in range(2, steps + 1):",
+        f"        velocity = ({memory}) * velocity",
         f"        kappa[lag] = ({keep}) * kappa[lag - 1] + velocity",
-        f"        velocity = {integer_text(march.momentum)} * velocity",
         f"    rho = ({keep}) ** np.arange(steps)  # what is left of the initial weights",
     ]
 
@@ -283,7 +285,7 @@ def docstring(march: March, backend: str) -> str:
     """The module's docstring: network, program, arguments, results."""
     program = textwrap.indent(march.statements, "    ")
     arguments = ", ".join(python_name(s) for s in (*march.integers, *march.parameters))
-    decay = " With weight decay they are to the fields before it." if march.decay != 0 else ""
+    decay = " With weight decay they are to the fields before it." if march.recursion.decays else ""
     return f'''"""Mean-field equations of training: {march.title} ({backend} back end).
 
 Written by dmft_sym.codegen from the closed equations; not meant to be edited. The program:

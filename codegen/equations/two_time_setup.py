@@ -25,11 +25,15 @@ class SetupWriter:
     def lines(self) -> Iterator[str]:
         """In the order of execution."""
         optimizer = self.scope.program.optimizer
-        momentum, decay = (number_text(value) for value in (optimizer.momentum, optimizer.decay))
+        decay = number_text(optimizer.decay)
+        kernels = (
+            ("" if c == 1 else f"({number_text(c)}) * ") + f"kernel_of_updates(steps, {number_text(q)}, {decay})"
+            for c, q in optimizer.modes
+        )
         if self.scope.masked:
             yield "train = np.asarray(train, float).reshape(samples, 1)"
         yield f"{self.scope.names.of_samples} = " + ("train.sum()" if self.scope.masked else "samples")
-        yield f"kappa = kernel_of_updates(steps, {momentum}, {decay})"
+        yield f"kappa = {' + '.join(kernels)}"
         yield f"rho = (1 - {decay}) ** np.arange(steps)"
         yield "y = targets"
         yield from self._inputs()

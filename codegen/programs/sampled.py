@@ -10,6 +10,7 @@ all sites. Depth, samples and outputs are arguments: scans stay loops.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from importlib import resources
@@ -82,7 +83,9 @@ class _Writer:
             self.tables.contents(),
             self._step("_fields", "Fields and scalars of step t.", fields),
             self._step("_update", "Change the weights at the end of step t.", updates),
-            Template(_library("replica")).substitute(self.places.labels.marks()),
+            Template(_optional(_library("replica"), self.program.optimizer.recursion.mixed)).substitute(
+                self.places.labels.marks()
+            ),
             self._run(),
         ]
         return "\n\n\n".join(part.strip("\n") for part in parts) + "\n"
@@ -118,7 +121,7 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
                 f"_COMPUTED = [{computed}]  # scalars that are reported",
                 f'_SAMPLES = "{self.places.input.name}"',
                 f"_SHARES = {self.statements.shares}  # most softmaxes of a statement",
-                f"_MOMENTUM = {self.program.optimizer.momentum != 0}",
+                f"_MOMENTUM = {self.program.optimizer.recursion.has_memory}",
             ]
         )
 
@@ -194,6 +197,11 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
 
     {(chr(10) + _INDENT).join(shapes)}
     """
+
+
+def _optional(text: str, kept: bool) -> str:
+    """Text with what stands in ``<< >>``, or without it."""
+    return re.sub(r"<<(.*?)>>", r"\1" if kept else "", text, flags=re.DOTALL)
 
 
 def _library(name: str) -> str:

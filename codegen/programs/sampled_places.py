@@ -74,7 +74,7 @@ class Places:
         taken |= set(self._attributes.values())
         self.apart = _free("apart", taken) if self._gaps else ""
         self.memories: dict[str, str] = {}
-        if program.optimizer.momentum != 0:
+        if program.optimizer.recursion.has_memory:
             self.memories = {v.name: _free(f"{v.name}_velocity", taken) for v in self.learned_vectors}
         given = {label: label.size for label in self.labels.given}
         symbols = {*program.parameters, *given.values()}

@@ -46,8 +46,9 @@ class StatementWriter:
         self.places, self.numbers, self.functions = places, numbers, functions
         self.labels = places.labels
         self.sizes = ", ".join(self.labels.arguments)
-        optimizer = places.program.optimizer
-        self.optimizer = ", ".join(numbers.text(value) for value in (optimizer.momentum, optimizer.decay))
+        optimizer, recursion = places.program.optimizer, places.program.optimizer.recursion
+        more = (recursion.from_increment, recursion.first) if recursion.mixed else ()
+        self.optimizer = ", ".join(numbers.text(value) for value in (optimizer.momentum, optimizer.decay, *more))
         self.shares = 0
 
     def fields(self) -> list[str]:

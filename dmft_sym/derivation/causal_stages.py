@@ -74,18 +74,7 @@ def program_text(problem: Problem) -> str:
         "Backward fields are derivatives of one output at one sample; updates weigh them with the error of the sample. "
         "The spaces and "
         f"their sizes in units of the width are {spaces}. Entries are independent: {matrices_text(program)}."
-        + _optimizer_text(program)
-    )
-
-
-def _optimizer_text(program: Step) -> str:
-    optimizer = program.optimizer
-    if optimizer.plain:
-        return ""
-    kernel = sp.latex(optimizer.kernel(sp.Symbol("tau", positive=True)))
-    return (
-        f" Weights keep $\\rho(t) = {sp.latex(optimizer.retention())}$ of their initial value, and an increment made "
-        f"$\\tau$ steps ago contributes $\\kappa(\\tau) = {kernel}$."
+        + ("" if program.optimizer.recursion.plain else f" {program.optimizer.latex()}")
     )
 
 
@@ -99,7 +88,7 @@ def site_text(problem: Problem) -> str:
         "include $s = t$ where the order of the step lets the field follow the Gaussian field. The equations are in "
         "causal order: row $t$ follows from earlier rows and from what stands above."
     )
-    if problem.program.optimizer.decay != 0:
+    if problem.program.optimizer.recursion.decays:
         text += " Responses are to the Gaussian fields $u(s)$, $r(s)$ before weight decay."
     return text
 

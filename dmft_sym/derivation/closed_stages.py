@@ -55,9 +55,7 @@ def program_text(problem: Problem) -> str:
         + ". Entries are independent: "
         + matrices_text(program)
         + f". Parametrization: $\\gamma = {sp.latex(problem.network.parametrization.symbolic_gamma())}$. "
-        f"Weights keep $\\rho(t) = {sp.latex(program.optimizer.retention())}$ of their initial value, and an increment "
-        f"made $\\tau$ steps ago contributes $\\kappa(\\tau) = "
-        f"{sp.latex(program.optimizer.kernel(sp.Symbol('tau', positive=True)))}$."
+        + program.optimizer.latex()
     )
 
 
@@ -70,7 +68,7 @@ def site_text(problem: Problem) -> str:
         "infinity. Trained weights add the memory of past updates. Equal-time responses are kept where the order of "
         "the step allows them."
     )
-    if problem.program.optimizer.decay != 0:
+    if problem.program.optimizer.recursion.decays:
         text += (
             " Responses are to the Gaussian fields $u(s)$, $r(s)$ before weight decay; results report those to "
             "$\\rho(s)\\, u(s)$, $\\rho(s)\\, r(s)$, which are $1/\\rho(s)$ times as large."

@@ -221,7 +221,7 @@ class SiteBuilder:
         self.probes = probes
         self.uses = uses
         self.saddles = saddles
-        self.retained = program.optimizer.decay != 0
+        self.retained = program.optimizer.recursion.decays
         self.noises = {use: Noise(use, noise_scale(use)) for use in uses.all}
 
     def vector_noise(self, vector: RandomVector) -> Noise:

@@ -51,7 +51,7 @@ def site_line(equation: SiteEquation, labels: Axes, optimizer: Optimizer | None 
     Sums run over labels in the order of the ``labels`` of the program.
     With an ``optimizer`` that has no memory, the factor ``kappa = 1`` is left out.
     """
-    kernel = "" if optimizer is not None and optimizer.plain else "\\kappa(t-s)\\, "
+    kernel = "" if optimizer is not None and optimizer.recursion.plain else "\\kappa(t-s)\\, "
     change = "\\partial " if tangent else ""
     terms = [_noise(term, change) for term in equation.noises]
     terms += [_memory(term, labels, kernel, change) for term in equation.memories]

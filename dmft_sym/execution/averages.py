@@ -122,7 +122,7 @@ def _noise(result: Recorded, operand: FieldRef, side: Side, scale: float, matrix
     rows = side.directions.coefficients(fields.reshape(steps * outputs, size))
     plan = result.arithmetic.plan
     learned = plan.matrices[matrix].learned
-    retention = (1 - plan.decay) ** np.arange(steps) if learned else np.ones(steps)
+    retention = plan.recursion.retention(np.arange(steps)) if learned else np.ones(steps)
     return scale * np.repeat(retention, outputs)[:, None] * rows
 
 

@@ -20,6 +20,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dmft_sym.program import Recursion
+
 from .interface import Array
 from .plan import MatrixPlan
 
@@ -81,14 +83,18 @@ class ConditionedMatrix:
         The two sides: directions that the matrix, and its transpose, were applied to.
     tol
         Relative length below which the rest of a field is dropped.
+    recursion
+        The optimizer.
     """
 
-    def __init__(self, spec: MatrixPlan, forward: Directions, backward: Directions, tol: float) -> None:
-        self.spec = spec
+    def __init__(
+        self, spec: MatrixPlan, forward: Directions, backward: Directions, tol: float, recursion: Recursion
+    ) -> None:
+        self.spec, self.recursion = spec, recursion
         self.forward, self.backward = forward, backward
         self.tol = tol
         self.trained: Array = np.zeros((0, 0))
-        self.velocity: Array = np.zeros((0, 0))
+        self.memory: Array | None = np.zeros((0, 0)) if recursion.has_memory else None
         self.retention = 1.0
 
     def sides(self, transpose: bool) -> tuple[Directions, Directions]:
@@ -152,18 +158,17 @@ class ConditionedMatrix:
         back = along @ trained + self.retention * overlaps
         return np.asarray(self.retention * (along @ near.images) + back @ far.basis)
 
-    def learn(self, left: Array, right: Array, momentum: float, decay: float) -> None:
+    def learn(self, left: Array, right: Array) -> None:
         """One step of the optimizer; the increment is ``sum_i left_i right_i^T`` in coefficients."""
         self.resize()
         increment = left.T @ right
-        self.retention *= 1 - decay
-        self.trained = (1 - decay) * self.trained
-        self.velocity = momentum * self.velocity + increment
-        self.trained = self.trained + self.velocity
+        self.retention *= self.recursion.keep
+        self.recursion.update(self.trained, self.memory, lambda total: np.add(total, increment, out=total))
 
     def resize(self) -> None:
         """Follow the growth of both sides."""
         rows, columns = self.backward.count - self.trained.shape[0], self.forward.count - self.trained.shape[1]
         if rows or columns:
             self.trained = np.pad(self.trained, ((0, rows), (0, columns)))
-            self.velocity = np.pad(self.velocity, ((0, rows), (0, columns)))
+            if self.memory is not None:
+                self.memory = np.pad(self.memory, ((0, rows), (0, columns)))

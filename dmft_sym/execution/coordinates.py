@@ -23,6 +23,8 @@ import math
 
 import numpy as np
 
+from dmft_sym.program import Recursion
+
 from .directions import Directions
 from .inputs import input_coordinates
 from .interface import Arithmetic, Array, taken
@@ -60,9 +62,9 @@ class Side:
 class GrowingMatrix:
     """A Gaussian matrix, trained or not, in the coordinates of its two sectors.
 
-    With ``V = m V + G``, ``W = (1 - l) W + V`` the matrix is kept as ``W = a M + b V + sum_i k_i left_i right_i^T``:
-    ``M`` and ``V`` as of a few steps ago, and the increments since. The weights follow the same recursion, so that a
-    step costs a few scalars, and the dense matrices are touched only when the factors are added to them.
+    The matrix is kept as ``W = c M + d V + sum_i k_i left_i right_i^T``: ``M`` and the optimizer's ``V`` as of a few
+    steps ago, and the increments since. The weights follow the recursion of the optimizer, so that a step costs a few
+    scalars, and the dense matrices are touched only when the factors are added to them.
 
     Parameters
     ----------
@@ -70,15 +72,15 @@ class GrowingMatrix:
         Capacities of the target and of the source sector.
     pending
         Number of rank-one increments that are kept as factors.
-    momentum, decay
-        ``m`` and ``l`` of the optimizer.
+    recursion
+        The optimizer.
 
     Attributes
     ----------
     dense : ndarray, shape (rows, columns)
         ``M``, the Gaussian part (see the module's description) and the trained part.
-    velocity : ndarray, shape (rows, columns), or None
-        ``V``; there is none without momentum.
+    memory : ndarray, shape (rows, columns), or None
+        ``V``; an optimizer without memory has none.
     """
 
     def __init__(
@@ -87,24 +89,22 @@ class GrowingMatrix:
         sides: tuple[Side, Side],
         capacities: tuple[int, int],
         pending: int,
-        momentum: float,
-        decay: float,
+        recursion: Recursion,
     ) -> None:
-        self.spec = spec
+        self.spec, self.recursion = spec, recursion
         self.forward, self.backward = sides
         rows, columns = capacities
         dtype = self.forward.directions.basis.dtype
         self.dense: Array = np.zeros((rows, columns), dtype)
-        self.velocity: Array | None = np.zeros((rows, columns), dtype) if momentum else None
-        self._momentum, self._keep = momentum, 1 - decay
-        self._plain = not (momentum or decay)
+        self.memory: Array | None = np.zeros((rows, columns), dtype) if recursion.has_memory else None
+        self._plain = recursion.plain
         self._retention = 1.0  # what decay had left of the initial matrix when M was last touched
-        self._weights = (1.0, 0.0, 1.0)  # a, b, and the factor of V in the present velocity
+        self._weights = (1.0, 0.0, 1.0)  # c, d, and what is left of V in the present memory
         self._count = 0
         self._left: Array = np.zeros((pending, rows), dtype)
         self._right: Array = np.zeros((pending, columns), dtype)
         self._factors: Array = np.ones(pending, dtype)  # k_i
-        self._velocity_factors: Array = np.ones(pending, dtype)  # the same in the present velocity
+        self._memory_factors: Array = np.ones(pending, dtype)  # the same in the present memory
 
     def clear(self) -> None:
         """Draw the matrix anew."""
@@ -116,19 +116,19 @@ class GrowingMatrix:
         """Follow the growth of a sector."""
         more_rows, more_columns = rows - self.dense.shape[0], columns - self.dense.shape[1]
         self.dense = np.pad(self.dense, ((0, more_rows), (0, more_columns)))
-        if self.velocity is not None:
-            self.velocity = np.pad(self.velocity, ((0, more_rows), (0, more_columns)))
+        if self.memory is not None:
+            self.memory = np.pad(self.memory, ((0, more_rows), (0, more_columns)))
         self._left = np.pad(self._left, ((0, 0), (0, more_rows)))
         self._right = np.pad(self._right, ((0, 0), (0, more_columns)))
 
     def times(self, fields: Array, transpose: bool) -> Array:
         """``W`` (or ``W^T``) times every row of ``fields``, in coordinates."""
-        dense, velocity = self._weights[:2]
+        dense, remembered = self._weights[:2]
         result = fields @ (self.dense if transpose else self.dense.T)
         if dense != 1:
             result *= dense
-        if velocity and self.velocity is not None:
-            result += velocity * (fields @ (self.velocity if transpose else self.velocity.T))
+        if remembered and self.memory is not None:
+            result += remembered * (fields @ (self.memory if transpose else self.memory.T))
         if self._count:
             near, far = (self._left, self._right) if transpose else (self._right, self._left)
             overlaps = fields @ near[: self._count].T
@@ -143,11 +143,11 @@ class GrowingMatrix:
         return self._retention * self._weights[0]
 
     def current(self, rows: int, columns: int) -> Array:
-        """The present matrix between the first ``rows`` and ``columns`` coordinates, momentum and factors included."""
-        dense, velocity = self._weights[:2]
+        """The present matrix between the first ``rows`` and ``columns`` coordinates, memory and factors included."""
+        dense, remembered = self._weights[:2]
         result = dense * self.dense[:rows, :columns]
-        if velocity and self.velocity is not None:
-            result += velocity * self.velocity[:rows, :columns]
+        if remembered and self.memory is not None:
+            result += remembered * self.memory[:rows, :columns]
         if self._count:
             factors = self._factors[: self._count, None]
             result += (self._left[: self._count, :rows] * factors).T @ self._right[: self._count, :columns]
@@ -168,32 +168,32 @@ class GrowingMatrix:
             self._flush()
         if self._plain:
             return
-        dense, velocity, present = self._weights
-        present *= self._momentum
-        self._weights = (self._keep * dense, self._keep * velocity + present, present)
-        old = slice(0, self._count)
-        self._velocity_factors[old] *= self._momentum
-        self._factors[old] *= self._keep
-        self._factors[old] += self._velocity_factors[old]
+        recursion, (dense, remembered, present), old = self.recursion, self._weights, slice(0, self._count)
+        present *= recursion.memory
+        remembered = recursion.keep * remembered + recursion.from_memory * present
+        self._weights = (recursion.keep * dense, remembered, present)
+        self._memory_factors[old] *= recursion.memory
+        self._factors[old] *= recursion.keep
+        self._factors[old] += recursion.from_memory * self._memory_factors[old]
 
     def add_increment(self, coefficient: float, left: Array, right: Array) -> None:
         """Add ``coefficient * left^T right`` (summed over outputs) to this step's increment."""
         block = slice(self._count, self._count + len(left))
         np.multiply(left, coefficient, out=self._left[block])
         self._right[block] = right
-        self._factors[block] = self._velocity_factors[block] = 1
+        self._factors[block], self._memory_factors[block] = self.recursion.first, 1
         self._count = block.stop
 
     def _flush(self) -> None:
         """Add the collected increments to ``M`` and ``V``."""
-        dense, velocity, present = self._weights
+        dense, remembered, present = self._weights
         if dense != 1:
             self.dense *= dense
             self._retention *= dense
-        if self.velocity is not None:
-            self.dense += velocity * self.velocity
-            self.velocity *= present
-            self._add_factors(self.velocity, self._velocity_factors)
+        if self.memory is not None:
+            self.dense += remembered * self.memory
+            self.memory *= present
+            self._add_factors(self.memory, self._memory_factors)
         self._add_factors(self.dense, self._factors)
         self._weights = (1.0, 0.0, 1.0)
         self._count = 0
@@ -249,9 +249,8 @@ class GrowingCoordinates(Arithmetic):
     def _growing(self, spec: MatrixPlan, pending: int) -> GrowingMatrix:
         forward = Side(math.sqrt(spec.variance), self._directions())
         backward = Side(math.sqrt(spec.variance * spec.inverse_aspect), self._directions())
-        momentum, decay = (self.plan.momentum, self.plan.decay) if spec.learned else (0.0, 0.0)
-        capacities = (_FIRST_CAPACITY, _FIRST_CAPACITY)
-        return GrowingMatrix(spec, (forward, backward), capacities, pending, momentum, decay)
+        recursion = self.plan.recursion if spec.learned else Recursion()
+        return GrowingMatrix(spec, (forward, backward), (_FIRST_CAPACITY, _FIRST_CAPACITY), pending, recursion)
 
     def _directions(self) -> Directions:
         return Directions(_FIRST_CAPACITY, self.tol, self.dtype, self._stream)

@@ -20,8 +20,8 @@ from .site_arithmetic import map_sites, mean_over_sites
 class FiniteNetwork(Arithmetic):
     """A network of finite size, trained by its own program.
 
-    Momentum is an explicit buffer and decay an explicit factor, so that a run checks the closed form of the
-    optimizer's memory from the outside.
+    The memory of the optimizer is an explicit buffer and decay an explicit factor, so that a run checks their closed
+    form from the outside.
 
     Parameters
     ----------
@@ -53,9 +53,8 @@ class FiniteNetwork(Arithmetic):
         self._matrix_streams, self._vector_streams = streams[: len(plan.matrices)], streams[len(plan.matrices) :]
         self._gemm = get_blas_funcs("gemm", dtype=self.dtype)
         self.matrices = [np.empty((self.sizes[m.target], self.sizes[m.source]), self.dtype) for m in plan.matrices]
-        self._velocity = {
-            rule.matrix: np.zeros_like(self.matrices[rule.matrix]) for rule in plan.learn_matrices if plan.momentum
-        }
+        remembered = plan.learn_matrices if plan.recursion.has_memory else []
+        self._memory = {rule.matrix: np.zeros_like(self.matrices[rule.matrix]) for rule in remembered}
         self._draw(fresh=False)
 
     def begin_step(self) -> None:
@@ -83,19 +82,14 @@ class FiniteNetwork(Arithmetic):
         return np.einsum("ci,ci->c", left, right) / left.shape[1]
 
     def learn_matrix(self, rule: LearnMatrix) -> None:
-        """``V = m V + G``, ``W = (1 - l) W + V``, in place."""
-        plan, matrix = self.plan, self.matrices[rule.matrix]
-        if plan.decay:
-            matrix *= 1 - plan.decay
-        accumulator = matrix
-        if plan.momentum:
-            accumulator = self._velocity[rule.matrix]
-            accumulator *= plan.momentum
-        for term in rule.terms:
-            right = taken(self.values[term.right], term.right_rows)
-            self._add_outer(accumulator, term.coefficient, self.weighted(term), right)
-        if plan.momentum:
-            matrix += accumulator
+        """One step of the optimizer, in place."""
+
+        def add(total: Array) -> None:
+            for term in rule.terms:
+                right = taken(self.values[term.right], term.right_rows)
+                self._add_outer(total, term.coefficient, self.weighted(term), right)
+
+        self.plan.recursion.update(self.matrices[rule.matrix], self._memory.get(rule.matrix), add)
 
     def _add_outer(self, matrix: Array, coefficient: float, left: Array, right: Array) -> None:
         # matrix.T is Fortran-contiguous: BLAS adds right^T left into it without a temporary.
@@ -156,10 +150,10 @@ def _size(name: str, ratio: float, dim: int) -> int:
 
 
 def finite_bytes(plan: Plan, dtype: type, dim: int) -> int:
-    """Memory in bytes that the matrices of a finite network take, momentum buffers included."""
+    """Memory in bytes that the matrices of a finite network take, those of the optimizer included."""
     sizes = _sizes(plan, dim)
     entries = 0
     for matrix in plan.matrices:
-        copies = 2 if matrix.learned and plan.momentum else 1
+        copies = 2 if matrix.learned and plan.recursion.has_memory else 1
         entries += copies * sizes[matrix.source] * sizes[matrix.target]
     return entries * np.dtype(dtype).itemsize

@@ -48,7 +48,7 @@ class Arithmetic(ABC):
     ----------
     values : list of ndarray, shape (labels, size of the sector)
         Current value of every slot; a row belongs to one output, or to one pair of sample and output. Slots beyond
-        those of the plan are momentum buffers of vectors.
+        those of the plan are memories of the optimizer for vectors.
     scalars : list of ndarray, shape (labels,)
         Current value of every scalar.
     """
@@ -57,12 +57,12 @@ class Arithmetic(ABC):
         self.plan = plan
         self.dtype = np.dtype(dtype)
         self.slot_sectors = list(plan.slots)
-        self._velocities: dict[int, int] = {}
-        if plan.momentum:
+        self._memories: dict[int, int] = {}
+        if plan.recursion.has_memory:
             for rule in plan.learn_vectors:
-                self._velocities[rule.slot] = len(self.slot_sectors)
+                self._memories[rule.slot] = len(self.slot_sectors)
                 self.slot_sectors.append(plan.slots[rule.slot])
-        self.slot_rows = [*plan.rows, *(plan.rows[slot] for slot in self._velocities)]
+        self.slot_rows = [*plan.rows, *(plan.rows[slot] for slot in self._memories)]
         self.values: list[Array] = []
         self.scalars: list[Array] = [np.zeros(int(np.prod(shape))) for shape in plan.scalar_shapes]
         for number, given in plan.given.items():
@@ -165,20 +165,14 @@ class Arithmetic(ABC):
         return left
 
     def learn_vector(self, rule: LearnVector) -> None:
-        """``V = m V + G``, ``w = (1 - l) w + V`` with ``G = sum coefficient left``."""
-        values, plan = self.values, self.plan
-        vector = values[rule.slot]
-        if plan.decay:
-            vector *= 1 - plan.decay
-        if not plan.momentum:
+        """Increment a vector by ``G = sum coefficient left``, through the optimizer."""
+
+        def add(total: Array) -> None:
             for term in rule.terms:
-                vector += term.coefficient * self.weighted(term)
-            return
-        velocity = values[self._velocities[rule.slot]]
-        velocity *= plan.momentum
-        for term in rule.terms:
-            velocity += term.coefficient * self.weighted(term)
-        vector += velocity
+                total += term.coefficient * self.weighted(term)
+
+        slot = self._memories.get(rule.slot)
+        self.plan.recursion.update(self.values[rule.slot], None if slot is None else self.values[slot], add)
 
 
 def taken(rows: Array, wanted: Rows) -> Array:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_sym.program import OUTPUT, Axes, FieldRef, Label, ScalarRef
+from dmft_sym.program import OUTPUT, Axes, FieldRef, Label, Recursion, ScalarRef
 
 from .site_values import SiteValues
 
@@ -205,13 +205,14 @@ class Plan:
         Number of every scalar, by its reference with integer layer.
     scalar_shapes : list of tuple
         Shape of every scalar, the sizes of its labels.
+    recursion : Recursion
+        The optimizer, in numbers.
     data, given : dict
         What is given from outside: inputs by slot, shape (rows, D), and scalars by number.
     """
 
     sizes: Mapping[Label, int]
-    momentum: float = 0.0
-    decay: float = 0.0
+    recursion: Recursion = field(default_factory=Recursion)
     sectors: list[SectorPlan] = field(default_factory=list)
     slots: list[int] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
@@ -231,11 +232,6 @@ class Plan:
     def outputs(self) -> int:
         """Number of outputs."""
         return self.sizes[OUTPUT]
-
-    @property
-    def plain(self) -> bool:
-        """Gradient descent without memory."""
-        return self.momentum == 0 and self.decay == 0
 
     @property
     def products(self) -> list[Multiply]:

@@ -175,8 +175,7 @@ class _Builder:
             elif isinstance(statement, Observe):
                 self._observe(statement)
         self._close_sectors()
-        self.plan.momentum = self.number(self.optimizer.momentum, "momentum")
-        self.plan.decay = self.number(self.optimizer.decay, "weight decay")
+        self.plan.recursion = self.optimizer.numbers(self.number)
         return self.plan
 
     def _assign(self, statement: Assign) -> None:

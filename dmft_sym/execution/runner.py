@@ -194,7 +194,7 @@ def run_sampled(
 def finite_memory(
     program: Program, values: Values, outputs: int, dim: int, dtype: type = float, data: Given | None = None
 ) -> int:
-    """Memory in bytes that `run_finite` needs for its matrices and momentum buffers (recorded fields come on top).
+    """Memory in bytes that `run_finite` needs for its matrices and the optimizer (recorded fields come on top).
 
     Raises
     ------

@@ -9,6 +9,8 @@ import math
 
 import numpy as np
 
+from dmft_sym.program import Recursion
+
 from .conditioning import ConditionedMatrix, Directions
 from .half_streams import Stream
 from .inputs import input_coordinates
@@ -31,24 +33,26 @@ class InputWeights:
 
     Attributes
     ----------
-    columns, trained, velocity : ndarray, shape (rank of the inputs, sites)
+    columns, trained : ndarray, shape (rank of the inputs, sites)
+    memory : ndarray, shape (rank of the inputs, sites), or None
+        That of the optimizer, if it has one.
     """
 
-    def __init__(self, columns: Array) -> None:
-        self.columns = columns
+    def __init__(self, columns: Array, recursion: Recursion) -> None:
+        self.columns, self.recursion = columns, recursion
         self.trained = np.zeros_like(columns)
-        self.velocity = np.zeros_like(columns)
+        self.memory = np.zeros_like(columns) if recursion.has_memory else None
         self.retention = 1.0
 
     def times(self, inputs: Array) -> Array:
         """``W`` times every row of ``inputs``, shape (rows, sites)."""
         return np.asarray(inputs @ (self.retention * self.columns + self.trained))
 
-    def learn(self, left: Array, right: Array, momentum: float, decay: float) -> None:
+    def learn(self, left: Array, right: Array) -> None:
         """One step of the optimizer with the increment ``sum_i left_i right_i^T``."""
-        self.retention *= 1 - decay
-        self.velocity = momentum * self.velocity + right.T @ left
-        self.trained = (1 - decay) * self.trained + self.velocity
+        self.retention *= self.recursion.keep
+        increment = right.T @ left
+        self.recursion.update(self.trained, self.memory, lambda total: np.add(total, increment, out=total))
 
 
 class SampledSites(Arithmetic):
@@ -87,15 +91,15 @@ class SampledSites(Arithmetic):
         self.input_weights: dict[int, InputWeights] = {}
         self.matrices: dict[int, ConditionedMatrix] = {}
         for number, spec in enumerate(plan.matrices):
-            std = math.sqrt(spec.variance)
+            std, recursion = math.sqrt(spec.variance), plan.recursion if spec.learned else Recursion()
             if plan.sectors[spec.source].finite:
                 columns = [std * self._draw(True) for _ in range(ranks[spec.source])]
-                self.input_weights[number] = InputWeights(np.array(columns).reshape(-1, sites))
+                self.input_weights[number] = InputWeights(np.array(columns).reshape(-1, sites), recursion)
                 continue
             forward = Directions(sites, sites, std, lambda: self._draw(True), self.dtype)
             back = math.sqrt(spec.variance * spec.inverse_aspect)
             backward = Directions(sites, sites, back, lambda: self._draw(False), self.dtype)
-            self.matrices[number] = ConditionedMatrix(spec, forward, backward, tol)
+            self.matrices[number] = ConditionedMatrix(spec, forward, backward, tol, recursion)
         for vector in plan.vectors:
             for row in self.values[vector.slot]:
                 row[:] = math.sqrt(vector.variance) * self._draw(False)
@@ -164,12 +168,11 @@ class SampledSites(Arithmetic):
 
     def learn_matrix(self, rule: LearnMatrix) -> None:
         """Add outer products to the trained part; all increments of a step enter the optimizer together."""
-        plan, number = self.plan, rule.matrix
-        momentum, decay = plan.momentum, plan.decay
+        number = rule.matrix
         if number in self.input_weights:
             left = np.concatenate([term.coefficient * self.weighted(term) for term in rule.terms])
             right = np.concatenate([taken(self.values[term.right], term.right_rows) for term in rule.terms])
-            self.input_weights[number].learn(left, right, momentum, decay)
+            self.input_weights[number].learn(left, right)
             return
         for term in rule.terms:  # open what is missing before coefficients are put together
             self._coefficients(number, term.left, True)
@@ -179,7 +182,7 @@ class SampledSites(Arithmetic):
             along, _ = self._coefficients(number, term.left, True)
             lefts.append(term.coefficient * self.weighted_rows(term, along))
             rights.append(taken(self._coefficients(number, term.right, False)[0], term.right_rows))
-        self.matrices[number].learn(np.concatenate(lefts), np.concatenate(rights), momentum, decay)
+        self.matrices[number].learn(np.concatenate(lefts), np.concatenate(rights))
 
     def view(self, step: int) -> SampledView:
         """The replica as it is now."""

@@ -18,7 +18,7 @@ from .labels import (
     LayerRange,
     joined_axes,
 )
-from .optimizer import Optimizer
+from .optimizer import Optimizer, Recursion
 from .program import Program
 from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, Statement
 from .step import Step, field_refs, is_linear, reads, scalar_refs, walk
@@ -55,6 +55,7 @@ __all__ = [
     "Program",
     "ProgramError",
     "RandomVector",
+    "Recursion",
     "Scalar",
     "ScalarRef",
     "SiteFunction",

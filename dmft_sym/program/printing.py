@@ -51,8 +51,8 @@ def program_text(program: Step) -> str:
     lines.append(f"  at every step {STEP}{_for_every(program.labels)}:")
     for statement in program.statements:
         lines += ["    " + line for line in str(statement).splitlines()]
-    if not program.optimizer.plain:
-        lines.append(f"  optimizer: momentum {program.optimizer.momentum}, weight decay {program.optimizer.decay}")
+    if not program.optimizer.recursion.plain:
+        lines.append(f"  optimizer: {program.optimizer}")
     return "\n".join(lines)
 
 

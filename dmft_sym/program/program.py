@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import sympy as sp
 
 from .printing import program_latex, program_text
+from .statements import ForLayers, Learn, Statement
 from .step import Step
 from .validation import smallest_depth, validate
 
@@ -19,7 +22,8 @@ class Program(Step):
         In the order of execution; backward fields, error, forward fields, updates for the proportional
         regime.
     optimizer
-        How the increments of ``Learn`` enter the weights.
+        How the increments of ``Learn`` enter the weights. Its ``weight`` becomes a factor of their terms, here and
+        nowhere else.
     name
         For titles and docstrings only; no stage looks at it.
 
@@ -30,6 +34,10 @@ class Program(Step):
     """
 
     def __post_init__(self) -> None:
+        weight = self.optimizer.weight
+        if weight != 1:
+            object.__setattr__(self, "statements", tuple(_weighted(s, weight) for s in self.statements))
+            object.__setattr__(self, "optimizer", replace(self.optimizer, weight=sp.Integer(1)))
         validate(self)
 
     @property
@@ -42,3 +50,12 @@ class Program(Step):
 
     def _repr_latex_(self) -> str:
         return program_latex(self)
+
+
+def _weighted(statement: Statement, weight: sp.Expr) -> Statement:
+    """Updates with a factor; other statements as they are."""
+    if isinstance(statement, ForLayers):
+        return replace(statement, body=tuple(_weighted(inner, weight) for inner in statement.body))
+    if not isinstance(statement, Learn):
+        return statement
+    return replace(statement, terms=tuple(replace(t, coefficient=weight * t.coefficient) for t in statement.terms))

@@ -146,10 +146,7 @@ class Step:
             found |= matrix.aspect.free_symbols
         for space in self.spaces:
             found |= space.ratio.free_symbols
-        found |= (
-            sp.sympify(self.optimizer.momentum, strict=True).free_symbols
-            | sp.sympify(self.optimizer.decay, strict=True).free_symbols
-        )
+        found |= self.optimizer.free_symbols
         found -= {STEP, PAST_STEP, OUTPUTS}
         found -= {symbol for label in self.labels for symbol in (label.symbol, label.other)}
         return tuple(sorted(found, key=lambda symbol: symbol.name))

@@ -11,10 +11,10 @@ import pytest
 import sympy as sp
 from dmft_sym.codegen.equations.two_time import two_time_source
 from dmft_sym.codegen.programs.sampled import write
-
-from dmft_sym.cache.modules import load_module, program_key
 from dmft_sym.derivation.fixed import FixedDerivation
 from dmft_sym.derivation.fixed_stages import stages_of
+
+from dmft_sym.cache.modules import load_module, program_key
 from dmft_sym.execution import ExecutionError, run_coordinates, run_finite
 from dmft_sym.execution.planning import label_sizes
 from dmft_sym.execution.replicas import run_replicas

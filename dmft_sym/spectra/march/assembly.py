@@ -14,7 +14,7 @@ from dmft_sym.spectra.matrices.equal_time import EqualTime
 from .dyson import Dyson
 from .flat_sites import FlatEquation, NoiseAt, Side, flat_sites, operand_of, side_of
 from .level_one import TwoTime
-from .places import PlaceTable, update_kernel
+from .places import PlaceTable
 from .spike_system import Drive, Link, Product, SpikeSystem
 
 Floats = NDArray[np.float64]
@@ -42,9 +42,7 @@ class Assembly:
         self.fields = [equation.target for equation in self.equations]
         self.products = list(dict.fromkeys(noise for e in self.equations for _, noise, _ in e.noises))
         self.copies = self.run.outputs ** (2 if joint.matrix.per_output else 1)
-        optimizer = joint.program.optimizer
-        self.momentum = self.run.evaluate(sp.sympify(optimizer.momentum), "momentum")
-        self.decay = self.run.evaluate(sp.sympify(optimizer.decay), "weight_decay")
+        self.recursion = joint.program.optimizer.numbers(self.run.evaluate)
         self._constants: dict[sp.Expr, tuple[float, tuple[tuple[float, EqualTime], ...]]] = {}
 
     @property
@@ -65,7 +63,7 @@ class Assembly:
 
     def _retained(self, coefficient: sp.Expr, retained: bool, step: int) -> float:
         """A coefficient, times ``rho(t)`` where the initial value of a trained matrix is meant."""
-        return self.value(coefficient, step) * ((1 - self.decay) ** step if retained else 1.0)
+        return self.value(coefficient, step) * (self.recursion.retention(step) if retained else 1.0)
 
     def dyson(self, step: int) -> Dyson:
         """The (2,2) block at a step."""
@@ -149,7 +147,7 @@ class Assembly:
             if max(weights) - min(weights) > 1e-12 * max(map(abs, weights)):
                 raise ProgramError(f"{equation.target}: the places of one matrix have different memories")
             drives[beta].memory = max(weights)
-        kernel = np.concatenate([update_kernel(step, self.momentum, self.decay), np.zeros(horizon - step)])
+        kernel = np.concatenate([self.recursion.kernel(step)[:0:-1], np.zeros(horizon - step)])  # kappa(t - s)
         for update in equation.updates:
             beta, here, there = self._update(equation, update.row, update.past, update.field)
             drives[beta].updates.append((here, there, self.value(update.coefficient, step) * kernel))

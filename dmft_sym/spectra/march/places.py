@@ -113,14 +113,3 @@ def _places(side: Side, run: TwoTime) -> list[NoiseAt]:
         else:
             found += [(noise, layer) for layer in use.layers.at(run.integers)]
     return found
-
-
-def update_kernel(step: int, momentum: float, decay: float) -> Floats:
-    """``kappa(t - s)`` for ``s < t``, ``t = step``; shape (step,)."""
-    kernel = np.empty(step)
-    velocity, weight = 1.0, 1.0
-    for lag in range(1, step + 1):
-        kernel[step - lag] = weight
-        velocity *= momentum
-        weight = (1 - decay) * weight + velocity
-    return kernel
