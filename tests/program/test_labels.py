@@ -11,10 +11,10 @@ import pytest
 import sympy as sp
 from dmft_sym.codegen.equations.two_time import two_time_source
 from dmft_sym.codegen.programs.sampled import write
-from dmft_sym.derivation.fixed import FixedDerivation
-from dmft_sym.derivation.fixed_stages import stages_of
 
 from dmft_sym.cache.modules import load_module, program_key
+from dmft_sym.derivation.pipeline import Pipeline
+from dmft_sym.derivation.presentation import stages
 from dmft_sym.execution import ExecutionError, run_coordinates, run_finite
 from dmft_sym.execution.planning import label_sizes
 from dmft_sym.execution.replicas import run_replicas
@@ -187,8 +187,8 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_equations_carry_the_label():
-    derivation = FixedDerivation(tokens())
-    latex = "".join(stage.latex for stage in stages_of(derivation))
+    derivation = Pipeline(tokens())
+    latex = "".join(stage.latex for stage in stages(derivation))
     # Overlaps and responses of the action and its saddle point
     assert r"C^{q,q}_{\mu k,\,\nu k'}(t,s)" in latex
     assert r"R^{q,r_{W}}_{\mu k,\,\nu k' c'}(t,s)" in latex
@@ -202,7 +202,7 @@ def test_equations_carry_the_label():
 
 
 def test_overlaps_of_inputs_carry_the_label():
-    latex = "".join(stage.latex for stage in stages_of(FixedDerivation(sequences())))
+    latex = "".join(stage.latex for stage in stages(Pipeline(sequences())))
     assert r"K^{x}_{\mu k \nu k'} = x_{\mu k} \cdot x_{\nu k'} / D" in latex
 
 
@@ -271,4 +271,4 @@ def test_linear_network_in_growing_coordinates():
 
 def test_direct_two_time_solver_names_the_label():
     with pytest.raises(ProgramError, match="labels sample, token, output: allowed in a direct two-time solver are"):
-        two_time_source(FixedDerivation(tokens()))
+        two_time_source(Pipeline(tokens()))
