@@ -46,6 +46,7 @@ from dmft_sym.program import (
     Space,
     VectorRef,
 )
+from dmft_sym.program.labels import common_order
 
 TOKEN = Label.of("token", "k", "k'", "K")
 ALL = (SAMPLE, TOKEN, OUTPUT)
@@ -159,6 +160,12 @@ def test_labels_are_those_of_the_declarations_in_their_order():
     assert made.joined(TARGET, SCALE, X) == ALL
     assert made.joined(READOUT, SCALE) == (TOKEN, OUTPUT)
     assert set(made.parameters) == {ETA, GAMMA, SAMPLES, TOKEN.size}
+
+
+def test_order_is_one_that_all_axes_have():
+    assert common_order([(OUTPUT,), (SAMPLE,), (SAMPLE, OUTPUT)]) == (SAMPLE, OUTPUT)
+    assert common_order([(OUTPUT,), (SAMPLE, TOKEN), (TOKEN, OUTPUT)]) == ALL
+    assert common_order([(TOKEN,), (SAMPLE, OUTPUT)]) == (TOKEN, SAMPLE, OUTPUT)  # as they come
 
 
 def test_program_prints_its_labels():
