@@ -57,7 +57,7 @@ class Numbers:
         self.places = {(f.field.name, self.layer(f)): i for i, f in enumerate(self.assembly.fields)}
         self.drives = self.system.drive_vectors(self.vectors.right)
         self.known = {f.name: f for f in run.theory.program.fields}
-        keep = 1 - self.assembly.decay
+        keep = self.assembly.recursion.keep
         self.symbols = {RETENTION: keep**STEP, EIGEN: self.z, SINGULAR: self.z, **self.run.integers}
         self.kernel = keep ** np.arange(STEP - 1, -1, -1)
 
