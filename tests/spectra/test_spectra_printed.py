@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import product
 
 import numpy as np
@@ -137,31 +136,12 @@ class Numbers:
 
 
 def instances(numbers: Numbers, equation):
-    """Values of the labels in the ranges that the note of an equation states."""
+    """Values of the labels in the ranges that an equation states."""
     depth = max(numbers.run.integers.values())
     for layer, other in product(range(1, depth + 1), repeat=2):
         bound = {LAYER: layer, OTHER_LAYER: other}
-        if in_note(equation.note, bound, depth):
+        if equation.domain.holds({**bound, **numbers.run.integers}):
             yield bound
-
-
-def in_note(note: str, bound: dict, depth: int) -> bool:
-    """Whether the ranges and conditions of a note hold."""
-    text = note.replace("\\dots, ", "").replace("$", "")
-    values = {"l": bound[LAYER], "k": bound[OTHER_LAYER], "L": depth}
-    for name, first, last in re.findall(r"([lk]) = (\S+), ([^,]+)", text):
-        if not end(first, depth) <= values[name] <= end(last, depth):
-            return False
-    for name, sign, last in re.findall(r"if ([lkL]) \\(ge|le) (.+)$", text):
-        if not (values[name] >= end(last, depth) if sign == "ge" else values[name] <= end(last, depth)):
-            return False
-    return True
-
-
-def end(text: str, depth: int) -> int:
-    """``3``, ``L`` or ``L - 1``."""
-    head, _, tail = text.replace(" ", "").partition("-")
-    return (depth if head == "L" else int(head)) - (int(tail) if tail else 0)
 
 
 @pytest.mark.parametrize("name", CASES)

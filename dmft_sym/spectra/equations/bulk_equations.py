@@ -7,17 +7,17 @@ a ``G`` again (docs/mathematics.md, Spectra).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sympy as sp
 
 from dmft_sym.derivation.single_site import ResponseMemory, SiteEquation
 from dmft_sym.derivation.stage import Line, Stage
-from dmft_sym.program import FieldRef, LayerRange
+from dmft_sym.program import FieldRef
 from dmft_sym.program.printing import latex_name
 
-from .site_group import RETENTION, SiteGroups, level_two
+from .domain import Domain
+from .site_group import OTHER_LAYER, RETENTION, SiteGroups, level_two
 
 
 class BulkResponse(sp.Expr):
@@ -70,11 +70,11 @@ def _layer(ref: FieldRef) -> sp.Expr:
 
 @dataclass(frozen=True)
 class BulkEquation:
-    """``left = right``, with the range of its layer labels."""
+    """``left = right`` for the layers of a domain."""
 
     left: BulkResponse
     right: sp.Expr
-    note: str = ""
+    domain: Domain = field(default_factory=Domain)
 
     def at(self, index: sp.Symbol, value: sp.Expr) -> BulkEquation:
         """With one value of a layer label."""
@@ -107,7 +107,7 @@ class BulkEquations:
     @property
     def stage(self) -> Stage:
         """For printing."""
-        lines = tuple(Line(sp.latex(e.left), (f"+ {sp.latex(e.solved)}",), e.note) for e in self.equations)
+        lines = tuple(Line(sp.latex(e.left), (f"+ {sp.latex(e.solved)}",), e.domain.latex) for e in self.equations)
         text = (
             f"Bulk of {self.name}: $m_F$ is the response of a level-two field $F$ to a source in its own equation and "
             "$G_{F, F'}$ that to a source in the equation of $F'$, at one site. The density is "
@@ -122,17 +122,8 @@ class BulkEquations:
         return self.stage._repr_markdown_()
 
     def __str__(self) -> str:
-        rows = [f"  {e.left} = {e.solved}{plain_note(e.note)}" for e in self.equations]
+        rows = [f"  {e.left} = {e.solved}{e.domain}" for e in self.equations]
         return "\n".join([f"bulk of {self.name}", *rows])
-
-
-def plain_note(note: str) -> str:
-    """A note for text output."""
-    return (
-        f"    ({note})".replace("$", "").replace("\\dots", "...").replace("\\ge", ">=").replace("\\le", "<=")
-        if note
-        else ""
-    )
 
 
 def bulk_equations(groups: SiteGroups) -> BulkEquations:
@@ -189,7 +180,7 @@ def _equation(
                 total += _sum(memory, sp.powdenest(sp.cancel(strength * driven.coefficient), force=True) * loop)
                 needed += [(memory.row, driven.ref), (memory.field, aligned)]
     left = BulkResponse.of(target, aligned)
-    return BulkEquation(left, total / factor, _note(equation, aligned)), needed
+    return BulkEquation(left, total / factor, _domain(equation, aligned)), needed
 
 
 def _aligned_source(groups: SiteGroups, target: FieldRef, row: FieldRef, source: FieldRef) -> FieldRef | None:
@@ -219,23 +210,11 @@ def _sum(term: object, value: sp.Expr) -> sp.Expr:
     return value if index is None or layers is None else sp.Sum(value, (index, layers.start, layers.stop))
 
 
-def layer_note(index: sp.Expr, layers: LayerRange) -> str:
-    """The range of a layer label."""
-    return f"${sp.latex(index)} = {sp.latex(layers.start)}, \\dots, {sp.latex(layers.stop)}$"
-
-
-def _note(equation: SiteEquation, source: FieldRef) -> str:
-    parts = list(_ranges(equation))
-    if source.layer is not None and source.field.layers is not None and len(source.layer.free_symbols) == 1:
-        (symbol,) = source.layer.free_symbols
-        if symbol.name == "k":
-            parts.append(layer_note(symbol, source.field.layers))
-    return ", ".join(parts)
-
-
-def _ranges(equation: SiteEquation) -> Iterator[str]:
-    for scan in equation.scans:
-        yield layer_note(scan.index, scan.layers)
+def _domain(equation: SiteEquation, source: FieldRef) -> Domain:
+    ranges = [(scan.index, scan.layers) for scan in equation.scans]
+    if source.layer is not None and source.field.layers is not None and source.layer.free_symbols == {OTHER_LAYER}:
+        ranges.append((OTHER_LAYER, source.field.layers))
+    return Domain(tuple(ranges))
 
 
 def _solved(left: BulkResponse, right: sp.Expr) -> sp.Expr:

@@ -17,14 +17,14 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from dmft_sym.derivation.closed_latex import condition_latex
 from dmft_sym.derivation.layer_logic import within
 from dmft_sym.derivation.processes import Member, process_of
 from dmft_sym.derivation.single_site import Noise, ResponseMemory, SiteEquation, UpdateMemory
 from dmft_sym.derivation.stage import Stage
 from dmft_sym.program import FieldRef, LayerRange
 
-from .bulk_equations import BulkResponse, layer_note
+from .bulk_equations import BulkResponse
+from .domain import Domain
 from .one_step import Responses, one_step_condition, responses_within_a_step
 from .site_group import OTHER_LAYER, RETENTION, SiteGroups, level_two, operand
 from .spike_terms import SpikeEquation, SpikeTerm, TwoPoint
@@ -151,7 +151,7 @@ class _Builder:
             if term is not None:
                 found.setdefault(TwoPoint("X", target, memory.field), []).append(term)
         for left, terms in found.items():
-            yield SpikeEquation(left, tuple(terms), note=_notes(equation))
+            yield SpikeEquation(left, tuple(terms), domain=_domain(equation))
 
     def close(self, memories: tuple[SpikeEquation, ...]) -> Iterator[SpikeEquation]:
         """Equations of the unknowns that memories contain, and of those that these contain."""
@@ -192,11 +192,11 @@ class _Builder:
         ]
         inner = [term for term in terms if term.unknown != left]
         factor = self.groups.factor(target.field)
-        note = _notes(equation, left.column, condition)
+        domain = _domain(equation, left.column, condition)
         if len(inner) < len(terms) and not equation.locals and len(self.groups.equations_of(target.field)) == 1:
             # The self-energy of the field itself: the resolvent is the sum of the series.
-            return SpikeEquation(left, tuple(inner), BulkResponse.of(target, target), note)
-        return SpikeEquation(left, tuple(terms), 1 / factor, note)
+            return SpikeEquation(left, tuple(inner), BulkResponse.of(target, target), domain)
+        return SpikeEquation(left, tuple(terms), 1 / factor, domain)
 
     def _own(self, equation: SiteEquation, left: TwoPoint) -> Iterator[SpikeTerm]:
         """Level-two fields at the same sites: local terms and self-energies."""
@@ -282,15 +282,13 @@ def _exists(column: Column, equation: SiteEquation) -> sp.Basic:
     return within(layer, layers, {scan.index: scan.layers for scan in equation.scans})
 
 
-def _notes(equation: SiteEquation, column: Column | None = None, condition: sp.Basic = sp.true) -> str:
-    notes = [layer_note(scan.index, scan.layers) for scan in equation.scans]
+def _domain(equation: SiteEquation, column: Column | None = None, condition: sp.Basic = sp.true) -> Domain:
+    ranges = [(scan.index, scan.layers) for scan in equation.scans]
     if column is not None:
         layer, layers = _column_layers(column)
         if layer == OTHER_LAYER and layers is not None:
-            notes.append(layer_note(layer, layers))
-    if condition != sp.true:
-        notes.append(f"if ${condition_latex(condition)}$")
-    return ", ".join(notes)
+            ranges.append((OTHER_LAYER, layers))
+    return Domain(tuple(ranges), condition)
 
 
 def _tidy(value: sp.Expr) -> sp.Expr:

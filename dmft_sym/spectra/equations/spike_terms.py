@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import sympy as sp
@@ -12,7 +12,7 @@ from dmft_sym.derivation.stage import Line, signed
 from dmft_sym.program import FieldRef, LayerRange
 from dmft_sym.program.printing import latex_name
 
-from .bulk_equations import plain_note
+from .domain import Domain
 from .site_group import shifted
 
 Column: TypeAlias = FieldRef | tuple[Noise, sp.Expr | None]
@@ -112,7 +112,7 @@ class SpikeEquation:
     left: TwoPoint
     terms: tuple[SpikeTerm, ...]
     prefactor: sp.Expr = sp.Integer(1)
-    note: str = ""
+    domain: Domain = field(default_factory=Domain)
 
     @property
     def line(self) -> Line:
@@ -122,7 +122,7 @@ class SpikeEquation:
             inner = [f"+ {sp.latex(self.prefactor)} \\big[ {terms[0].removeprefix('+ ')}", *terms[1:]]
             inner[-1] += " \\big]"
             terms = tuple(inner)
-        return Line(self.left.latex, terms, self.note)
+        return Line(self.left.latex, terms, self.domain.latex)
 
     def at(self, index: sp.Symbol, value: sp.Expr) -> SpikeEquation:
         """With one value of a layer label."""
@@ -132,7 +132,7 @@ class SpikeEquation:
     def __str__(self) -> str:
         body = " + ".join(str(term) for term in self.terms) or "0"
         body = body if self.prefactor == 1 else f"{self.prefactor} [ {body} ]"
-        return f"{self.left} = {body}{plain_note(self.note)}"
+        return f"{self.left} = {body}{self.domain}"
 
 
 def _name(name: str, layer: sp.Expr | None, accent: str = "") -> str:
