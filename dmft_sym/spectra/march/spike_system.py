@@ -124,8 +124,8 @@ class SpikeSystem:
     scale: Floats
 
     @cached_property
-    def _equations(self) -> dict[int, list[tuple[int, Drive]]]:
-        """Equations that a product drives."""
+    def driven(self) -> dict[int, list[tuple[int, Drive]]]:
+        """Equations that every product drives."""
         found: dict[int, list[tuple[int, Drive]]] = {}
         for (equation, product), drive in self.drives.items():
             found.setdefault(product, []).append((equation, drive))
@@ -163,7 +163,7 @@ class SpikeSystem:
         product = self.products[beta]
         overlap, response = x[product.overlap], x[product.response]
         found = []
-        for equation, drive in self._equations.get(beta, []):
+        for equation, drive in self.driven.get(beta, []):
             steps = len(overlap) // product.places if product.places else 0
             coefficients = np.zeros((steps * product.partners, *x.shape[1:]), dtype=x.dtype)
             if len(response):
@@ -185,7 +185,7 @@ class SpikeSystem:
                 level_one = level_one + link.mixed.T @ y[target.overlap]
             if link.back is not None:
                 level_one = level_one + link.back.T @ y[target.response]
-            for equation, drive in self._equations.get(link.source, []):
+            for equation, drive in self.driven.get(link.source, []):
                 weight = green[target.operand, equation]
                 if link.known is not None:
                     result[source.overlap] += weight * drive.noise * noise
@@ -207,7 +207,7 @@ class SpikeSystem:
         """``J`` as one cycle of products, if every product is driven by exactly one other through one equation."""
         sources = {link.target: link.source for link in self.links}
         whole = len(sources) == len(self.links) == len(self.products)
-        if not whole or any(len(found) != 1 for found in self._equations.values()):
+        if not whole or any(len(found) != 1 for found in self.driven.values()):
             return None
         path = [0]
         while len(path) < len(self.products):
@@ -245,7 +245,7 @@ class Cycle:
         sources = (*self.path[1:], self.path[0])
         total = 1.0
         for target, source in zip(self.path, sources, strict=True):
-            ((equation, _),) = self.system._equations[source]
+            ((equation, _),) = self.system.driven[source]
             total *= float(np.real(green[self.system.products[target].operand, equation]))
         return total
 
