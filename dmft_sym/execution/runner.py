@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dmft_sym.program import Observe, Program, ScalarRef
 from dmft_sym.support.errors import ExecutionError
-from dmft_sym.support.outcomes import COMPLETED, diverged
+from dmft_sym.support.outcomes import COMPLETED, DIVERGENCE, diverged
 from dmft_sym.support.threads import single_threaded
 
 from .coordinates import GrowingCoordinates
@@ -28,9 +28,6 @@ from .sampled import SampledSites
 Values = Mapping[sp.Symbol, float]
 Progress = Callable[[int], None]
 Inspect = Callable[[int, Arithmetic], None]
-
-DIVERGENCE = 1e12
-"""A scalar beyond this multiple of the largest initial one counts as divergence."""
 
 
 def run_coordinates(

@@ -12,7 +12,7 @@ import numpy as np
 from dmft_sym.spectra.methods import METHODS
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
-from dmft_sym.support.spectral_failures import Failure, SpectrumError, named
+from dmft_sym.support.outcomes import Failure, SpectrumError, named
 
 from .arguments import run_arguments
 from .method import current_method

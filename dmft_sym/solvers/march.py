@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dmft_sym.program import DEPTH
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.memory import NUMBER_OF_MPMATH, free_bytes, march_bytes, most_steps, shown_bytes
-from dmft_sym.support.outcomes import Outcome, diverged, of_losses
+from dmft_sym.support.outcomes import DIVERGENCE, Outcome, diverged, of_losses
 
 from .arguments import RunArguments, check_dtype
 from .coordinates import tolerance
@@ -21,9 +21,6 @@ from .method import EQUATIONS, Arithmetic, Call, Progress, Solved
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
-
-# A loss this many times its first value will not come back: the run is reported as diverged.
-DIVERGENCE = 1e12
 
 
 class March(Arithmetic):

@@ -106,7 +106,7 @@ def two_time_spectra(theory: Problem, *, steps: int, backend: str = "numba", **p
 
 def from_march(wanted: Wanted) -> tuple[dict[str, Track], int]:
     """Two-time matrices in the derived spike condition; also the number of steps before the run diverged, or all."""
-    from dmft_sym.support.spectral_failures import SpectrumError
+    from dmft_sym.support.outcomes import SpectrumError
 
     theory, arguments, at = wanted.theory, wanted.arguments, wanted.at
     run = two_time_spectra(theory, steps=arguments.steps, **wanted.parameters)
@@ -128,7 +128,7 @@ def from_march(wanted: Wanted) -> tuple[dict[str, Track], int]:
 
 
 def _march_values(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, track: Track) -> None:
-    from dmft_sym.support.spectral_failures import named
+    from dmft_sym.support.outcomes import named
 
     with named(f"{name} at step {step}"):
         found = _march_at(run, wanted, name, step)
@@ -138,7 +138,7 @@ def _march_values(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, tra
 
 def _march_bands(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, track: Track) -> None:
     """All intervals of the support, if wanted; without them there are no densities, but outliers stay."""
-    from dmft_sym.support.spectral_failures import named
+    from dmft_sym.support.outcomes import named
 
     if wanted.bands and step in track.spectra:
         with named(f"{name} at step {step}"):
@@ -150,7 +150,7 @@ def _march_bands(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, trac
 
 def _march_overlaps(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, track: Track) -> None:
     """Overlaps with the fields at the step of the spectrum and with static vectors, shape (rank, output)."""
-    from dmft_sym.support.spectral_failures import named
+    from dmft_sym.support.outcomes import named
 
     found: Any = track.spectra.get(step)
     if not wanted.overlaps or found is None or not len(found.outliers):
@@ -173,7 +173,7 @@ def _march_margins(run: TwoTimeSpectra, wanted: Wanted, name: str, steps: list[i
 
 def _march_margin(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int) -> float:
     """The first margin, nan if nothing is known of it; steps between those that were asked for may fail."""
-    from dmft_sym.support.spectral_failures import SpectrumError, named
+    from dmft_sym.support.outcomes import SpectrumError, named
 
     try:
         with named(f"{name} at step {step}"):
@@ -193,7 +193,7 @@ def _columns_per_value(arguments: RunArguments, matrix: MatrixProgram) -> float:
 def from_coordinates(wanted: Wanted) -> tuple[dict[str, Track], int]:
     """Growing coordinates; also the number of steps before the run diverged, or all."""
     from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
-    from dmft_sym.support.spectral_failures import Failure, SpectrumError, named
+    from dmft_sym.support.outcomes import Failure, SpectrumError, named
 
     theory, arguments, at, tol = wanted.theory, wanted.arguments, wanted.at, wanted.tol
     progress = wanted.progress
@@ -220,7 +220,7 @@ def from_coordinates(wanted: Wanted) -> tuple[dict[str, Track], int]:
                     track.failures[step] = str(error)
         for step in at:
             if step >= reached and step not in track.failures:
-                track.failures[step] = str(SpectrumError(Failure.DIVERGED, f"{name} at step {step}"))
+                track.failures[step] = str(SpectrumError(Failure.DIVERGED_BEFORE, f"{name} at step {step}"))
         tracks[name] = track
     return tracks, reached
 

@@ -228,7 +228,7 @@ def _overlaps(tracks: Mapping[str, Track], at: list[int], ranks: int, directions
 
 def _densities(tracks: Mapping[str, Track], at: list[int], points: int) -> tuple[Floats, Floats]:
     """Densities on grids from the lower to the upper edge of each bulk, finer at the ends."""
-    from dmft_sym.support.spectral_failures import SpectrumError, named
+    from dmft_sym.support.outcomes import SpectrumError, named
 
     part = 0.5 * (1 - np.cos((np.arange(points) + 0.5) * np.pi / points))
     value, density = np.full((2, len(tracks), len(at), points), np.nan)

@@ -1,36 +1,54 @@
-"""How a run ended: named outcomes, each with what to change."""
+"""What can happen to a run or a spectrum: every named failure, each with what to change."""
 
 from __future__ import annotations
 
 import enum
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from .errors import ExecutionError
 
 if TYPE_CHECKING:
     import numpy as np
 
-_TEXT = re.compile(r"(?P<kind>[a-z -]+?)(?: at step (?P<step>\d+))?")
+DIVERGENCE = 1e12
+"""A loss, output or error this many times its first size will not come back: the run is reported as diverged."""
+
+_TEXT = re.compile(r"(?P<word>[a-z -]+?)(?: at step (?P<step>\d+))?")
+_COMPLETED = "completed"
 
 
-class Kind(enum.Enum):
-    """What can happen to a run; the value is the word that files and messages use."""
+class Failure(enum.Enum):
+    """What can go wrong; the value is what files and messages say."""
 
-    COMPLETED = "completed"
     DIVERGED = "diverged"
+    DIVERGED_BEFORE = "the run diverged before this step"
+    NO_CONVERGENCE = "no convergence"
+    AMBIGUOUS_BRANCH = "ambiguous branch of the Dyson equation"
+    NORMALISATION = "the density does not integrate to one"
+    NO_DENSITY = "all of the spectrum but a vanishing part is zero"
+    NOT_FINITE = "the equations of this matrix are not finite at an infinite ratio"
 
     @property
     def remedy(self) -> str:
-        """What to change, empty if there is nothing to change."""
+        """What to change."""
         return _REMEDIES[self]
 
 
 _REMEDIES = {
-    Kind.COMPLETED: "",
-    Kind.DIVERGED: "lower learning_rate (or richness, depth, init_std); what was computed before that step is kept",
+    Failure.DIVERGED: "lower learning_rate (or richness, depth, init_std); what was computed before that step is kept",
+    Failure.DIVERGED_BEFORE: "lower learning_rate (or richness, depth, init_std), or look at an earlier step",
+    Failure.NO_CONVERGENCE: "look at another step or other grid points, or use a smaller init_std",
+    Failure.AMBIGUOUS_BRANCH: "use a finer grid, or points further from the edges",
+    Failure.NORMALISATION: "scan with more points: a narrow interval or gap was not seen",
+    Failure.NO_DENSITY: "use a finite samples_per_dim where densities are wanted",
+    Failure.NOT_FINITE: "use a finite width_per_dim and samples_per_dim, or leave this matrix out",
 }
+_OF_RUNS = (Failure.DIVERGED,)
 
 
 @dataclass(frozen=True)
@@ -39,24 +57,24 @@ class Outcome:
 
     Parameters
     ----------
-    kind
-        What happened.
+    failure
+        What happened; ``None`` for a completed run.
     step
-        The training step at which it happened; ``None`` for a completed run.
+        The training step at which it happened.
     """
 
-    kind: Kind = Kind.COMPLETED
+    failure: Failure | None = None
     step: int | None = None
 
     @property
     def completed(self) -> bool:
         """Whether every step was computed."""
-        return self.kind is Kind.COMPLETED
+        return self.failure is None
 
     @property
     def remedy(self) -> str:
         """What to change, empty for a completed run."""
-        return self.kind.remedy
+        return "" if self.failure is None else self.failure.remedy
 
     def attrs(self) -> dict[str, str]:
         """The attributes ``outcome`` and ``outcome_remedy`` of a result."""
@@ -65,14 +83,16 @@ class Outcome:
     @classmethod
     def of(cls, attrs: Mapping[str, object]) -> Outcome:
         """The outcome that the attributes of a result record; completed if they record none."""
-        text = str(attrs.get("outcome", "completed"))
+        text = str(attrs.get("outcome", _COMPLETED))
+        known = {_COMPLETED: None, **{failure.value: failure for failure in _OF_RUNS}}
         match = _TEXT.fullmatch(text)
-        if match is None or match["kind"] not in {kind.value for kind in Kind}:
-            raise ValueError(f"outcome = {text!r}: allowed are {', '.join(kind.value for kind in Kind)} [at step t]")
-        return cls(Kind(match["kind"]), None if match["step"] is None else int(match["step"]))
+        if match is None or match["word"] not in known:
+            raise ValueError(f"outcome = {text!r}: allowed are {', '.join(known)} [at step t]")
+        return cls(known[match["word"]], None if match["step"] is None else int(match["step"]))
 
     def __str__(self) -> str:
-        return self.kind.value if self.step is None else f"{self.kind.value} at step {self.step}"
+        word = _COMPLETED if self.failure is None else self.failure.value
+        return word if self.step is None else f"{word} at step {self.step}"
 
 
 COMPLETED = Outcome()
@@ -80,7 +100,7 @@ COMPLETED = Outcome()
 
 def diverged(step: int) -> Outcome:
     """The outcome of a run whose numbers stopped being finite at ``step``."""
-    return Outcome(Kind.DIVERGED, int(step))
+    return Outcome(Failure.DIVERGED, int(step))
 
 
 def of_losses(*losses: np.ndarray, bound: float = float("inf")) -> Outcome:
@@ -99,3 +119,30 @@ def of_losses(*losses: np.ndarray, bound: float = float("inf")) -> Outcome:
             step = int(np.argmax(bad))
             first = step if first is None else min(first, step)
     return COMPLETED if first is None else diverged(first)
+
+
+class SpectrumError(ValueError):
+    """A spectrum that could not be computed; the message names the failure, the place and the remedy."""
+
+    def __init__(self, failure: Failure, where: str) -> None:
+        super().__init__(f"{where}: {failure.value}; {failure.remedy}")
+        self.failure = failure
+
+
+@contextmanager
+def named(where: str) -> Iterator[None]:
+    """Errors of one matrix at one step as a `SpectrumError`, so that the others can keep what they have.
+
+    Raises
+    ------
+    SpectrumError
+        In place of a coefficient that is not finite at these parameters, and of linear equations without a solution.
+    """
+    import numpy as np
+
+    try:
+        yield
+    except ExecutionError as error:
+        raise SpectrumError(Failure.NOT_FINITE, where) from error
+    except np.linalg.LinAlgError as error:
+        raise SpectrumError(Failure.NO_CONVERGENCE, where) from error

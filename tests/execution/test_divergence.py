@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
 
 import dmft_sym as ds
+from dmft_sym import codegen
+from dmft_sym.support.outcomes import DIVERGENCE
 
 RNG = np.random.default_rng(0)
 DATA = ds.Samples(RNG.standard_normal((4, 8)), np.sign(RNG.standard_normal((4, 1))), loss="logistic")
@@ -77,3 +82,11 @@ def test_networks_that_diverge_at_different_steps_keep_the_steps_of_all() -> Non
     check_kept(both, 0)
     assert "NTK" in first
     assert "NTK" not in both
+
+
+def test_one_rule_of_divergence():
+    """What generated modules contain verbatim has the number of everything else."""
+    library = Path(str(codegen.__file__)).parent / "library"
+    for name in ("two_time_fields.py", "sampled_replica.txt"):
+        found = re.findall(r"^_?DIVERGENCE = (\S+)", (library / name).read_text(), re.MULTILINE)
+        assert [float(number) for number in found] == [DIVERGENCE], name

@@ -8,7 +8,7 @@ from execution_support import REFERENCE, program, reference_run, values
 
 from dmft_sym.execution import run_coordinates
 from dmft_sym.networks import GradientDescent, OnlineSGD, deep_linear, network
-from dmft_sym.support.outcomes import Kind
+from dmft_sym.support.outcomes import Failure
 
 
 @pytest.mark.parametrize("case", REFERENCE, ids=lambda case: case["name"])
@@ -100,7 +100,7 @@ def test_infinite_ratio_without_a_limit_is_refused():
 def test_divergence_is_named_with_its_step(eta, depth):
     numbers = values(eta=eta)
     run = run_coordinates(program(deep_linear(depth)), numbers, outputs=1, steps=100)
-    assert run.outcome.kind is Kind.DIVERGED
+    assert run.outcome.failure is Failure.DIVERGED
     step = run.outcome.step
     assert 0 < step < 100
     assert f"step {step}" in str(run.outcome)

@@ -12,7 +12,7 @@ from execution_support import program, values, worst_z
 
 from dmft_sym.execution import finite_memory, run_coordinates, run_finite
 from dmft_sym.networks import GradientDescent, OnlineSGD, deep_linear, network
-from dmft_sym.support.outcomes import Kind
+from dmft_sym.support.outcomes import Failure
 
 
 def residual(net, x):
@@ -114,7 +114,7 @@ def test_seeds_repeat_and_differ():
 
 def test_divergence_is_named():
     run = run_finite(program(), values(eta=3.0), 1, 100, 60, 0)
-    assert run.outcome.kind is Kind.DIVERGED
+    assert run.outcome.failure is Failure.DIVERGED
     assert len(run.observables["train_loss"]) == run.outcome.step < 100
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_sym.support.spectral_failures import Failure, SpectrumError
+from dmft_sym.support.outcomes import Failure, SpectrumError
 
 from .dyson import Array, Dyson
 

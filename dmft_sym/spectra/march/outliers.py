@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from dmft_sym.spectra.pencil.outliers import POINT
-from dmft_sym.support.spectral_failures import Failure, SpectrumError
+from dmft_sym.support.outcomes import Failure, SpectrumError
 
 from .arnoldi import real_eigenvalues
 from .bulk import Bulk

@@ -20,7 +20,7 @@ from dmft_sym.program import FieldRef, RandomVector
 from dmft_sym.spectra.equations.symbolic import joint_derivation
 from dmft_sym.spectra.matrices.matrix_program import MatrixProgram
 from dmft_sym.spectra.methods import DEPENDENCE
-from dmft_sym.support.spectral_failures import Failure, SpectrumError
+from dmft_sym.support.outcomes import Failure, SpectrumError
 
 from .assembly import Assembly
 from .bulk import Bulk
@@ -209,7 +209,7 @@ class TwoTimeSpectra:
         if isinstance(step, bool) or not isinstance(step, int | np.integer) or not 0 <= step < self.steps:
             raise ValueError(f"spectrum step = {step!r}: allowed are steps of the run, 0 to {self.steps - 1}")
         if step >= self.run.steps:
-            raise SpectrumError(Failure.DIVERGED, f"{assembly.joint.matrix.name} at step {step}")
+            raise SpectrumError(Failure.DIVERGED_BEFORE, f"{assembly.joint.matrix.name} at step {step}")
         return TwoTimeSpectrum(assembly, int(step), self._bulk(assembly, int(step)))
 
     def track(

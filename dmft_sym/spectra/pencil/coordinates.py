@@ -28,7 +28,7 @@ from dmft_sym.program import OUTPUTS, Program
 from dmft_sym.spectra.matrices.catalogue import matrix_program
 from dmft_sym.spectra.matrices.equal_time import EqualTime
 from dmft_sym.spectra.matrices.matrix_program import FlatMatrix, MatrixProgram
-from dmft_sym.support.spectral_failures import SpectrumError, named
+from dmft_sym.support.outcomes import SpectrumError, named
 from dmft_sym.support.threads import single_threaded
 
 from .dyson import BulkError, Dyson

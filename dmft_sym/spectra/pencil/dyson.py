@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_sym.execution.interface import Array
-from dmft_sym.support.spectral_failures import Failure, SpectrumError
+from dmft_sym.support.outcomes import Failure, SpectrumError
 
 from .pencil import Pencil
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_sym.support.spectral_failures import Failure
+from dmft_sym.support.outcomes import Failure
 
 from .dyson import AmbiguousBranchError, BulkError, Dyson, Floats, Numbers
 
