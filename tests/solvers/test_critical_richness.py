@@ -59,7 +59,7 @@ def test_ends(theory):
         ({"method": "guess"}, "method"),
         ({"matrix": "W0", "width_per_dim": math.inf}, "W0 at step 30: the equations of this matrix are not finite"),
         (
-            {"matrix": "W0", "width_per_dim": math.inf, "method": "march"},
+            {"matrix": "W0", "width_per_dim": math.inf, "method": "equations"},
             "W0 at step 30: the equations of this matrix are not finite",
         ),
     ],

@@ -110,14 +110,14 @@ def test_methods_are_named(theory: ds.Theory) -> None:
 def test_the_quicker_method_is_the_default(theory: ds.Theory, routes: dict[str, xr.Dataset]) -> None:
     """Coordinates for one output and full batches; several outputs and fresh batches open too many directions."""
     asked = {"matrices": ["W1"], "at": [11], "overlaps": False}
-    outputs = routes["march"].attrs["outputs"]
+    outputs = routes["equations"].attrs["outputs"]
     found = ds.spectrum(theory, **asked, **SETTINGS, outputs=outputs)
-    assert found.attrs["method"] == ("coordinates" if outputs == 1 else "march")
+    assert found.attrs["method"] == ("conditioning" if outputs == 1 else "equations")
     place = {"matrix": "W1", "spectrum_step": 11}
     expected = routes[found.attrs["method"]]["outlier"].sel(place).dropna("rank")
     np.testing.assert_allclose(found["outlier"].sel(place), expected, rtol=1e-9)
     online = ds.spectrum(ds.derive(ds.deep_linear(1), training=ds.OnlineSGD()), matrices=["W0"], at=[1], **SETTINGS)
-    assert online.attrs["method"] == "march"
+    assert online.attrs["method"] == "equations"
 
 
 def test_independent_updates_have_the_classical_outlier(theory: ds.Theory) -> None:
@@ -125,7 +125,7 @@ def test_independent_updates_have_the_classical_outlier(theory: ds.Theory) -> No
     settings = {**SETTINGS, "learning_rate": 0.6, "width_per_dim": 0.25, "richness": 3.0, "samples_per_dim": 4.0}
     asked = {"matrices": ["W1"], "at": [1], "overlaps": True}
     found = {kind: ds.spectrum(theory, dependence=kind, **asked, **settings) for kind in ("joint", "independent")}
-    for kind, method in (("joint", "coordinates"), ("independent", "march")):
+    for kind, method in (("joint", "conditioning"), ("independent", "equations")):
         assert (found[kind].attrs["dependence"], found[kind].attrs["method"]) == (kind, method)
     run = theory.compile("numpy")(**settings)
     theta2 = float(0.6**2 * 3.0**2 * run["C_h"][0, 0, 0, 0, 0] * run["C_g"][1, 0, 0, 0, 0])
@@ -143,9 +143,9 @@ def test_independent_updates_have_the_classical_outlier(theory: ds.Theory) -> No
     [
         ({"dependence": "free"}, "dependence = 'free': allowed are joint, independent"),
         (
-            {"dependence": "independent", "method": "coordinates"},
-            "dependence = 'independent': allowed with method = 'coordinates' is 'joint', as it trains the network "
-            "itself; use method = 'march'",
+            {"dependence": "independent", "method": "conditioning"},
+            "dependence = 'independent': allowed with method = 'conditioning' is 'joint', as it trains the network "
+            "itself; use method = 'equations'",
         ),
     ],
 )
@@ -161,12 +161,12 @@ def test_operators_stand_for_names(theory: ds.Theory) -> None:
     asked = {"matrices": [product, "W1"], "at": [11]}
     found = {method: ds.spectrum(theory, method=method, points=4, **asked, **SETTINGS) for method in METHODS}
     for name, allowed in {"outlier": 1e-6, "bulk_edge": 1e-6, "density": 1e-6, "escape_step": 0.1}.items():
-        np.testing.assert_allclose(found["march"][name], found["coordinates"][name], rtol=1e-6, atol=allowed)
-    assert found["march"]["matrix"].values.tolist() == ["W1 W0", "W1"]
+        np.testing.assert_allclose(found["equations"][name], found["conditioning"][name], rtol=1e-6, atol=allowed)
+    assert found["equations"]["matrix"].values.tolist() == ["W1 W0", "W1"]
     simulated = ds.simulate(theory, dim=200, seeds=4, **asked, **SETTINGS)
     leading = simulated["outlier"].sel(matrix="W1 W0", rank=0)
-    expected = float(found["march"]["outlier"].sel(matrix="W1 W0", rank=0).item())
-    assert expected > 1.3 * float(found["march"]["bulk_edge"].sel(matrix="W1 W0", side="upper").item())
+    expected = float(found["equations"]["outlier"].sel(matrix="W1 W0", rank=0).item())
+    assert expected > 1.3 * float(found["equations"]["bulk_edge"].sel(matrix="W1 W0", side="upper").item())
     assert float(leading.mean()) == pytest.approx(expected, rel=0.07)  # 1/sqrt(200), as the teacher fluctuates
     assert "bulk of W1 W0" in str(theory.bulk(product))
     assert "spike condition of W1 W0" in str(theory.spikes(product))
