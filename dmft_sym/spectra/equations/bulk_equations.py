@@ -15,57 +15,31 @@ from dmft_sym.derivation.single_site import ResponseMemory, SiteEquation
 from dmft_sym.derivation.stage import Line, Stage
 from dmft_sym.program import FieldRef
 from dmft_sym.program.printing import latex_name
+from dmft_sym.spectra.matrices.equal_time import PairOfFields
 
 from .domain import Domain
 from .site_group import OTHER_LAYER, RETENTION, SiteGroups, level_two
 
 
-class BulkResponse(sp.Expr):
-    """``G[row, source]`` of two level-two fields; the resolvent of an eigen-equation is ``m``."""
+class BulkResponse(PairOfFields):
+    """``G[row, source]``: the response of a level-two field to a source in the equation of another.
 
-    is_commutative = True
-
-    def __new__(
-        cls, row: sp.Symbol, row_layer: sp.Expr, source: sp.Symbol, source_layer: sp.Expr
-    ) -> BulkResponse:  # SymPy rebuilds expressions from their arguments
-        return sp.Expr.__new__(cls, row, row_layer, source, source_layer)
-
-    @classmethod
-    def of(cls, row: FieldRef, source: FieldRef) -> BulkResponse:
-        """The response of ``row`` to a source in the equation of ``source``."""
-        parts = [p for ref in (row, source) for p in (sp.Symbol(ref.field.name), _layer(ref))]
-        return cls(*parts)
-
-    @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """Symbols of the layers."""
-        return self.args[1].free_symbols | self.args[3].free_symbols
+    The resolvent of an eigen-equation is ``m``.
+    """
 
     @property
     def diagonal(self) -> bool:
         """Whether the source is in the field's own equation."""
         return bool(self.args[:2] == self.args[2:])
 
-    def _names(self, latex: bool) -> list[str]:
-        names = []
-        for name, layer in (self.args[:2], self.args[2:]):
-            text = latex_name(name.name) if latex else name.name
-            shown = sp.latex(layer) if latex else str(layer)
-            names.append(text if layer is sp.S.NaN else f"{text}[{shown}]")
-        return names
-
     def _sympystr(self, printer: sp.printing.str.StrPrinter) -> str:
-        row, source = self._names(latex=False)
+        row, source = self._names()
         return f"m_{row}" if self.diagonal else f"G({row}, {source})"
 
     def _latex(self, printer: sp.printing.latex.LatexPrinter, exp: str | None = None) -> str:
-        row, source = self._names(latex=True)
+        row, source = self._names(latex_name, sp.latex)
         body = f"m_{{{row}}}" if self.diagonal else f"G_{{{row},\\, {source}}}"
         return body if exp is None else f"{body}^{{{exp}}}"
-
-
-def _layer(ref: FieldRef) -> sp.Expr:
-    return sp.S.NaN if ref.layer is None else ref.layer
 
 
 @dataclass(frozen=True)

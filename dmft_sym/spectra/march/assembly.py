@@ -6,9 +6,9 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from dmft_sym.derivation.uses import Use
 from dmft_sym.program import FieldRef, ProgramError
 from dmft_sym.spectra.equations.joint import JointDerivation
+from dmft_sym.spectra.equations.site_group import level_two
 from dmft_sym.spectra.matrices.equal_time import EqualTime
 
 from .dyson import Dyson
@@ -79,7 +79,7 @@ class Assembly:
             for coefficient, noise, retained in equation.noises:
                 drive[alpha, column[noise]] += self._retained(coefficient, retained, step)
             for term in equation.responses:
-                if _level_two(term.noise):
+                if level_two(term.noise[0]):
                     entries.append((alpha, position[term.field], position[term.row], column[term.noise]))
                     weights.append(self._retained(term.coefficient, term.retained, step))
         eigen = np.array([float(equation.eigen) for equation in self.equations])
@@ -140,7 +140,7 @@ class Assembly:
             drives[self.products.index(noise)] = Drive(covariance * self._retained(coefficient, retained, step))
         memories: dict[int, set[float]] = {}
         for term in equation.responses:
-            if not _level_two(term.noise) and self.responses:
+            if not level_two(term.noise[0]) and self.responses:
                 beta = self._product(equation, term.row, side_of(term.noise).opposite)
                 memories.setdefault(beta, set()).add(self._retained(term.coefficient, term.retained, step))
         for beta, weights in memories.items():
@@ -208,8 +208,3 @@ class Assembly:
 
 def _nonzero(matrix: Floats) -> Floats | None:
     return matrix if matrix.size and matrix.any() else None
-
-
-def _level_two(noise: NoiseAt) -> bool:
-    source = noise[0].source
-    return isinstance(source, Use) and source.level_two

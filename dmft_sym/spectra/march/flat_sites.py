@@ -12,6 +12,7 @@ from dmft_sym.derivation.single_site import Noise, ResponseMemory, SiteEquation,
 from dmft_sym.derivation.uses import Use
 from dmft_sym.program import FieldRef, GaussianMatrix, LayerRange, ProgramError
 from dmft_sym.spectra.equations.joint import JointDerivation
+from dmft_sym.spectra.equations.site_group import level_two, operand
 
 NoiseAt: TypeAlias = tuple[Noise, int | None]
 Integers: TypeAlias = Mapping[sp.Symbol, int]
@@ -97,9 +98,7 @@ def side_of(noise: NoiseAt) -> Side:
 
 def operand_of(noise: NoiseAt) -> FieldRef:
     """What the matrix was applied to when the Gaussian field was left behind."""
-    use, layer = noise[0].source, noise[1]
-    assert isinstance(use, Use)
-    return _number(use.operand_at(None if layer is None else sp.Integer(layer)), {})
+    return _number(operand(noise[0], None if noise[1] is None else sp.Integer(noise[1])), {})
 
 
 def _instances(
@@ -137,15 +136,11 @@ def _instance(
             row, remembered = _number(memory.row, inner), _number(memory.field, inner)
             if isinstance(memory, UpdateMemory):
                 flat.updates.append(UpdateTerm(coefficient, row, _number(memory.past, inner), remembered))
-            elif isinstance(memory, ResponseMemory) and not (memory.noise.fresh and not _level_two(memory.noise)):
+            elif isinstance(memory, ResponseMemory) and not (memory.noise.fresh and not level_two(memory.noise)):
                 # What a fresh matrix did at earlier steps was another matrix.
                 noise = (memory.noise, _layer(memory.noise_layer, inner))
                 flat.responses.append(ResponseTerm(coefficient, row, noise, remembered, memory.retained))
     return flat
-
-
-def _level_two(noise: Noise) -> bool:
-    return isinstance(noise.source, Use) and noise.source.level_two
 
 
 def _sum(

@@ -23,7 +23,7 @@ from dmft_sym.program import FieldRef, RandomVector
 from .arnoldi import eigenvector_at_one
 from .assembly import Assembly
 from .bulk import Bulk
-from .flat_sites import NoiseAt, side_of
+from .flat_sites import NoiseAt, Side, side_of
 from .spike_system import SpikeSystem
 
 Floats = NDArray[np.float64]
@@ -129,7 +129,7 @@ class OutlierVectors:
         """``<direction F>`` for the right eigenvector."""
         total = np.zeros(len(direction.norm))
         for product, drives in zip(self.system.products, self.system.drive_vectors(self.right), strict=True):
-            known, mixed = self._rows(product.noise, direction)
+            known, mixed = self._known(side_of(product.noise), direction)
             overlap_count = product.overlap.stop - product.overlap.start
             for equation, noise, level_one in drives:
                 weight = self.green[place, equation]
@@ -139,10 +139,9 @@ class OutlierVectors:
                     total += weight * mixed @ level_one
         return total
 
-    def _rows(self, noise: NoiseAt, direction: Direction) -> tuple[Floats | None, Floats | None]:
-        """Response of the direction to the Gaussian fields of a product's places, and overlap with its memories."""
+    def _known(self, side: Side, direction: Direction) -> tuple[Floats | None, Floats | None]:
+        """Response of the direction to the Gaussian fields of a side, and overlap with the operands of the other."""
         table = self.assembly.table
-        side = side_of(noise)
         known = _stack([direction.response(n) for n in table[side].noises], self.system.horizon)
         mixed = _stack([direction.correlation(ref) for ref in table[side.opposite].operands], self.system.horizon)
         return known, mixed
@@ -150,12 +149,9 @@ class OutlierVectors:
     def _source(self, place: int, direction: Direction) -> Floats:
         """``l . b`` for a source along the direction in the equation of ``F``."""
         total = np.zeros(len(direction.norm))
-        table = self.assembly.table
         for product in self.system.products:
             weight = self.green[product.operand, place]
-            side = side_of(product.noise)
-            overlap = _stack([direction.correlation(ref) for ref in table[side].operands], self.system.horizon)
-            response = _stack([direction.response(n) for n in table[side.opposite].noises], self.system.horizon)
+            response, overlap = self._known(side_of(product.noise).opposite, direction)
             if overlap is not None:
                 total += weight * overlap @ self.left[product.overlap]
             if response is not None and product.response.stop > product.response.start:

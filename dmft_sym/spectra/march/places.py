@@ -6,6 +6,9 @@ leading block of a matrix is what was known before a step.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +18,7 @@ from .flat_sites import NoiseAt, Side, operand_of
 from .level_one import TwoTime
 
 Floats = NDArray[np.float64]
+Column = TypeVar("Column")
 
 
 class Places:
@@ -55,14 +59,8 @@ class PlaceTable:
         """``<d operand_row / d noise_column>`` of the steps before ``step``, shape (step * rows, step * columns)."""
         key = row, column
         if key not in self._responses:
-            a, b = self[row], self[column]
-            full = np.zeros((self.run.steps * len(a), self.run.steps * len(b)))
-            for i, operand in enumerate(a.operands):
-                for j, (noise, layer) in enumerate(b.noises):
-                    block = self.run.response(operand, noise, layer)
-                    if block is not None:
-                        full[i :: len(a), j :: len(b)] = block
-            self._responses[key] = full
+            operands, noises = self[row].operands, self[column].noises
+            self._responses[key] = self._stacked(operands, noises, lambda ref, noise: self.run.response(ref, *noise))
         return self._responses[key][: step * len(self[row]), : step * len(self[column])]
 
     def overlap(self, row: Side, column: Side, step: int) -> Floats:
@@ -87,12 +85,18 @@ class PlaceTable:
 
     def correlations(self, rows: list[FieldRef], columns: list[FieldRef]) -> Floats:
         """Correlations of fields at all steps, shape (T * rows, T * columns)."""
+        return self._stacked(rows, columns, self.run.correlation)
+
+    def _stacked(
+        self, rows: list[FieldRef], columns: list[Column], block: Callable[[FieldRef, Column], Floats | None]
+    ) -> Floats:
+        """Two-time matrices of all pairs, zero where there is none."""
         full = np.zeros((self.run.steps * len(rows), self.run.steps * len(columns)))
-        for i, a in enumerate(rows):
-            for j, b in enumerate(columns):
-                block = self.run.correlation(a, b)
-                if block is not None:
-                    full[i :: len(rows), j :: len(columns)] = block
+        for i, row in enumerate(rows):
+            for j, column in enumerate(columns):
+                found = block(row, column)
+                if found is not None:
+                    full[i :: len(rows), j :: len(columns)] = found
         return full
 
 

@@ -126,9 +126,9 @@ class SpikeSystem:
     @cached_property
     def driven(self) -> dict[int, list[tuple[int, Drive]]]:
         """Equations that every product drives."""
-        found: dict[int, list[tuple[int, Drive]]] = {}
+        found: dict[int, list[tuple[int, Drive]]] = {n: [] for n in range(len(self.products))}
         for (equation, product), drive in self.drives.items():
-            found.setdefault(product, []).append((equation, drive))
+            found[product].append((equation, drive))
         return found
 
     def apply(self, green: Array, x: Array) -> Array:
@@ -156,23 +156,13 @@ class SpikeSystem:
 
     def drive_vectors(self, x: Array) -> list[list[tuple[int, Array, Array]]]:
         """By product: equation, ``E k' c`` and the coefficients of the fields of training in it."""
-        return [self._drive_vectors(beta, x) for beta in range(len(self.products))]
-
-    def _drive_vectors(self, beta: int, x: Array) -> list[tuple[int, Array, Array]]:
-        """For every equation of a product: ``E k' c`` and the coefficients of the fields of training."""
-        product = self.products[beta]
-        overlap, response = x[product.overlap], x[product.response]
-        found = []
-        for equation, drive in self.driven.get(beta, []):
-            steps = len(overlap) // product.places if product.places else 0
-            coefficients = np.zeros((steps * product.partners, *x.shape[1:]), dtype=x.dtype)
-            if len(response):
-                coefficients += drive.memory * response
-            for here, there, weights in drive.updates:
-                column = weights if x.ndim == 1 else weights[:, None]
-                coefficients[there :: product.partners] += column * overlap[here :: product.places]
-            found.append((equation, drive.noise * overlap, coefficients))
-        return found
+        return [
+            [
+                (equation, drive.noise * x[product.overlap], _pushed(product, drive, x))
+                for equation, drive in self.driven[n]
+            ]
+            for n, product in enumerate(self.products)
+        ]
 
     def apply_transposed(self, green: Array, y: Array) -> Array:
         """``J^T y``; ``y`` has shape (size,) or (size, columns)."""
@@ -185,22 +175,13 @@ class SpikeSystem:
                 level_one = level_one + link.mixed.T @ y[target.overlap]
             if link.back is not None:
                 level_one = level_one + link.back.T @ y[target.response]
-            for equation, drive in self.driven.get(link.source, []):
+            for equation, drive in self.driven[link.source]:
                 weight = green[target.operand, equation]
                 if link.known is not None:
                     result[source.overlap] += weight * drive.noise * noise
                 if level_one.ndim:
-                    self._pull_back(source, drive, weight * level_one, result)
+                    _pull_back(source, drive, weight * level_one, result)
         return result
-
-    @staticmethod
-    def _pull_back(source: Product, drive: Drive, level_one: Array, result: Array) -> None:
-        """Transpose of the coefficients of the fields of training."""
-        if source.response.stop > source.response.start:
-            result[source.response] += drive.memory * level_one
-        for here, there, weights in drive.updates:
-            column = weights if level_one.ndim == 1 else weights[:, None]
-            result[source.overlap][here :: source.places] += column * level_one[there :: source.partners]
 
     @cached_property
     def cycle(self) -> Cycle | None:
@@ -219,6 +200,28 @@ class SpikeSystem:
     def matrix(self, green: Array) -> Array:
         """``J`` as a dense matrix, shape (size, size)."""
         return self.apply(green, np.eye(self.size))
+
+
+def _pushed(product: Product, drive: Drive, x: Array) -> Array:
+    """Coefficients of the fields of training that a product drives its equation with: ``k r + K c``."""
+    overlap, response = x[product.overlap], x[product.response]
+    steps = len(overlap) // product.places if product.places else 0
+    coefficients = np.zeros((steps * product.partners, *x.shape[1:]), dtype=x.dtype)
+    if len(response):
+        coefficients += drive.memory * response
+    for here, there, weights in drive.updates:
+        column = weights if x.ndim == 1 else weights[:, None]
+        coefficients[there :: product.partners] += column * overlap[here :: product.places]
+    return coefficients
+
+
+def _pull_back(product: Product, drive: Drive, level_one: Array, result: Array) -> None:
+    """The transpose of `_pushed`, added to a result."""
+    if product.response.stop > product.response.start:
+        result[product.response] += drive.memory * level_one
+    for here, there, weights in drive.updates:
+        column = weights if level_one.ndim == 1 else weights[:, None]
+        result[product.overlap][here :: product.places] += column * level_one[there :: product.partners]
 
 
 @dataclass(frozen=True)
