@@ -25,10 +25,10 @@ import dmft_sym as ds
 from dmft_sym.execution import run_coordinates
 from dmft_sym.solvers.arguments import run_arguments
 from dmft_sym.solvers.spectrum_routes import two_time_spectra
-from dmft_sym.spectra.march.bulk import Bulk
+from dmft_sym.spectra.march.bulk import BulkOfEquations
 from dmft_sym.spectra.march.two_time import TwoTimeSpectra
 from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
-from dmft_sym.spectra.pencil.dyson import Dyson
+from dmft_sym.spectra.pencil.dyson import PencilDyson
 from dmft_sym.spectra.pencil.supports import density, support
 
 REGIME = {
@@ -80,12 +80,12 @@ class March:
                 found.overlap(side, name)
         return {name: track[-1].leading for name, track in tracks.items()}
 
-    def bulk(self, matrix: str, step: int) -> Callable[[], Bulk]:
+    def bulk(self, matrix: str, step: int) -> Callable[[], BulkOfEquations]:
         """Makes bulks of which nothing is known yet."""
         dyson = self.run().at(matrix, step).bulk.dyson
-        return lambda: Bulk(dyson, symmetric=matrix == "NTK")
+        return lambda: BulkOfEquations(dyson, symmetric=matrix == "NTK")
 
-    def grid(self, bulk: Bulk, points: int) -> np.ndarray:
+    def grid(self, bulk: BulkOfEquations, points: int) -> np.ndarray:
         """Points between the lowest and the upper edge."""
         bands = bulk.intervals()
         return between(bands[0][0], bands[-1][1], points)
@@ -109,13 +109,13 @@ class Coordinates:
         )
         return {name: float(track.leading[-1]) for name, track in found.items()}
 
-    def bulk(self, matrix: str, step: int) -> Callable[[], Dyson]:
+    def bulk(self, matrix: str, step: int) -> Callable[[], PencilDyson]:
         """Makes bulks of which nothing is known yet."""
         found, _ = coordinate_spectra(self.theory.program, self.values, 1, step + 1, [matrix], [step], tol=self.tol)
         pencil = found[matrix].spectra[step].dysons[0][0].pencil
-        return lambda: Dyson(pencil)
+        return lambda: PencilDyson(pencil)
 
-    def grid(self, bulk: Dyson, points: int) -> np.ndarray:
+    def grid(self, bulk: PencilDyson, points: int) -> np.ndarray:
         """Points between the lowest and the upper edge."""
         bands = support(bulk).bands
         return between(bands[0, 0], bands[-1, 1], points)

@@ -147,7 +147,7 @@ class AddCorrelation:
 
 
 @dataclass(frozen=True)
-class Mirror:
+class CopyTransposed:
     """``target[s, t] = source[t, s]^T`` for ``s <= t``."""
 
     target: Ref
@@ -166,7 +166,7 @@ Node: TypeAlias = (
     | StartWeight
     | AddWeight
     | AddCorrelation
-    | Mirror
+    | CopyTransposed
 )
 
 

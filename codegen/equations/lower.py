@@ -29,11 +29,11 @@ from .ir import (
     AddWeight,
     ArraySpec,
     Comment,
+    CopyTransposed,
     Export,
     Guard,
     Loop,
     March,
-    Mirror,
     Node,
     Observable,
     Ref,
@@ -116,7 +116,7 @@ def _row_nodes(rows: RowEquations, specs: dict[OrderParameter, ArraySpec]) -> tu
     for weight in rows.weights:
         nodes += _weight_nodes(weight, specs)
     for mirror in rows.mirrors:
-        node = Mirror(_ref(mirror.transposed, specs), _ref(mirror.entry, specs))
+        node = CopyTransposed(_ref(mirror.transposed, specs), _ref(mirror.entry, specs))
         nodes += _looped(mirror.loop, (_guarded(mirror.condition, node),))
     return tuple(nodes)
 

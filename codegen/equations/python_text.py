@@ -19,10 +19,10 @@ from .ir import (
     AddWeight,
     ArraySpec,
     Comment,
+    CopyTransposed,
     Guard,
     Loop,
     March,
-    Mirror,
     Node,
     Ref,
     StartKernel,
@@ -127,7 +127,7 @@ class NodeWriter:
                 return style.add_covariance(factor(coefficient), *names, fresh)
             case AddCorrelation(target, source):
                 return style.add_correlation(at(target), at(source), source.array.static)
-            case Mirror(target, source):
+            case CopyTransposed(target, source):
                 return style.mirror(at(target), at(source))
         raise TypeError(f"no line for {type(node).__name__}")
 

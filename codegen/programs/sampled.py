@@ -21,7 +21,7 @@ from dmft_sym.codegen.library.library_text import library_text
 from dmft_sym.program import Program
 
 from .sampled_functions import Functions
-from .sampled_places import Numbers, Places
+from .sampled_places import DeclaredPlaces, Numbers
 from .sampled_statements import StatementWriter
 from .sampled_tables import TableWriter, function_text
 
@@ -55,7 +55,7 @@ def write(program: Program) -> str:
 class _Writer:
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.places = Places(program)
+        self.places = DeclaredPlaces(program)
         self.numbers = Numbers(self.places)
         self.functions = Functions(self.places.labels)
         self.statements = StatementWriter(self.places, self.numbers, self.functions)

@@ -42,7 +42,7 @@ _TOTALS = ("rows", "input_matrices", "matrices")
 _KEYWORDS = {"y": "targets"}
 
 
-class Places:
+class DeclaredPlaces:
     """Names and places of everything that a program declares.
 
     Parameters
@@ -177,7 +177,7 @@ class Places:
 class Numbers:
     """Coefficients by name, evaluated once before the first step; arrays where they depend on a layer."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: DeclaredPlaces) -> None:
         self.places = places
         self._found: dict[tuple[sp.Expr, sp.Symbol | None, LayerRange | None], str] = {}
         self._texts: dict[str, str] = {}

@@ -27,7 +27,7 @@ from dmft_sym.program import (
 )
 
 from .sampled_functions import Functions
-from .sampled_places import Numbers, Places, plus
+from .sampled_places import DeclaredPlaces, Numbers, plus
 
 _INDENT = "    "
 Lines = Iterator[str]
@@ -42,7 +42,7 @@ class StatementWriter:
         Most softmaxes of a statement.
     """
 
-    def __init__(self, places: Places, numbers: Numbers, functions: Functions) -> None:
+    def __init__(self, places: DeclaredPlaces, numbers: Numbers, functions: Functions) -> None:
         self.places, self.numbers, self.functions = places, numbers, functions
         self.labels = places.labels
         self.sizes = ", ".join(self.labels.arguments)

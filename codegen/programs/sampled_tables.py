@@ -8,7 +8,7 @@ import sympy as sp
 
 from dmft_sym.program import LayerRange
 
-from .sampled_places import Numbers, Places, product
+from .sampled_places import DeclaredPlaces, Numbers, product
 
 _INDENT = "    "
 Entry = tuple[str, str, str]  # name, type, meaning
@@ -17,7 +17,7 @@ Entry = tuple[str, str, str]  # name, type, meaning
 class TableWriter:
     """Writes tuples of places and numbers, and the functions that make them."""
 
-    def __init__(self, places: Places, numbers: Numbers) -> None:
+    def __init__(self, places: DeclaredPlaces, numbers: Numbers) -> None:
         self.places, self.numbers = places, numbers
         self._labels = places.labels
         self._sizes = ["M", "C", *places.integer_names]

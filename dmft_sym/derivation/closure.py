@@ -111,7 +111,7 @@ class Weight:
 
 
 @dataclass(frozen=True)
-class Mirror:
+class TransposedEntry:
     """``C[F', F](s, t) = C[F, F'](t, s)``."""
 
     entry: Entry
@@ -130,7 +130,7 @@ class RowEquations:
     direct: tuple[Contribution, ...]
     kernels: tuple[tuple[Kernel, tuple[Contribution, ...]], ...]
     weights: tuple[Weight, ...]
-    mirrors: tuple[Mirror, ...]
+    mirrors: tuple[TransposedEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -412,7 +412,7 @@ class _RowBuilder:
             condition = sp.And(destination.condition, source.condition)
             yield Contribution(destination, source, sp.Integer(1), condition, loop)
 
-    def mirrors(self) -> Iterable[Mirror]:
+    def mirrors(self) -> Iterable[TransposedEntry]:
         """Correlations are symmetric; the mirrored column is filled for later rows."""
         for partner in self._partners():
             layer, loop = self._sweep(partner, "l_p")
@@ -422,7 +422,7 @@ class _RowBuilder:
                 "C", self.process, FieldRef(partner, layer), self.target.field, self.target.layer, ranges
             )
             if entry is not None and back is not None:
-                yield Mirror(entry, back, sp.And(entry.condition, back.condition), loop)
+                yield TransposedEntry(entry, back, sp.And(entry.condition, back.condition), loop)
 
 
 def _described(array: OrderParameter) -> str:

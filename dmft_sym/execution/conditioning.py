@@ -28,7 +28,7 @@ from .plan import MatrixPlan
 Draw = Callable[[], Array]
 
 
-class Directions:
+class ImagedDirections:
     """Orthonormal directions on one side of a matrix and what the matrix makes of them on the other.
 
     Attributes
@@ -88,7 +88,7 @@ class ConditionedMatrix:
     """
 
     def __init__(
-        self, spec: MatrixPlan, forward: Directions, backward: Directions, tol: float, recursion: Recursion
+        self, spec: MatrixPlan, forward: ImagedDirections, backward: ImagedDirections, tol: float, recursion: Recursion
     ) -> None:
         self.spec, self.recursion = spec, recursion
         self.forward, self.backward = forward, backward
@@ -97,7 +97,7 @@ class ConditionedMatrix:
         self.memory: Array | None = np.zeros((0, 0)) if recursion.has_memory else None
         self.retention = 1.0
 
-    def sides(self, transpose: bool) -> tuple[Directions, Directions]:
+    def sides(self, transpose: bool) -> tuple[ImagedDirections, ImagedDirections]:
         """The side of the operand, and the other one."""
         return (self.backward, self.forward) if transpose else (self.forward, self.backward)
 
@@ -141,7 +141,7 @@ class ConditionedMatrix:
             rest -= along @ new
         return found[:, : near.count], rest @ far.images.T / sites
 
-    def _image(self, direction: Array, near: Directions, far: Directions) -> Array:
+    def _image(self, direction: Array, near: ImagedDirections, far: ImagedDirections) -> Array:
         noise = near.draw()
         sites = len(noise)
         if far.count:

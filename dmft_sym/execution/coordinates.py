@@ -25,7 +25,7 @@ import numpy as np
 
 from dmft_sym.program import Recursion
 
-from .directions import Directions
+from .directions import SpannedDirections
 from .inputs import input_coordinates
 from .interface import Arithmetic, Array, taken
 from .plan import Evaluation, LearnMatrix, MapSites, MatrixPlan, Multiply, Plan, Rows
@@ -48,7 +48,7 @@ class Side:
         Coordinate of ``e_new`` in the other sector, for every direction.
     """
 
-    def __init__(self, std: float, directions: Directions) -> None:
+    def __init__(self, std: float, directions: SpannedDirections) -> None:
         self.std = std
         self.directions = directions
         self.noise: list[int] = []
@@ -252,8 +252,8 @@ class GrowingCoordinates(Arithmetic):
         recursion = self.plan.recursion if spec.learned else Recursion()
         return GrowingMatrix(spec, (forward, backward), (_FIRST_CAPACITY, _FIRST_CAPACITY), pending, recursion)
 
-    def _directions(self) -> Directions:
-        return Directions(_FIRST_CAPACITY, self.tol, self.dtype, self._stream)
+    def _directions(self) -> SpannedDirections:
+        return SpannedDirections(_FIRST_CAPACITY, self.tol, self.dtype, self._stream)
 
     def begin_step(self) -> None:
         """Forget the fresh matrices, empty the sectors that do not survive a step, open fresh vectors."""

@@ -13,7 +13,7 @@ SKETCHES = 16
 _OPENING = 0.7  # a remainder that the probes flagged opens a direction from here on, in units of the tolerance
 
 
-class Directions:
+class SpannedDirections:
     """The directions that a Gaussian matrix (or its transpose) has been applied to.
 
     A product with a direction inside the span needs no new randomness. Whether a field is inside has to be asked at

@@ -178,7 +178,7 @@ class LearnVector:
 
 
 @dataclass(frozen=True)
-class Average:
+class PlannedAverage:
     """``sum coefficient <a b> + constant`` for each of ``rows`` labels."""
 
     name: str
@@ -224,7 +224,7 @@ class Plan:
     matrices: list[MatrixPlan] = field(default_factory=list)
     vectors: list[VectorPlan] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
-    averages: list[Average] = field(default_factory=list)
+    averages: list[PlannedAverage] = field(default_factory=list)
     learn_matrices: list[LearnMatrix] = field(default_factory=list)
     learn_vectors: list[LearnVector] = field(default_factory=list)
 

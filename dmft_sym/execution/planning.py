@@ -41,9 +41,6 @@ from dmft_sym.support.errors import ExecutionError
 
 from .evaluate import Evaluator
 from .plan import (
-    Average as AverageProducts,
-)
-from .plan import (
     AverageSites,
     Combine,
     ComputeScalar,
@@ -57,6 +54,7 @@ from .plan import (
     MatrixPlan,
     Multiply,
     Plan,
+    PlannedAverage,
     Rows,
     SectorPlan,
     VectorPlan,
@@ -307,7 +305,7 @@ class _Builder:
             terms.append((self.number(coefficient, statement), left, right))
         constant = self.number(statement.constant, statement)
         rows = math.prod(self.plan.labels(statement.axes))
-        self.plan.averages.append(AverageProducts(statement.name, tuple(terms), constant, rows))
+        self.plan.averages.append(PlannedAverage(statement.name, tuple(terms), constant, rows))
 
     def _slot(self, space: Space, axes: Axes) -> int:
         slot = len(self.plan.slots)

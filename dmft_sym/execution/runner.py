@@ -19,7 +19,7 @@ from .coordinates import GrowingCoordinates
 from .finite import FiniteNetwork, finite_bytes
 from .half_streams import Seed, stream_of
 from .interface import Arithmetic
-from .plan import Average, Given
+from .plan import Given, PlannedAverage
 from .planning import make_plan
 from .recording import Recording
 from .result import ExecutionResult
@@ -298,7 +298,7 @@ def _observe(arithmetic: Arithmetic, table: dict[str, NDArray[np.float64]], step
     return largest
 
 
-def _average(arithmetic: Arithmetic, average: Average) -> NDArray[Any]:
+def _average(arithmetic: Arithmetic, average: PlannedAverage) -> NDArray[Any]:
     total = np.full(average.rows, average.constant)
     for coefficient, a, b in average.terms:
         total += coefficient * arithmetic.inner(a, b)

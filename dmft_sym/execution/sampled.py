@@ -11,7 +11,7 @@ import numpy as np
 
 from dmft_sym.program import Recursion
 
-from .conditioning import ConditionedMatrix, Directions
+from .conditioning import ConditionedMatrix, ImagedDirections
 from .half_streams import Stream
 from .inputs import input_coordinates
 from .interface import Arithmetic, Array, taken
@@ -65,7 +65,7 @@ class SampledSites(Arithmetic):
     stream
         Source of random numbers.
     tol
-        Directions shorter than this, in units of the largest norm that a field has had, are dropped.
+        ImagedDirections shorter than this, in units of the largest norm that a field has had, are dropped.
     antithetic
         Sites ``i`` and ``i + S/2`` share the Gaussian fields of forward products, and have opposite ones of transposed
         products and of random vectors. The law of both sets together is that of the first, the second negated.
@@ -96,9 +96,9 @@ class SampledSites(Arithmetic):
                 columns = [std * self._draw(True) for _ in range(ranks[spec.source])]
                 self.input_weights[number] = InputWeights(np.array(columns).reshape(-1, sites), recursion)
                 continue
-            forward = Directions(sites, sites, std, lambda: self._draw(True), self.dtype)
+            forward = ImagedDirections(sites, sites, std, lambda: self._draw(True), self.dtype)
             back = math.sqrt(spec.variance * spec.inverse_aspect)
-            backward = Directions(sites, sites, back, lambda: self._draw(False), self.dtype)
+            backward = ImagedDirections(sites, sites, back, lambda: self._draw(False), self.dtype)
             self.matrices[number] = ConditionedMatrix(spec, forward, backward, tol, recursion)
         for vector in plan.vectors:
             for row in self.values[vector.slot]:

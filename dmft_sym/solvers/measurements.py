@@ -21,8 +21,8 @@ from dmft_sym.execution.plan import MatrixKey
 from dmft_sym.execution.sampled_view import SampledView
 from dmft_sym.program import FieldRef, GaussianMatrix, Label, Program
 from dmft_sym.spectra.measured.sampled_outliers import (
-    Bulk,
     FiniteRank,
+    MarchenkoPastur,
     finite_rank,
     finite_rank_of_coordinates,
     noise_edge,
@@ -44,7 +44,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedMeasurements:
     """Which steps are looked at, and for what.
 
     Attributes
@@ -67,7 +67,7 @@ class Wanted:
     kernel_steps: tuple[int, ...]
     spectrum_steps: tuple[int, ...]
     matrices: Mapping[str, MatrixKey]
-    bulks: Mapping[str, Bulk]
+    bulks: Mapping[str, MarchenkoPastur]
     values: int | None = None
     paired: bool = True
 
@@ -81,7 +81,7 @@ class Wanted:
 class Measurements:
     """What one network showed, by step."""
 
-    wanted: Wanted
+    wanted: WantedMeasurements
     kernels: dict[str, dict[int, Array]] = field(default_factory=dict)
     outliers: dict[str, dict[int, Array]] = field(default_factory=dict)
     edges: dict[str, dict[int, tuple[float, float]]] = field(default_factory=dict)
@@ -137,13 +137,13 @@ class Measurements:
             self.kernels.setdefault(kernel.name, {})[step] = kernel.measure(overlap, kernels.sizes)
         self.kernels.setdefault("NTK", {})[step] = kernels.tangent(overlap)
 
-    def _outliers(self, name: str, step: int, found: FiniteRank, bulk: Bulk) -> None:
+    def _outliers(self, name: str, step: int, found: FiniteRank, bulk: MarchenkoPastur) -> None:
         self.outliers.setdefault(name, {})[step] = outliers(found, bulk)
         self.edges.setdefault(name, {})[step] = (bulk.lower_edge, bulk.edge)
         self.limits.setdefault(name, {})[step] = noise_edge(found, bulk)
 
 
-def wanted_of(call: Call, data: Samples) -> Wanted:
+def wanted_of(call: Call, data: Samples) -> WantedMeasurements:
     """What the options of a call ask for; see `wanted_measurements`."""
     options = call.options
     return wanted_measurements(call.problem, call.arguments, data.sizes, options.kernels, options.matrices, options.at)
@@ -157,7 +157,7 @@ def wanted_measurements(
     matrices: Sequence[str],
     at: Sequence[int],
     values: int | None = None,
-) -> Wanted:
+) -> WantedMeasurements:
     """Check what is asked for.
 
     Parameters
@@ -189,7 +189,7 @@ def wanted_measurements(
     spectrum_steps = _steps("at", at or ((arguments.steps - 1,) if matrices else ()), arguments.steps)
     measured = Kernels(theory.program, arguments.values, sizes)
     keys = {name: key for name, (key, _) in chosen.items()}
-    return Wanted(measured, kernel_steps, spectrum_steps, keys, bulks, values)
+    return WantedMeasurements(measured, kernel_steps, spectrum_steps, keys, bulks, values)
 
 
 def check_definite(program: Program) -> None:
@@ -222,9 +222,9 @@ def hidden_matrices(program: Program, arguments: RunArguments) -> dict[str, tupl
     return found
 
 
-def bulk_of(matrix: GaussianMatrix, values: Mapping[Any, float]) -> Bulk:
+def bulk_of(matrix: GaussianMatrix, values: Mapping[Any, float]) -> MarchenkoPastur:
     """The initial bulk of a matrix."""
-    return Bulk(float(matrix.variance.subs(values)), float(matrix.aspect.subs(values)))
+    return MarchenkoPastur(float(matrix.variance.subs(values)), float(matrix.aspect.subs(values)))
 
 
 def _steps(name: str, steps: Sequence[int], count: int) -> tuple[int, ...]:

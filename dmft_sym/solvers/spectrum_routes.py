@@ -29,7 +29,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedSpectra:
     """What is asked for, checked.
 
     Attributes
@@ -104,7 +104,7 @@ def two_time_spectra(theory: Problem, *, steps: int, backend: str = "numba", **p
     return TwoTimeSpectra(theory, raw, arguments.values, arguments.outputs, steps)
 
 
-def from_march(wanted: Wanted) -> tuple[dict[str, Track], int]:
+def from_march(wanted: WantedSpectra) -> tuple[dict[str, Track], int]:
     """Two-time matrices in the derived spike condition; also the number of steps before the run diverged, or all."""
     from dmft_sym.support.outcomes import SpectrumError
 
@@ -127,7 +127,7 @@ def from_march(wanted: Wanted) -> tuple[dict[str, Track], int]:
     return tracks, run.run.steps
 
 
-def _march_values(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, track: Track) -> None:
+def _march_values(run: TwoTimeSpectra, wanted: WantedSpectra, name: str, step: int, track: Track) -> None:
     from dmft_sym.support.outcomes import named
 
     with named(f"{name} at step {step}"):
@@ -136,7 +136,7 @@ def _march_values(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, tra
     track.spectra[step] = found
 
 
-def _march_bands(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, track: Track) -> None:
+def _march_bands(run: TwoTimeSpectra, wanted: WantedSpectra, name: str, step: int, track: Track) -> None:
     """All intervals of the support, if wanted; without them there are no densities, but outliers stay."""
     from dmft_sym.support.outcomes import named
 
@@ -148,7 +148,7 @@ def _march_bands(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, trac
         track.bands[step] = bands
 
 
-def _march_overlaps(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, track: Track) -> None:
+def _march_overlaps(run: TwoTimeSpectra, wanted: WantedSpectra, name: str, step: int, track: Track) -> None:
     """Overlaps with the fields at the step of the spectrum and with static vectors, shape (rank, output)."""
     from dmft_sym.support.outcomes import named
 
@@ -163,15 +163,15 @@ def _march_overlaps(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int, t
     track.overlaps[step] = overlaps
 
 
-def _march_at(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int) -> TwoTimeSpectrum:
+def _march_at(run: TwoTimeSpectra, wanted: WantedSpectra, name: str, step: int) -> TwoTimeSpectrum:
     return run.at(wanted.matrices[name], step, wanted.dependence)
 
 
-def _march_margins(run: TwoTimeSpectra, wanted: Wanted, name: str, steps: list[int]) -> list[float]:
+def _march_margins(run: TwoTimeSpectra, wanted: WantedSpectra, name: str, steps: list[int]) -> list[float]:
     return [_march_margin(run, wanted, name, step) for step in steps]
 
 
-def _march_margin(run: TwoTimeSpectra, wanted: Wanted, name: str, step: int) -> float:
+def _march_margin(run: TwoTimeSpectra, wanted: WantedSpectra, name: str, step: int) -> float:
     """The first margin, nan if nothing is known of it; steps between those that were asked for may fail."""
     from dmft_sym.support.outcomes import SpectrumError, named
 
@@ -190,7 +190,7 @@ def _columns_per_value(arguments: RunArguments, matrix: MatrixProgram) -> float:
     return columns / min(rows, columns) if math.isfinite(columns) and not flat.symmetric else 1.0
 
 
-def from_coordinates(wanted: Wanted) -> tuple[dict[str, Track], int]:
+def from_coordinates(wanted: WantedSpectra) -> tuple[dict[str, Track], int]:
     """Growing coordinates; also the number of steps before the run diverged, or all."""
     from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
     from dmft_sym.support.outcomes import Failure, SpectrumError, named

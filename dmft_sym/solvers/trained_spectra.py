@@ -19,7 +19,7 @@ from .arguments import check_integer, run_arguments
 from .attributes import common_attributes
 from .method import current_method
 from .spectrum_request import check_request, check_tolerance
-from .spectrum_routes import Track, Wanted, from_coordinates, from_march
+from .spectrum_routes import Track, WantedSpectra, from_coordinates, from_march
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -130,7 +130,7 @@ def spectrum(
     if method is None:
         fresh = any(matrix.fresh for matrix in theory.program.matrices)
         method = default_method(arguments.outputs, fresh, dependence)
-    wanted = Wanted(theory, arguments, parameters, chosen, kept, dependence, tol, points > 0, overlaps, progress)
+    wanted = WantedSpectra(theory, arguments, parameters, chosen, kept, dependence, tol, points > 0, overlaps, progress)
     tracks, reached = from_march(wanted) if method == "equations" else from_coordinates(wanted)
     outcome = COMPLETED if reached == arguments.steps else diverged(reached)
     dataset = _dataset(tracks, kept, arguments.outputs, points)

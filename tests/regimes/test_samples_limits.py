@@ -16,7 +16,7 @@ from samples_support import largest, made_samples
 import dmft_sym as ds
 from dmft_sym.execution.replicas import run_replicas
 from dmft_sym.solvers.arguments import run_arguments
-from dmft_sym.spectra.measured.sampled_outliers import Bulk, FiniteRank, noise_edge
+from dmft_sym.spectra.measured.sampled_outliers import FiniteRank, MarchenkoPastur, noise_edge
 
 
 def trained(depth, activation, data, *, training=None, **arguments):
@@ -457,7 +457,7 @@ def test_noise_edge_is_that_of_a_profile_of_variances(rows, columns):
     sites, signs = 1000, np.where(np.arange(1000) % 2, 1.0, -1.0)
     normal = np.random.default_rng(0).standard_normal((sites, sites)) / np.sqrt(sites)
     matrix = np.sqrt(1 + rows * signs)[:, None] * normal * np.sqrt(1 + columns * signs)
-    edge = noise_edge(FiniteRank(np.eye(1), columns * 1e9, rows * 1e9, 1e9, paired=True), Bulk(1.0, 1.0))
+    edge = noise_edge(FiniteRank(np.eye(1), columns * 1e9, rows * 1e9, 1e9, paired=True), MarchenkoPastur(1.0, 1.0))
     product = 0.0 if rows * columns == 0 else 0.01  # the product of both effects is not exact
     allowed = sites ** (-2 / 3) + product
     assert edge == pytest.approx(np.linalg.norm(matrix, 2), rel=allowed)
@@ -474,7 +474,7 @@ def test_resolvents_of_a_matrix_that_is_known_on_a_part_of_a_space(side):
     fresh = fresh[:, known:] if side == "source" else fresh[known:]
     values2 = np.zeros(max(fresh.shape))
     values2[: min(fresh.shape)] = np.linalg.svd(fresh, compute_uv=False) ** 2
-    bulk = Bulk(1.0, tau)
+    bulk = MarchenkoPastur(1.0, tau)
     z = 1.3 * bulk.edge
     m_out, m_in = (float(np.mean(z / (z**2 - values2[:count]))) for count in fresh.shape)
     found = FiniteRank(np.eye(2), *((0, known) if side == "source" else (known, 0)), sites)

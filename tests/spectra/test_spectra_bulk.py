@@ -9,7 +9,7 @@ from scipy.integrate import quad
 
 from dmft_sym.spectra import operator
 from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
-from dmft_sym.spectra.pencil.dyson import AmbiguousBranchError, Dyson
+from dmft_sym.spectra.pencil.dyson import AmbiguousBranchError, PencilDyson
 from dmft_sym.spectra.pencil.pencil import Coupling, GaussianBlock, Input, Pencil
 from dmft_sym.spectra.pencil.supports import NormalisationError, density, support, upper_edge
 
@@ -96,7 +96,7 @@ def two_bands():
 
 def test_several_intervals_are_found():
     """Eigenvalues of ``X^T X + 30 Y^T Y`` (a quarter of the rank each) against a large random matrix."""
-    dyson = Dyson(two_bands())
+    dyson = PencilDyson(two_bands())
     found = support(dyson)
     assert len(found.bands) == 2
     assert found.atom == pytest.approx(0.5, abs=1e-6)
@@ -125,4 +125,4 @@ def test_a_missing_part_of_the_support_is_noticed(monkeypatch):
     bands = supports._bands
     monkeypatch.setattr(supports, "_bands", lambda *args: bands(*args)[1:])
     with pytest.raises(NormalisationError, match=r"integrates to 0\.75"):
-        support(Dyson(two_bands()))
+        support(PencilDyson(two_bands()))

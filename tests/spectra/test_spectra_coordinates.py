@@ -15,11 +15,11 @@ from dmft_sym.program import ProgramError
 from dmft_sym.spectra import operator
 from dmft_sym.spectra.measured.measured import measured_spectra
 from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
-from dmft_sym.spectra.pencil.dyson import BulkError, Dyson
+from dmft_sym.spectra.pencil.dyson import BulkError, PencilDyson
 from dmft_sym.spectra.pencil.effective import EffectivePencil, MatrixState
 from dmft_sym.spectra.pencil.outliers import (
-    Outliers,
     OutlierSearch,
+    PencilOutliers,
     _halves,
     outliers_above_a_point,
     outliers_elsewhere,
@@ -97,7 +97,7 @@ def spiked(thetas, tau, *, variance=1.0, known=False):
     directions = np.eye(k) if known else np.zeros((0, k))
     spans = {"target": directions, "source": directions}
     state = MatrixState(1, 0, np.diag(thetas) / np.sqrt(tau), spans, 1.0)
-    return EffectivePencil(Dyson(pencil), ((0,), (1,)), {0: state}, [k, k])
+    return EffectivePencil(PencilDyson(pencil), ((0,), (1,)), {0: state}, [k, k])
 
 
 @pytest.mark.parametrize("tau", [0.4, 1.0, 3.0])
@@ -135,7 +135,7 @@ def test_outliers_below_the_bulk(theta):
     )
     spans = {"target": np.zeros((0, 2)), "source": np.zeros((0, 2))}
     state = MatrixState(0, 0, np.diag([theta, -theta]) / np.sqrt(2), spans, 1.0)
-    dyson = Dyson(pencil)
+    dyson = PencilDyson(pencil)
     np.testing.assert_allclose(support(dyson).bands, [[-2, 2]], atol=1e-10)
     effective = EffectivePencil(dyson, ((0,),), {0: state}, [2])
     for side in (1, -1):
@@ -157,7 +157,7 @@ def test_outlier_between_two_bands():
         (Input("p", 0, 0),),
         False,
     )
-    dyson, theta, one, none = Dyson(pencil), 3.5, np.ones((1, 1)), np.zeros((0, 1))
+    dyson, theta, one, none = PencilDyson(pencil), 3.5, np.ones((1, 1)), np.zeros((0, 1))
     states = {
         0: MatrixState(1, 0, theta * one, {"target": none, "source": none}, 1.0),
         1: MatrixState(2, 0, 0 * one, {"target": none, "source": one}, 1.0),
@@ -257,7 +257,7 @@ def test_outliers_above_a_point_are_found_at_any_size(size):
 
 def test_outliers_touch_an_edge_by_their_distance():
     """The margin vanishes with the root of the distance, here ``1e-2**2 = 1e-4`` from an edge at 2."""
-    near = Outliers(2.0, [], np.array([1e-2]), np.array([1.0]))
+    near = PencilOutliers(2.0, [], np.array([1e-2]), np.array([1.0]))
     assert near.touches(1e-3)
     assert not near.touches(1e-5)
 

@@ -11,11 +11,11 @@ from dmft_sym.spectra.equations.joint import JointDerivation
 from dmft_sym.spectra.equations.site_group import level_two
 from dmft_sym.spectra.matrices.equal_time import EqualTime
 
-from .dyson import Dyson
+from .dyson import DysonOfEquations
 from .flat_sites import FlatEquation, NoiseAt, Side, flat_sites, operand_of, side_of
 from .level_one import TwoTime
 from .places import PlaceTable
-from .spike_system import Drive, Link, Product, SpikeSystem
+from .spike_system import Drive, LevelTwoProduct, Link, SpikeSystem
 
 Floats = NDArray[np.float64]
 
@@ -65,7 +65,7 @@ class Assembly:
         """A coefficient, times ``rho(t)`` where the initial value of a trained matrix is meant."""
         return self.value(coefficient, step) * (self.recursion.retention(step) if retained else 1.0)
 
-    def dyson(self, step: int) -> Dyson:
+    def dyson(self, step: int) -> DysonOfEquations:
         """The (2,2) block at a step."""
         position = {ref: i for i, ref in enumerate(self.fields)}
         column = {noise: i for i, noise in enumerate(self.products)}
@@ -84,7 +84,7 @@ class Assembly:
                     weights.append(self._retained(term.coefficient, term.retained, step))
         eigen = np.array([float(equation.eigen) for equation in self.equations])
         where = np.array(entries, dtype=np.intp).reshape(-1, 4).T
-        return Dyson(
+        return DysonOfEquations(
             eigen, local, drive, where[0], where[1], where[2], where[3], np.array(weights), position[self.start]
         )
 
@@ -108,7 +108,7 @@ class Assembly:
             self.dyson(step), tuple(products), drives, links, size, self.copies, horizon, self._scale(products, size)
         )
 
-    def _scale(self, products: list[Product], size: int) -> Floats:
+    def _scale(self, products: list[LevelTwoProduct], size: int) -> Floats:
         """Overlaps are of the size of the field of training, responses of the inverse size of its partner."""
         scale = np.ones(size)
         for product in products:
@@ -119,8 +119,8 @@ class Assembly:
             scale[product.response] = 1 / self.table.norms(side.opposite)[:responses]
         return scale
 
-    def _unknowns(self, step: int) -> tuple[list[Product], int]:
-        found: list[Product] = []
+    def _unknowns(self, step: int) -> tuple[list[LevelTwoProduct], int]:
+        found: list[LevelTwoProduct] = []
         end = 0
         for noise in self.products:
             side = side_of(noise)
@@ -128,7 +128,7 @@ class Assembly:
             middle = end + step * places
             last = middle + (step * partners if self.responses else 0)
             operand = self.fields.index(operand_of(noise))
-            found.append(Product(noise, operand, slice(end, middle), slice(middle, last), places, partners))
+            found.append(LevelTwoProduct(noise, operand, slice(end, middle), slice(middle, last), places, partners))
             end = last
         return found, end
 
@@ -172,7 +172,7 @@ class Assembly:
             f"{equation.target}: the update with {past} and {remembered} is not made of fields that the matrix acts on"
         )
 
-    def _pairs(self, products: list[Product], step: int) -> list[Link]:
+    def _pairs(self, products: list[LevelTwoProduct], step: int) -> list[Link]:
         """Products whose drives share sites with the operand of another product."""
         driven = {
             beta: {equation.target.space for equation in self.equations for _, n, _ in equation.noises if n == p.noise}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dmft_sym.support.outcomes import Failure, SpectrumError
 
-from .dyson import Array, Dyson
+from .dyson import Array, DysonOfEquations
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -30,7 +30,7 @@ _COLLAPSED = 1e-6
 _MASS_ERROR = 2e-3
 
 
-class Bulk:
+class BulkOfEquations:
     """Bulk spectrum of one Dyson equation.
 
     Parameters
@@ -43,7 +43,7 @@ class Bulk:
         For messages.
     """
 
-    def __init__(self, dyson: Dyson, *, symmetric: bool, name: str = "matrix") -> None:
+    def __init__(self, dyson: DysonOfEquations, *, symmetric: bool, name: str = "matrix") -> None:
         self.dyson = dyson
         self.symmetric = symmetric
         self.name = name

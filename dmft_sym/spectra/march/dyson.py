@@ -21,7 +21,7 @@ Array: TypeAlias = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Dyson:
+class DysonOfEquations:
     """A Dyson equation.
 
     Attributes

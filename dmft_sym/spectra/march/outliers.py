@@ -19,14 +19,14 @@ from dmft_sym.spectra.pencil.outliers import POINT
 from dmft_sym.support.outcomes import Failure, SpectrumError
 
 from .arnoldi import real_eigenvalues
-from .bulk import Bulk
+from .bulk import BulkOfEquations
 from .spike_system import SpikeSystem
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Outliers:
+class OutlierValues:
     """Outliers above the upper edge of the bulk.
 
     Attributes
@@ -45,20 +45,20 @@ class Outliers:
     margins: Floats = field(default_factory=lambda: np.empty(0))
 
 
-def outliers(system: SpikeSystem, bulk: Bulk) -> Outliers:
+def outliers(system: SpikeSystem, bulk: BulkOfEquations) -> OutlierValues:
     """All outliers above the upper edge; next to a bulk that is the point zero, down to a thousandth of the largest."""
     edge = bulk.upper_edge
     if system.size == 0:
-        return Outliers(np.empty(0), edge)
+        return OutlierValues(np.empty(0), edge)
     found, known = _cyclic(system, bulk) if system.cycle is not None else _general(system, bulk)
     if edge == 0:
         found = [z for z in found if z > POINT * max(found)]
     values = np.repeat(np.sort(np.array(found))[::-1], system.copies)
     margins = np.repeat(1 - np.array(known), system.copies)
-    return Outliers(values, edge, margins)
+    return OutlierValues(values, edge, margins)
 
 
-def _cyclic(system: SpikeSystem, bulk: Bulk) -> tuple[list[float], list[float]]:
+def _cyclic(system: SpikeSystem, bulk: BulkOfEquations) -> tuple[list[float], list[float]]:
     """``J`` is a cycle of blocks times bulk responses: its eigenvalues are known once and for all ``z``."""
     cycle = system.cycle
     assert cycle is not None
@@ -76,7 +76,7 @@ def _cyclic(system: SpikeSystem, bulk: Bulk) -> tuple[list[float], list[float]]:
     return roots, [value / least for value in known]
 
 
-def _general(system: SpikeSystem, bulk: Bulk) -> tuple[list[float], list[float]]:
+def _general(system: SpikeSystem, bulk: BulkOfEquations) -> tuple[list[float], list[float]]:
     """Roots of the leading eigenvalues of ``J(z)`` minus one."""
     edge = bulk.lowest
     known = _leading_real(system, bulk, edge)
@@ -92,13 +92,13 @@ def _general(system: SpikeSystem, bulk: Bulk) -> tuple[list[float], list[float]]
     return found, known
 
 
-def _leading_real(system: SpikeSystem, bulk: Bulk, z: float) -> list[float]:
+def _leading_real(system: SpikeSystem, bulk: BulkOfEquations, z: float) -> list[float]:
     """Leading real eigenvalues of ``J(z)``, descending: all above one and some below."""
     green = bulk.outside(z)[1]
     return real_eigenvalues(lambda x: system.scaled(green, x), system.size, 1.0)
 
 
-def _root(function: Callable[[float], float], edge: float, bulk: Bulk) -> float:
+def _root(function: Callable[[float], float], edge: float, bulk: BulkOfEquations) -> float:
     """The zero of a decreasing function above the edge; the edge if rounding hides that it is positive there."""
     if function(edge) <= 0:
         return edge

@@ -22,7 +22,7 @@ from dmft_sym.program import FieldRef, RandomVector
 
 from .arnoldi import eigenvector_at_one
 from .assembly import Assembly
-from .bulk import Bulk
+from .bulk import BulkOfEquations
 from .flat_sites import NoiseAt, Side, side_of
 from .spike_system import SpikeSystem
 
@@ -91,7 +91,7 @@ class OutlierVectors:
         The outlier.
     """
 
-    def __init__(self, assembly: Assembly, system: SpikeSystem, bulk: Bulk, value: float) -> None:
+    def __init__(self, assembly: Assembly, system: SpikeSystem, bulk: BulkOfEquations, value: float) -> None:
         self.assembly = assembly
         self.system = system
         edge = bulk.upper_edge

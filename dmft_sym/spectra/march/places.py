@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 Column = TypeVar("Column")
 
 
-class Places:
+class PlacesOfSide:
     """Places ``x_i = A h_i`` (or ``y_j = A^T g_j``) of training in one direction of a matrix.
 
     Attributes
@@ -45,14 +45,14 @@ class PlaceTable:
 
     def __init__(self, run: TwoTime) -> None:
         self.run = run
-        self._places: dict[Side, Places] = {}
+        self._places: dict[Side, PlacesOfSide] = {}
         self._responses: dict[tuple[Side, Side], Floats] = {}
         self._overlaps: dict[tuple[Side, Side], Floats] = {}
         self._norms: dict[Side, Floats] = {}
 
-    def __getitem__(self, side: Side) -> Places:
+    def __getitem__(self, side: Side) -> PlacesOfSide:
         if side not in self._places:
-            self._places[side] = Places(side, self.run)
+            self._places[side] = PlacesOfSide(side, self.run)
         return self._places[side]
 
     def response(self, row: Side, column: Side, step: int) -> Floats:

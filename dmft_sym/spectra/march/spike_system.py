@@ -22,7 +22,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .dyson import Array, Dyson
+from .dyson import Array, DysonOfEquations
 from .flat_sites import NoiseAt
 
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ class Drive:
 
 
 @dataclass(frozen=True)
-class Product:
+class LevelTwoProduct:
     """A level-two product ``beta`` with its place among the unknowns.
 
     Attributes
@@ -114,8 +114,8 @@ class SpikeSystem:
         Typical size of every unknown, shape (size,): eigenvalues are computed in units of it.
     """
 
-    dyson: Dyson
-    products: tuple[Product, ...]
+    dyson: DysonOfEquations
+    products: tuple[LevelTwoProduct, ...]
     drives: dict[tuple[int, int], Drive]
     links: tuple[Link, ...]
     size: int
@@ -202,7 +202,7 @@ class SpikeSystem:
         return self.apply(green, np.eye(self.size))
 
 
-def _pushed(product: Product, drive: Drive, x: Array) -> Array:
+def _pushed(product: LevelTwoProduct, drive: Drive, x: Array) -> Array:
     """Coefficients of the fields of training that a product drives its equation with: ``k r + K c``."""
     overlap, response = x[product.overlap], x[product.response]
     steps = len(overlap) // product.places if product.places else 0
@@ -215,7 +215,7 @@ def _pushed(product: Product, drive: Drive, x: Array) -> Array:
     return coefficients
 
 
-def _pull_back(product: Product, drive: Drive, level_one: Array, result: Array) -> None:
+def _pull_back(product: LevelTwoProduct, drive: Drive, level_one: Array, result: Array) -> None:
     """The transpose of `_pushed`, added to a result."""
     if product.response.stop > product.response.start:
         result[product.response] += drive.memory * level_one

@@ -23,11 +23,11 @@ from dmft_sym.spectra.methods import DEPENDENCE
 from dmft_sym.support.outcomes import Failure, SpectrumError
 
 from .assembly import Assembly
-from .bulk import Bulk
-from .dyson import Dyson
+from .bulk import BulkOfEquations
+from .dyson import DysonOfEquations
 from .flat_sites import side_of
 from .level_one import TwoTime
-from .outliers import Outliers, outliers
+from .outliers import OutlierValues, outliers
 from .overlaps import Direction, OutlierVectors, field_direction, vector_direction
 from .places import PlaceTable
 from .spike_system import SpikeSystem
@@ -50,7 +50,7 @@ class TwoTimeSpectrum:
 
     assembly: Assembly
     step: int
-    bulk: Bulk
+    bulk: BulkOfEquations
 
     @property
     def edge(self) -> float:
@@ -63,7 +63,7 @@ class TwoTimeSpectrum:
         return self.assembly.system(self.step)
 
     @cached_property
-    def found(self) -> Outliers:
+    def found(self) -> OutlierValues:
         """Outliers, with the edge."""
         return outliers(self.system, self.bulk)
 
@@ -78,7 +78,7 @@ class TwoTimeSpectrum:
         return float(self.outliers[0]) if len(self.outliers) else self.edge
 
     def density(self, x: NDArray[np.floating[Any]]) -> Floats:
-        """Density of the bulk; see `Bulk.density`."""
+        """Density of the bulk; see `BulkOfEquations.density`."""
         return self.bulk.density(x)
 
     def overlap(self, side: str, field: str) -> Floats:
@@ -184,7 +184,7 @@ class TwoTimeSpectra:
         self.run = TwoTime(theory, raw, values, outputs)
         self.table = PlaceTable(self.run)
         self._assemblies: dict[object, Assembly] = {}
-        self._bulks: dict[object, Bulk] = {}
+        self._bulks: dict[object, BulkOfEquations] = {}
 
     def at(self, matrix: str | MatrixProgram, step: int, dependence: str = "joint") -> TwoTimeSpectrum:
         """The spectrum of a matrix before the update of a step.
@@ -255,16 +255,16 @@ class TwoTimeSpectra:
             self._assemblies[key] = Assembly(joint, self.table, responses=dependence == "joint")
         return self._assemblies[key]
 
-    def _bulk(self, assembly: Assembly, step: int) -> Bulk:
+    def _bulk(self, assembly: Assembly, step: int) -> BulkOfEquations:
         """The bulk, computed once for Dyson equations with the same numbers (a weight matrix without decay)."""
         dyson = assembly.dyson(step)
         key = assembly.joint.matrix.symmetric, _numbers(dyson)
         if key not in self._bulks:
             name = f"{assembly.joint.matrix.name} at step {step}"
-            self._bulks[key] = Bulk(dyson, symmetric=assembly.joint.matrix.symmetric, name=name)
+            self._bulks[key] = BulkOfEquations(dyson, symmetric=assembly.joint.matrix.symmetric, name=name)
         return self._bulks[key]
 
 
-def _numbers(dyson: Dyson) -> tuple[object, ...]:
+def _numbers(dyson: DysonOfEquations) -> tuple[object, ...]:
     arrays = (dyson.eigen, dyson.local, dyson.drive, dyson.equation, dyson.field, dyson.row, dyson.noise)
     return (*(array.tobytes() for array in arrays), dyson.coefficient.tobytes(), dyson.start)

@@ -24,15 +24,15 @@ _EDGE = 1e-9  # relative distance from the edge at which outliers are counted
 
 
 @dataclass(frozen=True)
-class Bulk:
+class MarchenkoPastur:
     """Marchenko-Pastur bulk of singular values: entries ``N(0, s2/n_in)``, ``tau = n_out/n_in``."""
 
     variance: float
     aspect: float
 
-    def scaled(self, retention: float) -> Bulk:
+    def scaled(self, retention: float) -> MarchenkoPastur:
         """The bulk of ``retention`` times the matrix."""
-        return Bulk(self.variance * retention**2, self.aspect)
+        return MarchenkoPastur(self.variance * retention**2, self.aspect)
 
     @property
     def edge(self) -> float:
@@ -88,7 +88,7 @@ class FiniteRank:
         """
         return min(1.0, aspect * self.columns / self.sites), min(1.0, self.rows / self.sites / aspect)
 
-    def singular_values(self, z: float, bulk: Bulk) -> Array:
+    def singular_values(self, z: float, bulk: MarchenkoPastur) -> Array:
         """Singular values of ``D_out^{1/2} K D_in^{1/2}``, descending."""
         m_a, m_b = bulk.resolvents(z, *self.known(bulk.aspect))
         left = np.full(self.matrix.shape[0], math.sqrt(m_b))
@@ -137,7 +137,7 @@ def _split(images: Array, basis: Array) -> tuple[Array, Array]:
     return along, vectors[:, kept] * np.sqrt(values[kept])
 
 
-def noise_edge(found: FiniteRank, bulk: Bulk) -> float:
+def noise_edge(found: FiniteRank, bulk: MarchenkoPastur) -> float:
     """The largest singular value that the noise of a replica makes, typically.
 
     The largest value of a random matrix of ``S`` sites scatters by ``S^(-2/3)``. Pairs of sites add to this: images are
@@ -168,7 +168,7 @@ def _profile_edge(first: float, second: float, spread: float) -> float:
     return math.sqrt(found.fun)
 
 
-def outliers(found: FiniteRank, bulk: Bulk) -> Array:
+def outliers(found: FiniteRank, bulk: MarchenkoPastur) -> Array:
     """Outliers above the edge, and above what noise of the replica makes of it; with multiplicity, descending."""
     high = bulk.edge + float(np.linalg.norm(found.matrix, 2)) + 1
     low = max(noise_edge(found, bulk) * (1 + _EDGE), _EDGE * high)

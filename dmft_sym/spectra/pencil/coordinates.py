@@ -31,10 +31,10 @@ from dmft_sym.spectra.matrices.matrix_program import FlatMatrix, MatrixProgram
 from dmft_sym.support.outcomes import SpectrumError, named
 from dmft_sym.support.threads import single_threaded
 
-from .dyson import BulkError, Dyson
+from .dyson import BulkError, PencilDyson
 from .effective import EffectivePencil, matrix_state
 from .linear_system import linear_system
-from .outliers import Outliers, OutlierSearch, outliers_above_a_point, outliers_elsewhere
+from .outliers import OutlierSearch, PencilOutliers, outliers_above_a_point, outliers_elsewhere
 from .pencil import GaussianBlock, Pencil
 from .supports import Support, density, support, upper_edge
 from .symmetric import Layout, symmetric_pencil
@@ -65,7 +65,7 @@ class CoordinateSpectrum:
         Outliers below the bulk and between its bands, ascending, if they were asked for.
     touching : bool
         An outlier and the edge are closer than can be told apart.
-    dysons : tuple of Dyson
+    dysons : tuple of PencilDyson
         The bulk, one for each set of fields that is not coupled to the others.
     """
 
@@ -75,7 +75,7 @@ class CoordinateSpectrum:
     overlaps: dict[tuple[str, str], Floats]
     elsewhere: Floats
     touching: bool
-    dysons: tuple[tuple[Dyson, int], ...]
+    dysons: tuple[tuple[PencilDyson, int], ...]
 
     @property
     def leading(self) -> float:
@@ -96,7 +96,7 @@ class CoordinateSpectrum:
         """Density of the bulk at ``x``: of singular values, or of eigenvalues if the matrix is symmetric."""
         return density(self._only(), x)
 
-    def _only(self) -> Dyson:
+    def _only(self) -> PencilDyson:
         if len(self.dysons) > 1:
             raise BulkError("the bulk is a sum of several parts, which differ between outputs")
         return self.dysons[0][0]
@@ -294,7 +294,7 @@ class _Observer:
         self.number = Evaluator({**values, OUTPUTS: outputs})
         self.flats = flats
         self.tracks = {flat.name: SpectrumTrack(flat.name) for flat in flats}
-        self._bulks: dict[tuple[object, ...], tuple[Dyson, float]] = {}
+        self._bulks: dict[tuple[object, ...], tuple[PencilDyson, float]] = {}
 
     def inspect(self, step: int, arithmetic: Arithmetic) -> None:
         """Take all spectra at a step."""
@@ -349,10 +349,10 @@ class _Observer:
         system = linear_system(flat, plan, self.number, correlate)
         return symmetric_pencil(system, plan, blocks, not flat.symmetric)
 
-    def _bulk(self, pencil: Pencil) -> tuple[Dyson, float]:
+    def _bulk(self, pencil: Pencil) -> tuple[PencilDyson, float]:
         key = pencil.signature
         if key not in self._bulks:
-            dyson = Dyson(pencil)
+            dyson = PencilDyson(pencil)
             self._bulks[key] = dyson, upper_edge(dyson)
         return self._bulks[key]
 
@@ -371,7 +371,7 @@ class _Fields:
 
 
 def _collect(
-    parts: list[tuple[EffectivePencil, int, Outliers]], elsewhere: Floats, fields: _Fields | None
+    parts: list[tuple[EffectivePencil, int, PencilOutliers]], elsewhere: Floats, fields: _Fields | None
 ) -> CoordinateSpectrum:
     edge = max(outliers.edge for *_, outliers in parts)
     values = np.concatenate([np.repeat(outliers.values, many) for _, many, outliers in parts])
@@ -386,7 +386,7 @@ def _collect(
     return CoordinateSpectrum(edge, values[order], np.sort(margins), overlaps, elsewhere, touching, dysons)
 
 
-def _overlaps(effective: EffectivePencil, outliers: Outliers, fields: _Fields) -> dict[tuple[str, str], Floats]:
+def _overlaps(effective: EffectivePencil, outliers: PencilOutliers, fields: _Fields) -> dict[tuple[str, str], Floats]:
     """``|cos|`` between every input and every field of its sectors."""
     pencil = effective.pencil
     found: dict[tuple[str, str], Floats] = {}

@@ -105,7 +105,7 @@ def _entries(pencil: Pencil) -> _Entries:
     return _Entries(row, column, sum(parts.values(), np.zeros((len(pairs), len(pairs)))), parts)
 
 
-class Dyson:
+class PencilDyson:
     """Solver of the Dyson equation of one pencil.
 
     Solutions are handed over as vectors ``g`` of the independent entries, ``N`` of them; `full` makes matrices.

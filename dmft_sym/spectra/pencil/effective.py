@@ -24,7 +24,7 @@ from scipy.linalg import lapack
 from dmft_sym.execution.coordinates import GrowingCoordinates
 from dmft_sym.execution.interface import Array
 
-from .dyson import SOURCE, TARGET, BulkError, Dyson, Floats, Part
+from .dyson import SOURCE, TARGET, BulkError, Floats, Part, PencilDyson
 from .pencil import Pencil
 
 _MOST = 2048  # rows for which LAPACK gets workspace to factor in blocks
@@ -102,7 +102,7 @@ class EffectivePencil:
         Number of coordinates of every sector.
     """
 
-    def __init__(self, dyson: Dyson, sectors: Sectors, states: dict[int, MatrixState], ranks: list[int]) -> None:
+    def __init__(self, dyson: PencilDyson, sectors: Sectors, states: dict[int, MatrixState], ranks: list[int]) -> None:
         self.dyson = dyson
         self.pencil: Pencil = dyson.pencil
         self._sectors, self._ranks = sectors, ranks

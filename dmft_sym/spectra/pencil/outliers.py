@@ -50,7 +50,7 @@ class Outlier:
 
 
 @dataclass(frozen=True, eq=False)
-class Outliers:
+class PencilOutliers:
     """The outliers on one side of the bulk, farthest first.
 
     Attributes
@@ -131,7 +131,7 @@ class OutlierSearch:
         self._longest = math.sqrt(abs(end - edge)) if math.isfinite(end) else math.inf
         self._baseline = self._negatives(*self._at_end())[0]
 
-    def run(self, hints: Floats | None = None) -> Outliers:
+    def run(self, hints: Floats | None = None) -> PencilOutliers:
         """Find all outliers.
 
         Parameters
@@ -162,7 +162,7 @@ class OutlierSearch:
                 start = self._point(math.sqrt(self.side * (hints[rank] - self.edge)), count)
             start = self._root(rank, count, start, margins[rank])
             found.append(self._outlier(start, rank, start.u))
-        return Outliers(self.edge, found, margins, first.slopes)
+        return PencilOutliers(self.edge, found, margins, first.slopes)
 
     def _escaped(self, first: _Point, rank: int, margin: float) -> Outlier | None:
         """An outlier that has just left the edge, where eigenvalues are linear in ``u``; ``None`` if it is farther."""
@@ -238,7 +238,7 @@ class OutlierSearch:
         return elimination.pivots if self.side > 0 else elimination.size - elimination.pivots
 
 
-def outliers_above_a_point(effective: EffectivePencil, watched: int = 1) -> Outliers:
+def outliers_above_a_point(effective: EffectivePencil, watched: int = 1) -> PencilOutliers:
     """Outliers of a bulk that is the point zero: all down to a thousandth of the largest.
 
     Raises
