@@ -27,9 +27,9 @@ from dmft_sym.solvers.arguments import run_arguments
 from dmft_sym.solvers.spectrum_routes import two_time_spectra
 from dmft_sym.spectra.march.bulk import BulkOfEquations
 from dmft_sym.spectra.march.two_time import TwoTimeSpectra
+from dmft_sym.spectra.numerics.supports import density, support
 from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
 from dmft_sym.spectra.pencil.dyson import PencilDyson
-from dmft_sym.spectra.pencil.supports import density, support
 
 REGIME = {
     "depth": 3,

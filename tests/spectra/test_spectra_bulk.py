@@ -8,10 +8,11 @@ from execution_support import program, values
 from scipy.integrate import quad
 
 from dmft_sym.spectra import operator
+from dmft_sym.spectra.numerics.continuation import AmbiguousBranchError
+from dmft_sym.spectra.numerics.supports import NormalisationError, density, support, upper_edge
 from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
-from dmft_sym.spectra.pencil.dyson import AmbiguousBranchError, PencilDyson
+from dmft_sym.spectra.pencil.dyson import PencilDyson
 from dmft_sym.spectra.pencil.pencil import Coupling, GaussianBlock, Input, Pencil
-from dmft_sym.spectra.pencil.supports import NormalisationError, density, support, upper_edge
 
 
 def initial(matrix, **changes):
@@ -120,7 +121,7 @@ def test_a_point_of_the_bulk_has_no_real_solution():
 
 
 def test_a_missing_part_of_the_support_is_noticed(monkeypatch):
-    from dmft_sym.spectra.pencil import supports
+    from dmft_sym.spectra.numerics import supports
 
     bands = supports._bands
     monkeypatch.setattr(supports, "_bands", lambda *args: bands(*args)[1:])

@@ -14,8 +14,10 @@ from dmft_sym.networks import GradientDescent, OnlineSGD, network
 from dmft_sym.program import ProgramError
 from dmft_sym.spectra import operator
 from dmft_sym.spectra.measured.measured import measured_spectra
+from dmft_sym.spectra.numerics.continuation import BulkError
+from dmft_sym.spectra.numerics.supports import support
 from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
-from dmft_sym.spectra.pencil.dyson import BulkError, PencilDyson
+from dmft_sym.spectra.pencil.dyson import PencilDyson
 from dmft_sym.spectra.pencil.effective import EffectivePencil, MatrixState
 from dmft_sym.spectra.pencil.outliers import (
     OutlierSearch,
@@ -25,7 +27,6 @@ from dmft_sym.spectra.pencil.outliers import (
     outliers_elsewhere,
 )
 from dmft_sym.spectra.pencil.pencil import Coupling, GaussianBlock, Input, Pencil
-from dmft_sym.spectra.pencil.supports import support
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 

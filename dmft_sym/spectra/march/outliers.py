@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from dmft_sym.spectra.pencil.outliers import POINT
+from dmft_sym.spectra.numerics.continuation import POINT
 from dmft_sym.support.outcomes import Failure, SpectrumError
 
 from .arnoldi import real_eigenvalues

@@ -28,15 +28,16 @@ from dmft_sym.program import OUTPUTS, Program
 from dmft_sym.spectra.matrices.catalogue import matrix_program
 from dmft_sym.spectra.matrices.equal_time import EqualTime
 from dmft_sym.spectra.matrices.matrix_program import FlatMatrix, MatrixProgram
+from dmft_sym.spectra.numerics.continuation import BulkError
+from dmft_sym.spectra.numerics.supports import Support, density, support, upper_edge
 from dmft_sym.support.outcomes import SpectrumError, named
 from dmft_sym.support.threads import single_threaded
 
-from .dyson import BulkError, PencilDyson
+from .dyson import PencilDyson
 from .effective import EffectivePencil, matrix_state
 from .linear_system import linear_system
 from .outliers import OutlierSearch, PencilOutliers, outliers_above_a_point, outliers_elsewhere
 from .pencil import GaussianBlock, Pencil
-from .supports import Support, density, support, upper_edge
 from .symmetric import Layout, symmetric_pencil
 
 Floats = NDArray[np.floating[Any]]

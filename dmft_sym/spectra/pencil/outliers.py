@@ -16,16 +16,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import eigh, lapack
 
-from .dyson import BulkError, Floats
+from dmft_sym.spectra.numerics.continuation import POINT, BulkError, Floats
+from dmft_sym.spectra.numerics.supports import Support
+
 from .effective import EffectivePencil, Elimination, negative
-from .supports import Support
 
 _DISTANCE = 1e-7  # relative distance from the edge of the point from which values at the edge are extrapolated
 _AT_EDGE = 1e-9  # relative distance from the edge below which an outlier is extrapolated like the margins
 _ROOT_ERROR = 1e-11  # relative change of an outlier below which it is converged
 _STEPS = 60
 _ZERO = 1e-6  # relative distance from zero, or from the next band, where a search ends
-POINT = 1e-3  # outliers next to a bulk that is a point are found down to this part of the largest
 _FAR = 1e8  # where there are no outliers any more, in units of the bulk
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dmft_sym.support.outcomes import Failure
 
-from .dyson import AmbiguousBranchError, BulkError, Floats, Numbers, PencilDyson
+from .continuation import AmbiguousBranchError, BulkError, DysonEquation, Floats, Numbers
 
 _HEIGHT = 1e-9  # relative distance from the real axis at which densities are read off
 _POINTS = 96  # of the first scan of a half-axis; four times as many if the masses do not add up
@@ -50,7 +50,7 @@ class Support:
         return float(self.bands[-1, 1]) if len(self.bands) else 0.0
 
 
-def density(dyson: PencilDyson, x: Floats) -> Floats:
+def density(dyson: DysonEquation, x: Floats) -> Floats:
     """Density of the bulk at real ``x``; of singular values if the pencil is folded.
 
     Parameters
@@ -76,19 +76,18 @@ def density(dyson: PencilDyson, x: Floats) -> Floats:
     return _density(dyson, dyson.above_axis(points, height), points + 1j * height)
 
 
-def _density(dyson: PencilDyson, g: Numbers, z: Numbers) -> Floats:
+def _density(dyson: DysonEquation, g: Numbers, z: Numbers) -> Floats:
     """``-Im G/pi`` of the probe, of unit mass on the axis (the positive half axis if folded)."""
     found, good = dyson.newton(z.real + 0j, g)
-    good &= dyson.is_physical(found)
+    good &= dyson.is_physical(z.real + 0j, found)
     # Newton's method at the edge finds no solution on the axis itself: the one above it stays.
-    g = np.where(good[:, None], found, g)
-    probe = dyson.pencil.probe
-    weight = (2.0 if dyson.pencil.folded else 1.0) * dyson.pencil.slope[probe, probe]
-    values = -weight / math.pi * dyson.full(g)[:, probe, probe].imag
+    g, z = np.where(good[:, None], found, g), np.where(good, z.real + 0j, z)
+    weight = (2.0 if dyson.folded else 1.0) * dyson.slope[dyson.probe, dyson.probe]
+    values = -weight / math.pi * dyson.probed(z, g).imag
     return np.maximum(values, 0.0)
 
 
-def support(dyson: PencilDyson) -> Support:
+def support(dyson: DysonEquation) -> Support:
     """Bands, their masses and the atom at zero.
 
     Raises
@@ -111,7 +110,7 @@ def support(dyson: PencilDyson) -> Support:
     )
 
 
-def upper_edge(dyson: PencilDyson) -> float:
+def upper_edge(dyson: DysonEquation) -> float:
     """The upper edge of the bulk alone, which is quicker than its whole support; 0 if the bulk is a point there.
 
     Raises
@@ -129,7 +128,7 @@ def upper_edge(dyson: PencilDyson) -> float:
     return _edge(dyson, x[last + 1], x[last])
 
 
-def _horizon(dyson: PencilDyson) -> float:
+def _horizon(dyson: DysonEquation) -> float:
     """A distance from zero beyond which there is no bulk worth its name.
 
     On the imaginary axis ``-y Im G_ff(i y)`` is the integral of ``y^2 / (x^2 + y^2)`` over the spectral measure of a
@@ -138,8 +137,7 @@ def _horizon(dyson: PencilDyson) -> float:
     """
 
     def mass(height: float) -> Floats:
-        diagonal = np.diagonal(dyson.full(dyson.above_axis(np.zeros(1), height))[0])
-        return -height * diagonal.imag
+        return -height * dyson.diagonal(np.array([1j * height]), dyson.above_axis(np.zeros(1), height))[0].imag
 
     height = dyson.far
     whole = mass(1e6 * height)
@@ -153,30 +151,31 @@ def _horizon(dyson: PencilDyson) -> float:
     return height
 
 
-def _reach(dyson: PencilDyson) -> float:
+def _reach(dyson: DysonEquation) -> float:
     """A distance from zero just beyond the bulk."""
     horizon = _horizon(dyson)
     x = np.geomspace(_SMALLEST, 1.0, _POINTS) * horizon
     inside = _inside(dyson, x)[0]
-    if not dyson.pencil.folded:
+    if not dyson.folded:
         inside |= _inside(dyson, -x)[0]
     return float(x[min(np.flatnonzero(inside)[-1] + 1, len(x) - 1)]) if inside.any() else horizon
 
 
-def _atom(dyson: PencilDyson, reach: float) -> float:
+def _atom(dyson: DysonEquation, reach: float) -> float:
     """Mass at zero: ``i y G(i y)`` for small ``y``."""
     height = 1e-10 * reach
     g = dyson.above_axis(np.zeros(1), height)
-    probe = dyson.pencil.probe
-    mass = float((1j * height * dyson.full(g)[0, probe, probe]).real) * dyson.pencil.slope[probe, probe]
+    mass = (
+        float((1j * height * dyson.probed(np.array([1j * height]), g)[0]).real) * dyson.slope[dyson.probe, dyson.probe]
+    )
     # A density that diverges at zero has a vanishing part of its mass there, of the order of a power of the height.
     return mass if mass > _MASS_ERROR else 0.0
 
 
-def _bands(dyson: PencilDyson, reach: float, points: int) -> Floats:
+def _bands(dyson: DysonEquation, reach: float, points: int) -> Floats:
     """Edges of all intervals."""
     upper = _half(dyson, reach, points, 1)
-    if dyson.pencil.folded:
+    if dyson.folded:
         return upper
     lower = -_half(dyson, reach, points, -1)[::-1, ::-1]
     if len(lower) and len(upper) and lower[-1, 1] == upper[0, 0] == 0:
@@ -185,7 +184,7 @@ def _bands(dyson: PencilDyson, reach: float, points: int) -> Floats:
     return np.concatenate((lower, upper))
 
 
-def _half(dyson: PencilDyson, reach: float, points: int, sign: int) -> Floats:
+def _half(dyson: DysonEquation, reach: float, points: int, sign: int) -> Floats:
     """Bands in ``|x|`` on one half-axis; one that reaches the smallest point of the scan starts at 0."""
     fine, coarse = np.geomspace(_SMALLEST * reach, reach, points), np.linspace(0, reach, points + 1)[1:-1]
     x: Floats = np.sort(np.concatenate((fine, coarse)))
@@ -201,14 +200,14 @@ def _half(dyson: PencilDyson, reach: float, points: int, sign: int) -> Floats:
     return bands
 
 
-def _inside(dyson: PencilDyson, x: Floats) -> tuple[NDArray[np.bool_], Floats]:
+def _inside(dyson: DysonEquation, x: Floats) -> tuple[NDArray[np.bool_], Floats]:
     """Whether points are in the support, and the imaginary part of the resolvent there."""
     above = dyson.above_axis(x, _HEIGHT * float(np.abs(x).max()))
-    return ~dyson.are_outside_at(x, above), np.abs(above.imag).max(axis=1)
+    return ~dyson.are_outside_at(x, above), np.abs(above.imag).max(axis=1, initial=0)
 
 
 def _refine_minima(
-    dyson: PencilDyson, sign: int, x: Floats, inside: NDArray[np.bool_], level: Floats
+    dyson: DysonEquation, sign: int, x: Floats, inside: NDArray[np.bool_], level: Floats
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Look for narrow gaps where the density has a minimum between points of the scan."""
     for _ in range(3):
@@ -228,7 +227,7 @@ def _refine_minima(
     return x, inside
 
 
-def _edge(dyson: PencilDyson, outer: float, inner: float) -> float:
+def _edge(dyson: DysonEquation, outer: float, inner: float) -> float:
     """The edge between a point outside and one inside of the support.
 
     Outside, the smallest eigenvalue ``mu`` of the Jacobian of the Dyson equation vanishes like the square root of the
@@ -255,14 +254,14 @@ def _edge(dyson: PencilDyson, outer: float, inner: float) -> float:
     return outer
 
 
-def _margin2(dyson: PencilDyson, x: float, g: Floats) -> float:
+def _margin2(dyson: DysonEquation, x: float, g: Floats) -> float:
     """``mu^2`` at a real point outside of the support."""
     resolvent = dyson.resolvent(np.array([x]), g[None])
     values = np.linalg.eigvals(dyson.jacobian(resolvent))[0]
     return float(np.abs(values).min()) ** 2
 
 
-def _mass(dyson: PencilDyson, low: float, high: float) -> float:
+def _mass(dyson: DysonEquation, low: float, high: float) -> float:
     """Integral of the density over a band, by a rule that is exact for square-root edges.
 
     At zero, where the density may diverge like a power, the points of the rule are moved closer by a fourth power.
