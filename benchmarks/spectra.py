@@ -83,7 +83,7 @@ class March:
     def bulk(self, matrix: str, step: int) -> Callable[[], BulkOfEquations]:
         """Makes bulks of which nothing is known yet."""
         dyson = self.run().at(matrix, step).bulk.dyson
-        return lambda: BulkOfEquations(dyson, symmetric=matrix == "NTK")
+        return lambda: BulkOfEquations(dyson)
 
     def grid(self, bulk: BulkOfEquations, points: int) -> np.ndarray:
         """Points between the lowest and the upper edge."""

@@ -108,7 +108,7 @@ def test_tangent_kernel_obeys_silverstein(narrow):
     readout = 1.0
     for z in (1.1 * spectrum.edge, 2 * spectrum.edge):
         _, green = spectrum.bulk.outside(z)
-        start = spectrum.bulk.dyson.start
+        start = spectrum.bulk.dyson.probe
         m = float(green[start, start])
         expected = 1 / (z - population(lambda theta, m=m: theta / (1 - theta * m)) / alpha)
         assert m == pytest.approx(expected, rel=1e-9)

@@ -61,7 +61,7 @@ def test_outliers_of_the_reference(theories, name):
         made = assembly(table, matrix)
         for step, values in expected.items():
             system = made.system(int(step))
-            found = outliers(system, BulkOfEquations(system.dyson, symmetric=False))
+            found = outliers(system, BulkOfEquations(system.dyson))
             # The reference is rounded to 8 decimals.
             np.testing.assert_allclose(found.values, values, rtol=0, atol=6e-9)
 
@@ -79,6 +79,6 @@ def test_sharpness(theories, depth, parameters, expected):
     made = assembly(table, "NTK")
     for step, value in expected.items():
         system = made.system(step)
-        (found,) = outliers(system, BulkOfEquations(system.dyson, symmetric=True)).values
+        (found,) = outliers(system, BulkOfEquations(system.dyson)).values
         digits = 3 if depth == 1 else 2
         assert round(found, digits) == value

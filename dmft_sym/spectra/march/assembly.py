@@ -85,7 +85,16 @@ class Assembly:
         eigen = np.array([float(equation.eigen) for equation in self.equations])
         where = np.array(entries, dtype=np.intp).reshape(-1, 4).T
         return DysonOfEquations(
-            eigen, local, drive, where[0], where[1], where[2], where[3], np.array(weights), position[self.start]
+            eigen,
+            local,
+            drive,
+            where[0],
+            where[1],
+            where[2],
+            where[3],
+            np.array(weights),
+            position[self.start],
+            not self.joint.matrix.symmetric,
         )
 
     def system(self, step: int, horizon: int | None = None) -> SpikeSystem:

@@ -12,16 +12,19 @@ take a batch of ``z``, shape (K,), and work on arrays (K, n, n).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_sym.spectra.numerics.continuation import DysonEquation
+
 Array: TypeAlias = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class DysonOfEquations:
+class DysonOfEquations(DysonEquation):
     """A Dyson equation.
 
     Attributes
@@ -34,8 +37,10 @@ class DysonOfEquations:
         ``E``, shape (n, noises).
     equation, field, row, noise, coefficient
         Of every self-energy entry ``e``: ``Sigma[equation, field] += coefficient * H[row, noise]``.
-    start
+    probe
         Position of the field whose response to its own source is the resolvent.
+    folded
+        Singular values are meant.
     """
 
     eigen: NDArray[np.float64]
@@ -46,7 +51,8 @@ class DysonOfEquations:
     row: NDArray[np.intp]
     noise: NDArray[np.intp]
     coefficient: NDArray[np.float64]
-    start: int
+    probe: int
+    folded: bool = False
 
     @property
     def size(self) -> int:
@@ -57,9 +63,54 @@ class DysonOfEquations:
         """``G`` for given unknowns; shapes (K,), (K, e) to (K, n, n)."""
         kernel = z[:, None, None] * np.diag(self.eigen) + (np.diag(1 - self.eigen) - self.local)
         kernel = kernel.astype(np.result_type(z, h), copy=True)
+        return np.linalg.inv(self._less_self_energy(kernel, h))
+
+    def _less_self_energy(self, kernel: Array, h: Array) -> Array:
         for e in range(self.size):
             kernel[:, self.equation[e], self.field[e]] -= self.coefficient[e] * h[:, e]
-        return np.linalg.inv(kernel)
+        return kernel
+
+    @cached_property
+    def slope(self) -> Array:  # type: ignore[override]
+        """``d zeta / dz``."""
+        return np.diag(self.eigen)
+
+    def resolvent(self, z: Array, g: Array) -> Array:
+        """``G``."""
+        return self.green(z, g)
+
+    def entries(self, resolvent: Array) -> Array:
+        """What the unknowns have to be."""
+        return self.image(resolvent)
+
+    def jacobian(self, resolvent: Array) -> Array:
+        """Of the unknowns minus what they have to be."""
+        return np.eye(self.size) - self.tangent(resolvent)
+
+    def diagonal(self, z: Array, g: Array) -> Array:
+        """Responses of the fields with an eigen-equation to their own sources, shape (K, fields)."""
+        return self.resolvents(self.green(z, g))
+
+    def resolvents(self, green: Array) -> Array:
+        """Those entries of ``G``, shape (K, fields)."""
+        places = np.flatnonzero(self.eigen)
+        return green[:, places, places]
+
+    def probed(self, z: Array, g: Array) -> Array:
+        """The resolvent, shape (K,)."""
+        return self.green(z, g)[:, self.probe, self.probe]
+
+    def is_physical(self, z: Array, g: Array, tol: float = 1e-8) -> NDArray[np.bool_]:
+        """Whether no imaginary part of a resolvent is positive."""
+        found = self.diagonal(z, g)
+        return np.asarray((found.imag <= tol * np.abs(found)).all(axis=1))
+
+    def falls(self, z: Array, g: Array) -> NDArray[np.bool_]:
+        """Whether no resolvent increases: ``G' = -G (zeta' - Sigma') G``."""
+        green, velocity = self.green(z, g), self.velocity(z, g)
+        kernel = np.broadcast_to(self.slope, green.shape).astype(velocity.dtype)
+        slope = (green @ self._less_self_energy(kernel, velocity) @ green).real
+        return np.asarray((self.resolvents(slope) >= -1e-8 * np.abs(slope).max(axis=(-1, -2))[:, None]).all(axis=1))
 
     def image(self, green: Array) -> Array:
         """What the unknowns have to be: ``H[row_e, noise_e]``, shape (K, e)."""
@@ -72,8 +123,8 @@ class DysonOfEquations:
         right = response[:, self.field][:, :, self.noise]  # H[field_e', noise_e]
         return left * np.swapaxes(right, 1, 2) * self.coefficient
 
-    def newton(self, z: Array, h: Array, steps: int = 50, tol: float = 1e-13) -> tuple[Array, NDArray[np.bool_]]:
-        """Solve from a starting point, all of the batch at once; returns unknowns and where they converged."""
+    def polished(self, z: Array, h: Array, steps: int = 50, tol: float = 1e-13) -> tuple[Array, NDArray[np.bool_]]:
+        """Solutions next to an edge, to rounding; returns unknowns and where they converged."""
         h = h.copy()
         eye = np.eye(self.size)
         done = np.zeros(len(z), dtype=bool)
@@ -99,19 +150,19 @@ class DysonOfEquations:
             h = new
         return h
 
-    def far(self) -> float:
+    def beyond(self) -> float:
         """A real ``z`` far outside of the spectrum, on both sides.
 
         The iteration contracts there by a factor of ten a step, and the resolvent is ``1/z`` within a tenth.
         """
         z = 1.0
         for _ in range(200):
-            if self._outside(z) and self._outside(-z):
+            if self._contracts(z) and self._contracts(-z):
                 return z
             z *= 2
         raise ValueError("no point outside of the spectrum was found")
 
-    def _outside(self, z: float) -> bool:
+    def _contracts(self, z: float) -> bool:
         point = np.array([z])
         try:
             h = self.iterate(point, np.zeros((1, self.size)), steps=60)
@@ -120,7 +171,7 @@ class DysonOfEquations:
             return False
         if not np.isfinite(green).all() or np.abs(self.image(green) - h).max(initial=0) > 1e-12:
             return False
-        first_order = abs(z * green[0, self.start, self.start] - 1) < 0.1
+        first_order = abs(z * green[0, self.probe, self.probe] - 1) < 0.1
         return bool(first_order and np.abs(np.linalg.eigvals(self.tangent(green)[0])).max(initial=0) < 0.1)
 
 

@@ -258,13 +258,13 @@ class TwoTimeSpectra:
     def _bulk(self, assembly: Assembly, step: int) -> BulkOfEquations:
         """The bulk, computed once for Dyson equations with the same numbers (a weight matrix without decay)."""
         dyson = assembly.dyson(step)
-        key = assembly.joint.matrix.symmetric, _numbers(dyson)
+        key = _numbers(dyson)
         if key not in self._bulks:
             name = f"{assembly.joint.matrix.name} at step {step}"
-            self._bulks[key] = BulkOfEquations(dyson, symmetric=assembly.joint.matrix.symmetric, name=name)
+            self._bulks[key] = BulkOfEquations(dyson, name)
         return self._bulks[key]
 
 
 def _numbers(dyson: DysonOfEquations) -> tuple[object, ...]:
     arrays = (dyson.eigen, dyson.local, dyson.drive, dyson.equation, dyson.field, dyson.row, dyson.noise)
-    return (*(array.tobytes() for array in arrays), dyson.coefficient.tobytes(), dyson.start)
+    return (*(array.tobytes() for array in arrays), dyson.coefficient.tobytes(), dyson.probe, dyson.folded)

@@ -134,7 +134,7 @@ class DysonEquation(ABC):
                     break
         return g, good
 
-    def start(self, z: Numbers) -> Numbers:
+    def iterated(self, z: Numbers) -> Numbers:
         """The solution at large ``|z|`` by iteration from ``L(z)^{-1}``.
 
         Raises
@@ -159,7 +159,7 @@ class DysonEquation(ABC):
         height = 1.0
         for _ in range(60):
             try:
-                self.start(np.array([1j * height]))
+                self.iterated(np.array([1j * height]))
             except (NoConvergenceError, np.linalg.LinAlgError):
                 height *= 2
             else:
@@ -178,7 +178,7 @@ class DysonEquation(ABC):
         """
         x = np.asarray(x, float)
         height = np.full(len(x), max(self.far, 2 * eta))
-        g = self.start(x + 1j * height)
+        g = self.iterated(x + 1j * height)
         factor = np.full(len(x), _DESCENT)
         open_ = np.arange(len(x))
         wrong = False

@@ -87,8 +87,13 @@ def _density(dyson: DysonEquation, g: Numbers, z: Numbers) -> Floats:
     return np.maximum(values, 0.0)
 
 
-def support(dyson: DysonEquation) -> Support:
+def support(dyson: DysonEquation, upper: float = 0.0) -> Support:
     """Bands, their masses and the atom at zero.
+
+    Parameters
+    ----------
+    upper
+        The upper edge, if it is known: a small part of the spectrum, far from the others, is not missed then.
 
     Raises
     ------
@@ -97,7 +102,7 @@ def support(dyson: DysonEquation) -> Support:
     BulkError
         If the Dyson equation could not be solved.
     """
-    reach = _reach(dyson)
+    reach = max(_reach(dyson), (1 + 1 / _POINTS) * upper)
     atom = _atom(dyson, reach)
     for points in (_POINTS, 4 * _POINTS):
         bands = _bands(dyson, reach, points)

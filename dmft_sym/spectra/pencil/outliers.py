@@ -222,7 +222,7 @@ class OutlierSearch:
             z = self.edge + self.side * self._longest**2
             return z, dyson.outside(z)
         z = self.side * _FAR * max(self._scale, dyson.far)
-        return z, dyson.start(np.array([z], complex))[0].real
+        return z, dyson.iterated(np.array([z], complex))[0].real
 
     def _negatives(self, z: float, g: Floats) -> tuple[int, Elimination]:
         """Negative eigenvalues of ``side H``."""
