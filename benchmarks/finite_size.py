@@ -2,10 +2,11 @@
 
     python benchmarks/finite_size.py [CASE ...] [--widths 125 250] [--networks 50000]
 
-A CASE is a number, counted from 0, or the name of a network of tests/samples_forwards.py; all by default. For every
-width ``N`` it prints the largest ``N (|mean over networks - theory| - 2 standard errors) / largest entry`` of ``f``, of
-kernels, and of the largest singular value of every hidden matrix that has an outlier, next to the constants ``c`` that
-the tests allow. ``--networks`` is the number of hidden units of all networks together. The theory has 256 000 sites.
+A CASE is a number, counted from 0, or the name of a network of tests/shared/unseen_networks.py; all by default. For
+every width ``N`` it prints the largest ``N (|mean over networks - theory| - 2 standard errors) / largest entry`` of
+``f``, of kernels, and of the largest singular value of every hidden matrix that has an outlier, next to the constants
+``c`` that the tests allow. ``--networks`` is the number of hidden units of all networks together. The theory has
+256 000 sites.
 """
 
 from __future__ import annotations
@@ -19,12 +20,11 @@ import numpy as np
 
 import dmft_sym as ds
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "shared"))
 
-from finite_cases import CASES
-from samples_forwards import FORWARDS, made_network
-from samples_support import made_samples
-from test_samples_networks import KERNELS, OUTPUTS, SETTINGS, SIZES, STEPS
+from finite_cases import CASES, SETTINGS, STEPS, UNSEEN_BIAS
+from samples_and_scores import made_samples
+from unseen_networks import FORWARDS, made_network
 
 SITES = 256_000
 
@@ -69,7 +69,7 @@ def main() -> None:
             parser.error(f"CASE {name}: allowed are {', '.join(known)}")
     for name in given.cases or known:
         if name in FORWARDS:
-            title, allowed = name, (OUTPUTS / SIZES, KERNELS / SIZES)
+            title, allowed = name, UNSEEN_BIAS
             theory = ds.derive(made_network(name, outputs=2), data=made_samples(40, 3, 2))
             richness, rate = SETTINGS[name]
             arguments: dict[str, Any] = {"richness": richness, "learning_rate": rate, "steps": STEPS}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from samples_support import standard_error
+from samples_and_scores import standard_error
 
 import dmft_sym as ds
 from dmft_sym.spec.objects import data_of, physical_arguments

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cache_support import (
+from fresh_cache import (
     COMPILED,
     OTHER,
     PLAIN,
@@ -178,7 +178,7 @@ def shared():
 READER = """
 import os, sys, warnings
 from dmft_sym.cache import machine_code, modules as module_cache
-from cache_support import PLAIN, COMPILED, no_source
+from fresh_cache import PLAIN, COMPILED, no_source
 module_cache.compiler_fingerprint()
 module_cache.load_module("warm", "numba", lambda: COMPILED)  # whatever Numba reads on first use, users may not
 assert sys.modules["dmft_sym_cache_numba_warm_" + module_cache.compiler_fingerprint()].triple(1.0) == 3

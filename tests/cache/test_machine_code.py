@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cache_support import COMPILED, OTHER, compiled, forget, fresh_process
+from fresh_cache import COMPILED, OTHER, compiled, forget, fresh_process
 from numba import njit
 from numba.core import caching, config
 
@@ -216,7 +216,7 @@ def test_functions_of_others_are_cached_by_numba(tmp_path):
 
 WORKER = """
 import os, sys, time
-from cache_support import COMPILED, compiled
+from fresh_cache import COMPILED, compiled
 if sys.argv[1:] == ["stop"]:  # in the middle of writing machine code
     replace = os.replace
     def stop(source, target):

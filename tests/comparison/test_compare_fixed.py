@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
-from samples_made import SETTINGS, WANTED, made_run, made_sim, theory
+from sampled_results import SETTINGS, WANTED, made_run, made_sim, theory
 
 import dmft_sym as ds
 from dmft_sym.comparison.runs import chance_of_largest, compare

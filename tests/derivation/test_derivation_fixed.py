@@ -6,7 +6,7 @@ import re
 
 import pytest
 import sympy as sp
-from fixed_support import Y, gated, half_linear, linear_below, normalised, theory_of, tied
+from programs_with_averages import Y, gated, half_linear, linear_below, normalised, theory_of, tied
 
 import dmft_sym as ds
 from dmft_sym.derivation.plain_text import plain

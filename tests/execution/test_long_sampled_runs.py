@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from dmft_sym.codegen.programs.sampled import write
-from samples_support import made_samples
+from samples_and_scores import made_samples
 
 import dmft_sym as ds
 from dmft_sym.cache.modules import load_module, program_key

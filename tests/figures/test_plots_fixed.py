@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_up import made_up
 from matplotlib.figure import Figure
-from samples_made import made_run, made_sim
+from sampled_results import made_run, made_sim
 
 from dmft_sym.comparison.runs import compare
 from dmft_sym.figures import plots, sample_plots, spectrum_plots

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
-from samples_forwards import FORWARDS, made_network
-from samples_support import made_samples
+from samples_and_scores import made_samples
+from unseen_networks import FORWARDS, made_network
 
 import dmft_sym as ds
 from dmft_sym.execution.finite import FiniteNetwork

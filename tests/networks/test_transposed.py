@@ -1,6 +1,6 @@
 """Networks that use a matrix and its transpose: reverse mode, and three routes in the proportional regime.
 
-What they do on given samples is tested with the other made-up networks (`samples_forwards`).
+What they do on given samples is tested with the other made-up networks (`unseen_networks`).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from finite_cases import CASES, Case
-from samples_support import made_samples, movement, standard_error, worst_z
+from samples_and_scores import made_samples, movement, standard_error, worst_z
 
 import dmft_sym as ds
 

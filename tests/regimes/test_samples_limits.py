@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.polynomial.hermite_e import hermegauss
-from samples_support import largest, made_samples
+from samples_and_scores import largest, made_samples
 
 import dmft_sym as ds
 from dmft_sym.execution.replicas import run_replicas

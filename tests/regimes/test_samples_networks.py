@@ -11,32 +11,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from samples_forwards import FORWARDS, made_network
-from samples_support import largest, made_samples, worst_z
+from finite_cases import SETTINGS, STEPS, UNSEEN_BIAS
+from samples_and_scores import largest, made_samples, worst_z
+from unseen_networks import FORWARDS, made_network
 
 import dmft_sym as ds
 
 WIDTH, SEEDS = 1000, 16
 SITES, REPLICAS = 48_000, 16
 SIZES = 1 / WIDTH + REPLICAS / SITES
-OUTPUTS, KERNELS = 4 * SIZES, 10 * SIZES
-STEPS = 10
-# Richness and learning rate with which features of every network move well within these steps.
-SETTINGS = {
-    "gated": (4.0, 0.5),
-    "normalised": (3.0, 0.3),
-    "residual": (3.0, 0.25),
-    "tied": (3.0, 0.25),
-    "bottleneck": (3.0, 0.3),
-    "frozen_first": (4.0, 0.6),
-    "product_of_inputs": (3.0, 0.5),
-    "two_readouts": (3.0, 0.4),
-    "two_carries": (3.0, 0.3),
-    "autoencoder": (3.0, 0.3),
-    "symmetric_residual": (3.0, 0.2),
-    "symmetric_tied": (3.0, 0.2),
-    "skip_from_start": (3.0, 0.2),
-}
+OUTPUTS, KERNELS = (constant * SIZES for constant in UNSEEN_BIAS)
 
 
 def both(theory, richness, rate, **changes):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from samples_support import made_samples
+from samples_and_scores import made_samples
 
 import dmft_sym as ds
 from dmft_sym.results.store import load, save, summary

@@ -13,7 +13,7 @@ from dmft_sym.networks.parameters import ALPHA, DECAY, ETA, GAMMA, INIT_VARIANCE
 from dmft_sym.program import DEPTH
 from dmft_sym.regimes import Proportional
 
-REFERENCE = json.loads((Path(__file__).parent / "data" / "proportional.json").read_text())["cases"]
+REFERENCE = json.loads((Path(__file__).parents[1] / "data" / "proportional.json").read_text())["cases"]
 
 SYMBOLS = {
     "depth": DEPTH,

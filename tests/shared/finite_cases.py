@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from samples_support import made_samples
+from samples_and_scores import made_samples
 
 import dmft_sym as ds
 
@@ -57,3 +57,23 @@ CASES = [
     Case("erf", 3, 3, "squared", 3, 4.0, 0.08, 16, (1, 2), 1),
     Case(UNNAMED, 3, 3, "softmax", 3, 4.0, 0.5, 14, (3, 12), 2),
 ]
+
+# The forward passes of unseen_networks.py: the ``c`` of outputs and kernels, and how they are trained.
+UNSEEN_BIAS = (4, 10)
+STEPS = 10
+# Richness and learning rate with which features of every network move well within these steps.
+SETTINGS = {
+    "gated": (4.0, 0.5),
+    "normalised": (3.0, 0.3),
+    "residual": (3.0, 0.25),
+    "tied": (3.0, 0.25),
+    "bottleneck": (3.0, 0.3),
+    "frozen_first": (4.0, 0.6),
+    "product_of_inputs": (3.0, 0.5),
+    "two_readouts": (3.0, 0.4),
+    "two_carries": (3.0, 0.3),
+    "autoencoder": (3.0, 0.3),
+    "symmetric_residual": (3.0, 0.2),
+    "symmetric_tied": (3.0, 0.2),
+    "skip_from_start": (3.0, 0.2),
+}

@@ -1,28 +1,14 @@
-"""What tests of the derivation on given samples share: samples, networks of our own, the direct solver as a module."""
+"""Networks of our own on given samples, with averages, products of fields and spaces of several widths."""
 
 from __future__ import annotations
-
-import importlib.util
 
 import numpy as np
 import sympy as sp
 
 import dmft_sym as ds
-from dmft_sym.execution import run_coordinates, run_sampled
-from dmft_sym.networks.parameters import DECAY, ETA, GAMMA, INIT_VARIANCE, MOMENTUM
-from dmft_sym.program import DEPTH, SAMPLES
 
 X = np.array([[1.0, 0.5, -0.3], [-0.4, 1.2, 0.8]])
 Y = np.array([1.0, -1.0])
-SYMBOLS = {
-    "L": DEPTH,
-    "eta0": ETA,
-    "gamma": GAMMA,
-    "s2": INIT_VARIANCE,
-    "m": MOMENTUM,
-    "lambda_": DECAY,
-}
-"""Symbols of the run-time arguments of generated modules."""
 
 
 def theory_of(network, inputs=X, targets=Y, training=None, **options):
@@ -32,58 +18,6 @@ def theory_of(network, inputs=X, targets=Y, training=None, **options):
     if network.outputs != outputs:
         raise AssertionError(f"the network has {network.outputs} outputs, the targets {outputs}")
     return ds.derive(network, data=ds.Samples(inputs, targets, **options), training=training)
-
-
-def direct_module(theory, folder, name="direct"):
-    """The direct solver of a theory, imported from a file."""
-    path = folder / f"{name}.py"
-    path.write_text(theory.direct_source(), encoding="utf-8")
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def arguments(theory, steps, **parameters):
-    """Arguments of the direct solver but sites and seeds."""
-    data = theory.data
-    given = {"gram": data.gram, "targets": data.all_targets, "steps": steps, **parameters}
-    if data.total > data.count:
-        given["train"] = data.train
-    return given
-
-
-def values_of(theory, parameters):
-    """The same for the executions of the program."""
-    return {SAMPLES: theory.data.count, **{SYMBOLS[name]: value for name, value in parameters.items()}}
-
-
-def by_coordinates(theory, steps, **parameters):
-    """Scalars of the exact execution of a linear program."""
-    values = values_of(theory, parameters)
-    result = run_coordinates(
-        theory.program, values, theory.data.outputs, steps, tol=1e-10, data=theory.data.given, record_steps=range(steps)
-    )
-    return result, {ref.scalar.name: array for ref, array in result.scalars.items()}
-
-
-def by_sampled_sites(theory, steps, sites, replicas, **parameters):
-    """Mean of ``f`` over replicas of the sampled execution, and its standard error."""
-    values = values_of(theory, parameters)
-    runs = []
-    for seed in range(replicas):
-        result = run_sampled(theory.program, values, theory.data.outputs, steps, sites, seed, data=theory.data.given)
-        (f,) = (array for ref, array in result.scalars.items() if ref.scalar.name == "f")
-        runs.append(f)
-    return np.mean(runs, axis=0), np.std(runs, axis=0, ddof=1) / np.sqrt(replicas)
-
-
-def scores(mean, error, other, other_error):
-    """Differences in units of the combined standard error; where nothing scatters they have to vanish."""
-    spread = np.sqrt(error**2 + other_error**2)
-    certain = spread < 1e-14
-    assert np.allclose(mean[certain], other[certain], atol=1e-12)
-    return np.abs(mean - other)[~certain] / spread[~certain]
 
 
 def gated(net, x):
