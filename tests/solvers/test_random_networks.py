@@ -110,7 +110,7 @@ def test_strategy_reaches(feature):
 
 # Compiling takes most of the time of these tests, so that one network has to do: with a scan, a family, a matrix at
 # every layer, fresh batches, momentum and decay. What the other one has beyond that, shared matrices and full batches,
-# is in the compiled networks of tests/test_new_networks.py and tests/test_numba_march.py.
+# is in the compiled networks of tests/networks/test_new_networks.py and tests/codegen/test_numba_march.py.
 @pytest.mark.parametrize(
     ("recipe", "training", "depth", "backend"),
     [

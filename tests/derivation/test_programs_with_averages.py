@@ -1,4 +1,4 @@
-"""The derivation on given samples: the equations of the MLP term by term, tangents, closures, what is refused."""
+"""The derivation of programs with averages: equations of the MLP term by term, tangents, closures, what is refused."""
 
 from __future__ import annotations
 
