@@ -233,7 +233,7 @@ print(module.double(2), module.triple(2.5), flush=True)
 
 
 def worker(*arguments):
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "shared")}
     code = [sys.executable, "-W", "error", "-c", WORKER, *arguments]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(code, env=env, text=True, **pipes)

@@ -140,7 +140,7 @@ SAVE = (
 def saved_elsewhere(path: Path, limit: int | None = None) -> subprocess.CompletedProcess[str]:
     """A result of several hundred kB that a process of its own saves; with ``limit``, the largest file it may write."""
     code = SAVE if limit is None else f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({limit}, {limit})); {SAVE}"
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "shared")}
     return subprocess.run([sys.executable, "-c", code, str(path)], env=env, capture_output=True, text=True)
 
 
