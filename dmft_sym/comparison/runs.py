@@ -29,7 +29,9 @@ FREE = frozenset(
         "outcome",
         "outcome_remedy",
         "replicas",
-        "samples",
+        "samples",  # sites, in results of before 0.2
+        "sites",
+        "exact",
         "seed",
         "seeds",
         "steps",

@@ -199,7 +199,11 @@ def test_folder_of_root_is_read_by_others(shared, tmp_path, monkeypatch):
     fresh_process(monkeypatch, shared)
     assert compiled().double(2) == 4
     before = sorted(shared.rglob("*"))
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "shared"), "DMFT_SYM_CACHE": str(tmp_path / "own")}
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[1] / "shared"),
+        "DMFT_SYM_CACHE": str(tmp_path / "own"),
+    }
     code = [sys.executable, "-W", "always", "-c", READER, str(shared)]
     done = subprocess.run(code, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
