@@ -6,8 +6,11 @@ Write a forward pass, `derive` the dynamical mean-field equations of its trainin
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from .support.deprecation import OldModules
 
 if TYPE_CHECKING:
     from .comparison.runs import compare
@@ -71,6 +74,20 @@ __all__ = [
     "simulate",
     "spectrum",
 ]
+
+
+_OLD_MODULES = {
+    "datasets": "data.datasets",
+    "escape": "solvers.escape",
+    "messages": "support.messages",
+    "plots": "figures.plots",
+    "sample_plots": "figures.sample_plots",
+    "simulation": "solvers.simulation",
+    "solver": "solvers.solver",
+    "spectrum_plots": "figures.spectrum_plots",
+    "trained_spectra": "solvers.trained_spectra",
+}
+sys.meta_path.append(OldModules(_OLD_MODULES, __name__))
 
 
 def __getattr__(name: str) -> Any:

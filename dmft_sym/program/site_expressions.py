@@ -2,7 +2,7 @@
 
 A site function is a SymPy expression in real symbols. It is checked against a list of functions, brought to a form that
 does not overflow, split into common subexpressions, and handed to an `Algebra` piece by piece: one makes NumPy
-calls of it (`site_functions`), one the text of a loop (``codegen.site_text``). Nothing is executed as text.
+calls of it (`site_functions`), one the text of a loop (``codegen.text.site_text``). Nothing is executed as text.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -67,3 +70,21 @@ def test_words_of_the_other_regime_are_refused():
 def test_a_theory_says_what_can_be_done(network, data, expected):
     methods = ds.derive(network, data).methods
     assert [(m.name, m.exact, m.default) for m in methods] == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ("datasets", "data.datasets", "digits"),
+        ("messages", "support.messages", "BiasWarning"),
+        ("plots", "figures.plots", "comparison"),
+    ],
+)
+def test_modules_under_their_old_names(old, new, name):
+    """In a process of its own: a module is imported once."""
+    code = f"import warnings; warnings.simplefilter('always'); from dmft_sym.{old} import {name}\n"
+    code += f"import dmft_sym.{new} as new; print(new.{name} is {name})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stdout == "True\n", run.stderr
+    words = f"<string>:1: DeprecationWarning: module dmft_sym.{old} is now dmft_sym.{new}; the old word works until 0.3"
+    assert run.stderr.splitlines()[0] == words
