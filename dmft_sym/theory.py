@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from .derivation.problem import Problem
 from .derivation.stage import Stage
 from .networks.standard import Network
 from .networks.training import GradientDescent, TrainingRule
 from .program import ProgramError
-from .regimes import Proportional, Samples
+from .regimes import Proportional, Regime
 from .support.messages import show
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from .spectra.equations.bulk_equations import BulkEquations
     from .spectra.equations.spike_equations import SpikeEquations
     from .spectra.matrices.matrix_program import MatrixProgram
-
-
-Data: TypeAlias = Proportional | Samples
 
 
 class Theory(Problem):
@@ -136,7 +133,7 @@ class Theory(Problem):
 
 def derive(
     network: Network,
-    data: Data | None = None,
+    data: Regime | None = None,
     training: TrainingRule | None = None,
     *,
     probes: Collection[str] = (),
@@ -176,12 +173,11 @@ def derive(
     if not isinstance(network, Network):
         wrap = "; wrap the forward pass: ds.network(forward)" if callable(network) else ""
         raise ProgramError(f"network = {show(network)}: allowed is a network, such as ds.deep_linear(){wrap}")
-    for name, value, kinds in (("data", data, (Proportional, Samples)), ("training", training, (TrainingRule,))):
-        if not isinstance(value, kinds):
-            made = value if isinstance(value, type) and issubclass(value, kinds) else kinds[0]
-            example = "GradientDescent" if made is TrainingRule else made.__name__
-            arguments = "inputs, targets" if made is Samples else ""
-            raise ProgramError(f"{name} = {show(value)}: allowed is an instance, such as ds.{example}({arguments})")
+    if not isinstance(data, Regime):
+        made = data if isinstance(data, type) and issubclass(data, Regime) else Proportional
+        raise ProgramError(f"data = {show(data)}: allowed is an instance, such as ds.{made.example}")
+    if not isinstance(training, TrainingRule):
+        raise ProgramError(f"training = {show(training)}: allowed is an instance, such as ds.GradientDescent()")
     theory = Theory(network, data, training, probes)
     check_defaults(theory)
     return theory

@@ -38,6 +38,8 @@ class Regime(ABC):
     ----------
     word
         Its name in specs, ``[data] regime``.
+    example
+        How an instance is made, ``"Proportional()"``.
     where
         How messages call it: ``"where samples are given"``.
     default_method
@@ -51,6 +53,7 @@ class Regime(ABC):
     """
 
     word: ClassVar[str]
+    example: ClassVar[str]
     where: ClassVar[str]
     default_method: ClassVar[str]
     size: ClassVar[Size]

@@ -52,6 +52,7 @@ class Proportional(Regime):
     label_noise: float = 0.0
 
     word: ClassVar[str] = "proportional"
+    example: ClassVar[str] = "Proportional()"
     where: ClassVar[str] = "in the proportional regime"
     default_method: ClassVar[str] = "equations"
     size: ClassVar[Size] = Size("dim", "input dimension D; a space has round(ratio * dim) sites", 1000)

@@ -90,6 +90,7 @@ class Samples(Regime):
     test_targets: Array | None = None
 
     word: ClassVar[str] = "fixed"
+    example: ClassVar[str] = "Samples(inputs, targets)"
     where: ClassVar[str] = "where samples are given"
     default_method: ClassVar[str] = "conditioning"
     old_methods: ClassVar[Mapping[str, tuple[str, bool | None]]] = {

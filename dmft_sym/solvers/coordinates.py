@@ -40,7 +40,7 @@ class Coordinates(Arithmetic):
 
     def run(self, call: Call) -> Solved:
         """Losses, or on given samples outputs and what is measured along the way."""
-        return _measured(call) if call.problem.data.given else _observed(call)
+        return _measured(call) if call.problem.program.scalars else _observed(call)
 
 
 def tolerance(call: Call) -> float:

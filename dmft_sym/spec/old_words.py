@@ -32,7 +32,7 @@ def present_words(tree: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, .
             extra = f" with exact = {str(exact).lower()}"
         lines.append(old_word(f'[{section}] method = "{method}"', f'"{table["method"]}"{extra}'))
     sampling = found.get("sampling")
-    if isinstance(sampling, dict) and "samples" in sampling and "sites" not in sampling:
+    if isinstance(sampling, dict) and "samples" in sampling:
         sampling["sites"] = sampling.pop("samples")
         lines.append(old_word("[sampling] samples", "sites"))
     return found, tuple(lines)
