@@ -177,7 +177,9 @@ def derive(
         made = data if isinstance(data, type) and issubclass(data, Regime) else Proportional
         raise ProgramError(f"data = {show(data)}: allowed is an instance, such as ds.{made.example}")
     if not isinstance(training, TrainingRule):
-        raise ProgramError(f"training = {show(training)}: allowed is an instance, such as ds.GradientDescent()")
+        rule = training if isinstance(training, type) and issubclass(training, TrainingRule) else GradientDescent
+        rule = GradientDescent if rule is TrainingRule else rule
+        raise ProgramError(f"training = {show(training)}: allowed is an instance, such as ds.{rule.__name__}()")
     theory = Theory(network, data, training, probes)
     check_defaults(theory)
     return theory

@@ -103,7 +103,7 @@ def test_refusals(theory: ds.Theory, method: str, request_: dict, message: str) 
 
 
 def test_methods_are_named(theory: ds.Theory) -> None:
-    with pytest.raises(ArgumentError, match="method = 'guess': allowed are march, coordinates"):
+    with pytest.raises(ArgumentError, match="method = 'guess': allowed are equations, conditioning"):
         ds.spectrum(theory, method="guess", **ASKED, **SETTINGS)
 
 
