@@ -57,7 +57,7 @@ def test_networks_of_width_2000(example) -> None:
     width, seeds, replicas = 2000, 4, 16
     theory = ds.derive(ds.mlp(3, "tanh"), data=example.digits(classes=(3, 8), samples=20))
     wanted = {**example.WANTED, "kernels": [0, 20, 99], "at": [30, 60, 99]}
-    run = theory.compile()(samples=replicas * width, replicas=replicas, **wanted, **example.SETTINGS)
+    run = theory.compile()(sites=replicas * width, replicas=replicas, **wanted, **example.SETTINGS)
     simulation = ds.simulate(theory, width=width, seeds=seeds, dtype="float32", **wanted, **example.SETTINGS)
     simulation["outlier"] = simulation.outlier.sel(rank=run["rank"])
     for name in ("f", "Phi", "G", "NTK", "Phi_alignment", "NTK_alignment", "outlier"):
