@@ -18,6 +18,8 @@ ORDER = """
     support
     program
     networks
+    data.files
+    data.arrays
     regimes
     data
     derivation

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dmft_sym.data.datasets import NAMES, digits, from_csv, from_files, from_npz, named_set
+from dmft_sym.data.arrays import NAMES
+from dmft_sym.data.datasets import digits, from_csv, from_files, from_npz, named_set
 from dmft_sym.data.files import open_npz, read_csv
 from dmft_sym.regimes.samples import Samples
 from dmft_sym.support.messages import InputError

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmft_sym.data.datasets import NAMES, digits
+from dmft_sym.data.arrays import NAMES
+from dmft_sym.data.datasets import digits
 from dmft_sym.networks import GradientDescent, Network
 from dmft_sym.networks import losses as loss_module
 from dmft_sym.regimes import Proportional, Samples
