@@ -81,10 +81,12 @@ def _observed(call: Call) -> Solved:
 
 def _measured(call: Call) -> Solved:
     from .measurements import Measurements, wanted_of
+    from .memory import check_kernels
     from .sample_results import data_attributes, derived, labelled, network_dataset, output_track
 
     data = samples_of(call.problem.data)
     measured = Measurements(wanted_of(call, data))
+    check_kernels(measured.wanted, 1)
     tol = tolerance(call)
     result = _run(call, tol, "float64", measured.see_network)
     dataset = network_dataset(output_track(result.scalars), measured, data)

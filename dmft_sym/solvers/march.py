@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_sym.program import DEPTH
-from dmft_sym.support.errors import ArgumentError
-from dmft_sym.support.memory import NUMBER_OF_MPMATH, free_bytes, march_bytes, most_steps, shown_bytes
 from dmft_sym.support.outcomes import DIVERGENCE, Outcome, diverged, of_losses
 
 from .arguments import RunArguments, check_dtype
 from .coordinates import tolerance
 from .generated_modules import hash_of, march_module
+from .memory import check_march_of
 from .method import EQUATIONS, Arithmetic, Call, Progress, Solved
 
 if TYPE_CHECKING:
@@ -69,7 +67,7 @@ def march(
     from dmft_sym.codegen.text.names import python_name
     from dmft_sym.support.progress import compilation_notice
 
-    _check_memory(problem, arguments, backend, dtype)
+    check_march_of(problem, arguments, backend, dtype)
     values = {python_name(symbol): value for symbol, value in arguments.values.items()}
     options = {} if backend == "mpmath" else {"dtype": dtype}
     module = march_module(problem, backend)
@@ -78,19 +76,6 @@ def march(
             steps=arguments.steps, outputs=arguments.outputs, progress=progress, **options, **values
         )
     return result
-
-
-def _check_memory(problem: Problem, arguments: RunArguments, backend: str, dtype: Any) -> None:
-    """Refuse a march that cannot fit into memory; layers of networks of other kinds are counted by matrices."""
-    depth = int(arguments.values.get(DEPTH, len(problem.program.matrices)))
-    number = NUMBER_OF_MPMATH if backend == "mpmath" else np.dtype(dtype).itemsize
-    needed, available = march_bytes(depth, arguments.steps * arguments.outputs, number), free_bytes()
-    if needed > available:
-        raise ArgumentError(
-            f"steps = {arguments.steps}: allowed is what fits into memory; the march needs {shown_bytes(needed)} "
-            f"and {shown_bytes(available)} are free: use at most "
-            f"{most_steps(arguments.steps, needed, available)} steps, or method = 'conditioning'"
-        )
 
 
 def _judged(call: Call, result: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], Outcome]:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from dmft_sym.regimes.samples import samples_of
 from dmft_sym.support.errors import ArgumentError
-from dmft_sym.support.memory import free_bytes, shown_bytes
 from dmft_sym.support.messages import show
 from dmft_sym.support.outcomes import COMPLETED, Outcome, diverged
 
 from .arguments import check_integer
 from .generated_modules import hash_of, sampled_module
 from .measurements import Measurements, bulk_of, hidden_matrices, wanted_of
+from .memory import check_kernels, check_sites
 from .method import CONDITIONING, Arithmetic, Call, Solved
 from .sample_results import SEM, averaged, data_attributes, labelled, network_dataset
 from .sampled_bias import estimated_bias
@@ -77,6 +77,7 @@ class ReplicaRun:
         self.wanted = replace(wanted_of(call, self.data), paired=call.options.antithetic)
         self.seed = check_integer("seed", call.options.seed, 0)
         self.count = check_integer("replicas", call.options.replicas, 2)
+        check_kernels(self.wanted, self.count)
         self.extra: dict[str, Any] = {}
 
     def solved(self) -> Solved:
@@ -149,6 +150,8 @@ class SampledRun(ReplicaRun):
             raise ArgumentError(f"tol = {show(tol)}: allowed is a number >= 0 and < 1")
         self.bias = self.options.bias
         self.threads = None if self.options.threads is None else check_integer("threads", self.options.threads, 1)
+        if self.options.error is None:  # how many sites an error needs is not known yet
+            self.check_memory(self.sites())
         self.module = sampled_module(call.problem) if call.backend == "numba" else None
         self.directions_per_site = 0.0
         self.extra = {"backend": call.backend, "module_hash": hash_of(self.module)}
@@ -167,13 +170,20 @@ class SampledRun(ReplicaRun):
         self.extra["directions_per_site"] = self.directions_per_site
         return dataset, COMPLETED if done == self.call.arguments.steps else diverged(done)
 
+    def check_memory(self, sites: int) -> None:
+        """Refuse more sites than fit into memory."""
+        from dmft_sym.support.threads import available_cores
+
+        at_a_time = min(self.threads or available_cores(), self.count)
+        check_sites(self.call.problem, self.call.arguments, self.data.sizes, sites, self.count, at_a_time)
+
     def tracks(self, sites: int, *, halves: bool = False) -> tuple[list[Any], list[Measurements]]:
         """Outputs of every replica (or of its halves), shape (steps, samples, outputs), and what it showed."""
         from dmft_sym.execution import ExecutionError
         from dmft_sym.execution.replicas import run_replicas
 
         count, arguments = self.count, self.call.arguments
-        self._check_memory(sites)
+        self.check_memory(sites)
         measured = [Measurements(self.wanted) for _ in range(2 * count if halves else count)]
         networks, before = (3 * count, count * halves) if self.bias else (count, 0)
         report = self.report(networks, before)
@@ -205,25 +215,6 @@ class SampledRun(ReplicaRun):
 
     def _hidden(self) -> Mapping[str, tuple[MatrixKey, GaussianMatrix]]:
         return hidden_matrices(self.call.problem.program, self.call.arguments)
-
-    def _check_memory(self, sites: int) -> None:
-        """Refuse what cannot fit: the fields of the replicas that run at a time; directions come on top."""
-        from dmft_sym.support.threads import available_cores
-
-        at_a_time = min(self.threads or available_cores(), self.count)
-        needed, free = 8 * self._labels() * (sites // self.count) * at_a_time, free_bytes()
-        if needed > free:
-            raise ArgumentError(
-                f"sites = {sites}: allowed is what fits into memory; fields need at least {shown_bytes(needed)} and "
-                f"{shown_bytes(free)} are free: use fewer of them, or more replicas"
-            )
-
-    def _labels(self) -> int:
-        """Number of fields, counted by layer and label."""
-        sizes = self.data.sizes
-        fields = [field for field in self.call.problem.program.fields if not field.data]
-        layers = [1 if f.layers is None else int(f.layers.length.subs(self.call.arguments.values)) for f in fields]
-        return sum(n * math.prod(sizes[label] for label in f.axes) for n, f in zip(layers, fields, strict=True))
 
 
 def known_share(directions: Mapping[MatrixKey, NDArray[np.int64]], aspects: Mapping[MatrixKey, float]) -> float:

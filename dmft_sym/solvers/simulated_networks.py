@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from dmft_sym.support.errors import ArgumentError
-from dmft_sym.support.memory import free_bytes, shown_bytes
 from dmft_sym.support.messages import show
 
 from .arguments import RunArguments, check_dtype, check_integer
@@ -68,6 +67,11 @@ class SimulatedNetworks:
             raise ArgumentError(f"progress = {show(progress)}: allowed is a function of two integers, done and total")
         return cls(size_name, size, seeds, seed, normalise, dtype, progress)
 
+    @property
+    def sized(self) -> tuple[str, int]:
+        """The argument of the size, and its value."""
+        return self.size_name, self.size
+
     def child(self, number: int) -> int:
         """Seed of one network: that of the pair ``(seed, number)``."""
         return int(np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)[0])
@@ -78,21 +82,6 @@ class SimulatedNetworks:
             return None
         progress, before, total = self.progress, number * steps, self.count * steps
         return lambda done: progress(before + done, total)
-
-    def check_memory(self, theory: Problem, arguments: RunArguments, data: Given | None = None) -> None:
-        """Raise `ArgumentError` if the matrices of a network do not fit into memory."""
-        from dmft_sym.execution import ExecutionError, finite_memory
-
-        dtype = np.dtype(self.dtype).type
-        try:
-            needed = finite_memory(theory.program, arguments.values, arguments.outputs, self.size, dtype, data)
-        except ExecutionError as error:
-            raise ArgumentError(str(error)) from error
-        if needed > free_bytes():
-            raise ArgumentError(
-                f"{self.size_name} = {self.size}: allowed is what fits into memory; a network needs "
-                f"{shown_bytes(needed)} and {shown_bytes(free_bytes())} are free"
-            )
 
     def train(
         self,

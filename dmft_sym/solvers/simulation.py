@@ -18,6 +18,7 @@ from .arguments import check_integer, run_arguments
 from .attributes import common_attributes
 from .measured_spectra import spectrum_request
 from .measurements import Measurements, wanted_measurements
+from .memory import check_kernels, check_network
 from .sample_results import data_attributes, derived, labelled, network_dataset, output_track
 from .simulated_networks import Progress, SimulatedNetworks
 
@@ -135,8 +136,8 @@ def _observed(
     start = time.perf_counter()
     arguments = run_arguments(theory, steps, parameters)
     record = order_parameters and arguments.steps <= RECORDED_STEPS
+    check_network(theory, arguments, networks.sized, networks.dtype, {}, {})
     request = spectrum_request(theory, arguments, matrices, at, values)
-    networks.check_memory(theory, arguments)
     results, tracks = [], []
     for number in range(networks.count):
         measurement = None if request is None else request.measurement(networks.child(number))
@@ -224,7 +225,8 @@ def _measured(
     if values is not None:
         values = check_integer("values", values, 1)  # all of them, 0 elsewhere, are not kept here
     wanted = wanted_measurements(theory, arguments, data.sizes, kernels, matrices, at, values)
-    networks.check_memory(theory, arguments, data.given)
+    check_kernels(wanted, networks.count)
+    check_network(theory, arguments, networks.sized, networks.dtype, data.given, data.sizes)
     found = []
     for number in range(networks.count):
         measured = Measurements(wanted)

@@ -17,6 +17,7 @@ from dmft_sym.support.outcomes import COMPLETED, diverged
 
 from .arguments import check_integer, run_arguments
 from .attributes import common_attributes
+from .memory import check_march_of
 from .method import current_method
 from .spectrum_request import check_request, check_tolerance
 from .spectrum_routes import Track, WantedSpectra, from_coordinates, from_march
@@ -126,10 +127,12 @@ def spectrum(
     check_method(method, dependence)
     tol = check_tolerance(1e-8 if tol is None else tol)
     arguments = run_arguments(theory, steps, parameters)
-    chosen, kept = check_request(theory, arguments, matrices, at)
     if method is None:
         fresh = any(matrix.fresh for matrix in theory.program.matrices)
         method = default_method(arguments.outputs, fresh, dependence)
+    if method == "equations":
+        check_march_of(theory, arguments, "numba")
+    chosen, kept = check_request(theory, arguments, matrices, at)
     wanted = WantedSpectra(theory, arguments, parameters, chosen, kept, dependence, tol, points > 0, overlaps, progress)
     tracks, reached = from_march(wanted) if method == "equations" else from_coordinates(wanted)
     outcome = COMPLETED if reached == arguments.steps else diverged(reached)

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from dmft_sym.program import Field, FieldRef
 from dmft_sym.regimes.samples import Samples
 from dmft_sym.support.errors import ArgumentError
-from dmft_sym.support.memory import free_bytes, shown_bytes
 
 from .arguments import RunArguments
 from .generated_modules import hash_of, two_time_module
 from .measurements import Measurements
+from .memory import check_tangents
 from .method import EQUATIONS, Arithmetic, Call, Solved
 from .sampled_sites import SITES_OPTIONS, ReplicaRun
 
@@ -70,6 +70,9 @@ class TwoTimeRun(ReplicaRun):
         super().__init__(call)
         if self.wanted.matrices:
             raise ArgumentError('matrices with method = "equations": allowed are none; use method = "conditioning"')
+        self.rows = _check_rows(self.data, call.arguments.steps)
+        if self.options.error is None:  # how many sites an error needs is not known yet
+            self.check_memory(self.sites())
         values = call.arguments.values
         self.module = two_time_module(call.problem)
         self.values: dict[str, Any] = {python_name(p.symbol): values[p.symbol] for p in call.problem.parameters}
@@ -77,13 +80,18 @@ class TwoTimeRun(ReplicaRun):
             self.values["train"] = self.data.train
         self.extra = {"backend": "numpy", "module_hash": hash_of(self.module)}
 
+    def check_memory(self, sites: int) -> None:
+        """Refuse more sites than fit into memory."""
+        tangents = _tangents(self.call.problem, self.call.arguments)
+        check_tangents(self.rows, sites // self.count, tangents)
+
     def tracks(self, sites: int) -> tuple[list[Array], list[Measurements]]:
         """``f`` of every run, shape (steps, samples, outputs), and its kernels.
 
         Responses are averages of tangents. Where these do not converge, as some sites respond without bounds, all runs
         are repeated with responses by parts.
         """
-        _check_size(self.call.problem, self.data, self.call.arguments, sites // self.count)
+        self.check_memory(sites)
         found, attributes = self._tracks(sites // self.count)
         self.extra |= attributes
         return [track for track, _ in found], [measured for _, measured in found]
@@ -136,21 +144,15 @@ class TwoTimeRun(ReplicaRun):
         return np.asarray(block).reshape(block.shape[0] * block.shape[1], -1)
 
 
-def _check_size(problem: Problem, data: Samples, arguments: RunArguments, sites: int) -> None:
-    """Refuse runs that would take hours, or more memory than there is."""
-    rows = arguments.steps * data.total * data.outputs
+def _check_rows(data: Samples, steps: int) -> int:
+    """Steps times samples times outputs; more than would take hours are refused."""
+    rows = steps * data.total * data.outputs
     if rows > MOST_ROWS:
         raise ArgumentError(
             f'method = "equations" with {rows} rows (steps * samples * outputs): allowed are up to {MOST_ROWS}; use '
             'method = "conditioning"'
         )
-    needed, free = 8 * rows**2 * sites * _tangents(problem, arguments), free_bytes()
-    if needed > free:
-        raise ArgumentError(
-            f'method = "equations" with {rows} rows and {sites} sites in a replica: allowed is what fits into memory; '
-            f"tangents need about {shown_bytes(needed)} and {shown_bytes(free)} are free: use fewer samples, or more "
-            "replicas"
-        )
+    return rows
 
 
 def _tangents(problem: Problem, arguments: RunArguments) -> int:
