@@ -1,16 +1,17 @@
-"""The command line: ``dmft-sym derive | generate | run | spectrum | simulate | compare | plot``.
+"""The command line: ``dmft-sym derive | generate | run | spectrum | simulate | compare | plot | schema``.
 
-Exit status: 0 fine, 2 bad input (one line on standard error), 3 the run diverged (the file has everything before),
-130 interrupted. Nothing is ever half-written. Libraries are imported inside the commands, so that help is quick.
+Exit status: 0 fine, 2 bad input (a line for every error on standard error), 3 the run diverged (the file has everything
+before), 130 interrupted. Nothing is ever half-written. Libraries are imported inside the commands, so that help is
+quick.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +23,7 @@ from .support.messages import InputError, show, show_path, warnings_as_notes
 if TYPE_CHECKING:
     import xarray as xr
 
-    from .spec.reading import Spec
+    from .regimes.keys import Spec
 
 app = typer.Typer(
     name="dmft-sym",
@@ -159,8 +160,11 @@ def run(
     read = _read(spec, _with_backend(overrides, backend))
     _check_output(output, spec)
     results.check_writable(output)
+    separate = bool(read.spectrum.matrices) and not _spectra_of_runs(read)
+    if separate:
+        _check_march_of_spectra(read)
     dataset = _solve(read, "run")
-    if read.spectrum.matrices and not read.fixed:
+    if separate:
         dataset = _with_spectra(dataset, _spectra(read))
     _finish(dataset, output)
 
@@ -195,7 +199,7 @@ def spectrum(
     if output is not None:
         _check_output(output, spec)
         results.check_writable(output)
-    dataset = _solve(read, "spectra") if read.fixed else _spectra(read)
+    dataset = _solve(read, "spectra") if _spectra_of_runs(read) else _spectra(read)
     typer.echo(spectrum_table(dataset))
     for note in results.bias_notes(dataset):
         print(f"dmft-sym: note: {note}", file=sys.stderr)
@@ -255,7 +259,6 @@ def simulate(
 ) -> None:
     """Train finite networks from the same program and write the same variables, with a seed axis."""
     from .results import store as results
-    from .spec import memory
     from .spec.objects import physical_arguments, simulation_arguments
 
     given = {"dim": dim, "width": width, "seeds": seeds, "seed": seed}
@@ -263,13 +266,9 @@ def simulate(
     read = _read(spec, [*(overrides or ()), *extra])
     _check_output(output, spec)
     results.check_writable(output)
-    memory.check_simulation(read)
-    data = _data(read)
-    if read.fixed:
-        memory.check_simulated_samples(read, data)
     arguments = {**simulation_arguments(read), **physical_arguments(read)}
-    with _progress("simulate") as progress:
-        dataset = _session().simulate(_theory(read, data), **arguments, progress=progress)
+    with _words_of_specs(read), _progress("simulate") as progress:
+        dataset = _session().simulate(_theory(read), **arguments, progress=progress)
     _finish(dataset, output)
 
 
@@ -371,6 +370,34 @@ def plot(
     typer.echo(f"{path}: written")
 
 
+@app.command()
+def schema(
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The file to write; without it the schema is printed. Example: -o dmft-sym.schema.json",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Print the JSON schema of specs, with which editors complete and check them."""
+    import json
+
+    from .spec.schema import schema as schema_of_specs
+    from .support import files
+
+    text = json.dumps(schema_of_specs(), indent=2, allow_nan=False)
+    if output is None:
+        typer.echo(text)
+        return
+    files.check_writable(output)
+    files.write_text(output, f"{text}\n")
+    typer.echo(f"{output}: written")
+
+
 @warnings_as_notes()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status; the console script ``dmft-sym``."""
@@ -423,8 +450,8 @@ def _refused_program(error: ValueError) -> bool:
 
 
 def _complain(message: str) -> int:
-    line = " ".join(message.split())
-    print(f"dmft-sym: {line}", file=sys.stderr)
+    for line in message.splitlines():
+        print(f"dmft-sym: {' '.join(line.split())}", file=sys.stderr)
     return BAD_INPUT
 
 
@@ -448,16 +475,10 @@ def _session() -> Any:
     return dmft_sym
 
 
-def _data(spec: Spec) -> Any:
-    from .spec.objects import data_of
+def _theory(spec: Spec) -> Any:
+    from .spec.objects import data_of, network_of, training_of
 
-    return data_of(spec)
-
-
-def _theory(spec: Spec, data: Any = None) -> Any:
-    from .spec.objects import network_of, training_of
-
-    data = _data(spec) if data is None else data
+    data = data_of(spec)
     return _session().derive(network_of(spec, data), data=data, training=training_of(spec))
 
 
@@ -467,34 +488,56 @@ def _source(spec: Spec) -> str:
 
 def _solve(spec: Spec, label: str) -> xr.Dataset:
     """A run of the solver; where samples are given it has the spectra as well."""
-    from .spec import memory
     from .spec.objects import physical_arguments, solver_arguments
 
-    memory.check_memory(spec)
-    data = _data(spec)
-    if spec.fixed:
-        memory.check_sampling(spec, data)
-    solver = _theory(spec, data).compile(backend=spec.solver.backend)
-    with _progress(label) as progress:
-        found: xr.Dataset = solver(**physical_arguments(spec), **solver_arguments(spec), progress=progress)
+    with _words_of_specs(spec):
+        solver = _theory(spec).compile(backend=spec.solver.backend)
+        with _progress(label) as progress:
+            found: xr.Dataset = solver(**physical_arguments(spec), **solver_arguments(spec), progress=progress)
     return found
 
 
 def _spectra(spec: Spec) -> xr.Dataset:
-    from .spec import memory
     from .spec.objects import physical_arguments, spectrum_arguments
 
     wanted = spec.spectrum
-    memory.check_memory(dataclasses.replace(spec, solver=dataclasses.replace(spec.solver, method=wanted.method)))
     options: dict[str, Any] = {"method": wanted.method, "dependence": wanted.dependence}
     options |= {"tol": spec.solver.tol, "points": wanted.points}
-    with _progress("spectra") as progress:
+    with _words_of_specs(spec), _progress("spectra") as progress:
         found: xr.Dataset = _session().spectrum(
             _theory(spec), **spectrum_arguments(spec), **physical_arguments(spec), **options, progress=progress
         )
     for failure in str(found.attrs["spectrum_failures"]).splitlines():
         print(f"dmft-sym: note: {failure}", file=sys.stderr)
     return found
+
+
+def _spectra_of_runs(spec: Spec) -> bool:
+    """Whether spectra are found along a run."""
+    from .spec.objects import regime_of
+
+    return regime_of(spec).spectra_of_runs
+
+
+def _check_march_of_spectra(spec: Spec) -> None:
+    """Refuse spectra that need a march that does not fit, before the run that comes first."""
+    from .solvers.memory import check_march
+
+    if spec.spectrum.method == "equations":
+        with _words_of_specs(spec):
+            check_march(spec.training.steps, spec.network.outputs or 1, spec.network.depth, 8)
+
+
+@contextmanager
+def _words_of_specs(spec: Spec) -> Iterator[None]:
+    """What a solver refuses is said of keys of the spec."""
+    from .spec.objects import in_words_of_specs
+    from .support.errors import ArgumentError
+
+    try:
+        yield
+    except ArgumentError as error:
+        raise in_words_of_specs(error, spec) from error
 
 
 def _with_spectra(run: xr.Dataset, spectra: xr.Dataset) -> xr.Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from made_up import made_up, made_up_spectra
 import dmft_sym.cli as cli
 from dmft_sym.comparison.runs import compare
 from dmft_sym.results.store import load, save
+from dmft_sym.spec.schema import schema
 from dmft_sym.support.outcomes import Outcome, diverged
 from dmft_sym.support.progress import StepProgress
 
@@ -42,6 +44,7 @@ HELP = {
     "spectrum": ["--output", "--set", "section spectrum"],
     "simulate": ["--dim", "--width", "--seeds", "--seed", "an integer >= 1"],
     "compare": ["--figure", ".pdf"],
+    "schema": ["--output", "JSON"],
     "plot": ["--sim", "--kind", "order-parameters", "sharpness", "--scale", "loglog"],
 }
 
@@ -260,7 +263,6 @@ def test_simulate_measures_spectra(session: Session) -> None:
         (["run", "half.toml"], "not TOML"),
         (["run", "spec.toml", "--set", "training.steps=0"], "[training] steps = 0: allowed is an integer >= 1"),
         (["run", "spec.toml", "--set", "network.width=3"], "[network] width = 3: unknown key"),
-        (["run", "spec.toml", "--set", "training.steps=10000000"], "needs 115 PB"),
         (["run", "spec.toml", "--backend", "fortran"], '[solver] backend = "fortran": allowed is "numba"'),
         (["run", "spec.toml", "-o", "none/out.nc"], "the folder"),
         (["run", "spec.toml", "-o", "."], "is a folder"),
@@ -274,7 +276,6 @@ def test_simulate_measures_spectra(session: Session) -> None:
         (["simulate", "spec.toml", "--dim", "many"], '[simulation] dim = "many": allowed is an integer >= 1'),
         (["simulate", "spec.toml", "--width", "9"], "[simulation] width = 9: allowed is nothing"),
         (["simulate", "spec.toml", "--seeds", "-1"], "[simulation] seeds = -1"),
-        (["simulate", "spec.toml", "--set", "data.width_per_dim=inf"], "allowed for a simulation is a finite number"),
         (["compare", "none.nc", "sim.nc"], "result 'none.nc': cannot be read"),
         (["compare", "half.nc", "sim.nc"], "half-written"),
         (["compare", "old.nc", "old.nc"], "seeds = 0"),
@@ -360,6 +361,58 @@ def test_from_spec_to_figure(plain: Path, capsys: pytest.CaptureFixture[str]) ->
     assert run.attrs["richness"] == sim.attrs["richness"] == 8.0
     assert all("units" in run[name].attrs and "long_name" in run[name].attrs for name in run.data_vars)
     assert compare(run, sim).within(6, allowance=0.2)
+
+
+@pytest.mark.parametrize(
+    ("command", "change", "words"),
+    [
+        ("run", "training.steps=10000000", "[training] steps = 10000000: allowed is what fits into memory; the march "),
+        ("run", "training.steps=10000000", "needs 115 PB"),
+        ("run", "training.steps=10000000", ' steps, or [solver] method = "conditioning"'),
+        (
+            "simulate",
+            "data.width_per_dim=inf",
+            "[data] width_per_dim = inf: allowed for a simulation is a finite ",
+        ),
+        ("simulate", "simulation.dim=2000000000", "[simulation] dim = 2000000000: allowed is what fits into memory"),
+    ],
+)
+def test_memory_is_checked_by_the_solver(
+    plain: Path, capsys: pytest.CaptureFixture[str], command: str, change: str, words: str
+) -> None:
+    """In the words of specs, before anything is computed or written."""
+    assert words in complaint(capsys, command, "spec.toml", "--set", change)
+    assert os.listdir() == ["spec.toml"]
+
+
+def test_spectra_that_do_not_fit_are_refused_before_the_run(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = ["training.steps=10000000", "solver.method=conditioning", "spectrum.method=equations"]
+    changes.append('spectrum.matrices=["W1"]')
+    arguments = [part for change in changes for part in ("--set", change)]
+    assert "[training] steps = 10000000: allowed is what fits" in complaint(capsys, "run", "spec.toml", *arguments)
+    assert session.calls == []
+
+
+def test_every_error_is_a_line(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = ["--set", "training.steps=0", "--set", "network.width=3", "--set", "solver.backend=fortran"]
+    assert cli.main(["run", "spec.toml", *changes]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert [line.partition(" = ")[0] for line in captured.err.splitlines()] == [
+        "dmft-sym: [network] width",
+        "dmft-sym: [training] steps",
+        "dmft-sym: [solver] backend",
+    ]
+
+
+def test_schema(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["schema"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert cli.main(["schema", "-o", "schema.json"]) == 0
+    assert capsys.readouterr().out == "schema.json: written\n"
+    assert json.loads(Path("schema.json").read_text()) == printed == schema()
 
 
 def test_coordinates_agree_with_the_march(plain: Path) -> None:

@@ -13,9 +13,9 @@ import dmft_sym as ds
 from dmft_sym import cli
 from dmft_sym.data.datasets import from_npz
 from dmft_sym.results.store import load
+from dmft_sym.solvers import memory
 from dmft_sym.solvers.sampled_sites import DEFAULT_SITES
-from dmft_sym.spec import memory
-from dmft_sym.spec.sections import SITES
+from dmft_sym.spec.objects import SITES
 from dmft_sym.support.progress import StepProgress
 
 SPEC = """
@@ -234,7 +234,7 @@ def test_derive_and_generate(folder: Path, capsys: pytest.CaptureFixture[str]) -
 def test_bad_input_is_one_line(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
 ) -> None:
-    monkeypatch.setattr(memory, "_free", lambda: 10**11)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 10**11)
     before = sorted(os.listdir())
     command, *rest = arguments
     assert words in complaint(capsys, command, "spec.toml", *rest)

@@ -6,6 +6,7 @@ Imports under TYPE_CHECKING and inside of functions count, and no file is in a c
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ ORDER = """
     support
     program
     networks
+    spectra.methods
     data.files
     data.arrays
     regimes
@@ -28,7 +30,7 @@ ORDER = """
     codegen
     cache
     execution
-    spectra.methods spectra.numerics
+    spectra.numerics
     spectra.matrices
     spectra.equations spectra.pencil
     spectra.march spectra.measured
@@ -124,6 +126,15 @@ def test_no_file_is_in_a_circle() -> None:
         for module in loose:
             del left[module]
     assert left == {}
+
+
+REGIME_ASKED = re.compile(r"isinstance\([^()]*\b(Samples|Proportional)\b|\bon_samples\b|\.fixed\b|\.word\b")
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) != "regimes"])
+def test_no_module_asks_which_regime_it_is(module: str) -> None:
+    """What differs is asked from the regime, or read off the program."""
+    assert not REGIME_ASKED.search(MODULES[module].read_text(encoding="utf-8"))
 
 
 def test_every_room_exists() -> None:

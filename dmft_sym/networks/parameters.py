@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import annotated_types as at
 import sympy as sp
 
 from dmft_sym.program import DEPTH, OUTPUTS
@@ -19,8 +21,10 @@ DECAY = sp.Symbol("lambda", nonnegative=True)
 
 
 @dataclass(frozen=True)
-class Parameter:
+class Parameter(at.GroupedMetadata):
     """A run-time argument: its symbol in the equations and what users may pass.
+
+    In an annotation, as in ``Annotated[float, parameter]``, it stands for its range; so keys of specs have theirs.
 
     Parameters
     ----------
@@ -47,6 +51,12 @@ class Parameter:
         low = f"> {self.low:g}" if self.open_low else f">= {self.low:g}"
         high = "" if self.high == float("inf") else f" and < {self.high:g}"
         return f"{kind} {low}{high}" + (" or inf" if self.infinite else ", finite")
+
+    def __iter__(self) -> Iterator[object]:
+        """The range in the terms of `annotated_types`; finite is less than infinity."""
+        yield at.Gt(self.low) if self.open_low else at.Ge(self.low)
+        if not self.infinite and not self.integer:
+            yield at.Lt(self.high)
 
     def admits(self, value: float) -> bool:
         """Whether ``value`` is in range."""

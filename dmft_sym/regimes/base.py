@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import sympy as sp
@@ -20,6 +20,8 @@ from dmft_sym.networks.standard import Network
 from dmft_sym.networks.trace import Setting, Trace
 from dmft_sym.networks.training import TrainingRule
 from dmft_sym.program import GaussianMatrix, Program
+
+from .keys import Check, NetworkKeys, Spec
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,12 @@ class Regime(ABC):
         Arguments of a run beside the parameters of the program.
     old_methods
         Methods, and whether they are exact where there is a choice, by the words that they had until 0.2.
+    sections
+        The sections of specs with their keys (`dmft_sym.regimes.keys`), in the order in which they are read.
+    checks
+        What its keys may be together.
+    spectra_of_runs
+        Whether spectra are found along a run, ``solver(matrices=...)``, and not by `dmft_sym.spectrum` alone.
     """
 
     word: ClassVar[str]
@@ -59,6 +67,9 @@ class Regime(ABC):
     size: ClassVar[Size]
     arguments: ClassVar[tuple[Parameter, ...]] = ()
     old_methods: ClassVar[Mapping[str, tuple[str, bool | None]]] = {}
+    sections: ClassVar[Mapping[str, type]]
+    checks: ClassVar[tuple[Check, ...]] = ()
+    spectra_of_runs: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -110,3 +121,23 @@ class Regime(ABC):
     def given(self) -> dict[str, np.ndarray[Any, Any]]:
         """Arrays that are given from outside, under the names that programs give them."""
         return {}
+
+    @classmethod
+    @abstractmethod
+    def of_spec(cls, spec: Spec) -> Self:
+        """The data that a spec describes.
+
+        Raises
+        ------
+        InputError
+            If they cannot be had.
+        """
+
+    @abstractmethod
+    def network(self, keys: NetworkKeys) -> Network:
+        """The network that a spec describes, on these data."""
+
+    @classmethod
+    def completed(cls, spec: Spec, folder: str) -> Spec:
+        """A spec with defaults that depend on other keys, and files relative to its folder."""
+        return spec.replaced("solver", method=spec.solver.method or cls.default_method)

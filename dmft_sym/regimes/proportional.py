@@ -7,15 +7,18 @@ through the combination ``v = (1/alpha) D^{-1/2} X^T r`` (arXiv:2605.07870, sect
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import sympy as sp
+from annotated_types import Ge, Le
 
 from dmft_sym.networks.parameters import ALPHA, BY_KEYWORD, LABEL_NOISE, Parameter
-from dmft_sym.networks.parametrization import Scalings
+from dmft_sym.networks.parametrization import Parametrization, Scalings
 from dmft_sym.networks.reverse import Backward, reverse
+from dmft_sym.networks.standard import Network, deep_linear
 from dmft_sym.networks.trace import PROPORTIONAL, Setting, Trace
 from dmft_sym.networks.training import TrainingRule, trained
 from dmft_sym.program import (
@@ -37,6 +40,143 @@ from dmft_sym.program import (
 )
 
 from .base import Regime, Size
+from .key_words import missing
+from .keys import (
+    KINDS,
+    Check,
+    DataKeys,
+    Fault,
+    Hints,
+    Method,
+    NetworkKeys,
+    SamplingKeys,
+    SolverKeys,
+    Spec,
+    SpectrumKeys,
+    TrainingKeys,
+    shown,
+    simulation_keys,
+)
+
+NONLINEAR = '; nonlinear networks are for given samples, regime = "fixed"'
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProportionalNetwork(NetworkKeys):
+    """``[network]``: what is trained."""
+
+    kind: Annotated[Literal["deep-linear"], Hints({**KINDS, "mlp": NONLINEAR})]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProportionalData(DataKeys):
+    """``[data]``: Gaussian inputs with a linear teacher.
+
+    Parameters
+    ----------
+    samples_per_dim
+        ``alpha = P/D``, the batch per dimension when online; ``inf`` is the population.
+    width_per_dim
+        ``nu = N/D``; ``inf`` is the infinitely wide network.
+    label_noise
+        Standard deviation ``sigma_eps`` of the noise on the labels.
+    online
+        A fresh batch at every step instead of the same samples.
+    """
+
+    regime: Literal["proportional"] = "proportional"
+    samples_per_dim: Annotated[float, BY_KEYWORD["samples_per_dim"]]
+    width_per_dim: Annotated[float, BY_KEYWORD["width_per_dim"]] | None = None
+    label_noise: Annotated[float, BY_KEYWORD["label_noise"]] = 0.0
+    online: bool = False
+
+    @property
+    def fresh(self) -> bool:
+        """Whether every step has fresh samples."""
+        return self.online
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProportionalSolver(SolverKeys):
+    """``[solver]``: how the infinite network is computed.
+
+    Parameters
+    ----------
+    dtype
+        Precision of the arrays.
+    """
+
+    dtype: Literal["float64", "float32"] = "float64"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Further options of a run."""
+        return {"dtype": self.dtype}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProportionalSpectrum(SpectrumKeys):
+    """``[spectrum]``: matrices whose spectra are asked for, and at which steps.
+
+    Parameters
+    ----------
+    points
+        Number of points at which densities are computed; 0 for none.
+    method
+        ``"conditioning"`` or ``"equations"``: by which route; that of ``[solver]`` if given there, else the quicker.
+    dependence
+        ``"independent"`` is the classical condition, in which trained parts do not know the initial matrices.
+    full
+        Whether a simulation keeps all singular values (for histograms) instead of the largest ones.
+    """
+
+    points: Annotated[int, Ge(0), Le(100_000)] = 200
+    method: Method | None = None
+    dependence: Literal["joint", "independent"] = "joint"
+    full: bool = False
+
+    @property
+    def values(self) -> int | None:
+        """How many values a simulation keeps; 0 for all, ``None`` for the largest ones."""
+        return 0 if self.full else None
+
+
+def _hidden_layers(spec: Spec) -> Iterator[Fault]:
+    """Hidden layers need a richness and a width."""
+    if spec.network.depth > 0 and spec.network.richness is None:
+        yield missing(ProportionalNetwork, "network", "richness")
+    if spec.network.depth > 0 and spec.data.width_per_dim is None:
+        yield missing(ProportionalData, "data", "width_per_dim")
+
+
+def _no_matrices(spec: Spec) -> Iterator[Fault]:
+    """Names that no matrix has at this depth."""
+    depth = spec.network.depth
+    for name in spec.spectrum.matrices:
+        weight = re.fullmatch(r"W(0|[1-9]\d{0,8})", name)
+        if name != "NTK" and (weight is None or int(weight[1]) >= depth):
+            weights = {0: "", 1: '"W0" and '}.get(depth, f'"W0" to "W{depth - 1}" and ')
+            line = f'[spectrum] matrices = {shown(name)}: allowed at depth = {depth} are {weights}"NTK"'
+            yield Fault("spectrum", "matrices", line)
+
+
+def _independent(spec: Spec) -> Iterator[Fault]:
+    """Conditioning knows the initial matrices."""
+    dependence = spec.spectrum.dependence
+    if dependence != "joint" and _method_of_spectra(spec) == "conditioning":
+        line = (
+            f'[spectrum] dependence = {shown(dependence)}: allowed is "joint" with method = "conditioning", which '
+            'trains the network itself; use [spectrum] method = "equations"'
+        )
+        yield Fault("spectrum", "dependence", line)
+
+
+def _method_of_spectra(spec: Spec) -> str:
+    """The route to spectra: what ``[spectrum]`` says, else what ``[solver]`` says, else the quicker one."""
+    from dmft_sym.spectra.methods import default_method
+
+    quicker = default_method(spec.network.outputs or 1, spec.data.fresh, spec.spectrum.dependence)
+    return spec.spectrum.method or spec.solver.method or quicker
 
 
 @dataclass(frozen=True)
@@ -61,6 +201,16 @@ class Proportional(Regime):
         "coordinates": ("conditioning", None),
     }
     arguments: ClassVar[tuple[Parameter, ...]] = (BY_KEYWORD["outputs"],)
+    sections: ClassVar[Mapping[str, type]] = {
+        "network": ProportionalNetwork,
+        "data": ProportionalData,
+        "training": TrainingKeys,
+        "solver": ProportionalSolver,
+        "simulation": simulation_keys(size.keyword, size.meaning, size.default),
+        "spectrum": ProportionalSpectrum,
+        "sampling": SamplingKeys,
+    }
+    checks: ClassVar[tuple[Check, ...]] = (_hidden_layers, _no_matrices, _independent)
 
     @property
     def setting(self) -> Setting:
@@ -104,6 +254,21 @@ class Proportional(Regime):
             Observe("test_loss", ((sp.Integer(1), gap, gap),), LABEL_NOISE**2),
         ]
         return Program(tuple(statements), training.optimizer(), name)
+
+    @classmethod
+    def of_spec(cls, spec: Spec) -> Self:
+        """The data that a spec describes."""
+        return cls(spec.data.label_noise)
+
+    def network(self, keys: NetworkKeys) -> Network:
+        """The network that a spec describes."""
+        return deep_linear(keys.depth, keys.outputs or 1, Parametrization(keys.parametrization))
+
+    @classmethod
+    def completed(cls, spec: Spec, folder: str) -> Spec:
+        """A spec with one output, and the route to spectra, if nothing is said."""
+        found = super().completed(spec, folder).replaced("network", outputs=spec.network.outputs or 1)
+        return found.replaced("spectrum", method=_method_of_spectra(spec))
 
 
 def _updates(backward: Backward, scalings: Scalings, frozen: frozenset[str]) -> list[Learn]:

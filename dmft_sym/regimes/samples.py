@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import sympy as sp
 
 from dmft_sym.networks.losses import LOSSES, F, Loss, Y, loss_named
 from dmft_sym.networks.parametrization import MUP
-from dmft_sym.networks.standard import Network
+from dmft_sym.networks.standard import Network, mlp
 from dmft_sym.networks.trace import Setting, Trace
 from dmft_sym.networks.training import TrainingRule
 from dmft_sym.program import OUTPUT, SAMPLE, Label, Program, ProgramError
+from dmft_sym.support.errors import SpecError
 from dmft_sym.support.messages import DataWarning, show
 from dmft_sym.support.real_arrays import Array, DataError, real_array
 
 from .base import Regime, Size
+from .keys import Check, NetworkKeys, SamplingKeys, Spec, SpectrumKeys, TrainingKeys, simulation_keys
+from .sample_keys import CHECKS, KernelsKeys, SamplesData, SamplesNetwork, SamplesSolver
 from .sample_program import FIXED, fixed_program
 
 MAX_SAMPLES = 10_000
@@ -99,6 +103,18 @@ class Samples(Regime):
         "direct": ("equations", None),
     }
     size: ClassVar[Size] = Size("width", "number of hidden units N", 2000)
+    sections: ClassVar[Mapping[str, type]] = {
+        "network": SamplesNetwork,
+        "data": SamplesData,
+        "training": TrainingKeys,
+        "solver": SamplesSolver,
+        "simulation": simulation_keys(size.keyword, size.meaning, size.default),
+        "spectrum": SpectrumKeys,
+        "sampling": SamplingKeys,
+        "kernels": KernelsKeys,
+    }
+    checks: ClassVar[tuple[Check, ...]] = CHECKS
+    spectra_of_runs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if (self.test_inputs is None) != (self.test_targets is None):
@@ -236,6 +252,36 @@ class Samples(Regime):
             raise ProgramError("OnlineSGD with given samples: allowed is GradientDescent, every step sees all samples")
         masked = self.total > self.count
         return fixed_program(trace, training, self.rule.error, (F, Y), name, masked=masked)
+
+    @classmethod
+    def of_spec(cls, spec: Spec) -> Self:
+        """The samples of files, or of a set."""
+        from dmft_sym.data.arrays import arrays_of_files, arrays_of_set
+
+        data, outputs = spec.data, spec.network.outputs
+        if data.set is None:
+            arrays = arrays_of_files(data.inputs, data.targets)
+        else:
+            drawn = {"loss": data.loss, "test_samples": data.test_samples}
+            arrays = arrays_of_set(data.set, data.classes, data.samples, data.seed, **drawn)
+        samples = cls(loss=data.loss, **arrays)
+        if outputs not in (None, samples.outputs):
+            raise SpecError(
+                f"[network] outputs = {outputs}: allowed is what the targets have, {samples.outputs}, or nothing"
+            )
+        return samples
+
+    def network(self, keys: NetworkKeys) -> Network:
+        """The network that a spec describes, with the outputs of the targets."""
+        return mlp(keys.depth, "linear" if keys.kind == "deep-linear" else keys.activation, self.outputs)
+
+    @classmethod
+    def completed(cls, spec: Spec, folder: str) -> Spec:
+        """A spec whose conditioning is exact where it can be; files are relative to its folder."""
+        exact = spec.network.linear if spec.solver.exact is None else spec.solver.exact
+        found = super().completed(spec, folder).replaced("solver", exact=exact)
+        files = {name: getattr(spec.data, name) for name in ("inputs", "targets")}
+        return found.replaced("data", **{k: None if v is None else os.path.join(folder, v) for k, v in files.items()})
 
     def __eq__(self, other: object) -> bool:
         return self.digest == other.digest if isinstance(other, Samples) else NotImplemented

@@ -1,41 +1,35 @@
 """Specs: TOML files that describe a network, its data and its training.
 
 A spec is data. Text in it is looked up in lists of allowed words and never executed; whatever is not understood is
-refused with one line that names the key, the value and what is allowed. `Spec` has the keys as typed fields.
+refused, all of it at once, with a line for every error that names the key, the value and what is allowed.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from typing import Any
 
 from dmft_sym.regimes import REGIMES
+from dmft_sym.regimes.keys import Check, Fault, Spec, UnreadSectionError, late_steps, refused
+from dmft_sym.support.errors import SpecError
 from dmft_sym.support.files import read_bytes
 from dmft_sym.support.messages import InputError, show, show_key, show_path, suggestion
 
-from .checks import check_given, check_together, is_linear, spectrum_method
 from .old_words import present_words
-from .rules import RefusedError
-from .sections import (
-    OWN_FORWARD,
-    PROPORTIONAL,
-    SECTIONS,
-    DataSpec,
-    Spec,
-    SpecError,
-    keys_of,
-    regimes_of,
-    shown,
-)
+from .sections import MOST_UNKNOWN, SECTIONS, names_of, read_section
+
+__all__ = ["Spec", "SpecError", "parse_spec", "read_spec", "spec_from_tree"]
 
 MAX_BYTES = 1_000_000
-
-_NOT_HERE = {("network", "forward"): f"nothing, {OWN_FORWARD}"}
-
-Section = TypeVar("Section")
+USUAL = next(iter(REGIMES))
+"""The regime of a spec that names none."""
+CHECKS: tuple[Check, ...] = (partial(late_steps, section="spectrum"),)
+"""What keys of any regime may be together; each has its own."""
 
 
 def read_spec(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Spec:
@@ -51,7 +45,7 @@ def read_spec(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Sp
     Raises
     ------
     SpecError
-        If anything is wrong with the file, a key or a value; one line.
+        If anything is wrong with the file, keys or values; a line for each.
     """
     try:
         content = read_bytes(path, "spec", MAX_BYTES)
@@ -78,35 +72,55 @@ def parse_spec(
 
 def spec_from_tree(tree: Mapping[str, Any], folder: str | os.PathLike[str] = "") -> Spec:
     """The spec of a tree of tables, as `tomllib` returns them, with files relative to ``folder``."""
-    for name, table in tree.items():
-        _check_section(name, table)
-    tree, lines = present_words(tree)
-    regime = tree.get("data", {}).get("regime", PROPORTIONAL)
-    spec = Spec(
-        **{name: _section(cls, name, tree.get(name, {}), regime) for name, cls in SECTIONS.items()}, old_words=lines
-    )
-    check_given(spec, tree)
-    check_together(spec)
-    return _completed(spec, os.fspath(folder))
+    tables, old_words = present_words(tree)
+    faults = list(_no_sections(tables))
+    tables = {name: table for name, table in tables.items() if name in SECTIONS and isinstance(table, dict)}
+    word, checks = tables.get("data", {}).get("regime", USUAL), CHECKS
+    names = [name for name in SECTIONS if name in tables or name not in tree]
+    if isinstance(word, str) and word in REGIMES:
+        checks += REGIMES[word].checks
+    else:  # no more is known than what all regimes have in common
+        faults.append(_unknown_regime(word))
+        names, word = [name for name in names if _common(name)], USUAL
+    read: dict[str, Any] = {}
+    for name in names:
+        section, found = read_section(name, word, tables.get(name, {}))
+        faults += found
+        if section is not None and name in REGIMES[word].sections:
+            read[name] = section
+    spec = Spec(read, tables, old_words)
+    for check in checks:
+        with suppress(UnreadSectionError):
+            faults.extend(check(spec))
+    if faults:
+        raise SpecError(*_lines(faults, word))
+    return REGIMES[word].completed(spec, os.fspath(folder))
 
 
-def _completed(spec: Spec, folder: str) -> Spec:
-    """Defaults that depend on the regime, and paths from the folder of the spec."""
-    method = spec.solver.method or REGIMES[spec.data.regime].default_method
-    exact = is_linear(spec) if spec.solver.exact is None else spec.solver.exact
-    found = dataclasses.replace(spec, solver=dataclasses.replace(spec.solver, method=method, exact=exact))
-    if not spec.fixed:
-        network = dataclasses.replace(spec.network, outputs=spec.network.outputs or 1)
-        spectrum = dataclasses.replace(spec.spectrum, method=spectrum_method(spec))
-        return dataclasses.replace(found, network=network, spectrum=spectrum)
-    return dataclasses.replace(found, data=_in_folder(spec.data, folder))
+def _lines(faults: Iterable[Fault], regime: str) -> list[str]:
+    """Lines in the order of sections and keys, what is unknown last."""
+    keys = {(name, key): n for name in SECTIONS for n, key in enumerate(_keys(name, regime))}
+    sections = {name: n for n, name in enumerate(SECTIONS)}
+
+    def place(fault: Fault) -> tuple[int, int]:
+        return sections.get(fault.section, len(sections)), keys.get((fault.section, fault.key), len(keys))
+
+    return [fault.line for fault in sorted(faults, key=place)]
 
 
-def _in_folder(data: DataSpec, folder: str) -> DataSpec:
-    def found(path: str | None) -> str | None:
-        return None if path is None else os.path.join(folder, path)
+def _keys(section: str, regime: str) -> list[str]:
+    keys = REGIMES[regime].sections.get(section)
+    return [] if keys is None else names_of(keys)
 
-    return dataclasses.replace(data, inputs=found(data.inputs), targets=found(data.targets))
+
+def _common(section: str) -> bool:
+    """Whether a section is the same in all regimes."""
+    return len({regime.sections.get(section) for regime in REGIMES.values()}) == 1
+
+
+def _unknown_regime(value: object) -> Fault:
+    hint = suggestion(value, REGIMES) if isinstance(value, str) else ""
+    return refused("data", "regime", value, " or ".join(f'"{word}"' for word in REGIMES) + hint)
 
 
 def _overridden(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -130,38 +144,21 @@ def _toml_value(text: str) -> Any:
     return tree["value"] if list(tree) == ["value"] else text
 
 
-def _check_section(name: str, table: object) -> None:
-    if name not in SECTIONS:
-        for section, cls in SECTIONS.items():
-            if name in keys_of(cls):
-                raise SpecError(f"{name} = {show(table)}: allowed is this key inside of its section, [{section}]")
-        allowed = ", ".join(f"[{section}]" for section in SECTIONS)
-        hint = suggestion(name, SECTIONS)
-        raise SpecError(f"[{show_key(name)}]: unknown section{hint}; allowed are {allowed}")
-    if not isinstance(table, dict):
-        raise SpecError(f"{name} = {show(table)}: allowed is a table [{name}]")
+def _no_sections(tree: Mapping[str, Any]) -> Iterator[Fault]:
+    """What stands at the top of a file and is no section."""
+    for name, table in tree.items():
+        if name in SECTIONS and not isinstance(table, dict):
+            yield Fault(name, "", f"{name} = {show(table)}: allowed is a table [{name}]")
+    unknown = [name for name in tree if name not in SECTIONS]
+    for name in islice(unknown, MOST_UNKNOWN):
+        yield Fault("", name, _unknown_section(name, tree[name]))
+    if len(unknown) > MOST_UNKNOWN:
+        yield Fault("", "", f"and {len(unknown) - MOST_UNKNOWN} more unknown sections")
 
 
-def _section(cls: type[Section], name: str, table: Mapping[str, object], regime: object = None) -> Section:
-    """One section as typed fields; ``regime``, as written, is what the message about an unknown key lists keys for."""
-    rules = keys_of(cls)
-    values = {}
-    for key, value in table.items():
-        if key not in rules:
-            regimes = regimes_of(cls)
-            raise _unknown_key(name, key, value, [k for k in rules if regimes[k] in (None, regime)])
-        try:
-            values[key] = rules[key].read(value)
-        except RefusedError as refused:
-            raise SpecError(f"[{name}] {key} = {shown(value)}: allowed is {refused}") from None
-    for entry in dataclasses.fields(cls):  # type: ignore[arg-type]  # every section is a dataclass
-        if entry.name not in values and entry.default is dataclasses.MISSING:
-            raise SpecError(f"[{name}] {entry.name} is missing: allowed is {rules[entry.name].allowed}")
-    return cls(**values)
-
-
-def _unknown_key(section: str, key: str, value: object, known: Iterable[str]) -> SpecError:
-    label = f"[{section}] {show_key(key)} = {shown(value)}"
-    if (section, key) in _NOT_HERE:
-        return SpecError(f"{label}: allowed is {_NOT_HERE[section, key]}")
-    return SpecError(f"{label}: unknown key{suggestion(key, known)}; allowed are {', '.join(known)}")
+def _unknown_section(name: str, table: object) -> str:
+    homes = [section for section in SECTIONS if any(name in _keys(section, regime) for regime in REGIMES)]
+    if homes:
+        return f"{name} = {show(table)}: allowed is this key inside of its section, [{homes[0]}]"
+    allowed = ", ".join(f"[{section}]" for section in SECTIONS)
+    return f"[{show_key(name)}]: unknown section{suggestion(name, SECTIONS)}; allowed are {allowed}"

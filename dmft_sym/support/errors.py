@@ -1,4 +1,4 @@
-"""Errors of bad input, by who refuses it; each is one line that names the argument, its value and what is allowed."""
+"""Errors of bad input, by who refuses it; each is a line that names the argument, its value and what is allowed."""
 
 from __future__ import annotations
 
@@ -11,3 +11,16 @@ class ArgumentError(InputError):
 
 class ExecutionError(InputError):
     """A run that cannot be started as asked."""
+
+
+class SpecError(InputError):
+    """A spec that cannot be used: a line for every error, which names the key, its value and what is allowed.
+
+    Parameters
+    ----------
+    *lines
+        What is wrong, in the order of sections and keys.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        ValueError.__init__(self, "\n".join(" ".join(line.split()) for line in lines))

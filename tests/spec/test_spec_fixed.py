@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dmft_sym as ds
+from dmft_sym import execution
 from dmft_sym.data.arrays import NAMES
 from dmft_sym.data.datasets import digits
 from dmft_sym.networks import GradientDescent, Network
 from dmft_sym.networks import losses as loss_module
 from dmft_sym.regimes import Proportional, Samples
-from dmft_sym.spec.memory import (
-    check_memory,
-    check_sampling,
-    check_simulated_samples,
-    check_simulation,
-    sampling_memory,
-)
+from dmft_sym.solvers import memory, sampled_sites
 from dmft_sym.spec.objects import (
     data_of,
-    kernel_steps,
+    in_words_of_specs,
+    kernel_arguments,
     network_of,
     physical_arguments,
     sampling_arguments,
@@ -33,8 +32,12 @@ from dmft_sym.spec.objects import (
     training_of,
 )
 from dmft_sym.spec.reading import Spec, SpecError, parse_spec, read_spec, spec_from_tree
-from dmft_sym.spec.sections import LOSSES, SETS
+from dmft_sym.spectra.methods import DEPENDENCE
+from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.threads import available_cores
+
+HINTS = get_type_hints(Samples.sections["data"])
+SETS, LOSSES = get_args(get_args(HINTS["set"])[0]), get_args(HINTS["loss"])
 
 GOOD = """
 [network]
@@ -84,7 +87,7 @@ def refused_data(spec: Spec) -> str:
 
 def test_values_and_defaults() -> None:
     spec = parse_spec(GOOD)
-    assert spec.fixed
+    assert spec.data.regime == "fixed"
     assert (spec.network.kind, spec.network.activation, spec.network.outputs) == ("mlp", "tanh", None)
     assert (spec.data.classes, spec.data.samples, spec.data.test_samples, spec.data.seed) == ((0, 1), 20, 0, 0)
     assert (spec.data.loss, spec.solver.method, spec.simulation.width) == ("squared", "conditioning", 2000)
@@ -93,9 +96,11 @@ def test_values_and_defaults() -> None:
 
 
 def test_words_are_those_of_the_modules() -> None:
-    """The spec reads without NumPy and SymPy and so has its own lists."""
+    """Annotations have their own lists, which read as such."""
     assert SETS == NAMES
     assert tuple(loss_module.LOSSES) == LOSSES
+    spectrum = Proportional.sections["spectrum"]
+    assert get_args(get_type_hints(spectrum)["dependence"]) == DEPENDENCE
 
 
 def test_objects_of_a_set() -> None:
@@ -114,13 +119,14 @@ def test_objects_of_a_set() -> None:
 def test_keyword_arguments() -> None:
     spec = parse_spec(GOOD, ["network.init_std=0.5", "simulation.width=100", "simulation.seeds=3", "simulation.seed=7"])
     assert physical_arguments(spec) == {"richness": 4.0, "learning_rate": 0.3, "init_std": 0.5, "steps": 16}
-    assert sampling_arguments(spec) == {"sites": 20_000, "seed": 0, "replicas": 8, "kernels": (0, 15)}
+    assert sampling_arguments(spec) == {"sites": 20_000, "seed": 0, "replicas": 8}
+    assert kernel_arguments(spec) == {"kernels": (0, 15)}
     assert simulation_arguments(spec) == {"width": 100, "kernels": (0, 15), "seeds": 3, "seed": 7}
     overrides = ["sampling.error=0.01", "sampling.seed=2", "sampling.replicas=4", "sampling.tol=1e-3"]
     wanted = parse_spec(GOOD, [*overrides, "kernels.steps=[9, 2]"])
     expected = {"error": 0.01, "seed": 2, "replicas": 4, "tol": 1e-3, "kernels": (2, 9)}
-    assert sampling_arguments(wanted) == expected
-    assert kernel_steps(parse_spec(GOOD, ["training.steps=1"])) == (0,)
+    assert {**sampling_arguments(wanted), **kernel_arguments(wanted)} == expected
+    assert kernel_arguments(parse_spec(GOOD, ["training.steps=1"])) == {"kernels": (0,)}
 
 
 def test_files_are_relative_to_the_spec(folder: Path) -> None:
@@ -247,10 +253,6 @@ def test_activations(activation: str) -> None:
         (["data.samples_per_dim=4"], "[data] samples_per_dim = 4: allowed is nothing"),
         (["data.width_per_dim=1"], "[data] width_per_dim = 1: allowed is nothing"),
         (["simulation.dim=100"], "[simulation] dim = 100: allowed is nothing, the key belongs to"),
-        (
-            ["data.regime=proportional"],
-            '[data] set = "digits": allowed is nothing, the key belongs to regime = "fixed"',
-        ),
         (["data.inputs=x.npz"], '[data] inputs = "x.npz": allowed is either inputs or set = "digits"'),
         (["data.targets=y.csv"], '[data] targets = "y.csv": allowed is either targets or set = "digits"'),
         (["data.set=mnist"], '[data] set = "mnist": allowed is "digits" or "iris" or "wine" or "breast_cancer"'),
@@ -295,6 +297,17 @@ def test_refusals_name_key_value_and_what_is_allowed(
     assert not Path("ran").exists()
 
 
+def test_a_file_of_the_other_regime() -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_spec(GOOD, ["data.regime=proportional"])
+    nonlinear = '"deep-linear"; nonlinear networks are for given samples, regime = "fixed"'
+    assert str(caught.value).splitlines() == [
+        f'[network] kind = "mlp": allowed with regime = "proportional" is {nonlinear}',
+        "[data] samples_per_dim is missing: allowed is a number > 0, or inf",
+        '[data] set = "digits": allowed is nothing, the key belongs to regime = "fixed"',
+    ]
+
+
 def test_missing_keys() -> None:
     allowed = 'a name such as "tanh", or a formula in h such as "h*tanh(h)"'
     assert (
@@ -332,30 +345,54 @@ def test_solver_arguments() -> None:
     assert simulation_arguments(spec).items() >= {**spectra, "values": None, "kernels": (0, 15)}.items()
 
 
-def test_memory_of_samples() -> None:
+def test_memory_of_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checks of solvers, in the words of specs, made before anything is computed."""
     data = Samples(np.ones((10, 2)), np.zeros((10, 3)))
-    spec = parse_spec(GOOD, ["sampling.sites=8000"])
-    needed = sampling_memory(spec, data, 8000)
-    at_a_time = min(available_cores(), 8)
-    assert needed == 8 * (6 * 40 + 4 * 2 * 40) * 1000 * at_a_time
-    check_sampling(spec, data, needed)
-    with pytest.raises(SpecError, match=r"\[sampling\] sites = 8000: .*; 10 samples on 8000 sites need at least"):
-        check_sampling(spec, data, needed - 1)
-    check_sampling(parse_spec(GOOD, ["sampling.error=1e-9"]), data, needed - 1)
-    with pytest.raises(SpecError, match=r"\[kernels\] steps: .*; kernels of 10 samples at 2 steps of 8 networks need"):
-        check_sampling(spec, data, 10_000)
-    check_simulated_samples(spec, data, 2 * 2 * 2000**2 * 8 + 8 * 6 * 40 * 2000)
-    with pytest.raises(SpecError, match=r"\[simulation\] width = 2000: .*; a network with 10 samples needs"):
-        check_simulated_samples(spec, data, 2 * 2 * 2000**2 * 8)
-    linear = parse_spec(GOOD, ["network.activation=linear"])
-    check_sampling(linear, data, needed - 1)
+
+    def refused(free: int, *overrides: str) -> str:
+        spec = parse_spec(GOOD, overrides)
+        theory = ds.derive(network_of(spec, data), data=data)
+        monkeypatch.setattr(memory, "free_bytes", lambda: free)
+        monkeypatch.setattr(sampled_sites, "sampled_module", forbidden)
+        with pytest.raises(ArgumentError) as caught:
+            theory.compile()(**physical_arguments(spec), **solver_arguments(spec))
+        return str(in_words_of_specs(caught.value, spec))
+
+    needed = 8 * (6 * 40 + 4 * 2 * 40) * 1000 * min(available_cores(), 8)
+    assert re.match(r"\[sampling\] sites = 8000: .*; fields need at least", refused(needed - 1, "sampling.sites=8000"))
+    with pytest.raises(StartedError):
+        refused(needed, "sampling.sites=8000")
+    message = r"\[kernels\] steps: .*; kernels of 10 samples at 2 steps of 8 networks need"
+    assert re.match(message, refused(10_000, "sampling.sites=8000"))
+    with pytest.raises(StartedError):  # how many sites an error needs is not known yet
+        refused(needed - 1, "sampling.error=1e-9")
 
 
-def test_memory() -> None:
-    check_memory(parse_spec(GOOD, ["training.steps=100000"]), available=0)
-    check_simulation(parse_spec(GOOD), available=2 * 2 * 2000**2 * 8)
-    with pytest.raises(SpecError, match=r"\[simulation\] width = 2000: .*: use a smaller width"):
-        check_simulation(parse_spec(GOOD), available=2 * 2 * 2000**2 * 8 - 1)
+class StartedError(Exception):
+    """Stands for what takes long."""
+
+
+def forbidden(*_: object, **__: object) -> None:
+    raise StartedError
+
+
+def test_memory_of_finite_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Samples(np.ones((10, 2)), np.zeros((10, 3)))
+    spec = parse_spec(GOOD)
+    theory = ds.derive(network_of(spec, data), data=data)
+    needed = 8 * (2 * 2000**2 + 2 * 2000 + 6 * 40 * 2000)
+
+    def simulate(free: int) -> None:
+        monkeypatch.setattr(memory, "free_bytes", lambda: free)
+        monkeypatch.setattr(execution, "run_finite", forbidden)
+        ds.simulate(theory, **physical_arguments(spec), **simulation_arguments(spec))
+
+    with pytest.raises(StartedError):
+        simulate(needed)
+    words = r"^width = 2000: .*; a network with 10 samples needs .*: use a smaller width or fewer samples"
+    with pytest.raises(ArgumentError, match=words) as caught:
+        simulate(needed - 1)
+    assert str(in_words_of_specs(caught.value, spec)).startswith("[simulation] width = 2000: ")
 
 
 def test_example() -> None:
@@ -403,5 +440,5 @@ def test_garbage_values(changes: dict, text: str) -> None:
         assert isinstance(spec_from_tree(tree), Spec)
     except SpecError as error:
         message = str(error)
-    assert len(message.splitlines()) == 1
-    assert 0 < len(message) < 800
+    assert message
+    assert all(0 < len(line) < 800 for line in message.splitlines())

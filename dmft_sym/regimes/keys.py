@@ -1,0 +1,415 @@
+"""Keys of specs: sections as dataclasses whose annotations say what a value may be, whose docstrings what it means.
+
+Here are the widest sections that any regime has; a regime narrows them or adds keys in its own file. Ranges of physical
+keys are those of run-time parameters. Pydantic reads these classes (`dmft_sym.spec`); sessions without specs need not
+import it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, make_dataclass, replace
+from typing import Annotated, Any, Literal, NamedTuple
+
+from annotated_types import Ge, Gt, Le, Lt, MultipleOf
+
+from dmft_sym.networks.parameters import BY_KEYWORD
+from dmft_sym.support.messages import show
+
+LARGEST = 2**31 - 1
+"""Of integers without another bound."""
+OWN_FORWARD = "a forward pass of your own is written in Python, dmft_sym.network(forward): text is never executed"
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a text may be, in words."""
+
+    allowed: str
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What is said of values that users may try, by value."""
+
+    of: Mapping[str, str]
+
+
+class Distinct:
+    """A list whose entries are all different, read as a tuple."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        listed = core_schema.no_info_before_validator_function(_listed, handler(source))
+        return core_schema.no_info_after_validator_function(_distinct, listed)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> Any:
+        return {**handler(schema), "uniqueItems": True}
+
+
+def _listed(value: object) -> tuple[Any, ...]:
+    if not isinstance(value, list) or len(value) > 10_000:
+        raise ValueError
+    return tuple(value)
+
+
+def _distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(entries)) < len(entries):
+        raise ValueError
+    return entries
+
+
+class Exponent:
+    """A parametrization, ``"muP"``, ``"NTK"`` or ``{exponent = a}``, read as its exponent."""
+
+    allowed = '"muP", "NTK" or {exponent = a} with a finite number a (muP is 0.5, NTK is 0)'
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(_exponent, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> Any:
+        exponent = {
+            "type": "object",
+            "properties": {"exponent": {"type": "number", "description": "``a``; muP is 0.5, NTK is 0."}},
+            "required": ["exponent"],
+            "additionalProperties": False,
+        }
+        return {"anyOf": [{"enum": ["muP", "NTK"]}, exponent]}
+
+
+def _exponent(value: object) -> object:
+    if isinstance(value, dict) and set(value) == {"exponent"}:
+        return value["exponent"]
+    if isinstance(value, str):
+        return {"muP": 0.5, "NTK": 0.0}.get(value)
+    return None
+
+
+Count = Annotated[int, Ge(1), Le(LARGEST)]
+Index = Annotated[int, Ge(0), Le(LARGEST)]
+Tolerance = Annotated[float, Gt(0), Lt(1)]
+Steps = Annotated[tuple[Index, ...], Distinct()]
+File = Annotated[str, Words("the name of an .npz or .csv file")]
+Matrix = Annotated[str, Words('the name of a matrix, such as "W0"')]
+Method = Literal["equations", "conditioning"]
+
+FROM_ZERO = replace(BY_KEYWORD["depth"], low=0)
+"""A depth that may be zero, linear regression."""
+_LATER = ("residual", "gated", "attention")
+KINDS = {"python": f"; {OWN_FORWARD}", **dict.fromkeys(_LATER, f" (not available yet: {', '.join(_LATER)})")}
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong: where, and the line that says it."""
+
+    section: str
+    key: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Keys:
+    """A section."""
+
+    def faults(self) -> Iterator[Fault]:
+        """What does not fit together in the section."""
+        yield from ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkKeys(Keys):
+    """``[network]``: what is trained.
+
+    Parameters
+    ----------
+    kind
+        Name of a network; ``"deep-linear"``, or ``"mlp"`` for given samples.
+    activation
+        Of ``"mlp"``: a name or a formula in ``h``.
+    depth
+        Number ``L`` of hidden layers; 0 is linear regression.
+    outputs
+        Number ``C`` of outputs; that of the targets if samples are given, else 1.
+    parametrization
+        Exponent ``a`` of ``gamma = gamma0 nu^(a - 1/2)``, written as ``"muP"`` (1/2), ``"NTK"`` (0) or
+        ``{exponent = a}``.
+    init_std
+        Standard deviation of the initial weights.
+    richness
+        ``gamma0``; small is lazy, large is rich.
+    """
+
+    kind: Annotated[Literal["deep-linear", "mlp"], Hints(KINDS)]
+    activation: Annotated[str, Words('a name such as "tanh", or a formula in h such as "h*tanh(h)"')] | None = None
+    depth: Annotated[int, FROM_ZERO, Le(LARGEST)]
+    outputs: Annotated[int, BY_KEYWORD["outputs"], Le(LARGEST)] | None = None
+    parametrization: Annotated[float, Gt(-math.inf), Lt(math.inf), Exponent()] = 0.5
+    init_std: Annotated[float, BY_KEYWORD["init_std"]] = 1.0
+    richness: Annotated[float, BY_KEYWORD["richness"]] | None = None
+
+    def faults(self) -> Iterator[Fault]:
+        """An activation where the kind has none, and one that is no function."""
+        from dmft_sym.networks.activations import activation
+
+        text = self.activation
+        if text is None:
+            return
+        if self.kind != "mlp":
+            yield refused("network", "activation", text, f'nothing, kind = "{self.kind}" has no activation')
+        try:
+            activation(text)
+        except ValueError as error:
+            reason = str(error).removeprefix(f"activation {show(text.strip())}")
+            separator = "" if reason.startswith((":", " ")) else ": "
+            yield Fault("network", "activation", f"[network] activation = {shown(text)}{separator}{reason}")
+
+    @property
+    def linear(self) -> bool:
+        """Whether the network is linear: its kind, or an activation that is a multiple of ``h``."""
+        if self.activation is None:
+            return True
+        import sympy as sp
+
+        from dmft_sym.networks.activations import H, activation
+
+        chosen = activation(self.activation)
+        return not chosen.derivative.has(H) and sp.expand(chosen.expression - chosen.derivative * H) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataKeys(Keys):
+    """``[data]``: the samples.
+
+    Parameters
+    ----------
+    regime
+        ``"proportional"``: Gaussian inputs and a linear teacher, sizes growing at fixed ratios. ``"fixed"``: given
+        samples, the width growing alone.
+    """
+
+    regime: str
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Keys that are arguments of a run."""
+        given = {key.name: getattr(self, key.name) for key in fields(self) if key.name in BY_KEYWORD}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def fresh(self) -> bool:
+        """Whether every step has fresh samples."""
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingKeys(Keys):
+    """``[training]``: gradient descent.
+
+    Parameters
+    ----------
+    learning_rate
+        ``eta0``.
+    steps
+        Number of gradient steps.
+    momentum
+        Heavy-ball coefficient.
+    weight_decay
+        Decoupled decay per step.
+    """
+
+    learning_rate: Annotated[float, BY_KEYWORD["learning_rate"]]
+    steps: Count
+    momentum: Annotated[float, BY_KEYWORD["momentum"]] = 0.0
+    weight_decay: Annotated[float, BY_KEYWORD["weight_decay"]] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolverKeys(Keys):
+    """``[solver]``: how the infinite network is computed.
+
+    Parameters
+    ----------
+    method
+        ``"equations"`` solves the derived equations: row by row where they close (memory grows with ``steps^2``), by
+        sampling where they do not (slow, for small sizes). ``"conditioning"`` trains the infinite network itself: a
+        linear one in a growing basis (for long runs), any other on sampled sites.
+    tol
+        Relative tolerance below which coordinates open no new direction.
+    backend
+        Language of the generated march.
+    """
+
+    method: Method | None = None
+    tol: Tolerance = 1e-8
+    backend: Literal["numba", "numpy", "mpmath"] = "numba"
+
+    @property
+    def sampled(self) -> bool:
+        """Whether results have sampling errors."""
+        return False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Further options of a run."""
+        return {}
+
+
+def simulation_keys(size: str, meaning: str, default: int) -> type:
+    """The section ``[simulation]`` of a regime whose finite networks have this size."""
+    doc = f"""``[simulation]``: the finite networks that a theory is compared with.
+
+    Parameters
+    ----------
+    {size}
+        {meaning[:1].upper()}{meaning[1:]}.
+    seeds
+        Number of networks.
+    seed
+        Seed of the first one.
+    """
+    keys = [(size, Count, default), ("seeds", Count, 4), ("seed", Index, 0)]
+    return make_dataclass("SimulationKeys", keys, bases=(Keys,), namespace={"__doc__": doc}, frozen=True, kw_only=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectrumKeys(Keys):
+    """``[spectrum]``: matrices whose spectra are asked for, and at which steps.
+
+    Parameters
+    ----------
+    matrices
+        ``"W0"``, ``"W1"``, ... and ``"NTK"``; of given samples those between hidden layers.
+    steps
+        Steps, counted from 0; a spectrum is that of the weights before the update of the step. Without it, the last.
+    """
+
+    matrices: Annotated[tuple[Matrix, ...], Distinct()] = ()
+    steps: Steps = ()
+
+    @property
+    def values(self) -> int | None:
+        """How many values a simulation keeps; 0 for all, ``None`` for the largest ones."""
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingKeys(Keys):
+    """``[sampling]``: sampled sites of nonlinear networks.
+
+    Parameters
+    ----------
+    sites
+        Number ``S`` of sites, of all replicas together; even, because sites come in antithetic pairs. 20 000 if neither
+        this nor ``error`` is given.
+    error
+        Wanted standard error of the outputs ``f``, instead of ``sites``.
+    seed
+        Seed of the random numbers.
+    replicas
+        Number of independent replicas that standard errors come from.
+    tol
+        Relative length below which a field opens no new direction; that of the sampling error by default.
+    bias
+        Whether the bias by few sites is estimated, with runs of half the sites; takes two to three times as long.
+    """
+
+    sites: Annotated[int, Ge(2), Le(LARGEST), MultipleOf(2)] | None = None
+    error: Annotated[float, Gt(0), Lt(math.inf)] | None = None
+    seed: Index = 0
+    replicas: Annotated[int, Ge(2), Le(1000)] = 8
+    tol: Tolerance | None = None
+    bias: bool = False
+
+
+class UnreadSectionError(LookupError):
+    """A section that is not there, or that has errors of its own."""
+
+
+class Spec:
+    """A whole spec, checked; sections that a file leaves out have their default values.
+
+    Parameters
+    ----------
+    sections
+        The sections, which are attributes too.
+    written
+        The tables as they are in the file.
+    old_words
+        A line for every word that changed.
+    """
+
+    network: NetworkKeys
+    data: Any
+    training: TrainingKeys
+    solver: Any
+    simulation: Any
+    spectrum: Any
+    sampling: SamplingKeys
+    kernels: Any
+
+    def __init__(
+        self, sections: Mapping[str, Any], written: Mapping[str, Mapping[str, Any]], old_words: Collection[str] = ()
+    ) -> None:
+        self.sections, self.written, self.old_words = sections, written, tuple(old_words)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name not in Spec.__annotations__:
+            raise AttributeError(name)
+        try:
+            return self.sections[name]
+        except KeyError:
+            raise UnreadSectionError(name) from None
+
+    def replaced(self, section: str, **changes: Any) -> Spec:
+        """The spec with other values of some keys."""
+        changed = replace(self.sections[section], **changes)
+        return Spec({**self.sections, section: changed}, self.written, self.old_words)
+
+    def given(self, section: str) -> Mapping[str, Any]:
+        """The keys that the file has, with their values as written."""
+        return self.written.get(section, {})
+
+    @property
+    def sampled(self) -> bool:
+        """Whether results have sampling errors."""
+        return bool(self.solver.sampled)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Keys that are given and have no effect here, a line each."""
+        lines = list(self.old_words)
+        if self.sampling != SamplingKeys() and not self.sampled:
+            lines.append("[sampling]: a linear network closes without sampling; these keys are not used")
+        if self.solver.tol != SolverKeys.tol and self.sampled:
+            lines.append("[solver] tol: it is that of coordinates and is not used; sampled sites have [sampling] tol")
+        return tuple(lines)
+
+
+Check = Callable[[Spec], Iterable[Fault]]
+"""What does not fit together in a spec whose keys are right one by one; it ends where a section has errors."""
+
+
+def refused(section: str, key: str, value: object, allowed: str, regime: str | None = None) -> Fault:
+    """A value that is not allowed, with a regime or at all."""
+    where = "" if regime is None else f' with regime = "{regime}"'
+    return Fault(section, key, f"[{section}] {key} = {shown(value)}: allowed{where} is {allowed}")
+
+
+def late_steps(spec: Spec, section: str) -> Iterator[Fault]:
+    """Steps of a section beyond the last one."""
+    last = spec.training.steps - 1
+    for step in getattr(spec, section).steps:
+        if step > last:
+            line = f"[{section}] steps = {step}: allowed are integers from 0 to {last}, the last step"
+            yield Fault(section, "steps", line)
+
+
+def shown(value: object) -> str:
+    """A value the way TOML writes it."""
+    if isinstance(value, str):
+        return show(value).replace("'", '"') if '"' not in value else show(value)
+    return show(value)

@@ -1,0 +1,175 @@
+"""Keys of specs on given samples, and what does not fit together in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
+
+from dmft_sym.networks.parameters import BY_KEYWORD
+
+from .key_words import missing
+from .keys import (
+    LARGEST,
+    Check,
+    DataKeys,
+    Distinct,
+    Fault,
+    File,
+    Index,
+    Keys,
+    NetworkKeys,
+    SolverKeys,
+    Spec,
+    Steps,
+    late_steps,
+    refused,
+    shown,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesNetwork(NetworkKeys):
+    """``[network]``: what is trained."""
+
+    depth: Annotated[int, BY_KEYWORD["depth"], Le(LARGEST)]
+    richness: Annotated[float, BY_KEYWORD["richness"]] = field()  # without the default of None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesData(DataKeys):
+    """``[data]``: given samples, from files or drawn from a set.
+
+    Parameters
+    ----------
+    inputs, targets
+        Given samples: ``.npz`` or CSV files, relative to the folder of the spec.
+    set
+        A set that comes with scikit-learn, instead of files.
+    classes, samples, test_samples, seed
+        Which classes of the set, how many samples are drawn from it to train and to test on, and the seed of the draw.
+    loss
+        What is minimised on given samples.
+    """
+
+    regime: Literal["fixed"]
+    inputs: File | None = None
+    targets: File | None = None
+    set: Literal["digits", "iris", "wine", "breast_cancer"] | None = None
+    classes: Annotated[tuple[Index, ...], Distinct()] = (0, 1)
+    samples: Annotated[int, Ge(2), Le(LARGEST)] = 20
+    test_samples: Index = 0
+    seed: Index = 0
+    loss: Literal["squared", "logistic", "softmax"] = "squared"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesSolver(SolverKeys):
+    """``[solver]``: how the infinite network is computed.
+
+    Parameters
+    ----------
+    exact
+        Whether conditioning is without sampling error, the default for a linear network; ``false`` samples sites.
+    """
+
+    backend: Literal["numba", "numpy"] = "numba"
+    exact: bool | None = None
+
+    @property
+    def sampled(self) -> bool:
+        """Whether results have sampling errors."""
+        return not (self.method == "conditioning" and self.exact)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelsKeys(Keys):
+    """``[kernels]``: at which steps kernels are kept.
+
+    Parameters
+    ----------
+    steps
+        Steps, counted from 0; the first and the last if empty.
+    """
+
+    steps: Steps = ()
+
+
+def _limit_of_width(spec: Spec) -> Iterator[Fault]:
+    """Only muP has a limit of width in which features move."""
+    network = spec.network
+    if network.parametrization != 0.5:
+        line = (
+            f"[network] parametrization with exponent {network.parametrization:g}: allowed with regime = "
+            f'"{spec.data.regime}" is "muP"; at infinite width NTK is the lazy limit, which a small richness has: set '
+            "richness instead"
+        )
+        yield Fault("network", "parametrization", line)
+
+
+def _either_files_or_set(spec: Spec) -> Iterator[Fault]:
+    """Either files or a set; keys of the draw have no meaning without a set, whatever their value."""
+    data, given = spec.data, spec.given("data")
+    files, drawn = ("inputs", "targets"), ("classes", "samples", "test_samples", "seed")
+    allowed = "nothing without set, the name of a set to draw from"
+    for key in given:
+        if data.set is None and key in drawn:
+            yield refused("data", key, given[key], allowed)
+        elif data.set is not None and key in files:
+            yield refused("data", key, given[key], f"either {key} or set = {shown(data.set)}")
+    if data.set is None and data.inputs is None:
+        where = f'with regime = "{spec.data.regime}" is the name of a file, or set, the name of a set'
+        yield Fault("data", "inputs", f"[data] inputs is missing: allowed {where}")
+
+
+def _enough_sites(spec: Spec) -> Iterator[Fault]:
+    """Sites or an error; two antithetic pairs in a replica."""
+    sampling, low = spec.sampling, 4 * spec.sampling.replicas
+    if sampling.sites is None:
+        return
+    if sampling.error is not None:
+        yield refused("sampling", "error", sampling.error, f"either error or sites = {sampling.sites}")
+    if sampling.sites < low:
+        yield refused("sampling", "sites", sampling.sites, f"an even integer >= {low}, four for each of the replicas")
+
+
+def _exact(spec: Spec) -> Iterator[Fault]:
+    """Conditioning is exact for linear networks."""
+    if spec.solver.exact and not spec.network.linear:
+        activation = shown(spec.network.activation)
+        yield refused("solver", "exact", True, f"false; activation = {activation} is not linear")
+
+
+def _no_matrices(spec: Spec) -> Iterator[Fault]:
+    """Matrices that do not grow in both directions when samples are given."""
+    depth = spec.network.depth
+    names = '"W1"' if depth == 2 else f'"W1" to "W{depth - 1}"'
+    where = f"are matrices between hidden layers, {names}"
+    if depth == 1:
+        where = "is nothing, there is no matrix between hidden layers"
+    for name in spec.spectrum.matrices:
+        weight = re.fullmatch(r"W([1-9]\d{0,8})", name)
+        if weight is None or int(weight[1]) >= depth:
+            line = f"[spectrum] matrices = {shown(name)}: allowed at depth = {depth} {where}"
+            yield Fault("spectrum", "matrices", line)
+
+
+def _an_activation(spec: Spec) -> Iterator[Fault]:
+    """Perceptrons have an activation."""
+    if spec.network.kind == "mlp" and spec.network.activation is None:
+        yield missing(SamplesNetwork, "network", "activation")
+
+
+CHECKS: tuple[Check, ...] = (
+    _an_activation,
+    _limit_of_width,
+    _either_files_or_set,
+    _enough_sites,
+    _exact,
+    _no_matrices,
+    partial(late_steps, section="kernels"),
+)
