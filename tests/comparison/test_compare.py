@@ -1,28 +1,67 @@
-"""Theory against simulation: z-scores that are what they say, and refusals."""
+"""Theory against simulation: z-scores that are what they say, what is compared, and refusals.
+
+In two regimes: made-up results of exact equations, and a theory that is sampled and has errors of its own.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+import xarray as xr
 from made_up import made_up
+from sampled_results import SETTINGS as SAMPLED
+from sampled_results import WANTED, made_run, made_sim, theory
 from scipy.stats import t as student_t
 
 import dmft_sym as ds
 from dmft_sym.comparison.runs import chance_of_largest, compare
 from dmft_sym.results.store import ResultError
 
+PAIRS = {
+    "exact": (made_up, lambda: made_up(seeds=4, dim=500)),
+    "sampled": (made_run, made_sim),
+}
+LOSSES = {"train_loss", "test_loss"}
+KERNELS = {"Phi", "G", "NTK", "Phi_alignment", "G_alignment", "NTK_alignment"}
 
-def test_z_scores() -> None:
-    run, sim = made_up(), made_up(seeds=4, dim=500)
+
+def pair(regime: str) -> tuple[xr.Dataset, xr.Dataset]:
+    """A theory and a simulation."""
+    run, sim = PAIRS[regime]
+    return run(), sim()
+
+
+@pytest.mark.parametrize(
+    ("regime", "name"),
+    [("exact", "train_loss"), *(("sampled", name) for name in ("f", "NTK", "train_loss", "Phi_alignment"))],
+)
+def test_z_scores(regime: str, name: str) -> None:
+    """Errors of the theory, if it has any, and of the seeds add up in squares."""
+    run, sim = pair(regime)
     compared = compare(run, sim)
-    loss = sim["train_loss"]
-    error = loss.std("seed", ddof=1) / 2
-    expected = (loss.mean("seed") - run["train_loss"]) / error
-    np.testing.assert_allclose(compared.z["train_loss"], expected, rtol=1e-6)
-    row = compared.summary["train_loss"]
-    assert row["max_z"] == pytest.approx(float(abs(expected).max()))
-    assert row["rms_z"] == pytest.approx(float((expected**2).mean() ** 0.5))
-    assert set(compared.summary) == {"train_loss", "test_loss", "C_h", "R_h"}
+    own = run[f"{name}_sem"] if regime == "sampled" else xr.zeros_like(run[name])
+    together = np.sqrt(sim[name].var("seed", ddof=1) / sim.sizes["seed"] + own**2)
+    floor = 1e-12 * float(abs(run[name]).max())
+    expected = (sim[name].mean("seed") - run[name]) / np.sqrt(together**2 + floor**2)
+    xr.testing.assert_allclose(compared.standard_error[name], together)
+    xr.testing.assert_allclose(compared.z[name], expected)
+    assert (name in compared.theory_error) == (regime == "sampled")
+    if regime == "sampled":
+        xr.testing.assert_equal(compared.theory_error[name], own.rename(name))
+    if name == "train_loss":
+        row = compared.summary[name]
+        assert row["max_z"] == pytest.approx(float(abs(expected).max()))
+        assert row["rms_z"] == pytest.approx(float((expected**2).mean() ** 0.5))
+
+
+@pytest.mark.parametrize(
+    ("regime", "names"),
+    [("exact", {*LOSSES, "C_h", "R_h"}), ("sampled", {"f", *LOSSES, *KERNELS})],  # no targets, errors and accuracies
+)
+def test_only_what_is_measured_is_compared(regime: str, names: set[str]) -> None:
+    assert set(compare(*pair(regime)).summary) - {"outlier"} == names
 
 
 def test_many_seeds_of_the_truth_have_rms_one() -> None:
@@ -33,6 +72,23 @@ def test_many_seeds_of_the_truth_have_rms_one() -> None:
     shifted["test_loss"] = shifted["test_loss"] * 1.1
     assert not compare(shifted, made_up(steps=30, seeds=40)).within(5)
     assert compare(shifted, made_up(steps=30, seeds=40)).within(5, allowance=0.11)
+
+
+@pytest.mark.parametrize(("outputs", "loss"), [(1, "squared"), (3, "softmax")])
+def test_theory_and_simulation_agree(outputs: int, loss: str) -> None:
+    of_samples = theory(outputs, loss)
+    run = of_samples.compile("numpy")(sites=3200, threads=1, **WANTED, **SAMPLED)
+    sim = ds.simulate(of_samples, width=200, seeds=8, **WANTED, **SAMPLED)
+    assert compare(run, sim).within(4, allowance=1 / 200)
+    assert not compare(run * 1.2, sim).within(4, allowance=1 / 200)
+
+
+def test_exact_theories_of_linear_networks_have_no_errors() -> None:
+    run = theory(activation="linear").compile("numpy")(**WANTED, **SAMPLED)
+    sim = ds.simulate(theory(activation="linear"), width=60, seeds=3, **WANTED, **SAMPLED)
+    compared = compare(run, sim)
+    assert not compared.theory_error.data_vars
+    assert compared.within(4, allowance=3 / 60)
 
 
 def test_entries_without_fluctuations_are_not_judged_by_rounding() -> None:
@@ -53,6 +109,21 @@ def test_table_and_text() -> None:
     for word in ("train_loss", "C_h", "max |z|", "rms z", "rms is 1.73", "by chance", chance):
         assert word in text
     assert "large values" in str(compare(made_up(), made_up(seeds=3)))
+
+
+def test_degrees_of_freedom_are_those_of_the_smaller_group() -> None:
+    compared = compare(made_run(), made_sim())
+    assert compared.freedom == 2
+    assert compared.summary["f"]["chance_one"] == chance_of_largest(1, 3)
+    text = str(compared)
+    assert "3 networks of N = 60, 6 steps" in text
+    assert "standard error of both together" in " ".join(text.split())
+    exact = made_run()[[name for name in made_run().data_vars if not str(name).endswith("_sem")]]
+    alone = compare(exact, made_sim())
+    assert not alone.theory_error.data_vars
+    assert "at least" not in str(alone)
+    few = made_run().assign_attrs(replicas=2)
+    assert compare(few, made_sim()).freedom == 1
 
 
 def test_largest_z_by_chance_is_the_quantile_of_independent_points() -> None:
@@ -95,10 +166,31 @@ def test_points_are_entries_that_fluctuate_and_are_not_mirror_images() -> None:
     assert "to" not in next(line for line in str(compare(made_up(), still)).splitlines() if "train_loss" in line)
 
 
+def test_points_of_kernels_are_not_counted_twice() -> None:
+    points = {
+        name: row["points"]
+        for name, row in compare(made_run(3, "softmax", 0), made_sim(3, "softmax", 0)).summary.items()
+    }
+    assert points["Phi"] == 2 * 3 * 4 * 5 // 2
+    assert points["NTK"] <= 3 * 12 * 13 // 2
+    assert points["NTK"] > 3 * 12 * 11 // 2
+
+
 def test_common_steps() -> None:
     compared = compare(made_up(steps=9), made_up(steps=5, seeds=3))
     assert compared.theory.sizes["step"] == compared.theory.sizes["step2"] == 5
     assert compared.theory["C_h"].sizes["step2"] == 5
+
+
+def test_steps_and_kernels_that_are_not_common_are_left_out() -> None:
+    run, sim = made_run(), made_sim()
+    compared = compare(run.isel(step=slice(4)), sim.isel(kernel_step=[0, 2]))
+    assert compared.theory.sizes["step"] == 4
+    assert compared.theory["kernel_step"].values.tolist() == [0, 5]
+    apart = compare(run.isel(kernel_step=[0]), sim.isel(kernel_step=[1]))
+    assert "NTK" not in apart.theory
+    assert "NTK" not in apart.theory_error
+    assert "f" in apart.theory
 
 
 def test_diverged_runs_are_compared_before_the_divergence() -> None:
@@ -113,26 +205,68 @@ def test_diverged_runs_are_compared_before_the_divergence() -> None:
 @pytest.mark.parametrize(
     ("run", "sim", "words"),
     [
-        (made_up(), made_up(), "seeds = 0"),
-        (made_up(), made_up(seeds=1), "seeds = 1"),
-        (made_up(seeds=2), made_up(seeds=2), "a theory first"),
-        (made_up(), made_up(seeds=3, richness=4.0), "richness = 8.0 and 4.0"),
-        (made_up(online=True, program_hash="a1"), made_up(seeds=3, program_hash="b2"), "online = true and false"),
-        (made_up(program_hash="a1"), made_up(seeds=3, program_hash="b2"), "program_hash = a1 and b2"),
-        (made_up(depth=3), made_up(seeds=3), "depth = 3 and 2"),
-        (made_up()[["C_h"]].rename(C_h="C_x"), made_up(seeds=3), "no variable in common"),
-        (made_up().isel(step=slice(0)), made_up(seeds=3), "no step in common"),
+        (made_up, made_up, "seeds = 0"),
+        (made_up, lambda: made_up(seeds=1), "seeds = 1"),
+        (lambda: made_up(seeds=2), lambda: made_up(seeds=2), "a theory first"),
+        (lambda: made_up()[["C_h"]].rename(C_h="C_x"), lambda: made_up(seeds=3), "no variable in common"),
+        (lambda: made_up().isel(step=slice(0)), lambda: made_up(seeds=3), "no step in common"),
     ],
 )
-def test_refusals(run: object, sim: object, words: str) -> None:
+def test_refusals(run: Callable[[], xr.Dataset], sim: Callable[[], xr.Dataset], words: str) -> None:
     with pytest.raises(ResultError, match=words) as caught:
-        compare(run, sim)  # type: ignore[arg-type]
+        compare(run(), sim())
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_free_attributes_may_differ() -> None:
-    run = made_up(wall_time=1.0, hash="a", dmft_sym_version="1", method="equations", outcome="completed")
-    compare(run, made_up(seeds=2, wall_time=2.0, hash="b", dmft_sym_version="2", method="finite", seed=3))
+@pytest.mark.parametrize(
+    ("regime", "ours", "theirs", "words"),
+    [
+        ("exact", {}, {"richness": 4.0}, "richness = 8.0 and 4.0"),
+        ("exact", {"online": True, "program_hash": "a1"}, {"program_hash": "b2"}, "online = true and false"),
+        ("exact", {"program_hash": "a1"}, {"program_hash": "b2"}, "program_hash = a1 and b2"),
+        ("exact", {"depth": 3}, {}, "depth = 3 and 2"),
+        ("sampled", {}, {"data_hash": "0" * 16}, "data_hash = "),
+        ("sampled", {}, {"loss": "logistic"}, "loss = 'squared' and 'logistic'"),
+        ("sampled", {}, {"richness": 3.0}, "richness = 2.0 and 3.0"),
+        ("sampled", {}, {"learning_rate": 0.3}, "learning_rate = 0.2 and 0.3"),
+        ("sampled", {}, {"momentum": 0.5}, "momentum = 0.0 and 0.5"),
+        ("sampled", {}, {"weight_decay": 0.01}, "weight_decay = 0.0 and 0.01"),
+        ("sampled", {}, {"init_std": 2.0}, "init_std = 1.0 and 2.0"),
+        ("sampled", {}, {"depth": 3}, "depth = 2 and 3"),
+    ],
+)
+def test_other_data_and_parameters_are_refused(regime: str, ours: dict, theirs: dict, words: str) -> None:
+    run, sim = pair(regime)
+    with pytest.raises(ResultError, match=words) as caught:
+        compare(run.assign_attrs(ours), sim.assign_attrs(theirs))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("regime", "ours", "theirs"),
+    [
+        (
+            "exact",
+            {"wall_time": 1.0, "hash": "a", "dmft_sym_version": "1", "method": "equations", "outcome": "completed"},
+            {"wall_time": 2.0, "hash": "b", "dmft_sym_version": "2", "method": "finite", "seed": 3},
+        ),
+        (
+            "sampled",
+            {"width": 99, "sites": 3, "replicas": 2, "error": 0.1, "antithetic": 0, "threads": 4},
+            dict.fromkeys(("width", "sites", "replicas", "error", "antithetic", "threads"), -1),
+        ),
+    ],
+)
+def test_free_attributes_may_differ(regime: str, ours: dict, theirs: dict) -> None:
+    run, sim = pair(regime)
+    compare(run.assign_attrs(ours), sim.assign_attrs(theirs))
+
+
+def test_other_samples_are_refused() -> None:
+    other = ds.derive(ds.mlp(2, "tanh"), data=ds.Samples(np.eye(5), np.ones(5)))
+    sim = ds.simulate(other, width=20, seeds=2, **SAMPLED)
+    with pytest.raises(ResultError, match="different parameters: data_hash"):
+        compare(made_run(tests=0), sim)
 
 
 # What may differ: where and how something was computed, and how many networks, steps or sites were afforded.

@@ -36,6 +36,36 @@ def test_z_scores_of_outliers_and_sharpness() -> None:
     assert float(z["sharpness"].sel(spectrum_step=0)) == pytest.approx(float(expected), rel=1e-6)
 
 
+def test_sampled_outliers_are_told_apart_by_their_errors() -> None:
+    values = np.array([3.0, 2.9, 2.89, np.nan])
+    assert degenerate(values) == [slice(0, 1), slice(1, 2), slice(2, 3)]
+    assert degenerate(values, np.array([0.01, 0.01, 0.01, np.nan])) == [slice(0, 1), slice(1, 3)]
+    assert degenerate(values, np.array([np.nan] * 4)) == degenerate(values)
+
+
+def test_sampled_outliers_are_compared_rank_by_rank() -> None:
+    dims = ("matrix", "spectrum_step", "rank")
+    labels = {"matrix": ["W1"], "spectrum_step": [0, 5], "rank": [0, 1, 2]}
+    values = np.array([[[np.nan] * 3, [3.0, 2.51, 2.5]]])
+    errors = np.array([[[np.nan] * 3, [0.01, 0.01, 0.02]]])
+    run = xr.Dataset({"outlier": (dims, values), "outlier_sem": (dims, errors)}, labels)
+    measured = np.array([3.1, 2.7, 2.5, 1.9]) + 0.1 * np.arange(3)[:, None, None, None]
+    sim = xr.Dataset(
+        {"outlier": (("seed", *dims), np.broadcast_to(measured, (3, 1, 2, 4)))},
+        labels | {"rank": np.arange(4), "seed": np.arange(3)},
+    )
+    theirs, ours, sampled = common_spectra(run, sim)
+    # The last two are one, within their errors.
+    np.testing.assert_allclose(theirs["outlier"].values[0, 1], [3.0, 2.505, np.nan])
+    np.testing.assert_allclose(ours["outlier"].values[0, 0, 1], [3.1, 2.6, np.nan])
+    np.testing.assert_allclose(sampled["outlier"].values[0, 1], [0.01, 0.015, np.nan])
+    assert theirs["outlier"].values[0, 0].tolist() == pytest.approx([np.nan] * 3, nan_ok=True)
+    compared = compare(run, sim)
+    assert float(compared.z["outlier"].sel(matrix="W1", rank=0, spectrum_step=5)) == pytest.approx(
+        0.2 / np.hypot(0.1 / 3**0.5, 0.01)
+    )
+
+
 def test_overlaps_of_equal_outliers_are_those_of_their_space() -> None:
     compared = compare(made_up_spectra(), made_up_spectra(seeds=6))
     measured = compared.mean["overlap"].sel(matrix="W1", spectrum_step=3, rank=0, direction="a g[1]")
