@@ -10,6 +10,7 @@ import xarray as xr
 from made_up import made_up
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from sampled_results import made_run, made_sim
 
 from dmft_sym.comparison.runs import compare
 from dmft_sym.figures import plots
@@ -45,6 +46,27 @@ def test_losses() -> None:
     ]
     colours = {line.get_color() for line in train.lines}
     assert len(colours) == 2
+
+
+def test_losses_have_bands_of_standard_errors() -> None:
+    run = made_run()
+    figure = plots.losses(run)
+    assert [axis.get_title() for axis in figure.axes] == ["Training loss", "Test loss"]
+    assert [len(axis.collections) for axis in figure.axes] == [1, 1]
+    assert legend(figure) == ["theory", "± 1 standard error"]
+    band = figure.axes[0].collections[0].get_paths()[0].vertices
+    high = (run["train_loss"] + run["train_loss_sem"]).values[-1, 0]
+    assert np.isclose(band, [5, high]).all(axis=1).any()
+    both = plots.losses(run, made_sim())
+    assert legend(both) == ["theory", "simulation, mean of 3", "± 1 standard error", "smallest to largest seed"]
+    assert [len(axis.collections) for axis in both.axes] == [3, 3]
+
+
+def test_losses_without_outputs() -> None:
+    figure = plots.losses(made_run(3, "softmax", 0), made_sim(3, "softmax", 0))
+    (axis,) = figure.axes
+    assert axis.get_ylabel() == "loss [1]"
+    assert not any(text.startswith("output") for text in legend(figure))
 
 
 def test_theory_lines_are_the_losses() -> None:
@@ -157,9 +179,11 @@ def test_no_more_order_parameters_than_fit() -> None:
 
 
 def test_comparison() -> None:
-    figure = compare(made_up(), made_up(seeds=4)).figure()
-    assert [axis.get_ylabel() for axis in figure.axes][2:] == ["z [standard errors]"] * 2
-    assert figure.axes[2].get_xlabel() == "step [gradient steps]"
+    exact = compare(made_up(), made_up(seeds=4)).figure()
+    assert [axis.get_ylabel() for axis in exact.axes][2:] == ["z [standard errors]"] * 2
+    assert exact.axes[2].get_xlabel() == "step [gradient steps]"
+    sampled = compare(made_run(), made_sim()).figure()
+    assert [len(axis.collections) for axis in sampled.axes[:2]] == [3, 3]
 
 
 def test_refusals() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from made_up import made_up, made_up_spectra
 from matplotlib.figure import Figure
+from sampled_results import made_run, made_sim
 
 from dmft_sym.figures import spectrum_plots
 from dmft_sym.results.store import ResultError
@@ -100,6 +101,18 @@ def test_tracks_without_simulation_or_with_other_matrices_and_steps() -> None:
         assert figure.axes
     none = made_up_spectra(steps=(0,))
     assert spectrum_plots.outliers(none.isel(rank=slice(0)), made_up_spectra(steps=(0,), seeds=3)).axes
+
+
+def test_outliers_have_bands_of_standard_errors() -> None:
+    sim, dims = made_sim(), ("matrix", "spectrum_step", "rank")
+    run = made_run().drop_dims("rank").assign_coords(rank=[0])
+    run = run.assign(outlier=(dims, np.full((1, 3, 1), 2.4)), outlier_sem=(dims, np.full((1, 3, 1), 0.1)))
+    figure = spectrum_plots.outliers(run, sim)
+    assert "theory, ± standard error" in legend(figure)
+    vertices = np.concatenate([path.vertices for c in figure.axes[0].collections for path in c.get_paths()])
+    assert np.isclose(vertices, [3, 2.5]).all(axis=1).any()
+    with pytest.raises(ResultError, match=r"no densities.* allowed is the kind outliers"):
+        spectrum_plots.spectra(run, sim)
 
 
 def test_sharpness() -> None:

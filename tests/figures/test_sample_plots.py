@@ -8,8 +8,7 @@ from made_up import made_up
 from matplotlib.figure import Figure
 from sampled_results import made_run, made_sim
 
-from dmft_sym.comparison.runs import compare
-from dmft_sym.figures import plots, sample_plots, spectrum_plots
+from dmft_sym.figures import plots, sample_plots
 from dmft_sym.results.store import ResultError
 from dmft_sym.support.messages import InputError
 
@@ -18,38 +17,8 @@ def legend(figure: Figure) -> list[str]:
     return [text.get_text() for box in figure.legends for text in box.get_texts()]
 
 
-def small_legend(figure: Figure) -> list[str]:
-    return [text.get_text() for axis in figure.axes if (box := axis.get_legend()) for text in box.get_texts()]
-
-
 def note(figure: Figure) -> str:
     return "" if figure._supxlabel is None else " ".join(figure._supxlabel.get_text().split())
-
-
-def test_losses_have_bands_of_standard_errors() -> None:
-    run = made_run()
-    figure = plots.losses(run)
-    assert [axis.get_title() for axis in figure.axes] == ["Training loss", "Test loss"]
-    assert [len(axis.collections) for axis in figure.axes] == [1, 1]
-    assert small_legend(figure) == ["theory", "± 1 standard error"]
-    band = figure.axes[0].collections[0].get_paths()[0].vertices
-    high = (run["train_loss"] + run["train_loss_sem"]).values[-1, 0]
-    assert np.isclose(band, [5, high]).all(axis=1).any()
-    both = plots.losses(run, made_sim())
-    assert small_legend(both) == ["theory", "simulation, mean of 3", "± 1 standard error", "smallest to largest seed"]
-    assert [len(axis.collections) for axis in both.axes] == [3, 3]
-
-
-def test_losses_without_outputs() -> None:
-    figure = plots.losses(made_run(3, "softmax", 0), made_sim(3, "softmax", 0))
-    (axis,) = figure.axes
-    assert axis.get_ylabel() == "loss [1]"
-    assert not any(text.startswith("output") for text in small_legend(figure))
-
-
-def test_comparison_figure() -> None:
-    figure = compare(made_run(), made_sim()).figure()
-    assert [len(axis.collections) for axis in figure.axes[:2]] == [3, 3]
 
 
 def test_outputs() -> None:
@@ -150,18 +119,6 @@ def test_test_samples_do_not_wash_out_the_rest() -> None:
     assert panel.get_clim()[1] == pytest.approx(float(abs(run["NTK"][:, :4, :, :4]).max()))
     assert panel.colorbar.extend == "max"
     assert images(sample_plots.kernels(made_sim()))[-1].colorbar is not None
-
-
-def test_outliers_have_bands_of_standard_errors() -> None:
-    sim, dims = made_sim(), ("matrix", "spectrum_step", "rank")
-    run = made_run().drop_dims("rank").assign_coords(rank=[0])
-    run = run.assign(outlier=(dims, np.full((1, 3, 1), 2.4)), outlier_sem=(dims, np.full((1, 3, 1), 0.1)))
-    figure = spectrum_plots.outliers(run, sim)
-    assert "theory, ± standard error" in legend(figure)
-    vertices = np.concatenate([path.vertices for c in figure.axes[0].collections for path in c.get_paths()])
-    assert np.isclose(vertices, [3, 2.5]).all(axis=1).any()
-    with pytest.raises(ResultError, match=r"no densities.* allowed is the kind outliers"):
-        spectrum_plots.spectra(run, sim)
 
 
 @pytest.mark.parametrize("kind", sample_plots.KINDS)
