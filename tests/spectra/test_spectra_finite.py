@@ -54,9 +54,11 @@ def worst_z(prog, numbers, steps, matrices, at, *, dim=600, seeds=8, outputs=1, 
     return worst
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("parametrization", [ds.MUP, ds.NTK], ids=str)
-@pytest.mark.parametrize(("depth", "eta", "richness"), [(1, 0.006, 8.0), (2, 0.004, 8.0), (3, 0.003, 12.0)])
+@pytest.mark.parametrize("parametrization", [ds.MUP, pytest.param(ds.NTK, marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize(
+    ("depth", "eta", "richness"),
+    [(1, 0.006, 8.0), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(2, 0.004, 8.0), (3, 0.003, 12.0)])],
+)
 def test_weights_and_sharpness(depth, eta, richness, parametrization):
     nu = 0.7
     numbers = values(depth=depth, nu=nu, alpha=3.0, eta=eta, label_noise=0.2)
@@ -65,8 +67,7 @@ def test_weights_and_sharpness(depth, eta, richness, parametrization):
     assert worst_z(program(), numbers, 61, matrices, [30, 60], dim=800, seeds=10, expected=depth + 1) < 4
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["residual", "weight_tied"])
+@pytest.mark.parametrize("name", ["residual", pytest.param("weight_tied", marks=pytest.mark.slow)])
 def test_networks_of_the_examples(name):
     forward = __import__(name).forward
     theory = ds.derive(ds.network(forward))
@@ -85,7 +86,6 @@ def narrow_and_wide(net, x):
     return net.readout("w", k)
 
 
-@pytest.mark.slow
 def test_a_network_with_a_bottleneck():
     theory = ds.derive(ds.network(narrow_and_wide))
     numbers = values(depth=1, nu=0.8, alpha=2.0, gamma=14.0, eta=0.006, label_noise=0.2)
@@ -93,13 +93,12 @@ def test_a_network_with_a_bottleneck():
     assert worst_z(theory.program, numbers, 61, ["A", "B", "S", "NTK"], [20, 60], expected=3) < 4
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("training", "changes"),
     [
         (GradientDescent(momentum=0.6), {"momentum": 0.6, "eta": 0.003}),
-        (GradientDescent(weight_decay=0.005), {"decay": 0.005}),
-        (OnlineSGD(), {"alpha": 0.7}),
+        pytest.param(GradientDescent(weight_decay=0.005), {"decay": 0.005}, marks=pytest.mark.slow),
+        pytest.param(OnlineSGD(), {"alpha": 0.7}, marks=pytest.mark.slow),
     ],
     ids=["momentum", "decay", "online"],
 )
@@ -108,14 +107,12 @@ def test_optimizers(training, changes):
     assert worst_z(program(None, training), numbers, 51, ["W0", "W1", "NTK"], [30, 50], expected=2) < 4
 
 
-@pytest.mark.slow
 def test_several_outputs():
     """Three outputs: three equal outliers of W0, and nine of the NTK."""
     numbers = values(depth=1, nu=0.7, alpha=3.0, gamma=10.0, eta=0.01, label_noise=0.1)
     assert worst_z(program(), numbers, 50, ["W0", "NTK"], [49], outputs=3, expected=2) < 4
 
 
-@pytest.mark.slow
 def test_product_of_layers():
     numbers = values(depth=2, nu=1.0, alpha=4.0, gamma=8.0, eta=0.004)
     prog = program()
@@ -123,7 +120,6 @@ def test_product_of_layers():
     assert worst_z(prog, numbers, 50, [product], [30, 49]) < 4
 
 
-@pytest.mark.slow
 def test_overlaps():
     """Singular vectors of the outliers, and the fields and the teacher of the network."""
     numbers, dim, seeds = values(depth=2, nu=1.0, alpha=4.0, gamma=8.0, eta=0.004), 600, 8
@@ -146,7 +142,6 @@ def test_overlaps():
         assert abs(sample.mean() - line) < 4 * error + ALLOWANCE / dim * line, (name, side, field)
 
 
-@pytest.mark.slow
 def test_histogram_follows_the_density():
     """All singular values and eigenvalues against the integrated density: Kolmogorov's distance is ``O(1/D)``."""
     numbers, dim = values(depth=2, nu=0.7, alpha=3.0, gamma=6.0, eta=0.01), 500
