@@ -156,11 +156,12 @@ def run(
     Exit status 3 if training diverges; the file then has every step before.
     """
     from .results import store as results
+    from .spec.objects import regime_of
 
     read = _read(spec, _with_backend(overrides, backend))
     _check_output(output, spec)
     results.check_writable(output)
-    separate = bool(read.spectrum.matrices) and not _spectra_of_runs(read)
+    separate = read.spectrum.matrices and not regime_of(read).spectra_of_runs
     if separate:
         _check_march_of_spectra(read)
     dataset = _solve(read, "run")
@@ -192,6 +193,7 @@ def spectrum(
     """
     from .results import store as results
     from .results.spectrum_table import spectrum_table
+    from .spec.objects import regime_of
 
     read = _read(spec, overrides)
     if not read.spectrum.matrices:
@@ -199,7 +201,7 @@ def spectrum(
     if output is not None:
         _check_output(output, spec)
         results.check_writable(output)
-    dataset = _solve(read, "spectra") if _spectra_of_runs(read) else _spectra(read)
+    dataset = _solve(read, "spectra") if regime_of(read).spectra_of_runs else _spectra(read)
     typer.echo(spectrum_table(dataset))
     for note in results.bias_notes(dataset):
         print(f"dmft-sym: note: {note}", file=sys.stderr)
@@ -510,13 +512,6 @@ def _spectra(spec: Spec) -> xr.Dataset:
     for failure in str(found.attrs["spectrum_failures"]).splitlines():
         print(f"dmft-sym: note: {failure}", file=sys.stderr)
     return found
-
-
-def _spectra_of_runs(spec: Spec) -> bool:
-    """Whether spectra are found along a run."""
-    from .spec.objects import regime_of
-
-    return regime_of(spec).spectra_of_runs
 
 
 def _check_march_of_spectra(spec: Spec) -> None:

@@ -17,10 +17,14 @@ def missing(keys: type, section: str, key: str, where: str = "") -> Fault:
     return Fault(section, key, f"[{section}] {key} is missing: allowed{where} is {allowed(widest(keys, key))}")
 
 
+def owner(keys: type, key: str) -> type:
+    """The section of any regime that has a key, which a regime may have narrowed."""
+    return next(cls for cls in reversed(keys.__mro__) if key in inspect.get_annotations(cls))
+
+
 def widest(keys: type, key: str) -> Any:
-    """The annotation of a key in the section of any regime, which a regime may have narrowed."""
-    found = (cls for cls in reversed(keys.__mro__) if key in inspect.get_annotations(cls))
-    return get_type_hints(next(found), include_extras=True)[key]
+    """The annotation of a key in any regime."""
+    return get_type_hints(owner(keys, key), include_extras=True)[key]
 
 
 def marks_of(annotation: Any) -> tuple[Any, list[Any]]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, make_dataclass, replace
 from typing import Annotated, Any, Literal, NamedTuple
 
-from annotated_types import Ge, Gt, Le, Lt, MultipleOf
+from annotated_types import Ge, Gt, Le, Len, Lt, MaxLen, MultipleOf, Predicate
 
 from dmft_sym.networks.parameters import BY_KEYWORD
 from dmft_sym.support.messages import show
@@ -36,63 +36,14 @@ class Hints:
     of: Mapping[str, str]
 
 
-class Distinct:
-    """A list whose entries are all different, read as a tuple."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        from pydantic_core import core_schema
-
-        listed = core_schema.no_info_before_validator_function(_listed, handler(source))
-        return core_schema.no_info_after_validator_function(_distinct, listed)
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> Any:
-        return {**handler(schema), "uniqueItems": True}
-
-
-def _listed(value: object) -> tuple[Any, ...]:
-    if not isinstance(value, list) or len(value) > 10_000:
-        raise ValueError
-    return tuple(value)
-
-
-def _distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(entries)) < len(entries):
-        raise ValueError
-    return entries
-
-
-class Exponent:
-    """A parametrization, ``"muP"``, ``"NTK"`` or ``{exponent = a}``, read as its exponent."""
-
-    allowed = '"muP", "NTK" or {exponent = a} with a finite number a (muP is 0.5, NTK is 0)'
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        from pydantic_core import core_schema
-
-        return core_schema.no_info_before_validator_function(_exponent, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> Any:
-        exponent = {
-            "type": "object",
-            "properties": {"exponent": {"type": "number", "description": "``a``; muP is 0.5, NTK is 0."}},
-            "required": ["exponent"],
-            "additionalProperties": False,
-        }
-        return {"anyOf": [{"enum": ["muP", "NTK"]}, exponent]}
-
-
-def _exponent(value: object) -> object:
-    if isinstance(value, dict) and set(value) == {"exponent"}:
-        return value["exponent"]
-    if isinstance(value, str):
-        return {"muP": 0.5, "NTK": 0.0}.get(value)
-    return None
-
-
+Finite = Annotated[float, Gt(-math.inf), Lt(math.inf)]
 Count = Annotated[int, Ge(1), Le(LARGEST)]
 Index = Annotated[int, Ge(0), Le(LARGEST)]
 Tolerance = Annotated[float, Gt(0), Lt(1)]
-Steps = Annotated[tuple[Index, ...], Distinct()]
+DISTINCT = Predicate(lambda entries: len(set(entries)) == len(entries))
+"""Of lists, which are read as tuples."""
+LONGEST = MaxLen(10_000)
+Steps = Annotated[tuple[Index, ...], LONGEST, DISTINCT]
 File = Annotated[str, Words("the name of an .npz or .csv file")]
 Matrix = Annotated[str, Words('the name of a matrix, such as "W0"')]
 Method = Literal["equations", "conditioning"]
@@ -100,6 +51,8 @@ Method = Literal["equations", "conditioning"]
 FROM_ZERO = replace(BY_KEYWORD["depth"], low=0)
 """A depth that may be zero, linear regression."""
 _LATER = ("residual", "gated", "attention")
+Exponent = Annotated[dict[Literal["exponent"], Finite], Len(1, 1)]
+PARAMETRIZATION = Words('"muP", "NTK" or {exponent = a} with a finite number a (muP is 0.5, NTK is 0)')
 KINDS = {"python": f"; {OWN_FORWARD}", **dict.fromkeys(_LATER, f" (not available yet: {', '.join(_LATER)})")}
 
 
@@ -147,7 +100,7 @@ class NetworkKeys(Keys):
     activation: Annotated[str, Words('a name such as "tanh", or a formula in h such as "h*tanh(h)"')] | None = None
     depth: Annotated[int, FROM_ZERO, Le(LARGEST)]
     outputs: Annotated[int, BY_KEYWORD["outputs"], Le(LARGEST)] | None = None
-    parametrization: Annotated[float, Gt(-math.inf), Lt(math.inf), Exponent()] = 0.5
+    parametrization: Annotated[Literal["muP", "NTK"] | Exponent, PARAMETRIZATION] = "muP"
     init_std: Annotated[float, BY_KEYWORD["init_std"]] = 1.0
     richness: Annotated[float, BY_KEYWORD["richness"]] | None = None
 
@@ -166,6 +119,12 @@ class NetworkKeys(Keys):
             reason = str(error).removeprefix(f"activation {show(text.strip())}")
             separator = "" if reason.startswith((":", " ")) else ": "
             yield Fault("network", "activation", f"[network] activation = {shown(text)}{separator}{reason}")
+
+    @property
+    def exponent(self) -> float:
+        """Of the parametrization."""
+        chosen = self.parametrization
+        return {"muP": 0.5, "NTK": 0.0}[chosen] if isinstance(chosen, str) else chosen["exponent"]
 
     @property
     def linear(self) -> bool:
@@ -287,7 +246,7 @@ class SpectrumKeys(Keys):
         Steps, counted from 0; a spectrum is that of the weights before the update of the step. Without it, the last.
     """
 
-    matrices: Annotated[tuple[Matrix, ...], Distinct()] = ()
+    matrices: Annotated[tuple[Matrix, ...], LONGEST, DISTINCT] = ()
     steps: Steps = ()
 
     @property
@@ -318,7 +277,7 @@ class SamplingKeys(Keys):
     """
 
     sites: Annotated[int, Ge(2), Le(LARGEST), MultipleOf(2)] | None = None
-    error: Annotated[float, Gt(0), Lt(math.inf)] | None = None
+    error: Annotated[Finite, Gt(0)] | None = None
     seed: Index = 0
     replicas: Annotated[int, Ge(2), Le(1000)] = 8
     tol: Tolerance | None = None

@@ -262,7 +262,7 @@ class Proportional(Regime):
 
     def network(self, keys: NetworkKeys) -> Network:
         """The network that a spec describes."""
-        return deep_linear(keys.depth, keys.outputs or 1, Parametrization(keys.parametrization))
+        return deep_linear(keys.depth, keys.outputs or 1, Parametrization(keys.exponent))
 
     @classmethod
     def completed(cls, spec: Spec, folder: str) -> Spec:

@@ -14,10 +14,11 @@ from dmft_sym.networks.parameters import BY_KEYWORD
 
 from .key_words import missing
 from .keys import (
+    DISTINCT,
     LARGEST,
+    LONGEST,
     Check,
     DataKeys,
-    Distinct,
     Fault,
     File,
     Index,
@@ -60,7 +61,7 @@ class SamplesData(DataKeys):
     inputs: File | None = None
     targets: File | None = None
     set: Literal["digits", "iris", "wine", "breast_cancer"] | None = None
-    classes: Annotated[tuple[Index, ...], Distinct()] = (0, 1)
+    classes: Annotated[tuple[Index, ...], LONGEST, DISTINCT] = (0, 1)
     samples: Annotated[int, Ge(2), Le(LARGEST)] = 20
     test_samples: Index = 0
     seed: Index = 0
@@ -101,10 +102,9 @@ class KernelsKeys(Keys):
 
 def _limit_of_width(spec: Spec) -> Iterator[Fault]:
     """Only muP has a limit of width in which features move."""
-    network = spec.network
-    if network.parametrization != 0.5:
+    if spec.network.exponent != 0.5:
         line = (
-            f"[network] parametrization with exponent {network.parametrization:g}: allowed with regime = "
+            f"[network] parametrization with exponent {spec.network.exponent:g}: allowed with regime = "
             f'"{spec.data.regime}" is "muP"; at infinite width NTK is the lazy limit, which a small richness has: set '
             "richness instead"
         )

@@ -50,10 +50,12 @@ def section_schema(keys: type) -> dict[str, Any]:
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
-    """A key without null and infinite bounds, and without the default of what is read as something else."""
+    """A key without null and infinite bounds, which files do not have; entries of lists are different."""
     choices = [choice for choice in value.pop("anyOf", []) if choice != {"type": "null"}]
     found = {**value, **(choices[0] if len(choices) == 1 else {"anyOf": choices} if choices else {})}
-    if found.get("default") is None or len(choices) > 1:
+    if found.get("type") == "array":
+        found["uniqueItems"] = True
+    if found.get("default") is None:
         found.pop("default", None)
     found.pop("title", None)
     return {key: entry for key, entry in found.items() if not (isinstance(entry, float) and math.isinf(entry))}

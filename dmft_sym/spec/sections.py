@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from dmft_sym.regimes import REGIMES
-from dmft_sym.regimes.key_words import allowed, marks_of, missing, widest
+from dmft_sym.regimes.key_words import allowed, marks_of, missing, owner, widest
 from dmft_sym.regimes.keys import LARGEST, OWN_FORWARD, Fault, Hints, Keys, refused, shown
 from dmft_sym.support.messages import show_key, suggestion
 
@@ -37,10 +37,15 @@ def errors_of(keys: type, table: Mapping[str, Any]) -> list[ErrorDetails]:
     from pydantic import ValidationError
 
     try:
-        model(keys)(**table)
+        model(keys)(**_tuples(table))
     except ValidationError as error:
         return error.errors(include_url=False, include_input=False)
     return []
+
+
+def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table whose lists are tuples, as sections have them."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
 
 
 def read_section(name: str, regime: str, table: Mapping[str, Any]) -> tuple[Keys | None, list[Fault]]:
@@ -57,7 +62,7 @@ def read_section(name: str, regime: str, table: Mapping[str, Any]) -> tuple[Keys
     errors = errors_of(keys, table)
     if errors:
         return None, list(_faults(name, regime, keys, table, errors))
-    found = model(keys)(**table)
+    found = model(keys)(**_tuples(table))
     section: Keys = keys(**{key.name: getattr(found, key.name) for key in fields(found)})
     faults = list(section.faults())
     return None if faults else section, faults
@@ -86,7 +91,7 @@ def _faults(
 def _refused(section: str, regime: str, keys: type, key: str, value: object, large: bool) -> Fault:
     """A value that is not allowed; in any regime, unless it is one that this regime has narrowed."""
     annotation, where = widest(keys, key), None
-    if not any(error["loc"][0] == key for error in errors_of(_owner(keys, key), {key: value})):
+    if not any(error["loc"][0] == key for error in errors_of(owner(keys, key), {key: value})):
         annotation, where = get_type_hints(keys, include_extras=True)[key], regime
     words = allowed(annotation, large)
     kind, marks = marks_of(get_type_hints(keys, include_extras=True)[key])
@@ -95,11 +100,6 @@ def _refused(section: str, regime: str, keys: type, key: str, value: object, lar
         choices = [word for word in get_args(kind) if isinstance(word, str)] if get_origin(kind) is not tuple else []
         words += hint or suggestion(value, choices)
     return refused(section, key, value, words, where)
-
-
-def _owner(keys: type, key: str) -> type:
-    """The widest section that has a key."""
-    return next(cls for cls in reversed(keys.__mro__) if key in getattr(cls, "__dataclass_fields__", {}))
 
 
 def _unknown_key(section: str, regime: str, keys: type, key: str, value: object) -> Fault:

@@ -99,7 +99,7 @@ def test_overrides_are_toml_or_text() -> None:
         "solver.method=conditioning",
     )
     spec = parse_spec(GOOD, overrides)
-    assert spec.network.parametrization == 0.25
+    assert spec.network.exponent == 0.25
     assert spec.data.samples_per_dim == spec.data.width_per_dim == math.inf
     assert spec.data.online
     assert spec.solver.method == "conditioning"
