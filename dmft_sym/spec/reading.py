@@ -26,6 +26,8 @@ from .sections import MOST_UNKNOWN, SECTIONS, names_of, read_section
 __all__ = ["Spec", "SpecError", "parse_spec", "read_spec", "spec_from_tree"]
 
 MAX_BYTES = 1_000_000
+MOST_LINES = 100
+"""Errors that are listed."""
 USUAL = next(iter(REGIMES))
 """The regime of a spec that names none."""
 CHECKS: tuple[Check, ...] = (partial(late_steps, section="spectrum"),)
@@ -105,7 +107,8 @@ def _lines(faults: Iterable[Fault], regime: str) -> list[str]:
     def place(fault: Fault) -> tuple[int, int]:
         return sections.get(fault.section, len(sections)), keys.get((fault.section, fault.key), len(keys))
 
-    return [fault.line for fault in sorted(faults, key=place)]
+    lines = [fault.line for fault in sorted(faults, key=place)]
+    return lines if len(lines) <= MOST_LINES else [*lines[:MOST_LINES], f"and {len(lines) - MOST_LINES} more errors"]
 
 
 def _keys(section: str, regime: str) -> list[str]:

@@ -8,10 +8,10 @@ import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, get_type_hints
+from typing import Annotated, ClassVar, Literal, get_type_hints
 
 import pytest
-from annotated_types import Ge, Le, Lt
+from annotated_types import Ge, Le
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +19,8 @@ import dmft_sym as ds
 from dmft_sym.networks import MUP, NTK, OnlineSGD
 from dmft_sym.networks.parameters import BY_KEYWORD, STANDARD
 from dmft_sym.regimes import REGIMES
-from dmft_sym.regimes.key_words import allowed, marks_of, widest
+from dmft_sym.regimes.key_words import allowed, marks_of
+from dmft_sym.regimes.keys import Finite, Steps
 from dmft_sym.solvers import memory
 from dmft_sym.solvers.arguments import run_arguments
 from dmft_sym.solvers.memory import check_march, check_network
@@ -33,6 +34,7 @@ from dmft_sym.spec.objects import (
     training_of,
 )
 from dmft_sym.spec.reading import Spec, SpecError, parse_spec, read_spec, spec_from_tree
+from dmft_sym.spec.schema import schema
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.memory import march_bytes
 
@@ -336,13 +338,45 @@ def test_ranges_are_those_of_the_parameters() -> None:
 def test_words_are_those_of_types() -> None:
     assert allowed(Annotated[int, Ge(1), Le(5)]) == "an integer >= 1 and <= 5"
     assert allowed(Literal["a", "b"]) == '"a" or "b"'
-    assert (
-        allowed(Annotated[tuple[Annotated[int, Ge(0), Le(2**31 - 1)], ...], None])
-        == "a list without repetitions, every entry an integer >= 0"
-    )
-    assert allowed(Annotated[float, Lt(math.inf)]) == "a finite number"
-    assert allowed(BY_KEYWORD["samples_per_dim"] and Annotated[float, BY_KEYWORD["samples_per_dim"]]).endswith("or inf")
-    assert widest(REGIMES["fixed"].sections["network"], "depth") != marks_of(int)
+    assert allowed(Steps) == "a list without repetitions, every entry an integer >= 0"
+    assert allowed(Finite) == "a finite number"
+    assert allowed(Annotated[float, BY_KEYWORD["samples_per_dim"]]) == "a number > 0, or inf"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ToyData(REGIMES["proportional"].sections["data"]):
+    """``[data]``: of a made-up regime.
+
+    Parameters
+    ----------
+    temperature
+        Of nothing.
+    """
+
+    regime: Literal["toy"]
+    temperature: Annotated[Finite, Ge(0)]
+
+
+class Toy(REGIMES["proportional"]):
+    """A regime is one class: its keys come with it."""
+
+    word = "toy"
+    sections: ClassVar = {**REGIMES["proportional"].sections, "data": ToyData}
+
+
+def test_a_regime_brings_its_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(REGIMES, "toy", Toy)
+    spec = parse_spec(GOOD, ["data.regime=toy", "data.temperature=2"])
+    assert (spec.data.temperature, spec.solver.method) == (2.0, "equations")
+    assert isinstance(data_of(spec), Toy)
+    assert parse_errors(GOOD, ["data.regime=toy", "data.temperature=-1"]) == [
+        "[data] temperature = -1: allowed is a finite number >= 0"
+    ]
+    assert parse_errors(GOOD, ["data.temperature=1"]) == [
+        '[data] temperature = 1: allowed is nothing, the key belongs to regime = "toy"'
+    ]
+    assert '"proportional" or "fixed" or "toy"' in parse_errors(GOOD, ["data.regime=toi"])[0]
+    assert schema()["oneOf"][2]["properties"]["data"]["properties"]["temperature"]["description"] == "Of nothing."
 
 
 def test_all_errors_at_once() -> None:
@@ -383,6 +417,9 @@ def test_files_of_another_kind_do_not_flood() -> None:
     assert len(lines) == 21
     assert lines[-1] == "[training]: and 19980 more unknown keys"
     assert len(parse_errors(keys, [])) < 40
+    lines = parse_errors(GOOD, [f"spectrum.steps={list(range(60, 9_000))}"])
+    assert lines[-1] == "and 8840 more errors"
+    assert len(lines) == 101
 
 
 scalars = st.one_of(
