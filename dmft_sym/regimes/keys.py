@@ -113,6 +113,7 @@ class NetworkKeys(Keys):
             return
         if self.kind != "mlp":
             yield refused("network", "activation", text, f'nothing, kind = "{self.kind}" has no activation')
+            return
         try:
             activation(text)
         except ValueError as error:

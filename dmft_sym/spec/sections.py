@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from functools import cache
-from itertools import islice
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from dmft_sym.regimes import REGIMES
@@ -32,22 +31,6 @@ def model(keys: type) -> Any:
     return dataclass(keys, frozen=True, kw_only=True, config=ConfigDict(strict=True, extra="forbid"))
 
 
-def errors_of(keys: type, table: Mapping[str, Any]) -> list[ErrorDetails]:
-    """What pydantic has against a table."""
-    from pydantic import ValidationError
-
-    try:
-        model(keys)(**_tuples(table))
-    except ValidationError as error:
-        return error.errors(include_url=False, include_input=False)
-    return []
-
-
-def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A table whose lists are tuples, as sections have them."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-
-
 def read_section(name: str, regime: str, table: Mapping[str, Any]) -> tuple[Keys | None, list[Fault]]:
     """A section of a spec, or what is wrong in it.
 
@@ -59,39 +42,50 @@ def read_section(name: str, regime: str, table: Mapping[str, Any]) -> tuple[Keys
         As in the file.
     """
     keys = REGIMES[regime].sections.get(name, Keys)
-    errors = errors_of(keys, table)
-    if errors:
-        return None, list(_faults(name, regime, keys, table, errors))
-    found = model(keys)(**_tuples(table))
-    section: Keys = keys(**{key.name: getattr(found, key.name) for key in fields(found)})
+    known = {key: value for key, value in table.items() if key in names_of(keys)}
+    unknown = [key for key in table if key not in known]
+    found, errors = _validated(keys, known)
+    faults = [*_refusals(name, regime, keys, known, errors)]
+    faults += [_unknown_key(name, keys, key, table[key]) for key in unknown[:MOST_UNKNOWN]]
+    if len(unknown) > MOST_UNKNOWN:
+        faults.append(Fault(name, "", f"[{name}]: and {len(unknown) - MOST_UNKNOWN} more unknown keys"))
+    if faults:
+        return None, faults
+    section: Keys = keys(**{key: getattr(found, key) for key in names_of(keys)})
     faults = list(section.faults())
     return None if faults else section, faults
 
 
-def _faults(
+def _validated(keys: type, table: Mapping[str, Any]) -> tuple[Any, list[ErrorDetails]]:
+    """What pydantic makes of a table, and what it has against it; lists are tuples in sections."""
+    from pydantic import ValidationError
+
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    try:
+        return model(keys)(**values), []
+    except ValidationError as error:
+        return None, error.errors(include_url=False, include_input=False)
+
+
+def _refusals(
     section: str, regime: str, keys: type, table: Mapping[str, Any], errors: Iterable[ErrorDetails]
 ) -> Iterator[Fault]:
-    """A fault for every key."""
+    """A fault for every key that pydantic has something against."""
     by_key: dict[str, list[ErrorDetails]] = {}
     for error in errors:
         by_key.setdefault(str(error["loc"][0]), []).append(error)
-    unknown = [key for key, found in by_key.items() if found[0]["type"] == "unexpected_keyword_argument"]
     for key, found in by_key.items():
-        if found[0]["type"] == "missing":
-            yield missing(keys, section, key)
-        elif key not in unknown:
+        if key in table:
             large = any(error.get("ctx", {}).get("le") == LARGEST for error in found)
             yield _refused(section, regime, keys, key, table[key], large)
-    for key in islice(unknown, MOST_UNKNOWN):
-        yield _unknown_key(section, regime, keys, key, table[key])
-    if len(unknown) > MOST_UNKNOWN:
-        yield Fault(section, "", f"[{section}]: and {len(unknown) - MOST_UNKNOWN} more unknown keys")
+        else:
+            yield missing(keys, section, key)
 
 
 def _refused(section: str, regime: str, keys: type, key: str, value: object, large: bool) -> Fault:
     """A value that is not allowed; in any regime, unless it is one that this regime has narrowed."""
     annotation, where = widest(keys, key), None
-    if not any(error["loc"][0] == key for error in errors_of(owner(keys, key), {key: value})):
+    if not any(error["loc"][0] == key for error in _validated(owner(keys, key), {key: value})[1]):
         annotation, where = get_type_hints(keys, include_extras=True)[key], regime
     words = allowed(annotation, large)
     kind, marks = marks_of(get_type_hints(keys, include_extras=True)[key])
@@ -102,7 +96,7 @@ def _refused(section: str, regime: str, keys: type, key: str, value: object, lar
     return refused(section, key, value, words, where)
 
 
-def _unknown_key(section: str, regime: str, keys: type, key: str, value: object) -> Fault:
+def _unknown_key(section: str, keys: type, key: str, value: object) -> Fault:
     others = {word: names_of(other.sections.get(section, Keys)) for word, other in REGIMES.items()}
     for word, names in others.items():
         if key in names:

@@ -207,6 +207,8 @@ def test_no_hidden_layers_need_no_width() -> None:
         ("network.parametrization={exponent = nan}", 'allowed is "muP", "NTK" or {exponent = a}'),
         ("network.parametrization=mup", 'allowed is "muP", "NTK" or {exponent = a}'),
         ("training.step=60", "[training] step = 60: unknown key (did you mean steps?); allowed are learning_rate,"),
+        ("training.__dataclass_self__=1", "[training] __dataclass_self__ = 1: unknown key"),
+        ("training.self=1", "[training] self = 1: unknown key"),
         ("trainig.steps=60", "[trainig]: unknown section (did you mean training?); allowed are [network], [data]"),
         (
             "network.kind=mlp",
