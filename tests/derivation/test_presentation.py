@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from functools import cache
 
 import pytest
 import sympy as sp
@@ -30,9 +31,15 @@ THEORIES = {
 }
 
 
+@cache
+def derived(name):
+    """One of them, once for all tests."""
+    return THEORIES[name]()
+
+
 @pytest.mark.parametrize("name", THEORIES)
 def test_stages_print(name):
-    theory = THEORIES[name]()
+    theory = derived(name)
     names = [stage.name for stage in theory.steps]
     assert names == [
         "Vector program",
@@ -51,7 +58,7 @@ def test_stages_print(name):
 
 @pytest.mark.parametrize("name", THEORIES)
 def test_equations_have_numbers(name):
-    theory = THEORIES[name]()
+    theory = derived(name)
     expected = [f"{n}.{k}" for n, stage in enumerate(theory.steps, 1) for k in range(1, len(stage.lines) + 1)]
     assert re.findall(r"\\tag\{(.*?)\}", theory.to_latex()) == expected
     assert theory.to_latex().count("\\begin{equation}") == len(expected)
@@ -62,7 +69,7 @@ def test_equations_have_numbers(name):
 @pytest.mark.parametrize("name", THEORIES)
 def test_closed_equations_stand_below_the_comments_of_the_solver(name):
     """What a reader of the generated module has in front of him leads to the equations, in the same order."""
-    theory = THEORIES[name]()
+    theory = derived(name)
     comments = re.findall(r"^ +# (.*)$", theory.source("numpy"), re.MULTILINE)
     headings = re.findall(r"^Statement \((1\.\d+)\): (.*)$", str(theory.steps[-1]), re.MULTILINE)
     assert [statement for _, statement in headings] == comments
@@ -75,7 +82,7 @@ def test_closed_equations_stand_below_the_comments_of_the_solver(name):
 
 @pytest.mark.parametrize("name", THEORIES)
 def test_notebooks_have_what_the_document_has(name):
-    for stage in THEORIES[name]().steps:
+    for stage in derived(name).steps:
         shown = stage._repr_markdown_()
         assert re.findall(r"\\tag\{.*?\}", shown) == re.findall(r"\\tag\{.*?\}", stage.latex)
         assert re.findall(r"`(.*)`", shown) == [plain(line.heading) for line in stage.lines if line.heading]
@@ -86,7 +93,7 @@ def test_notebooks_have_what_the_document_has(name):
 @pytest.mark.parametrize("width", [80, 100])
 @pytest.mark.parametrize("name", THEORIES)
 def test_stages_are_text_for_a_terminal(name, width):
-    theory = THEORIES[name]()
+    theory = derived(name)
     for stage in theory.steps:
         text = stage.plain(width)
         assert text.startswith(f"{stage.name}\n---")
@@ -127,7 +134,7 @@ def test_saddle_stage_holds_derivatives_of_the_action():
 
 
 def test_the_convention_of_responses_is_stated_where_it_matters():
-    stated = {name: "before weight decay" in str(THEORIES[name]().steps[5]) for name in ("deep-linear", "tied")}
+    stated = {name: "before weight decay" in str(derived(name).steps[5]) for name in ("deep-linear", "tied")}
     assert stated == {"deep-linear": False, "tied": True}
 
 
@@ -143,11 +150,10 @@ def test_equations_follow_the_program():
     assert "zeta" not in ds.derive(ds.deep_linear(1)).steps[-1].latex
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 @pytest.mark.parametrize("name", THEORIES)
 def test_document_compiles(name, tmp_path):
-    (tmp_path / "theory.tex").write_text(THEORIES[name]().to_latex())
+    (tmp_path / "theory.tex").write_text(derived(name).to_latex())
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "theory.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import pytest
 import sympy as sp
@@ -65,21 +66,27 @@ THEORIES = {
 }
 
 
+@cache
+def derived(name):
+    """One of them, once for all tests."""
+    return THEORIES[name]()
+
+
 def printed(stage):
     return [plain(f"{line.left} = {' '.join(line.terms).removeprefix('+ ')}") for line in stage.lines]
 
 
 def test_equations_of_the_mlp():
-    assert printed(THEORIES["free"]().steps[5]) == MLP
+    assert printed(derived("free").steps[5]) == MLP
 
 
 def test_tangents_of_the_mlp():
-    assert printed(THEORIES["free"]().steps[6])[1:] == TANGENTS
+    assert printed(derived("free").steps[6])[1:] == TANGENTS
 
 
 def test_coefficients_of_the_mlp_are_data():
     """The same as objects: what the solver is made of."""
-    equations = {str(e.target): e for e in THEORIES["free"]().site_equations}
+    equations = {str(e.target): e for e in derived("free").site_equations}
     rate = ETA * GAMMA / SAMPLES
     response, update = equations["h[l + 1]"].memories
     assert isinstance(response, ResponseMemory) and isinstance(update, UpdateMemory)
@@ -100,7 +107,7 @@ def test_coefficients_of_the_mlp_are_data():
 
 def test_given_inputs_need_no_order_parameter():
     """The first matrix is averaged over like any other; its overlap is a number, and nothing is varied."""
-    theory = THEORIES["free"]()
+    theory = derived("free")
     action = theory.actions["W0"]
     (term,) = action.substituted
     assert term.expression.atoms(Gram) and not term.expression.atoms(Correlation, Response)
@@ -110,7 +117,7 @@ def test_given_inputs_need_no_order_parameter():
 
 def test_a_filled_in_activation():
     """``phi' = 1 - tanh^2`` in the same places, and its derivative in the tangents."""
-    theory = THEORIES["tanh"]()
+    theory = derived("tanh")
     (closure,) = theory.closures
     (tangent,) = (t for t in closure.tangents if str(t.equation.target) == "g[l]")
     h, z = sp.symbols("h z", real=True)
@@ -121,7 +128,7 @@ def test_a_filled_in_activation():
 
 @pytest.mark.parametrize("name", THEORIES)
 def test_stages_print(name):
-    theory = THEORIES[name]()
+    theory = derived(name)
     names = [stage.name for stage in theory.steps]
     assert names == [
         "Vector program",
@@ -152,7 +159,7 @@ def test_stages_print(name):
     ],
 )
 def test_gaussian_closure_is_detected(name, verdicts):
-    theory = theory_of(half_linear) if name == "half-linear" else THEORIES[name]()
+    theory = theory_of(half_linear) if name == "half-linear" else derived(name)
     found = {}
     for closure in theory.closures:
         found[closure.space.name] = found.get(closure.space.name, True) and closure.gaussian
@@ -166,7 +173,7 @@ def test_gaussian_closure_is_detected(name, verdicts):
 def test_quadratic_averages():
     a, b, q = sp.symbols("a b q", real=True)
     (average,) = (
-        e.statement for e in THEORIES["gated"]().equations if isinstance(e, ScalarEquation) and str(e.target) == "s"
+        e.statement for e in derived("gated").equations if isinstance(e, ScalarEquation) and str(e.target) == "s"
     )
     ((_, function),) = average.terms
     form = quadratic_form(function)
@@ -216,7 +223,7 @@ def test_responses_at_equal_time_follow_the_order_of_the_step():
     """In a tied network every layer's matrix product acts on all others: the order decides, place by place."""
     found = {
         (str(e.target), term.noise.name): term.equal_time
-        for e in THEORIES["tied"]().site_equations
+        for e in derived("tied").site_equations
         for term in e.memories
         if isinstance(term, ResponseMemory)
     }
@@ -253,7 +260,7 @@ def test_jumps(expression, jumps):
 
 
 def test_responses_are_by_parts_where_a_function_jumps():
-    theory = THEORIES["relu"]()
+    theory = derived("relu")
     printed = str(theory.steps[6]).replace("\n", " ")
     assert "a point mass where it jumps" in printed
     assert "by parts" in printed
@@ -274,7 +281,7 @@ def test_a_jump_without_responses_does_no_harm():
 
 def test_a_free_function_has_no_numbers():
     with pytest.raises(ProgramError, match="the function phi is left open"):
-        THEORIES["free"]().direct_source()
+        derived("free").direct_source()
 
 
 def test_direct_source_needs_samples():
@@ -284,7 +291,7 @@ def test_direct_source_needs_samples():
 
 def test_the_module_quotes_the_equations():
     """Comments of the solver carry the numbers and the text of the single-site equations."""
-    theory = THEORIES["gated"]()
+    theory = derived("gated")
     source = re.sub(r"\n +# {5}", " ", theory.direct_source())
     comments = re.findall(r"^ +# \((6\.\d+)\) (.*)$", source, re.MULTILINE)
     stage = theory.steps[5]
