@@ -20,3 +20,11 @@ def module_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DMFT_SYM_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture
+def numpy_march(monkeypatch):
+    """Spectra from a march by NumPy: to compile one takes 15 seconds for a network that no other test has."""
+    from dmft_sym.solvers.spectrum_routes import two_time_spectra
+
+    monkeypatch.setitem(two_time_spectra.__kwdefaults__, "backend", "numpy")

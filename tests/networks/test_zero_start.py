@@ -47,7 +47,7 @@ def test_march_agrees_with_coordinates(forward):
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
-def test_few_outliers_of_a_branch(outputs):
+def test_few_outliers_of_a_branch(outputs, numpy_march):
     """Nothing at the start, then one, then two: both routes find the same ones, as often as there are outputs."""
     theory = ds.derive(ds.network(branch))
     options = {**PARAMETERS, "learning_rate": 0.04, "steps": 8, "outputs": outputs}
@@ -85,7 +85,7 @@ def test_a_ratio_without_a_limit_is_named():
         solver(**PARAMETERS | {"width_per_dim": float("inf")})
 
 
-def test_the_trained_matrix_is_one_outlier():
+def test_the_trained_matrix_is_one_outlier(numpy_march):
     """Its bulk is the point zero, and both routes see the singular value that training made."""
     theory = ds.derive(ds.network(first))
     found = [

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dmft_sym.solvers import spectrum_routes
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "width_consistency.py"
 WIDTHS = (0.5, 1, 2, 4, 8, 16)
 W1, KERNEL = 0, 1
@@ -17,11 +19,14 @@ W1, KERNEL = 0, 1
 
 @pytest.fixture(scope="module")
 def study():
+    """The example without the search for steps of escape, which it does not show and which takes most of its time."""
     spec = importlib.util.spec_from_file_location("width_consistency", EXAMPLE)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
-    yield module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spectrum_routes, "escape_step", lambda margins, at: math.nan)
+        yield module
     del sys.modules[spec.name]
 
 
@@ -69,7 +74,6 @@ def test_finite_networks_are_on_the_lines(study, mup):
     assert (np.abs(points.mean[:, 0] - theory) < allowed).all()
 
 
-@pytest.mark.slow
 def test_main_writes_figures_and_prints_the_numbers(study, tmp_path, monkeypatch, capsys):
     least = study.Plan((1, 4, 16), (1,), (1,), 40, (4, 8), (0.7, 1.3), 100, 2)
     monkeypatch.setattr(study, "QUICK", least)
