@@ -12,15 +12,16 @@ DEMO := demo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test test-all lint bench docs clean
 
 help:
-	@echo "make demo    derive, run, simulate, compare and plot $(SPEC); results in demo/"
-	@echo "make test    all tests (PYTEST_ARGS=\"-n 2 -m 'not slow'\" for the quick ones)"
-	@echo "make lint    ruff (rules and format) and mypy"
-	@echo "make bench   the benchmarks: ratios measured in one run (up to 7 GB of memory)"
-	@echo "make docs    the documentation as HTML in docs/_build/html"
-	@echo "make clean   remove everything that the targets above made, .venv included"
+	@echo "make demo      derive, run, simulate, compare and plot $(SPEC); results in demo/"
+	@echo "make test      the tests, in at most eight minutes on two cores"
+	@echo "make test-all  all tests, those that are marked slow too"
+	@echo "make lint      ruff (rules and format) and mypy"
+	@echo "make bench     the benchmarks: ratios measured in one run (up to 7 GB of memory)"
+	@echo "make docs      the documentation as HTML in docs/_build/html"
+	@echo "make clean     remove everything that the targets above made, .venv included"
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	rm -rf $(VENV)
@@ -46,6 +47,9 @@ demo: $(VENV)/.installed
 	$(BIN)/dmft-sym plot $(DEMO)/theory.nc --kind order-parameters -o $(DEMO)/order_parameters.png
 
 test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-all: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev

@@ -47,14 +47,14 @@ def test_script_draws(example, tmp_path, monkeypatch, capsys) -> None:
     assert imread(path).shape[2] == 4
 
 
-@pytest.mark.slow
-def test_networks_of_width_2000(example) -> None:
+@pytest.mark.parametrize("width", [400, pytest.param(2000, marks=pytest.mark.slow)])
+def test_wide_networks(example, width) -> None:
     """Along rich training: f, kernels, alignments and outliers within 4 standard errors and 1/N of the largest entry.
 
     Four networks do not tell their own error entry by entry. That of kernels is pooled with the scatter of 16 replicas
     of as many sites; that of f, which pairs of sites make exact at first, with that of other samples.
     """
-    width, seeds, replicas = 2000, 4, 16
+    seeds, replicas = 4, 16
     theory = ds.derive(ds.mlp(3, "tanh"), data=example.digits(classes=(3, 8), samples=20))
     wanted = {**example.WANTED, "kernels": [0, 20, 99], "at": [30, 60, 99]}
     run = theory.compile()(sites=replicas * width, replicas=replicas, **wanted, **example.SETTINGS)

@@ -1,4 +1,4 @@
-"""The folders of the tests are those of the package; what tests of several folders use is in ``shared``."""
+"""The folders of the tests are those of the package; no test is left to the long run alone."""
 
 from __future__ import annotations
 
@@ -18,3 +18,10 @@ def test_shared_modules_are_used_by_tests_of_several_folders_and_have_no_tests()
         assert not module.name.startswith("test_")
         users = {path for path, text in sources.items() if f"from {module.stem} import" in text}
         assert len(users) > 1, module.name
+
+
+def test_slow_is_a_mark_of_cases_and_never_of_a_test() -> None:
+    """So that ``make test`` makes the assertions of every test, on its other cases."""
+    for path in TESTS.rglob("test_*.py"):
+        decorator = "@pytest.mark." + "slow"
+        assert decorator not in path.read_text(encoding="utf-8"), path.name

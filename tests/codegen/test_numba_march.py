@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
-import sympy as sp
 
 import dmft_sym as ds
 from dmft_sym.cache.modules import load_module
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+
+from residual import forward as residual  # also compiled for tests/networks
 
 BASE = {
     "samples_per_dim": 2.0,
@@ -16,14 +22,6 @@ BASE = {
     "learning_rate": 0.01,
     "label_noise": 0.3,
 }
-
-
-def residual(net, x):
-    hidden = net.hidden("N")
-    weights = net.matrix("W", hidden, hidden, layers=(1, net.depth - 1))
-    h = net.matrix("W0", net.inputs, hidden) @ x
-    h = net.scan(lambda k, h: h + 1 / sp.sqrt(net.depth) * (weights[k] @ h), h, layers=(1, net.depth - 1))
-    return net.readout("w", h)
 
 
 def tied(net, x):
@@ -79,7 +77,10 @@ def largest_deviation(found, expected):
     return worst
 
 
-@pytest.mark.parametrize("name", CASES)
+# The compiled march of a tied network is in `test_full_plan_is_worked_off` too.
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name.startswith("tied") else name for name in CASES]
+)
 def test_agrees_with_numpy(name, helpers):
     make, options = CASES[name]
     theory = make()

@@ -158,7 +158,10 @@ def test_tanh_agrees_with_sampled_sites(depth, tmp_path):
         assert scores(*solved(theory, module, 8, 4000, {"L": depth, **RICH}), *other).max() > 6
 
 
-@pytest.mark.parametrize(("activation", "depth"), [("relu", 2), ("relu", 3), ("leaky_relu", 2)])
+@pytest.mark.parametrize(
+    ("activation", "depth"),
+    [("relu", 2), *(pytest.param(*case, marks=pytest.mark.slow) for case in [("relu", 3), ("leaky_relu", 2)])],
+)
 def test_responses_by_parts(activation, depth, tmp_path):
     """Point masses of tangents are seen: within 4 combined standard errors, and far off without these responses."""
     theory = theory_of(ds.mlp(depth, activation=activation))
@@ -213,7 +216,7 @@ def test_responses_at_equal_time(tmp_path):
     ("network", "parameters"),
     [
         (ds.network(gated), {}),
-        (tied(sp.tanh), {"L": 3}),
+        pytest.param(tied(sp.tanh), {"L": 3}, marks=pytest.mark.slow),
         (ds.network(half_linear), {}),
         (ds.mlp(2, activation="elu"), {"L": 2}),
         (symmetric(sp.tanh), {"L": 2}),
@@ -229,14 +232,15 @@ def test_other_networks_agree_with_sampled_sites(network, parameters, tmp_path):
     assert scores(*solved(theory, module, 6, 4000, parameters), *other).max() < 4
 
 
-def test_cross_entropy_and_outputs(tmp_path):
+@pytest.mark.parametrize("scale", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_cross_entropy_and_outputs(scale, tmp_path):
     """``softmax`` acts along the outputs; test samples are looked at but not trained on."""
     data = {"loss": "softmax", "test_inputs": 0.7 * X[:1], "test_targets": [0]}
     theory = theory_of(ds.mlp(2, activation="erf", outputs=2), X, [[1, 0], [0, 1]], **data)
     module = direct_module(theory, tmp_path)
     parameters = {"L": 2, "eta0": 2.0, "gamma": 3.0, "s2": 1.0}
-    other = by_sampled_sites(theory, 6, 40000, 16, **parameters)
-    assert scores(*solved(theory, module, 6, 8000, parameters), *other).max() < 4
+    other = by_sampled_sites(theory, 6, scale * 10_000, 16, **parameters)
+    assert scores(*solved(theory, module, 6, scale * 2000, parameters), *other).max() < 4
 
 
 def test_duplicate_samples_are_drawn_once(tmp_path):

@@ -57,6 +57,7 @@ def test_march_agrees_with_coordinates(new, depth, training):
     assert found.worst()[1] < 1e-8, found.worst()
 
 
+@pytest.mark.parametrize("new", ["residual", pytest.param("weight_tied", marks=pytest.mark.slow)], indirect=True)
 def test_compiled_march_agrees_with_coordinates(new):
     found = compare_routes(theory_of(new), new.PARAMETERS, steps=20, backend="numba")
     assert found.worst()[1] < 1e-8, found.worst()

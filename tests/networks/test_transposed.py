@@ -114,8 +114,9 @@ def test_infinite_width(forward):
     assert found.worst()[1] < 1e-10, found.worst()
 
 
-def test_compiled():
-    found = compare_routes(ds.derive(ds.network(autoencoder)), SETTINGS, steps=12, backend="numba")
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=pytest.mark.slow)])
+def test_back_ends(backend):
+    found = compare_routes(ds.derive(ds.network(autoencoder)), SETTINGS, steps=12, backend=backend)
     assert found.worst()[1] < 1e-10, found.worst()
 
 
@@ -176,7 +177,7 @@ def test_finite_networks_of_the_same_program(forward):
     assert ds.compare(run[losses], sim[losses]).within(4, 5 / 400)
 
 
-def test_spectra_of_both_routes():
+def test_spectra_of_both_routes(numpy_march):
     """The matrix whose transpose is used has an outlier; either route finds it, and finite networks have it."""
     theory = ds.derive(ds.network(autoencoder))
     arguments = {**SETTINGS, "width_per_dim": 1.2, "samples_per_dim": 3.0, "richness": 4.0, "learning_rate": 0.01}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from agreement import compare_routes
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from strategies import Combine, Recipe, Scan, recipes
 
@@ -338,10 +338,20 @@ def damaged(recipe, place, node):
     return Recipe(recipe.widths, recipe.matrices, statements, recipe.readouts)
 
 
-@settings(max_examples=30, suppress_health_check=list(HealthCheck), **REPRODUCIBLE)
-@given(recipes(), st.integers(0, 8), st.data())
-def test_damaged_networks_are_refused_or_right(recipe, place, data):
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in (1, 2))])
+def test_damaged_networks_are_refused_or_right(part):
     """One operand replaced by another: a network that still fits is derived, any other named in one line."""
+
+    @seed(part)
+    @settings(max_examples=10, suppress_health_check=list(HealthCheck), **REPRODUCIBLE)
+    @given(recipes(), st.integers(0, 8), st.data())
+    def check(recipe, place, data):
+        refused_or_right(recipe, place, data)
+
+    check()
+
+
+def refused_or_right(recipe, place, data):
     nodes = ["x", *(n for s in recipe.statements for n in (s.names if isinstance(s, Scan) else (s.name,)))]
     network = ds.network(damaged(recipe, place, data.draw(st.sampled_from(nodes))))
     message = ""

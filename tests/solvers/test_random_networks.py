@@ -34,12 +34,12 @@ def pairs_of_places(theory):
     return sum(names.count(name) for name in names)
 
 
-@pytest.mark.parametrize("part", range(3))
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, 6))])
 def test_march_and_coordinates_agree(part):
-    """In three parts of 50 draws, so that they can share the cores."""
+    """In six parts of 25 draws, so that they can share the cores."""
 
     @seed(part)
-    @settings(max_examples=50, suppress_health_check=list(HealthCheck), **REPRODUCIBLE)
+    @settings(max_examples=25, suppress_health_check=list(HealthCheck), **REPRODUCIBLE)
     @given(trainings())
     def check(training):
         _recipe, theory, parameters = training
@@ -108,19 +108,23 @@ def test_strategy_reaches(feature):
     find(recipes(), FEATURES[feature], settings=settings(max_examples=2000, **REPRODUCIBLE))
 
 
-# Compiling takes most of the time of these tests, so that one network has to do: with a scan, a family, a matrix at
-# every layer, fresh batches, momentum and decay. What the other one has beyond that, shared matrices and full batches,
-# is in the compiled networks of tests/networks/test_new_networks.py and tests/codegen/test_numba_march.py.
+# Compiling takes most of the time of these tests, so that one network has to do, and only in the long run: with a scan,
+# a family, a matrix at every layer, fresh batches, momentum and decay. What the other one has beyond that, shared
+# matrices and full batches, is in the compiled networks of tests/networks/test_new_networks.py and
+# tests/codegen/test_numba_march.py.
 @pytest.mark.parametrize(
     ("recipe", "training", "depth", "backend"),
     [
         (SHARED, ds.GradientDescent(momentum=0.5, weight_decay=0.04), {}, "numpy"),
-        (SCANNED, ds.OnlineSGD(momentum=0.5, weight_decay=0.04), {"depth": 3}, "numba"),
+        (SCANNED, ds.OnlineSGD(momentum=0.5, weight_decay=0.04), {"depth": 3}, "numpy"),
+        pytest.param(
+            *(SCANNED, ds.OnlineSGD(momentum=0.5, weight_decay=0.04), {"depth": 3}, "numba"), marks=pytest.mark.slow
+        ),
         (STARTED, ds.GradientDescent(weight_decay=0.04), {"depth": 3}, "numpy"),
         (TRANSPOSED, ds.GradientDescent(momentum=0.5, weight_decay=0.04), {"depth": 3}, "numpy"),
         (TRANSPOSED, ds.OnlineSGD(), {"depth": 2}, "numpy"),
     ],
-    ids=["shared", "scanned and compiled", "start of a scan", "transposed", "transposed and online"],
+    ids=["shared", "scanned", "scanned and compiled", "start of a scan", "transposed", "transposed and online"],
 )
 def test_networks_with_most_features(recipe, training, depth, backend):
     theory = ds.derive(ds.network(recipe, parametrization=ds.NTK), training=training)
