@@ -3,41 +3,10 @@
 from __future__ import annotations
 
 import sympy as sp
+from dmft_sym.codegen.text.coefficient_text import number_text
 from dmft_sym.codegen.text.names import python_name
-from sympy.printing.pycode import PythonCodePrinter
 
 from .ir import March
-
-
-class _Printer(PythonCodePrinter):
-    """Elementary arithmetic; square roots as powers so that it holds for floats, arrays and mpf alike."""
-
-    def _print_Pow(self, expr: sp.Expr, rational: bool = False, sqrt: str = "") -> str:
-        base, exponent = expr.args
-        if exponent == -1:
-            return f"1 / {self.parenthesize(base, sp.printing.precedence.PRECEDENCE['Pow'])}"
-        return f"{self.parenthesize(base, 1000)} ** {self.parenthesize(exponent, 1000)}"
-
-    def _print_Symbol(self, expr: sp.Symbol) -> str:
-        return str(expr.name) if expr.is_integer and expr.name.startswith("l") else python_name(expr)
-
-
-class _ExactPrinter(_Printer):
-    """Fractions as quotients of ``mpf``, so that no constant is rounded to double precision."""
-
-    def _print_Rational(self, expr: sp.Rational) -> str:
-        return f"(mp.mpf({expr.p}) / {expr.q})"
-
-
-def number_text(value: sp.Expr, exact: bool = False) -> str:
-    """A coefficient as Python source; ``exact`` for any precision."""
-    printer = _ExactPrinter if exact else _Printer
-    return str(printer({"fully_qualified_modules": False}).doprint(sp.sympify(value, strict=True)))
-
-
-def integer_text(value: sp.Expr) -> str:
-    """A layer index or bound as Python source (``min`` and ``max`` for ends of ranges)."""
-    return str(_Printer({"fully_qualified_modules": False}).doprint(sp.expand(value)))
 
 
 class CoefficientTable:

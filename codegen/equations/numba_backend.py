@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import TypeAlias
 
-import sympy as sp
+from dmft_sym.codegen.text.coefficient_text import integer_text, length_text
 from dmft_sym.codegen.text.names import python_name
 
-from .coefficients import CoefficientTable, integer_text
+from .coefficients import CoefficientTable
 from .ir import (
     AddCorrelation,
     AddKernel,
@@ -121,11 +121,6 @@ def _number(factor: str) -> str:
     return f"{number}.0" if number.strip("()-").isdigit() and not number.endswith(")") else number
 
 
-def _extent(axis: tuple[sp.Expr, sp.Expr]) -> str:
-    start, stop = axis
-    return f"max(0, {integer_text(stop - start + 1)})"
-
-
 def _place(ref: Ref) -> str:
     """``R_h_u_W + l - 1``: the number of a matrix, layers counted in C order from the first of each axis."""
     text = ""
@@ -134,7 +129,7 @@ def _place(ref: Ref) -> str:
         if not text:
             text = offset
         else:
-            text = f"({text}) * {_extent(axis)} + {offset}"
+            text = f"({text}) * {length_text(*axis)} + {offset}"
     return ref.array.name if text in ("", "0") else f"{ref.array.name} + {text}"
 
 
@@ -362,7 +357,7 @@ class NumbaWriter:
 def _axes_lines(name: str, arrays: Sequence[ArraySpec]) -> list[str]:
     lines = []
     for array in arrays:
-        extents = "".join(f"{_extent(axis)}, " for axis in array.axes)
+        extents = "".join(f"{length_text(*axis)}, " for axis in array.axes)
         lines.append(f'        "{array.name}": ({extents.rstrip()}),  # {array.meaning}')
     return [f"    {name} = {{", *lines, "    }"]
 

@@ -7,27 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import sympy as sp
+from dmft_sym.codegen.text.coefficient_text import integer_text, length_text, number_text, range_text
 from dmft_sym.codegen.text.names import python_name
 
-from .coefficients import CoefficientTable, integer_text, number_text
-from .ir import (
-    AddCorrelation,
-    AddIdentity,
-    AddKernel,
-    AddProduct,
-    AddRow,
-    AddWeight,
-    ArraySpec,
-    Comment,
-    CopyTransposed,
-    Guard,
-    Loop,
-    March,
-    Node,
-    Ref,
-    StartKernel,
-    StartWeight,
-)
+from . import ir
+from .coefficients import CoefficientTable
 
 
 class LineStyle(ABC):
@@ -37,7 +21,7 @@ class LineStyle(ABC):
     dtype = "np.float64"
     exact = False
 
-    def matrix(self, ref: Ref) -> str:
+    def matrix(self, ref: ir.Ref) -> str:
         """How lines name a matrix."""
         return matrix(ref)
 
@@ -87,12 +71,12 @@ class NodeWriter:
         self.style = style
         self.coefficients = coefficients
 
-    def lines(self, nodes: tuple[Node, ...], indent: str) -> Iterator[str]:
+    def lines(self, nodes: tuple[ir.Node, ...], indent: str) -> Iterator[str]:
         """Source lines of a block."""
         for node in nodes:
-            if isinstance(node, Comment):
+            if isinstance(node, ir.Comment):
                 yield f"{indent}# {node.text}"
-            elif isinstance(node, Loop | Guard):
+            elif isinstance(node, ir.Loop | ir.Guard):
                 body = list(self.lines(node.body, indent + "    "))
                 # A back end may have nothing to do for what stands inside.
                 if not all(line.lstrip().startswith("#") for line in body):
@@ -103,36 +87,36 @@ class NodeWriter:
                 if line is not None:
                     yield indent + line
 
-    def line(self, node: Node) -> str | None:
+    def line(self, node: ir.Node) -> str | None:
         """One elementary node; ``None`` if the back end has nothing to do for it."""
         style, at, factor = self.style, self.style.matrix, self.coefficients.factor
         match node:
-            case AddRow(target, coefficient, source):
+            case ir.AddRow(target, coefficient, source):
                 return style.add_row(at(target), factor(coefficient), at(source), target.array.static)
-            case AddIdentity(target, coefficient, retained):
+            case ir.AddIdentity(target, coefficient, retained):
                 return style.add_identity(at(target), factor(coefficient, retained), target.array.static)
-            case StartKernel():
+            case ir.StartKernel():
                 return style.start_kernel()
-            case AddKernel(coefficient, source, steps, retained):
+            case ir.AddKernel(coefficient, source, steps, retained):
                 row = None if source is None else at(source)
                 return style.add_kernel(factor(coefficient, retained), row, steps)
-            case AddProduct(target, source):
+            case ir.AddProduct(target, source):
                 return style.add_product(at(target), at(source), source.array.static)
-            case StartWeight(static):
+            case ir.StartWeight(static):
                 return style.start_weight(static)
-            case AddWeight(coefficient, response, None):
+            case ir.AddWeight(coefficient, response, None):
                 return style.add_weight(factor(coefficient), at(response), response.array.static)
-            case AddWeight(coefficient, response, Ref() as covariance, Ref() as transposed, fresh):
+            case ir.AddWeight(coefficient, response, ir.Ref() as covariance, ir.Ref() as transposed, fresh):
                 names = at(response), at(covariance), at(transposed)
                 return style.add_covariance(factor(coefficient), *names, fresh)
-            case AddCorrelation(target, source):
+            case ir.AddCorrelation(target, source):
                 return style.add_correlation(at(target), at(source), source.array.static)
-            case CopyTransposed(target, source):
+            case ir.CopyTransposed(target, source):
                 return style.mirror(at(target), at(source))
         raise TypeError(f"no line for {type(node).__name__}")
 
 
-def matrix(ref: Ref) -> str:
+def matrix(ref: ir.Ref) -> str:
     """``R_h_u_W[l - 1]``: the matrix at given layers; storage starts at the first layer of the range."""
     if not ref.layers:
         return ref.array.name
@@ -140,18 +124,11 @@ def matrix(ref: Ref) -> str:
     return f"{ref.array.name}[{', '.join(places)}]"
 
 
-def block_head(node: Loop | Guard) -> str:
+def block_head(node: ir.Loop | ir.Guard) -> str:
     """The line that opens a block."""
-    if isinstance(node, Loop):
-        return f"for {node.index} in {loop_range(node)}:"
+    if isinstance(node, ir.Loop):
+        return f"for {node.index} in {range_text(node.start, node.stop, node.descending)}:"
     return f"if {condition_text(node.condition)}:"
-
-
-def loop_range(node: Loop) -> str:
-    """The ``range`` of a loop over layers."""
-    if node.descending:
-        return f"range({integer_text(node.stop)}, {integer_text(node.start - 1)}, -1)"
-    return f"range({integer_text(node.start)}, {integer_text(node.stop + 1)})"
 
 
 def condition_text(condition: sp.Basic) -> str:
@@ -163,16 +140,16 @@ def condition_text(condition: sp.Basic) -> str:
     return f"{integer_text(condition.lhs)} {operator} {integer_text(condition.rhs)}"
 
 
-def shape_text(array: ArraySpec) -> str:
+def shape_text(array: ir.ArraySpec) -> str:
     """Shape of an array in terms of the module's local names."""
-    axes = [f"max(0, {integer_text(stop - start + 1)})" for start, stop in array.axes]
+    axes = [length_text(start, stop) for start, stop in array.axes]
     return f"({', '.join([*axes, 'n', 'C' if array.static else 'n'])})"
 
 
 class ModuleWriter:
     """A complete module: docstring, metadata, and a function ``march`` that is one loop over the steps."""
 
-    def __init__(self, march: March, style: LineStyle, backend: str) -> None:
+    def __init__(self, march: ir.March, style: LineStyle, backend: str) -> None:
         self.march = march
         self.style = style
         self.backend = backend
@@ -238,13 +215,13 @@ class ModuleWriter:
         return ", ".join(f'"{e.array.name}": {self.coefficients.text(e.scale)}' for e in self.march.exports)
 
 
-def signature(march: March, dtype: str = "np.float64") -> str:
+def signature(march: ir.March, dtype: str = "np.float64") -> str:
     """``def march(...)`` with keyword-only arguments."""
     names = [python_name(s) for s in (*march.integers, *march.parameters)]
     return f"def march(*, steps, outputs, {', '.join(names)}, dtype={dtype}, progress=None):"
 
 
-def argument_checks(march: March) -> list[str]:
+def argument_checks(march: ir.March) -> list[str]:
     """Lines that refuse arguments for which the arrays or the equations make no sense."""
     counts = [("steps", 1), ("outputs", 1), *((python_name(s), march.smallest_depth) for s in march.integers)]
     lines = []
@@ -264,7 +241,7 @@ def argument_checks(march: March) -> list[str]:
     return lines
 
 
-def kernel_table(march: March, exact: bool = False) -> list[str]:
+def kernel_table(march: ir.March, exact: bool = False) -> list[str]:
     """Lines that tabulate ``kappa(lag)`` and ``rho(t)`` by the optimizer's own recursion."""
     recursion = march.recursion
     if recursion.plain:
@@ -281,7 +258,7 @@ def kernel_table(march: March, exact: bool = False) -> list[str]:
     ]
 
 
-def docstring(march: March, backend: str) -> str:
+def docstring(march: ir.March, backend: str) -> str:
     """The module's docstring: network, program, arguments, results."""
     program = textwrap.indent(march.statements, "    ")
     arguments = ", ".join(python_name(s) for s in (*march.integers, *march.parameters))
@@ -299,7 +276,7 @@ it).{decay} All quantities are dimensionless; time is counted in gradient steps.
 """'''
 
 
-def labels_function(march: March) -> str:
+def labels_function(march: ir.March) -> str:
     """Source of ``labels``: what the arrays are called and where their layer axes start."""
     names = ", ".join(python_name(s) for s in march.integers)
     lines = [

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
-import keyword
 import re
 from collections.abc import Iterable
 from importlib import resources
+
+from dmft_sym.codegen.text.names import free_name
 
 from dmft_sym.derivation.pipeline import Pipeline
 from dmft_sym.derivation.single_site import Noise
@@ -64,8 +65,7 @@ class Names:
         return self._names[_family_key(noise)]
 
     def _new(self, name: str) -> str:
-        while name in self._taken or keyword.iskeyword(name) or _COMMON.fullmatch(name):
-            name += "_"
+        name = free_name(f"{name}_" if _COMMON.fullmatch(name) else name, self._taken)
         self._taken.add(name)
         return name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sympy as sp
+from dmft_sym.codegen.text.coefficient_text import integer_text, number_text, range_text
 from dmft_sym.codegen.text.names import python_name
 
 from dmft_sym.derivation.pipeline import Pipeline
@@ -15,14 +16,12 @@ from dmft_sym.program import (
     Axes,
     Field,
     FieldRef,
-    ForLayers,
     LayerRange,
     Scalar,
     ScalarRef,
     SiteFunction,
 )
 
-from .coefficients import integer_text, number_text
 from .two_time_names import Names
 
 
@@ -93,24 +92,12 @@ def per_layer(made: str, layers: LayerRange | None, index: sp.Symbol | None = No
     if layers is None:
         return made
     name = "l" if index is None else str(index.name)
-    return f"{{{name}: {made} for {name} in {_range(layers)}}}"
+    return f"{{{name}: {made} for {name} in {range_text(layers.start, layers.stop)}}}"
 
 
-def _range(layers: LayerRange, descending: bool = False) -> str:
-    start, stop = layers.start, layers.stop
-    if descending:
-        return f"range({integer_text(stop)}, {integer_text(start - 1)}, -1)"
-    return f"range({integer_text(start)}, {integer_text(stop + 1)})"
-
-
-def loop_head(scan: ForLayers) -> str:
-    """The loop over the layers of a scan."""
-    return f"for {scan.index.name} in {_range(scan.layers, scan.descending)}:"
-
-
-def layer_loop(index: sp.Symbol, layers: LayerRange) -> str:
-    """The loop over layers in which a sum runs."""
-    return f"for {index.name} in {_range(layers)}:"
+def layer_loop(index: sp.Symbol, layers: LayerRange, descending: bool = False) -> str:
+    """The loop over layers of a scan, or of a sum."""
+    return f"for {index.name} in {range_text(layers.start, layers.stop, descending)}:"
 
 
 def bracketed(text: str) -> str:

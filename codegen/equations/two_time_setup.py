@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import sympy as sp
+from dmft_sym.codegen.text.coefficient_text import integer_text, number_text
 
 from dmft_sym.derivation.causal_sites import input_factor
 from dmft_sym.derivation.process_closure import ProcessClosure
@@ -12,7 +13,6 @@ from dmft_sym.derivation.single_site import Noise
 from dmft_sym.derivation.uses import Use
 from dmft_sym.program import FieldRef
 
-from .coefficients import integer_text, number_text
 from .two_time_scope import Scope, per_layer, sizes
 
 

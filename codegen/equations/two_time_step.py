@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 import sympy as sp
+from dmft_sym.codegen.text.coefficient_text import number_text
 from dmft_sym.codegen.text.numpy_text import numpy_lines
 
 from dmft_sym.derivation.causal_latex import numbered_equations
@@ -23,9 +24,8 @@ from dmft_sym.derivation.single_site import (
 )
 from dmft_sym.program import Average, FieldRef, ForLayers, SiteFunction
 
-from .coefficients import number_text
 from .python_text import condition_text
-from .two_time_scope import Scope, bracketed, layer_loop, loop_head
+from .two_time_scope import Scope, bracketed, layer_loop
 
 STEP = "        "  # indentation of what is done at a step
 
@@ -44,7 +44,7 @@ class StepWriter:
         for equation, line, number in numbered_equations(self.scope.derivation):
             scans = equation.scans
             if scans and scans != open_scans:
-                yield STEP + loop_head(scans[0])
+                yield STEP + layer_loop(scans[0].index, scans[0].layers, scans[0].descending)
             open_scans = scans
             indent = STEP + ("    " if scans else "")
             comment = plain(f"{line.left} = " + " ".join(line.terms).removeprefix("+ "))

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
+from dmft_sym.codegen.text.expression_text import without_softmax
 from dmft_sym.codegen.text.site_text import RESERVED, site_lines
 
 from dmft_sym.program import Axes, ScalarRef, SiteFunction
 
 from .sampled_labels import Labels
 
-_SOFTMAX = sp.Function("softmax")
 _SOFTMAX_TEXT = '''\
 @njit(nogil=True, error_model="numpy")
 def _softmax(x):
@@ -75,45 +75,44 @@ class Functions:
 
     def map(self, stem: str, axes: Axes, function: SiteFunction) -> str:
         """Name of ``f(fields, n, M, C, first row of the result, *arguments)``, which sets a field."""
-        expression, arguments, parameters = _renamed(function, self._taken)
-        key = ("map", axes, expression, *arguments, *parameters)
-        if key not in self._names:
-            lines = self._lines(expression, arguments, parameters)
-            place = self._labels.place(axes)
-            body = [
-                f"out = fields[{'at_out' if place == '0' else f'at_out + {place}'}, :n]",
-                *(argument.taken(self._labels) for argument in arguments),
-                "for i in range(n):",
-                *(_INDENT + line for line in lines),
-            ]
-            given = [
-                "fields",
-                "n",
-                *self._labels.arguments,
-                "at_out",
-                *(a.given for a in arguments),
-                *map(str, parameters),
-            ]
-            self._put(key, stem, given, [_doc(expression), *self._labels.loops(axes, body)])
-        return self._names[key]
+        place = self._labels.place(axes)
+        before = [f"out = fields[{'at_out' if place == '0' else f'at_out + {place}'}, :n]"]
+        given = ["fields", "n", *self._labels.arguments, "at_out"]
+        return self._site_loop(stem, axes, function, "At every site and label,", given, before=before)
 
     def average(self, stem: str, axes: Axes, function: SiteFunction) -> str:
         """Name of ``f(total, factor, line, fields, n, M, C, *arguments)``, which adds averages to a scalar."""
+        after = [f"total[{self._labels.place(axes)}] += factor * _mean(out)"]
+        given = ["total", "factor", "out", "fields", "n", *self._labels.arguments]
+        return self._site_loop(stem, axes, function, "Add factor * the average of", given, after=after)
+
+    def _site_loop(
+        self,
+        stem: str,
+        axes: Axes,
+        function: SiteFunction,
+        meaning: str,
+        given: Sequence[str],
+        before: Sequence[str] = (),
+        after: Sequence[str] = (),
+    ) -> str:
+        """Name of a function that sets ``out`` at all sites, for every label; ``given`` are its first arguments."""
         expression, arguments, parameters = _renamed(function, self._taken)
-        key = ("average", axes, expression, *arguments, *parameters)
+        key = (meaning, axes, expression, *arguments, *parameters)
         if key not in self._names:
-            lines = self._lines(expression, arguments, parameters)
+            arrays = [a.symbol for a in arguments if a.sites]
+            scalars = [a.symbol for a in arguments if not a.sites]
+            lines, used = site_lines((expression,), arrays, [*scalars, *parameters], ("out",))
+            self._library |= used
             body = [
+                *before,
                 *(argument.taken(self._labels) for argument in arguments),
                 "for i in range(n):",
                 *(_INDENT + line for line in lines),
-                f"total[{self._labels.place(axes)}] += factor * _mean(out)",
+                *after,
             ]
-            common = ["total", "factor", "out", "fields", "n", *self._labels.arguments]
-            given = [*common, *(a.given for a in arguments), *map(str, parameters)]
-            self._put(
-                key, stem, given, [_doc(expression, "Add factor * the average of"), *self._labels.loops(axes, body)]
-            )
+            given = [*given, *(a.given for a in arguments), *map(str, parameters)]
+            self._put(key, stem, given, [_doc(expression, meaning), *self._labels.loops(axes, body)])
         return self._names[key]
 
     def compute(
@@ -127,7 +126,7 @@ class Functions:
         names = _plain_names(self._taken, [*(symbol for symbol, _ in refs), *parameters])
         expression = expression.xreplace(names)
         arguments = [Argument(names[symbol], ref.axes) for symbol, ref in refs]
-        expression, shares = _without_softmax(expression)
+        (expression,), shares = without_softmax([expression])
         key = ("compute", axes, expression, *shares, *arguments, *(names[s] for s in parameters))
         if key not in self._names:
             scalars = [names[s] for s in parameters]
@@ -153,28 +152,20 @@ class Functions:
         lines += [
             f"{a.symbol} = {a.given}[{labels.span(a.axes)}]" if a.symbol in wide else a.taken(labels) for a in arguments
         ]
-        results = [(f"share{number}", inner) for number, (_, inner) in enumerate(shares)]
-        for number, (name, _) in enumerate(results):
-            lines.append(f"{name} = work[{number}]")
-        known = list(wide)
-        for (name, value), after in zip(
-            [*results, ("out", expression)], [*(share for share, _ in shares), None], strict=True
-        ):
-            loop, used = site_lines((value,), known, narrow, (name,))
-            self._library |= used
-            lines += ["for i in range(out.size):", *(_INDENT + line for line in loop)]
-            if after is not None:
-                lines.append(f"_softmax({name})")
-                known.append(after)
-                self.softmax = True
-        return lines
+        lines += [f"{share} = work[{number}]" for number, (share, _) in enumerate(shares)]
+        for share, inner in shares:
+            lines += [*self._label_loop(inner, wide, narrow, str(share)), f"_softmax({share})"]
+            wide.append(share)
+            self.softmax = True
+        return [*lines, *self._label_loop(expression, wide, narrow, "out")]
 
-    def _lines(self, expression: sp.Expr, arguments: Sequence[Argument], parameters: Sequence[sp.Symbol]) -> list[str]:
-        arrays = [a.symbol for a in arguments if a.sites]
-        scalars = [a.symbol for a in arguments if not a.sites]
-        lines, used = site_lines((expression,), arrays, [*scalars, *parameters], ("out",))
+    def _label_loop(
+        self, value: sp.Expr, arrays: Sequence[sp.Symbol], scalars: Sequence[sp.Symbol], output: str
+    ) -> list[str]:
+        """The loop over the last label that sets ``output``."""
+        loop, used = site_lines((value,), arrays, scalars, (output,))
         self._library |= used
-        return lines
+        return ["for i in range(out.size):", *(_INDENT + line for line in loop)]
 
     def _put(self, key: tuple[object, ...], stem: str, arguments: Sequence[str], body: Sequence[str]) -> None:
         name, number = stem, 2
@@ -186,7 +177,7 @@ class Functions:
         self._texts[name] = "\n".join(lines)
 
 
-def _doc(expression: sp.Expr, what: str = "At every site and label,") -> str:
+def _doc(expression: sp.Expr, what: str) -> str:
     """A docstring that shows an expression, if it is short."""
     text = str(expression)
     return f'"""{what} {text if len(text) < 80 else "this expression"}."""'
@@ -213,10 +204,3 @@ def _plain_names(names: Iterable[str], symbols: Sequence[sp.Symbol]) -> dict[sp.
         taken.add(name)
         found[symbol] = sp.Symbol(name, real=True)
     return found
-
-
-def _without_softmax(expression: sp.Expr) -> tuple[sp.Expr, list[tuple[sp.Symbol, sp.Expr]]]:
-    """An expression with a symbol for every ``softmax``, and what these act on."""
-    found = sorted(expression.atoms(_SOFTMAX), key=sp.default_sort_key)
-    shares = [(sp.Symbol(f"share{number}", real=True), part.args[0]) for number, part in enumerate(found)]
-    return expression.xreplace({part: share for part, (share, _) in zip(found, shares, strict=True)}), shares

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from dmft_sym.codegen.text.names import python_name
+from dmft_sym.codegen.text.names import free_name, python_name
 
 from dmft_sym.program import OUTPUT, Axes, Field, Label, Program, ProgramError
 
@@ -48,7 +48,7 @@ class Labels:
         self.sample = inputs.axes[0]
         self.given = tuple(label for label in self.order if label not in (self.sample, OUTPUT))
         self._sizes = {OUTPUT: str(OUTPUT.size), self.sample: "M"}
-        self._indices = {label: _index(label) for label in self.order}
+        self._indices = {label: free_name(python_name(label.symbol), _BESIDE) for label in self.order}
 
     def name_sizes(self, names: Mapping[Label, str]) -> None:
         """Say what the sizes are called that are arguments of a run."""
@@ -173,8 +173,3 @@ class Labels:
         sizes = ", ".join(self.sizes(self.order))
         head = f"@njit(cache=True, nogil=True)\ndef _gather(out, to, factor, weight, by, x, source, {sizes}, n):"
         return "\n".join([head, *(_INDENT + line if line else "" for line in lines)])
-
-
-def _index(label: Label) -> str:
-    name = python_name(label.symbol)
-    return f"{name}_" if name in _BESIDE else name

@@ -6,14 +6,13 @@ All fields and random vectors are rows of one array: of a family layer by layer,
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import sympy as sp
-from dmft_sym.codegen.text.names import python_name
-from sympy.printing.pycode import PythonCodePrinter
+from dmft_sym.codegen.text.coefficient_text import float_text, integer_text, length_text, range_text
+from dmft_sym.codegen.text.names import free_name, python_name
 
 from dmft_sym.program import (
     OUTPUTS,
@@ -70,15 +69,17 @@ class DeclaredPlaces:
         names = [field.name for field in self.fields] + [vector.name for vector in self.vectors]
         names += [matrix.name for matrix in program.matrices] + [scalar.name for scalar in program.scalars]
         taken = {*_TOTALS, "count", "index"}
-        self._attributes = {name: _free(name, taken) for name in names}
+        self._attributes = {name: free_name(name, taken) for name in names}
         taken |= set(self._attributes.values())
-        self.apart = _free("apart", taken) if self._gaps else ""
+        self.apart = free_name("apart", taken) if self._gaps else ""
         self.memories: dict[str, str] = {}
         if program.optimizer.recursion.has_memory:
-            self.memories = {v.name: _free(f"{v.name}_velocity", taken) for v in self.learned_vectors}
+            self.memories = {v.name: free_name(f"{v.name}_velocity", taken) for v in self.learned_vectors}
         given = {label: label.size for label in self.labels.given}
         symbols = {*program.parameters, *given.values()}
-        self.parameters = {s: self._parameter(s) for s in sorted(symbols, key=lambda symbol: symbol.name)}
+        self.parameters = {
+            s: free_name(python_name(s), _TAKEN) for s in sorted(symbols, key=lambda symbol: symbol.name)
+        }
         self.labels.name_sizes({label: self.parameters[size] for label, size in given.items()})
         self.integers = tuple(s for s in self.parameters if s.is_integer and s != self.labels.sample.size)
         self.scans: list[tuple[sp.Symbol, LayerRange]] = []
@@ -93,10 +94,6 @@ class DeclaredPlaces:
     def learned_vectors(self) -> tuple[RandomVector, ...]:
         """Vectors that are trained."""
         return tuple(target for target in self.program.learned if isinstance(target, RandomVector))
-
-    def _parameter(self, symbol: sp.Symbol) -> str:
-        name = python_name(symbol)
-        return f"{name}_" if name in _TAKEN else name
 
     @property
     def integer_names(self) -> list[str]:
@@ -121,11 +118,10 @@ class DeclaredPlaces:
     @contextmanager
     def scan(self, index: sp.Symbol, layers: LayerRange, descending: bool = False) -> Iterator[str]:
         """Inside of a loop over layers; its head."""
-        ends = (layers.stop, layers.start - 1) if descending else (layers.start, layers.stop + 1)
-        start, stop = (self.integer(end) for end in ends)
+        steps = range_text(layers.start, layers.stop, descending, self.names)
         self.scans.append((index, layers))
         try:
-            yield f"for {self.names[index]} in range({start}, {stop}{', -1' if descending else ''}):"
+            yield f"for {self.names[index]} in {steps}:"
         finally:
             self.scans.pop()
 
@@ -137,7 +133,7 @@ class DeclaredPlaces:
 
     def integer(self, value: sp.Expr) -> str:
         """An integer expression, such as a layer."""
-        return text_of(sp.expand(sp.sympify(value, strict=True)), self.names)
+        return integer_text(value, self.names)
 
     def layer(self, layer: sp.Expr | None, layers: LayerRange | None) -> str:
         """Number of a layer in its family, from 0; empty for the first one and for things without layers."""
@@ -148,7 +144,7 @@ class DeclaredPlaces:
 
     def extent(self, layers: LayerRange | None) -> str:
         """Number of layers of a family."""
-        return "1" if layers is None else f"max(0, {self.integer(layers.length)})"
+        return "1" if layers is None else length_text(layers.start, layers.stop, self.names)
 
     def row(self, ref: FieldRef | VectorRef) -> str:
         """First row of a field or vector."""
@@ -210,29 +206,15 @@ class Numbers:
         return f"{name}[{self.places.integer(index - layers.start)}]"
 
     def _definition(self, value: sp.Expr, index: sp.Symbol | None, layers: LayerRange | None) -> str:
-        text = text_of(value, self.places.names)
+        names = self.places.names
+        text = f"float({float_text(value, names)})"
         if index is None or layers is None:
-            return f"float({text})"
-        start, stop = self.places.integer(layers.start), self.places.integer(layers.stop + 1)
-        return f"np.array([float({text}) for {self.places.names[index]} in range({start}, {stop})])"
+            return text
+        return f"np.array([{text} for {names[index]} in {range_text(layers.start, layers.stop, names=names)}])"
 
     def definitions(self) -> Mapping[str, str]:
         """Names and what they are."""
         return self._texts
-
-
-class _Printer(PythonCodePrinter):
-    def __init__(self, names: Mapping[sp.Symbol, str]) -> None:
-        super().__init__({"fully_qualified_modules": True})
-        self._symbols = names
-
-    def _print_Symbol(self, expr: sp.Symbol) -> str:
-        return self._symbols[expr]
-
-
-def text_of(value: sp.Expr, names: Mapping[sp.Symbol, str]) -> str:
-    """An expression in parameters as Python."""
-    return str(_Printer(names).doprint(value))
 
 
 def plus(first: str, second: str) -> str:
@@ -250,12 +232,6 @@ def _factor(text: str) -> str:
     """An operand of a product."""
     plain = text.replace(".", "").replace("_", "").isalnum()
     return text if plain or re.fullmatch(r"(max)?\([^()]*\)", text) else f"({text})"
-
-
-def _free(name: str, taken: set[str]) -> str:
-    while keyword.iskeyword(name) or name in taken:
-        name += "_"
-    return name
 
 
 def _single_input(program: Program) -> Field:

@@ -11,6 +11,7 @@ import sympy as sp
 from dmft_sym.program.site_expressions import Algebra
 
 SUM, PRODUCT, ATOM = range(3)
+_SOFTMAX = sp.Function("softmax")
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,10 @@ class ExpressionText(Algebra[Text]):
             below = " * ".join(divisor.at(PRODUCT if len(divisors) > 1 else ATOM) for divisor in divisors)
             text += f" / {below}" if len(divisors) == 1 else f" / ({below})"
         return Text(f"-{text}" if signed else text, PRODUCT)
+
+
+def without_softmax(expressions: Sequence[sp.Expr]) -> tuple[list[sp.Expr], list[tuple[sp.Symbol, sp.Expr]]]:
+    """Expressions with a symbol for every ``softmax``, and these symbols with what each softmax acts on."""
+    found = sorted({part for e in expressions for part in e.atoms(_SOFTMAX)}, key=sp.default_sort_key)
+    symbols = {part: sp.Symbol(f"share{number}", real=True) for number, part in enumerate(found)}
+    return [e.xreplace(symbols) for e in expressions], [(symbol, part.args[0]) for part, symbol in symbols.items()]

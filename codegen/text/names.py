@@ -1,9 +1,10 @@
-"""Names of run-time arguments in generated source."""
+"""Names in generated source: identifiers that clash with nothing there."""
 
 from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Container
 
 import sympy as sp
 
@@ -16,7 +17,13 @@ _RESERVED = re.compile(
 
 
 def python_name(symbol: sp.Symbol) -> str:
-    """A run-time argument's name in generated source: an identifier that clashes with nothing there."""
+    """A run-time argument's name in generated source."""
     name = str(symbol.name)
-    clash = keyword.iskeyword(name) or _RESERVED.fullmatch(name)
-    return f"{name}_" if clash else name
+    return free_name(f"{name}_" if _RESERVED.fullmatch(name) else name)
+
+
+def free_name(name: str, taken: Container[str] = ()) -> str:
+    """A name with underscores until it is neither a keyword nor taken."""
+    while keyword.iskeyword(name) or name in taken:
+        name += "_"
+    return name

@@ -8,9 +8,8 @@ import sympy as sp
 
 from dmft_sym.program.site_expressions import prepare, walk
 
-from .expression_text import ATOM, PRODUCT, SUM, ExpressionText, Text
+from .expression_text import ATOM, PRODUCT, SUM, ExpressionText, Text, without_softmax
 
-_SOFTMAX = sp.Function("softmax")
 _CALLS = {
     "abs": "np.abs",
     "atan": "np.arctan",
@@ -55,14 +54,12 @@ def numpy_lines(expressions: Sequence[sp.Expr], names: Mapping[sp.Symbol, str]) 
     ProgramError
         If a function or number in them is not allowed.
     """
-    found = sorted({part for e in expressions for part in e.atoms(_SOFTMAX)}, key=sp.default_sort_key)
-    shares = [sp.Symbol(f"share{number}", real=True) for number in range(len(found))]
-    plain = [e.xreplace(dict(zip(found, shares, strict=True))) for e in expressions]
+    plain, shares = without_softmax(expressions)
     lines = []
-    for share, part in zip(shares, found, strict=True):
-        before, (inner,) = numpy_lines(part.args, names)
+    for share, part in shares:
+        before, (inner,) = numpy_lines([part], names)
         lines += [*before, f"{share.name} = softmax({inner})"]
-    names = {**names, **{share: share.name for share in shares}}
+    names = {**names, **{share: share.name for share, _ in shares}}
     prepared = prepare(plain, names)
     algebra = NumpyText(names)
     for symbol, value in prepared.common:

@@ -1,0 +1,70 @@
+"""Coefficients, layer indices and ranges of layers as Python text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import sympy as sp
+from sympy.printing.pycode import PythonCodePrinter
+
+from .names import python_name
+
+Names = Mapping[sp.Symbol, str]
+
+
+class _Printer(PythonCodePrinter):
+    """Symbols have the names that are given, or are layer indices and run-time arguments."""
+
+    def __init__(self, names: Names) -> None:
+        super().__init__()
+        self._names = names
+
+    def _print_Symbol(self, expr: sp.Symbol) -> str:
+        if expr in self._names:
+            return self._names[expr]
+        return str(expr.name) if expr.is_integer and expr.name.startswith("l") else python_name(expr)
+
+
+class _PowerPrinter(_Printer):
+    """Square roots as powers, so that the text holds for floats, arrays and mpf alike."""
+
+    def _print_Pow(self, expr: sp.Expr, rational: bool = False, sqrt: str = "") -> str:
+        base, exponent = expr.args
+        if exponent == -1:
+            return f"1 / {self.parenthesize(base, sp.printing.precedence.PRECEDENCE['Pow'])}"
+        return f"{self.parenthesize(base, 1000)} ** {self.parenthesize(exponent, 1000)}"
+
+
+class _ExactPrinter(_PowerPrinter):
+    """Fractions as quotients of ``mpf``, so that no constant is rounded to double precision."""
+
+    def _print_Rational(self, expr: sp.Rational) -> str:
+        return f"(mp.mpf({expr.p}) / {expr.q})"
+
+
+def number_text(value: sp.Expr, exact: bool = False) -> str:
+    """A coefficient as Python source; ``exact`` for any precision."""
+    printer = _ExactPrinter if exact else _PowerPrinter
+    return str(printer({}).doprint(sp.sympify(value, strict=True)))
+
+
+def float_text(value: sp.Expr, names: Names) -> str:
+    """A coefficient of floats as Python source, which calls functions of ``math``."""
+    return str(_Printer(names).doprint(value))
+
+
+def integer_text(value: sp.Expr, names: Names | None = None) -> str:
+    """A layer index or bound as Python source (``min`` and ``max`` for ends of ranges)."""
+    return str(_PowerPrinter(names or {}).doprint(sp.expand(value)))
+
+
+def length_text(start: sp.Expr, stop: sp.Expr, names: Names | None = None) -> str:
+    """Number of layers of an inclusive range, which may be empty."""
+    return f"max(0, {integer_text(stop - start + 1, names)})"
+
+
+def range_text(start: sp.Expr, stop: sp.Expr, descending: bool = False, names: Names | None = None) -> str:
+    """The ``range`` over an inclusive range of layers."""
+    if descending:
+        return f"range({integer_text(stop, names)}, {integer_text(start - 1, names)}, -1)"
+    return f"range({integer_text(start, names)}, {integer_text(stop + 1, names)})"
