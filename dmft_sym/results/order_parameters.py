@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .names import describe
+
 if TYPE_CHECKING:
     import xarray as xr
 
 Label = tuple[str, str, tuple[int, ...], int | None]
-
-UNITS = "1"
-LONG_NAMES = {
-    "train_loss": "training loss (mean squared error)",
-    "test_loss": "test loss (mean squared error)",
-}
 
 
 def label_order_parameters(
@@ -62,7 +58,7 @@ def label_order_parameters(
     for name, parts in grouped.items():
         for label, joined in _joined(name, parts).items():
             shown = parts if label == name else [label]
-            joined.attrs = {"long_name": _long_name(name, shown), "units": UNITS}
+            joined.attrs = {"long_name": _long_name(name, shown), "units": "1"}
             found[label] = joined
     return found
 
@@ -117,27 +113,19 @@ def _long_name(name: str, arrays: Iterable[str]) -> str:
     return f"response of {field} to {sources}"
 
 
-def make_dataset(
-    scalars: Mapping[str, NDArray[Any]], order_parameters: Mapping[str, xr.DataArray], attrs: Mapping[str, Any]
-) -> xr.Dataset:
+def make_dataset(scalars: Mapping[str, NDArray[Any]], order_parameters: Mapping[str, xr.DataArray]) -> xr.Dataset:
     """Scalars of shape ([seed,] step, output) and order parameters as one dataset with labelled axes."""
     import xarray as xr
 
     dims = {2: ("step", "output"), 3: ("seed", "step", "output")}
-    variables: dict[str, Any] = {
-        name: (dims[values.ndim], values, {"long_name": LONG_NAMES.get(name, name), "units": UNITS})
-        for name, values in scalars.items()
-    }
+    variables: dict[str, Any] = {name: (dims[values.ndim], values) for name, values in scalars.items()}
     first = next(iter(scalars.values()))
     steps, outputs = np.arange(first.shape[-2]), np.arange(first.shape[-1])
-    dataset = xr.Dataset({**variables}, {"step": steps, "output": outputs})
+    dataset = xr.Dataset(variables, {"step": steps, "output": outputs})
     if first.ndim == 3:
         dataset = dataset.assign_coords(seed=np.arange(first.shape[0]))
     if order_parameters:
         dataset = dataset.assign_coords(step2=steps, output2=outputs)
         dataset = xr.merge([dataset, xr.Dataset(dict(order_parameters))], join="outer", compat="no_conflicts")
-    for axis in ("step", "step2"):
-        if axis in dataset.coords:
-            dataset[axis].attrs = {"long_name": "training step", "units": "gradient steps"}
-    dataset.attrs = dict(attrs)
-    return dataset
+    squared = {"train_loss": "training loss (mean squared error)", "test_loss": "test loss (mean squared error)"}
+    return describe(dataset, **squared)

@@ -35,6 +35,11 @@ class RunArguments:
     steps: int
     given: dict[str, float | int]
 
+    @property
+    def integers(self) -> dict[sp.Symbol, int]:
+        """Values of the integer symbols, such as the depth."""
+        return {symbol: int(value) for symbol, value in self.values.items() if symbol.is_integer}
+
 
 DTYPES = ("float64", "float32")
 
@@ -88,6 +93,18 @@ def check_integer(name: str, value: object, low: int) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < low:
         raise ArgumentError(f"{name} = {show(value)}: allowed is an integer >= {low}")
     return int(value)
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raise `ArgumentError` if ``value`` is neither true nor false."""
+    if not isinstance(value, bool):
+        raise ArgumentError(f"{name} = {show(value)}: allowed are True and False")
+
+
+def check_progress(progress: object) -> None:
+    """Raise `ArgumentError` if ``progress`` is neither ``None`` nor something to be called."""
+    if progress is not None and not callable(progress):
+        raise ArgumentError(f"progress = {show(progress)}: allowed is a function of two integers, done and total")
 
 
 def check_dtype(dtype: object) -> str:

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmft_sym.regimes.samples import samples_of
-from dmft_sym.support.errors import ArgumentError, ExecutionError
-from dmft_sym.support.outcomes import COMPLETED, diverged
 
 from .arguments import check_dtype
-from .method import CONDITIONING, Arithmetic, Call, Solved
+from .method import CONDITIONING, Arithmetic, Call, Solved, counted, end_of_run
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
@@ -51,21 +49,17 @@ def tolerance(call: Call) -> float:
 def _run(call: Call, tol: float, dtype: str, inspect: Any = None) -> ExecutionResult:
     from dmft_sym.execution import run_coordinates
 
-    progress, steps = call.progress, call.arguments.steps
-    try:
-        return run_coordinates(
-            call.problem.program,
-            call.arguments.values,
-            call.arguments.outputs,
-            steps,
-            tol,
-            np.dtype(dtype).type,
-            progress=None if progress is None else lambda done: progress(done, steps),
-            inspect=inspect,
-            data=call.problem.data.given or None,
-        )
-    except ExecutionError as error:
-        raise ArgumentError(str(error)) from error
+    return run_coordinates(
+        call.problem.program,
+        call.arguments.values,
+        call.arguments.outputs,
+        call.arguments.steps,
+        tol,
+        np.dtype(dtype).type,
+        progress=counted(call.progress, call.arguments.steps),
+        inspect=inspect,
+        data=call.problem.data.given or None,
+    )
 
 
 def _observed(call: Call) -> Solved:
@@ -73,16 +67,15 @@ def _observed(call: Call) -> Solved:
 
     tol, dtype = tolerance(call), check_dtype(call.options.dtype)
     result = _run(call, tol, dtype)
-    done = min(len(rows) for rows in result.observables.values())
-    outcome = COMPLETED if done == call.arguments.steps else diverged(done)
+    outcome = end_of_run(min(len(rows) for rows in result.observables.values()), call.arguments.steps)
     attributes = {"tol": tol, "dtype": dtype, "backend": "", "module_hash": ""}
-    return Solved(make_dataset(dict(result.observables), {}, {}), outcome, attributes)
+    return Solved(make_dataset(dict(result.observables), {}), outcome, attributes)
 
 
 def _measured(call: Call) -> Solved:
     from .measurements import Measurements, wanted_of
     from .memory import check_kernels
-    from .sample_results import data_attributes, derived, labelled, network_dataset, output_track
+    from .sample_results import derived, labelled, network_dataset, output_track
 
     data = samples_of(call.problem.data)
     measured = Measurements(wanted_of(call, data))
@@ -91,5 +84,5 @@ def _measured(call: Call) -> Solved:
     result = _run(call, tol, "float64", measured.see_network)
     dataset = network_dataset(output_track(result.scalars), measured, data)
     dataset = dataset.merge(derived(dataset, data))
-    attributes = {"tol": tol, "backend": "numpy", "module_hash": "", **data_attributes(data)}
-    return Solved(labelled(dataset, data, {}), result.outcome, attributes)
+    attributes = {"tol": tol, "backend": "numpy", "module_hash": ""}
+    return Solved(labelled(dataset, data), result.outcome, attributes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -13,37 +14,38 @@ HASH = "__dmft_sym_hash__"
 
 def march_module(problem: Problem, backend: str) -> ModuleType:
     """The module that marches the closed equations."""
-    from contextlib import nullcontext
-
-    from dmft_sym.cache.modules import load_module, program_key
     from dmft_sym.codegen import solver_source
-    from dmft_sym.support.progress import compilation_notice, notice
+    from dmft_sym.support.progress import notice
 
     def made() -> str:
         with notice("deriving the equations (a few seconds, once for each network)"):
             return solver_source(problem, backend)
 
-    with compilation_notice() if backend == "numba" else nullcontext():
-        return load_module(program_key(str(problem.program), backend, problem.probes), backend, made)
+    return _module(problem, backend, made, problem.probes)
 
 
 def sampled_module(problem: Problem) -> ModuleType:
     """The module that runs the program on sampled sites."""
-    from dmft_sym.cache.modules import load_module, program_key
     from dmft_sym.codegen import solver_source
-    from dmft_sym.support.progress import compilation_notice
 
-    with compilation_notice():
-        key = program_key(str(problem.program), "sampled")
-        return load_module(key, "sampled", lambda: solver_source(problem, "numba"))
+    return _module(problem, "sampled", lambda: solver_source(problem, "numba"))
 
 
 def two_time_module(problem: Problem) -> ModuleType:
     """The module that samples the two-time equations."""
-    from dmft_sym.cache.modules import load_module, program_key
     from dmft_sym.codegen import direct_source
 
-    return load_module(program_key(str(problem.program), "direct"), "direct", lambda: direct_source(problem))
+    return _module(problem, "direct", lambda: direct_source(problem))
+
+
+def _module(problem: Problem, kind: str, make: Callable[[], str], probes: tuple[str, ...] = ()) -> ModuleType:
+    from contextlib import nullcontext
+
+    from dmft_sym.cache.modules import load_module, program_key
+    from dmft_sym.support.progress import compilation_notice
+
+    with compilation_notice() if kind in ("numba", "sampled") else nullcontext():
+        return load_module(program_key(str(problem.program), kind, probes), kind, make)
 
 
 def hash_of(module: ModuleType | None) -> str:

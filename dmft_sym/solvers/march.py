@@ -51,7 +51,7 @@ class March(Arithmetic):
             order = _order_parameters(call, result, len(next(iter(losses.values()))))
         module = march_module(call.problem, call.backend)
         attributes = {"tol": tolerance(call), "dtype": dtype, "backend": call.backend, "module_hash": hash_of(module)}
-        return Solved(make_dataset(losses, order, {}), outcome, attributes)
+        return Solved(make_dataset(losses, order), outcome, attributes)
 
 
 def march(
@@ -94,7 +94,7 @@ def _order_parameters(call: Call, result: Mapping[str, Any], kept: int) -> Mappi
     from dmft_sym.results.order_parameters import label_order_parameters
 
     arguments = call.arguments
-    integers = {s.name: v for s, v in arguments.values.items() if s.is_integer}
+    integers = {symbol.name: value for symbol, value in arguments.integers.items()}
     labels = march_module(call.problem, call.backend).labels(**integers)
     retained = _retained(call.problem, arguments)
     return label_order_parameters(result, labels, result["scales"], kept, arguments.outputs, retained)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_sym.results.names import describe
+
 from .spectrum_request import check_request
-from .trained_spectra import KERNEL, STEPS, described
+from .trained_spectra import KERNEL
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,36 +61,30 @@ class SpectrumRequest:
         import xarray as xr
 
         labels = ("seed", "matrix", "spectrum_step")
-        variables: dict[str, Any] = {
-            "outlier": (
-                (*labels, "rank"),
-                self._table(tracks, lambda found: found.values[: self.count], self.count),
-                described("largest values of a trained matrix"),
-            )
-        }
+        largest = self._table(tracks, lambda found: found.values[: self.count], self.count)
+        variables: dict[str, Any] = {"outlier": ((*labels, "rank"), largest)}
         if KERNEL in self.matrices:
-            first = variables["outlier"][1][:, list(self.matrices).index(KERNEL), :, 0]
-            variables["sharpness"] = (("seed", "spectrum_step"), first, described("leading eigenvalue of the NTK"))
+            first = largest[:, list(self.matrices).index(KERNEL), :, 0]
+            variables["sharpness"] = (("seed", "spectrum_step"), first)
         coords = {
             "seed": np.arange(len(tracks)),
             "matrix": list(self.matrices),
-            "spectrum_step": ("spectrum_step", list(self.at), described("training step", STEPS)),
+            "spectrum_step": list(self.at),
             "rank": np.arange(self.count),
         }
         if directions := self._directions(tracks):
             table = np.stack([self._overlaps(tracks, direction) for direction in directions], axis=4)
-            meaning = described("|cos| between the vectors of the largest values and a field")
-            variables["overlap"] = ((*labels, "rank", "direction", "output"), table, meaning)
+            variables["overlap"] = ((*labels, "rank", "direction", "output"), table)
             coords["direction"] = directions
         if self.full:
             longest = max((len(s.values) for t in tracks for m in t.values() for s in m.spectra.values()), default=0)
             every = self._table(tracks, lambda found: found.values, longest)
-            variables["spectrum_value"] = (
-                (*labels, "number"),
-                every,
-                described("singular values, eigenvalues of the NTK"),
-            )
-        return xr.Dataset(variables, coords)
+            variables["spectrum_value"] = ((*labels, "number"), every)
+        words = {
+            "outlier": "largest values of a trained matrix",
+            "overlap": "|cos| between the vectors of the largest values and a field",
+        }
+        return describe(xr.Dataset(variables, coords), **words)
 
     def _table(self, tracks: Tracks, get: Any, length: int) -> Floats:
         table = np.full((len(tracks), len(self.matrices), len(self.at), length), np.nan)

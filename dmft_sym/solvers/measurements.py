@@ -207,7 +207,6 @@ def hidden_matrices(program: Program, arguments: RunArguments) -> dict[str, tupl
 
     A layer whose name another matrix has is called ``W[1]``.
     """
-    integers = {s: int(v) for s, v in arguments.values.items() if s.is_integer}
     single = {matrix.name for matrix in program.matrices if matrix.layers is None}
     found: dict[str, tuple[MatrixKey, GaussianMatrix]] = {}
     for matrix in program.matrices:
@@ -216,7 +215,7 @@ def hidden_matrices(program: Program, arguments: RunArguments) -> dict[str, tupl
         if matrix.layers is None:
             found[matrix.name] = ((matrix.name, None), matrix)
             continue
-        for layer in matrix.layers.at(integers):
+        for layer in matrix.layers.at(arguments.integers):
             name = f"{matrix.name}{layer}"
             found[f"{matrix.name}[{layer}]" if name in single else name] = ((matrix.name, layer), matrix)
     return found

@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import sympy as sp
 
 from dmft_sym.networks.parameters import ALPHA, NU
-from dmft_sym.program import DEPTH, SAMPLE, Assign, Field, GaussianMatrix, Label, Product, flat_statements
+from dmft_sym.program import DEPTH, SAMPLE, Assign, Field, Label, Product, flat_statements
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.memory import NUMBER_OF_MPMATH, free_bytes, march_bytes, most_steps, shown_bytes
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
+    from dmft_sym.derivation.single_site import Noise
 
     from .arguments import RunArguments
     from .measurements import WantedMeasurements
@@ -31,20 +31,11 @@ Sizes = Mapping[Label, int]
 
 
 def check_march(steps: int, outputs: int, depth: int, number: int) -> None:
-    """Refuse a march that cannot fit; ``number`` is the size of one entry in bytes.
-
-    Raises
-    ------
-    ArgumentError
-        If there are too many steps.
-    """
-    needed, free = march_bytes(depth, steps * outputs, number), free_bytes()
-    if needed > free:
-        raise ArgumentError(
-            f"steps = {steps}: allowed is what fits into memory; the march needs {shown_bytes(needed)} and "
-            f"{shown_bytes(free)} are free: use at most {most_steps(steps, needed, free)} steps, or method = "
-            "'conditioning'"
-        )
+    """Refuse a march that cannot fit; ``number`` is the size of one entry in bytes."""
+    needed = march_bytes(depth, steps * outputs, number)
+    most = most_steps(steps, needed, free_bytes())
+    advice = f"use at most {most} steps, or method = 'conditioning'"
+    _check(needed, f"steps = {steps}", "the march needs", advice)
 
 
 def check_march_of(problem: Problem, arguments: RunArguments, backend: str, dtype: Any = np.float64) -> None:
@@ -65,30 +56,17 @@ def check_sites(
         Number of values of every label.
     sites
         Number of sites of all replicas.
-
-    Raises
-    ------
-    ArgumentError
-        If there are too many sites.
     """
-    needed, free = sites_bytes(problem, arguments, sizes, sites // replicas) * at_a_time, free_bytes()
-    if needed > free:
-        raise ArgumentError(
-            f"sites = {sites}: allowed is what fits into memory; fields need at least {shown_bytes(needed)} and "
-            f"{shown_bytes(free)} are free: use fewer of them, or more replicas"
-        )
-
-
-def sites_bytes(problem: Problem, arguments: RunArguments, sizes: Sizes, sites: int) -> int:
-    """Bytes of a replica with so many sites, at least."""
     operands = sum(
         _count(atom.operand.axes, sizes)
-        for statement in flat_statements(problem.program, _integers(arguments))
+        for statement in flat_statements(problem.program, arguments.integers)
         if isinstance(statement, Assign)
         for _, atom in statement.value.terms
-        if isinstance(atom, Product) and _hidden(atom.matrix.matrix)
+        if isinstance(atom, Product) and not atom.matrix.matrix.source.finite
     )
-    return 8 * (_field_rows(problem, arguments, sizes) + 2 * DIRECTIONS * operands) * sites
+    rows = _field_rows(problem, arguments, sizes) + 2 * DIRECTIONS * operands
+    needed = 8 * rows * (sites // replicas) * at_a_time
+    _check(needed, f"sites = {sites}", "fields need at least", "use fewer of them, or more replicas")
 
 
 def check_tangents(rows: int, sites: int, tangents: int) -> None:
@@ -102,39 +80,18 @@ def check_tangents(rows: int, sites: int, tangents: int) -> None:
         Number of sites in a replica.
     tangents
         Number of matrices that are kept at every site.
-
-    Raises
-    ------
-    ArgumentError
-        If there are too many.
     """
-    needed, free = 8 * rows**2 * sites * tangents, free_bytes()
-    if needed > free:
-        raise ArgumentError(
-            f'method = "equations" with {rows} rows and {sites} sites in a replica: allowed is what fits into memory; '
-            f"tangents need about {shown_bytes(needed)} and {shown_bytes(free)} are free: use fewer samples, or more "
-            "replicas"
-        )
+    what = f'method = "equations" with {rows} rows and {sites} sites in a replica'
+    _check(8 * rows**2 * sites * tangents, what, "tangents need about", "use fewer samples, or more replicas")
 
 
 def check_kernels(wanted: WantedMeasurements, networks: int) -> None:
-    """Refuse kernels of so many networks that cannot fit, and once more for what is made of them.
-
-    Raises
-    ------
-    ArgumentError
-        If they are kept at too many steps.
-    """
+    """Refuse kernels of so many networks that cannot fit, and once more for what is made of them."""
     steps, sizes = len(wanted.kernel_steps), wanted.kernels.sizes
     numbers = _count(wanted.kernels.labels, sizes) ** 2
     numbers += sum(len(kernel.members) * _count(kernel.field.axes, sizes) ** 2 for kernel in wanted.kernels.fields)
-    needed, free = 8 * steps * numbers * (networks + 1), free_bytes()
-    if needed > free:
-        raise ArgumentError(
-            f"kernels: allowed is what fits into memory; kernels of {sizes[SAMPLE]} samples at {steps} steps of "
-            f"{networks} networks need {shown_bytes(needed)} and {shown_bytes(free)} are free: use fewer steps or "
-            "samples"
-        )
+    needs = f"kernels of {sizes[SAMPLE]} samples at {steps} steps of {networks} networks need"
+    _check(8 * steps * numbers * (networks + 1), "kernels", needs, "use fewer steps or samples")
 
 
 def check_network(
@@ -147,37 +104,35 @@ def check_network(
 ) -> None:
     """Refuse finite networks that do not exist or do not fit: matrices, and on given samples fields.
 
+    A ratio must not be infinite, nor leave a space without sites.
+
     Parameters
     ----------
     size
         Its argument and value: ``("dim", 1000)``.
     data, sizes
         Arrays that are given from outside, and the number of values of their labels.
-
-    Raises
-    ------
-    ArgumentError
-        If a ratio is infinite or leaves a space without sites, or if the networks are too large.
     """
-    from dmft_sym.execution import ExecutionError, finite_memory
+    from dmft_sym.execution import finite_memory
 
     name, number = size
     _check_ratios(arguments, name, number)
-    try:
-        needed = finite_memory(
-            problem.program, arguments.values, arguments.outputs, number, np.dtype(dtype).type, data or None
-        )
-    except ExecutionError as error:
-        raise ArgumentError(str(error)) from error
+    kind = np.dtype(dtype)
+    needed = finite_memory(problem.program, arguments.values, arguments.outputs, number, kind.type, data or None)
     samples = fewer = ""
     if sizes:
-        needed += np.dtype(dtype).itemsize * _field_rows(problem, arguments, sizes) * number
+        needed += kind.itemsize * _field_rows(problem, arguments, sizes) * number
         samples, fewer = f" with {sizes[SAMPLE]} samples", " or fewer samples"
+    _check(needed, f"{name} = {number}", f"a network{samples} needs", f"use a smaller {name}{fewer}")
+
+
+def _check(needed: int, what: str, needs: str, advice: str) -> None:
+    """Refuse ``what`` if more bytes are needed than are free."""
     free = free_bytes()
     if needed > free:
         raise ArgumentError(
-            f"{name} = {number}: allowed is what fits into memory; a network{samples} needs {shown_bytes(needed)} and "
-            f"{shown_bytes(free)} are free: use a smaller {name}{fewer}"
+            f"{what}: allowed is what fits into memory; {needs} {shown_bytes(needed)} and {shown_bytes(free)} are "
+            f"free: {advice}"
         )
 
 
@@ -194,22 +149,16 @@ def _check_ratios(arguments: RunArguments, name: str, number: int) -> None:
             )
 
 
+def layer_count(thing: Field | Noise, arguments: RunArguments) -> int:
+    """Number of members of a family, one for what is no family."""
+    return 1 if thing.layers is None else int(thing.layers.length.subs(arguments.values))
+
+
 def _field_rows(problem: Problem, arguments: RunArguments, sizes: Sizes) -> int:
     """Number of fields, counted by layer and label."""
-
-    def layers(field: Field) -> int:
-        return 1 if field.layers is None else int(field.layers.length.subs(arguments.values))
-
-    return sum(layers(field) * _count(field.axes, sizes) for field in problem.program.fields if not field.data)
-
-
-def _hidden(matrix: GaussianMatrix) -> bool:
-    return not matrix.source.finite
+    fields = (field for field in problem.program.fields if not field.data)
+    return sum(layer_count(field, arguments) * _count(field.axes, sizes) for field in fields)
 
 
 def _count(axes: tuple[Label, ...], sizes: Sizes) -> int:
     return math.prod(sizes[label] for label in axes)
-
-
-def _integers(arguments: RunArguments) -> dict[sp.Symbol, int]:
-    return {symbol: int(value) for symbol, value in arguments.values.items() if symbol.is_integer}

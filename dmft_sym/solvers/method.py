@@ -9,11 +9,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dmft_sym.support.deprecation import warn_old_word
-from dmft_sym.support.errors import ArgumentError
-from dmft_sym.support.messages import show
-from dmft_sym.support.outcomes import Outcome
+from dmft_sym.support.outcomes import COMPLETED, Outcome, diverged
 
-from .arguments import RunArguments
+from .arguments import RunArguments, check_flag
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from dmft_sym.regimes import Regime
 
 Progress = Callable[[int, int], None]
+"""Called as ``progress(done, total)``."""
 EQUATIONS, CONDITIONING = "equations", "conditioning"
 WORDS = (EQUATIONS, CONDITIONING)
 
@@ -91,11 +90,21 @@ class Arithmetic(ABC):
 
 def current_method(regime: Regime, method: Any, exact: bool | None) -> tuple[str | None, bool | None]:
     """The method and whether it is to be exact; words of before 0.2 are translated, with a warning."""
-    if exact is not None and not isinstance(exact, bool):
-        raise ArgumentError(f"exact = {show(exact)}: allowed are True and False")
+    if exact is not None:
+        check_flag("exact", exact)
     if not isinstance(method, str) or method not in regime.old_methods:
         return method, exact
     new, known = regime.old_methods[method]
     extra = "" if known is None else f", exact={known}"
     warn_old_word(f"method={method!r}", f"method={new!r}{extra}")
     return new, known if exact is None else exact
+
+
+def counted(progress: Progress | None, steps: int, before: int = 0, networks: int = 1) -> Callable[[int], None] | None:
+    """What a network calls when steps are done, ``before`` others of all ``networks`` being finished."""
+    return None if progress is None else lambda done: progress(before * steps + done, networks * steps)
+
+
+def end_of_run(done: int, steps: int) -> Outcome:
+    """How a run ended that has done so many of its steps."""
+    return COMPLETED if done == steps else diverged(done)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from dmft_sym.program import SAMPLE, Axes
 from dmft_sym.regimes.sample_program import OUTPUT_FUNCTION
 from dmft_sym.regimes.samples import Samples
-from dmft_sym.results.store import BIAS, SEM
+from dmft_sym.results.names import describe
+from dmft_sym.results.store import SEM
 
 from .kernels import Kernel, alignment
 from .measurements import Measurements
@@ -21,31 +22,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-_LONG_NAMES = {
-    "f": "output of the network",
-    "train_loss": "training loss",
-    "test_loss": "test loss",
-    "train_accuracy": "fraction of training samples in the right class",
-    "test_accuracy": "fraction of test samples in the right class",
-    "NTK": "neural tangent kernel on the samples",
-    "NTK_alignment": "alignment of the neural tangent kernel with the targets",
-    "outlier": "singular values of a hidden matrix (N^-1/2 W) outside of its bulk",
-    "bulk_edge": "edges of the bulk of singular values",
-    "outlier_limit": "smallest outlier that stands out of the noise of a replica",
-}
 OF_SPECTRA = ("outlier", "bulk_edge", "outlier_limit")
-_AXES = {
-    "trained": "1 for training samples, 0 for test samples",
-    "sample": "number of the sample, training samples first",
-    "sample2": "number of the sample, training samples first",
-    "output": "output of the network",
-    "output2": "output of the network",
-    "layer": "hidden layer of the kernel",
-    "matrix": "hidden matrix",
-    "rank": "place in descending order",
-    "side": "lower or upper edge",
-    "seed": "number of the network",
-}
 
 
 def network_dataset(outputs: Array, measured: Measurements, data: Samples, *, simulated: bool = False) -> xr.Dataset:
@@ -184,7 +161,18 @@ def averaged(replicas: Sequence[xr.Dataset], data: Samples) -> xr.Dataset:
     import xarray as xr
 
     stacked = xr.concat(list(replicas), "replica", join="outer")
-    count = len(replicas)
+    mean, error = mean_and_error(stacked)
+    if "outlier" in stacked:
+        kept = mean["outlier"].notnull().any([dim for dim in mean["outlier"].dims if dim != "rank"])
+        mean, error = mean.isel(rank=kept.values), error.isel(rank=kept.values)
+    parts = derived(left_out(stacked)[[str(n) for n in stacked.data_vars if n not in OF_SPECTRA]], data)
+    errors = error.merge(jackknife(parts)).drop_vars(["bulk_edge", "outlier_limit"], errors="ignore")
+    return mean.merge(derived(mean, data)).merge(suffixed(errors, SEM))
+
+
+def mean_and_error(stacked: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    """Means over the axis ``replica``, and standard errors; of outliers where more than half of replicas have one."""
+    count = stacked.sizes["replica"]
     mean = stacked.mean("replica", skipna=False)
     error = stacked.std("replica", ddof=1, skipna=False) / np.sqrt(count)
     if "outlier" in stacked:
@@ -192,49 +180,34 @@ def averaged(replicas: Sequence[xr.Dataset], data: Samples) -> xr.Dataset:
         often = 2 * present > count
         mean["outlier"] = stacked["outlier"].mean("replica").where(often)
         error["outlier"] = (stacked["outlier"].std("replica", ddof=1) / present**0.5).where(often)
-        kept = often.any([dim for dim in often.dims if dim != "rank"])
-        mean, error = mean.isel(rank=kept.values), error.isel(rank=kept.values)
-    functions = derived(mean, data)
-    left_out = (count * stacked.mean("replica", skipna=False) - stacked) / (count - 1)
-    parts = derived(left_out[[str(n) for n in left_out.data_vars if n not in OF_SPECTRA]], data)
-    jackknife = parts.std("replica", ddof=0, skipna=False) * np.sqrt(count - 1)
-    means = mean.merge(functions)
-    errors = error.merge(jackknife).drop_vars(["bulk_edge", "outlier_limit"], errors="ignore")
-    return means.merge(errors.rename({str(name): f"{name}{SEM}" for name in errors.data_vars}))
+    return mean, error
 
 
-def labelled(dataset: xr.Dataset, data: Samples, attrs: Mapping[str, Any]) -> xr.Dataset:
-    """The dataset with targets, names, units and attributes."""
-    targets = (("sample", "output"), data.all_targets)
-    trained = ("sample", data.train.astype(int))
-    dataset = dataset.assign(target=targets).assign_coords(trained=trained)
-    for name in dataset.data_vars:
-        dataset[name].attrs = {"long_name": _long_name(str(name)), "units": "1"}
-    for axis in ("step", "kernel_step", "spectrum_step"):
-        if axis in dataset.coords:
-            dataset[axis].attrs = {"long_name": "training step", "units": "gradient steps"}
-    for axis, long_name in _AXES.items():
-        if axis in dataset.coords:
-            dataset[axis].attrs = {"long_name": long_name, "units": "1"}
-    dataset.attrs = dict(attrs)
+def left_out(stacked: xr.Dataset) -> xr.Dataset:
+    """Means over all replicas but one, for each of them."""
+    count = stacked.sizes["replica"]
+    return (count * stacked.mean("replica", skipna=False) - stacked) / (count - 1)
+
+
+def jackknife(parts: xr.Dataset) -> xr.Dataset:
+    """Standard errors of functions of means, from these functions where each replica was left out."""
+    return parts.std("replica", ddof=0, skipna=False) * np.sqrt(parts.sizes["replica"] - 1)
+
+
+def suffixed(dataset: xr.Dataset, suffix: str) -> xr.Dataset:
+    """The dataset with something appended to the names of its variables."""
+    return dataset.rename({str(name): f"{name}{suffix}" for name in dataset.data_vars})
+
+
+def labelled(dataset: xr.Dataset, data: Samples) -> xr.Dataset:
+    """The dataset with targets, names, units, and attributes that tell the samples and their loss."""
+    dataset = dataset.assign(target=(("sample", "output"), data.all_targets))
+    dataset = dataset.assign_coords(trained=("sample", data.train.astype(int)))
+    dataset = describe(dataset, outlier="singular values of a hidden matrix (N^-1/2 W) outside of its bulk")
+    dataset.attrs = {"loss": data.loss, "data_hash": data.digest[:16]}
     return dataset
-
-
-def _long_name(name: str) -> str:
-    if name.endswith(SEM):
-        return f"standard error of {_long_name(name.removesuffix(SEM))}"
-    if name.endswith(BIAS):
-        return f"bias by few sites of {_long_name(name.removesuffix(BIAS))}"
-    if name.endswith("_alignment") and name not in _LONG_NAMES:
-        return f"alignment of the kernel {name.removesuffix('_alignment')} with the targets"
-    return _LONG_NAMES.get(name, "target" if name == "target" else f"kernel {name}, <F F> of the field of this name")
 
 
 def output_track(scalars: Mapping[Any, Array]) -> Array:
     """``f`` of all steps, shape (steps, samples, outputs), from the scalars of a run."""
     return next(values for ref, values in scalars.items() if ref.scalar.name == "f")
-
-
-def data_attributes(data: Samples) -> dict[str, Any]:
-    """Attributes that tell the samples and their loss."""
-    return {"loss": data.loss, "data_hash": data.digest[:16]}

@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from dmft_sym.regimes.samples import Samples
 from dmft_sym.results.store import BIAS, SEM
 
-from .sample_results import OF_SPECTRA, derived
+from .sample_results import OF_SPECTRA, derived, jackknife, left_out, mean_and_error, suffixed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -42,24 +40,11 @@ def estimated_bias(replicas: Sequence[xr.Dataset], halves: Sequence[xr.Dataset],
     dropped = [name for name in OF_SPECTRA if name != "outlier"]
     whole = xr.concat(list(replicas), "replica", join="outer").drop_vars(dropped, errors="ignore")
     both = [xr.concat(list(halves[k::2]), "replica", join="outer").drop_vars(dropped, errors="ignore") for k in (0, 1)]
-    half = (both[0] + both[1]) / 2
-    whole, half = xr.align(whole, half, join="inner")
-    change, count = half - whole, len(replicas)
-    bias = change.mean("replica", skipna=False)
-    error = change.std("replica", ddof=1, skipna=False) / np.sqrt(count)
-    if "outlier" in change:
-        present = change["outlier"].notnull().sum("replica")
-        often = (2 * present > count) & (present > 1)
-        bias["outlier"] = change["outlier"].mean("replica").where(often)
-        error["outlier"] = (change["outlier"].std("replica", ddof=1) / present**0.5).where(often)
+    whole, half = xr.align(whole, (both[0] + both[1]) / 2, join="inner")
+    bias, error = mean_and_error(half - whole)
     means = [part.mean("replica", skipna=False) for part in (half, whole)]
-    left_out = [(count * mean - part) / (count - 1) for mean, part in zip(means, (half, whole), strict=True)]
-    functions, parts = (_change_of_functions(pair, data) for pair in (means, left_out))
-    jackknife = parts.std("replica", ddof=0, skipna=False) * np.sqrt(count - 1)
-    found = {BIAS: bias.merge(functions), f"{BIAS}{SEM}": error.merge(jackknife)}
-    return xr.merge(
-        [part.rename({str(name): f"{name}{suffix}" for name in part.data_vars}) for suffix, part in found.items()]
-    )
+    functions, parts = (_change_of_functions(pair, data) for pair in (means, [left_out(half), left_out(whole)]))
+    return xr.merge([suffixed(bias.merge(functions), BIAS), suffixed(error.merge(jackknife(parts)), f"{BIAS}{SEM}")])
 
 
 def _change_of_functions(pair: Sequence[xr.Dataset], data: Samples) -> xr.Dataset:

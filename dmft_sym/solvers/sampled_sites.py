@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from dmft_sym.regimes.samples import samples_of
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
-from dmft_sym.support.outcomes import COMPLETED, Outcome, diverged
+from dmft_sym.support.outcomes import Outcome
 
 from .arguments import check_integer
 from .generated_modules import hash_of, sampled_module
 from .measurements import Measurements, bulk_of, hidden_matrices, wanted_of
 from .memory import check_kernels, check_sites
-from .method import CONDITIONING, Arithmetic, Call, Solved
-from .sample_results import SEM, averaged, data_attributes, labelled, network_dataset
+from .method import CONDITIONING, Arithmetic, Call, Solved, counted, end_of_run
+from .sample_results import SEM, averaged, labelled, network_dataset
 from .sampled_bias import estimated_bias
 from .wanted_error import even_sites, sites_for_error
 
@@ -90,14 +90,13 @@ class ReplicaRun:
             "seed": self.seed,
             "antithetic": int(self.options.antithetic),
             **self.extra,
-            **data_attributes(self.data),
         }
-        return Solved(labelled(dataset, self.data, {}), outcome, attributes)
+        return Solved(labelled(dataset, self.data), outcome, attributes)
 
     def means(self, sites: int) -> tuple[xr.Dataset, Outcome]:
         """Means and standard errors over replicas, and how the run ended."""
         parts, done = self.parts(*self.tracks(sites))
-        return averaged(parts, self.data), COMPLETED if done == self.call.arguments.steps else diverged(done)
+        return averaged(parts, self.data), end_of_run(done, self.call.arguments.steps)
 
     def tracks(self, sites: int) -> tuple[list[Any], list[Measurements]]:
         """Outputs of every replica, shape (steps, samples, outputs), and what it showed."""
@@ -134,10 +133,7 @@ class ReplicaRun:
 
     def report(self, networks: int, before: int = 0) -> Callable[[int], None] | None:
         """What a network calls when steps are done, ``before`` others of all ``networks`` being finished."""
-        if self.call.progress is None:
-            return None
-        progress, steps = self.call.progress, self.call.arguments.steps
-        return lambda done: progress(before * steps + done, networks * steps)
+        return counted(self.call.progress, self.call.arguments.steps, before, networks)
 
 
 class SampledRun(ReplicaRun):
@@ -168,7 +164,7 @@ class SampledRun(ReplicaRun):
             dataset = dataset.merge(found.reindex({dim: dataset[dim] for dim in found.dims if dim in dataset.coords}))
         self.extra["tol"] = default_tol(sites // self.count) if self.options.tol is None else self.options.tol
         self.extra["directions_per_site"] = self.directions_per_site
-        return dataset, COMPLETED if done == self.call.arguments.steps else diverged(done)
+        return dataset, end_of_run(done, self.call.arguments.steps)
 
     def check_memory(self, sites: int) -> None:
         """Refuse more sites than fit into memory."""
@@ -179,7 +175,6 @@ class SampledRun(ReplicaRun):
 
     def tracks(self, sites: int, *, halves: bool = False) -> tuple[list[Any], list[Measurements]]:
         """Outputs of every replica (or of its halves), shape (steps, samples, outputs), and what it showed."""
-        from dmft_sym.execution import ExecutionError
         from dmft_sym.execution.replicas import run_replicas
 
         count, arguments = self.count, self.call.arguments
@@ -187,27 +182,24 @@ class SampledRun(ReplicaRun):
         measured = [Measurements(self.wanted) for _ in range(2 * count if halves else count)]
         networks, before = (3 * count, count * halves) if self.bias else (count, 0)
         report = self.report(networks, before)
-        try:
-            results = run_replicas(
-                self.module,
-                self.call.problem.program,
-                arguments.values,
-                arguments.outputs,
-                arguments.steps,
-                sites,
-                count,
-                self.seed,
-                tol=self.options.tol,
-                antithetic=self.options.antithetic,
-                data=self.data.given,
-                pauses=self.wanted.steps,
-                inspect=lambda replica, view: measured[replica].see_replica(view),
-                progress=None if report is None else lambda done, _: report(done),
-                threads=self.threads,
-                halves=halves,
-            )
-        except ExecutionError as error:
-            raise ArgumentError(str(error)) from error
+        results = run_replicas(
+            self.module,
+            self.call.problem.program,
+            arguments.values,
+            arguments.outputs,
+            arguments.steps,
+            sites,
+            count,
+            self.seed,
+            tol=self.options.tol,
+            antithetic=self.options.antithetic,
+            data=self.data.given,
+            pauses=self.wanted.steps,
+            inspect=lambda replica, view: measured[replica].see_replica(view),
+            progress=None if report is None else lambda done, _: report(done),
+            threads=self.threads,
+            halves=halves,
+        )
         if not halves:
             aspects = {key: bulk_of(m, arguments.values).aspect for key, m in self._hidden().values()}
             self.directions_per_site = max(known_share(r.directions, aspects) * count / sites for r in results)

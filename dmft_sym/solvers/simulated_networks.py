@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from dmft_sym.support.errors import ArgumentError
-from dmft_sym.support.messages import show
-
-from .arguments import RunArguments, check_dtype, check_integer
+from .arguments import RunArguments, check_dtype, check_flag, check_integer, check_progress
+from .method import Progress, counted
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
     from dmft_sym.execution import Arithmetic, ExecutionResult
     from dmft_sym.execution.plan import Given
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -61,10 +57,8 @@ class SimulatedNetworks:
         size, seeds = check_integer(size_name, size, 1), check_integer("seeds", seeds, 1)
         seed = check_integer("seed", seed, 0)
         check_dtype(dtype)
-        if not isinstance(normalise, bool):
-            raise ArgumentError(f"normalise = {show(normalise)}: allowed are True and False")
-        if progress is not None and not callable(progress):
-            raise ArgumentError(f"progress = {show(progress)}: allowed is a function of two integers, done and total")
+        check_flag("normalise", normalise)
+        check_progress(progress)
         return cls(size_name, size, seeds, seed, normalise, dtype, progress)
 
     @property
@@ -75,13 +69,6 @@ class SimulatedNetworks:
     def child(self, number: int) -> int:
         """Seed of one network: that of the pair ``(seed, number)``."""
         return int(np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)[0])
-
-    def report(self, number: int, steps: int) -> Callable[[int], None] | None:
-        """What a network calls when steps are done."""
-        if self.progress is None:
-            return None
-        progress, before, total = self.progress, number * steps, self.count * steps
-        return lambda done: progress(before + done, total)
 
     def train(
         self,
@@ -100,25 +87,22 @@ class SimulatedNetworks:
         ArgumentError
             If it cannot be started as asked.
         """
-        from dmft_sym.execution import ExecutionError, run_finite
+        from dmft_sym.execution import run_finite
 
-        try:
-            return run_finite(
-                theory.program,
-                arguments.values,
-                arguments.outputs,
-                arguments.steps,
-                self.size,
-                self.child(number),
-                self.normalise,
-                np.dtype(self.dtype).type,
-                range(arguments.steps) if record else None,
-                self.report(number, arguments.steps),
-                inspect=inspect,
-                data=data,
-            )
-        except ExecutionError as error:
-            raise ArgumentError(str(error)) from error
+        return run_finite(
+            theory.program,
+            arguments.values,
+            arguments.outputs,
+            arguments.steps,
+            self.size,
+            self.child(number),
+            self.normalise,
+            np.dtype(self.dtype).type,
+            range(arguments.steps) if record else None,
+            counted(self.progress, arguments.steps, number, self.count),
+            inspect=inspect,
+            data=data,
+        )
 
     @property
     def attributes(self) -> dict[str, Any]:

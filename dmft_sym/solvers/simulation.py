@@ -12,15 +12,15 @@ import sympy as sp
 from dmft_sym.regimes.samples import samples_of
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
-from dmft_sym.support.outcomes import COMPLETED, diverged
 
-from .arguments import check_integer, run_arguments
+from .arguments import RunArguments, check_integer, run_arguments
 from .attributes import common_attributes
 from .measured_spectra import spectrum_request
 from .measurements import Measurements, wanted_measurements
 from .memory import check_kernels, check_network
-from .sample_results import data_attributes, derived, labelled, network_dataset, output_track
-from .simulated_networks import Progress, SimulatedNetworks
+from .method import Progress, end_of_run
+from .sample_results import derived, labelled, network_dataset, output_track
+from .simulated_networks import SimulatedNetworks
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -116,25 +116,33 @@ def simulate(
         given = dim
     number = size.default if given is None else given
     networks = SimulatedNetworks.checked(size.keyword, number, seeds, seed, normalise, dtype, progress)
+    start = time.perf_counter()
+    arguments = run_arguments(theory, steps, parameters)
     if measured:
         names: Any = matrices  # operators are refused there
-        return _measured(theory, networks, steps, parameters, kernels, names, at, values)
-    return _observed(theory, networks, steps, parameters, order_parameters, matrices, at, values)
+        dataset = _measured(theory, networks, arguments, kernels, names, at, values)
+    else:
+        dataset = _observed(theory, networks, arguments, order_parameters, matrices, at, values)
+    dataset.attrs = {
+        **common_attributes(theory, arguments),
+        **networks.attributes,
+        **dataset.attrs,
+        **end_of_run(dataset.sizes["step"], arguments.steps).attrs(),
+        "wall_time": time.perf_counter() - start,
+    }
+    return dataset
 
 
 def _observed(
     theory: Problem,
     networks: SimulatedNetworks,
-    steps: int,
-    parameters: dict[str, Any],
+    arguments: RunArguments,
     order_parameters: bool,
     matrices: Sequence[str | MatrixProgram],
     at: Sequence[int],
     values: int | None,
 ) -> xr.Dataset:
     """Losses and order parameters that the program observes, and measured spectra."""
-    start = time.perf_counter()
-    arguments = run_arguments(theory, steps, parameters)
     record = order_parameters and arguments.steps <= RECORDED_STEPS
     check_network(theory, arguments, networks.sized, networks.dtype, {}, {})
     request = spectrum_request(theory, arguments, matrices, at, values)
@@ -145,16 +153,7 @@ def _observed(
         results.append(networks.train(number, theory, arguments, record=record, inspect=inspect))
         tracks.append({} if measurement is None else measurement.tracks)
     dataset = _dataset(theory, results, record)
-    if request is not None:
-        dataset = dataset.merge(request.dataset(tracks))
-    done = dataset.sizes["step"]
-    dataset.attrs = {
-        **common_attributes(theory, arguments),
-        **networks.attributes,
-        **(COMPLETED if done == arguments.steps else diverged(done)).attrs(),
-        "wall_time": time.perf_counter() - start,
-    }
-    return dataset
+    return dataset if request is None else dataset.merge(request.dataset(tracks))
 
 
 def _dataset(theory: Problem, results: list[ExecutionResult], record: bool) -> xr.Dataset:
@@ -164,7 +163,7 @@ def _dataset(theory: Problem, results: list[ExecutionResult], record: bool) -> x
     kept = min(len(r.observables[name]) for r in results for name in names)
     scalars = {name: np.stack([r.observables[name][:kept] for r in results]) for name in names}
     order = _correlations(theory, results, kept) if record and kept else {}
-    return make_dataset(scalars, order, {})
+    return make_dataset(scalars, order)
 
 
 def _correlations(theory: Problem, results: list[ExecutionResult], kept: int) -> dict[str, xr.DataArray]:
@@ -209,8 +208,7 @@ def _overlaps(result: ExecutionResult, members: list[FieldRef], kept: int, pairs
 def _measured(
     theory: Problem,
     networks: SimulatedNetworks,
-    steps: int,
-    parameters: dict[str, Any],
+    arguments: RunArguments,
     kernels: Sequence[int] | None,
     matrices: Sequence[str],
     at: Sequence[int],
@@ -220,8 +218,6 @@ def _measured(
     import xarray as xr
 
     data = samples_of(theory.data)
-    start = time.perf_counter()
-    arguments = run_arguments(theory, steps, parameters)
     if values is not None:
         values = check_integer("values", values, 1)  # all of them, 0 elsewhere, are not kept here
     wanted = wanted_measurements(theory, arguments, data.sizes, kernels, matrices, at, values)
@@ -234,13 +230,5 @@ def _measured(
         found.append((output_track(result.scalars), measured))
     done = min(len(track) for track, _ in found)  # kernels and spectra of later steps are not those of all networks
     parts = [network_dataset(track[:done], measured, data, simulated=True) for track, measured in found]
-    dataset = xr.concat(parts, "seed", join="inner")
-    dataset = dataset.assign_coords(seed=np.arange(networks.count)).merge(derived(dataset, data))
-    attrs = {
-        **common_attributes(theory, arguments),
-        **networks.attributes,
-        **data_attributes(data),
-        **(COMPLETED if done == arguments.steps else diverged(done)).attrs(),
-        "wall_time": time.perf_counter() - start,
-    }
-    return labelled(dataset, data, attrs)
+    dataset = xr.concat(parts, "seed", join="inner").assign_coords(seed=np.arange(networks.count))
+    return labelled(dataset.merge(derived(dataset, data)), data)

@@ -15,7 +15,7 @@ from dmft_sym.support.deprecation import warn_old_word
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import BiasWarning, show
 
-from .arguments import RunArguments, run_arguments
+from .arguments import RunArguments, check_flag, check_progress, run_arguments
 from .attributes import common_attributes
 from .coordinates import Coordinates
 from .generated_modules import march_module, sampled_module
@@ -212,8 +212,7 @@ class Solver:
         method, exact = current_method(self.theory.data, method, exact)
         kind = self._arithmetic(method, exact)
         options = _options(kind, given)
-        if progress is not None and not callable(progress):
-            raise ArgumentError(f"progress = {show(progress)}: allowed is a function of two integers, done and total")
+        check_progress(progress)
         solved = kind().run(Call(self.theory, self.backend, arguments, options, progress))
         if solved.outcome.step == 0:
             _check_ratios(arguments)
@@ -221,6 +220,7 @@ class Solver:
         result.attrs = {
             **common_attributes(self.theory, arguments),
             **solved.attributes,
+            **result.attrs,
             "method": kind.method,
             "exact": int(kind.exact(self.theory)),
             **solved.outcome.attrs(),
@@ -287,8 +287,7 @@ def _options(kind: type[Arithmetic], given: Mapping[str, Any]) -> SimpleNamespac
         If one means nothing to it, or is neither true nor false where it has to be.
     """
     for name in ("antithetic", "bias", "order_parameters"):
-        if not isinstance(given.get(name, True), bool):
-            raise ArgumentError(f"{name} = {show(given[name])}: allowed are True and False")
+        check_flag(name, given.get(name, True))
     for name, value in given.items():
         if name not in kind.options | kind.unused and value != DEFAULTS[name]:
             others = [other.method for other in ARITHMETICS if name in other.options and other.method != kind.method]

@@ -10,8 +10,6 @@ from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 
 if TYPE_CHECKING:
-    import sympy as sp
-
     from dmft_sym.derivation.problem import Problem
     from dmft_sym.spectra import MatrixProgram
 
@@ -53,31 +51,30 @@ def check_matrix(theory: Problem, arguments: RunArguments, matrix: str | MatrixP
     from dmft_sym.program import ProgramError
     from dmft_sym.spectra import matrix_program
 
-    integers = {s: int(v) for s, v in arguments.values.items() if s.is_integer}
     try:
         found = matrix_program(theory.program, matrix) if isinstance(matrix, str) else matrix
-        found.flat(integers)
+        found.flat(arguments.integers)
     except (ProgramError, ValueError) as error:
         raise ArgumentError(str(error)) from error
     if found.program != theory.program:
         raise ArgumentError(
             f"matrices: {found.name} is of another network; allowed is operator(theory, ...) of this one"
         )
-    if found is matrix and _belongs_to_another(theory, found, integers):
+    if found is matrix and _belongs_to_another(theory, found, arguments):
         raise ArgumentError(
             f"matrices: the network has a {found.name} of its own; allowed for an operator is another name"
         )
     return found
 
 
-def _belongs_to_another(theory: Problem, matrix: MatrixProgram, integers: dict[sp.Symbol, int]) -> bool:
+def _belongs_to_another(theory: Problem, matrix: MatrixProgram, arguments: RunArguments) -> bool:
     """Whether the name of an operator is that of a matrix of the network."""
     from dmft_sym.program import ProgramError
     from dmft_sym.spectra import matrix_program
 
     try:
         known = matrix_program(theory.program, matrix.name)
-        known.flat(integers)
+        known.flat(arguments.integers)
     except (ProgramError, ValueError):
         return False
     return known != matrix

@@ -7,7 +7,7 @@ derivation.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .escape_step import escape_step
+from .method import Progress, counted
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from .arguments import RunArguments
 
 Floats = NDArray[np.floating[Any]]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def _march_margin(run: TwoTimeSpectra, wanted: WantedSpectra, name: str, step: i
 
 def _columns_per_value(arguments: RunArguments, matrix: MatrixProgram) -> float:
     """Columns of a matrix by its singular values, of which there are as many as of the smaller of columns and rows."""
-    flat = matrix.flat({s: int(v) for s, v in arguments.values.items() if s.is_integer})
+    flat = matrix.flat(arguments.integers)
     rows, columns = (float(ref.space.ratio.subs(arguments.values)) for ref in (flat.output, flat.input))
     return columns / min(rows, columns) if math.isfinite(columns) and not flat.symmetric else 1.0
 
@@ -196,8 +196,7 @@ def from_coordinates(wanted: WantedSpectra) -> tuple[dict[str, Track], int]:
     from dmft_sym.support.outcomes import Failure, SpectrumError, named
 
     theory, arguments, at, tol = wanted.theory, wanted.arguments, wanted.at, wanted.tol
-    progress = wanted.progress
-    report = None if progress is None else lambda done: progress(done, arguments.steps)
+    report = counted(wanted.progress, arguments.steps)
     run = theory.program, arguments.values, arguments.outputs, arguments.steps
     programs, steps = list(wanted.matrices.values()), sorted({0, *at})  # an escape may be before the steps asked for
     found, result = coordinate_spectra(*run, programs, steps, tol=tol, overlaps=wanted.overlaps, progress=report)

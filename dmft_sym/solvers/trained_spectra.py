@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_sym.results.names import describe
 from dmft_sym.spectra.methods import DEPENDENCE, check_method, default_method
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
-from dmft_sym.support.outcomes import COMPLETED, diverged
 
 from .arguments import check_integer, run_arguments
 from .attributes import common_attributes
 from .memory import check_march_of
-from .method import current_method
+from .method import Progress, current_method, end_of_run
 from .spectrum_request import check_request, check_tolerance
 from .spectrum_routes import Track, WantedSpectra, from_coordinates, from_march
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from dmft_sym.spectra import MatrixProgram
 
 Floats = NDArray[np.floating[Any]]
-Progress = Callable[[int, int], None]
 KERNEL = "NTK"
 SIDES = ("lower", "upper")
 
@@ -135,7 +134,7 @@ def spectrum(
     chosen, kept = check_request(theory, arguments, matrices, at)
     wanted = WantedSpectra(theory, arguments, parameters, chosen, kept, dependence, tol, points > 0, overlaps, progress)
     tracks, reached = from_march(wanted) if method == "equations" else from_coordinates(wanted)
-    outcome = COMPLETED if reached == arguments.steps else diverged(reached)
+    outcome = end_of_run(reached, arguments.steps)
     dataset = _dataset(tracks, kept, arguments.outputs, points)
     options = {"method": method, "dependence": dependence, "tol": tol}
     dataset.attrs |= {**common_attributes(theory, arguments), **options, **outcome.attrs()}
@@ -171,27 +170,20 @@ def _dataset(tracks: Mapping[str, Track], at: list[int], outputs: int, points: i
                 if at[k] in track.bands and len(track.bands[at[k]]):
                     edge[m, k, 0] = track.bands[at[k]][0][0]
     labels = ("matrix", "spectrum_step")
-    long = "of a trained matrix"
     variables: dict[str, Any] = {
-        "outlier": ((*labels, "rank"), outlier, described(f"outliers {long}")),
-        "bulk_edge": ((*labels, "side"), edge, described(f"edges of the bulk {long}")),
-        "escape_step": (
-            ("matrix",),
-            [t.escape for t in tracks.values()],
-            described("escape of the first outlier", STEPS),
-        ),
+        "outlier": ((*labels, "rank"), outlier),
+        "bulk_edge": ((*labels, "side"), edge),
+        "escape_step": ("matrix", [t.escape for t in tracks.values()]),
     }
     if KERNEL in tracks:
         row = spectra[list(tracks).index(KERNEL)]
-        sharp = [math.nan if found is None else found.leading for found in row]
-        variables["sharpness"] = (("spectrum_step",), sharp, described("leading eigenvalue of the NTK"))
+        variables["sharpness"] = ("spectrum_step", [math.nan if found is None else found.leading for found in row])
     if directions := list(dict.fromkeys(d for t in tracks.values() for o in t.overlaps.values() for d in o)):
         overlap = _overlaps(tracks, at, ranks, directions, outputs)
-        meaning = described("|cos| between the vectors of an outlier and a field")
-        variables["overlap"] = ((*labels, "rank", "direction", "output"), overlap, meaning)
+        variables["overlap"] = ((*labels, "rank", "direction", "output"), overlap)
     coords: dict[str, Any] = {
         "matrix": list(tracks),
-        "spectrum_step": ("spectrum_step", at, described("training step", STEPS)),
+        "spectrum_step": at,
         "rank": np.arange(ranks),
         "side": list(SIDES),
         "output": np.arange(outputs),
@@ -200,24 +192,17 @@ def _dataset(tracks: Mapping[str, Track], at: list[int], outputs: int, points: i
         coords["direction"] = directions
     if points:
         value, density = _densities(tracks, at, points)
-        variables["value"] = ((*labels, "point"), value, described("singular value, eigenvalue of the NTK"))
-        variables["density"] = ((*labels, "point"), density, described("density of the bulk"))
+        variables["value"] = ((*labels, "point"), value)
+        variables["density"] = ((*labels, "point"), density)
         coords["point"] = np.arange(points)
     failures = [_failure(name, step, text) for name, t in tracks.items() for step, text in t.failures.items()]
-    return xr.Dataset(variables, coords, {"spectrum_failures": "\n".join(failures)})
+    return describe(xr.Dataset(variables, coords, {"spectrum_failures": "\n".join(failures)}))
 
 
 def _failure(name: str, step: int, text: str) -> str:
     """A line that says where."""
     place = f"{name} at step {step}: "
     return place + " ".join(text.removeprefix(place).split())
-
-
-STEPS = "gradient steps"
-
-
-def described(long_name: str, units: str = "1") -> dict[str, str]:
-    return {"long_name": long_name, "units": units}
 
 
 def _overlaps(tracks: Mapping[str, Track], at: list[int], ranks: int, directions: list[str], outputs: int) -> Floats:

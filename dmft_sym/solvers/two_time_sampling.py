@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_sym.program import Field, FieldRef
+from dmft_sym.program import FieldRef
 from dmft_sym.regimes.samples import Samples
 from dmft_sym.support.errors import ArgumentError
 
 from .arguments import RunArguments
 from .generated_modules import hash_of, two_time_module
 from .measurements import Measurements
-from .memory import check_tangents
+from .memory import check_tangents, layer_count
 from .method import EQUATIONS, Arithmetic, Call, Solved
 from .sampled_sites import SITES_OPTIONS, ReplicaRun
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
-    from dmft_sym.derivation.single_site import Noise
 
 Array = NDArray[Any]
 MOST_ROWS = 400  # steps times samples times outputs; the time grows as its cube
@@ -157,14 +156,11 @@ def _check_rows(data: Samples, steps: int) -> int:
 
 def _tangents(problem: Problem, arguments: RunArguments) -> int:
     """Upper bound of the number of pairs of a field and a Gaussian field whose derivatives are kept at every site."""
-
-    def length(thing: Field | Noise) -> int:
-        return 1 if thing.layers is None else int(thing.layers.length.subs(arguments.values))
-
     count = 0
     for closure in problem.closures:
         if not closure.gaussian and not closure.by_parts:
             rows = [tangent.equation.target.field for tangent in closure.tangents]
             for field, noise in itertools.product(rows, closure.tracked):
-                count += length(field) * (length(noise) if closure.process.coupled else 1)
+                layers = layer_count(noise, arguments) if closure.process.coupled else 1
+                count += layer_count(field, arguments) * layers
     return count

@@ -9,8 +9,8 @@ class ArgumentError(InputError):
     """A run-time argument that is missing, unknown or out of range."""
 
 
-class ExecutionError(InputError):
-    """A run that cannot be started as asked."""
+class ExecutionError(ArgumentError):
+    """A run that cannot be started as asked: coefficients or arrays that its arguments make impossible."""
 
 
 class SpecError(InputError):

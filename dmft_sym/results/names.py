@@ -1,0 +1,75 @@
+"""What the variables and axes of results are called in words, and their units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .store import BIAS, SEM
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+STEPS = "gradient steps"
+
+_VARIABLES = {
+    "f": "output of the network",
+    "target": "target",
+    "train_loss": "training loss",
+    "test_loss": "test loss",
+    "train_accuracy": "fraction of training samples in the right class",
+    "test_accuracy": "fraction of test samples in the right class",
+    "NTK": "neural tangent kernel on the samples",
+    "NTK_alignment": "alignment of the neural tangent kernel with the targets",
+    "outlier": "outliers of a trained matrix",
+    "outlier_limit": "smallest outlier that stands out of the noise of a replica",
+    "bulk_edge": "edges of the bulk of a trained matrix",
+    "escape_step": "escape of the first outlier",
+    "sharpness": "leading eigenvalue of the NTK",
+    "overlap": "|cos| between the vectors of an outlier and a field",
+    "value": "singular value, eigenvalue of the NTK",
+    "density": "density of the bulk",
+    "spectrum_value": "singular values, eigenvalues of the NTK",
+}
+_AXES = {
+    **dict.fromkeys(("step", "step2", "kernel_step", "spectrum_step"), "training step"),
+    **dict.fromkeys(("sample", "sample2"), "number of the sample, training samples first"),
+    **dict.fromkeys(("output", "output2"), "output of the network"),
+    **dict.fromkeys(("layer", "layer2"), "layer"),
+    "trained": "1 for training samples, 0 for test samples",
+    "matrix": "matrix",
+    "rank": "place in descending order",
+    "side": "lower or upper edge",
+    "seed": "number of the network",
+}
+
+
+def describe(dataset: xr.Dataset, **words: str) -> xr.Dataset:
+    """Give ``long_name`` and ``units`` to the variables and axes that have none.
+
+    Parameters
+    ----------
+    words
+        What variables are in this dataset, where that is something else than usual.
+    """
+    for name, variable in dataset.data_vars.items():
+        variable.attrs = variable.attrs or _attributes(_in_words(str(name), words, "sample2" in variable.dims), name)
+    for name, long_name in _AXES.items():
+        if name in dataset.coords:
+            dataset[name].attrs = _attributes(long_name, name)
+    return dataset
+
+
+def _attributes(long_name: str, name: object) -> dict[str, str]:
+    return {"long_name": long_name, "units": STEPS if str(name).endswith(("step", "step2")) else "1"}
+
+
+def _in_words(name: str, words: dict[str, str], kernel: bool) -> str:
+    if name.endswith(SEM):
+        return f"standard error of {_in_words(name.removesuffix(SEM), words, kernel)}"
+    if name.endswith(BIAS):
+        return f"bias by few sites of {_in_words(name.removesuffix(BIAS), words, kernel)}"
+    if name in (known := _VARIABLES | words):
+        return known[name]
+    if name.endswith("_alignment"):
+        return f"alignment of the kernel {name.removesuffix('_alignment')} with the targets"
+    return f"kernel {name}, <F F> of the field of this name" if kernel else name
