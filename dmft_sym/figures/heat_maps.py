@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from dmft_sym.results.store import ResultError
 from dmft_sym.support.messages import InputError, show
 
+from .panels import VISIBLE, heat_colours, spaced
+
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
@@ -27,8 +29,6 @@ _LISTED = 20  # layers that a note names
 # Entries beyond the colours: limits are the largest entry, unless it is more than `_SPIKE` times what all but one in a
 # hundred of the entries at unequal times stay below. Many responses have an equal-time entry that is far larger.
 _QUANTILE, _SPIKE = 0.99, 1.5
-# What is not seen in 256 colours is not called negative (the mean over a few networks can be, by chance).
-_VISIBLE = 1 / 256
 
 # Panels are square and of one size; lengths in inches.
 _PANEL, _GAP, _LEFT, _RIGHT = 1.7, 0.12, 0.65, 1.05
@@ -93,9 +93,7 @@ class _Scale:
     @property
     def colours(self) -> dict[str, Any]:
         """For ``imshow``."""
-        if self.signed:
-            return {"cmap": "RdBu_r", "vmin": -self.limit, "vmax": self.limit}
-        return {"cmap": "viridis", "vmin": 0.0, "vmax": self.limit}
+        return heat_colours(self.limit, self.signed)
 
     @property
     def arrows(self) -> str:
@@ -168,17 +166,11 @@ def _selected(labels: list[Layers]) -> list[Layers]:
     """The first, the last and evenly spaced ones between; of pairs of layers, two thirds are of equal layers."""
     if len(labels) <= MAX_PANELS:
         return labels
-    equal = _spaced([label for label in labels if len(set(label)) == 1], MAX_PANELS * 2 // 3)
+    equal = spaced([label for label in labels if len(set(label)) == 1], MAX_PANELS * 2 // 3)
     others = [label for label in labels if len(set(label)) > 1]
     if not others:
-        return _spaced(labels, MAX_PANELS)
-    return sorted([*equal, *_spaced(others, MAX_PANELS - len(equal))])
-
-
-def _spaced(labels: list[Layers], count: int) -> list[Layers]:
-    if len(labels) <= count:
-        return labels
-    return [labels[round(index * (len(labels) - 1) / (count - 1))] for index in range(count)]
+        return spaced(labels, MAX_PANELS)
+    return sorted([*equal, *spaced(others, MAX_PANELS - len(equal))])
 
 
 def _colour_scale(panels: Sequence[NDArray[Any]], response: bool) -> _Scale:
@@ -189,7 +181,7 @@ def _colour_scale(panels: Sequence[NDArray[Any]], response: bool) -> _Scale:
     largest = max(abs(low), abs(high))
     bulk = max((_bulk(panel) for panel in panels), default=0.0)
     limit = bulk if 0 < bulk * _SPIKE < largest else largest
-    return _Scale(low, high, limit or 1.0, response or low < -_VISIBLE * limit)
+    return _Scale(low, high, limit or 1.0, response or low < -VISIBLE * limit)
 
 
 def _bulk(panel: NDArray[Any]) -> float:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dmft_sym.results.store import SEM, ResultError
 from dmft_sym.support import files
 from dmft_sym.support.messages import InputError, show, show_path
 
 from .heat_maps import MAX_PANELS, MAX_ROWS, order_parameters
+from .panels import COLOURS, DASHED, ONE_ERROR, axis_label, light_grid, mean_and_error, new_figure, of_networks
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,7 +37,7 @@ SCALES = ("linear", "log", "loglog")
 
 _SPECTRA = "spectra are drawn by --kind spectrum, outliers or sharpness"
 _LOSSES = ("train_loss", "test_loss")
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444", "#b8a900")
+_BANDS = ((0.45, ONE_ERROR), (0.15, "smallest to largest seed"))
 
 
 def losses(run: xr.Dataset, sim: xr.Dataset | None = None, scale: str = "log") -> Figure:
@@ -59,7 +60,7 @@ def losses(run: xr.Dataset, sim: xr.Dataset | None = None, scale: str = "log") -
     names = [name for name in _LOSSES if name in run]
     if not names or not run.sizes.get("step"):
         raise ResultError(f"the result has no losses to draw: allowed are results with at least one step; {_SPECTRA}")
-    figure = _figure(4.6 * len(names), 3.6)
+    figure = new_figure(4.6 * len(names), 3.6)
     axes = figure.subplots(1, len(names), sharex=True, sharey=True, squeeze=False)[0]
     for axis, name in zip(axes, names, strict=True):
         if simulation is not None:
@@ -96,7 +97,7 @@ def comparison(compared: Compared) -> Figure:
     names = [name for name in _LOSSES if name in compared.theory]
     if not names:
         raise ResultError(f"the results have no losses to draw: allowed are results of the losses; {_SPECTRA}")
-    figure = _figure(4.6 * len(names), 5.2)
+    figure = new_figure(4.6 * len(names), 5.2)
     grid = figure.subplots(2, len(names), sharex=True, sharey="row", squeeze=False, height_ratios=(2, 1))
     for column, name in enumerate(names):
         top, bottom = grid[:, column]
@@ -127,12 +128,6 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 160) ->
     files.write_bytes(path, content.getbuffer())
 
 
-def _figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout=layout)
-
-
 def _only(dataset: xr.Dataset, names: list[str]) -> xr.Dataset:
     """The variables of these names, with their standard errors."""
     return dataset[[found for name in names for found in (name, f"{name}{SEM}") if found in dataset]]
@@ -148,15 +143,13 @@ def _lines(axis: Axes, loss: xr.DataArray, error: xr.DataArray | None = None) ->
 
 
 def _bands(axis: Axes, loss: xr.DataArray) -> None:
-    seeds = loss.sizes["seed"]
     steps = loss["step"].values
     for index, values in _by_output(loss):
-        mean = values.mean("seed")
+        mean, error = mean_and_error(values)
         colour = _colour(index)
         axis.fill_between(steps, values.min("seed"), values.max("seed"), color=colour, alpha=0.15, lw=0)
-        axis.plot(steps, mean, color=colour, lw=1.0, ls=(0, (4, 2)), alpha=0.8)
-        if seeds > 1:
-            error = values.std("seed", ddof=1) / seeds**0.5
+        axis.plot(steps, mean, color=colour, lw=1.0, ls=DASHED, alpha=0.8)
+        if error is not None:
             axis.fill_between(steps, mean - error, mean + error, color=colour, alpha=0.3, lw=0)
 
 
@@ -165,7 +158,7 @@ def _z_scores(axis: Axes, z: xr.DataArray) -> None:
     axis.axhline(0, color="0.6", lw=0.8)
     for index, values in _by_output(z):
         axis.plot(z["step"].values, values, color=_colour(index), lw=1.2)
-    axis.set_xlabel(_axis_label(z, "step"))
+    axis.set_xlabel(axis_label(z))
     axis.set_ylabel("z [standard errors]")
 
 
@@ -178,20 +171,14 @@ def _by_output(array: xr.DataArray) -> list[tuple[int, xr.DataArray]]:
 def _label_loss(axis: Axes, loss: xr.DataArray, scale: str) -> None:
     positive = bool((loss > 0).any())
     axis.set_title(str(loss.attrs.get("long_name", loss.name)).capitalize(), fontsize="medium")
-    axis.set_xlabel(_axis_label(loss, "step"))
+    axis.set_xlabel(axis_label(loss))
     axis.set_ylabel(f"loss{' per output' if 'output' in loss.dims else ''} [{loss.attrs.get('units', '1')}]")
-    axis.grid(color="0.92", lw=0.6)
-    axis.set_axisbelow(True)
+    light_grid(axis)
     if scale in ("log", "loglog") and positive:
         axis.set_yscale("log")
     if scale == "loglog":
         axis.set_xscale("symlog", linthresh=1)
     axis.margins(x=0.01)
-
-
-def _axis_label(array: xr.DataArray, dim: str) -> str:
-    attrs = array[dim].attrs if dim in array.coords else {}
-    return f"{attrs.get('long_name', dim)} [{attrs.get('units', 'gradient steps')}]"
 
 
 def _legend(axis: Axes, theory: xr.Dataset | None, simulation: xr.Dataset | None) -> None:
@@ -206,21 +193,17 @@ def _legend(axis: Axes, theory: xr.Dataset | None, simulation: xr.Dataset | None
     if theory is not None:
         handles.append(Line2D([], [], color=ink, lw=1.6, label="theory"))
         if simulation is None and any(str(name).endswith(SEM) for name in theory.data_vars):
-            handles.append(Patch(color=ink, alpha=0.3, lw=0, label=_BANDS[0][1]))
+            handles.append(Patch(color=ink, alpha=0.3, lw=0, label=ONE_ERROR))
     if simulation is not None:
         seeds = simulation.sizes["seed"]
-        label = f"simulation, mean of {seeds}" if seeds > 1 else "simulation"
-        handles.append(Line2D([], [], color=ink, lw=1.0, ls=(0, (4, 2)), label=label))
+        handles.append(Line2D([], [], color=ink, lw=1.0, ls=DASHED, label=of_networks(seeds)))
         if seeds > 1:
             handles += [Patch(color=ink, alpha=alpha, lw=0, label=text) for alpha, text in _BANDS]
     if outputs > 1:
-        kept = range(min(outputs, len(_COLOURS)))
+        kept = range(min(outputs, len(COLOURS)))
         handles += [Line2D([], [], color=_colour(index), lw=3, label=f"output {index}") for index in kept]
     axis.legend(handles=handles, fontsize="small", frameon=False)
 
 
-_BANDS = ((0.45, "± 1 standard error"), (0.15, "smallest to largest seed"))
-
-
 def _colour(index: int) -> str:
-    return _COLOURS[index % len(_COLOURS)]
+    return COLOURS[index % len(COLOURS)]

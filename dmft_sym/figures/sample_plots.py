@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from dmft_sym.results.store import BIAS, SEM, ResultError
 from dmft_sym.support.messages import InputError
 
+from . import panels
+
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
@@ -27,11 +29,8 @@ MAX_KERNELS = 5
 """Rows of `kernels`: the tangent kernel and as many features as fit, the first, the last and evenly spaced ones."""
 MAX_STEPS = 3
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444", "#b8a900")
-_DASHED, _DOTTED = (0, (4, 2)), (0, (1, 1.5))
 _SYMBOLS = {"Phi": r"$\Phi$"}
 _PANEL, _SIDE = 1.65, 1.5  # inches
-_VISIBLE = 1 / 256  # what is not seen in 256 colours is not called negative
 _SPIKE = 1.5  # times the largest entry of training samples
 _NOTE_LETTERS = 14.0  # in an inch
 
@@ -55,7 +54,7 @@ def outputs(run: xr.Dataset, sim: xr.Dataset | None = None) -> Figure:
     count = min(run.sizes["output"], MAX_PANELS)
     columns = min(count, 3)
     rows = -(-count // columns)
-    figure = _figure(4.6 * columns, 3.4 * rows + 0.3)
+    figure = panels.new_figure(4.6 * columns, 3.4 * rows + 0.3)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axis in grid.ravel()[count:]:
         axis.remove()
@@ -63,7 +62,7 @@ def outputs(run: xr.Dataset, sim: xr.Dataset | None = None) -> Figure:
         here = [None if found is None else found.isel(output=index) for found in (theory, simulation)]
         _output_panel(axis, here[0], here[1])
         axis.set_title(_output_title(run, index), fontsize="medium")
-    _legend(figure, grid.ravel()[:count].tolist())
+    panels.legend_above(figure, grid.ravel()[:count].tolist(), 1.9, _in_grey)
     return figure
 
 
@@ -87,45 +86,43 @@ def _output_panel(axis: Axes, theory: xr.Dataset | None, simulation: xr.Dataset 
     assert shown is not None
     targets = shown["target"].values
     colours = _target_colours(targets)
-    for sample in _spaced(np.argsort(targets, kind="stable").tolist(), MAX_LINES):
+    for sample in panels.spaced(np.argsort(targets, kind="stable").tolist(), MAX_LINES):
         value = float(targets[sample])
         style: dict[str, Any] = {"color": colours[value]}
         tested = not int(shown["trained"].values[sample])
         if theory is not None:
             here = theory.isel(sample=sample)
             label = "theory, test samples" if tested else "theory"
-            axis.plot(here["step"], here["f"], lw=1.3, ls=_DOTTED if tested else "-", label=label, **style)
+            axis.plot(here["step"], here["f"], lw=1.3, ls=panels.DOTTED if tested else "-", label=label, **style)
             if f"f{SEM}" in here:
                 _band(axis, here["step"].values, here["f"].values, here[f"f{SEM}"].values, colours[value])
         if simulation is not None:
             _simulated_output(axis, simulation["f"].isel(sample=sample), colours[value])
-    if len(set(colours.values())) <= len(_COLOURS):
+    if len(set(colours.values())) <= len(panels.COLOURS):
         for value, colour in colours.items():
             axis.plot([], [], color=colour, lw=3, label=f"target {value:g}")
-    axis.set_xlabel(_label(shown, "step"))
+    axis.set_xlabel(panels.axis_label(shown))
     axis.set_ylabel(f"{shown['f'].attrs.get('long_name', 'f')} [1]")
-    axis.grid(color="0.92", lw=0.6)
-    axis.set_axisbelow(True)
+    panels.light_grid(axis)
     axis.margins(x=0.01)
 
 
 def _simulated_output(axis: Axes, f: xr.DataArray, colour: str) -> None:
-    steps, mean, seeds = f["step"].values, f.mean("seed").values, f.sizes["seed"]
-    label = f"simulation, mean of {seeds}" if seeds > 1 else "simulation"
-    axis.plot(steps, mean, color=colour, lw=0.9, ls=_DASHED, alpha=0.8, label=label)
-    if seeds > 1:
-        _band(axis, steps, mean, (f.std("seed", ddof=1) / seeds**0.5).values, colour)
+    steps, (mean, error) = f["step"].values, panels.mean_and_error(f)
+    axis.plot(steps, mean, color=colour, lw=0.9, ls=panels.DASHED, alpha=0.8, label=panels.of_networks(f.sizes["seed"]))
+    if error is not None:
+        _band(axis, steps, mean.values, error.values, colour)
 
 
 def _band(axis: Axes, steps: NDArray[Any], mean: Floats, error: Floats, colour: str) -> None:
-    axis.fill_between(steps, mean - error, mean + error, color=colour, alpha=0.25, lw=0, label="± 1 standard error")
+    axis.fill_between(steps, mean - error, mean + error, color=colour, alpha=0.25, lw=0, label=panels.ONE_ERROR)
 
 
 def _target_colours(targets: Floats) -> dict[float, str]:
     """A colour for every value; of many values a scale."""
     values = sorted({float(value) for value in targets})
-    if len(values) <= len(_COLOURS):
-        return dict(zip(values, _COLOURS, strict=False))
+    if len(values) <= len(panels.COLOURS):
+        return dict(zip(values, panels.COLOURS, strict=False))
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
@@ -152,18 +149,18 @@ def kernels(run: xr.Dataset, sim: xr.Dataset | None = None, outputs: tuple[int, 
         sources.append(("simulation", _mean(sim)))
     rows, missing = _rows(run)
     steps = _common_steps([dataset for _, dataset in sources])
-    shown = _spaced(steps, MAX_STEPS)
+    shown = panels.spaced(steps, MAX_STEPS)
     order, boundary = _by_target(run)
     columns = len(shown) * len(sources)
-    figure = _figure(columns * _PANEL + _SIDE, len(rows) * _PANEL + 1.0)
+    figure = panels.new_figure(columns * _PANEL + _SIDE, len(rows) * _PANEL + 1.0)
     grid = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
     for row, axes in zip(rows, grid, strict=True):
-        panels = [
+        shown_here = [
             (words, step, row.of(dataset, step, outputs)[np.ix_(order, order)])
             for step in shown
             for words, dataset in sources
         ]
-        _draw_row(figure, axes, row, panels, boundary)
+        _draw_row(figure, axes, row, shown_here, boundary)
     for axis, (step, words) in zip(grid[0], [(s, w) for s in shown for w, _ in sources], strict=True):
         axis.set_title(f"step {step}, {words}", fontsize="small")
     for axis in grid[-1]:
@@ -221,7 +218,7 @@ def _rows(run: xr.Dataset) -> tuple[list[_Row], list[_Row]]:
                 continue
             layers = [int(layer) for layer in run["layer"].values] if "layer" in run[name].dims else [None]
             features += [_Row(name, layer) for layer in layers if _exists(run[name], layer)]
-    kept = _spaced(features, MAX_KERNELS - 1)
+    kept = panels.spaced(features, MAX_KERNELS - 1)
     return [*kept, _Row("NTK", None)], [row for row in features if row not in kept]
 
 
@@ -247,16 +244,13 @@ def _by_target(run: xr.Dataset) -> tuple[NDArray[np.intp], int]:
 
 
 def _draw_row(
-    figure: Figure, axes: Sequence[Axes], row: _Row, panels: Sequence[tuple[str, int, Floats]], boundary: int
+    figure: Figure, axes: Sequence[Axes], row: _Row, shown: Sequence[tuple[str, int, Floats]], boundary: int
 ) -> None:
-    values = np.stack([panel for *_, panel in panels])
+    values = np.stack([panel for *_, panel in shown])
     limit, beyond = _limit(values, boundary)
-    signed = float(np.nanmin(values, initial=0.0)) < -_VISIBLE * limit
-    colours: dict[str, Any] = {"cmap": "viridis", "vmin": 0.0, "vmax": limit}
-    if signed:
-        colours = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
-    for axis, (*_, panel) in zip(axes, panels, strict=True):
-        image = axis.imshow(panel, interpolation="nearest", **colours)
+    signed = float(np.nanmin(values, initial=0.0)) < -panels.VISIBLE * limit
+    for axis, (*_, panel) in zip(axes, shown, strict=True):
+        image = axis.imshow(panel, interpolation="nearest", **panels.heat_colours(limit, signed))
         axis.tick_params(labelsize="small")
         if 0 < boundary < len(panel):
             for line in (axis.axhline, axis.axvline):
@@ -303,44 +297,17 @@ def _note(figure: Figure, notes: Iterator[str]) -> None:
         figure.supxlabel(text, x=0.01, ha="left", fontsize="small", color="0.25")
 
 
-def _spaced(entries: list[Any], count: int) -> list[Any]:
-    """The first, the last and evenly spaced ones between."""
-    if len(entries) <= count:
-        return entries
-    return [entries[round(k * (len(entries) - 1) / (count - 1))] for k in range(count)]
-
-
-def _label(dataset: xr.Dataset, dim: str) -> str:
-    attrs = dataset[dim].attrs
-    return f"{attrs.get('long_name', dim)} [{attrs.get('units', 'gradient steps')}]"
-
-
-def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One legend above all panels, an entry for each label; lines of theory and simulation in grey."""
+def _in_grey(handle: Any, label: str) -> Any:
+    """A legend's form of lines of theory and simulation, and of bands, which have the colours of targets."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    found: dict[str, Any] = {}
-    for axis in axes:
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    entries: list[Any] = []
-    for label, handle in found.items():
-        if label.startswith("target"):
-            entries.append(handle)
-        elif isinstance(handle, Line2D):
-            dashes: Any = _DOTTED if "test" in label else _DASHED if label.startswith("simulation") else "-"
-            entries.append(Line2D([], [], color="0.3", lw=handle.get_linewidth(), ls=dashes, label=label))
-        else:
-            entries.append(Patch(color="0.3", alpha=0.25, lw=0, label=label))
-    columns = max(1, int(figure.get_figwidth() / 1.9))
-    figure.legend(handles=entries, loc="outside upper center", ncols=columns, fontsize="small", frameon=False)
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
+    if label.startswith("target"):
+        return handle
+    if isinstance(handle, Line2D):
+        dashes: Any = panels.DOTTED if "test" in label else panels.DASHED if label.startswith("simulation") else "-"
+        return Line2D([], [], color="0.3", lw=handle.get_linewidth(), ls=dashes)
+    return Patch(color="0.3", alpha=0.25, lw=0)
 
 
 KINDS = {"outputs": outputs, "kernels": kernels}

@@ -12,6 +12,8 @@ from dmft_sym.results.degenerate import degenerate
 from dmft_sym.results.store import SEM, ResultError
 from dmft_sym.support.messages import InputError, show
 
+from .panels import DASHED, axis_label, legend_above, light_grid, new_figure, of_networks, spaced
+
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
@@ -46,8 +48,8 @@ def spectra(run: xr.Dataset, sim: xr.Dataset | None = None, matrices: Sequence[s
     _check(run, ("outlier", "bulk_edge"))
     if "sample" in run.dims:
         raise ResultError("the result has no densities, as those of given samples: allowed is the kind outliers")
-    names, steps = _chosen(run, matrices), _spaced(run["spectrum_step"].values.tolist())
-    figure = _figure(max(2.5 * len(steps), 4.0), 2.3 * len(names) + 0.5)
+    names, steps = _chosen(run, matrices), spaced(run["spectrum_step"].values.tolist(), MAX_STEPS)
+    figure = new_figure(max(2.5 * len(steps), 4.0), 2.3 * len(names) + 0.5)
     grid = figure.subplots(len(names), len(steps), squeeze=False)
     for name, row in zip(names, grid, strict=True):
         for step, axis in zip(steps, row, strict=True):
@@ -56,7 +58,7 @@ def spectra(run: xr.Dataset, sim: xr.Dataset | None = None, matrices: Sequence[s
         row[0].set_ylabel(f"density of {name} [1]")
     for step, axis in zip(steps, grid[0], strict=True):
         axis.set_title(f"step {step}", fontsize="medium")
-    _legend(figure, list(grid.ravel()))
+    legend_above(figure, list(grid.ravel()), 2.6)
     return figure
 
 
@@ -74,7 +76,7 @@ def outliers(run: xr.Dataset, sim: xr.Dataset | None = None, matrices: Sequence[
     """
     _check(run, ("outlier", "bulk_edge"))
     names = _chosen(run, matrices)
-    figure = _figure(3.6 * len(names) + 0.4, 3.6)
+    figure = new_figure(3.6 * len(names) + 0.4, 3.6)
     axes = figure.subplots(1, len(names), squeeze=False)[0]
     for name, axis in zip(names, axes, strict=True):
         _tracks(axis, run.sel(matrix=name))
@@ -82,10 +84,10 @@ def outliers(run: xr.Dataset, sim: xr.Dataset | None = None, matrices: Sequence[
             _measured_tracks(axis, run.sel(matrix=name), sim.sel(matrix=name))
         _show_outliers(axis, run.sel(matrix=name)["bulk_edge"])
         axis.set_title(name, fontsize="medium")
-        axis.set_xlabel(_step_label(run))
+        axis.set_xlabel(axis_label(run, "spectrum_step"))
         axis.set_ylabel(_value_label(name))
-        axis.grid(color="0.92", lw=0.6)
-    _legend(figure, list(axes))
+        light_grid(axis)
+    legend_above(figure, list(axes), 2.6)
     return figure
 
 
@@ -101,7 +103,7 @@ def sharpness(run: xr.Dataset, sim: xr.Dataset | None = None) -> Figure:
         raise ResultError(
             'the result has no sharpness: allowed are results in the proportional regime whose matrices have "NTK"'
         )
-    figure = _figure(5.0, 3.6)
+    figure = new_figure(5.0, 3.6)
     axis = figure.subplots()
     steps = run["spectrum_step"].values
     if "seed" in run["sharpness"].dims:
@@ -112,12 +114,12 @@ def sharpness(run: xr.Dataset, sim: xr.Dataset | None = None) -> Figure:
         measured = sim["sharpness"].transpose("seed", "spectrum_step").values
         _points(axis, sim["spectrum_step"].values, measured)
     if rate := float(run.attrs.get("learning_rate", 0.0)):
-        axis.axhline(2 / rate, color=_LIMIT, lw=1.2, ls=(0, (4, 2)), label="2 / learning rate")
-    axis.set_xlabel(_step_label(run))
+        axis.axhline(2 / rate, color=_LIMIT, lw=1.2, ls=DASHED, label="2 / learning rate")
+    axis.set_xlabel(axis_label(run, "spectrum_step"))
     axis.set_ylabel("sharpness: leading eigenvalue [1]")
     axis.set_yscale("log")
-    axis.grid(color="0.92", lw=0.6)
-    _legend(figure, [axis])
+    light_grid(axis)
+    legend_above(figure, [axis], 2.6)
     return figure
 
 
@@ -230,17 +232,8 @@ def _points(axis: Axes, steps: NDArray[Any], values: Floats) -> None:
     """Mean over seeds with the standard error, from values of shape (seed, step)."""
     seeds = len(values)
     error = values.std(axis=0, ddof=1) / seeds**0.5 if seeds > 1 else None
-    label = f"simulation, mean of {seeds} ± standard error" if seeds > 1 else "simulation"
-    style: dict[str, Any] = {
-        "fmt": "o",
-        "ms": 4,
-        "mfc": "white",
-        "color": _MEASURED,
-        "capsize": 2,
-        "lw": 1.0,
-        "zorder": 4,
-    }
-    axis.errorbar(steps, values.mean(axis=0), error, label=label, **style)
+    style: dict[str, Any] = {"fmt": "o", "ms": 4, "mfc": "white", "color": _MEASURED, "capsize": 2, "lw": 1.0}
+    axis.errorbar(steps, values.mean(axis=0), error, label=of_networks(seeds, " ± standard error"), zorder=4, **style)
 
 
 def _check(run: xr.Dataset, names: Sequence[str]) -> None:
@@ -260,33 +253,5 @@ def _chosen(run: xr.Dataset, matrices: Sequence[str] | None) -> list[str]:
     return list(matrices or known)
 
 
-def _spaced(steps: list[int]) -> list[int]:
-    if len(steps) <= MAX_STEPS:
-        return steps
-    return [steps[round(k * (len(steps) - 1) / (MAX_STEPS - 1))] for k in range(MAX_STEPS)]
-
-
-def _step_label(run: xr.Dataset) -> str:
-    attrs = run["spectrum_step"].attrs
-    return f"{attrs.get('long_name', 'training step')} [{attrs.get('units', 'gradient steps')}]"
-
-
 def _value_label(matrix: str) -> str:
     return f"{'eigenvalue' if matrix == 'NTK' else 'singular value'} of {matrix} [1]"
-
-
-def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One legend above all panels, an entry for each label."""
-    found: dict[str, Any] = {}
-    for axis in axes:
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    columns = max(1, int(figure.get_figwidth() / 2.6))
-    style: dict[str, Any] = {"loc": "outside upper center", "ncols": columns, "fontsize": "small", "frameon": False}
-    figure.legend(found.values(), found.keys(), **style)
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
