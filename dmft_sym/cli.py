@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,31 +36,77 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-SpecPath = Annotated[
-    str,
-    typer.Argument(
-        metavar="SPEC", help="A spec: TOML with \\[network], \\[data], \\[training], see examples/.", show_default=False
+
+_OPTIONS = {
+    "--set": (
+        "SECTION.KEY=VALUE",
+        "Replace a key of the spec; may be repeated. Example: --set training.steps=200 --set network.depth=3",
     ),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="SECTION.KEY=VALUE",
-        help="Replace a key of the spec; may be repeated. Example: --set training.steps=200 --set network.depth=3",
-        show_default=False,
-    ),
-]
-Backend = Annotated[
-    str | None,
-    typer.Option(
-        "--backend",
-        metavar="NAME",
-        help="numba (fast), numpy (plain, one line an equation) or mpmath (any precision, small sizes); instead of "
+    "--backend": (
+        "NAME",
+        "numba (fast), numpy (plain, one line an equation) or mpmath (any precision, small sizes); instead of "
         "\\[solver] backend. Example: --backend numpy",
-        show_default=False,
     ),
-]
+    "--latex": (
+        "FILE",
+        "Write a self-contained LaTeX document instead of printing the stages as text. Example: --latex theory.tex",
+    ),
+    "--dim": (
+        "D",
+        "Input dimension, an integer >= 1; width and samples follow by their ratios. Instead of \\[simulation] dim "
+        "(1000). Example: --dim 1000",
+    ),
+    "--width": (
+        "N",
+        "Width of the hidden layers where samples are given, an integer >= 1. Instead of \\[simulation] width (2000). "
+        "Example: --width 2000",
+    ),
+    "--seeds": (
+        "COUNT",
+        "Number of networks, an integer >= 1 (2 or more to compare). Instead of \\[simulation] seeds (4). "
+        "Example: --seeds 4",
+    ),
+    "--seed": (
+        "NUMBER",
+        "Seed of the random numbers, an integer >= 0; the same seed gives the same networks. Instead of "
+        "\\[simulation] seed (0). Example: --seed 7",
+    ),
+    "--figure": (
+        "FILE",
+        "Write losses and z-scores as a figure: .png, .pdf or .svg. Example: --figure compare.png",
+    ),
+    "--sim": (
+        "SIM",
+        "A simulation to draw with the lines of OUT: bands of losses, histograms and points of spectra. "
+        "Example: --sim sim.nc",
+    ),
+    "--kind": (
+        "KIND",
+        "losses, order-parameters (heat maps over two steps); where samples are given outputs and kernels; of "
+        "spectra: spectrum (bulk and outliers at each step), outliers (tracks), sharpness. Example: --kind "
+        "order-parameters",
+    ),
+    "--scale": ("SCALE", "Axes of the losses: linear, log or loglog. Example: --scale linear"),
+}
+"""What stands for the value of an option in its help, and the help."""
+
+
+def _option(name: str, *, default: bool = False) -> Any:
+    metavar, words = _OPTIONS[name]
+    return typer.Option(name, metavar=metavar, help=words, show_default=default)
+
+
+def _output(words: str, *, default: bool = False) -> Any:
+    return typer.Option("-o", "--output", metavar="FILE", help=words, show_default=default)
+
+
+def _argument(metavar: str, words: str) -> Any:
+    return typer.Argument(metavar=metavar, help=words, show_default=False)
+
+
+SpecPath = Annotated[str, _argument("SPEC", "A spec: TOML with \\[network], \\[data], \\[training], see examples/.")]
+Overrides = Annotated[list[str] | None, _option("--set")]
+Backend = Annotated[str | None, _option("--backend")]
 
 
 @app.callback(invoke_without_command=True)
@@ -79,30 +125,16 @@ def _root(
 @app.command()
 def derive(
     spec: SpecPath,
-    latex: Annotated[
-        str | None,
-        typer.Option(
-            "--latex",
-            metavar="FILE",
-            help="Write a self-contained LaTeX document instead of printing the stages as text. Example: "
-            "--latex theory.tex",
-            show_default=False,
-        ),
-    ] = None,
+    latex: Annotated[str | None, _option("--latex")] = None,
     overrides: Overrides = None,
 ) -> None:
     """Derive the mean-field equations: action, saddle point, single-site equations, closed equations.
 
     Depth and outputs stay symbols, so the equations hold for every value of them.
     """
-    from .support import files
-
     read = _read(spec, overrides)
     if latex is not None:
-        _check_output(latex, spec)
-        files.check_writable(latex)
-        files.write_text(latex, _theory(read).to_latex())
-        typer.echo(f"{latex}: written")
+        _hand_out(lambda: str(_theory(read).to_latex()), latex, spec)
         return
     width = min(shutil.get_terminal_size((100, 0)).columns, 120)
     for stage in _theory(read).steps:
@@ -114,13 +146,7 @@ def generate(
     spec: SpecPath,
     output: Annotated[
         str | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help="The module to write; without it the source is printed. Example: -o solver.py",
-            show_default=False,
-        ),
+        _output("The module to write; without it the source is printed. Example: -o solver.py"),
     ] = None,
     backend: Backend = None,
     overrides: Overrides = None,
@@ -130,24 +156,14 @@ def generate(
     Where samples are given it is the one on sampled sites, or with solver.method = "equations" that of the two-time
     equations.
     """
-    from .support import files
-
     read = _read(spec, _with_backend(overrides, backend))
-    if output is None:
-        typer.echo(_source(read), nl=False)
-        return
-    _check_output(output, spec)
-    files.check_writable(output)
-    files.write_text(output, _source(read))
-    typer.echo(f"{output}: written")
+    _hand_out(lambda: str(_theory(read).source(read.solver.backend, read.solver.method)), output, spec)
 
 
 @app.command()
 def run(
     spec: SpecPath,
-    output: Annotated[
-        str, typer.Option("-o", "--output", metavar="FILE", help="The netCDF file to write. Example: -o theory.nc")
-    ] = "out.nc",
+    output: Annotated[str, _output("The netCDF file to write. Example: -o theory.nc", default=True)] = "out.nc",
     backend: Backend = None,
     overrides: Overrides = None,
 ) -> None:
@@ -155,12 +171,10 @@ def run(
 
     Exit status 3 if training diverges; the file then has every step before.
     """
-    from .results import store as results
     from .spec.objects import regime_of
 
     read = _read(spec, _with_backend(overrides, backend))
     _check_output(output, spec)
-    results.check_writable(output)
     separate = read.spectrum.matrices and not regime_of(read).spectra_of_runs
     if separate:
         _check_march_of_spectra(read)
@@ -175,13 +189,7 @@ def spectrum(
     spec: SpecPath,
     output: Annotated[
         str | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help="A netCDF file to write; without it the table is printed only. Example: -o spectra.nc",
-            show_default=False,
-        ),
+        _output("A netCDF file to write; without it the table is printed only. Example: -o spectra.nc"),
     ] = None,
     overrides: Overrides = None,
 ) -> None:
@@ -200,7 +208,6 @@ def spectrum(
         raise InputError('[spectrum] matrices is missing: allowed is a list such as ["W0", "NTK"]')
     if output is not None:
         _check_output(output, spec)
-        results.check_writable(output)
     dataset = _solve(read, "spectra") if regime_of(read).spectra_of_runs else _spectra(read)
     typer.echo(spectrum_table(dataset))
     for note in results.bias_notes(dataset):
@@ -214,60 +221,20 @@ def spectrum(
 @app.command()
 def simulate(
     spec: SpecPath,
-    dim: Annotated[
-        str | None,
-        typer.Option(
-            "--dim",
-            metavar="D",
-            help="Input dimension, an integer >= 1; width and samples follow by their ratios. Instead of "
-            "\\[simulation] dim (1000). Example: --dim 1000",
-            show_default=False,
-        ),
-    ] = None,
-    width: Annotated[
-        str | None,
-        typer.Option(
-            "--width",
-            metavar="N",
-            help="Width of the hidden layers where samples are given, an integer >= 1. Instead of \\[simulation] width "
-            "(2000). Example: --width 2000",
-            show_default=False,
-        ),
-    ] = None,
-    seeds: Annotated[
-        str | None,
-        typer.Option(
-            "--seeds",
-            metavar="COUNT",
-            help="Number of networks, an integer >= 1 (2 or more to compare). Instead of \\[simulation] seeds (4). "
-            "Example: --seeds 4",
-            show_default=False,
-        ),
-    ] = None,
-    seed: Annotated[
-        str | None,
-        typer.Option(
-            "--seed",
-            metavar="NUMBER",
-            help="Seed of the random numbers, an integer >= 0; the same seed gives the same networks. Instead of "
-            "\\[simulation] seed (0). Example: --seed 7",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        str, typer.Option("-o", "--output", metavar="FILE", help="The netCDF file to write. Example: -o simulation.nc")
-    ] = "sim.nc",
+    dim: Annotated[str | None, _option("--dim")] = None,
+    width: Annotated[str | None, _option("--width")] = None,
+    seeds: Annotated[str | None, _option("--seeds")] = None,
+    seed: Annotated[str | None, _option("--seed")] = None,
+    output: Annotated[str, _output("The netCDF file to write. Example: -o simulation.nc", default=True)] = "sim.nc",
     overrides: Overrides = None,
 ) -> None:
     """Train finite networks from the same program and write the same variables, with a seed axis."""
-    from .results import store as results
     from .spec.objects import physical_arguments, simulation_arguments
 
     given = {"dim": dim, "width": width, "seeds": seeds, "seed": seed}
     extra = [f"simulation.{key}={value}" for key, value in given.items() if value is not None]
     read = _read(spec, [*(overrides or ()), *extra])
     _check_output(output, spec)
-    results.check_writable(output)
     arguments = {**simulation_arguments(read), **physical_arguments(read)}
     with _words_of_specs(read), _progress("simulate") as progress:
         dataset = _session().simulate(_theory(read), **arguments, progress=progress)
@@ -276,17 +243,9 @@ def simulate(
 
 @app.command()
 def compare(
-    out: Annotated[str, typer.Argument(metavar="OUT", help="What dmft-sym run wrote.", show_default=False)],
-    sim: Annotated[str, typer.Argument(metavar="SIM", help="What dmft-sym simulate wrote.", show_default=False)],
-    figure: Annotated[
-        str | None,
-        typer.Option(
-            "--figure",
-            metavar="FILE",
-            help="Write losses and z-scores as a figure: .png, .pdf or .svg. Example: --figure compare.png",
-            show_default=False,
-        ),
-    ] = None,
+    out: Annotated[str, _argument("OUT", "What dmft-sym run wrote.")],
+    sim: Annotated[str, _argument("SIM", "What dmft-sym simulate wrote.")],
+    figure: Annotated[str | None, _option("--figure")] = None,
 ) -> None:
     """Compare theory and simulation: z-scores of the losses and of every order parameter."""
     from .comparison.runs import compare as compare_results
@@ -309,43 +268,14 @@ def compare(
 
 @app.command()
 def plot(
-    out: Annotated[str, typer.Argument(metavar="OUT", help="What dmft-sym run or simulate wrote.", show_default=False)],
-    sim: Annotated[
-        str | None,
-        typer.Option(
-            "--sim",
-            metavar="SIM",
-            help="A simulation to draw with the lines of OUT: bands of losses, histograms and points of spectra. "
-            "Example: --sim sim.nc",
-            show_default=False,
-        ),
-    ] = None,
+    out: Annotated[str, _argument("OUT", "What dmft-sym run or simulate wrote.")],
+    sim: Annotated[str | None, _option("--sim")] = None,
     output: Annotated[
         str | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help="The figure to write: .png, .pdf or .svg; by default OUT with .png. Example: -o losses.pdf",
-            show_default=False,
-        ),
+        _output("The figure to write: .png, .pdf or .svg; by default OUT with .png. Example: -o losses.pdf"),
     ] = None,
-    kind: Annotated[
-        str,
-        typer.Option(
-            "--kind",
-            metavar="KIND",
-            help="losses, order-parameters (heat maps over two steps); where samples are given outputs and kernels; of "
-            "spectra: spectrum (bulk and outliers at each step), outliers (tracks), sharpness. Example: --kind "
-            "order-parameters",
-        ),
-    ] = "losses",
-    scale: Annotated[
-        str,
-        typer.Option(
-            "--scale", metavar="SCALE", help="Axes of the losses: linear, log or loglog. Example: --scale linear"
-        ),
-    ] = "log",
+    kind: Annotated[str, _option("--kind", default=True)] = "losses",
+    scale: Annotated[str, _option("--scale", default=True)] = "log",
 ) -> None:
     """Draw losses, order parameters, outputs, kernels or spectra."""
     from .figures import plots, sample_plots, spectrum_plots
@@ -376,28 +306,15 @@ def plot(
 def schema(
     output: Annotated[
         str | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help="The file to write; without it the schema is printed. Example: -o dmft-sym.schema.json",
-            show_default=False,
-        ),
+        _output("The file to write; without it the schema is printed. Example: -o dmft-sym.schema.json"),
     ] = None,
 ) -> None:
     """Print the JSON schema of specs, with which editors complete and check them."""
     import json
 
     from .spec.schema import schema as schema_of_specs
-    from .support import files
 
-    text = json.dumps(schema_of_specs(), indent=2, allow_nan=False)
-    if output is None:
-        typer.echo(text)
-        return
-    files.check_writable(output)
-    files.write_text(output, f"{text}\n")
-    typer.echo(f"{output}: written")
+    _hand_out(lambda: json.dumps(schema_of_specs(), indent=2, allow_nan=False) + "\n", output)
 
 
 @warnings_as_notes()
@@ -484,10 +401,6 @@ def _theory(spec: Spec) -> Any:
     return _session().derive(network_of(spec, data), data=data, training=training_of(spec))
 
 
-def _source(spec: Spec) -> str:
-    return str(_theory(spec).source(spec.solver.backend, spec.solver.method))
-
-
 def _solve(spec: Spec, label: str) -> xr.Dataset:
     """A run of the solver; where samples are given it has the spectra as well."""
     from .spec.objects import physical_arguments, solver_arguments
@@ -551,10 +464,25 @@ def _progress(label: str) -> Any:
 
 
 def _check_output(path: str, *inputs: str) -> None:
-    """Refuse to write over what is read."""
+    """Refuse to write over what is read, and where nothing can be written, before anything is computed."""
+    from .support import files
+
     for name in inputs:
         if os.path.exists(path) and os.path.exists(name) and os.path.samefile(path, name):
             raise InputError(f"output path {show_path(path)}: the same file as the input; allowed is another name")
+    files.check_writable(path)
+
+
+def _hand_out(text: Callable[[], str], path: str | None, *inputs: str) -> None:
+    """Print a text, or write it to a file that is none of the inputs."""
+    from .support import files
+
+    if path is None:
+        typer.echo(text(), nl=False)
+        return
+    _check_output(path, *inputs)
+    files.write_text(path, text())
+    typer.echo(f"{path}: written")
 
 
 def _finish(dataset: xr.Dataset, path: str) -> None:
