@@ -75,7 +75,7 @@ def _symbols(arguments: Sequence[FieldRef | ScalarRef], reserved: Collection[str
     taken = set(reserved)
     for ref in arguments:
         if ref not in chosen:
-            stem = ref.field.name if isinstance(ref, FieldRef) else ref.scalar.name
+            stem = ref.declared.name
             name, number = stem, 2
             while name in taken:
                 name, number = f"{stem}_{number}", number + 1

@@ -345,7 +345,7 @@ def _check_vectors(trace: Trace) -> None:
 def _times(slope: SiteFunction, function: SiteFunction, outer: FieldRef | ScalarRef) -> SiteFunction:
     """``slope * outer``, by a symbol that neither ``slope`` nor ``function`` has."""
     taken = {symbol.name for symbol in slope.expression.free_symbols | function.expression.free_symbols}
-    name = outer.field.name if isinstance(outer, FieldRef) else outer.scalar.name
+    name = outer.declared.name
     while name in taken:
         name += "_"
     symbol = sp.Symbol(name, real=True)
@@ -359,8 +359,7 @@ def _inner(statements: Iterable[Statement]) -> list[Assign | SiteMap | Average]:
 
 def _targets(statements: Iterable[Statement]) -> list[Field | Scalar]:
     """What is assigned."""
-    refs = (statement.target for statement in _inner(statements))
-    return [ref.field if isinstance(ref, FieldRef) else ref.scalar for ref in refs]
+    return [statement.target.declared for statement in _inner(statements)]
 
 
 def _carries(scan: ForLayers) -> list[Field]:

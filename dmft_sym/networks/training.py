@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy as sp
 
-from dmft_sym.program import Learn, Optimizer, ProgramError
+from dmft_sym.program import (
+    LAYER,
+    GaussianMatrix,
+    Learn,
+    MatrixRef,
+    Optimizer,
+    ProgramError,
+    RandomVector,
+    ScalarRef,
+    VectorRef,
+)
 
 from .parameters import DECAY, MOMENTUM
+from .reverse import Backward
 
 
 @dataclass(frozen=True)
@@ -49,17 +60,36 @@ class TrainingRule:
         return Optimizer(MOMENTUM if self.momentum else sp.Integer(0), DECAY if self.weight_decay else sp.Integer(0))
 
 
-def trained(learns: list[Learn]) -> list[Learn]:
-    """The updates of a program.
+def updates(
+    backward: Backward, frozen: frozenset[str], coefficient: sp.Expr, weight: ScalarRef | None = None
+) -> list[Learn]:
+    """The updates of a program: of every matrix and readout that is not ``frozen``, by its gradient.
+
+    Parameters
+    ----------
+    coefficient, weight
+        Common factors of all terms.
 
     Raises
     ------
     ProgramError
         If there are none.
     """
+    learns = []
+    for target, gradient in backward.gradients.items():
+        if target.name not in frozen:
+            terms = tuple(replace(term, coefficient=coefficient * term.coefficient, weight=weight) for term in gradient)
+            learns.append(Learn(_weights(target), terms))
     if not learns:
         raise ProgramError("nothing is trained: at least one matrix or readout needs train=True")
     return learns
+
+
+def _weights(target: GaussianMatrix | RandomVector) -> MatrixRef | VectorRef:
+    """A readout, or a matrix with the index of its family."""
+    if isinstance(target, RandomVector):
+        return VectorRef(target)
+    return MatrixRef(target, None if target.layers is None else LAYER.symbol)
 
 
 @dataclass(frozen=True)

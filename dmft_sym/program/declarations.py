@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 import sympy as sp
 
@@ -21,7 +22,20 @@ def check_name(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Space:
+class Declared:
+    """Something with a name."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Space(Declared):
     """A space of ``ratio * n`` sites, ``n -> inf``.
 
     Parameters
@@ -35,20 +49,16 @@ class Space:
         The space of given inputs, whose size does not grow.
     """
 
-    name: str
     ratio: sp.Expr
     finite: bool = False
 
     def __post_init__(self) -> None:
-        check_name(self.name)
+        super().__post_init__()
         object.__setattr__(self, "ratio", sp.sympify(self.ratio, strict=True))
-
-    def __str__(self) -> str:
-        return self.name
 
 
 @dataclass(frozen=True)
-class GaussianMatrix:
+class GaussianMatrix(Declared):
     """A matrix ``source -> target`` with i.i.d. entries ``N(0, variance / n_source)``.
 
     Parameters
@@ -59,7 +69,6 @@ class GaussianMatrix:
         Drawn anew at every step (the data matrix of one-pass SGD).
     """
 
-    name: str
     source: Space
     target: Space
     variance: sp.Expr = sp.Integer(1)
@@ -67,7 +76,7 @@ class GaussianMatrix:
     fresh: bool = False
 
     def __post_init__(self) -> None:
-        check_name(self.name)
+        super().__post_init__()
         object.__setattr__(self, "variance", sp.sympify(self.variance, strict=True))
 
     @property
@@ -75,21 +84,18 @@ class GaussianMatrix:
         """``tau = n_target / n_source``."""
         return sp.cancel(self.target.ratio / self.source.ratio)
 
-    def __str__(self) -> str:
-        return self.name
-
 
 @dataclass(frozen=True)
-class RandomVector:
+class RandomVector(Declared):
     """Vectors (one per output) with i.i.d. sites ``N(0, variance)``; ``fresh`` as for matrices."""
 
-    name: str
     space: Space
     variance: sp.Expr = sp.Integer(1)
     fresh: bool = False
+    layers: ClassVar[None] = None
 
     def __post_init__(self) -> None:
-        check_name(self.name)
+        super().__post_init__()
         object.__setattr__(self, "variance", sp.sympify(self.variance, strict=True))
 
     @property
@@ -97,12 +103,9 @@ class RandomVector:
         """There is one vector per output."""
         return (OUTPUT,)
 
-    def __str__(self) -> str:
-        return self.name
-
 
 @dataclass(frozen=True)
-class Field:
+class Field(Declared):
     """A vector of ``space`` for every step, every label of ``axes``, and every layer of ``layers`` if given.
 
     Parameters
@@ -113,38 +116,30 @@ class Field:
         Given from outside (the inputs) and the same at every step.
     """
 
-    name: str
     space: Space
     layers: LayerRange | None = None
     axes: Axes = (OUTPUT,)
     data: bool = False
 
     def __post_init__(self) -> None:
-        check_name(self.name)
+        super().__post_init__()
         _check_axes(self.name, self.axes)
-
-    def __str__(self) -> str:
-        return self.name
 
 
 @dataclass(frozen=True)
-class Scalar:
+class Scalar(Declared):
     """A number for every step, every label of ``axes``, and every layer of ``layers`` if given.
 
     ``data`` marks those that are given from outside, such as targets.
     """
 
-    name: str
     axes: Axes
     layers: LayerRange | None = None
     data: bool = False
 
     def __post_init__(self) -> None:
-        check_name(self.name)
+        super().__post_init__()
         _check_axes(self.name, self.axes)
-
-    def __str__(self) -> str:
-        return self.name
 
 
 def _check_axes(name: str, axes: Axes) -> None:

@@ -7,7 +7,7 @@ current step.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import sympy as sp
 
@@ -16,101 +16,85 @@ from .errors import ProgramError
 from .labels import Axes, LayerRange
 
 
-def _layer_suffix(layer: sp.Expr | None) -> str:
-    return "" if layer is None else f"[{layer}]"
+class Reference:
+    """A declared thing at the current step; ``layer`` selects a member of a family.
 
+    Attributes
+    ----------
+    kind
+        What is declared, in a word.
+    """
 
-@dataclass(frozen=True)
-class FieldRef:
-    """A field at the current step; ``layer`` selects a member of a family."""
-
-    field: Field
+    kind: ClassVar[str]
     layer: sp.Expr | None = None
 
     def __post_init__(self) -> None:
-        if (self.layer is None) != (self.field.layers is None):
-            need = "needs a" if self.layer is None else "has no"
-            raise ProgramError(f"field {self.field.name} {need} layer index")
+        name, layers = self.declared.name, self.declared.layers
+        if self.layer is None and layers is not None:
+            raise ProgramError(f"{self.kind} {name} needs a layer index: it is a family of the layers {layers}")
+        if self.layer is not None and layers is None:
+            raise ProgramError(f"{self.kind} {name} has no layer index: a family is declared with layers=(first, last)")
         if self.layer is not None:
             object.__setattr__(self, "layer", sp.expand(sp.sympify(self.layer, strict=True)))
+
+    @property
+    def declared(self) -> Any:
+        """The field, scalar, matrix or vector."""
+        return getattr(self, self.kind)
+
+    @property
+    def axes(self) -> Axes:
+        """Its labels."""
+        axes: Axes = self.declared.axes
+        return axes
+
+    def __str__(self) -> str:
+        return f"{self.declared}" if self.layer is None else f"{self.declared}[{self.layer}]"
+
+
+@dataclass(frozen=True)
+class FieldRef(Reference):
+    """A field at the current step; ``layer`` selects a member of a family."""
+
+    kind: ClassVar[str] = "field"
+    field: Field
+    layer: sp.Expr | None = None
 
     @property
     def space(self) -> Space:
         """Space of the field."""
         return self.field.space
 
-    @property
-    def axes(self) -> Axes:
-        """Labels of the field."""
-        return self.field.axes
-
-    def __str__(self) -> str:
-        return self.field.name + _layer_suffix(self.layer)
-
 
 @dataclass(frozen=True)
-class ScalarRef:
+class ScalarRef(Reference):
     """A scalar at the current step; ``layer`` selects a member of a family."""
 
+    kind: ClassVar[str] = "scalar"
     scalar: Scalar
     layer: sp.Expr | None = None
 
-    def __post_init__(self) -> None:
-        if (self.layer is None) != (self.scalar.layers is None):
-            need = "needs a" if self.layer is None else "has no"
-            raise ProgramError(f"scalar {self.scalar.name} {need} layer index")
-        if self.layer is not None:
-            object.__setattr__(self, "layer", sp.expand(sp.sympify(self.layer, strict=True)))
-
-    @property
-    def axes(self) -> Axes:
-        """Labels of the scalar."""
-        return self.scalar.axes
-
-    def __str__(self) -> str:
-        return self.scalar.name + _layer_suffix(self.layer)
-
 
 @dataclass(frozen=True)
-class MatrixRef:
+class MatrixRef(Reference):
     """A Gaussian matrix, or the member ``layer`` of a family; a learned one means its current value."""
 
+    kind: ClassVar[str] = "matrix"
     matrix: GaussianMatrix
     layer: sp.Expr | None = None
 
-    def __post_init__(self) -> None:
-        if (self.layer is None) != (self.matrix.layers is None):
-            name = self.matrix.name
-            if self.layer is None:
-                raise ProgramError(
-                    f"matrix {name} needs a layer index: it is a family of the layers {self.matrix.layers}"
-                )
-            raise ProgramError(f"matrix {name} has no layer index: a family is declared with layers=(first, last)")
-        if self.layer is not None:
-            object.__setattr__(self, "layer", sp.expand(sp.sympify(self.layer, strict=True)))
-
-    def __str__(self) -> str:
-        return self.matrix.name + _layer_suffix(self.layer)
-
 
 @dataclass(frozen=True)
-class VectorRef:
+class VectorRef(Reference):
     """A random vector; a learned one means its current value."""
 
+    kind: ClassVar[str] = "vector"
     vector: RandomVector
 
     @property
     def space(self) -> Space:
         """Space of the vector."""
         return self.vector.space
-
-    @property
-    def axes(self) -> Axes:
-        """Labels of the vector."""
-        return self.vector.axes
-
-    def __str__(self) -> str:
-        return self.vector.name
 
 
 @dataclass(frozen=True)

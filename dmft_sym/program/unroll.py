@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TypeVar
 
 import sympy as sp
 
 from .errors import ProgramError
-from .expressions import Argument, FieldRef, LayerSum, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
+from .expressions import FieldRef, LayerSum, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
 from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, Statement
 from .step import Step
 
 Integers = Mapping[sp.Symbol, int]
+Ref = TypeVar("Ref", FieldRef, ScalarRef, MatrixRef, FieldRef | VectorRef | ScalarRef)
 
 
 def flat_statements(program: Step, integers: Integers) -> list[Statement]:
@@ -56,19 +59,19 @@ def _flatten(statements: tuple[Statement, ...], integers: dict[sp.Symbol, int]) 
         elif isinstance(statement, Learn):
             yield from _learns(statement, integers)
         elif isinstance(statement, Assign):
-            yield Assign(_field(statement.target, integers), _linear(statement.value, integers))
+            yield Assign(_at(statement.target, integers), _linear(statement.value, integers))
         elif isinstance(statement, SiteMap):
-            yield SiteMap(_field(statement.target, integers), _function(statement.function, integers))
+            yield SiteMap(_at(statement.target, integers), _function(statement.function, integers))
         elif isinstance(statement, Average):
             terms = ((_coefficient(c, integers), _function(f, integers)) for c, f in statement.terms)
-            yield Average(_scalar(statement.target, integers), tuple(terms))
+            yield Average(_at(statement.target, integers), tuple(terms))
         elif isinstance(statement, Compute):
-            arguments = tuple((s, _scalar(ref, integers)) for s, ref in statement.arguments)
-            yield Compute(_scalar(statement.target, integers), _coefficient(statement.expression, integers), arguments)
+            arguments = tuple((s, _at(ref, integers)) for s, ref in statement.arguments)
+            yield Compute(_at(statement.target, integers), _coefficient(statement.expression, integers), arguments)
         else:
             yield Observe(
                 statement.name,
-                tuple((c, _field(a, integers), _field(b, integers)) for c, a, b in statement.terms),
+                tuple((c, _at(a, integers), _at(b, integers)) for c, a, b in statement.terms),
                 statement.constant,
             )
 
@@ -93,36 +96,23 @@ def _outers(terms: tuple[Outer, ...], integers: dict[sp.Symbol, int]) -> Iterato
             start, stop = (_integer(end, integers, term) for end in (term.layers.start, term.layers.stop))
             layers = [{**integers, term.index: layer} for layer in range(start, stop + 1)]
         for bound in layers:
-            right = None if term.right is None else _field(term.right, bound)
-            weight = None if term.weight is None else _scalar(term.weight, bound)
-            yield Outer(_coefficient(term.coefficient, bound), _field(term.left, bound), right, weight=weight)
+            right = None if term.right is None else _at(term.right, bound)
+            weight = None if term.weight is None else _at(term.weight, bound)
+            yield Outer(_coefficient(term.coefficient, bound), _at(term.left, bound), right, weight=weight)
 
 
 def _coefficient(value: sp.Expr, integers: Integers) -> sp.Expr:
     return sp.sympify(value, strict=True).subs(dict(integers))
 
 
-def _field(ref: FieldRef, integers: Integers) -> FieldRef:
-    if ref.layer is None:
-        return ref
-    return FieldRef(ref.field, sp.Integer(_integer(ref.layer, integers, ref)))
-
-
-def _scalar(ref: ScalarRef, integers: Integers) -> ScalarRef:
-    if ref.layer is None:
-        return ref
-    return ScalarRef(ref.scalar, sp.Integer(_integer(ref.layer, integers, ref)))
+def _at(ref: Ref, integers: Integers) -> Ref:
+    """A member of a family at its layer."""
+    return ref if ref.layer is None else replace(ref, layer=sp.Integer(_integer(ref.layer, integers, ref)))
 
 
 def _function(function: SiteFunction, integers: Integers) -> SiteFunction:
-    arguments = tuple((symbol, _argument(ref, integers)) for symbol, ref in function.arguments)
+    arguments = tuple((symbol, _at(ref, integers)) for symbol, ref in function.arguments)
     return SiteFunction(_coefficient(function.expression, integers), arguments)
-
-
-def _argument(ref: Argument, integers: Integers) -> Argument:
-    if isinstance(ref, FieldRef):
-        return _field(ref, integers)
-    return _scalar(ref, integers) if isinstance(ref, ScalarRef) else ref
 
 
 def _linear(value: Linear, integers: Integers) -> Linear:
@@ -131,14 +121,11 @@ def _linear(value: Linear, integers: Integers) -> Linear:
         if isinstance(atom, LayerSum):
             for layer in atom.layers.at(dict(integers)):
                 bound = {**integers, atom.index: layer}
-                total += Linear.of(_field(atom.field, bound), _coefficient(coefficient, bound))
+                total += Linear.of(_at(atom.field, bound), _coefficient(coefficient, bound))
             continue
         if isinstance(atom, FieldRef):
-            atom = _field(atom, integers)
+            atom = _at(atom, integers)
         elif isinstance(atom, Product):
-            matrix = atom.matrix
-            if matrix.layer is not None:
-                matrix = MatrixRef(matrix.matrix, sp.Integer(_integer(matrix.layer, integers, atom)))
-            atom = Product(matrix, _field(atom.operand, integers), atom.transpose)
+            atom = Product(_at(atom.matrix, integers), _at(atom.operand, integers), atom.transpose)
         total += Linear.of(atom, _coefficient(coefficient, integers))
     return total

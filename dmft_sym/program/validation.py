@@ -107,8 +107,7 @@ def _check_indices(program: Step) -> None:
 
 def _check_layer(statement: Statement, ref: FieldRef | ScalarRef | MatrixRef, integers: dict[sp.Symbol, int]) -> None:
     """A member of a family is one of its layers."""
-    family = {FieldRef: "field", ScalarRef: "scalar", MatrixRef: "matrix"}[type(ref)]
-    layers = getattr(ref, family).layers
+    layers = ref.declared.layers
     if layers is not None and ref.layer not in layers.at(integers):
         symbols = layers.start.free_symbols | layers.stop.free_symbols
         at = "".join(f" at {symbol} = {integers[symbol]}" for symbol in symbols)
@@ -122,7 +121,7 @@ def _check_order(program: Step, depth: int) -> None:
     targets = {s.target for s in statements if isinstance(s, _ASSIGNING)}
     for statement in statements:
         for ref in reads(statement):
-            if isinstance(ref, VectorRef) or ref in assigned or _given(ref):
+            if isinstance(ref, VectorRef) or ref in assigned or ref.declared.data:
                 continue
             if ref in targets:
                 raise ProgramError(
@@ -133,7 +132,7 @@ def _check_order(program: Step, depth: int) -> None:
             _check_layer(statement, matrix, dict.fromkeys(integers, depth))
         if isinstance(statement, _ASSIGNING):
             _check_layer(statement, statement.target, dict.fromkeys(integers, depth))
-            if statement.target in assigned or _given(statement.target):
+            if statement.target in assigned or statement.target.declared.data:
                 raise ProgramError(f"{statement}: {statement.target} is already assigned in this step")
             assigned[statement.target] = statement
 
@@ -143,8 +142,3 @@ def _matrices(statement: Statement) -> list[MatrixRef]:
     if not isinstance(statement, Assign):
         return []
     return [atom.matrix for _, atom in statement.value.terms if isinstance(atom, Product)]
-
-
-def _given(ref: FieldRef | ScalarRef) -> bool:
-    """Whether a field or scalar comes from outside."""
-    return ref.field.data if isinstance(ref, FieldRef) else ref.scalar.data

@@ -17,20 +17,18 @@ from annotated_types import Ge, Le
 
 from dmft_sym.networks.parameters import ALPHA, BY_KEYWORD, LABEL_NOISE, Parameter
 from dmft_sym.networks.parametrization import Parametrization, Scalings
-from dmft_sym.networks.reverse import Backward, reverse
+from dmft_sym.networks.reverse import reverse
 from dmft_sym.networks.standard import Network, deep_linear
 from dmft_sym.networks.trace import PROPORTIONAL, Setting, Trace
-from dmft_sym.networks.training import TrainingRule, trained
+from dmft_sym.networks.training import TrainingRule, updates
 from dmft_sym.program import (
     Assign,
     Field,
     FieldRef,
     GaussianMatrix,
-    Learn,
     Linear,
     MatrixRef,
     Observe,
-    Outer,
     Product,
     Program,
     RandomVector,
@@ -249,7 +247,7 @@ class Proportional(Regime):
             Assign(error, Linear.of(Product(data, gap)) + Linear.of(noise, LABEL_NOISE)),
             Assign(trace.input, Linear.of(Product(data, error, True), 1 / ALPHA)),
             *trace.statements,
-            *trained(_updates(backward, scalings, trace.frozen)),
+            *updates(backward, trace.frozen, scalings.update),
             Observe("train_loss", ((sp.Integer(1), error, error),)),
             Observe("test_loss", ((sp.Integer(1), gap, gap),), LABEL_NOISE**2),
         ]
@@ -269,19 +267,3 @@ class Proportional(Regime):
         """A spec with one output, and the route to spectra, if nothing is said."""
         found = super().completed(spec, folder).replaced("network", outputs=spec.network.outputs or 1)
         return found.replaced("spectrum", method=_method_of_spectra(spec))
-
-
-def _updates(backward: Backward, scalings: Scalings, frozen: frozenset[str]) -> list[Learn]:
-    layer = sp.Symbol("l", integer=True, positive=True)
-    learns = []
-    for target, terms in backward.gradients.items():
-        if target.name in frozen:
-            continue
-        scaled = tuple(
-            Outer(scalings.update * term.coefficient, term.left, term.right, term.index, term.layers) for term in terms
-        )
-        if isinstance(target, RandomVector):
-            learns.append(Learn(VectorRef(target), scaled))
-        else:
-            learns.append(Learn(MatrixRef(target, None if target.layers is None else layer), scaled))
-    return learns

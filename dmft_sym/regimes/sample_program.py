@@ -10,9 +10,9 @@ import sympy as sp
 
 from dmft_sym.networks.parameters import ETA, GAMMA
 from dmft_sym.networks.parametrization import Scalings
-from dmft_sym.networks.reverse import Backward, reverse
+from dmft_sym.networks.reverse import reverse
 from dmft_sym.networks.trace import Readout, Setting, Trace
-from dmft_sym.networks.training import TrainingRule, trained
+from dmft_sym.networks.training import TrainingRule, updates
 from dmft_sym.program import (
     OUTPUT,
     SAMPLE,
@@ -20,13 +20,8 @@ from dmft_sym.program import (
     Average,
     Compute,
     Field,
-    GaussianMatrix,
-    Learn,
-    MatrixRef,
-    Outer,
     Program,
     ProgramError,
-    RandomVector,
     Scalar,
     ScalarRef,
     SiteFunction,
@@ -79,13 +74,12 @@ def fixed_program(
     if masked:
         mask = sp.Symbol("train", real=True)
         error, arguments = mask * error, [*arguments, (mask, TRAINED_SAMPLES)]
-    learns = trained(_updates(backward, trace.frozen))
     statements = (
         *trace.statements,
         Average(OUTPUT_FUNCTION, outputs),
         Compute(ERROR, error, tuple(arguments)),
         *backward.statements,
-        *learns,
+        *updates(backward, trace.frozen, ETA * GAMMA / SAMPLES, ERROR),  # (1/P) sum_mu Delta_mu g h^T / n
     )
     return Program(statements, training.optimizer(), name)
 
@@ -98,26 +92,3 @@ def _output_term(readout: Readout, scalings: Scalings) -> tuple[sp.Expr, SiteFun
     vector, field = sp.Symbol(readout.vector.name, real=True), sp.Symbol(readout.field.field.name, real=True)
     coefficient = readout.coefficient / (scalings.gamma * scalings.readout(space.ratio))
     return coefficient, SiteFunction(vector * field, ((vector, VectorRef(readout.vector)), (field, readout.field)))
-
-
-def _updates(backward: Backward, frozen: frozenset[str]) -> list[Learn]:
-    """``eta0 gamma0 (1/P) sum_mu Delta_mu g h^T / n`` for every matrix, in the conventions of `Scalings`."""
-    layer = sp.Symbol("l", integer=True, positive=True)
-    learns = []
-    for target, terms in backward.gradients.items():
-        if target.name in frozen:
-            continue
-        scaled = tuple(
-            Outer(
-                ETA * GAMMA / SAMPLES * term.coefficient, term.left, term.right, term.index, term.layers, weight=ERROR
-            )
-            for term in terms
-        )
-        learns.append(Learn(_reference(target, layer), scaled))
-    return learns
-
-
-def _reference(target: GaussianMatrix | RandomVector, layer: sp.Symbol) -> MatrixRef | VectorRef:
-    if isinstance(target, RandomVector):
-        return VectorRef(target)
-    return MatrixRef(target, None if target.layers is None else layer)
