@@ -7,7 +7,6 @@ independent of the saddle-point derivation, which it checks.
 from dmft_sym.support.errors import ExecutionError
 
 from .interface import Arithmetic
-from .recording import Recording
 from .result import ExecutionResult
 from .runner import finite_memory, run_coordinates, run_finite, run_sampled
 
@@ -15,7 +14,6 @@ __all__ = [
     "Arithmetic",
     "ExecutionError",
     "ExecutionResult",
-    "Recording",
     "finite_memory",
     "run_coordinates",
     "run_finite",

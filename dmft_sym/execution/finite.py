@@ -12,12 +12,12 @@ from scipy.linalg import get_blas_funcs
 
 from dmft_sym.support.errors import ExecutionError
 
-from .interface import Arithmetic, Array, taken
-from .plan import Evaluation, LearnMatrix, MapSites, Multiply, Plan
-from .site_arithmetic import map_sites, mean_over_sites
+from .interface import Array, taken
+from .plan import LearnMatrix, Multiply, Plan
+from .site_arithmetic import ArithmeticOnSites
 
 
-class FiniteNetwork(Arithmetic):
+class FiniteNetwork(ArithmeticOnSites):
     """A network of finite size, trained by its own program.
 
     The memory of the optimizer is an explicit buffer and decay an explicit factor, so that a run checks their closed
@@ -68,19 +68,6 @@ class FiniteNetwork(Arithmetic):
         result *= product.coefficient
         self.values[target] += taken(result, product.rows)
 
-    def map_sites(self, statement: MapSites) -> None:
-        """The function at every site."""
-        map_sites(self, statement)
-
-    def mean(self, value: Evaluation, labels: int) -> Array:
-        """Means over the sites, shape (labels,)."""
-        return mean_over_sites(self, value)
-
-    def inner(self, a: int, b: int) -> Array:
-        """Means over the sites, shape (labels,)."""
-        left, right = self.values[a], self.values[b]
-        return np.einsum("ci,ci->c", left, right) / left.shape[1]
-
     def learn_matrix(self, rule: LearnMatrix) -> None:
         """One step of the optimizer, in place."""
 
@@ -95,10 +82,6 @@ class FiniteNetwork(Arithmetic):
         # matrix.T is Fortran-contiguous: BLAS adds right^T left into it without a temporary.
         scale = coefficient / matrix.shape[1]
         self._gemm(scale, right.T, left.T, beta=1.0, c=matrix.T, trans_b=1, overwrite_c=1)
-
-    def snapshot(self, slot: int) -> Array:
-        """A copy of a field, shape (labels, sites)."""
-        return self.values[slot].copy()
 
     def ranks(self) -> list[int]:
         """Number of sites of every sector."""

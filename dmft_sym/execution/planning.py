@@ -68,7 +68,6 @@ def make_plan(
     outputs: int,
     *,
     reduced_transpose: bool,
-    averages: tuple[Observe, ...] = (),
     data: Given | None = None,
 ) -> Plan:
     """Write out ``program`` at ``values`` for ``outputs`` outputs.
@@ -81,8 +80,6 @@ def make_plan(
     reduced_transpose
         Evaluate ``coefficient * tau`` instead of ``coefficient`` for transposed products; the product is
         simplified symbolically first, so that it may be finite where ``tau`` is not.
-    averages
-        Further scalars to report, beside those of the program.
     data
         What the program takes as given: inputs of shape (samples, D), or what labels they have instead, and scalars of
         the shape of their labels.
@@ -93,9 +90,7 @@ def make_plan(
         If a symbol has no value, if a coefficient is not finite, or if data are missing or of the wrong shape.
     """
     _check_values(program, values)
-    integers = {s: int(values[s]) for s in program.parameters if s.is_integer}
-    extra = Program((*program.statements, *averages), program.optimizer, program.name) if averages else program
-    statements = flat_statements(extra, integers)
+    statements = flat_statements(program, program.integers(values))
     given = dict(data or {})
     sizes = label_sizes(program, values, outputs, given)
     # Of the samples that there are some may not be trained on: P is then what is given.
@@ -339,7 +334,7 @@ class _Builder:
         return self.vector_slots[vector.name]
 
     def _matrix(self, ref: MatrixRef) -> int:
-        key = (ref.matrix.name, None if ref.layer is None else int(ref.layer))
+        key = ref.key
         if key not in self.matrix_numbers:
             self.matrix_numbers[key] = len(self.pending)
             self.sites.declare(("source", len(self.pending)), ref.matrix.source)

@@ -95,13 +95,14 @@ def plain_replica(task: ReplicaTask, seed: Seed, inspect: Inspect | None, progre
 
 def _by_name(scalars: Mapping[ScalarRef, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
     """Families put together along an axis of layers."""
-    members: dict[str, list[tuple[int, NDArray[np.float64]]]] = {}
+    families: dict[str, dict[int, NDArray[np.float64]]] = {}
     found: dict[str, NDArray[np.float64]] = {}
     for ref, rows in scalars.items():
-        if ref.layer is None:
-            found[ref.scalar.name] = rows
+        name, layer = ref.key
+        if layer is None:
+            found[name] = rows
         else:
-            members.setdefault(ref.scalar.name, []).append((int(ref.layer), rows))
-    for name, layers in members.items():
-        found[name] = np.stack([rows for _, rows in sorted(layers, key=lambda member: member[0])], axis=1)
+            families.setdefault(name, {})[layer] = rows
+    for name, layers in families.items():
+        found[name] = np.stack([layers[layer] for layer in sorted(layers)], axis=1)
     return found

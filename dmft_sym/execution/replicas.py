@@ -23,6 +23,7 @@ from dmft_sym.support.threads import available_cores, single_threaded
 from .half_streams import Half, Seed
 from .plan import Given
 from .replica import ReplicaResult, ReplicaTask, plain_replica
+from .runner import check_counts
 from .sampled_view import Inspect, SampledView
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -98,9 +99,7 @@ def run_replicas(
         As `run_sampled`, and if there is no replica, site or thread.
     """
     workers = available_cores() if threads is None else threads
-    for key, count in (("replicas", replicas), ("sites", sites_total), ("threads", workers)):
-        if isinstance(count, bool) or count != int(count) or count < 1:
-            raise ExecutionError(f"{key} = {count!r}: allowed is an integer >= 1")
+    check_counts(replicas=replicas, sites=sites_total, threads=workers)
     sites = sites_per_replica(sites_total, replicas)
     tol = default_tol(sites) if tol is None else tol
     seeds: list[Seed] = [*np.random.SeedSequence(seed).spawn(replicas)]

@@ -10,7 +10,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from dmft_sym.program import Observe, Program, ScalarRef
+from dmft_sym.program import FieldRef, Program, ScalarRef
 from dmft_sym.support.errors import ExecutionError
 from dmft_sym.support.outcomes import COMPLETED, DIVERGENCE, diverged
 from dmft_sym.support.threads import single_threaded
@@ -18,10 +18,9 @@ from dmft_sym.support.threads import single_threaded
 from .coordinates import GrowingCoordinates
 from .finite import FiniteNetwork, finite_bytes
 from .half_streams import Seed, stream_of
-from .interface import Arithmetic
+from .interface import Arithmetic, Array
 from .plan import Given, PlannedAverage
 from .planning import make_plan
-from .recording import Recording
 from .result import ExecutionResult
 from .sampled import SampledSites
 
@@ -39,7 +38,6 @@ def run_coordinates(
     dtype: type = float,
     record_steps: Iterable[int] | None = None,
     progress: Progress | None = None,
-    averages: tuple[Observe, ...] = (),
     inspect: Inspect | None = None,
     data: Given | None = None,
 ) -> ExecutionResult:
@@ -63,8 +61,6 @@ def run_coordinates(
         Steps at which all fields are kept, for correlations between them.
     progress
         Called with the number of finished steps after each.
-    averages
-        Scalars to report beside those of the program.
     inspect
         Called with the step and the network at every step, when its fields are computed and before its updates.
     data
@@ -86,11 +82,11 @@ def run_coordinates(
     causal march (arXiv:2605.07870, proportional limit) in ``O(steps r^2)`` time and ``O(r^2)`` memory, with ``r``
     directions per space.
     """
-    _check(outputs=outputs, steps=steps)
+    check_counts(outputs=outputs, steps=steps)
     floor = 16 * float(np.finfo(dtype).eps)
     if not floor <= tol < 1:
         raise ExecutionError(f"tol = {tol!r}: allowed is a number >= {floor:.1e} (for {np.dtype(dtype)}) and < 1")
-    plan = make_plan(program, values, outputs, reduced_transpose=True, averages=averages, data=data)
+    plan = make_plan(program, values, outputs, reduced_transpose=True, data=data)
     with single_threaded():
         return _run(GrowingCoordinates(plan, dtype, tol), steps, record_steps, progress, inspect)
 
@@ -106,7 +102,6 @@ def run_finite(
     dtype: type = float,
     record_steps: Iterable[int] | None = None,
     progress: Progress | None = None,
-    averages: tuple[Observe, ...] = (),
     inspect: Inspect | None = None,
     data: Given | None = None,
 ) -> ExecutionResult:
@@ -134,8 +129,8 @@ def run_finite(
     --------
     run_coordinates : the remaining parameters.
     """
-    _check(outputs=outputs, steps=steps, dim=dim)
-    plan = make_plan(program, values, outputs, reduced_transpose=False, averages=averages, data=data)
+    check_counts(outputs=outputs, steps=steps, dim=dim)
+    plan = make_plan(program, values, outputs, reduced_transpose=False, data=data)
     return _run(FiniteNetwork(plan, dtype, dim, seed, normalise), steps, record_steps, progress, inspect)
 
 
@@ -148,7 +143,6 @@ def run_sampled(
     seed: Seed,
     tol: float | None = None,
     antithetic: bool = True,
-    record_steps: Iterable[int] | None = None,
     progress: Progress | None = None,
     inspect: Inspect | None = None,
     data: Given | None = None,
@@ -179,13 +173,12 @@ def run_sampled(
     --------
     run_coordinates : the remaining parameters.
     """
-    _check(outputs=outputs, steps=steps, sites=sites)
+    check_counts(outputs=outputs, steps=steps, sites=sites)
     if sites % 2:
         raise ExecutionError(f"sites = {sites}: allowed is an even number")
     plan = make_plan(program, values, outputs, reduced_transpose=True, data=data)
     drop = 1 / math.sqrt(sites) if tol is None else tol
-    network = SampledSites(plan, float, sites, stream_of(seed), drop, antithetic)
-    return _run(network, steps, record_steps, progress, inspect)
+    return _run(SampledSites(plan, float, sites, stream_of(seed), drop, antithetic), steps, (), progress, inspect)
 
 
 def finite_memory(
@@ -198,11 +191,12 @@ def finite_memory(
     ExecutionError
         As `run_finite`.
     """
-    _check(outputs=outputs, dim=dim)
+    check_counts(outputs=outputs, dim=dim)
     return finite_bytes(make_plan(program, values, outputs, reduced_transpose=False, data=data), dtype, dim)
 
 
-def _check(**counts: int) -> None:
+def check_counts(**counts: int) -> None:
+    """Raise `ExecutionError` naming the first that is no integer, or below one."""
     for key, value in counts.items():
         if isinstance(value, bool) or value != int(value) or value < 1:
             raise ExecutionError(f"{key} = {value!r}: allowed is an integer >= 1")
@@ -223,21 +217,23 @@ def _run(
         if number not in plan.given
     }
     ranks = np.zeros((steps, len(plan.sectors)), np.int64)
-    recording = Recording(fields={ref: [] for ref in plan.fields})
-    wanted = _wanted(record_steps, steps)
+    fields: dict[FieldRef, list[Array]] = {ref: [] for ref in plan.fields}
+    wanted, recorded = _wanted(record_steps, steps), []
     limit = float(np.finfo(float).max)
     done = 0
     with np.errstate(over="ignore", invalid="ignore"):
         for step in range(steps):
             _forward(arithmetic)
-            largest = max(_observe(arithmetic, table, step), _keep(arithmetic, scalars, step))
+            largest = _keep(arithmetic, table, scalars, step)
             if step == 0:
                 limit = DIVERGENCE * largest if largest else limit
             if not math.isfinite(largest) or largest > limit or not arithmetic.bounded():
                 break
             ranks[step] = arithmetic.ranks()
             if step in wanted:
-                _record(arithmetic, recording, step)
+                recorded.append(step)
+                for ref, slot in plan.fields.items():
+                    fields[ref].append(arithmetic.snapshot(slot))
             if inspect is not None:
                 inspect(step, arithmetic)
             _learn(arithmetic)
@@ -249,19 +245,26 @@ def _run(
         {name: rows[:done] for name, rows in table.items()},
         outcome,
         {sector.name: ranks[:done, number] for number, sector in enumerate(plan.sectors)},
-        recording,
         arithmetic,
         {ref: rows[:done] for ref, rows in scalars.items()},
+        fields,
+        recorded,
     )
 
 
-def _keep(arithmetic: Arithmetic, scalars: Mapping[ScalarRef, NDArray[np.float64]], step: int) -> float:
-    """Keep the scalars of a step; the largest absolute value, ``inf`` if one is not finite."""
-    largest = 0.0
-    for ref, rows in scalars.items():
-        values = arithmetic.scalars[arithmetic.plan.scalars[ref]]
-        rows[step] = values.reshape(rows.shape[1:])
-        size = float(np.max(np.abs(values), initial=0.0))
+def _keep(
+    arithmetic: Arithmetic,
+    table: Mapping[str, NDArray[np.float64]],
+    scalars: Mapping[ScalarRef, NDArray[np.float64]],
+    step: int,
+) -> float:
+    """Keep averages and scalars of a step; the largest absolute value, ``inf`` if one is not finite."""
+    plan, largest = arithmetic.plan, 0.0
+    found = [(table[average.name], _average(arithmetic, average)) for average in plan.averages]
+    found += [(rows, arithmetic.scalars[plan.scalars[ref]].reshape(rows.shape[1:])) for ref, rows in scalars.items()]
+    for rows, values in found:
+        rows[step] = values
+        size = float(np.abs(values).max(initial=0.0))
         largest = max(largest, size) if math.isfinite(size) else math.inf
     return largest
 
@@ -287,25 +290,8 @@ def _learn(arithmetic: Arithmetic) -> None:
         arithmetic.learn_vector(vector)
 
 
-def _observe(arithmetic: Arithmetic, table: dict[str, NDArray[np.float64]], step: int) -> float:
-    """Fill one row of every observable; return the largest absolute value, ``inf`` if one is not finite."""
-    largest = 0.0
-    for average in arithmetic.plan.averages:
-        row = _average(arithmetic, average)
-        table[average.name][step] = row
-        for value in row.tolist():
-            largest = max(largest, abs(value)) if math.isfinite(value) else math.inf
-    return largest
-
-
 def _average(arithmetic: Arithmetic, average: PlannedAverage) -> NDArray[Any]:
     total = np.full(average.rows, average.constant)
     for coefficient, a, b in average.terms:
         total += coefficient * arithmetic.inner(a, b)
     return total
-
-
-def _record(arithmetic: Arithmetic, recording: Recording, step: int) -> None:
-    recording.steps.append(step)
-    for ref, slot in arithmetic.plan.fields.items():
-        recording.fields[ref].append(arithmetic.snapshot(slot))

@@ -14,10 +14,10 @@ from dmft_sym.program import Recursion
 from .conditioning import ConditionedMatrix, ImagedDirections
 from .half_streams import Stream
 from .inputs import input_coordinates
-from .interface import Arithmetic, Array, taken
-from .plan import Combine, Evaluation, LearnMatrix, MapSites, Multiply, Plan
+from .interface import Array, taken
+from .plan import Combine, Evaluation, LearnMatrix, Multiply, Plan
 from .sampled_view import MatrixView, SampledView
-from .site_arithmetic import evaluated, map_sites
+from .site_arithmetic import ArithmeticOnSites
 
 CANCELLED = 2.0**-43
 """Sums and averages below this fraction of their terms are rounding noise, and zero.
@@ -55,7 +55,7 @@ class InputWeights:
         self.recursion.update(self.trained, self.memory, lambda total: np.add(total, increment, out=total))
 
 
-class SampledSites(Arithmetic):
+class SampledSites(ArithmeticOnSites):
     """One replica of the infinite network.
 
     Parameters
@@ -152,19 +152,11 @@ class SampledSites(Arithmetic):
             largest = np.maximum(largest, norms)
         out[norms < CANCELLED**2 * largest] = 0
 
-    def map_sites(self, statement: MapSites) -> None:
-        """The function at every site."""
-        map_sites(self, statement)
-
     def mean(self, value: Evaluation, labels: int) -> Array:
         """Means over the sites, shape (labels,); zero where they cancel to rounding (`CANCELLED`)."""
-        values = evaluated(self, value)
+        values = self.evaluated(value)
         means, sizes = values.mean(axis=1), np.abs(values).mean(axis=1)
         return np.where(np.abs(means) < CANCELLED * sizes, 0, means)
-
-    def inner(self, a: int, b: int) -> Array:
-        """Means over the sites, shape (labels,)."""
-        return np.asarray(np.einsum("ki,ki->k", self.values[a], self.values[b]) / self.sites)
 
     def learn_matrix(self, rule: LearnMatrix) -> None:
         """Add outer products to the trained part; all increments of a step enter the optimizer together."""
@@ -187,10 +179,7 @@ class SampledSites(Arithmetic):
     def view(self, step: int) -> SampledView:
         """The replica as it is now."""
         plan = self.plan
-        fields = {
-            (ref.field.name, None if ref.layer is None else int(ref.layer)): self.values[slot]
-            for ref, slot in plan.fields.items()
-        }
+        fields = {ref.key: self.values[slot] for ref, slot in plan.fields.items()}
         matrices = {}
         for matrix in self.matrices.values():
             matrix.resize()
@@ -198,10 +187,6 @@ class SampledSites(Arithmetic):
             parts = (forward.basis, forward.images, back.basis, back.images)
             matrices[matrix.spec.key] = MatrixView(*parts, matrix.trained, matrix.retention)
         return SampledView(step, fields, matrices)
-
-    def snapshot(self, slot: int) -> Array:
-        """A copy of a field, shape (labels, sites)."""
-        return self.values[slot].copy()
 
     def ranks(self) -> list[int]:
         """Number of directions that are known in every sector, summed over its matrices."""

@@ -1,4 +1,4 @@
-"""Site-wise functions where fields have sites: the finite network and the sampled one."""
+"""What the arithmetics share whose fields have sites: the finite network and the sampled one."""
 
 from __future__ import annotations
 
@@ -8,18 +8,28 @@ from .interface import Arithmetic, Array, taken
 from .plan import Evaluation, MapSites
 
 
-def map_sites(arithmetic: Arithmetic, statement: MapSites) -> None:
-    """Set a field to a function of others, at every site and label."""
-    arithmetic.values[statement.target][:] = evaluated(arithmetic, statement.value)
+class ArithmeticOnSites(Arithmetic):
+    """Fields are their values at sites, averages are means over these."""
 
+    def map_sites(self, statement: MapSites) -> None:
+        """The function at every site and label."""
+        self.values[statement.target][:] = self.evaluated(statement.value)
 
-def mean_over_sites(arithmetic: Arithmetic, value: Evaluation) -> Array:
-    """Mean of a function over its sites, shape (labels,)."""
-    return np.asarray(evaluated(arithmetic, value).mean(axis=1))
+    def mean(self, value: Evaluation, labels: int) -> Array:
+        """Means over the sites, shape (labels,)."""
+        return np.asarray(self.evaluated(value).mean(axis=1))
 
+    def inner(self, a: int, b: int) -> Array:
+        """Means over the sites, shape (labels,)."""
+        left, right = self.values[a], self.values[b]
+        return np.asarray(np.einsum("ki,ki->k", left, right) / left.shape[1])
 
-def evaluated(arithmetic: Arithmetic, value: Evaluation) -> Array:
-    """A site-wise function, shape (labels, sites)."""
-    fields = [taken(arithmetic.values[slot], rows) for slot, rows in value.slots]
-    scalars = [row[:, np.newaxis] for row in arithmetic.scalar_arguments(value.scalars)]
-    return value.function(*fields, *scalars)
+    def snapshot(self, slot: int) -> Array:
+        """A copy of a field, shape (labels, sites)."""
+        return self.values[slot].copy()
+
+    def evaluated(self, value: Evaluation) -> Array:
+        """A site-wise function, shape (labels, sites)."""
+        fields = [taken(self.values[slot], rows) for slot, rows in value.slots]
+        scalars = [row[:, np.newaxis] for row in self.scalar_arguments(value.scalars)]
+        return value.function(*fields, *scalars)

@@ -48,6 +48,11 @@ class Reference:
         axes: Axes = self.declared.axes
         return axes
 
+    @property
+    def key(self) -> tuple[str, int | None]:
+        """Name and, of a member of a family, its layer, which is an integer where scans are written out."""
+        return self.declared.name, None if self.layer is None else int(self.layer)
+
     def __str__(self) -> str:
         return f"{self.declared}" if self.layer is None else f"{self.declared}[{self.layer}]"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import sympy as sp
@@ -150,6 +150,10 @@ class Step:
         found -= {STEP, PAST_STEP, OUTPUTS}
         found -= {symbol for label in self.labels for symbol in (label.symbol, label.other)}
         return tuple(sorted(found, key=lambda symbol: symbol.name))
+
+    def integers(self, values: Mapping[sp.Symbol, float]) -> dict[sp.Symbol, int]:
+        """Values of the integer parameters."""
+        return {symbol: int(values[symbol]) for symbol in self.parameters if symbol.is_integer}
 
 
 def walk(

@@ -95,8 +95,7 @@ class Kernels:
         self.program = program
         self.labels, self.sizes = program.labels, sizes
         self._number = Evaluator(values)
-        integers = {s: int(values[s]) for s in program.parameters if s.is_integer}
-        self._statements = flat_statements(program, integers)
+        self._statements = flat_statements(program, program.integers(values))
 
     @cached_property
     def fields(self) -> list[Kernel]:
@@ -112,7 +111,7 @@ class Kernels:
         families: dict[Field, dict[int | None, FieldRef]] = {}
         for ref in used:
             if not ref.field.data:
-                families.setdefault(ref.field, {})[None if ref.layer is None else int(ref.layer)] = ref
+                families.setdefault(ref.field, {})[ref.key[1]] = ref
         return [Kernel(_capital(field.name), field, members) for field, members in families.items()]
 
     @cached_property

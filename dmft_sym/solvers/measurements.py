@@ -91,7 +91,7 @@ class Measurements:
         """Measure a sampled replica."""
 
         def overlap(a: FieldRef, b: FieldRef) -> Array:
-            left, right = (view.fields[_key(ref)] for ref in (a, b))
+            left, right = (view.fields[ref.key] for ref in (a, b))
             return np.asarray(left @ right.T / (1 if a.space.finite else left.shape[1]))
 
         self.see_overlaps(view.step, overlap)
@@ -236,10 +236,6 @@ def _steps(name: str, steps: Sequence[int], count: int) -> tuple[int, ...]:
             raise ArgumentError(f"{name}: {number}: allowed are steps from 0 to {count - 1}, the last one")
         found.add(number % count)
     return tuple(sorted(found))
-
-
-def _key(ref: FieldRef) -> tuple[str, int | None]:
-    return ref.field.name, None if ref.layer is None else int(ref.layer)
 
 
 def _largest(matrix: Array, count: int) -> Array:

@@ -173,7 +173,7 @@ def _correlations(theory: Problem, results: list[ExecutionResult], kept: int) ->
     found: dict[str, xr.DataArray] = {}
     for parameter in theory.order_parameters:
         family = parameter.array.row
-        layers = {_layer(ref): ref for ref in results[0].recording.fields if ref.field == family}
+        layers = {_layer(ref): ref for ref in results[0].fields if ref.field == family}
         if parameter.array.kind != "C" or not layers:
             continue
         dims = ("layer", "layer2")[: len(parameter.array.stored)]
@@ -196,7 +196,7 @@ def _layer(ref: FieldRef) -> int:
 
 def _overlaps(result: ExecutionResult, members: list[FieldRef], kept: int, pairs: bool) -> np.ndarray[Any, Any]:
     """``<F_c(t) F_c'(s)>`` at every layer, shape (layer, T, C, T, C), or between all layers if ``pairs``."""
-    stacked = np.stack([np.stack(result.recording.fields[ref][:kept]) for ref in members])
+    stacked = np.stack([np.stack(result.fields[ref][:kept]) for ref in members])
     count, steps, outputs, sites = stacked.shape
     flat = stacked.reshape(count, steps * outputs, sites)
     times = (steps, outputs, steps, outputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
+import averages
 import numpy as np
 import pytest
 import sympy as sp
@@ -100,9 +101,9 @@ def test_a_linear_activation_is_exact(depth, tmp_path):
     assert np.ptp(scalars["f"][:, :, 0]) > 0.5
     for name in ("h", "g"):
         for layer in range(1, depth + 1):
-            ref = result.field(name, layer)
+            ref = averages.field(result, name, layer)
             labels = run["correlations"][name][layer].shape
-            expected = result.correlation(ref).reshape(labels)
+            expected = averages.correlation(result, ref).reshape(labels)
             np.testing.assert_allclose(run["correlations"][name][layer], expected, atol=1e-8)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import averages
 import numpy as np
 import pytest
 
 import dmft_sym as ds
-from dmft_sym.execution import averages, run_coordinates
+from dmft_sym.execution import run_coordinates
 from dmft_sym.solvers.arguments import run_arguments
 
 STEPS, DECAY = 6, 0.15  # rho = 0.44 at the last step
@@ -42,7 +43,7 @@ def test_responses_are_those_of_coordinates(name):
     arguments = run_arguments(theory, STEPS, {**PHYSICS, "outputs": 2})
     program = theory.program
     result = run_coordinates(program, arguments.values, 2, STEPS, tol=1e-14, record_steps=range(STEPS))
-    refs = {str(ref): ref for ref in result.recording.fields}
+    refs = {str(ref): ref for ref in result.fields}
     pairs = [
         (run.R_v, "v", "g[1]", ("W0", None)),
         (run.R_g.sel(layer=1), "g[1]", "v", ("W0", None)),

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import averages
 import numpy as np
 import sympy as sp
 
 from dmft_sym.derivation.arrays import OrderParameter
 from dmft_sym.derivation.processes import Process, process_of
 from dmft_sym.derivation.uses import Use
-from dmft_sym.execution import ExecutionResult, averages, run_coordinates
+from dmft_sym.execution import ExecutionResult, run_coordinates
 from dmft_sym.execution.coordinates import Side
 from dmft_sym.execution.plan import Multiply
 from dmft_sym.program import FieldRef, LayerRange, Space

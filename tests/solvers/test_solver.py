@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+import averages
 import numpy as np
 import pytest
 from strategies import SCANNED
 
 import dmft_sym as ds
-from dmft_sym.execution import averages, run_coordinates
+from dmft_sym.execution import run_coordinates
 from dmft_sym.program import ProgramError
 from dmft_sym.solvers.arguments import run_arguments
 from dmft_sym.support.errors import ArgumentError
@@ -137,7 +138,7 @@ def test_every_field_has_its_correlation():
     arguments = run_arguments(theory, RUN["steps"], {key: settings[key] for key in settings if key != "steps"})
     recorded = range(RUN["steps"])
     result = run_coordinates(theory.program, arguments.values, 2, RUN["steps"], tol=1e-13, record_steps=recorded)
-    for ref in result.recording.fields:
+    for ref in result.fields:
         reported = run[f"C_{ref.field}"]
         axes = {axis: int(ref.layer) for axis in ("layer", "layer2") if axis in reported.dims}
         expected = averages.correlation(result, ref, ref)

@@ -101,12 +101,11 @@ class FiniteMatrix:
 
     def _term(self, coefficient: sp.Expr, atom: object, values: dict[FieldRef, Floats], statement: Assign) -> Floats:
         if isinstance(atom, Product):
-            key = (atom.matrix.matrix.name, None if atom.matrix.layer is None else int(atom.matrix.layer))
-            if key not in self._matrices:
+            if atom.matrix.key not in self._matrices:
                 raise ProgramError(
                     f"matrix = {self._flat.name!r}: the network does not use {atom.matrix} at this depth"
                 )
-            matrix = self._network.matrices[self._matrices[key]]
+            matrix = self._network.matrices[self._matrices[atom.matrix.key]]
             value: Floats = values[atom.operand] @ (matrix if atom.transpose else matrix.T)
         else:
             assert isinstance(atom, FieldRef)
@@ -247,7 +246,7 @@ class Measurement:
         self._wanted = steps_of(at, steps)
         if isinstance(count, bool) or count != int(count) or count < 1:
             raise ValueError(f"count = {count!r}: allowed is an integer >= 1")
-        integers = {symbol: int(values[symbol]) for symbol in program.parameters if symbol.is_integer}
+        integers = program.integers(values)
         programs = [m if isinstance(m, MatrixProgram) else matrix_program(program, m) for m in matrices]
         self._flats = [found.flat(integers) for found in programs]
         self._number = Evaluator({**values, OUTPUTS: outputs})

@@ -254,7 +254,7 @@ def coordinate_spectra(
     The conditioning is due to Bolthausen (Commun. Math. Phys. 325, 2014).
     """
     wanted = steps_of(at, steps)
-    integers = {symbol: int(values[symbol]) for symbol in program.parameters if symbol.is_integer}
+    integers = program.integers(values)
     flats = [(m if isinstance(m, MatrixProgram) else matrix_program(program, m)).flat(integers) for m in matrices]
     observer = _Observer(program, values, outputs, flats, wanted, tol, overlaps, everywhere)
     result = run_coordinates(program, values, outputs, steps, tol, progress=progress, inspect=observer.inspect)

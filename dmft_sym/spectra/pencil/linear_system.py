@@ -144,10 +144,9 @@ class _Writer:
 
     def _kind(self, product: Product) -> Atom:
         ref = product.matrix
-        key = (ref.matrix.name, None if ref.layer is None else int(ref.layer))
-        if key not in self.matrices:
+        if ref.key not in self.matrices:
             raise ProgramError(f"matrix = {self.flat.name!r}: the network does not use {ref} at this depth")
-        return Atom(self.matrices[key], product.transpose)
+        return Atom(self.matrices[ref.key], product.transpose)
 
     @staticmethod
     def _add(terms: Terms, value: Terms, kind: Atom, weight: float, statement: Assign) -> None:

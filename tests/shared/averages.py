@@ -1,42 +1,29 @@
-"""Two-time order parameters from recorded fields: correlations, and responses where they are defined."""
+"""Two-time order parameters from the fields of recorded steps: correlations, and responses where they are defined."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_sym.execution import ExecutionError, ExecutionResult
+from dmft_sym.execution.coordinates import GrowingCoordinates, Side
+from dmft_sym.execution.interface import Array
+from dmft_sym.execution.plan import MatrixKey, Multiply
 from dmft_sym.program import FieldRef
-from dmft_sym.support.errors import ExecutionError
-
-from .coordinates import GrowingCoordinates, Side
-from .interface import Arithmetic, Array
-from .plan import MatrixKey, Multiply
-from .recording import Recording
 
 RESPONSE_ERROR = 1e-4
 """A response is given while ``tol`` times the condition number of the noise, the order of its error, stays below."""
 
 
-class Recorded(Protocol):
-    """A run whose fields were recorded."""
-
-    @property
-    def arithmetic(self) -> Arithmetic:
-        """What ran."""
-
-    @property
-    def recording(self) -> Recording:
-        """The fields."""
-
-    @property
-    def steps(self) -> int:
-        """Number of steps that were run."""
+def field(result: ExecutionResult, name: str, layer: int | None = None) -> FieldRef:
+    """The reference of a field by its name in the program and, for a family, its layer."""
+    return next(ref for ref in result.fields if ref.key == (name, layer))
 
 
-def correlation(result: Recorded, a: FieldRef, b: FieldRef) -> NDArray[Any]:
-    """``<a_c(t) b_d(s)>`` between all recorded steps.
+def correlation(result: ExecutionResult, a: FieldRef, b: FieldRef | None = None) -> NDArray[Any]:
+    """``<a_c(t) b_d(s)>`` between all recorded steps, ``<a a>`` without ``b``.
 
     Returns
     -------
@@ -48,6 +35,7 @@ def correlation(result: Recorded, a: FieldRef, b: FieldRef) -> NDArray[Any]:
     ExecutionError
         If the fields live in different spaces, or nothing was recorded.
     """
+    b = a if b is None else b
     if a.space != b.space:
         raise ExecutionError(f"<{a} {b}>: {a} lives in space {a.space}, {b} in {b.space}")
     left, right = _stacked(result, a), _stacked(result, b)
@@ -63,7 +51,7 @@ def correlation(result: Recorded, a: FieldRef, b: FieldRef) -> NDArray[Any]:
     return overlap
 
 
-def response(result: Recorded, a: FieldRef, operand: FieldRef, matrix: MatrixKey) -> NDArray[Any]:
+def response(result: ExecutionResult, a: FieldRef, operand: FieldRef, matrix: MatrixKey) -> NDArray[Any]:
     """Response ``<d a_c(t) / d u_d(s)>`` to the Gaussian noise ``u(s)`` of the product of ``matrix`` with ``operand``.
 
     The noise of a forward product is ``u(s) = sum_k <p_k h(s)> sqrt(s2) e_k`` and a field is a combination of the
@@ -85,7 +73,7 @@ def response(result: Recorded, a: FieldRef, operand: FieldRef, matrix: MatrixKey
     arithmetic = result.arithmetic
     if not isinstance(arithmetic, GrowingCoordinates):
         raise ExecutionError("responses need coordinates: a finite network does not know its Gaussian noise")
-    if result.recording.steps != list(range(result.steps)):
+    if result.recorded != list(range(result.steps)):
         raise ExecutionError("responses need every step: record_steps=range(steps)")
     product = _find_product(result, operand, matrix)
     side, scale = _noise_side(arithmetic, product)
@@ -115,7 +103,7 @@ def _solve(noise: Array, along: Array, tol: float, what: str) -> Array:
     return np.linalg.lstsq(noise.T, along.T, rcond=None)[0].T
 
 
-def _noise(result: Recorded, operand: FieldRef, side: Side, scale: float, matrix: int) -> Array:
+def _noise(result: ExecutionResult, operand: FieldRef, side: Side, scale: float, matrix: int) -> Array:
     """Coefficients of ``u(s, d)`` along the ``e_k``, shape (S * C, directions)."""
     fields = _stacked(result, operand)
     steps, outputs, size = fields.shape
@@ -139,7 +127,7 @@ def _noise_side(arithmetic: GrowingCoordinates, product: Multiply) -> tuple[Side
     return matrix.backward, matrix.backward.std / spec.inverse_aspect
 
 
-def _find_product(result: Recorded, operand: FieldRef, key: MatrixKey) -> Multiply:
+def _find_product(result: ExecutionResult, operand: FieldRef, key: MatrixKey) -> Multiply:
     plan = result.arithmetic.plan
     for product in plan.products:
         if plan.matrices[product.matrix].key == key and product.operand == plan.fields[operand]:
@@ -147,7 +135,7 @@ def _find_product(result: Recorded, operand: FieldRef, key: MatrixKey) -> Multip
     raise ExecutionError(f"no product of {key[0]} with {operand} in this program")
 
 
-def _operands(result: Recorded, product: Multiply) -> list[FieldRef]:
+def _operands(result: ExecutionResult, product: Multiply) -> list[FieldRef]:
     """Every field that the same side of the same matrix is applied to."""
     plan = result.arithmetic.plan
     slots = {
@@ -163,13 +151,13 @@ def _far_sector(arithmetic: GrowingCoordinates, product: Multiply) -> int:
     return spec.source if product.transpose else spec.target
 
 
-def _sector(result: Recorded, ref: FieldRef) -> int:
+def _sector(result: ExecutionResult, ref: FieldRef) -> int:
     return result.arithmetic.plan.slots[result.arithmetic.plan.fields[ref]]
 
 
-def _stacked(result: Recorded, ref: FieldRef) -> Array:
+def _stacked(result: ExecutionResult, ref: FieldRef) -> Array:
     """A recorded field over time, shape (S, C, size), padded with zeros."""
-    snapshots = result.recording.fields.get(ref)
+    snapshots = result.fields.get(ref)
     if not snapshots:
         raise ExecutionError(f"{ref}: no steps were recorded, ask for them with record_steps")
     size = max(snapshot.shape[1] for snapshot in snapshots)
