@@ -73,7 +73,8 @@ class March:
         self, matrices: Sequence[str], at: Sequence[int], overlaps: bool, run: TwoTimeSpectra | None = None
     ) -> dict[str, float]:
         """March (unless there is a run), then edges and outliers; the last leading values."""
-        tracks = (run or self.run()).track(matrices, at)
+        run = run or self.run()
+        tracks = {matrix: [run.at(matrix, step) for step in at] for matrix in matrices}
         for found in (one for track in tracks.values() for one in track):
             found.leading  # noqa: B018  (computed when it is asked for)
             for side, name in found.directions() if overlaps and len(found.outliers) else ():
@@ -107,7 +108,7 @@ class Coordinates:
         found, _ = coordinate_spectra(
             self.theory.program, self.values, 1, self.steps, matrices, at, tol=self.tol, overlaps=overlaps
         )
-        return {name: float(track.leading[-1]) for name, track in found.items()}
+        return {name: track.spectra[track.steps[-1]].leading for name, track in found.items()}
 
     def bulk(self, matrix: str, step: int) -> Callable[[], PencilDyson]:
         """Makes bulks of which nothing is known yet."""

@@ -234,6 +234,11 @@ class Plan:
         return self.sizes[OUTPUT]
 
     @property
+    def named_slots(self) -> dict[str, int]:
+        """Slots of fields and random vectors, by the names that users see."""
+        return {str(ref): slot for ref, slot in self.fields.items()} | {v.name: v.slot for v in self.vectors}
+
+    @property
     def products(self) -> list[Multiply]:
         """Every product with a matrix, in program order."""
         return [product for step in self.steps if isinstance(step, Combine) for product in step.products]

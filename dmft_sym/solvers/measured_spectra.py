@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from dmft_sym.derivation.problem import Problem
     from dmft_sym.spectra import MatrixProgram
-    from dmft_sym.spectra.measured.measured import MeasuredSpectrum, MeasuredTrack, Measurement
+    from dmft_sym.spectra.measured.measured import MeasuredSpectrum, Measurement
 
     from .arguments import RunArguments
 
 Floats = NDArray[np.floating[Any]]
-Tracks = Sequence[Mapping[str, "MeasuredTrack"]]
+Tracks = Sequence[Mapping[str, Mapping[int, "MeasuredSpectrum"]]]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class SpectrumRequest:
             variables["overlap"] = ((*labels, "rank", "direction", "output"), table)
             coords["direction"] = directions
         if self.full:
-            longest = max((len(s.values) for t in tracks for m in t.values() for s in m.spectra.values()), default=0)
+            longest = max((len(s.values) for t in tracks for m in t.values() for s in m.values()), default=0)
             every = self._table(tracks, lambda found: found.values, longest)
             variables["spectrum_value"] = ((*labels, "number"), every)
         words = {
@@ -110,11 +110,11 @@ class SpectrumRequest:
 
     def _found(self, tracks: Tracks) -> list[tuple[tuple[int, int, int], MeasuredSpectrum]]:
         return [
-            ((s, m, k), track[name].spectra[step])
+            ((s, m, k), track[name][step])
             for s, track in enumerate(tracks)
             for m, name in enumerate(self.matrices)
             for k, step in enumerate(self.at)
-            if step in track[name].spectra
+            if step in track[name]
         ]
 
 

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_sym.support.outcomes import Failure, SpectrumError, named
+
 from .escape_step import escape_step
 from .method import Progress, counted
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
     from dmft_sym.spectra import MatrixProgram
-    from dmft_sym.spectra.march.two_time import TwoTimeSpectra, TwoTimeSpectrum
+    from dmft_sym.spectra.march.two_time import TwoTimeSpectra
     from dmft_sym.spectra.pencil.coordinates import SpectrumTrack
 
     from .arguments import RunArguments
@@ -106,8 +108,6 @@ def two_time_spectra(theory: Problem, *, steps: int, backend: str = "numba", **p
 
 def from_march(wanted: WantedSpectra) -> tuple[dict[str, Track], int]:
     """Two-time matrices in the derived spike condition; also the number of steps before the run diverged, or all."""
-    from dmft_sym.support.outcomes import SpectrumError
-
     theory, arguments, at = wanted.theory, wanted.arguments, wanted.at
     run = two_time_spectra(theory, steps=arguments.steps, **wanted.parameters)
     tracks = {name: Track(share=_columns_per_value(arguments, one)) for name, one in wanted.matrices.items()}
@@ -116,7 +116,8 @@ def from_march(wanted: WantedSpectra) -> tuple[dict[str, Track], int]:
         for step in at:
             for part in (_march_values, _march_bands, _march_overlaps):
                 try:
-                    part(run, wanted, name, step, track)
+                    with named(f"{name} at step {step}"):
+                        part(run, wanted, name, step, track)
                 except SpectrumError as error:
                     track.failures.setdefault(step, str(error))
             done += 1
@@ -128,58 +129,43 @@ def from_march(wanted: WantedSpectra) -> tuple[dict[str, Track], int]:
 
 
 def _march_values(run: TwoTimeSpectra, wanted: WantedSpectra, name: str, step: int, track: Track) -> None:
-    from dmft_sym.support.outcomes import named
-
-    with named(f"{name} at step {step}"):
-        found = _march_at(run, wanted, name, step)
-        _ = found.found  # edge and outliers are computed when they are asked for
-    track.spectra[step] = found
+    spectrum = run.at(wanted.matrices[name], step, wanted.dependence)
+    _ = spectrum.found  # edge and outliers are computed when they are asked for
+    track.spectra[step] = spectrum
 
 
 def _march_bands(run: TwoTimeSpectra, wanted: WantedSpectra, name: str, step: int, track: Track) -> None:
     """All intervals of the support, if wanted; without them there are no densities, but outliers stay."""
-    from dmft_sym.support.outcomes import named
-
     if wanted.bands and step in track.spectra:
-        with named(f"{name} at step {step}"):
-            bulk = _march_at(run, wanted, name, step).bulk
-            bands = np.array(bulk.intervals()).reshape(-1, 2)
-            bulk.masses()  # raises where the scan missed a part of the support
+        bulk = run.at(wanted.matrices[name], step, wanted.dependence).bulk
+        bands = np.array(bulk.intervals()).reshape(-1, 2)
+        bulk.masses()  # raises where the scan missed a part of the support
         track.bands[step] = bands
 
 
 def _march_overlaps(run: TwoTimeSpectra, wanted: WantedSpectra, name: str, step: int, track: Track) -> None:
     """Overlaps with the fields at the step of the spectrum and with static vectors, shape (rank, output)."""
-    from dmft_sym.support.outcomes import named
-
     found: Any = track.spectra.get(step)
-    if not wanted.overlaps or found is None or not len(found.outliers):
-        return
-    overlaps = {}
-    with named(f"{name} at step {step}"):
-        for side, field_name in found.directions():
-            columns = found.overlap(side, field_name)[:, -1:]
-            overlaps[f"{side} {field_name}"] = np.repeat(columns, wanted.arguments.outputs, axis=1)
-    track.overlaps[step] = overlaps
-
-
-def _march_at(run: TwoTimeSpectra, wanted: WantedSpectra, name: str, step: int) -> TwoTimeSpectrum:
-    return run.at(wanted.matrices[name], step, wanted.dependence)
+    if wanted.overlaps and found is not None and len(found.outliers):
+        columns = {f"{side} {field}": found.overlap(side, field)[:, -1:] for side, field in found.directions()}
+        outputs = wanted.arguments.outputs
+        track.overlaps[step] = {key: np.repeat(column, outputs, axis=1) for key, column in columns.items()}
 
 
 def _march_margins(run: TwoTimeSpectra, wanted: WantedSpectra, name: str, steps: list[int]) -> list[float]:
-    return [_march_margin(run, wanted, name, step) for step in steps]
+    """First margins, nan where nothing is known of it; steps between those that were asked for may fail."""
+    found = []
+    for step in steps:
+        try:
+            with named(f"{name} at step {step}"):
+                margins = run.at(wanted.matrices[name], step, wanted.dependence).found.margins
+        except SpectrumError:
+            margins = np.empty(0)
+        found.append(_first_margin(margins))
+    return found
 
 
-def _march_margin(run: TwoTimeSpectra, wanted: WantedSpectra, name: str, step: int) -> float:
-    """The first margin, nan if nothing is known of it; steps between those that were asked for may fail."""
-    from dmft_sym.support.outcomes import SpectrumError, named
-
-    try:
-        with named(f"{name} at step {step}"):
-            margins = _march_at(run, wanted, name, step).found.margins
-    except SpectrumError:
-        return math.nan
+def _first_margin(margins: Floats) -> float:
     return float(margins[0]) if len(margins) else math.nan
 
 
@@ -193,7 +179,6 @@ def _columns_per_value(arguments: RunArguments, matrix: MatrixProgram) -> float:
 def from_coordinates(wanted: WantedSpectra) -> tuple[dict[str, Track], int]:
     """Growing coordinates; also the number of steps before the run diverged, or all."""
     from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
-    from dmft_sym.support.outcomes import Failure, SpectrumError, named
 
     theory, arguments, at, tol = wanted.theory, wanted.arguments, wanted.at, wanted.tol
     report = counted(wanted.progress, arguments.steps)
@@ -225,7 +210,7 @@ def from_coordinates(wanted: WantedSpectra) -> tuple[dict[str, Track], int]:
 
 
 def _first_margins(track: SpectrumTrack) -> dict[int, float]:
-    return {step: float(one.margins[0]) if len(one.margins) else math.nan for step, one in track.spectra.items()}
+    return {step: _first_margin(one.margins) for step, one in track.spectra.items()}
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from agreement import compare_routes
 from execution_support import program, values
+from spectrum_tracks import measured_spectra
 
 import dmft_sym as ds
 from dmft_sym.execution import run_finite
 from dmft_sym.solvers.arguments import run_arguments
 from dmft_sym.solvers.spectrum_routes import two_time_spectra
-from dmft_sym.spectra.measured.measured import measured_spectra
 from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
 
 STEPS = 80

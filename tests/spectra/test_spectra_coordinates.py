@@ -8,24 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from execution_support import REFERENCE, program, values
+from spectrum_tracks import _halves, coordinate_spectra, measured_spectra, outliers_elsewhere, touches
 
 import dmft_sym as ds
 from dmft_sym.networks import GradientDescent, OnlineSGD, network
 from dmft_sym.program import ProgramError
 from dmft_sym.spectra import operator
-from dmft_sym.spectra.measured.measured import measured_spectra
 from dmft_sym.spectra.numerics.continuation import BulkError
 from dmft_sym.spectra.numerics.supports import support
-from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
+from dmft_sym.spectra.pencil import coordinates
 from dmft_sym.spectra.pencil.dyson import PencilDyson
 from dmft_sym.spectra.pencil.effective import EffectivePencil, MatrixState
-from dmft_sym.spectra.pencil.outliers import (
-    OutlierSearch,
-    PencilOutliers,
-    _halves,
-    outliers_above_a_point,
-    outliers_elsewhere,
-)
+from dmft_sym.spectra.pencil.outliers import OutlierSearch, PencilOutliers, outliers_above_a_point
 from dmft_sym.spectra.pencil.pencil import Coupling, GaussianBlock, Input, Pencil
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
@@ -123,7 +117,7 @@ def test_threshold_of_a_spike():
     for factor in (1 - 1e-6, 1 + 1e-6):
         result = OutlierSearch(spiked(np.array([factor * tau**0.25]), tau), 1 + np.sqrt(tau)).run()
         signs.append(result.margins[0] < 0)
-        assert result.touches(1e-6)
+        assert touches(result, 1e-6)
     assert signs == [False, True]
 
 
@@ -176,13 +170,21 @@ def test_outlier_between_two_bands():
     np.testing.assert_allclose(values_[(values_ > 1.1 * low) & (values_ < 0.9 * high)], [found], rtol=3 / np.sqrt(n))
 
 
-def test_nothing_is_found_elsewhere_where_nothing_is():
+def test_nothing_is_found_elsewhere_where_nothing_is(monkeypatch):
     """Training makes large eigenvalues: none below the bulk of a weight matrix or of the NTK."""
     numbers = values(depth=2, nu=0.7, alpha=3.0, gamma=6.0, eta=0.01)
-    tracks, _ = coordinate_spectra(program(), numbers, 1, 31, ["W0", "W1", "NTK"], [30], everywhere=True)
-    for track in tracks.values():
+    seen = []
+
+    def search(effective, *arguments, **options):
+        seen.append(effective)
+        return OutlierSearch(effective, *arguments, **options)
+
+    monkeypatch.setattr(coordinates, "OutlierSearch", search)
+    tracks, _ = coordinate_spectra(program(), numbers, 1, 31, ["W0", "W1", "NTK"], [30])
+    assert len(seen) == len(tracks)
+    for track, effective in zip(tracks.values(), seen, strict=True):
         assert not track.failures
-        assert not len(track.spectra[30].elsewhere)
+        assert not len(outliers_elsewhere(effective, support(effective.dyson)))
 
 
 @pytest.mark.parametrize("train", [True, False])
@@ -259,8 +261,8 @@ def test_outliers_above_a_point_are_found_at_any_size(size):
 def test_outliers_touch_an_edge_by_their_distance():
     """The margin vanishes with the root of the distance, here ``1e-2**2 = 1e-4`` from an edge at 2."""
     near = PencilOutliers(2.0, [], np.array([1e-2]), np.array([1.0]))
-    assert near.touches(1e-3)
-    assert not near.touches(1e-5)
+    assert touches(near, 1e-3)
+    assert not touches(near, 1e-5)
 
 
 def test_before_training_there_are_no_outliers():

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from execution_support import program, values
+from spectrum_tracks import coordinate_spectra, measured_spectra
 
 import dmft_sym as ds
 from dmft_sym.execution import run_finite
@@ -22,8 +23,6 @@ from dmft_sym.networks import GradientDescent, OnlineSGD
 from dmft_sym.networks.parameters import GAMMA
 from dmft_sym.program import ProgramError
 from dmft_sym.spectra import operator
-from dmft_sym.spectra.measured.measured import measured_spectra
-from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
+from spectrum_tracks import coordinate_spectra, escape
 
 import dmft_sym as ds
 from dmft_sym.solvers.arguments import run_arguments
 from dmft_sym.solvers.spectrum_routes import two_time_spectra
 from dmft_sym.spectra import operator
-from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
 
 RICH = {
     "samples_per_dim": 4.0,
@@ -147,7 +147,7 @@ def test_before_training_there_is_only_the_bulk(plain):
 
 def test_escape_is_interpolated_and_agrees_between_routes(plain):
     steps = list(range(1, 40))
-    time = plain.escape("W1", steps)
+    time = escape(plain, "W1", steps)
     found = [len(plain.at("W1", step).outliers) for step in steps]
     first = steps[found.index(1)]
     assert first - 1 < time < first
@@ -155,11 +155,14 @@ def test_escape_is_interpolated_and_agrees_between_routes(plain):
     tracks, _ = coordinate_spectra(plain.theory.program, arguments.values, 1, 40, ["W1"], steps, overlaps=False)
     # Both interpolate a margin that vanishes at escape, but not the same one.
     assert time == pytest.approx(tracks["W1"].escape(), abs=0.1)
-    assert np.isnan(plain.escape("W1", [1, 2, 3]))
+    assert np.isnan(escape(plain, "W1", [1, 2, 3]))
 
 
 def test_sharpness_is_the_leading_eigenvalue(plain):
-    assert plain.sharpness([0, 30]).tolist() == [plain.at("NTK", 0).edge, plain.at("NTK", 30).outliers[0]]
+    assert [plain.at("NTK", step).leading for step in (0, 30)] == [
+        plain.at("NTK", 0).edge,
+        plain.at("NTK", 30).outliers[0],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -197,10 +197,6 @@ class SpikeSystem:
             return None
         return Cycle(self, tuple(path))
 
-    def matrix(self, green: Array) -> Array:
-        """``J`` as a dense matrix, shape (size, size)."""
-        return self.apply(green, np.eye(self.size))
-
 
 def _pushed(product: LevelTwoProduct, drive: Drive, x: Array) -> Array:
     """Coefficients of the fields of training that a product drives its equation with: ``k r + K c``."""

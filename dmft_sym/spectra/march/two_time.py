@@ -6,8 +6,7 @@ matrix. The same numbers follow from growing coordinates (`dmft_sym.spectra.coor
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -211,40 +210,6 @@ class TwoTimeSpectra:
         if step >= self.run.steps:
             raise SpectrumError(Failure.DIVERGED_BEFORE, f"{assembly.joint.matrix.name} at step {step}")
         return TwoTimeSpectrum(assembly, int(step), self._bulk(assembly, int(step)))
-
-    def track(
-        self, matrices: Sequence[str | MatrixProgram], at: Iterable[int], dependence: str = "joint"
-    ) -> dict[str, list[TwoTimeSpectrum]]:
-        """Spectra of several matrices at several steps, by the name of the matrix."""
-        steps = list(at)
-        found: dict[str, list[TwoTimeSpectrum]] = {}
-        for matrix in matrices:
-            name = matrix if isinstance(matrix, str) else matrix.name
-            found[name] = [self.at(matrix, step, dependence) for step in steps]
-        return found
-
-    def sharpness(self, at: Iterable[int]) -> Floats:
-        """Leading eigenvalue of the NTK matrix ``S`` (outlier or bulk edge) at several steps, shape (steps,)."""
-        return np.array([self.at("NTK", step).leading for step in at])
-
-    def escape(self, matrix: str | MatrixProgram, at: Iterable[int], dependence: str = "joint") -> float:
-        """The time at which the first outlier leaves the bulk, interpolated between the steps ``at``.
-
-        Returns
-        -------
-        float
-            The first step if it is outside from the start, ``nan`` if it never is.
-        """
-        before: tuple[int, float] | None = None
-        for step in sorted(at):
-            margins = self.at(matrix, step, dependence).found.margins
-            margin = float(margins[0]) if len(margins) else math.nan
-            if margin < 0:
-                if before is None or math.isnan(before[1]):
-                    return float(step)
-                return before[0] + (step - before[0]) * before[1] / (before[1] - margin)
-            before = step, margin
-        return math.nan
 
     def _assembly(self, matrix: str | MatrixProgram, dependence: str) -> Assembly:
         if dependence not in DEPENDENCE:

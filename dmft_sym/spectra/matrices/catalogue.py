@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
 import sympy as sp
 
 from dmft_sym.program import GaussianMatrix, Program, ProgramError
 
-from .matrix_program import MatrixProgram
+from .matrix_program import FlatMatrix, MatrixProgram
 from .tangent import tangent_kernel
 from .weights import weight_program
 
@@ -35,6 +36,14 @@ def matrix_program(program: Program, name: str) -> MatrixProgram:
     matrix, member = find_matrix(program, name)
     found = weight_program(program, matrix, name if matrix.layers is None else f"{matrix.name}[l]")
     return found if member is None else found.with_member(int(member))
+
+
+def flat_matrices(
+    program: Program, values: Mapping[sp.Symbol, float], matrices: Iterable[str | MatrixProgram]
+) -> list[FlatMatrix]:
+    """Matrices by name, or programs of them, at the depth that the values of the symbols give."""
+    found = (m if isinstance(m, MatrixProgram) else matrix_program(program, m) for m in matrices)
+    return [matrix.flat(program.integers(values)) for matrix in found]
 
 
 def find_matrix(program: Program, name: str) -> tuple[GaussianMatrix, sp.Integer | None]:

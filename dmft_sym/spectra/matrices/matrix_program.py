@@ -34,8 +34,29 @@ from dmft_sym.program import (
 )
 
 
+class Eigenproblem:
+    """What a matrix does to a vector ``input``, and its transpose to ``transposed_input``, if it has one."""
+
+    input: FieldRef
+    output: FieldRef
+    transposed_input: FieldRef | None
+    transposed_output: FieldRef | None
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether this is an eigenvalue problem (else singular values)."""
+        return self.transposed_input is None
+
+    @property
+    def pairs(self) -> tuple[tuple[FieldRef, FieldRef], ...]:
+        """Eigen-equations ``z left = right + source``: one if symmetric, else two."""
+        if self.transposed_input is None or self.transposed_output is None:
+            return ((self.input, self.output),)
+        return (self.transposed_input, self.output), (self.input, self.transposed_output)
+
+
 @dataclass(frozen=True)
-class MatrixProgram:
+class MatrixProgram(Eigenproblem):
     """A matrix of a trained network, by what it does to a vector.
 
     Attributes
@@ -71,18 +92,6 @@ class MatrixProgram:
     layers: LayerRange | None = None
     member: sp.Expr | None = None
     family: str = ""
-
-    @property
-    def symmetric(self) -> bool:
-        """Whether this is an eigenvalue problem (else singular values)."""
-        return self.transposed_input is None
-
-    @property
-    def pairs(self) -> tuple[tuple[FieldRef, FieldRef], ...]:
-        """Eigen-equations ``z left = right + source``: one if symmetric, else two."""
-        if self.transposed_input is None or self.transposed_output is None:
-            return ((self.input, self.output),)
-        return (self.transposed_input, self.output), (self.input, self.transposed_output)
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -153,7 +162,7 @@ class MatrixProgram:
 
 
 @dataclass(frozen=True)
-class FlatMatrix:
+class FlatMatrix(Eigenproblem):
     """A `MatrixProgram` at integer depth: assignments only, in the order of execution."""
 
     name: str
@@ -164,18 +173,6 @@ class FlatMatrix:
     transposed_input: FieldRef | None
     transposed_output: FieldRef | None
     per_output: bool
-
-    @property
-    def symmetric(self) -> bool:
-        """Whether this is an eigenvalue problem (else singular values)."""
-        return self.transposed_input is None
-
-    @property
-    def pairs(self) -> tuple[tuple[FieldRef, FieldRef], ...]:
-        """Eigen-equations ``z left = right + source``: one if symmetric, else two."""
-        if self.transposed_input is None or self.transposed_output is None:
-            return ((self.input, self.output),)
-        return (self.transposed_input, self.output), (self.input, self.transposed_output)
 
 
 def _flat_assigns(statements: tuple[Statement, ...], values: Mapping[sp.Symbol, int]) -> Iterator[Assign]:

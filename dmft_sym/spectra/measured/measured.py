@@ -6,8 +6,8 @@ of finite size. Only the largest values are computed unless all are asked for (A
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,8 @@ from dmft_sym.execution.evaluate import Evaluator
 from dmft_sym.execution.finite import FiniteNetwork
 from dmft_sym.execution.interface import Arithmetic
 from dmft_sym.execution.plan import MatrixKey
-from dmft_sym.execution.result import ExecutionResult
-from dmft_sym.execution.runner import run_finite
 from dmft_sym.program import OUTPUTS, Assign, FieldRef, Product, Program, ProgramError
-from dmft_sym.spectra.matrices.catalogue import matrix_program
+from dmft_sym.spectra.matrices.catalogue import flat_matrices
 from dmft_sym.spectra.matrices.coefficients import Coefficients
 from dmft_sym.spectra.matrices.equal_time import EqualTime
 from dmft_sym.spectra.matrices.matrix_program import FlatMatrix, MatrixProgram
@@ -136,98 +134,24 @@ class MeasuredSpectrum:
     overlaps: dict[tuple[str, str], Floats]
 
 
-@dataclass
-class MeasuredTrack:
-    """The spectrum of a matrix of one finite network along training.
-
-    Attributes
-    ----------
-    matrix : str
-        Name of the matrix.
-    spectra : dict
-        By step.
-    """
-
-    matrix: str
-    spectra: dict[int, MeasuredSpectrum] = field(default_factory=dict)
-
-    @property
-    def steps(self) -> list[int]:
-        """The steps, ascending."""
-        return sorted(self.spectra)
-
-    @property
-    def values(self) -> Floats:
-        """The values, shape (step, n)."""
-        return np.stack([self.spectra[step].values for step in self.steps])
-
-    def overlap(self, side: str, field: str, multiplicity: int = 1) -> Floats:
-        """``|cos|`` between the span of the first ``multiplicity`` vectors of a side and a field, shape (step, C)."""
-        tables = [self.spectra[step].overlaps[side, field][:multiplicity] for step in self.steps]
-        return np.sqrt(np.stack([(table**2).sum(axis=0) for table in tables]))
-
-
-def measured_spectra(
-    program: Program,
-    values: Mapping[sp.Symbol, float],
-    outputs: int,
-    steps: int,
-    dim: int,
-    seed: int,
-    matrices: Sequence[str | MatrixProgram],
-    at: Iterable[int],
-    *,
-    count: int = 3,
-    full: bool = False,
-    normalise: bool = False,
-    dtype: type = float,
-    progress: Callable[[int], None] | None = None,
-) -> tuple[dict[str, MeasuredTrack], ExecutionResult]:
-    """Train one finite network and measure spectra on the way.
+class Measurement:
+    """Measures spectra of a network in training: give its `inspect` to `run_finite`.
 
     Parameters
     ----------
     program, values, outputs, steps, matrices, at
         As for `coordinate_spectra`; ratios must be finite.
-    dim, seed
-        Input dimension and seed of the network; the same seed gives the same numbers.
     count
         Number of largest values, with overlaps of their vectors.
     full
         Compute all values (for histograms), which takes the time of a dense decomposition.
-    normalise
-        Scale random vectors (teacher, readout, label noise) to their expected norms. These norms move the sharpness of
-        all sizes of interest by several per cent; without their fluctuation error bars are much smaller.
-
-    Returns
-    -------
-    tracks : dict of MeasuredTrack
-        By name of the matrix; steps after a divergence of the run are missing.
-    result : ExecutionResult
-        Losses and how the run ended.
-
-    Raises
-    ------
-    ProgramError
-        If a matrix does not exist.
-    ValueError
-        If a step is not part of the run, or a parameter is out of range.
-    """
-    measurement = Measurement(program, values, outputs, steps, matrices, at, count=count, full=full, seed=seed)
-    inspect = measurement.inspect
-    result = run_finite(
-        program, values, outputs, steps, dim, seed, normalise, dtype, progress=progress, inspect=inspect
-    )
-    return measurement.tracks, result
-
-
-class Measurement:
-    """Measures spectra of a network in training: give its `inspect` to `run_finite`. Parameters as there.
+    seed
+        Of starting vectors; the same seed gives the same numbers.
 
     Attributes
     ----------
-    tracks : dict of MeasuredTrack
-        By name of the matrix.
+    tracks : dict
+        By name of the matrix and by step.
     """
 
     def __init__(
@@ -246,12 +170,10 @@ class Measurement:
         self._wanted = steps_of(at, steps)
         if isinstance(count, bool) or count != int(count) or count < 1:
             raise ValueError(f"count = {count!r}: allowed is an integer >= 1")
-        integers = program.integers(values)
-        programs = [m if isinstance(m, MatrixProgram) else matrix_program(program, m) for m in matrices]
-        self._flats = [found.flat(integers) for found in programs]
+        self._flats = flat_matrices(program, values, matrices)
         self._number = Evaluator({**values, OUTPUTS: outputs})
         self._program, self._count, self._full, self._seed = program, count, full, seed
-        self.tracks = {flat.name: MeasuredTrack(flat.name) for flat in self._flats}
+        self.tracks: dict[str, dict[int, MeasuredSpectrum]] = {flat.name: {} for flat in self._flats}
 
     def inspect(self, step: int, arithmetic: Arithmetic) -> None:
         """Measure, if this step is one of those asked for."""
@@ -261,7 +183,7 @@ class Measurement:
         for flat in self._flats:
             matrix = FiniteMatrix(flat, arithmetic, self._number, self._program)
             found = _measure(matrix, flat, arithmetic, self._count, self._full, self._seed)
-            self.tracks[flat.name].spectra[step] = found
+            self.tracks[flat.name][step] = found
 
 
 def _measure(
@@ -310,9 +232,8 @@ def _all_values(matrix: FiniteMatrix, count: int) -> tuple[Floats, list[Floats]]
 def _fields(network: FiniteNetwork, ref: FieldRef) -> dict[str, Floats]:
     """Fields and random vectors of the space of ``ref``."""
     plan = network.plan
-    named = {str(known): slot for known, slot in plan.fields.items()} | {v.name: v.slot for v in plan.vectors}
     return {
         name: network.values[slot]
-        for name, slot in named.items()
+        for name, slot in plan.named_slots.items()
         if plan.sectors[plan.slots[slot]].space == ref.space.name and np.all(np.any(network.values[slot], axis=1))
     }

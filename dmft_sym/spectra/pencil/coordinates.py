@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 from dmft_sym.execution.coordinates import GrowingCoordinates
 from dmft_sym.execution.evaluate import Evaluator
 from dmft_sym.execution.interface import Arithmetic
-from dmft_sym.execution.plan import Plan
 from dmft_sym.execution.result import ExecutionResult
 from dmft_sym.execution.runner import run_coordinates
 from dmft_sym.program import OUTPUTS, Program
-from dmft_sym.spectra.matrices.catalogue import matrix_program
+from dmft_sym.spectra.matrices.catalogue import flat_matrices
 from dmft_sym.spectra.matrices.equal_time import EqualTime
 from dmft_sym.spectra.matrices.matrix_program import FlatMatrix, MatrixProgram
 from dmft_sym.spectra.numerics.continuation import BulkError
@@ -36,14 +35,14 @@ from dmft_sym.support.threads import single_threaded
 from .dyson import PencilDyson
 from .effective import EffectivePencil, matrix_state
 from .linear_system import linear_system
-from .outliers import OutlierSearch, PencilOutliers, outliers_above_a_point, outliers_elsewhere
+from .outliers import OutlierSearch, PencilOutliers, outliers_above_a_point
 from .pencil import GaussianBlock, Pencil
 from .symmetric import Layout, symmetric_pencil
 
 Floats = NDArray[np.floating[Any]]
+Fields = dict[int, dict[str, Floats]]
 
 _DEGENERATE = 1e-6  # relative distance of outliers that are one and the same, as seen by overlaps
-_RESOLUTION = 1e-6  # relative distance from the edge below which an outlier and the edge are not told apart
 _NEGLIGIBLE = 10  # overlaps of different outputs below this multiple of tol are rounding
 
 
@@ -62,10 +61,6 @@ class CoordinateSpectrum:
     overlaps : dict
         ``|cos|`` between the space of an outlier and fields of the program: for every pair of an input of the matrix
         program and a field an array (n, C). Degenerate outliers have one space and the same overlap.
-    elsewhere : ndarray, shape (m,)
-        Outliers below the bulk and between its bands, ascending, if they were asked for.
-    touching : bool
-        An outlier and the edge are closer than can be told apart.
     dysons : tuple of PencilDyson
         The bulk, one for each set of fields that is not coupled to the others.
     """
@@ -74,8 +69,6 @@ class CoordinateSpectrum:
     outliers: Floats
     margins: Floats
     overlaps: dict[tuple[str, str], Floats]
-    elsewhere: Floats
-    touching: bool
     dysons: tuple[tuple[PencilDyson, int], ...]
 
     @property
@@ -109,15 +102,12 @@ class SpectrumTrack:
 
     Attributes
     ----------
-    matrix : str
-        Name of the matrix.
     spectra : dict
         The spectrum at every step that was asked for and reached.
     failures : dict
         What went wrong at the other steps, in words.
     """
 
-    matrix: str
     spectra: dict[int, CoordinateSpectrum] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
 
@@ -125,79 +115,6 @@ class SpectrumTrack:
     def steps(self) -> list[int]:
         """The steps, ascending, failed ones left out."""
         return sorted(self.spectra)
-
-    @property
-    def edges(self) -> Floats:
-        """Upper edge of the bulk, shape (step,)."""
-        return np.array([self.spectra[step].edge for step in self.steps])
-
-    @property
-    def outliers(self) -> Floats:
-        """Outliers, descending, ``nan`` where there is none; shape (step, rank)."""
-        return _padded([self.spectra[step].outliers for step in self.steps])
-
-    @property
-    def leading(self) -> Floats:
-        """The larger of the first outlier and the edge, shape (step,)."""
-        return np.array([self.spectra[step].leading for step in self.steps])
-
-    def overlap(self, side: str, field: str) -> Floats:
-        """``|cos|`` between the singular (eigen-) vectors of a side and a field, shape (step, rank, C).
-
-        Parameters
-        ----------
-        side
-            Input of the matrix program: ``"a"`` for right singular vectors, ``"b"`` for left ones.
-        field
-            A field or random vector of the training program, e.g. ``"betastar"`` or ``"h[1]"``.
-
-        Raises
-        ------
-        ValueError
-            If there is no such overlap.
-        """
-        known = list(dict.fromkeys(key for s in self.spectra.values() for key in s.overlaps))
-        if (side, field) not in known:
-            allowed = ", ".join(f"{a} with {b}" for a, b in known) or "none: there was no outlier"
-            raise ValueError(f"overlap = {side} with {field}: allowed are {allowed}")
-        found = [self.spectra[step].overlaps.get((side, field)) for step in self.steps]
-        outputs = next(rows.shape[1] for rows in found if rows is not None)
-        ranks = max(len(rows) for rows in found if rows is not None)
-        out = np.full((len(found), ranks, outputs), np.nan)
-        for step, rows in enumerate(found):
-            if rows is not None:
-                out[step, : len(rows)] = rows
-        return out
-
-    def escape(self, rank: int = 0) -> float:
-        """The time at which the outlier of a rank first leaves the bulk, interpolated between steps.
-
-        Returns
-        -------
-        float
-            The first step, if it is outside from the start; ``nan`` if it never is.
-        """
-        margins = _padded([self.spectra[step].margins for step in self.steps])
-        if rank >= margins.shape[1]:
-            return math.nan
-        line = margins[:, rank]
-        outside = np.flatnonzero(line < 0)
-        if not len(outside):
-            return math.nan
-        after = int(outside[0])
-        if after == 0:
-            return float(self.steps[0])
-        before, now = line[after - 1], line[after]
-        fraction = before / (before - now) if np.isfinite(before) and np.isfinite(now) else 1.0
-        return self.steps[after - 1] + fraction * (self.steps[after] - self.steps[after - 1])
-
-
-def _padded(rows: list[Floats]) -> Floats:
-    width = max((len(row) for row in rows), default=0)
-    out = np.full((len(rows), width), np.nan)
-    for number, row in enumerate(rows):
-        out[number, : len(row)] = row
-    return out
 
 
 def coordinate_spectra(
@@ -210,7 +127,6 @@ def coordinate_spectra(
     *,
     tol: float = 1e-7,
     overlaps: bool = True,
-    everywhere: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[dict[str, SpectrumTrack], ExecutionResult]:
     """Train the infinite network in growing coordinates and take spectra on the way.
@@ -231,8 +147,6 @@ def coordinate_spectra(
         Tolerance of the run, see `run_coordinates`; the error of outliers is of this order.
     overlaps
         Whether overlaps of the vectors of outliers with the fields of the program are wanted.
-    everywhere
-        Look for outliers below the bulk and between its bands as well.
 
     Returns
     -------
@@ -254,9 +168,7 @@ def coordinate_spectra(
     The conditioning is due to Bolthausen (Commun. Math. Phys. 325, 2014).
     """
     wanted = steps_of(at, steps)
-    integers = program.integers(values)
-    flats = [(m if isinstance(m, MatrixProgram) else matrix_program(program, m)).flat(integers) for m in matrices]
-    observer = _Observer(program, values, outputs, flats, wanted, tol, overlaps, everywhere)
+    observer = _Observer(program, values, outputs, flat_matrices(program, values, matrices), wanted, tol, overlaps)
     result = run_coordinates(program, values, outputs, steps, tol, progress=progress, inspect=observer.inspect)
     return observer.tracks, result
 
@@ -288,13 +200,12 @@ class _Observer:
         wanted: set[int],
         tol: float,
         overlaps: bool,
-        everywhere: bool,
     ) -> None:
         self.program, self.wanted, self.tol = program, wanted, tol
-        self.overlaps, self.everywhere = overlaps, everywhere
+        self.overlaps = overlaps
         self.number = Evaluator({**values, OUTPUTS: outputs})
         self.flats = flats
-        self.tracks = {flat.name: SpectrumTrack(flat.name) for flat in flats}
+        self.tracks = {flat.name: SpectrumTrack() for flat in flats}
         self._bulks: dict[tuple[object, ...], tuple[PencilDyson, float]] = {}
 
     def inspect(self, step: int, arithmetic: Arithmetic) -> None:
@@ -317,7 +228,7 @@ class _Observer:
     def _spectrum(self, flat: FlatMatrix, arithmetic: GrowingCoordinates, track: SpectrumTrack) -> CoordinateSpectrum:
         pencil, layout = self._pencil(flat, arithmetic)
         states = {number: matrix_state(arithmetic, number) for number in pencil.blocks}
-        parts, elsewhere = [], [np.zeros(0)]
+        parts = []
         for part, multiplicity in pencil.decoupled():
             dyson, edge = self._bulk(part)
             effective = EffectivePencil(dyson, layout.sectors, states, arithmetic.ranks())
@@ -328,10 +239,7 @@ class _Observer:
             else:
                 found = OutlierSearch(effective, edge, watched=watched).run(hints)
             parts.append((effective, multiplicity, found))
-            if self.everywhere:
-                values = outliers_elsewhere(effective, support(dyson))
-                elsewhere.append(np.repeat(values, multiplicity))
-        return _collect(parts, np.sort(np.concatenate(elsewhere)), _Fields(arithmetic) if self.overlaps else None)
+        return _collect(parts, _fields(arithmetic) if self.overlaps else None)
 
     def _pencil(self, flat: FlatMatrix, arithmetic: GrowingCoordinates) -> tuple[Pencil, Layout]:
         plan = arithmetic.plan
@@ -358,22 +266,18 @@ class _Observer:
         return self._bulks[key]
 
 
-class _Fields:
-    """The fields and random vectors of a run, by sector."""
-
-    def __init__(self, arithmetic: GrowingCoordinates) -> None:
-        plan: Plan = arithmetic.plan
-        named = {str(ref): slot for ref, slot in plan.fields.items()} | {v.name: v.slot for v in plan.vectors}
-        self.by_sector: dict[int, dict[str, Floats]] = {}
-        for name, slot in named.items():
-            rows = arithmetic.snapshot(slot)
-            if rows.size and np.all(np.abs(rows).max(axis=1) > 0):
-                self.by_sector.setdefault(plan.slots[slot], {})[name] = rows
+def _fields(arithmetic: GrowingCoordinates) -> Fields:
+    """The fields and random vectors of a run that are not zero, by sector and name."""
+    plan = arithmetic.plan
+    found: Fields = {}
+    for name, slot in plan.named_slots.items():
+        rows = arithmetic.snapshot(slot)
+        if rows.size and np.all(np.abs(rows).max(axis=1) > 0):
+            found.setdefault(plan.slots[slot], {})[name] = rows
+    return found
 
 
-def _collect(
-    parts: list[tuple[EffectivePencil, int, PencilOutliers]], elsewhere: Floats, fields: _Fields | None
-) -> CoordinateSpectrum:
+def _collect(parts: list[tuple[EffectivePencil, int, PencilOutliers]], fields: Fields | None) -> CoordinateSpectrum:
     edge = max(outliers.edge for *_, outliers in parts)
     values = np.concatenate([np.repeat(outliers.values, many) for _, many, outliers in parts])
     margins = np.concatenate([np.repeat(outliers.margins, many) for _, many, outliers in parts])
@@ -382,12 +286,11 @@ def _collect(
     if fields is not None and len(parts) == 1:
         effective, many, outliers = parts[0]
         overlaps = {key: np.repeat(rows, many, axis=0) for key, rows in _overlaps(effective, outliers, fields).items()}
-    touching = any(outliers.touches(_RESOLUTION) for *_, outliers in parts)
     dysons = tuple((effective.dyson, many) for effective, many, _ in parts)
-    return CoordinateSpectrum(edge, values[order], np.sort(margins), overlaps, elsewhere, touching, dysons)
+    return CoordinateSpectrum(edge, values[order], np.sort(margins), overlaps, dysons)
 
 
-def _overlaps(effective: EffectivePencil, outliers: PencilOutliers, fields: _Fields) -> dict[tuple[str, str], Floats]:
+def _overlaps(effective: EffectivePencil, outliers: PencilOutliers, fields: Fields) -> dict[tuple[str, str], Floats]:
     """``|cos|`` between every input and every field of its sectors."""
     pencil = effective.pencil
     found: dict[tuple[str, str], Floats] = {}
@@ -400,7 +303,7 @@ def _overlaps(effective: EffectivePencil, outliers: PencilOutliers, fields: _Fie
         unit = math.sqrt(kinds * pencil.slope[i.field, i.field])
         for sector in effective.sectors_of(i.field):
             vectors = np.stack([unit * effective.coordinates(o.vectors, i.field, sector) for o in outliers.found])
-            for label, rows in fields.by_sector.get(sector, {}).items():
+            for label, rows in fields.get(sector, {}).items():
                 cosines = vectors @ (rows / np.linalg.norm(rows, axis=1, keepdims=True)).T
                 for group in groups:
                     cosines[group] = np.linalg.norm(cosines[group], axis=0)

@@ -17,7 +17,6 @@ import numpy as np
 from scipy.linalg import eigh, lapack
 
 from dmft_sym.spectra.numerics.continuation import POINT, BulkError, Floats
-from dmft_sym.spectra.numerics.supports import Support
 
 from .effective import EffectivePencil, Elimination, negative
 
@@ -25,7 +24,6 @@ _DISTANCE = 1e-7  # relative distance from the edge of the point from which valu
 _AT_EDGE = 1e-9  # relative distance from the edge below which an outlier is extrapolated like the margins
 _ROOT_ERROR = 1e-11  # relative change of an outlier below which it is converged
 _STEPS = 60
-_ZERO = 1e-6  # relative distance from zero, or from the next band, where a search ends
 _FAR = 1e8  # where there are no outliers any more, in units of the bulk
 
 
@@ -69,13 +67,6 @@ class PencilOutliers:
     found: list[Outlier]
     margins: Floats
     slopes: Floats
-
-    def touches(self, distance: float) -> bool:
-        """Whether an outlier is, or is about to be, closer to the edge than ``distance`` times the edge."""
-        if self.edge == 0:  # a point, which other values may be next to for good
-            return False
-        reach = np.where(self.slopes > 0, self.margins, np.inf) / np.where(self.slopes > 0, self.slopes, 1.0)
-        return bool(np.any(reach**2 < distance * (abs(self.edge) or 1.0)))
 
     @property
     def values(self) -> Floats:
@@ -256,42 +247,3 @@ def outliers_above_a_point(effective: EffectivePencil, watched: int = 1) -> Penc
     if found.found:
         found = OutlierSearch(effective, POINT * found.found[0].value, watched=watched).run()
     return replace(found, edge=0.0)
-
-
-def outliers_elsewhere(effective: EffectivePencil, found: Support) -> Floats:
-    """Outliers below the bulk and between its bands, ascending; eigenvalues that are exactly zero are left out.
-
-    Parameters
-    ----------
-    found
-        The support of the bulk of the same pencil.
-
-    Raises
-    ------
-    OutlierError
-        If the search for one does not converge.
-    """
-    bands = found.bands
-    if not len(bands):
-        return np.zeros(0)
-    intervals: list[tuple[float, int, float]] = [] if effective.pencil.folded else [(bands[0, 0], -1, math.inf)]
-    if effective.pencil.folded and bands[0, 0] > 0:
-        intervals = [(bands[0, 0], -1, 0.0)]
-    intervals += [(low, 1, high) for low, high in zip(bands[:-1, 1], bands[1:, 0], strict=True)]
-    values = [OutlierSearch(effective, *interval).run().values for part in intervals for interval in _halves(*part)]
-    return np.sort(np.concatenate([np.zeros(0), *values]))
-
-
-def _halves(edge: float, side: int, end: float) -> list[tuple[float, int, float]]:
-    """An interval beyond an edge, in two parts if zero is inside: eigenvalues there may be infinitely many."""
-    if math.isinf(end):
-        near_zero = _ZERO * abs(edge)
-        if edge * side < 0:
-            return [(edge, side, -side * near_zero), (side * near_zero, side, end)]
-        return [(edge, side, end)]
-    near_zero = _ZERO * max(abs(edge), abs(end))
-    if end == 0:
-        return [(edge, side, -side * near_zero)]
-    if edge < 0 < end:
-        return [(edge, side, -near_zero), (end, -side, near_zero)]
-    return [(edge, side, end - side * _ZERO * abs(end - edge))]

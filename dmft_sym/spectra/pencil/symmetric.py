@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 from dmft_sym.execution.plan import Plan
 from dmft_sym.program import ProgramError
@@ -190,25 +191,14 @@ def _components(
     nodes: list[Node], overlaps: np.ndarray, couplings: list[Coupling], plan: Plan
 ) -> tuple[tuple[int, ...], Layout]:
     """Fields that share sectors of the plan, transitively."""
-    parent: dict[tuple[str, int], tuple[str, int]] = {}
-
-    def root(site: tuple[str, int]) -> tuple[str, int]:
-        parent.setdefault(site, site)
-        while parent[site] != site:
-            site = parent[site]
-        return site
-
-    for field in range(len(nodes)):
-        root(("field", field))
-    for i, j in np.argwhere(overlaps):
-        parent[root(("field", int(i)))] = root(("field", int(j)))
+    fields = len(nodes)
+    linked = np.zeros((fields + len(plan.sectors),) * 2, bool)  # fields, and then sectors
+    linked[:fields, :fields] = overlaps != 0
     for coupling in couplings:
         spec = plan.matrices[coupling.matrix]
-        parent[root(("field", coupling.target))] = root(("sector", spec.target))
-        parent[root(("field", coupling.source))] = root(("sector", spec.source))
-    order = {r: n for n, r in enumerate(dict.fromkeys(root(("field", f)) for f in range(len(nodes))))}
-    sectors: list[list[int]] = [[] for _ in order]
-    for kind, site in list(parent):
-        if kind == "sector":
-            sectors[order[root((kind, site))]].append(site)
-    return tuple(order[root(("field", f))] for f in range(len(nodes))), Layout(tuple(map(tuple, sectors)))
+        linked[coupling.target, fields + spec.target] = linked[coupling.source, fields + spec.source] = True
+    _, labels = connected_components(linked, directed=False)
+    of_fields, of_sectors = labels[:fields].tolist(), labels[fields:]
+    kinds = list(dict.fromkeys(of_fields))
+    sectors = tuple(tuple(np.flatnonzero(of_sectors == kind).tolist()) for kind in kinds)
+    return tuple(kinds.index(kind) for kind in of_fields), Layout(sectors)
