@@ -10,7 +10,7 @@ neighbouring numbers are far apart in phase. The products inside `_fma` are exac
 instruction (x86 before 2013) takes long.
 
 The reductions are classical (Cody and Waite, "Software manual for the elementary functions", 1980); the coefficients
-come from `numba_math_coefficients`.
+come from ``tools/numba_math_coefficients.py``.
 """
 
 import numpy as np

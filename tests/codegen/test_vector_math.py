@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from dmft_sym.codegen.library import numba_math
 from dmft_sym.codegen.library.library_text import IMPORTS, library_text
-from dmft_sym.codegen.library.numba_math_coefficients import coefficients
 from numba import njit
+from numba_math_coefficients import coefficients
 
 COUNT = 2000
 REFERENCES = {

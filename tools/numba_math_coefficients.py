@@ -1,4 +1,4 @@
-"""Coefficients of the polynomials in ``numba_math``: run ``python -m dmft_sym.codegen.numba_math_coefficients``.
+"""Coefficients of the polynomials in ``numba_math``: run ``python tools/numba_math_coefficients.py``.
 
 A polynomial interpolates its function at the Chebyshev nodes of the interval, in arithmetic of 60 digits, and its
 coefficients are rounded to float64. There are as many of them as bring the error below 2^-56 of the result.
