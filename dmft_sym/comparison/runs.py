@@ -16,31 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
-FREE = frozenset(
-    {
-        "antithetic",
-        "backend",
-        "dim",
-        "dtype",
-        "error",
-        "kind",
-        "method",
-        "normalise",
-        "outcome",
-        "outcome_remedy",
-        "replicas",
-        "samples",  # sites, in results of before 0.2
-        "sites",
-        "exact",
-        "seed",
-        "seeds",
-        "steps",
-        "threads",
-        "tol",
-        "wall_time",
-        "width",
-    }
-)
+FREE = frozenset({
+    "antithetic", "backend", "dim", "dtype", "error", "exact", "kind", "method", "normalise", "outcome",
+    "outcome_remedy", "replicas", "seed", "seeds", "sites", "steps", "threads", "tol", "wall_time", "width",
+    "samples",  # sites, in results of before 0.2
+})  # fmt: skip
 """Attributes in which a run and its simulation may differ; so may versions and hashes, but not that of the data."""
 
 ROUNDING = 1e-12

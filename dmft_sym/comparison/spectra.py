@@ -9,15 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_sym.results.degenerate import degenerate
 from dmft_sym.results.store import SEM
+from dmft_sym.support.array_types import Floats
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Floats = NDArray[np.floating[Any]]
 
 SPECTRA = ("outlier", "sharpness", "overlap")
 VISIBLE = 5.0

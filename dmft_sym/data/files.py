@@ -19,7 +19,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from dmft_sym.support.files import read_bytes
-from dmft_sym.support.messages import show, show_path
+from dmft_sym.support.messages import first_line, show, show_path
 from dmft_sym.support.real_arrays import LARGEST, Array, DataError
 
 MAX_BYTES = 10**9
@@ -78,7 +78,7 @@ class Archive:
                 warnings.simplefilter("ignore")
                 return np.lib.format.read_array(content, allow_pickle=False)
         except _DAMAGED as error:
-            reason = _first_line(error)
+            reason = first_line(error)
             raise DataError(
                 f"{self.label}: array {show(name)} cannot be read ({reason}); allowed are numbers"
             ) from error
@@ -115,7 +115,7 @@ def open_npz(path: str | os.PathLike[str], what: str) -> Archive:
         members = {entry.filename[:-4]: entry for entry in file.infolist() if entry.filename.endswith(".npy")}
     except _DAMAGED as error:
         raise DataError(
-            f"{label}: not an .npz file, or half-written ({_first_line(error)}); allowed is what numpy.savez writes"
+            f"{label}: not an .npz file, or half-written ({first_line(error)}); allowed is what numpy.savez writes"
         ) from error
     if not members:
         raise DataError(f"{label}: no arrays; allowed is what numpy.savez writes")
@@ -147,7 +147,7 @@ def read_csv(path: str | os.PathLike[str], what: str) -> Array:
             columns = columns or len(line)
             values.extend(_row(f"{label}, line {number}", line, columns))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{label}: not a CSV file ({_first_line(error)}); allowed are numbers and commas") from error
+        raise DataError(f"{label}: not a CSV file ({first_line(error)}); allowed are numbers and commas") from error
     if not columns:
         raise DataError(f"{label}: no numbers; allowed are lines of numbers with commas between them")
     return np.array(values, dtype=np.float64).reshape(-1, columns)
@@ -179,8 +179,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return "_" not in text
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0][:100] if lines and lines[0] else type(error).__name__

@@ -6,19 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
-from typing import Any
 
 import numpy as np
 import sympy as sp
-from numpy.typing import NDArray
 from scipy.special import softmax
 
 from dmft_sym.program.site_functions import numpy_function
+from dmft_sym.support.array_types import Array
 from dmft_sym.support.errors import ExecutionError
 
 _SOFTMAX = sp.Function("softmax")
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

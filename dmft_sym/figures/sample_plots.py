@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_sym.results.store import BIAS, SEM, ResultError
+from dmft_sym.support.array_types import Floats
 from dmft_sym.support.messages import InputError
 
 from . import panels
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.floating[Any]]
 
 MAX_LINES = 24
 """Samples that are drawn in a panel of `outputs`, evenly spaced in the order of their targets."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dmft_sym.results.degenerate import degenerate
 from dmft_sym.results.store import SEM, ResultError
+from dmft_sym.support.array_types import Floats
 from dmft_sym.support.messages import InputError, show
 
 from .panels import DASHED, axis_label, legend_above, light_grid, new_figure, of_networks, spaced
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.floating[Any]]
 
 MAX_STEPS = 6
 """Panels in a row of `spectra`: the first step, the last and evenly spaced ones between."""

@@ -6,6 +6,7 @@ current step.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
@@ -69,6 +70,10 @@ class FieldRef(Reference):
     def space(self) -> Space:
         """Space of the field."""
         return self.field.space
+
+    def at(self, values: Mapping[sp.Symbol, sp.Expr | int]) -> FieldRef:
+        """The field with these values for the symbols of its layer."""
+        return self if self.layer is None else FieldRef(self.field, self.layer.subs(dict(values)))
 
 
 @dataclass(frozen=True)

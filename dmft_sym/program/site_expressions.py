@@ -24,32 +24,14 @@ from .errors import ProgramError
 
 T = TypeVar("T")
 
-UNARY: dict[type[sp.Function], str] = {
-    sp.Abs: "abs",
-    sp.atan: "atan",
-    sp.cos: "cos",
-    sp.cosh: "cosh",
-    sp.erf: "erf",
-    sp.exp: "exp",
-    expm1: "expm1",
-    sp.log: "log",
-    log1p: "log1p",
-    sp.sign: "sign",
-    sp.sin: "sin",
-    sp.sinh: "sinh",
-    sp.tanh: "tanh",
-}
+_OF_ONE = (sp.Abs, sp.atan, sp.cos, sp.cosh, sp.erf, sp.exp, expm1, sp.log, log1p, sp.sign, sp.sin, sp.sinh, sp.tanh)
+UNARY: dict[type[sp.Function], str] = {function: function.__name__.lower() for function in _OF_ONE}
 ALLOWED = (
     "+ - * /, integer and half-integer powers, Abs, Heaviside, Max, Min, Piecewise, atan, cos, cosh, erf, exp, log, "
     "sign, sin, sinh, sqrt, tanh"
 )
 _RELATIONS: dict[type[sp.Rel], str] = {
-    sp.Eq: "==",
-    sp.Ge: ">=",
-    sp.Gt: ">",
-    sp.Le: "<=",
-    sp.Lt: "<",
-    sp.Ne: "!=",
+    relation: relation.rel_op for relation in (sp.Eq, sp.Ge, sp.Gt, sp.Le, sp.Lt, sp.Ne)
 }
 _STRUCTURE = (
     *(sp.Add, sp.Mul, sp.Max, sp.Min, sp.Heaviside, sp.Piecewise, ExprCondPair),

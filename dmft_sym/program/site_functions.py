@@ -11,29 +11,15 @@ import numpy as np
 import scipy.special
 import sympy as sp
 
-from .site_expressions import Algebra, prepare, walk
+from .site_expressions import UNARY, Algebra, prepare, walk
 
 Values: TypeAlias = dict[sp.Symbol, Any]
 Closure: TypeAlias = Callable[[Values], Any]
 
+_OTHERWISE = {"atan": np.arctan, "erf": scipy.special.erf, "max": np.maximum, "min": np.minimum}
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "abs": np.abs,
-    "atan": np.arctan,
-    "cos": np.cos,
-    "cosh": np.cosh,
-    "erf": scipy.special.erf,
-    "exp": np.exp,
-    "expm1": np.expm1,
-    "heaviside": np.heaviside,
-    "log": np.log,
-    "log1p": np.log1p,
-    "max": np.maximum,
-    "min": np.minimum,
-    "sign": np.sign,
-    "sin": np.sin,
-    "sinh": np.sinh,
-    "sqrt": np.sqrt,
-    "tanh": np.tanh,
+    **{name: getattr(np, name) for name in (*UNARY.values(), "heaviside", "sqrt") if name not in _OTHERWISE},
+    **_OTHERWISE,
 }
 _COMPARE: dict[str, Callable[..., Any]] = {
     "==": np.equal,

@@ -12,9 +12,9 @@ from annotated_types import Ge, GroupedMetadata, Le, Lt, MultipleOf
 from .keys import LARGEST, Fault
 
 
-def missing(keys: type, section: str, key: str, where: str = "") -> Fault:
+def missing(keys: type, section: str, key: str) -> Fault:
     """A key that has to be there."""
-    return Fault(section, key, f"[{section}] {key} is missing: allowed{where} is {allowed(widest(keys, key))}")
+    return Fault(section, key, f"[{section}] {key} is missing: allowed is {allowed(widest(keys, key))}")
 
 
 def owner(keys: type, key: str) -> type:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dmft_sym.support.messages import InputError, show, show_path
+from dmft_sym.support.messages import InputError, first_line, show, show_path
 
 from .store import ResultError, load
 
@@ -86,10 +86,9 @@ def understood(*paths: str | None) -> Iterator[None]:
     except InputError:
         raise
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        lines = str(error).splitlines() or [type(error).__name__]
         names = " and ".join(show_path(path) for path in paths if path is not None)
         raise ResultError(
-            f"result {names}: not as dmft-sym wrote it ({lines[0][:120]}); allowed is a file that dmft-sym run or "
+            f"result {names}: not as dmft-sym wrote it ({first_line(error)}); allowed is a file that dmft-sym run or "
             "dmft-sym simulate wrote"
         ) from error
 

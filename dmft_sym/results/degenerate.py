@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
+from dmft_sym.support.array_types import Floats
 
 DEGENERATE = 1e-6
 """Relative distance below which outliers of the theory are one and the same."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from dmft_sym.support import files
-from dmft_sym.support.messages import InputError, show, show_path
+from dmft_sym.support.messages import InputError, first_line, show, show_path
 from dmft_sym.support.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
         if format_ == FORMAT:
             return _decoded(xr.load_dataset(path, engine=_ENGINE))
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
-        raise _not_a_result(path, f"damaged or half-written ({_first_line(error)})") from error
+        raise _not_a_result(path, f"damaged or half-written ({first_line(error)})") from error
     raise _not_a_result(path, "netCDF or HDF5, but not a result of dmft-sym")
 
 
@@ -150,11 +150,6 @@ def _check_start(path: str | os.PathLike[str]) -> None:
 def _not_a_result(path: str | os.PathLike[str], reason: str) -> ResultError:
     allowed = "allowed is a file that dmft-sym run or dmft-sym simulate wrote"
     return ResultError(f"result {show_path(path)}: {reason}; {allowed}")
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0][:100] if lines else type(error).__name__
 
 
 def _encoded(dataset: xr.Dataset) -> xr.Dataset:

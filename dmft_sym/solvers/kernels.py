@@ -11,11 +11,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import sympy as sp
-from numpy.typing import NDArray
 
 from dmft_sym.execution.evaluate import Evaluator
 from dmft_sym.networks.parameters import ETA, GAMMA
@@ -34,8 +33,8 @@ from dmft_sym.program import (
     flat_statements,
 )
 from dmft_sym.program import Product as MatrixProduct
+from dmft_sym.support.array_types import Array
 
-Array: TypeAlias = NDArray[Any]
 Overlap: TypeAlias = Callable[[FieldRef, FieldRef], Array]
 """``<a b>`` of two fields of one step, shape (labels of a, labels of b)."""
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_sym.results.names import describe
+from dmft_sym.support.array_types import Floats
 
 from .spectrum_request import check_request
 from .trained_spectra import KERNEL
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from .arguments import RunArguments
 
-Floats = NDArray[np.floating[Any]]
 Tracks = Sequence[Mapping[str, Mapping[int, "MeasuredSpectrum"]]]
 
 

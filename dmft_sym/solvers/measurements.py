@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sympy.core.function import AppliedUndef
 
 from dmft_sym.execution.coordinates import GrowingCoordinates
@@ -28,6 +27,7 @@ from dmft_sym.spectra.measured.sampled_outliers import (
     noise_edge,
     outliers,
 )
+from dmft_sym.support.array_types import Array
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
 
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from dmft_sym.regimes import Samples
 
     from .method import Call
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

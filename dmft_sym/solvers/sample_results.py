@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_sym.program import SAMPLE, Axes
 from dmft_sym.regimes.sample_program import OUTPUT_FUNCTION
 from dmft_sym.regimes.samples import Samples
 from dmft_sym.results.names import describe
 from dmft_sym.results.store import SEM
+from dmft_sym.support.array_types import Array
 
 from .kernels import Kernel, alignment
 from .measurements import Measurements
@@ -20,7 +20,6 @@ from .measurements import Measurements
 if TYPE_CHECKING:
     import xarray as xr
 
-Array = NDArray[Any]
 
 OF_SPECTRA = ("outlier", "bulk_edge", "outlier_limit")
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_sym.support.array_types import Floats
 from dmft_sym.support.outcomes import Failure, SpectrumError, named
 
 from .escape_step import escape_step
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from dmft_sym.spectra.pencil.coordinates import SpectrumTrack
 
     from .arguments import RunArguments
-
-Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

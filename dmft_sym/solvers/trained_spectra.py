@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_sym.results.names import describe
 from dmft_sym.spectra.methods import DEPENDENCE, check_method, default_method
+from dmft_sym.support.array_types import Floats
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
     from dmft_sym.spectra import MatrixProgram
 
-Floats = NDArray[np.floating[Any]]
 KERNEL = "NTK"
 SIDES = ("lower", "upper")
 

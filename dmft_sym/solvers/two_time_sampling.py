@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_sym.program import FieldRef
 from dmft_sym.regimes.samples import Samples
+from dmft_sym.support.array_types import Array
 from dmft_sym.support.errors import ArgumentError
 
 from .arguments import RunArguments
@@ -26,7 +26,6 @@ from .sampled_sites import SITES_OPTIONS, ReplicaRun
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
 
-Array = NDArray[Any]
 MOST_ROWS = 400  # steps times samples times outputs; the time grows as its cube
 MOST_ERROR = 0.5  # of a field, by the sampling error of tangents; the bias is of its square
 

@@ -17,13 +17,10 @@ def present_words(tree: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, .
     regime = REGIMES.get(str(data.get("regime", "proportional")) if isinstance(data, dict) else "")
     for section in ("solver", "spectrum"):
         table = found.get(section)
-        method = table.get("method") if isinstance(table, dict) else None
-        if (
-            regime is None
-            or not isinstance(table, dict)
-            or not isinstance(method, str)
-            or method not in regime.old_methods
-        ):
+        if regime is None or not isinstance(table, dict):
+            continue
+        method = table.get("method")
+        if not isinstance(method, str) or method not in regime.old_methods:
             continue
         table["method"], exact = regime.old_methods[method]
         extra = ""

@@ -61,6 +61,12 @@ def show(value: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, short and on one line."""
+    lines = str(error).splitlines()
+    return lines[0][:100] if lines and lines[0] else type(error).__name__
+
+
 def show_path(path: str | os.PathLike[str]) -> str:
     """A file name for messages: whole, on one line."""
     return repr(os.fspath(path))

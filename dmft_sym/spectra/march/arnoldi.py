@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .dyson import Array
+from dmft_sym.support.array_types import Array, Floats
 
-Floats = NDArray[np.float64]
 # Eigenvalues: dense up to this size; above it columns of a block, blocks between two looks at the Ritz values, the
 # residual of an eigenvalue relative to the threshold, and the largest basis.
 _DENSE = 60

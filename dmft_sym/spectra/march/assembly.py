@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import sympy as sp
-from numpy.typing import NDArray
 
 from dmft_sym.program import FieldRef, ProgramError
 from dmft_sym.spectra.equations.joint import JointDerivation
 from dmft_sym.spectra.equations.site_group import level_two
 from dmft_sym.spectra.matrices.equal_time import EqualTime
+from dmft_sym.support.array_types import Floats
 
 from .dyson import DysonOfEquations
 from .flat_sites import FlatEquation, NoiseAt, Side, flat_sites, operand_of, side_of
 from .level_one import TwoTime
 from .places import PlaceTable
 from .spike_system import Drive, LevelTwoProduct, Link, SpikeSystem
-
-Floats = NDArray[np.float64]
 
 
 class Assembly:

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_sym.spectra.numerics.supports import Support, density, support
+from dmft_sym.support.array_types import Array, Floats
 from dmft_sym.support.outcomes import Failure, SpectrumError
 
-from .dyson import Array, DysonOfEquations
+from .dyson import DysonOfEquations
 
-Floats = NDArray[np.float64]
 # A bulk smaller than this, relative to far(), is a point: a matrix without random part.
 _COLLAPSED = 1e-6
 

@@ -13,14 +13,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmft_sym.spectra.numerics.continuation import DysonEquation
-
-Array: TypeAlias = NDArray[Any]
+from dmft_sym.support.array_types import Array
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def side_of(noise: NoiseAt) -> Side:
 
 def operand_of(noise: NoiseAt) -> FieldRef:
     """What the matrix was applied to when the Gaussian field was left behind."""
-    return _number(operand(noise[0], None if noise[1] is None else sp.Integer(noise[1])), {})
+    return operand(noise[0], None if noise[1] is None else sp.Integer(noise[1]))
 
 
 def _instances(
@@ -114,7 +114,7 @@ def _instances(
 def _instance(
     joint: JointDerivation, equation: SiteEquation, bound: dict[sp.Symbol, int], eigen: set[FieldRef]
 ) -> FlatEquation:
-    target = _number(equation.target, bound)
+    target = equation.target.at(bound)
     flat = FlatEquation(target, target in eigen)
     factor = joint.eigenvalue if flat.eigen else sp.Integer(1)
 
@@ -127,15 +127,15 @@ def _instance(
         )
     for term in equation.locals:
         for inner in _sum(term.index, term.layers, bound):
-            flat.locals.append((value(term.coefficient, inner), _number(term.field, inner)))
+            flat.locals.append((value(term.coefficient, inner), term.field.at(inner)))
     for memory in equation.memories:
         if isinstance(memory, VectorMemory):
             raise ProgramError(f"{equation.target}: a level-two field cannot contain a trained vector")
         for inner in _sum(memory.index, memory.layers, bound):
             coefficient = value(memory.coefficient, inner)
-            row, remembered = _number(memory.row, inner), _number(memory.field, inner)
+            row, remembered = memory.row.at(inner), memory.field.at(inner)
             if isinstance(memory, UpdateMemory):
-                flat.updates.append(UpdateTerm(coefficient, row, _number(memory.past, inner), remembered))
+                flat.updates.append(UpdateTerm(coefficient, row, memory.past.at(inner), remembered))
             elif isinstance(memory, ResponseMemory) and not (memory.noise.fresh and not level_two(memory.noise)):
                 # What a fresh matrix did at earlier steps was another matrix.
                 noise = (memory.noise, _layer(memory.noise_layer, inner))
@@ -155,7 +155,3 @@ def _sum(
 
 def _layer(layer: sp.Expr | None, bound: dict[sp.Symbol, int]) -> int | None:
     return None if layer is None else int(layer.subs(bound))
-
-
-def _number(ref: FieldRef, bound: dict[sp.Symbol, int]) -> FieldRef:
-    return ref if ref.layer is None else FieldRef(ref.field, sp.Integer(int(ref.layer.subs(bound))))

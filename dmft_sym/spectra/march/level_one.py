@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import sympy as sp
-from numpy.typing import NDArray
 
 from dmft_sym.derivation.arrays import OrderParameter
 from dmft_sym.derivation.processes import Member, Process, process_of
@@ -20,11 +19,11 @@ from dmft_sym.derivation.uses import Use
 from dmft_sym.execution.evaluate import Evaluator
 from dmft_sym.program import Field, FieldRef, LayerRange
 from dmft_sym.spectra.matrices.equal_time import EqualTime
+from dmft_sym.support.array_types import Floats
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
 
-Floats: TypeAlias = NDArray[np.float64]
 Layer: TypeAlias = int | None
 _Key: TypeAlias = tuple[str, Field, Layer, Member, Layer]
 # Blocks between different outputs are exact zeros in the equations; a run in float64 keeps them.

@@ -12,17 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from dmft_sym.spectra.numerics.continuation import POINT
+from dmft_sym.support.array_types import Floats
 from dmft_sym.support.outcomes import Failure, SpectrumError
 
 from .arnoldi import real_eigenvalues
 from .bulk import BulkOfEquations
 from .spike_system import SpikeSystem
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

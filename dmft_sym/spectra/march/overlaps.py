@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_sym.derivation.single_site import Noise
 from dmft_sym.program import FieldRef, RandomVector
+from dmft_sym.support.array_types import Floats
 
 from .arnoldi import eigenvector_at_one
 from .assembly import Assembly
@@ -26,7 +26,6 @@ from .bulk import BulkOfEquations
 from .flat_sites import NoiseAt, Side, side_of
 from .spike_system import SpikeSystem
 
-Floats = NDArray[np.float64]
 # Relative distance from the edge below which squared overlaps follow their law there: the root of the distance.
 _NEAREST = 1e-7
 # Step of the central difference (of fourth order) for J', relative to the distance from the edge.

@@ -10,14 +10,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_sym.program import FieldRef
+from dmft_sym.support.array_types import Floats
 
 from .flat_sites import NoiseAt, Side, operand_of
 from .level_one import TwoTime
 
-Floats = NDArray[np.float64]
 Column = TypeVar("Column")
 
 

@@ -20,12 +20,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .dyson import Array, DysonOfEquations
+from dmft_sym.support.array_types import Array, Floats
+
+from .dyson import DysonOfEquations
 from .flat_sites import NoiseAt
-
-Floats = NDArray[np.float64]
 
 
 @dataclass

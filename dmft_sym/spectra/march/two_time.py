@@ -19,6 +19,7 @@ from dmft_sym.program import FieldRef, RandomVector
 from dmft_sym.spectra.equations.symbolic import joint_derivation
 from dmft_sym.spectra.matrices.matrix_program import MatrixProgram
 from dmft_sym.spectra.methods import DEPENDENCE
+from dmft_sym.support.array_types import Floats
 from dmft_sym.support.outcomes import Failure, SpectrumError
 
 from .assembly import Assembly
@@ -33,8 +34,6 @@ from .spike_system import SpikeSystem
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import sympy as sp
-from numpy.typing import NDArray
 
 from dmft_sym.execution.evaluate import Evaluator
 from dmft_sym.program import ProgramError
+from dmft_sym.support.array_types import Floats
 
 from .equal_time import EqualTime
 
-Floats = NDArray[np.floating[Any]]
 Correlate = Callable[[EqualTime], Floats]
 """Gives an equal-time correlation of the training run, shape (C, C)."""
 

@@ -122,21 +122,14 @@ class MatrixProgram(Eigenproblem):
         if self.index is not None:
             values[self.index] = self._checked_member(values)
 
-        def at(ref: FieldRef | None) -> FieldRef | None:
-            if ref is None or ref.layer is None:
-                return ref
-            return FieldRef(ref.field, ref.layer.subs(values))
-
-        first, last = at(self.input), at(self.output)
-        assert first is not None and last is not None
         return FlatMatrix(
             self.name,
             tuple(_flat_assigns(self.statements, values)),
-            first,
-            last,
+            self.input.at(values),
+            self.output.at(values),
             tuple(_flat_assigns(self.transposed, values)),
-            at(self.transposed_input),
-            at(self.transposed_output),
+            None if self.transposed_input is None else self.transposed_input.at(values),
+            None if self.transposed_output is None else self.transposed_output.at(values),
             self.per_output,
         )
 

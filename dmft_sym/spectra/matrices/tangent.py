@@ -142,9 +142,7 @@ class _Tangent:
         """``coefficient left right^T / n`` on the operand, or its transpose: a scalar times a level-two field."""
         assert isinstance(rule.target, MatrixRef) and outer.right is not None
         bound = {} if rule.target.layer is None else {rule.target.layer: product.matrix.layer}
-        left, right = (
-            FieldRef(r.field, None if r.layer is None else r.layer.subs(bound)) for r in (outer.left, outer.right)
-        )
+        left, right = outer.left.at(bound), outer.right.at(bound)
         vector, scalar = (right, left) if product.transpose else (left, right)
         factor = sp.sympify(outer.coefficient).subs(bound) / ETA
         if product.transpose:
@@ -158,7 +156,7 @@ class _Tangent:
         operand = product.operand
         if outer.index is not None:  # sums over layers have an index of their own
             other = sp.Symbol("l_s", integer=True, positive=True)
-            vector, scalar = (_shifted(ref, outer.index, other) for ref in (vector, scalar))
+            vector, scalar = (ref.at({outer.index: other}) for ref in (vector, scalar))
             factor = factor.subs(outer.index, other)
             outer = Outer(outer.coefficient, outer.left, outer.right, other, outer.layers)
         return self._term(vector, factor * EqualTime.of(operand, scalar), outer)
@@ -224,7 +222,3 @@ def _replaced(atom: object, fields: dict[Field, Field]) -> FieldRef | Product | 
 
 def _at(ref: FieldRef, fields: dict[Field, Field]) -> FieldRef:
     return FieldRef(fields[ref.field], ref.layer)
-
-
-def _shifted(ref: FieldRef, index: sp.Symbol, other: sp.Symbol) -> FieldRef:
-    return ref if ref.layer is None else FieldRef(ref.field, ref.layer.subs(index, other))

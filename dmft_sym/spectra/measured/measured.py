@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import sympy as sp
-from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh, svds
 
 from dmft_sym.execution.evaluate import Evaluator
@@ -25,8 +23,7 @@ from dmft_sym.spectra.matrices.coefficients import Coefficients
 from dmft_sym.spectra.matrices.equal_time import EqualTime
 from dmft_sym.spectra.matrices.matrix_program import FlatMatrix, MatrixProgram
 from dmft_sym.spectra.pencil.coordinates import steps_of
-
-Floats = NDArray[np.floating[Any]]
+from dmft_sym.support.array_types import Floats
 
 
 class FiniteMatrix:

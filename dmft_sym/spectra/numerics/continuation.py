@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_sym.support.array_types import Array, Floats
 from dmft_sym.support.outcomes import Failure, SpectrumError
-
-Numbers = NDArray[Any]  # complex, or real where the solution is
-Floats = NDArray[np.floating[Any]]
 
 _RESIDUAL = 1e-12  # of the Dyson equation, relative to the size of G
 _STALLED = 1e-8  # relative size below which steps of Newton's method that shrink no more are rounding
@@ -74,40 +71,40 @@ class DysonEquation(ABC):
         """Number of unknowns."""
 
     @abstractmethod
-    def resolvent(self, z: Numbers, g: Numbers) -> Numbers:
+    def resolvent(self, z: Array, g: Array) -> Array:
         """``B(z, g)``, shape (..., m, m)."""
 
     @abstractmethod
-    def entries(self, resolvent: Numbers) -> Numbers:
+    def entries(self, resolvent: Array) -> Array:
         """What the unknowns have to be, linear in the response, shape (..., size)."""
 
     @abstractmethod
-    def jacobian(self, resolvent: Numbers) -> Numbers:
+    def jacobian(self, resolvent: Array) -> Array:
         """Derivative of ``g - entries(B(z, g))`` in the unknowns, shape (..., size, size)."""
 
     @abstractmethod
-    def diagonal(self, z: Numbers, g: Numbers) -> Numbers:
+    def diagonal(self, z: Array, g: Array) -> Array:
         """Resolvents of all fields that have one, the probe's among them, at a solution, shape (..., fields)."""
 
     @abstractmethod
-    def probed(self, z: Numbers, g: Numbers) -> Numbers:
+    def probed(self, z: Array, g: Array) -> Array:
         """The resolvent of the probe at a solution."""
 
     @abstractmethod
-    def is_physical(self, z: Numbers, g: Numbers, tol: float = 1e-8) -> NDArray[np.bool_]:
+    def is_physical(self, z: Array, g: Array, tol: float = 1e-8) -> NDArray[np.bool_]:
         """Whether imaginary parts have the sign of a resolvent's, up to ``tol`` of the size of ``G``."""
 
     @abstractmethod
-    def falls(self, z: Numbers, g: Numbers) -> NDArray[np.bool_]:
+    def falls(self, z: Array, g: Array) -> NDArray[np.bool_]:
         """Whether real solutions decrease with ``z``, as resolvents do outside of a bulk."""
 
-    def velocity(self, z: Numbers, g: Numbers) -> Numbers:
+    def velocity(self, z: Array, g: Array) -> Array:
         """``dG/dz`` on the entries: the implicit derivative ``(1 - B.B Sigma)^{-1} (-B L_1 B)``."""
         b = self.resolvent(z, g)
         source = -self.entries(b @ self.slope @ b)
         return np.linalg.solve(self.jacobian(b), source[..., None])[..., 0]
 
-    def newton(self, z: Numbers, g: Numbers) -> tuple[Numbers, NDArray[np.bool_]]:
+    def newton(self, z: Array, g: Array) -> tuple[Array, NDArray[np.bool_]]:
         """Solutions near ``g``, shape (n, size), and which of them converged."""
         g = g.copy()
         good = np.zeros(len(z), bool)
@@ -134,7 +131,7 @@ class DysonEquation(ABC):
                     break
         return g, good
 
-    def iterated(self, z: Numbers) -> Numbers:
+    def iterated(self, z: Array) -> Array:
         """The solution at large ``|z|`` by iteration from ``L(z)^{-1}``.
 
         Raises
@@ -166,7 +163,7 @@ class DysonEquation(ABC):
                 return 4 * height
         raise NoConvergenceError("the Dyson equation has no solution at any |z|: the pencil is singular")
 
-    def above_axis(self, x: Floats, eta: float) -> Numbers:
+    def above_axis(self, x: Floats, eta: float) -> Array:
         """Solutions at ``x + i eta``, followed down from far above the real axis; shape (n, size).
 
         Raises
@@ -232,7 +229,7 @@ class DysonEquation(ABC):
         self._known[x] = g
         return g
 
-    def are_outside_at(self, x: Floats, above: Numbers | None = None) -> NDArray[np.bool_]:
+    def are_outside_at(self, x: Floats, above: Array | None = None) -> NDArray[np.bool_]:
         """Whether real points are outside of the support, shape (n,).
 
         Parameters
@@ -245,7 +242,7 @@ class DysonEquation(ABC):
         g, good = self.newton(x + 0j, above)
         return good & self.are_outside(x + 0j, g)
 
-    def are_outside(self, z: Numbers, g: Numbers) -> NDArray[np.bool_]:
+    def are_outside(self, z: Array, g: Array) -> NDArray[np.bool_]:
         """Whether solutions are real, and fall with ``z``."""
         real = np.abs(g.imag).max(axis=1, initial=0) <= 1e-9 * np.abs(g).max(axis=1, initial=0)
         fall = np.zeros(len(z), bool)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_sym.support.array_types import Array, Floats
 from dmft_sym.support.outcomes import Failure
 
-from .continuation import AmbiguousBranchError, BulkError, DysonEquation, Floats, Numbers
+from .continuation import AmbiguousBranchError, BulkError, DysonEquation
 
 _HEIGHT = 1e-9  # relative distance from the real axis at which densities are read off
 _POINTS = 96  # of the first scan of a half-axis; four times as many if the masses do not add up
@@ -76,7 +77,7 @@ def density(dyson: DysonEquation, x: Floats) -> Floats:
     return _density(dyson, dyson.above_axis(points, height), points + 1j * height)
 
 
-def _density(dyson: DysonEquation, g: Numbers, z: Numbers) -> Floats:
+def _density(dyson: DysonEquation, g: Array, z: Array) -> Floats:
     """``-Im G/pi`` of the probe, of unit mass on the axis (the positive half axis if folded)."""
     found, good = dyson.newton(z.real + 0j, g)
     good &= dyson.is_physical(z.real + 0j, found)

@@ -12,11 +12,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import sympy as sp
-from numpy.typing import NDArray
 
 from dmft_sym.execution.coordinates import GrowingCoordinates
 from dmft_sym.execution.evaluate import Evaluator
@@ -29,6 +27,7 @@ from dmft_sym.spectra.matrices.equal_time import EqualTime
 from dmft_sym.spectra.matrices.matrix_program import FlatMatrix, MatrixProgram
 from dmft_sym.spectra.numerics.continuation import BulkError
 from dmft_sym.spectra.numerics.supports import Support, density, support, upper_edge
+from dmft_sym.support.array_types import Floats
 from dmft_sym.support.outcomes import SpectrumError, named
 from dmft_sym.support.threads import single_threaded
 
@@ -39,7 +38,6 @@ from .outliers import OutlierSearch, PencilOutliers, outliers_above_a_point
 from .pencil import GaussianBlock, Pencil
 from .symmetric import Layout, symmetric_pencil
 
-Floats = NDArray[np.floating[Any]]
 Fields = dict[int, dict[str, Floats]]
 
 _DEGENERATE = 1e-6  # relative distance of outliers that are one and the same, as seen by overlaps

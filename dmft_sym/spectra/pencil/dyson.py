@@ -20,12 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_sym.execution.interface import Array
-from dmft_sym.spectra.numerics.continuation import DysonEquation, Numbers
+from dmft_sym.spectra.numerics.continuation import DysonEquation
+from dmft_sym.support.array_types import Array, Floats
 
 from .pencil import Pencil
 
-Floats = Array
 Part = tuple[int, str]
 TARGET, SOURCE = "target", "source"
 SIDES = (TARGET, SOURCE)
@@ -97,7 +96,7 @@ class PencilDyson(DysonEquation):
         """Number ``N`` of independent entries."""
         return len(self._twice)
 
-    def full(self, g: Numbers) -> Numbers:
+    def full(self, g: Array) -> Array:
         """Entries (..., N) as symmetric matrices (..., m, m)."""
         m, e = self.pencil.size, self._entries
         out = np.zeros((*g.shape[:-1], m, m), g.dtype)
@@ -105,36 +104,36 @@ class PencilDyson(DysonEquation):
         out[..., e.column, e.row] = g
         return out
 
-    def self_energy(self, g: Numbers) -> Numbers:
+    def self_energy(self, g: Array) -> Array:
         """``Sigma(G)`` as matrices (..., m, m)."""
         return self.full(g @ self._entries.sigma.T)
 
-    def self_energy_of(self, part: Part, g: Numbers) -> Numbers:
+    def self_energy_of(self, part: Part, g: Array) -> Array:
         """The part of ``Sigma(G)`` that is due to one matrix, on its target or on its source side."""
         return self.full(g @ self._entries.parts[part].T)
 
-    def resolvent(self, z: Numbers, g: Numbers) -> Numbers:
+    def resolvent(self, z: Array, g: Array) -> Array:
         """``(L(z) - Sigma(G))^{-1}``, shape (..., m, m)."""
         pencil = self.pencil
         return np.linalg.inv(pencil.constant + z[..., None, None] * pencil.slope - self.self_energy(g))
 
-    def entries(self, resolvent: Numbers) -> Numbers:
+    def entries(self, resolvent: Array) -> Array:
         """The independent entries of symmetric matrices, shape (..., N)."""
         return resolvent[..., self._entries.row, self._entries.column]
 
-    def diagonal(self, z: Numbers, g: Numbers) -> Numbers:
+    def diagonal(self, z: Array, g: Array) -> Array:
         """``G_ii`` of every field, shape (..., m)."""
         return np.diagonal(self.full(g), axis1=-2, axis2=-1)
 
-    def probed(self, z: Numbers, g: Numbers) -> Numbers:
+    def probed(self, z: Array, g: Array) -> Array:
         """``G_ii`` of the probe."""
         return self.full(g)[..., self.probe, self.probe]
 
-    def jacobian(self, resolvent: Numbers) -> Numbers:
+    def jacobian(self, resolvent: Array) -> Array:
         """Derivative of ``G - (L - Sigma(G))^{-1}`` in the entries, shape (..., N, N)."""
         return np.eye(len(self._twice)) - self._sandwich(resolvent) @ self._entries.sigma
 
-    def _sandwich(self, b: Numbers) -> Numbers:
+    def _sandwich(self, b: Array) -> Array:
         """The map ``S -> B S B`` on independent entries."""
         e = self._entries
         r, c = e.row, e.column
@@ -142,13 +141,13 @@ class PencilDyson(DysonEquation):
         crossed = b[..., r[:, None], c[None, :]] * b[..., r[None, :], c[:, None]]
         return (left * right + crossed) * self._twice
 
-    def is_physical(self, z: Numbers, g: Numbers, tol: float = 1e-8) -> NDArray[np.bool_]:
+    def is_physical(self, z: Array, g: Array, tol: float = 1e-8) -> NDArray[np.bool_]:
         """Whether ``Im G`` is negative semidefinite, up to ``tol`` of the size of ``G``."""
         full = self.full(g)
         top = np.linalg.eigvalsh(full.imag)[..., -1]
         return top <= tol * np.abs(full).max(axis=(-1, -2))
 
-    def falls(self, z: Numbers, g: Numbers) -> NDArray[np.bool_]:
+    def falls(self, z: Array, g: Array) -> NDArray[np.bool_]:
         """Whether ``dG/dz = -<H^{-1} L_1 H^{-1}>`` is negative semidefinite."""
         slope = self.full(self.velocity(z, g)).real
         size = np.abs(slope).max(axis=(-1, -2))

@@ -24,8 +24,9 @@ from scipy.linalg import lapack
 from dmft_sym.execution.coordinates import GrowingCoordinates
 from dmft_sym.execution.interface import Array
 from dmft_sym.spectra.numerics.continuation import BulkError
+from dmft_sym.support.array_types import Floats
 
-from .dyson import SOURCE, TARGET, Floats, Part, PencilDyson
+from .dyson import SOURCE, TARGET, Part, PencilDyson
 from .pencil import Pencil
 
 _MOST = 2048  # rows for which LAPACK gets workspace to factor in blocks

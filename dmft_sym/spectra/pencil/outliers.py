@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import eigh, lapack
 
-from dmft_sym.spectra.numerics.continuation import POINT, BulkError, Floats
+from dmft_sym.spectra.numerics.continuation import POINT, BulkError
+from dmft_sym.support.array_types import Floats
 
 from .effective import EffectivePencil, Elimination, negative
 
