@@ -60,6 +60,18 @@ _SHARES = 0  # most softmaxes of a statement
 _MOMENTUM = False
 
 
+# Elementary functions for loops of generated modules: no branches and no calls, so that LLVM makes vectors of them.
+#
+# Numba's own ``math.tanh`` calls the C library once an element. The functions here are sums, products, a division and
+# selections. Which of them a generated module needs is copied into it, see `library_text`; a loop that calls them belongs
+# into a function with ``error_model="numpy"``. They take float64 and are right to 2 ulp where the result is a normal
+# number; limits at infinity are exact and nan stays nan. ``_sin`` and ``_cos`` are nan beyond 2^45, where
+# neighbouring numbers are far apart in phase. The products inside `_fma` are exact on every machine; one without such an
+# instruction (x86 before 2013) takes long.
+#
+# The reductions are classical (Cody and Waite, "Software manual for the elementary functions", 1980); the coefficients
+# come from `numba_math_coefficients`.
+
 _LN2 = 0.6931471805599453
 _LN2_REST = 2.3190468138462996e-17  # ln 2 - _LN2
 _ROUNDER = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer, which then stands in the last bits
@@ -1000,4 +1012,4 @@ def run(
         "directions": {key: directions[:done, 2 * m : 2 * m + 2] for key, m in matrices.items()},
     }
 
-# source: 35726c74bc4ee20c73973477951058146c135833bca58865332517d41a8426d5
+# source: a46e46e4547610578e7c8d9bb6b37c0891848c862038ee501a64f599e50c2160

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from importlib import resources
 from string import Template
 
-from dmft_sym.codegen.library.library_text import library_text
+from dmft_sym.codegen.text.library_text import library_text
 
 from dmft_sym.program import Program
 

@@ -21,7 +21,7 @@ def march_module(problem: Problem, backend: str) -> ModuleType:
 
     def made() -> str:
         with notice("deriving the equations (a few seconds, once for each network)"):
-            return solver_source(problem, backend)
+            return solver_source(problem, backend, alone=False)
 
     with compilation_notice() if backend == "numba" else nullcontext():
         return load_module(program_key(str(problem.program), backend, problem.probes), backend, made)
