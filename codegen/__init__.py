@@ -58,7 +58,7 @@ def solver_source(problem: Problem, backend: str = "numba", method: str | None =
             f"backend = {show(backend)}: allowed is 'numba' where samples are given; 'numpy' runs the program "
             "itself, and direct_source() has the two-time equations"
         )
-    return write(problem.program)
+    return write(problem.program, alone)
 
 
 def direct_source(problem: Problem) -> str:

@@ -46,7 +46,6 @@ import numpy as np
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
 
 # The library of dmft_sym, the same in all modules. One that does not stand alone only imports:
@@ -57,8 +56,8 @@ from numpy.typing import NDArray
 
 # Arrays in the annotations of the library.
 
-_Floats: TypeAlias = NDArray[np.floating[Any]]
-_Ints: TypeAlias = NDArray[np.integer[Any]]
+_Floats: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
+_Ints: TypeAlias = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
 
 # Element-wise work of a march on the rows lo..hi (step t) of matrices.
@@ -950,7 +949,7 @@ def _claim(desk: _Desk, total: int) -> int:
 
 
 @njit(cache=True)
-def _add(target: _Floats, m: int, k: int, factor: float, drafts: _Floats, worker: int, i: int, end: int) -> None:
+def _add_draft(target: _Floats, m: int, k: int, factor: float, drafts: _Floats, worker: int, i: int, end: int) -> None:
     """target[m, k] += factor * draft i, before column end."""
     c = k % drafts.shape[2]
     for b in range(np.uint64(end)):
@@ -983,9 +982,9 @@ def _finish(desk: _Desk, store: _Floats, flat: _Floats, history: _History) -> No
         target, end = plan[j, 4], min(lo + C, pieces[i, 2] * history.counts[0])
         for c in range(C):
             if plan[j, 0] == _COVARIANCE:
-                _add(desk.rows, target, c, desk.factors[j], desk.drafts, worker, i, end)
+                _add_draft(desk.rows, target, c, desk.factors[j], desk.drafts, worker, i, end)
             else:
-                _add(store, target, lo + c, desk.factors[0], desk.drafts, worker, i, end)
+                _add_draft(store, target, lo + c, desk.factors[0], desk.drafts, worker, i, end)
     plan[0, 0] = 0
 
 
@@ -1312,7 +1311,7 @@ class _Step:
         fixed, static = self._static.room(n, C, dtype)
         results = np.zeros((len(self._observables), self.steps, C), dtype)
         desk, history = _make_desk(self._most_rows, C, n, dtype), _make_history(len(store), C, n, dtype)
-        done = _walk(self._table(), desk, store, fixed, history, kappa, rho, results, progress)
+        done = _take_steps(self._table(), desk, store, fixed, history, kappa, rho, results, progress)
         for name, transposed in self._transposed.items():
             target, back = arrays[name], arrays[transposed]
             for place in np.ndindex(target.shape[:-2]):
@@ -1330,7 +1329,7 @@ class _Step:
         )
 
 
-def _walk(
+def _take_steps(
     table: _Table,
     desk: _Desk,
     store: _Floats,
@@ -1590,4 +1589,4 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         },
     }
 
-# source: 7d15ea460712d71bff27f650aff0479e6e01c853ffc17b4968ede9911a31dcfc
+# source: 10f35892217e14b05d8f8e07bbc9df65c9e092ec4971295c492c9d93f07276e3

@@ -3,7 +3,6 @@
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-_Floats: TypeAlias = NDArray[np.floating[Any]]
-_Ints: TypeAlias = NDArray[np.integer[Any]]
+_Floats: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
+_Ints: TypeAlias = np.ndarray[Any, np.dtype[np.integer[Any]]]

@@ -198,7 +198,7 @@ class _Step:
         fixed, static = self._static.room(n, C, dtype)
         results = np.zeros((len(self._observables), self.steps, C), dtype)
         desk, history = _make_desk(self._most_rows, C, n, dtype), _make_history(len(store), C, n, dtype)
-        done = _walk(self._table(), desk, store, fixed, history, kappa, rho, results, progress)
+        done = _take_steps(self._table(), desk, store, fixed, history, kappa, rho, results, progress)
         for name, transposed in self._transposed.items():
             target, back = arrays[name], arrays[transposed]
             for place in np.ndindex(target.shape[:-2]):
@@ -216,7 +216,7 @@ class _Step:
         )
 
 
-def _walk(
+def _take_steps(
     table: _Table,
     desk: _Desk,
     store: _Floats,

@@ -223,7 +223,7 @@ def _claim(desk: _Desk, total: int) -> int:
 
 
 @njit(cache=True)
-def _add(target: _Floats, m: int, k: int, factor: float, drafts: _Floats, worker: int, i: int, end: int) -> None:
+def _add_draft(target: _Floats, m: int, k: int, factor: float, drafts: _Floats, worker: int, i: int, end: int) -> None:
     """target[m, k] += factor * draft i, before column end."""
     c = k % drafts.shape[2]
     for b in range(np.uint64(end)):
@@ -256,9 +256,9 @@ def _finish(desk: _Desk, store: _Floats, flat: _Floats, history: _History) -> No
         target, end = plan[j, 4], min(lo + C, pieces[i, 2] * history.counts[0])
         for c in range(C):
             if plan[j, 0] == _COVARIANCE:
-                _add(desk.rows, target, c, desk.factors[j], desk.drafts, worker, i, end)
+                _add_draft(desk.rows, target, c, desk.factors[j], desk.drafts, worker, i, end)
             else:
-                _add(store, target, lo + c, desk.factors[0], desk.drafts, worker, i, end)
+                _add_draft(store, target, lo + c, desk.factors[0], desk.drafts, worker, i, end)
     plan[0, 0] = 0
 
 

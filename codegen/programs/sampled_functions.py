@@ -8,24 +8,13 @@ from dataclasses import dataclass
 
 import sympy as sp
 from dmft_sym.codegen.text.site_text import RESERVED, site_lines
+from dmft_sym.codegen.text.wrapping import wrapped
 
 from dmft_sym.program import Axes, ScalarRef, SiteFunction
 
 from .sampled_labels import Labels
 
 _SOFTMAX = sp.Function("softmax")
-_SOFTMAX_TEXT = '''\
-@njit(nogil=True, error_model="numpy")
-def _softmax(x):
-    """x = exp(x) / sum exp(x), in place."""
-    largest, total = x[0], 0.0
-    for i in range(x.size):
-        largest = max(largest, x[i])
-    for i in range(x.size):
-        x[i] = np.exp(x[i] - largest)
-        total += x[i]
-    for i in range(x.size):
-        x[i] /= total'''
 _INDENT = "    "
 # Names in the functions that arguments cannot have.
 _TAKEN = frozenset({"n", "fields", "out", "factor", "total", "work"})
@@ -61,17 +50,10 @@ class Functions:
         self._taken = {*_TAKEN, *labels.arguments, *labels.indices}
         self._names: dict[tuple[object, ...], str] = {}
         self._texts: dict[str, str] = {}
-        self._library: set[str] = set()
-        self.softmax = False
-
-    @property
-    def library(self) -> frozenset[str]:
-        """Elementary functions that are called."""
-        return frozenset(self._library)
 
     def texts(self) -> list[str]:
         """Source of the functions."""
-        return [*([_SOFTMAX_TEXT] if self.softmax else []), *self._texts.values()]
+        return list(self._texts.values())
 
     def map(self, stem: str, axes: Axes, function: SiteFunction) -> str:
         """Name of ``f(fields, n, M, C, first row of the result, *arguments)``, which sets a field."""
@@ -160,21 +142,17 @@ class Functions:
         for (name, value), after in zip(
             [*results, ("out", expression)], [*(share for share, _ in shares), None], strict=True
         ):
-            loop, used = site_lines((value,), known, narrow, (name,))
-            self._library |= used
+            loop, _ = site_lines((value,), known, narrow, (name,))
             lines += ["for i in range(out.size):", *(_INDENT + line for line in loop)]
             if after is not None:
                 lines.append(f"_softmax({name})")
                 known.append(after)
-                self.softmax = True
         return lines
 
     def _lines(self, expression: sp.Expr, arguments: Sequence[Argument], parameters: Sequence[sp.Symbol]) -> list[str]:
         arrays = [a.symbol for a in arguments if a.sites]
         scalars = [a.symbol for a in arguments if not a.sites]
-        lines, used = site_lines((expression,), arrays, [*scalars, *parameters], ("out",))
-        self._library |= used
-        return lines
+        return site_lines((expression,), arrays, [*scalars, *parameters], ("out",))[0]
 
     def _put(self, key: tuple[object, ...], stem: str, arguments: Sequence[str], body: Sequence[str]) -> None:
         name, number = stem, 2
@@ -182,7 +160,7 @@ class Functions:
             name, number = f"{stem}{number}", number + 1
         self._names[key] = name
         head = '@njit(cache=True, nogil=True, error_model="numpy")'
-        lines = [head, f"def {name}({', '.join(arguments)}):", *(_INDENT + line for line in body)]
+        lines = [head, *wrapped(f"def {name}(", arguments, "):"), *(_INDENT + line for line in body)]
         self._texts[name] = "\n".join(lines)
 
 

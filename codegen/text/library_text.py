@@ -27,6 +27,10 @@ MODULES = (
     "numba_sharing",
     "numba_advance",
     "numba_march",
+    "sampled_products",
+    "sampled_directions",
+    "sampled_replica",
+    "sampled_walk",
 )
 """Those that are copied or imported, each after those that it imports; a name is defined in one of them."""
 
@@ -52,7 +56,7 @@ def module_text(docstring: str, own: str, alone: bool = True) -> str:
     imports = [*_import_lines(used), *_library_imports(called)]
     copied = []
     if alone and called:
-        instead = _COPIED + textwrap.indent("\n".join(imports), "#     ", lambda _: True)
+        instead = _COPIED + "\n".join(f"#     {line}".rstrip() for line in imports)
         copied = [instead, library_text(called), _OWN]
         imports = list(_import_lines(used | _names_in(called)))
     head = "\n".join([docstring, "", *imports])
@@ -81,13 +85,15 @@ def library_text(names: Iterable[str]) -> str:
     """
     chosen = list(dict.fromkeys(_library().definitions[name] for name in _in_order(names)))
     pieces = []
-    for before, definition in zip([None, *chosen[:-1]], chosen, strict=True):
+    before: _Definition | None = None
+    for definition in chosen:
         if before is None or before.module != definition.module:
             about = textwrap.indent(_library().about[definition.module], "# ", lambda _: True)
             pieces += ["\n\n\n" if before else "", *(f"{line.rstrip()}\n" for line in about.split("\n")), "\n"]
         else:
             pieces.append("\n\n\n" if definition.block or before.block else "\n")
         pieces.append(definition.text)
+        before = definition
     return "".join(pieces)
 
 
@@ -153,7 +159,7 @@ class _Library:
 @functools.cache
 def _library() -> _Library:
     definitions: dict[str, _Definition] = {}
-    bindings: dict[str, tuple[str, str]] = {}
+    bindings: dict[str, tuple[str, str]] = {"itertools": ("itertools", "")}  # used by modules alone
     about: dict[str, str] = {}
     for module in MODULES:
         source = resources.files(LIBRARY).joinpath(f"{module}.py").read_text(encoding="utf-8")

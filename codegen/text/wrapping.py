@@ -7,8 +7,10 @@ from collections.abc import Sequence
 WIDTH = 120
 
 
-def wrapped(opening: str, parts: Sequence[str], closing: str, indent: str = "") -> list[str]:
+def wrapped(opening: str, parts: Sequence[str], closing: str, indent: str = "", width: int = WIDTH) -> list[str]:
     """``opening``, parts with commas between them, ``closing``: one line, or parts on lines of their own.
+
+    ``width`` is less where lines are indented later.
 
     Examples
     --------
@@ -16,12 +18,12 @@ def wrapped(opening: str, parts: Sequence[str], closing: str, indent: str = "") 
     ['f(a, b)']
     """
     line = f"{indent}{opening}{', '.join(parts)}{closing}"
-    if len(line) <= WIDTH:
+    if len(line) <= width:
         return [line]
     lines, inner = [f"{indent}{opening}"], indent + "    "
     current = inner
     for part in parts:
-        if current != inner and len(current) + len(part) + 1 > WIDTH:
+        if current != inner and len(current) + len(part) + 1 > width:
             lines.append(current.rstrip())
             current = inner
         current += f"{part}, "

@@ -35,7 +35,7 @@ def sampled_module(problem: Problem) -> ModuleType:
 
     with compilation_notice():
         key = program_key(str(problem.program), "sampled")
-        return load_module(key, "sampled", lambda: solver_source(problem, "numba"))
+        return load_module(key, "sampled", lambda: solver_source(problem, "numba", alone=False))
 
 
 def two_time_module(problem: Problem) -> ModuleType:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import pickle
 import sys
 from pathlib import Path
 
 import pytest
+from dmft_sym.codegen import solver_source
 from dmft_sym.codegen.text.library_text import LIBRARY, MODULES, linked
 from fresh_cache import OTHER, forget, fresh_process
 
@@ -41,6 +43,17 @@ def used(number=0):
     forget()
     module = load_module(f"key{number}", "numba", lambda: USER.format(number))
     return module.march(3), sum(module._fourfold.stats.cache_hits.values()) == 1
+
+
+def defined(module):
+    """What a module of the library defines."""
+    tree = ast.parse((module_cache._library_folder() / f"{module}.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name))
 
 
 def machine_code(folder):
@@ -141,24 +154,55 @@ def skip(net, x):
     return net.readout("w", net.matrix("B", hidden, other) @ h + net.matrix("S", net.inputs, other) @ x)
 
 
-def test_second_network_compiles_nothing():
+def compiled(*modules):
+    """Signatures of the compiled functions of modules of the library."""
+    found = {}
+    for module in modules:
+        functions = vars(sys.modules[f"{LIBRARY}.{module}"]).items()
+        found |= {name: list(f.signatures) for name, f in functions if hasattr(f, "signatures")}
+    return found
+
+
+def own_functions(module):
+    """Compiled functions that a module does not import."""
+    functions = [f for f in vars(module).values() if hasattr(f, "signatures")]
+    return {f.__name__ for f in functions if f.__module__ == module.__name__}
+
+
+def test_second_network_is_marched_by_the_code_of_the_first():
     settings = {"samples_per_dim": 2.0, "width_per_dim": 0.7, "richness": 2.0, "learning_rate": 0.01, "steps": 3}
-    theories = ds.derive(ds.deep_linear(2)), ds.derive(ds.network(skip))
-    theories[0].compile()(**settings)
-    march = sys.modules[f"{LIBRARY}.numba_march"]
-    compiled = {name: list(f.signatures) for name, f in vars(march).items() if hasattr(f, "signatures")}
-    assert compiled["_advance"]
-    theories[1].compile()(**settings)
-    assert {name: list(f.signatures) for name, f in vars(march).items() if hasattr(f, "signatures")} == compiled
-    own = vars(theories[1].compile().module).values()
-    assert {type(value).__name__ for value in own if hasattr(value, "signatures")} == set()
+    solvers = [ds.derive(network).compile() for network in (ds.deep_linear(2), ds.network(skip))]
+    solvers[0](**settings)
+    before = compiled("numba_march")
+    assert before["_advance"]
+    solvers[1](**settings)
+    assert compiled("numba_march") == before
+    assert own_functions(solvers[1].module) == set()
+
+
+def test_second_sampled_network_adds_its_own_functions_alone():
+    given = ds.Samples([[1.0, 0.5], [-0.3, 2.0]], [1.0, -1.0])
+    settings = {"richness": 2.0, "learning_rate": 0.1, "steps": 3, "sites": 40, "depth": 2}
+    solvers = [ds.derive(ds.mlp(activation=name), data=given).compile() for name in ("tanh", "h + tanh(h)")]
+    solvers[0](**settings)
+    before = compiled("sampled_replica", "sampled_walk")
+    assert {name for name, signatures in before.items() if signatures} >= {"_project", "_open", "_add_all"}
+    solvers[1](**settings)
+    assert compiled("sampled_replica", "sampled_walk") == before
+    assert own_functions(solvers[1].module) == {"_map_phi", "_map_g", "_average_f", "_compute_Delta"}
 
 
 def test_module_that_stands_alone_can_be_linked():
-    problem = ds.derive(ds.network(skip))
-    from dmft_sym.codegen import solver_source
+    samples = ds.Samples([[1.0]], [1.0])
+    for theory in (ds.derive(ds.network(skip)), ds.derive(ds.mlp(activation="sin(h)"), data=samples)):
+        alone = theory.source()
+        assert f"\nfrom {LIBRARY}" not in alone
+        assert linked(alone) == solver_source(theory, alone=False)
+        assert linked(linked(alone)) == linked(alone)
 
-    for backend in ("numba", "numpy"):
-        alone = problem.source(backend)
-        assert f"from {LIBRARY}" not in alone.replace("#     from", "")
-        assert linked(alone) == solver_source(problem, backend, alone=False)
+
+def test_names_of_the_library_are_defined_once():
+    """A module that stands alone has them side by side."""
+    names = [name for module in MODULES for name in defined(module)]
+    assert len(names) == len(set(names))
+    assert all(name.startswith("_") for name in names)

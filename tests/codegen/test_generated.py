@@ -91,3 +91,25 @@ def test_march_that_stands_alone_gives_the_same_bits(tmp_path):
         for name, value in alone.items():
             np.testing.assert_array_equal(found[name], value, err_msg=name)
     assert len(found["C_h_h"]) == 2
+
+
+def test_sampled_module_that_stands_alone_gives_the_same_bits(tmp_path):
+    """As the one that imports the library."""
+    (tmp_path / "solver.py").write_text((FOLDER / "mlp_tanh_sampled.py").read_text())
+    code = (
+        "import sys; sys.modules['dmft_sym'] = None\n"
+        "import numpy as np, solver\n"
+        "given = dict(steps=6, sites=700, tol=0.02, outputs=2, L=3, P=3, eta0=0.3, gamma=2.0, s2=1.0)\n"
+        "inputs, targets = np.random.default_rng(1).standard_normal((2, 3, 2))\n"
+        "found = solver.run(np.random.default_rng(0), inputs=inputs, targets=targets, **given)\n"
+    )
+    save = "np.savez('alone', **found['scalars'])\n"
+    subprocess.run([sys.executable, "-W", "error", "-c", code + save], cwd=tmp_path, check=True)
+    theory = ds.derive(ds.mlp(activation="tanh"), data=ds.Samples(np.ones((1, 1)), np.ones(1)))
+    scope = {"solver": theory.compile().module}
+    exec(code.replace("import sys; sys.modules['dmft_sym'] = None\n", "").replace(", solver", ""), scope)  # our own
+    with np.load(tmp_path / "alone.npz") as alone:
+        assert set(alone) == {"f", "Delta"}
+        for name, value in alone.items():
+            assert len(value) == 6
+            np.testing.assert_array_equal(scope["found"]["scalars"][name], value, err_msg=name)
