@@ -72,7 +72,7 @@ def module_of(folder: Path) -> ModuleType:
 
     os.environ["DMFT_SYM_CACHE"] = str(folder)
     program = theory_of(CASES["small"])[0]
-    return load_module(program_key(str(program), "sampled"), "sampled", lambda: write(program))
+    return load_module(program_key(str(program), "sampled"), "sampled", lambda: write(program, alone=False))
 
 
 def run_first(folder: Path) -> dict[str, Any]:

@@ -21,8 +21,15 @@ if TYPE_CHECKING:
 BACKENDS = ("numba", "numpy", "mpmath")
 
 
-def generate(closed: ClosedEquations, exports: Iterable[NamedParameter] = (), backend: str = "numba") -> str:
+def generate(
+    closed: ClosedEquations, exports: Iterable[NamedParameter] = (), backend: str = "numba", alone: bool = True
+) -> str:
     """Source of a module that marches closed equations.
+
+    Parameters
+    ----------
+    alone
+        Whether the module stands alone, with what it needs of the library; otherwise it imports the library.
 
     Raises
     ------
@@ -34,14 +41,14 @@ def generate(closed: ClosedEquations, exports: Iterable[NamedParameter] = (), ba
     from .equations.lower import lower
 
     writer = import_module(f".equations.{backend}_backend", __name__)
-    source: str = writer.write(lower(closed, exports))
+    source: str = writer.write(lower(closed, exports), alone)
     return source
 
 
-def solver_source(problem: Problem, backend: str = "numba", method: str | None = None) -> str:
-    """Source of the solver of a problem; see `Theory.source`."""
+def solver_source(problem: Problem, backend: str = "numba", method: str | None = None, alone: bool = True) -> str:
+    """Source of the solver of a problem, standing alone or with the library imported; see `Theory.source`."""
     if not problem.program.scalars:
-        return generate(problem.closed, problem.order_parameters, backend)
+        return generate(problem.closed, problem.order_parameters, backend, alone)
     if method == "equations":
         return direct_source(problem)
     from .programs.sampled import write
@@ -51,7 +58,7 @@ def solver_source(problem: Problem, backend: str = "numba", method: str | None =
             f"backend = {show(backend)}: allowed is 'numba' where samples are given; 'numpy' runs the program "
             "itself, and direct_source() has the two-time equations"
         )
-    return write(problem.program)
+    return write(problem.program, alone)
 
 
 def direct_source(problem: Problem) -> str:

@@ -28,10 +28,10 @@ Written by dmft_sym.codegen from the closed equations; not meant to be edited. T
         observe train_loss = <r r>
         observe test_loss = <Delta Delta> + sigma_eps**2
 
-``march(steps=..., outputs=C, L, alpha, eta0, gamma, nu, s2, sigma_eps)`` returns observables of shape (step, output) and
-two-time matrices over the joint index (step, output), step-major, with leading layer axes. Responses are
-with respect to the Gaussian fields normalised by the square root of the aspect ratio (``scales`` undoes
-it). All quantities are dimensionless; time is counted in gradient steps.
+``march(steps=..., outputs=C, L, alpha, eta0, gamma, nu, s2, sigma_eps)`` returns observables of shape (step, output)
+and two-time matrices over the joint index (step, output), step-major, with leading layer axes. Responses are with
+respect to the Gaussian fields normalised by the square root of the aspect ratio (``scales`` undoes it). All quantities
+are dimensionless; time is counted in gradient steps.
 """
 
 import numpy as np
@@ -88,13 +88,13 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
     sigma_eps = dtype(sigma_eps)
     kappa = np.ones(steps + 1, dtype)
     c1 = eta0*gamma
-    c2 = -1/(gamma*(nu) ** (1/2))
+    c2 = -1/(gamma*nu**0.5)
     c3 = -s2/gamma
     c4 = -eta0
-    c5 = (alpha) ** (-1/2)
-    c6 = s2/(nu) ** (1/2)
-    c7 = (sigma_eps) ** (2)
-    c8 = (nu) ** (-1/2)
+    c5 = alpha**-0.5
+    c6 = s2/nu**0.5
+    c7 = sigma_eps**2
+    c8 = nu**-0.5
     R_g_w = np.zeros((n, C), dtype)  # response of g to w
     R_g_r_W = np.zeros((max(0, L - 1), n, n), dtype)  # response of g to r_W
     R_g_u_W0 = np.zeros((n, n), dtype)  # response of g to u_W0
@@ -301,7 +301,10 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         "C_v_v": C_v_v,
         "C_Delta_Delta": C_Delta_Delta,
         "C_r_r": C_r_r,
-        "scales": {"R_g_u_W0": 1, "R_g_u_W": 1, "R_h_r_W": 1, "R_Delta_r_X": c5, "R_v_r_W0": c8, "R_r_u_X": 1, "C_h_h": 1, "C_g_g": 1, "C_v_v": 1, "C_Delta_Delta": 1, "C_r_r": 1},
+        "scales": {
+            "R_g_u_W0": 1, "R_g_u_W": 1, "R_h_r_W": 1, "R_Delta_r_X": c5, "R_v_r_W0": c8, "R_r_u_X": 1, "C_h_h": 1,
+            "C_g_g": 1, "C_v_v": 1, "C_Delta_Delta": 1, "C_r_r": 1,
+        },
     }
 
-# source: 1e6115b785d868d48cc37acfd310926e65eea7be1df82c3969f7a9b4895a691f
+# source: 6d0c7546894c75b7dce58ffc96c9377aabd9165b13118a54299438f36e35080e

@@ -28,17 +28,18 @@ Written by dmft_sym.codegen from the closed equations; not meant to be edited. T
         observe train_loss = <r r>
         observe test_loss = <Delta Delta> + sigma_eps**2
 
-``march(steps=..., outputs=C, L, alpha, eta0, gamma, nu, s2, sigma_eps)`` returns observables of shape (step, output) and
-two-time matrices over the joint index (step, output), step-major, with leading layer axes. Responses are
-with respect to the Gaussian fields normalised by the square root of the aspect ratio (``scales`` undoes
-it). All quantities are dimensionless; time is counted in gradient steps.
+``march(steps=..., outputs=C, L, alpha, eta0, gamma, nu, s2, sigma_eps)`` returns observables of shape (step, output)
+and two-time matrices over the joint index (step, output), step-major, with leading layer axes. Responses are with
+respect to the Gaussian fields normalised by the square root of the aspect ratio (``scales`` undoes it). All quantities
+are dimensionless; time is counted in gradient steps.
 """
 
 import math
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numba as nb
 import numpy as np
@@ -47,14 +48,25 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 
-# Element-wise work on the rows lo..hi (step t) of two-time matrices, which lie one after another in `store`; columns of
-# static matrices lie in `fixed`.
+# The library of dmft_sym, the same in all modules. One that does not stand alone only imports:
+#
+#     import numpy as np
+#     from dmft_sym.codegen.library.numba_march import _Step
+
+
+# Arrays in the annotations of the library.
+
+_Floats: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
+_Ints: TypeAlias = np.ndarray[Any, np.dtype[np.integer[Any]]]
+
+
+# Element-wise work of a march on the rows lo..hi (step t) of matrices.
 
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
 @njit(cache=True)
-def _start_row(row, hi):
+def _start_row(row: _Floats, hi: int) -> None:
     """Zeros for a kernel or a weight."""
     for c in range(row.shape[0]):
         for b in range(hi):
@@ -62,7 +74,7 @@ def _start_row(row, hi):
 
 
 @njit(cache=True)
-def _add_row(target, factor, source, lo, hi):
+def _add_row(target: _Floats, factor: float, source: _Floats, lo: int, hi: int) -> None:
     """target[t] += factor * source[t]."""
     for a in range(lo, hi):
         y, x = target[a], source[a]
@@ -71,7 +83,7 @@ def _add_row(target, factor, source, lo, hi):
 
 
 @njit(cache=True)
-def _add_identity(target, factor, lo, hi):
+def _add_identity(target: _Floats, factor: float, lo: int, hi: int) -> None:
     """target[t, t] += factor * 1."""
     shift = lo if target.shape[1] == target.shape[0] else 0
     for c in range(hi - lo):
@@ -79,7 +91,7 @@ def _add_identity(target, factor, lo, hi):
 
 
 @njit(cache=True)
-def _add_weight(W, factor, response, lo, hi):
+def _add_weight(W: _Floats, factor: float, response: _Floats, lo: int, hi: int) -> None:
     """W += factor * response[t]."""
     for c in range(hi - lo):
         y, x = W[c], response[lo + c]
@@ -88,7 +100,7 @@ def _add_weight(W, factor, response, lo, hi):
 
 
 @njit(cache=True)
-def _add_kernel_now(A, factor, source, lo, hi):
+def _add_kernel_now(A: _Floats, factor: float, source: _Floats, lo: int, hi: int) -> None:
     """A[t] += factor * source[t, t]."""
     for c in range(hi - lo):
         for b in range(lo, hi):
@@ -96,7 +108,7 @@ def _add_kernel_now(A, factor, source, lo, hi):
 
 
 @njit(cache=True)
-def _add_kernel_past(A, factor, source, kappa, lo, hi):
+def _add_kernel_past(A: _Floats, factor: float, source: _Floats, kappa: _Floats, lo: int, hi: int) -> None:
     """A[s] += factor * kappa(t - s) * source[t, s] for s < t."""
     C = hi - lo
     t = lo // C
@@ -109,7 +121,7 @@ def _add_kernel_past(A, factor, source, kappa, lo, hi):
 
 
 @njit(cache=True)
-def _add_kernel_identity(A, factor, kappa, lo, hi):
+def _add_kernel_identity(A: _Floats, factor: float, kappa: _Floats, lo: int, hi: int) -> None:
     """A[s] += factor * kappa(t - s) * 1 for s < t."""
     C = hi - lo
     t = lo // C
@@ -119,7 +131,7 @@ def _add_kernel_identity(A, factor, kappa, lo, hi):
 
 
 @njit(cache=True)
-def _add_covariance_fresh(W, factor, response, covariance, lo, hi):
+def _add_covariance_fresh(W: _Floats, factor: float, response: _Floats, covariance: _Floats, lo: int, hi: int) -> None:
     """W += factor * response[t] @ S, of which equal steps alone count."""
     C = hi - lo
     for c in range(C):
@@ -131,7 +143,7 @@ def _add_covariance_fresh(W, factor, response, covariance, lo, hi):
 
 
 @njit(cache=True, fastmath=_FAST)
-def _add_product_static(target, A, source, lo, hi):
+def _add_product_static(target: _Floats, A: _Floats, source: _Floats, lo: int, hi: int) -> None:
     """target[t] += A @ source, static columns."""
     for c in range(hi - lo):
         for d in range(source.shape[1]):
@@ -142,7 +154,7 @@ def _add_product_static(target, A, source, lo, hi):
 
 
 @njit(cache=True, fastmath=_FAST)
-def _add_correlation_static(target, W, source, lo, hi):
+def _add_correlation_static(target: _Floats, W: _Floats, source: _Floats, lo: int, hi: int) -> None:
     """target[t] += W @ source^T, static columns."""
     for c in range(hi - lo):
         for s in range(hi):
@@ -153,7 +165,7 @@ def _add_correlation_static(target, W, source, lo, hi):
 
 
 @njit(cache=True)
-def _mirror(target, source, lo, hi):
+def _mirror(target: _Floats, source: _Floats, lo: int, hi: int) -> None:
     """Equal-step block of a correlation from that of its transpose, whose row was computed later in the step."""
     for a in range(lo, hi):
         for b in range(lo, hi):
@@ -161,7 +173,7 @@ def _mirror(target, source, lo, hi):
 
 
 @njit(cache=True, nogil=True)
-def _fill_upper(target, mirrored, C):
+def _fill_upper(target: _Floats, mirrored: _Floats, C: int) -> None:
     """Upper triangle of a correlation from the lower one of its transpose, in tiles that fit the cache."""
     n = target.shape[0]
     for tile in range(0, n, 64):
@@ -171,281 +183,8 @@ def _fill_upper(target, mirrored, C):
                     target[a, b] = mirrored[b, a]
 
 
-# Products with the rows of a two-time matrix. Responses are lower triangular and correlations symmetric, of which the
-# lower triangle is kept, so that a product reads half of a matrix. The rows of closed chunks of steps are read in their
-# compressed form (see `_History`): a tile at the diagonal, and few rows of which the others are combinations. These
-# panels are laid out in the order in which they are read: blocks of eight columns, all rows of each.
+# Past steps of a march in compressed form.
 #
-# Matrices lie in a two-dimensional array `data`, one a line; a row of a matrix is the place in the line where its
-# column 0 is (or would be). Places are unsigned: indices that may be negative cost the loops their vector instructions.
-
-# y = a M, y = x M with M symmetric, y = w M^T, and the latter without equal steps
-_PRODUCT, _COVARIANCE, _CORRELATION, _TRANSPOSED = 0, 1, 2, 3
-_U1, _U2, _U3, _U4, _U5, _U6, _U7 = (np.uint64(lane) for lane in range(1, 8))
-_VECTOR = 32  # loops over columns are rounded up to this length: there are zeros right of the diagonal
-
-
-@njit(cache=True, fastmath=_FAST)
-def _spread(y, c, data, m, rows, weights, count, begin, end):
-    """y[c, begin:end] += sum_i weights[i] * (columns begin..end of row i)."""
-    i = 0
-    while i + 8 <= count:
-        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
-        w4, w5, w6, w7 = weights[i + 4], weights[i + 5], weights[i + 6], weights[i + 7]
-        r0, r1, r2, r3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
-        r4, r5, r6, r7 = rows[i + 4], rows[i + 5], rows[i + 6], rows[i + 7]
-        for b in range(np.uint64(begin), np.uint64(end)):
-            y[c, b] += (
-                (w0 * data[m, r0 + b] + w1 * data[m, r1 + b]) + (w2 * data[m, r2 + b] + w3 * data[m, r3 + b])
-            ) + ((w4 * data[m, r4 + b] + w5 * data[m, r5 + b]) + (w6 * data[m, r6 + b] + w7 * data[m, r7 + b]))
-        i += 8
-    while i + 4 <= count:
-        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
-        r0, r1, r2, r3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
-        for b in range(np.uint64(begin), np.uint64(end)):
-            y[c, b] += (w0 * data[m, r0 + b] + w1 * data[m, r1 + b]) + (w2 * data[m, r2 + b] + w3 * data[m, r3 + b])
-        i += 4
-    while i < count:
-        for b in range(np.uint64(begin), np.uint64(end)):
-            y[c, b] += weights[i] * data[m, rows[i] + b]
-        i += 1
-
-
-@njit(cache=True, fastmath=_FAST)
-def _gather(totals, data, m, rows, count, x, c, begin, end):
-    """totals[i] = (columns begin..end of row i) . x[c, begin:end]."""
-    i = 0
-    while i + 4 <= count:
-        r0, r1, r2, r3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
-        t0 = t1 = t2 = t3 = x[c, 0] * 0
-        for b in range(np.uint64(begin), np.uint64(end)):
-            xb = x[c, b]
-            t0 += xb * data[m, r0 + b]
-            t1 += xb * data[m, r1 + b]
-            t2 += xb * data[m, r2 + b]
-            t3 += xb * data[m, r3 + b]
-        totals[i], totals[i + 1], totals[i + 2], totals[i + 3] = t0, t1, t2, t3
-        i += 4
-    while i < count:
-        t0 = x[c, 0] * 0
-        for b in range(np.uint64(begin), np.uint64(end)):
-            t0 += x[c, b] * data[m, rows[i] + b]
-        totals[i] = t0
-        i += 1
-
-
-@njit(cache=True, fastmath=_FAST)
-def _spread_and_gather(y, totals, data, m, rows, weights, count, x, c, begin, end):
-    """Both at once, for the lower triangle of a symmetric matrix."""
-    i = 0
-    while i + 4 <= count:
-        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
-        r0, r1, r2, r3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
-        t0 = t1 = t2 = t3 = x[c, 0] * 0
-        for b in range(np.uint64(begin), np.uint64(end)):
-            xb = x[c, b]
-            d0, d1, d2, d3 = data[m, r0 + b], data[m, r1 + b], data[m, r2 + b], data[m, r3 + b]
-            y[c, b] += (w0 * d0 + w1 * d1) + (w2 * d2 + w3 * d3)
-            t0 += xb * d0
-            t1 += xb * d1
-            t2 += xb * d2
-            t3 += xb * d3
-        totals[i], totals[i + 1], totals[i + 2], totals[i + 3] = t0, t1, t2, t3
-        i += 4
-    while i < count:
-        t0 = x[c, 0] * 0
-        for b in range(np.uint64(begin), np.uint64(end)):
-            y[c, b] += weights[i] * data[m, rows[i] + b]
-            t0 += x[c, b] * data[m, rows[i] + b]
-        totals[i] = t0
-        i += 1
-
-
-@njit(cache=True)
-def _rows_product(kind, y, x, c, data, m, count, begin, end, scratch):
-    """Part of a product: y from the weights of rows, or their totals from x, or both."""
-    if kind == _PRODUCT:
-        _spread(y, c, data, m, scratch.rows, scratch.weights, count, begin, end)
-    elif kind == _COVARIANCE:
-        _spread_and_gather(y, scratch.totals, data, m, scratch.rows, scratch.weights, count, x, c, begin, end)
-    else:
-        _gather(scratch.totals, data, m, scratch.rows, count, x, c, begin, end)
-
-
-@njit(cache=True, fastmath=_FAST)
-def _dense_rows(kind, y, x, data, m, first, last, begin, place, width, scratch):
-    """A product with the rows first..last from column begin on; row 0 is at `place`, rows are `width` long."""
-    C = y.shape[0]
-    k = first
-    while k < last:
-        count = min(8, last - k)
-        end = min((((k + count - 1) // C + 1) * C + _VECTOR - 1) // _VECTOR * _VECTOR, x.shape[1])
-        for i in range(count):
-            scratch.rows[i] = place + (k + i) * width
-        for c in range(C):
-            for i in range(count):
-                scratch.weights[i] = x[c, k + i]
-            _rows_product(kind, y, x, c, data, m, count, begin, end, scratch)
-            for i in range(count if kind != _PRODUCT else 0):
-                total = scratch.totals[i]
-                if kind != _CORRELATION:  # equal steps count once
-                    block = ((k + i) // C) * C
-                    for b in range(block, block + C):
-                        total -= x[c, b] * data[m, place + (k + i) * width + b]
-                y[c, k + i] += total
-        k += count
-
-
-@njit(cache=True, fastmath=_FAST)
-def _spread_panel(y, c, data, m, place, weights, count, begin, end, C):
-    """y[c, begin:end] += weights @ panel, of `count` rows in blocks of eight columns.
-
-    Of a panel at the diagonal (C > 0: outputs), rows that end left of a block are not there.
-    """
-    o, first = np.uint64(place), 0
-    for b in range(np.uint64(begin), np.uint64(end), np.uint64(8)):
-        while C > 0 and first + C <= np.int64(b) - begin:
-            first += C
-        a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = weights[0] * 0
-        for p in range(np.uint64(first), np.uint64(count)):
-            w = weights[p]
-            a0 += w * data[m, o]
-            a1 += w * data[m, o + _U1]
-            a2 += w * data[m, o + _U2]
-            a3 += w * data[m, o + _U3]
-            a4 += w * data[m, o + _U4]
-            a5 += w * data[m, o + _U5]
-            a6 += w * data[m, o + _U6]
-            a7 += w * data[m, o + _U7]
-            o += np.uint64(8)
-        y[c, b] += a0
-        y[c, b + _U1] += a1
-        y[c, b + _U2] += a2
-        y[c, b + _U3] += a3
-        y[c, b + _U4] += a4
-        y[c, b + _U5] += a5
-        y[c, b + _U6] += a6
-        y[c, b + _U7] += a7
-
-
-@njit(cache=True, fastmath=_FAST)
-def _gather_panel(totals, data, m, place, count, x, c, begin, end, C):
-    """totals = panel @ x[c, begin:end]."""
-    o, first = np.uint64(place), 0
-    for p in range(count):
-        totals[p] = 0
-    for b in range(np.uint64(begin), np.uint64(end), np.uint64(8)):
-        while C > 0 and first + C <= np.int64(b) - begin:
-            first += C
-        x0, x1, x2, x3 = x[c, b], x[c, b + _U1], x[c, b + _U2], x[c, b + _U3]
-        x4, x5, x6, x7 = x[c, b + _U4], x[c, b + _U5], x[c, b + _U6], x[c, b + _U7]
-        for p in range(np.uint64(first), np.uint64(count)):
-            totals[p] += (
-                (x0 * data[m, o] + x1 * data[m, o + _U1]) + (x2 * data[m, o + _U2] + x3 * data[m, o + _U3])
-            ) + ((x4 * data[m, o + _U4] + x5 * data[m, o + _U5]) + (x6 * data[m, o + _U6] + x7 * data[m, o + _U7]))
-            o += np.uint64(8)
-
-
-@njit(cache=True, fastmath=_FAST)
-def _spread_and_gather_panel(y, totals, data, m, place, weights, count, x, c, begin, end, C):
-    """Both at once."""
-    o, first = np.uint64(place), 0
-    for p in range(count):
-        totals[p] = 0
-    for b in range(np.uint64(begin), np.uint64(end), np.uint64(8)):
-        while C > 0 and first + C <= np.int64(b) - begin:
-            first += C
-        x0, x1, x2, x3 = x[c, b], x[c, b + _U1], x[c, b + _U2], x[c, b + _U3]
-        x4, x5, x6, x7 = x[c, b + _U4], x[c, b + _U5], x[c, b + _U6], x[c, b + _U7]
-        a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = weights[0] * 0
-        for p in range(np.uint64(first), np.uint64(count)):
-            w = weights[p]
-            d0, d1, d2, d3 = data[m, o], data[m, o + _U1], data[m, o + _U2], data[m, o + _U3]
-            d4, d5, d6, d7 = data[m, o + _U4], data[m, o + _U5], data[m, o + _U6], data[m, o + _U7]
-            a0 += w * d0
-            a1 += w * d1
-            a2 += w * d2
-            a3 += w * d3
-            a4 += w * d4
-            a5 += w * d5
-            a6 += w * d6
-            a7 += w * d7
-            totals[p] += ((x0 * d0 + x1 * d1) + (x2 * d2 + x3 * d3)) + ((x4 * d4 + x5 * d5) + (x6 * d6 + x7 * d7))
-            o += np.uint64(8)
-        y[c, b] += a0
-        y[c, b + _U1] += a1
-        y[c, b + _U2] += a2
-        y[c, b + _U3] += a3
-        y[c, b + _U4] += a4
-        y[c, b + _U5] += a5
-        y[c, b + _U6] += a6
-        y[c, b + _U7] += a7
-
-
-@njit(cache=True)
-def _panel_product(kind, y, x, c, data, m, place, count, begin, end, C, scratch):
-    """Part of a product: y from the weights of a panel's rows, or their totals from x, or both."""
-    totals, weights = scratch.totals, scratch.weights
-    if kind == _PRODUCT:
-        _spread_panel(y, c, data, m, place, weights, count, begin, end, C)
-    elif kind == _COVARIANCE:
-        _spread_and_gather_panel(y, totals, data, m, place, weights, count, x, c, begin, end, C)
-    else:
-        _gather_panel(totals, data, m, place, count, x, c, begin, end, C)
-
-
-@njit(cache=True)
-def _chunk_product(kind, y, x, c, m, q, history, scratch):
-    """A product with one compressed chunk, and with its span if it is the last of one."""
-    packed, combinations, chunk = history.packed, history.combinations, history.counts[0]
-    C, lower, upper = y.shape[0], q * chunk, (q + 1) * chunk
-    totals, weights, none = scratch.totals, scratch.weights, lower - lower
-    # The tile at the diagonal, the chunk's chosen rows, the span's: their own columns, and the rows they stand for.
-    for level in range(-1, 2):
-        begin, end, first, count, place = lower, upper, lower, chunk, history.places[q, 0]
-        if level == 0:
-            begin, end, count, place = history.places[q, 2], lower, history.ranks[q, 0], history.places[q, 1]
-        elif level == 1:
-            end, count, place = history.places[q, 2], history.ranks[q, 1], history.places[q, 3]
-            begin, first = none, end
-        if count == 0 or begin == end:
-            continue
-        if kind == _PRODUCT or kind == _COVARIANCE:
-            if level < 0:
-                for i in range(chunk):
-                    weights[i] = x[c, lower + i]
-            else:
-                _gather_panel(weights, combinations, level, first * chunk, count, x, c, first, upper, none)
-        _panel_product(kind, y, x, c, packed, m, place, count, begin, end, C if level < 0 else none, scratch)
-        if kind == _PRODUCT:
-            continue
-        if level < 0:
-            for i in range(chunk):
-                y[c, lower + i] += totals[i]
-        else:
-            _spread_panel(y, c, combinations, level, first * chunk, totals, count, first, upper, none)
-    if kind == _COVARIANCE or kind == _TRANSPOSED:
-        place = history.places[q, 4]
-        for block in range(lower, upper, C):  # equal steps count once
-            for k in range(block, block + C):
-                for b in range(block, block + C):
-                    y[c, k] -= x[c, b] * packed[m, place]
-                    place += 1
-
-
-@njit(cache=True)
-def _chunks_product(kind, y, x, flat, m, first, last, hi, history, scratch):
-    """A product with the chunks first..last of a matrix; the rows since the last closed chunk count as one more."""
-    chunk, closed, n = history.counts[0], history.counts[1], x.shape[1]
-    for q in range(first, last):
-        if q < closed and history.ranks[q, 0] > 0:
-            for c in range(y.shape[0]):
-                _chunk_product(kind, y, x, c, m, q, history, scratch)
-        else:
-            stop = (q + 1) * chunk if q < closed else hi
-            _dense_rows(kind, y, x, flat, m, q * chunk, stop, 0 * q, 0 * q, n, scratch)
-
-
 # History in blocks of steps. A row of step t passes through one matrix after another (kernel, response, covariance,
 # correlation, next layer), and the next step starts from the result, so that the rows of a block of steps do not exist
 # before the block is done, and there is no product of matrices to be had for them. What can be had is fewer rows: order
@@ -482,12 +221,12 @@ class _History(NamedTuple):
     signs: np.ndarray
 
 
-def _remainder(dtype):
+def _remainder(dtype: Any) -> float:
     """Norm that the remainder of a row may have, relative to the largest row: 1.5e-13 in double precision."""
     return np.finfo(dtype).eps ** 0.82
 
 
-def _make_history(matrices, C, n, dtype):
+def _make_history(matrices: int, C: int, n: int, dtype: Any) -> _History:
     chunk = _CHUNK * C
     chunks = n // chunk
     return _History(
@@ -503,12 +242,13 @@ def _make_history(matrices, C, n, dtype):
     )
 
 
-def _find_skeleton(panel, bound, most):
+def _find_skeleton(panel: _Floats, bound: float, most: int) -> tuple[list[int], _Floats] | None:
     """Rows of a panel of which all its rows are combinations up to a remainder of norm `bound`, and the factors.
 
     Gram-Schmidt, longest remainder first; None if there are more than `most`. There is at least one.
     """
-    rest, directions, chosen = panel.copy(), [], []
+    rest, directions = panel.copy(), []
+    chosen: list[int] = []
     norms = np.sqrt(np.sum(rest * rest, axis=1))
     while not chosen or norms.max() > bound:
         if len(chosen) == most:
@@ -524,7 +264,7 @@ def _find_skeleton(panel, bound, most):
     return chosen, np.linalg.solve(overlaps[chosen].T, overlaps.T)
 
 
-def _compress(store, rows, columns, most, history):
+def _compress(store: _Floats, rows: _Ints, columns: int, most: int, history: _History) -> tuple[_Ints, _Floats] | None:
     """A few of the given rows of which, left of `columns`, all are combinations in every matrix, and the factors.
 
     The rows are found in a sketch, sums of columns with random signs, and verified in the matrices.
@@ -548,20 +288,20 @@ def _compress(store, rows, columns, most, history):
     return chosen, factors
 
 
-def _blocks(panels):
+def _blocks(panels: _Floats) -> _Floats:
     """Panels (..., rows, columns) in blocks of eight columns, one after another, all rows of each."""
     *axes, rows, columns = panels.shape
     return np.swapaxes(panels.reshape(*axes, rows, columns // 8, 8), -3, -2).reshape(*axes, rows * columns)
 
 
-def _pack(store, rows, begin, end, place, history):
+def _pack(store: _Floats, rows: _Ints, begin: int, end: int, place: int, history: _History) -> int:
     """Copy columns of rows of every matrix to `place`; returns where that ends."""
     stop = place + len(rows) * (end - begin)
     history.packed[:, place:stop] = _blocks(store[:, rows, begin:end])
     return stop
 
 
-def _pack_tile(store, lower, upper, C, place, history):
+def _pack_tile(store: _Floats, lower: int, upper: int, C: int, place: int, history: _History) -> int:
     """Copy the diagonal tile of every matrix to `place`, without rows that end left of a block of eight columns."""
     for b in range(lower, upper, 8):
         first = (b - lower) // C * C + lower
@@ -569,7 +309,7 @@ def _pack_tile(store, lower, upper, C, place, history):
     return place
 
 
-def _pack_chunk(store, q, begin, place, history):
+def _pack_chunk(store: _Floats, q: int, begin: int, place: int, history: _History) -> int:
     """Copy what products use of a compressed chunk from column begin on to `place`; returns where that ends."""
     chunk = history.counts[0]
     lower, upper = q * chunk, (q + 1) * chunk
@@ -582,7 +322,7 @@ def _pack_chunk(store, q, begin, place, history):
     return _pack(store, history.chosen[q, 0, : history.ranks[q, 0]], begin, lower, panel, history)
 
 
-def _close_chunk(store, q, history):
+def _close_chunk(store: _Floats, q: int, history: _History) -> None:
     """Compress the rows of chunk q left of it."""
     chunk = history.counts[0]
     lower, upper = q * chunk, (q + 1) * chunk
@@ -597,7 +337,7 @@ def _close_chunk(store, q, history):
     history.counts[2] = _pack_chunk(store, q, 0, history.counts[2], history)
 
 
-def _close_span(store, q, history):
+def _close_span(store: _Floats, q: int, history: _History) -> None:
     """Compress the chosen rows of the chunks of the span that ends with chunk q once more, left of the span."""
     chunk = history.counts[0]
     chunks = range(q + 1 - _SPAN, q + 1)
@@ -612,18 +352,18 @@ def _close_span(store, q, history):
     chosen, factors = found
     history.chosen[q, 1, : len(chosen)], history.ranks[q, 1] = chosen, len(chosen)
     place = history.places[chunks.start, 0]
-    far = []
+    parts = []
     for o, part in zip(chunks, np.split(factors, np.cumsum(ranks)[:-1], axis=1), strict=True):
         near = history.combinations[0, o * chunk * chunk : o * chunk * chunk + part.shape[1] * chunk]
-        far.append(part @ np.swapaxes(near.reshape(-1, part.shape[1], 8), 0, 1).reshape(part.shape[1], chunk))
+        parts.append(part @ np.swapaxes(near.reshape(-1, part.shape[1], 8), 0, 1).reshape(part.shape[1], chunk))
         place = _pack_chunk(store, o, lower, place, history)
-    far = np.hstack(far)
+    far = np.hstack(parts)
     history.combinations[1, lower * chunk : lower * chunk + far.size] = _blocks(far)
     history.places[q, 3] = place
     history.counts[2] = _pack(store, chosen, 0, lower, place, history)
 
 
-def _close(store, hi, history):
+def _close(store: _Floats, hi: int, history: _History) -> None:
     """Compress the chunk of rows that ends before hi, if one does, and the span if one ends there."""
     chunk = history.counts[0]
     if hi % chunk:
@@ -640,6 +380,375 @@ def _close(store, hi, history):
     history.costs[1 : q + 2] = np.cumsum(np.where(near > 0, compressed, lower * chunk))
 
 
+# Products of a march: rows with two-time matrices.
+#
+# Responses are lower triangular and correlations symmetric, of which the
+# lower triangle is kept, so that a product reads half of a matrix. The rows of closed chunks of steps are read in their
+# compressed form (see `_History`): a tile at the diagonal, and few rows of which the others are combinations. These
+# panels are laid out in the order in which they are read: blocks of eight columns, all rows of each.
+#
+# Matrices lie in a two-dimensional array `data`, one a line; a row of a matrix is the place in the line where its
+# column 0 is (or would be). Places are unsigned: indices that may be negative cost the loops their vector instructions.
+
+# y = a M, y = x M with M symmetric, y = w M^T, and the latter without equal steps
+_PRODUCT, _COVARIANCE, _CORRELATION, _TRANSPOSED = 0, 1, 2, 3
+_U1, _U2, _U3, _U4, _U5, _U6, _U7 = (np.uint64(lane) for lane in range(1, 8))
+_VECTOR = 32  # loops over columns are rounded up to this length: there are zeros right of the diagonal
+
+
+class _Scratch(NamedTuple):
+    """Totals and weights of rows, and their places."""
+
+    totals: np.ndarray
+    weights: np.ndarray
+    rows: np.ndarray
+
+
+@njit(cache=True, fastmath=_FAST)
+def _spread(
+    y: _Floats, c: int, data: _Floats, m: int, rows: _Ints, weights: _Floats, count: int, begin: int, end: int
+) -> None:
+    """y[c, begin:end] += sum_i weights[i] * (columns begin..end of row i)."""
+    i = 0
+    while i + 8 <= count:
+        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        w4, w5, w6, w7 = weights[i + 4], weights[i + 5], weights[i + 6], weights[i + 7]
+        r0, r1, r2, r3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
+        r4, r5, r6, r7 = rows[i + 4], rows[i + 5], rows[i + 6], rows[i + 7]
+        for b in range(np.uint64(begin), np.uint64(end)):
+            y[c, b] += (
+                (w0 * data[m, r0 + b] + w1 * data[m, r1 + b]) + (w2 * data[m, r2 + b] + w3 * data[m, r3 + b])
+            ) + ((w4 * data[m, r4 + b] + w5 * data[m, r5 + b]) + (w6 * data[m, r6 + b] + w7 * data[m, r7 + b]))
+        i += 8
+    while i + 4 <= count:
+        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        r0, r1, r2, r3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
+        for b in range(np.uint64(begin), np.uint64(end)):
+            y[c, b] += (w0 * data[m, r0 + b] + w1 * data[m, r1 + b]) + (w2 * data[m, r2 + b] + w3 * data[m, r3 + b])
+        i += 4
+    while i < count:
+        for b in range(np.uint64(begin), np.uint64(end)):
+            y[c, b] += weights[i] * data[m, rows[i] + b]
+        i += 1
+
+
+@njit(cache=True, fastmath=_FAST)
+def _gather(
+    totals: _Floats, data: _Floats, m: int, rows: _Ints, count: int, x: _Floats, c: int, begin: int, end: int
+) -> None:
+    """totals[i] = (columns begin..end of row i) . x[c, begin:end]."""
+    i = 0
+    while i + 4 <= count:
+        r0, r1, r2, r3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
+        t0 = t1 = t2 = t3 = x[c, 0] * 0
+        for b in range(np.uint64(begin), np.uint64(end)):
+            xb = x[c, b]
+            t0 += xb * data[m, r0 + b]
+            t1 += xb * data[m, r1 + b]
+            t2 += xb * data[m, r2 + b]
+            t3 += xb * data[m, r3 + b]
+        totals[i], totals[i + 1], totals[i + 2], totals[i + 3] = t0, t1, t2, t3
+        i += 4
+    while i < count:
+        t0 = x[c, 0] * 0
+        for b in range(np.uint64(begin), np.uint64(end)):
+            t0 += x[c, b] * data[m, rows[i] + b]
+        totals[i] = t0
+        i += 1
+
+
+@njit(cache=True, fastmath=_FAST)
+def _spread_and_gather(
+    y: _Floats,
+    totals: _Floats,
+    data: _Floats,
+    m: int,
+    rows: _Ints,
+    weights: _Floats,
+    count: int,
+    x: _Floats,
+    c: int,
+    begin: int,
+    end: int,
+) -> None:
+    """Both at once, for the lower triangle of a symmetric matrix."""
+    i = 0
+    while i + 4 <= count:
+        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        r0, r1, r2, r3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
+        t0 = t1 = t2 = t3 = x[c, 0] * 0
+        for b in range(np.uint64(begin), np.uint64(end)):
+            xb = x[c, b]
+            d0, d1, d2, d3 = data[m, r0 + b], data[m, r1 + b], data[m, r2 + b], data[m, r3 + b]
+            y[c, b] += (w0 * d0 + w1 * d1) + (w2 * d2 + w3 * d3)
+            t0 += xb * d0
+            t1 += xb * d1
+            t2 += xb * d2
+            t3 += xb * d3
+        totals[i], totals[i + 1], totals[i + 2], totals[i + 3] = t0, t1, t2, t3
+        i += 4
+    while i < count:
+        t0 = x[c, 0] * 0
+        for b in range(np.uint64(begin), np.uint64(end)):
+            y[c, b] += weights[i] * data[m, rows[i] + b]
+            t0 += x[c, b] * data[m, rows[i] + b]
+        totals[i] = t0
+        i += 1
+
+
+@njit(cache=True)
+def _rows_product(
+    kind: int,
+    y: _Floats,
+    x: _Floats,
+    c: int,
+    data: _Floats,
+    m: int,
+    count: int,
+    begin: int,
+    end: int,
+    scratch: _Scratch,
+) -> None:
+    """Part of a product: y from the weights of rows, or their totals from x, or both."""
+    if kind == _PRODUCT:
+        _spread(y, c, data, m, scratch.rows, scratch.weights, count, begin, end)
+    elif kind == _COVARIANCE:
+        _spread_and_gather(y, scratch.totals, data, m, scratch.rows, scratch.weights, count, x, c, begin, end)
+    else:
+        _gather(scratch.totals, data, m, scratch.rows, count, x, c, begin, end)
+
+
+@njit(cache=True, fastmath=_FAST)
+def _dense_rows(
+    kind: int,
+    y: _Floats,
+    x: _Floats,
+    data: _Floats,
+    m: int,
+    first: int,
+    last: int,
+    begin: int,
+    place: int,
+    width: int,
+    scratch: _Scratch,
+) -> None:
+    """A product with the rows first..last from column begin on; row 0 is at `place`, rows are `width` long."""
+    C = y.shape[0]
+    k = first
+    while k < last:
+        count = min(8, last - k)
+        end = min((((k + count - 1) // C + 1) * C + _VECTOR - 1) // _VECTOR * _VECTOR, x.shape[1])
+        for i in range(count):
+            scratch.rows[i] = place + (k + i) * width
+        for c in range(C):
+            for i in range(count):
+                scratch.weights[i] = x[c, k + i]
+            _rows_product(kind, y, x, c, data, m, count, begin, end, scratch)
+            for i in range(count if kind != _PRODUCT else 0):
+                total = scratch.totals[i]
+                if kind != _CORRELATION:  # equal steps count once
+                    block = ((k + i) // C) * C
+                    for b in range(block, block + C):
+                        total -= x[c, b] * data[m, place + (k + i) * width + b]
+                y[c, k + i] += total
+        k += count
+
+
+@njit(cache=True, fastmath=_FAST)
+def _spread_panel(
+    y: _Floats, c: int, data: _Floats, m: int, place: int, weights: _Floats, count: int, begin: int, end: int, C: int
+) -> None:
+    """y[c, begin:end] += weights @ panel, of `count` rows in blocks of eight columns.
+
+    Of a panel at the diagonal (C > 0: outputs), rows that end left of a block are not there.
+    """
+    o, first = np.uint64(place), 0
+    for b in range(np.uint64(begin), np.uint64(end), np.uint64(8)):
+        while C > 0 and first + C <= np.int64(b) - begin:
+            first += C
+        a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = weights[0] * 0
+        for p in range(np.uint64(first), np.uint64(count)):
+            w = weights[p]
+            a0 += w * data[m, o]
+            a1 += w * data[m, o + _U1]
+            a2 += w * data[m, o + _U2]
+            a3 += w * data[m, o + _U3]
+            a4 += w * data[m, o + _U4]
+            a5 += w * data[m, o + _U5]
+            a6 += w * data[m, o + _U6]
+            a7 += w * data[m, o + _U7]
+            o += np.uint64(8)
+        y[c, b] += a0
+        y[c, b + _U1] += a1
+        y[c, b + _U2] += a2
+        y[c, b + _U3] += a3
+        y[c, b + _U4] += a4
+        y[c, b + _U5] += a5
+        y[c, b + _U6] += a6
+        y[c, b + _U7] += a7
+
+
+@njit(cache=True, fastmath=_FAST)
+def _gather_panel(
+    totals: _Floats, data: _Floats, m: int, place: int, count: int, x: _Floats, c: int, begin: int, end: int, C: int
+) -> None:
+    """Set totals to panel @ x[c, begin:end]."""
+    o, first = np.uint64(place), 0
+    for p in range(count):
+        totals[p] = 0
+    for b in range(np.uint64(begin), np.uint64(end), np.uint64(8)):
+        while C > 0 and first + C <= np.int64(b) - begin:
+            first += C
+        x0, x1, x2, x3 = x[c, b], x[c, b + _U1], x[c, b + _U2], x[c, b + _U3]
+        x4, x5, x6, x7 = x[c, b + _U4], x[c, b + _U5], x[c, b + _U6], x[c, b + _U7]
+        for p in range(np.uint64(first), np.uint64(count)):
+            totals[p] += (
+                (x0 * data[m, o] + x1 * data[m, o + _U1]) + (x2 * data[m, o + _U2] + x3 * data[m, o + _U3])
+            ) + ((x4 * data[m, o + _U4] + x5 * data[m, o + _U5]) + (x6 * data[m, o + _U6] + x7 * data[m, o + _U7]))
+            o += np.uint64(8)
+
+
+@njit(cache=True, fastmath=_FAST)
+def _spread_and_gather_panel(
+    y: _Floats,
+    totals: _Floats,
+    data: _Floats,
+    m: int,
+    place: int,
+    weights: _Floats,
+    count: int,
+    x: _Floats,
+    c: int,
+    begin: int,
+    end: int,
+    C: int,
+) -> None:
+    """Both at once."""
+    o, first = np.uint64(place), 0
+    for p in range(count):
+        totals[p] = 0
+    for b in range(np.uint64(begin), np.uint64(end), np.uint64(8)):
+        while C > 0 and first + C <= np.int64(b) - begin:
+            first += C
+        x0, x1, x2, x3 = x[c, b], x[c, b + _U1], x[c, b + _U2], x[c, b + _U3]
+        x4, x5, x6, x7 = x[c, b + _U4], x[c, b + _U5], x[c, b + _U6], x[c, b + _U7]
+        a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = weights[0] * 0
+        for p in range(np.uint64(first), np.uint64(count)):
+            w = weights[p]
+            d0, d1, d2, d3 = data[m, o], data[m, o + _U1], data[m, o + _U2], data[m, o + _U3]
+            d4, d5, d6, d7 = data[m, o + _U4], data[m, o + _U5], data[m, o + _U6], data[m, o + _U7]
+            a0 += w * d0
+            a1 += w * d1
+            a2 += w * d2
+            a3 += w * d3
+            a4 += w * d4
+            a5 += w * d5
+            a6 += w * d6
+            a7 += w * d7
+            totals[p] += ((x0 * d0 + x1 * d1) + (x2 * d2 + x3 * d3)) + ((x4 * d4 + x5 * d5) + (x6 * d6 + x7 * d7))
+            o += np.uint64(8)
+        y[c, b] += a0
+        y[c, b + _U1] += a1
+        y[c, b + _U2] += a2
+        y[c, b + _U3] += a3
+        y[c, b + _U4] += a4
+        y[c, b + _U5] += a5
+        y[c, b + _U6] += a6
+        y[c, b + _U7] += a7
+
+
+@njit(cache=True)
+def _panel_product(
+    kind: int,
+    y: _Floats,
+    x: _Floats,
+    c: int,
+    data: _Floats,
+    m: int,
+    place: int,
+    count: int,
+    begin: int,
+    end: int,
+    C: int,
+    scratch: _Scratch,
+) -> None:
+    """Part of a product: y from the weights of a panel's rows, or their totals from x, or both."""
+    totals, weights = scratch.totals, scratch.weights
+    if kind == _PRODUCT:
+        _spread_panel(y, c, data, m, place, weights, count, begin, end, C)
+    elif kind == _COVARIANCE:
+        _spread_and_gather_panel(y, totals, data, m, place, weights, count, x, c, begin, end, C)
+    else:
+        _gather_panel(totals, data, m, place, count, x, c, begin, end, C)
+
+
+@njit(cache=True)
+def _chunk_product(
+    kind: int, y: _Floats, x: _Floats, c: int, m: int, q: int, history: _History, scratch: _Scratch
+) -> None:
+    """A product with one compressed chunk, and with its span if it is the last of one."""
+    packed, combinations, chunk = history.packed, history.combinations, history.counts[0]
+    C, lower, upper = y.shape[0], q * chunk, (q + 1) * chunk
+    totals, weights, none = scratch.totals, scratch.weights, lower - lower
+    # The tile at the diagonal, the chunk's chosen rows, the span's: their own columns, and the rows they stand for.
+    for level in range(-1, 2):
+        begin, end, first, count, place = lower, upper, lower, chunk, history.places[q, 0]
+        if level == 0:
+            begin, end, count, place = history.places[q, 2], lower, history.ranks[q, 0], history.places[q, 1]
+        elif level == 1:
+            end, count, place = history.places[q, 2], history.ranks[q, 1], history.places[q, 3]
+            begin, first = none, end
+        if count == 0 or begin == end:
+            continue
+        if kind in (_PRODUCT, _COVARIANCE):
+            if level < 0:
+                for i in range(chunk):
+                    weights[i] = x[c, lower + i]
+            else:
+                _gather_panel(weights, combinations, level, first * chunk, count, x, c, first, upper, none)
+        _panel_product(kind, y, x, c, packed, m, place, count, begin, end, C if level < 0 else none, scratch)
+        if kind == _PRODUCT:
+            continue
+        if level < 0:
+            for i in range(chunk):
+                y[c, lower + i] += totals[i]
+        else:
+            _spread_panel(y, c, combinations, level, first * chunk, totals, count, first, upper, none)
+    if kind in (_COVARIANCE, _TRANSPOSED):
+        place = history.places[q, 4]
+        for block in range(lower, upper, C):  # equal steps count once
+            for k in range(block, block + C):
+                for b in range(block, block + C):
+                    y[c, k] -= x[c, b] * packed[m, place]
+                    place += 1
+
+
+@njit(cache=True)
+def _chunks_product(
+    kind: int,
+    y: _Floats,
+    x: _Floats,
+    flat: _Floats,
+    m: int,
+    first: int,
+    last: int,
+    hi: int,
+    history: _History,
+    scratch: _Scratch,
+) -> None:
+    """A product with the chunks first..last of a matrix; the rows since the last closed chunk count as one more."""
+    chunk, closed, n = history.counts[0], history.counts[1], x.shape[1]
+    for q in range(first, last):
+        if q < closed and history.ranks[q, 0] > 0:
+            for c in range(y.shape[0]):
+                _chunk_product(kind, y, x, c, m, q, history, scratch)
+        else:
+            stop = (q + 1) * chunk if q < closed else hi
+            _dense_rows(kind, y, x, flat, m, q * chunk, stop, 0 * q, 0 * q, n, scratch)
+
+
+# Products of a march that are done together, with helper threads.
+#
 # Products that do not depend on each other are planned on a desk and done together by `_finish`, cut into pieces of
 # chunks. Helper threads take pieces too (`_help`). The march never waits for a helper: what one has claimed and not
 # delivered in time is done again and the late result is ignored, so that a helper without a core costs nothing. Pieces
@@ -674,19 +783,11 @@ class _Desk(NamedTuple):
     places: np.ndarray
 
 
-class _Scratch(NamedTuple):
-    """Totals and weights of rows, and their places."""
-
-    totals: np.ndarray
-    weights: np.ndarray
-    rows: np.ndarray
-
-
 @intrinsic
-def _peek(typing_context, words, place):
+def _peek(typing_context: Any, words: Any, place: Any) -> Any:
     """words[place], read atomically: nothing that stands after it is read before."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         pointer = cgutils.get_item_pointer(context, builder, signature.args[0], array, [arguments[1]])
         return builder.load_atomic(pointer, "acquire", 8)
@@ -695,10 +796,10 @@ def _peek(typing_context, words, place):
 
 
 @intrinsic
-def _swap(typing_context, words, place, old, new):
+def _swap(typing_context: Any, words: Any, place: Any, old: Any, new: Any) -> Any:
     """Atomically set words[place] from old to new; whether it was old."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         pointer = cgutils.get_item_pointer(context, builder, signature.args[0], array, [arguments[1]])
         pair = builder.cmpxchg(pointer, arguments[2], arguments[3], "seq_cst", "seq_cst")
@@ -708,7 +809,7 @@ def _swap(typing_context, words, place, old, new):
 
 
 @njit(cache=True)
-def _product(plan, target, A, source):
+def _product(plan: _Ints, target: int, A: int, source: int) -> None:
     """Plan target[t] += A @ source."""
     j = plan[0, 0] + 1
     plan[j, 0], plan[j, 1], plan[j, 3], plan[j, 4] = _PRODUCT, source, A, target
@@ -716,7 +817,9 @@ def _product(plan, target, A, source):
 
 
 @njit(cache=True)
-def _covariance(plan, factors, W, factor, response, covariance, transposed):
+def _covariance(
+    plan: _Ints, factors: _Floats, W: int, factor: float, response: int, covariance: int, transposed: int
+) -> None:
     """Plan W += factor * response[t] @ covariance."""
     j = plan[0, 0] + 1
     plan[j, 0], plan[j, 1], plan[j, 2], plan[j, 3], plan[j, 4] = _COVARIANCE, covariance, transposed, response, W
@@ -725,7 +828,7 @@ def _covariance(plan, factors, W, factor, response, covariance, transposed):
 
 
 @njit(cache=True)
-def _correlation(plan, target, W, source):
+def _correlation(plan: _Ints, target: int, W: int, source: int) -> None:
     """Plan target[t] += W @ source^T."""
     j = plan[0, 0] + 1
     plan[j, 0], plan[j, 1], plan[j, 3], plan[j, 4] = _CORRELATION, source, W, target
@@ -733,7 +836,22 @@ def _correlation(plan, target, W, source):
 
 
 @njit(cache=True)
-def _do_piece(desk, worker, i, j, first, last, lo, kind, matrix, mirrored, source, store, flat, history):
+def _do_piece(
+    desk: _Desk,
+    worker: int,
+    i: int,
+    j: int,
+    first: int,
+    last: int,
+    lo: int,
+    kind: int,
+    matrix: int,
+    mirrored: int,
+    source: int,
+    store: _Floats,
+    flat: _Floats,
+    history: _History,
+) -> None:
     """Chunks first..last of the planned product j, as piece i."""
     y = desk.drafts[worker, i]
     hi = lo + y.shape[0]
@@ -752,7 +870,7 @@ def _do_piece(desk, worker, i, j, first, last, lo, kind, matrix, mirrored, sourc
 
 
 @njit(cache=True, nogil=True)
-def _help(worker, desk, store, flat, history):
+def _help(worker: int, desk: _Desk, store: _Floats, flat: _Floats, history: _History) -> bool:
     """Take pieces until there have been none for a while; returns whether the march is over."""
     board, pieces, plan = desk.board, desk.pieces, desk.plan
     idle = 0
@@ -775,7 +893,7 @@ def _help(worker, desk, store, flat, history):
 
 
 @njit(cache=True)
-def _cut(desk, history):
+def _cut(desk: _Desk, history: _History) -> int:
     """Cut the planned products into pieces of chunks that cost about as much; returns the number of pieces."""
     costs, closed = history.costs, history.counts[1]
     count, hi = desk.plan[0, 0], desk.plan[0, 1] + desk.plan[0, 2]
@@ -796,7 +914,7 @@ def _cut(desk, history):
 
 
 @njit(cache=True)
-def _offer(desk, total):
+def _offer(desk: _Desk, total: int) -> None:
     """Offer the pieces to the helpers."""
     board = desk.board
     epoch = (board[0] >> 16) + 1
@@ -808,7 +926,7 @@ def _offer(desk, total):
 
 
 @njit(cache=True)
-def _claim(desk, total):
+def _claim(desk: _Desk, total: int) -> int:
     """A piece that nobody has taken, or that has not been delivered in time; -1 if there is none."""
     board, states = desk.board, desk.states
     opened = (board[0] >> 16) << 8
@@ -831,7 +949,7 @@ def _claim(desk, total):
 
 
 @njit(cache=True)
-def _add(target, m, k, factor, drafts, worker, i, end):
+def _add_draft(target: _Floats, m: int, k: int, factor: float, drafts: _Floats, worker: int, i: int, end: int) -> None:
     """target[m, k] += factor * draft i, before column end."""
     c = k % drafts.shape[2]
     for b in range(np.uint64(end)):
@@ -839,7 +957,7 @@ def _add(target, m, k, factor, drafts, worker, i, end):
 
 
 @njit(cache=True)
-def _finish(desk, store, flat, history):
+def _finish(desk: _Desk, store: _Floats, flat: _Floats, history: _History) -> None:
     """Do the planned products, large ones with the helpers, and add their results to the targets."""
     plan, pieces = desk.plan, desk.pieces
     count, lo, C = plan[0, 0], plan[0, 1], plan[0, 2]
@@ -864,25 +982,13 @@ def _finish(desk, store, flat, history):
         target, end = plan[j, 4], min(lo + C, pieces[i, 2] * history.counts[0])
         for c in range(C):
             if plan[j, 0] == _COVARIANCE:
-                _add(desk.rows, target, c, desk.factors[j], desk.drafts, worker, i, end)
+                _add_draft(desk.rows, target, c, desk.factors[j], desk.drafts, worker, i, end)
             else:
-                _add(store, target, lo + c, desk.factors[0], desk.drafts, worker, i, end)
+                _add_draft(store, target, lo + c, desk.factors[0], desk.drafts, worker, i, end)
     plan[0, 0] = 0
 
 
-def _lay_out(axes, n, width, dtype):
-    """One block of matrices, views of it by name with their layer axes, and the number of the first matrix of each."""
-    counts = [math.prod(shape) for shape in axes.values()]
-    places = [sum(counts[:k]) for k in range(len(counts))]
-    block = np.zeros((sum(counts), n, width), dtype)
-    views = [
-        block[first : first + count].reshape(*shape, n, width)
-        for first, count, shape in zip(places, counts, axes.values(), strict=True)
-    ]
-    return block, dict(zip(axes, views, strict=True)), places
-
-
-def _make_desk(rows, C, n, dtype):
+def _make_desk(rows: int, C: int, n: int, dtype: Any) -> _Desk:
     helpers = min(nb.config.NUMBA_NUM_THREADS, 8) - 1 if n >= 400 else 0
     plan = np.zeros((_QUEUE + 1, 5), np.int64)
     plan[0, 2] = C
@@ -900,10 +1006,10 @@ def _make_desk(rows, C, n, dtype):
 
 
 @contextmanager
-def _helpers(desk, store, flat, history):
+def _helpers(desk: _Desk, store: _Floats, flat: _Floats, history: _History) -> Iterator[None]:
     """Threads that help with the products of a desk, asleep while there are none."""
 
-    def work(worker):
+    def work(worker: int) -> None:
         while not _help(worker, desk, store, flat, history):
             time.sleep(1e-4)
 
@@ -918,222 +1024,341 @@ def _helpers(desk, store, flat, history):
             thread.join()
 
 
+# Steps of a march, as a table says: what one step does is the same at every step.
+#
+# Every network has a table of its own (see `_Step`), and the machine code is that of all networks.
+
+# Lines that work on a kernel or weight row; on rows of matrices; that plan products, and do them; observables.
+_START, _KERNEL_IDENTITY, _KERNEL_PAST, _KERNEL_NOW, _WEIGHT, _FRESH = range(6)
+_ROW, _IDENTITY, _STATIC_PRODUCT, _STATIC_CORRELATION, _MIRROR = range(6, 11)
+_PLAN_PRODUCT, _PLAN_COVARIANCE, _PLAN_CORRELATION, _FINISH = range(11, 15)
+_OBSERVE, _CONSTANT = range(15, 17)
+
+
+class _Table(NamedTuple):
+    """What one step does, line by line.
+
+    codes: what a line does.
+    places: target first, numbers of matrices and of kernel or weight rows, (lines, 4).
+    static: whether its matrices are those with static columns; of two kinds of matrices, the second.
+    retained: whether the factor is multiplied by what is left of the initial weights.
+    factors: of what is added.
+    """
+
+    codes: np.ndarray
+    places: np.ndarray
+    static: np.ndarray
+    retained: np.ndarray
+    factors: np.ndarray
+
+
+@njit(cache=True)
+def _row_line(
+    code: int, a: int, b: int, c: int, factor: float, rows: _Floats, block: _Floats, kappa: _Floats, lo: int, hi: int
+) -> None:
+    """A line of a kernel or weight row, the sources of which lie in a block."""
+    if code == _START:
+        _start_row(rows[a], hi)
+    elif code == _KERNEL_IDENTITY:
+        _add_kernel_identity(rows[a], factor, kappa, lo, hi)
+    elif code == _KERNEL_PAST:
+        _add_kernel_past(rows[a], factor, block[b], kappa, lo, hi)
+    elif code == _KERNEL_NOW:
+        _add_kernel_now(rows[a], factor, block[b], lo, hi)
+    elif code == _WEIGHT:
+        _add_weight(rows[a], factor, block[b], lo, hi)
+    else:
+        _add_covariance_fresh(rows[a], factor, block[b], block[c], lo, hi)
+
+
+@njit(cache=True)
+def _matrix_line(
+    code: int, a: int, b: int, c: int, factor: float, rows: _Floats, store: _Floats, block: _Floats, lo: int, hi: int
+) -> None:
+    """A line of rows of matrices."""
+    if code == _ROW:
+        _add_row(block[a], factor, block[b], lo, hi)
+    elif code == _IDENTITY:
+        _add_identity(block[a], factor, lo, hi)
+    elif code == _STATIC_PRODUCT:
+        _add_product_static(block[a], rows[c], block[b], lo, hi)
+    elif code == _STATIC_CORRELATION:
+        _add_correlation_static(store[a], rows[c], block[b], lo, hi)
+    else:
+        _mirror(block[a], block[b], lo, hi)
+
+
+@njit(cache=True)
+def _plan_line(code: int, a: int, b: int, c: int, d: int, factor: float, plan: _Floats, factors: _Floats) -> None:
+    """A line that plans a product."""
+    if code == _PLAN_PRODUCT:
+        _product(plan, a, c, b)
+    elif code == _PLAN_COVARIANCE:
+        _covariance(plan, factors, a, factor, b, c, d)
+    else:
+        _correlation(plan, a, c, b)
+
+
 @njit(cache=True, nogil=True)
-def _advance(first, last, C, desk, store, flat, fixed, history, kappa, rho, L, s2, sigma_eps, c1, c2, c3, c4, c5, c6, c7, R_g_r_W, R_g_u_W0, R_g_u_W, R_h_r_W, R_h_u_W0, R_h_u_W, R_Delta_r_W0, R_Delta_r_X, R_v_r_W0, R_v_r_X, R_r_u_X, R_r_eps, C_h_h, C_g_g, C_v_v, C_Delta_Delta, C_r_r, R_g_w, R_h_w, R_Delta_betastar, R_v_betastar, train_loss, test_loss):
-    """Rows first..last of every order parameter; the first step that is not finite, or last."""
-    plan, factors, rows = desk.plan, desk.factors, desk.rows
+def _advance(
+    first: int,
+    last: int,
+    table: _Table,
+    desk: _Desk,
+    store: _Floats,
+    flat: _Floats,
+    fixed: _Floats,
+    history: _History,
+    kappa: _Floats,
+    rho: _Floats,
+    results: _Floats,
+) -> int:
+    """Rows first..last of every order parameter; the first step whose observables are not finite, or last.
+
+    `results` are the observables, (observable, step, output).
+    """
+    plan, rows, C = desk.plan, desk.rows, results.shape[2]
     for t in range(first, last):
         lo, hi = t * C, (t + 1) * C
         plan[0, 1] = lo
-        # g[L] = w
-        _add_identity(fixed[R_g_w], 1.0, lo, hi)
-        A = 0
-        _start_row(rows[A], hi)
-        _add_kernel_identity(rows[A], c1, kappa, lo, hi)
-        _add_product_static(fixed[R_g_w], rows[A], fixed[R_h_w], lo, hi)
-        if L - 1 == 0:
-            _product(plan, R_g_u_W0, A, R_h_u_W0)
-        if L - 2 >= 0:
-            _product(plan, R_g_u_W + L - 2, A, R_h_u_W + L - 2)
-        _finish(desk, store, flat, history)
-        W = 0
-        _start_row(rows[W], hi)
-        _add_weight(rows[W], s2, fixed[R_g_w], lo, hi)
-        W = 1
-        _start_row(rows[W], hi)
-        if L - 1 == 0:
-            _covariance(plan, factors, W, s2, R_g_u_W0, C_v_v, C_v_v)
-        W = 2
-        _start_row(rows[W], hi)
-        if L - 2 >= 0:
-            _covariance(plan, factors, W, s2, R_g_u_W + L - 2, C_h_h + L - 2, C_h_h + L - 2)
-        _finish(desk, store, flat, history)
-        W = 0
-        _add_correlation_static(store[C_g_g + L - 1], rows[W], fixed[R_g_w], lo, hi)
-        W = 1
-        if L - 1 == 0:
-            _correlation(plan, C_g_g + L - 1, W, R_g_u_W0)
-        W = 2
-        if L - 2 >= 0:
-            _correlation(plan, C_g_g + L - 1, W, R_g_u_W + L - 2)
-        _finish(desk, store, flat, history)
-        for l in range(L - 1, 0, -1):
-            # g[l] = W[l]^T g[l + 1]
-            _add_identity(store[R_g_r_W + l - 1], 1.0, lo, hi)
-            A = 0
-            _start_row(rows[A], hi)
-            _add_weight(rows[A], s2, store[R_g_u_W + l - 1], lo, hi)
-            _add_kernel_past(rows[A], c1, store[C_g_g + l], kappa, lo, hi)
-            _product(plan, R_g_r_W + l - 1, A, R_h_r_W + l - 1)
-            if l - 1 == 0:
-                _product(plan, R_g_u_W0, A, R_h_u_W0)
-            if l - 2 >= 0:
-                _product(plan, R_g_u_W + l - 2, A, R_h_u_W + l - 2)
-            _finish(desk, store, flat, history)
-            W = 0
-            _start_row(rows[W], hi)
-            _covariance(plan, factors, W, s2, R_g_r_W + l - 1, C_g_g + l, C_g_g + l)
-            W = 1
-            _start_row(rows[W], hi)
-            if l - 1 == 0:
-                _covariance(plan, factors, W, s2, R_g_u_W0, C_v_v, C_v_v)
-            W = 2
-            _start_row(rows[W], hi)
-            if l - 2 >= 0:
-                _covariance(plan, factors, W, s2, R_g_u_W + l - 2, C_h_h + l - 2, C_h_h + l - 2)
-            _finish(desk, store, flat, history)
-            W = 0
-            _correlation(plan, C_g_g + l - 1, W, R_g_r_W + l - 1)
-            W = 1
-            if l - 1 == 0:
-                _correlation(plan, C_g_g + l - 1, W, R_g_u_W0)
-            W = 2
-            if l - 2 >= 0:
-                _correlation(plan, C_g_g + l - 1, W, R_g_u_W + l - 2)
-            _finish(desk, store, flat, history)
-        # Delta = betastar + (-1/(gamma*nu)) W0^T g[1]
-        _add_identity(fixed[R_Delta_betastar], 1.0, lo, hi)
-        _add_identity(store[R_Delta_r_W0], c2, lo, hi)
-        A = 0
-        _start_row(rows[A], hi)
-        _add_weight(rows[A], c3, store[R_g_u_W0], lo, hi)
-        _add_kernel_past(rows[A], c4, store[C_g_g], kappa, lo, hi)
-        _add_product_static(fixed[R_Delta_betastar], rows[A], fixed[R_v_betastar], lo, hi)
-        _product(plan, R_Delta_r_W0, A, R_v_r_W0)
-        _product(plan, R_Delta_r_X, A, R_v_r_X)
-        _finish(desk, store, flat, history)
-        W = 0
-        _start_row(rows[W], hi)
-        _add_weight(rows[W], 1.0, fixed[R_Delta_betastar], lo, hi)
-        W = 1
-        _start_row(rows[W], hi)
-        _covariance(plan, factors, W, s2, R_Delta_r_W0, C_g_g, C_g_g)
-        W = 2
-        _start_row(rows[W], hi)
-        _add_covariance_fresh(rows[W], 1.0, store[R_Delta_r_X], store[C_r_r], lo, hi)
-        _finish(desk, store, flat, history)
-        W = 0
-        _add_correlation_static(store[C_Delta_Delta], rows[W], fixed[R_Delta_betastar], lo, hi)
-        W = 1
-        _correlation(plan, C_Delta_Delta, W, R_Delta_r_W0)
-        W = 2
-        _correlation(plan, C_Delta_Delta, W, R_Delta_r_X)
-        _finish(desk, store, flat, history)
-        # r = X Delta + sigma_eps eps
-        _add_identity(store[R_r_u_X], 1.0, lo, hi)
-        _add_identity(store[R_r_eps], sigma_eps, lo, hi)
-        W = 0
-        _start_row(rows[W], hi)
-        _add_covariance_fresh(rows[W], 1.0, store[R_r_u_X], store[C_Delta_Delta], lo, hi)
-        W = 1
-        _start_row(rows[W], hi)
-        _add_weight(rows[W], 1.0, store[R_r_eps], lo, hi)
-        _finish(desk, store, flat, history)
-        W = 0
-        _correlation(plan, C_r_r, W, R_r_u_X)
-        W = 1
-        _correlation(plan, C_r_r, W, R_r_eps)
-        _finish(desk, store, flat, history)
-        # v = (1/alpha) X^T r
-        _add_identity(store[R_v_r_X], c5, lo, hi)
-        A = 0
-        _start_row(rows[A], hi)
-        _add_kernel_now(rows[A], 1.0, store[R_r_u_X], lo, hi)
-        _add_product_static(fixed[R_v_betastar], rows[A], fixed[R_Delta_betastar], lo, hi)
-        _product(plan, R_v_r_W0, A, R_Delta_r_W0)
-        _product(plan, R_v_r_X, A, R_Delta_r_X)
-        _finish(desk, store, flat, history)
-        W = 0
-        _start_row(rows[W], hi)
-        _add_weight(rows[W], 1.0, fixed[R_v_betastar], lo, hi)
-        W = 1
-        _start_row(rows[W], hi)
-        _covariance(plan, factors, W, s2, R_v_r_W0, C_g_g, C_g_g)
-        W = 2
-        _start_row(rows[W], hi)
-        _add_covariance_fresh(rows[W], 1.0, store[R_v_r_X], store[C_r_r], lo, hi)
-        _finish(desk, store, flat, history)
-        W = 0
-        _add_correlation_static(store[C_v_v], rows[W], fixed[R_v_betastar], lo, hi)
-        W = 1
-        _correlation(plan, C_v_v, W, R_v_r_W0)
-        W = 2
-        _correlation(plan, C_v_v, W, R_v_r_X)
-        _finish(desk, store, flat, history)
-        # h[1] = W0 v
-        _add_identity(store[R_h_u_W0], 1.0, lo, hi)
-        A = 0
-        _start_row(rows[A], hi)
-        _add_weight(rows[A], c6, store[R_v_r_W0], lo, hi)
-        _add_kernel_past(rows[A], c1, store[C_v_v], kappa, lo, hi)
-        if 0 == L - 1:
-            _add_product_static(fixed[R_h_w], rows[A], fixed[R_g_w], lo, hi)
-        if L - 2 >= 0:
-            _product(plan, R_h_r_W, A, R_g_r_W)
-        _product(plan, R_h_u_W0, A, R_g_u_W0)
-        _finish(desk, store, flat, history)
-        W = 0
-        _start_row(rows[W], hi)
-        if 0 == L - 1:
-            _add_weight(rows[W], s2, fixed[R_h_w], lo, hi)
-        W = 1
-        _start_row(rows[W], hi)
-        if L - 2 >= 0:
-            _covariance(plan, factors, W, s2, R_h_r_W, C_g_g + 1, C_g_g + 1)
-        W = 2
-        _start_row(rows[W], hi)
-        _covariance(plan, factors, W, s2, R_h_u_W0, C_v_v, C_v_v)
-        _finish(desk, store, flat, history)
-        W = 0
-        if 0 == L - 1:
-            _add_correlation_static(store[C_h_h], rows[W], fixed[R_h_w], lo, hi)
-        W = 1
-        if L - 2 >= 0:
-            _correlation(plan, C_h_h, W, R_h_r_W)
-        W = 2
-        _correlation(plan, C_h_h, W, R_h_u_W0)
-        _finish(desk, store, flat, history)
-        for l in range(1, L):
-            # h[l + 1] = W[l] h[l]
-            _add_identity(store[R_h_u_W + l - 1], 1.0, lo, hi)
-            A = 0
-            _start_row(rows[A], hi)
-            _add_weight(rows[A], s2, store[R_h_r_W + l - 1], lo, hi)
-            _add_kernel_past(rows[A], c1, store[C_h_h + l - 1], kappa, lo, hi)
-            if l == L - 1:
-                _add_product_static(fixed[R_h_w], rows[A], fixed[R_g_w], lo, hi)
-            if L - l - 2 >= 0:
-                _product(plan, R_h_r_W + l, A, R_g_r_W + l)
-            _product(plan, R_h_u_W + l - 1, A, R_g_u_W + l - 1)
-            _finish(desk, store, flat, history)
-            W = 0
-            _start_row(rows[W], hi)
-            if l == L - 1:
-                _add_weight(rows[W], s2, fixed[R_h_w], lo, hi)
-            W = 1
-            _start_row(rows[W], hi)
-            if L - l - 2 >= 0:
-                _covariance(plan, factors, W, s2, R_h_r_W + l, C_g_g + l + 1, C_g_g + l + 1)
-            W = 2
-            _start_row(rows[W], hi)
-            _covariance(plan, factors, W, s2, R_h_u_W + l - 1, C_h_h + l - 1, C_h_h + l - 1)
-            _finish(desk, store, flat, history)
-            W = 0
-            if l == L - 1:
-                _add_correlation_static(store[C_h_h + l], rows[W], fixed[R_h_w], lo, hi)
-            W = 1
-            if L - l - 2 >= 0:
-                _correlation(plan, C_h_h + l, W, R_h_r_W + l)
-            W = 2
-            _correlation(plan, C_h_h + l, W, R_h_u_W + l - 1)
-            _finish(desk, store, flat, history)
-        for c in range(C):
-            train_loss[t, c] = store[C_r_r, lo + c, lo + c]
-        for c in range(C):
-            test_loss[t, c] = store[C_Delta_Delta, lo + c, lo + c] + c7
-        if not (np.all(np.isfinite(train_loss[t])) and np.all(np.isfinite(test_loss[t]))):
+        for k in range(len(table.codes)):
+            code, block = table.codes[k], fixed if table.static[k] else store
+            a, b, c, d = table.places[k, 0], table.places[k, 1], table.places[k, 2], table.places[k, 3]
+            factor = table.factors[k] * rho[t] if table.retained[k] else table.factors[k]
+            if code < _ROW:
+                _row_line(code, a, b, c, factor, rows, block, kappa, lo, hi)
+            elif code < _PLAN_PRODUCT:
+                _matrix_line(code, a, b, c, factor, rows, store, block, lo, hi)
+            elif code < _FINISH:
+                _plan_line(code, a, b, c, d, factor, plan, desk.factors)
+            elif code == _OBSERVE:
+                for e in range(C):
+                    results[a, t, e] += factor * store[b, lo + e, lo + e]
+            elif code == _CONSTANT:
+                results[a, t] += factor
+            if code == _FINISH or plan[0, 0] == _QUEUE:
+                _finish(desk, store, flat, history)
+        if not np.all(np.isfinite(results[:, t])):
             return t
     return last
+
+
+# A march from beginning to end: what one step does, written down once, and the walk over the steps.
+
+class _Family:
+    """Matrices of one kind, named by number, all layers of an array one after another."""
+
+    def __init__(self) -> None:
+        self.layers: dict[str, tuple[int, ...]] = {}
+        self.count = 0
+
+    def declare(self, name: str, layers: tuple[int, ...]) -> int:
+        """Number of the first matrix of an array."""
+        first, self.layers[name] = self.count, layers
+        self.count += math.prod(layers)
+        return first
+
+    def room(self, n: int, width: int, dtype: Any) -> tuple[_Floats, dict[str, _Floats]]:
+        """One block of all matrices, and views of it by name with their layer axes."""
+        block, views, first = np.zeros((self.count, n, width), dtype), {}, 0
+        for name, layers in self.layers.items():
+            stop = first + math.prod(layers)
+            views[name] = block[first:stop].reshape(*layers, n, width)
+            first = stop
+        return block, views
+
+
+class _Step:
+    """What one step of a march does, written down in order: a table for `_advance`.
+
+    Matrices are numbers: of two-time matrices, and by themselves of those with static columns, one draw for all steps.
+    A kernel ``A`` and a weight ``W`` are rows that the lines after `start_kernel` and `start_weight` speak of. Products
+    of a statement that do not depend on each other are done together: those of all its kernels, then the weights of all
+    its noises, then the correlations with them.
+    """
+
+    def __init__(self, steps: int, outputs: int, dtype: Any) -> None:
+        self.steps, self.outputs, self.dtype = steps, outputs, dtype
+        self._two_time, self._static = _Family(), _Family()
+        self._transposed: dict[str, str] = {}
+        self._observables: list[str] = []
+        self._lines: list[tuple[int, tuple[int, ...], bool, bool, float]] = []
+        self._correlations: list[tuple[int, tuple[int, ...], bool]] = []  # of the weights since the statement began
+        self._kind, self._row, self._most_rows = "", -1, 1
+
+    # Arrays: name, numbers of layers; the number of their first matrix
+
+    def response(self, name: str, *layers: int) -> int:
+        """Lower triangular two-time matrices."""
+        return self._two_time.declare(name, tuple(max(0, count) for count in layers))
+
+    def correlation(self, name: str, *layers: int, transposed: str = "") -> int:
+        """Two-time matrices of which the lower triangle is kept; the array itself has the transposes, or another."""
+        self._transposed[name] = transposed or name
+        return self.response(name, *layers)
+
+    def static_response(self, name: str, *layers: int) -> int:
+        """Matrices with static columns."""
+        return self._static.declare(name, tuple(max(0, count) for count in layers))
+
+    # Statements
+
+    def begin(self) -> None:
+        """A statement begins: what those before it have planned is done."""
+        self._finish()
+
+    def add_row(self, target: int, factor: float, source: int, static: bool = False) -> None:
+        """target[t] += factor * source[t]."""
+        self._finish()
+        self._line(_ROW, target, source, factor=factor, static=static)
+
+    def add_identity(self, target: int, factor: float, static: bool = False, retained: bool = False) -> None:
+        """target[t, t] += factor * 1."""
+        self._finish()
+        self._line(_IDENTITY, target, factor=factor, static=static, retained=retained)
+
+    def mirror(self, target: int, source: int) -> None:
+        """target[t, t] = source[t, t]^T."""
+        self._finish()
+        self._line(_MIRROR, target, source)
+
+    def start_kernel(self) -> None:
+        """A = 0."""
+        self._start("kernel")
+
+    def add_kernel(self, factor: float, source: int, retained: bool = False) -> None:
+        """A += factor * source[t]."""
+        self._line(_WEIGHT, self._row, source, factor=factor, retained=retained)
+
+    def add_kernel_now(self, factor: float, source: int, retained: bool = False) -> None:
+        """A[t] += factor * source[t, t]."""
+        self._line(_KERNEL_NOW, self._row, source, factor=factor, retained=retained)
+
+    def add_kernel_past(self, factor: float, source: int, retained: bool = False) -> None:
+        """A[s] += factor * kappa(t - s) * source[t, s] for s < t."""
+        self._line(_KERNEL_PAST, self._row, source, factor=factor, retained=retained)
+
+    def add_kernel_identity(self, factor: float, retained: bool = False) -> None:
+        """A[s] += factor * kappa(t - s) * 1 for s < t."""
+        self._line(_KERNEL_IDENTITY, self._row, factor=factor, retained=retained)
+
+    def add_product(self, target: int, source: int, static: bool = False) -> None:
+        """target[t] += A @ source."""
+        self._line(_STATIC_PRODUCT if static else _PLAN_PRODUCT, target, source, self._row, static=static)
+
+    def start_weight(self) -> None:
+        """W = 0."""
+        self._start("weight")
+
+    def add_weight(self, factor: float, response: int, static: bool = False) -> None:
+        """W += factor * response[t]."""
+        self._line(_WEIGHT, self._row, response, factor=factor, static=static)
+
+    def add_covariance(self, factor: float, response: int, covariance: int, transposed: int) -> None:
+        """W += factor * response[t] @ covariance."""
+        self._line(_PLAN_COVARIANCE, self._row, response, covariance, transposed, factor=factor)
+
+    def add_fresh_covariance(self, factor: float, response: int, covariance: int) -> None:
+        """W += factor * response[t] @ covariance, of which equal steps alone count."""
+        self._line(_FRESH, self._row, response, covariance, factor=factor)
+
+    def add_correlation(self, target: int, source: int, static: bool = False) -> None:
+        """target[t] += W @ source^T."""
+        code = _STATIC_CORRELATION if static else _PLAN_CORRELATION
+        self._correlations.append((code, (target, source, self._row), static))
+
+    def observe(self, name: str, constant: float, *terms: tuple[float, int]) -> None:
+        """An observable: constant + sum of factor * matrix[t, t], output by output."""
+        self._finish()
+        number = len(self._observables)
+        self._observables.append(name)
+        for factor, matrix in terms:
+            self._line(_OBSERVE, number, matrix, factor=factor)
+        self._line(_CONSTANT, number, factor=constant)
+
+    def _line(self, code: int, *places: int, factor: float = 1.0, static: bool = False, retained: bool = False) -> None:
+        self._lines.append((code, (*places, *(0,) * (4 - len(places))), static, retained, factor))
+
+    def _start(self, kind: str) -> None:
+        if kind != self._kind:
+            self._finish()
+        self._kind, self._row = kind, self._row + 1
+        self._most_rows = max(self._most_rows, self._row + 1)
+        self._line(_START, self._row)
+
+    def _finish(self) -> None:
+        """Do what is planned, and then the correlations with the weights."""
+        if self._kind:
+            self._line(_FINISH)
+        if self._correlations:
+            for code, places, static in self._correlations:
+                self._line(code, *places, static=static)
+            self._line(_FINISH)
+        self._correlations, self._kind, self._row = [], "", -1
+
+    # The march
+
+    def march(
+        self, kappa: _Floats, rho: _Floats, progress: Callable[[int, int], object] | None = None
+    ) -> dict[str, Any]:
+        """Number of steps done, observables, and all arrays.
+
+        `kappa` has the response of the weights to one increment by lag, `rho` what is left of the initial weights.
+        """
+        self._finish()
+        C, n, dtype = self.outputs, self.steps * self.outputs, self.dtype
+        store, arrays = self._two_time.room(n, n, dtype)
+        fixed, static = self._static.room(n, C, dtype)
+        results = np.zeros((len(self._observables), self.steps, C), dtype)
+        desk, history = _make_desk(self._most_rows, C, n, dtype), _make_history(len(store), C, n, dtype)
+        done = _take_steps(self._table(), desk, store, fixed, history, kappa, rho, results, progress)
+        for name, transposed in self._transposed.items():
+            target, back = arrays[name], arrays[transposed]
+            for place in np.ndindex(target.shape[:-2]):
+                _fill_upper(target[place], back[place[::-1]], C)
+        return {"steps": done, **dict(zip(self._observables, results, strict=True)), **arrays, **static}
+
+    def _table(self) -> _Table:
+        codes, places, static, retained, factors = zip(*self._lines, strict=True)
+        return _Table(
+            np.array(codes),
+            np.array(places),
+            np.array(static),
+            np.array(retained),
+            np.array([float(factor) for factor in factors], self.dtype),
+        )
+
+
+def _take_steps(
+    table: _Table,
+    desk: _Desk,
+    store: _Floats,
+    fixed: _Floats,
+    history: _History,
+    kappa: _Floats,
+    rho: _Floats,
+    results: _Floats,
+    progress: Callable[[int, int], object] | None,
+) -> int:
+    """Take the steps; the number of those that are done."""
+    _, steps, C = results.shape
+    flat, done = store.reshape(len(store), (steps * C) ** 2), 0
+    with _helpers(desk, store, flat, history):
+        while done < steps:
+            last = min(steps, (done // _CHUNK + 1) * _CHUNK)
+            if progress is not None:
+                last = min(last, done + max(1, 20_000 // (done + 20)))
+            done = _advance(done, last, table, desk, store, flat, fixed, history, kappa, rho, results)
+            if progress is not None:
+                progress(done, steps)
+            if done < last:
+                break
+            if done < steps:
+                _close(store, done * C, history)
+    return done
+
+
+# From here on this network's own.
 
 
 def labels(*, L):
@@ -1173,81 +1398,191 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         raise ValueError(f"s2 = {s2!r}: allowed is a number >= 0")
     if not sigma_eps >= 0:
         raise ValueError(f"sigma_eps = {sigma_eps!r}: allowed is a number >= 0")
-    C = outputs
-    n = steps * C
     kappa = np.ones(steps + 1, dtype)
     rho = np.ones(steps, dtype)
     s2 = dtype(s2)
     sigma_eps = dtype(sigma_eps)
     c1 = dtype(eta0*gamma)
-    c2 = dtype(-1/(gamma*(nu) ** (1/2)))
+    c2 = dtype(-1/(gamma*nu**0.5))
     c3 = dtype(-s2/gamma)
     c4 = dtype(-eta0)
-    c5 = dtype((alpha) ** (-1/2))
-    c6 = dtype(s2/(nu) ** (1/2))
-    c7 = dtype((sigma_eps) ** (2))
-    c8 = dtype((nu) ** (-1/2))
-    # Layers of the two-time matrices, and of those with static columns.
-    wide = {
-        "R_g_r_W": (max(0, L - 1),),  # response of g to r_W
-        "R_g_u_W0": (),  # response of g to u_W0
-        "R_g_u_W": (max(0, L - 1),),  # response of g to u_W
-        "R_h_r_W": (max(0, L - 1),),  # response of h to r_W
-        "R_h_u_W0": (),  # response of h to u_W0
-        "R_h_u_W": (max(0, L - 1),),  # response of h to u_W
-        "R_Delta_r_W0": (),  # response of Delta to r_W0
-        "R_Delta_r_X": (),  # response of Delta to r_X
-        "R_v_r_W0": (),  # response of v to r_W0
-        "R_v_r_X": (),  # response of v to r_X
-        "R_r_u_X": (),  # response of r to u_X
-        "R_r_eps": (),  # response of r to eps
-        "C_h_h": (max(0, L),),  # correlation of h and h
-        "C_g_g": (max(0, L),),  # correlation of g and g
-        "C_v_v": (),  # correlation of v and v
-        "C_Delta_Delta": (),  # correlation of Delta and Delta
-        "C_r_r": (),  # correlation of r and r
-    }
-    narrow = {
-        "R_g_w": (),  # response of g to w
-        "R_h_w": (),  # response of h to w
-        "R_Delta_betastar": (),  # response of Delta to betastar
-        "R_v_betastar": (),  # response of v to betastar
-    }
-    store, arrays, places = _lay_out(wide, n, n, dtype)
-    fixed, static_arrays, static_places = _lay_out(narrow, n, C, dtype)
-    places += static_places
-    flat = store.reshape(len(store), n * n)
-    history = _make_history(len(store), C, n, dtype)
-    desk = _make_desk(len(store) + len(fixed) + 1, C, n, dtype)
-    train_loss = np.zeros((steps, C), dtype)
-    test_loss = np.zeros((steps, C), dtype)
-    done = 0
-    with _helpers(desk, store, flat, history):
-        while done < steps:
-            last = min(steps, (done // _CHUNK + 1) * _CHUNK)
-            if progress is not None:
-                last = min(last, done + max(1, 20_000 // (done + 20)))
-            done = _advance(done, last, C, desk, store, flat, fixed, history, kappa, rho, L, s2, sigma_eps, c1, c2, c3, c4, c5, c6, c7, *places, train_loss, test_loss)
-            if progress is not None:
-                progress(done, steps)
-            if done < last:
-                break
-            if done < steps:
-                _close(store, done * C, history)
-    for place in np.ndindex(arrays["C_h_h"].shape[:1]):
-        _fill_upper(arrays["C_h_h"][place], arrays["C_h_h"][place], C)
-    for place in np.ndindex(arrays["C_g_g"].shape[:1]):
-        _fill_upper(arrays["C_g_g"][place], arrays["C_g_g"][place], C)
-    _fill_upper(arrays["C_v_v"], arrays["C_v_v"], C)
-    _fill_upper(arrays["C_Delta_Delta"], arrays["C_Delta_Delta"], C)
-    _fill_upper(arrays["C_r_r"], arrays["C_r_r"], C)
+    c5 = dtype(alpha**-0.5)
+    c6 = dtype(s2/nu**0.5)
+    c7 = dtype(sigma_eps**2)
+    c8 = dtype(nu**-0.5)
+    step = _Step(steps, outputs, dtype)
+    R_g_w = step.static_response("R_g_w")  # response of g to w
+    R_g_r_W = step.response("R_g_r_W", L - 1)  # response of g to r_W
+    R_g_u_W0 = step.response("R_g_u_W0")  # response of g to u_W0
+    R_g_u_W = step.response("R_g_u_W", L - 1)  # response of g to u_W
+    R_h_w = step.static_response("R_h_w")  # response of h to w
+    R_h_r_W = step.response("R_h_r_W", L - 1)  # response of h to r_W
+    R_h_u_W0 = step.response("R_h_u_W0")  # response of h to u_W0
+    R_h_u_W = step.response("R_h_u_W", L - 1)  # response of h to u_W
+    R_Delta_betastar = step.static_response("R_Delta_betastar")  # response of Delta to betastar
+    R_Delta_r_W0 = step.response("R_Delta_r_W0")  # response of Delta to r_W0
+    R_Delta_r_X = step.response("R_Delta_r_X")  # response of Delta to r_X
+    R_v_betastar = step.static_response("R_v_betastar")  # response of v to betastar
+    R_v_r_W0 = step.response("R_v_r_W0")  # response of v to r_W0
+    R_v_r_X = step.response("R_v_r_X")  # response of v to r_X
+    R_r_u_X = step.response("R_r_u_X")  # response of r to u_X
+    R_r_eps = step.response("R_r_eps")  # response of r to eps
+    C_h_h = step.correlation("C_h_h", L)  # correlation of h and h
+    C_g_g = step.correlation("C_g_g", L)  # correlation of g and g
+    C_v_v = step.correlation("C_v_v")  # correlation of v and v
+    C_Delta_Delta = step.correlation("C_Delta_Delta")  # correlation of Delta and Delta
+    C_r_r = step.correlation("C_r_r")  # correlation of r and r
+    # g[L] = w
+    step.begin()
+    step.add_identity(R_g_w, 1, static=True)
+    step.start_kernel()
+    step.add_kernel_identity(c1)
+    step.add_product(R_g_w, R_h_w, static=True)
+    if L - 1 == 0:
+        step.add_product(R_g_u_W0, R_h_u_W0)
+    if L - 2 >= 0:
+        step.add_product(R_g_u_W + L - 2, R_h_u_W + L - 2)
+    step.start_weight()
+    step.add_weight(s2, R_g_w, static=True)
+    step.add_correlation(C_g_g + L - 1, R_g_w, static=True)
+    step.start_weight()
+    if L - 1 == 0:
+        step.add_covariance(s2, R_g_u_W0, C_v_v, C_v_v)
+    if L - 1 == 0:
+        step.add_correlation(C_g_g + L - 1, R_g_u_W0)
+    step.start_weight()
+    if L - 2 >= 0:
+        step.add_covariance(s2, R_g_u_W + L - 2, C_h_h + L - 2, C_h_h + L - 2)
+    if L - 2 >= 0:
+        step.add_correlation(C_g_g + L - 1, R_g_u_W + L - 2)
+    for l in range(L - 1, 0, -1):
+        # g[l] = W[l]^T g[l + 1]
+        step.begin()
+        step.add_identity(R_g_r_W + l - 1, 1)
+        step.start_kernel()
+        step.add_kernel(s2, R_g_u_W + l - 1)
+        step.add_kernel_past(c1, C_g_g + l)
+        step.add_product(R_g_r_W + l - 1, R_h_r_W + l - 1)
+        if l - 1 == 0:
+            step.add_product(R_g_u_W0, R_h_u_W0)
+        if l - 2 >= 0:
+            step.add_product(R_g_u_W + l - 2, R_h_u_W + l - 2)
+        step.start_weight()
+        step.add_covariance(s2, R_g_r_W + l - 1, C_g_g + l, C_g_g + l)
+        step.add_correlation(C_g_g + l - 1, R_g_r_W + l - 1)
+        step.start_weight()
+        if l - 1 == 0:
+            step.add_covariance(s2, R_g_u_W0, C_v_v, C_v_v)
+        if l - 1 == 0:
+            step.add_correlation(C_g_g + l - 1, R_g_u_W0)
+        step.start_weight()
+        if l - 2 >= 0:
+            step.add_covariance(s2, R_g_u_W + l - 2, C_h_h + l - 2, C_h_h + l - 2)
+        if l - 2 >= 0:
+            step.add_correlation(C_g_g + l - 1, R_g_u_W + l - 2)
+    # Delta = betastar + (-1/(gamma*nu)) W0^T g[1]
+    step.begin()
+    step.add_identity(R_Delta_betastar, 1, static=True)
+    step.add_identity(R_Delta_r_W0, c2)
+    step.start_kernel()
+    step.add_kernel(c3, R_g_u_W0)
+    step.add_kernel_past(c4, C_g_g)
+    step.add_product(R_Delta_betastar, R_v_betastar, static=True)
+    step.add_product(R_Delta_r_W0, R_v_r_W0)
+    step.add_product(R_Delta_r_X, R_v_r_X)
+    step.start_weight()
+    step.add_weight(1, R_Delta_betastar, static=True)
+    step.add_correlation(C_Delta_Delta, R_Delta_betastar, static=True)
+    step.start_weight()
+    step.add_covariance(s2, R_Delta_r_W0, C_g_g, C_g_g)
+    step.add_correlation(C_Delta_Delta, R_Delta_r_W0)
+    step.start_weight()
+    step.add_fresh_covariance(1, R_Delta_r_X, C_r_r)
+    step.add_correlation(C_Delta_Delta, R_Delta_r_X)
+    # r = X Delta + sigma_eps eps
+    step.begin()
+    step.add_identity(R_r_u_X, 1)
+    step.add_identity(R_r_eps, sigma_eps)
+    step.start_weight()
+    step.add_fresh_covariance(1, R_r_u_X, C_Delta_Delta)
+    step.add_correlation(C_r_r, R_r_u_X)
+    step.start_weight()
+    step.add_weight(1, R_r_eps)
+    step.add_correlation(C_r_r, R_r_eps)
+    # v = (1/alpha) X^T r
+    step.begin()
+    step.add_identity(R_v_r_X, c5)
+    step.start_kernel()
+    step.add_kernel_now(1, R_r_u_X)
+    step.add_product(R_v_betastar, R_Delta_betastar, static=True)
+    step.add_product(R_v_r_W0, R_Delta_r_W0)
+    step.add_product(R_v_r_X, R_Delta_r_X)
+    step.start_weight()
+    step.add_weight(1, R_v_betastar, static=True)
+    step.add_correlation(C_v_v, R_v_betastar, static=True)
+    step.start_weight()
+    step.add_covariance(s2, R_v_r_W0, C_g_g, C_g_g)
+    step.add_correlation(C_v_v, R_v_r_W0)
+    step.start_weight()
+    step.add_fresh_covariance(1, R_v_r_X, C_r_r)
+    step.add_correlation(C_v_v, R_v_r_X)
+    # h[1] = W0 v
+    step.begin()
+    step.add_identity(R_h_u_W0, 1)
+    step.start_kernel()
+    step.add_kernel(c6, R_v_r_W0)
+    step.add_kernel_past(c1, C_v_v)
+    if 0 == L - 1:
+        step.add_product(R_h_w, R_g_w, static=True)
+    if L - 2 >= 0:
+        step.add_product(R_h_r_W, R_g_r_W)
+    step.add_product(R_h_u_W0, R_g_u_W0)
+    step.start_weight()
+    if 0 == L - 1:
+        step.add_weight(s2, R_h_w, static=True)
+    if 0 == L - 1:
+        step.add_correlation(C_h_h, R_h_w, static=True)
+    step.start_weight()
+    if L - 2 >= 0:
+        step.add_covariance(s2, R_h_r_W, C_g_g + 1, C_g_g + 1)
+    if L - 2 >= 0:
+        step.add_correlation(C_h_h, R_h_r_W)
+    step.start_weight()
+    step.add_covariance(s2, R_h_u_W0, C_v_v, C_v_v)
+    step.add_correlation(C_h_h, R_h_u_W0)
+    for l in range(1, L):
+        # h[l + 1] = W[l] h[l]
+        step.begin()
+        step.add_identity(R_h_u_W + l - 1, 1)
+        step.start_kernel()
+        step.add_kernel(s2, R_h_r_W + l - 1)
+        step.add_kernel_past(c1, C_h_h + l - 1)
+        if l == L - 1:
+            step.add_product(R_h_w, R_g_w, static=True)
+        if L - l - 2 >= 0:
+            step.add_product(R_h_r_W + l, R_g_r_W + l)
+        step.add_product(R_h_u_W + l - 1, R_g_u_W + l - 1)
+        step.start_weight()
+        if l == L - 1:
+            step.add_weight(s2, R_h_w, static=True)
+        if l == L - 1:
+            step.add_correlation(C_h_h + l, R_h_w, static=True)
+        step.start_weight()
+        if L - l - 2 >= 0:
+            step.add_covariance(s2, R_h_r_W + l, C_g_g + l + 1, C_g_g + l + 1)
+        if L - l - 2 >= 0:
+            step.add_correlation(C_h_h + l, R_h_r_W + l)
+        step.start_weight()
+        step.add_covariance(s2, R_h_u_W + l - 1, C_h_h + l - 1, C_h_h + l - 1)
+        step.add_correlation(C_h_h + l, R_h_u_W + l - 1)
+    step.observe("train_loss", 0, (1, C_r_r))
+    step.observe("test_loss", c7, (1, C_Delta_Delta))
     return {
-        "steps": done,
-        "train_loss": train_loss,
-        "test_loss": test_loss,
-        **arrays,
-        **static_arrays,
-        "scales": {"R_g_u_W0": 1, "R_g_u_W": 1, "R_h_r_W": 1, "R_Delta_r_X": c5, "R_v_r_W0": c8, "R_r_u_X": 1, "C_h_h": 1, "C_g_g": 1, "C_v_v": 1, "C_Delta_Delta": 1, "C_r_r": 1},
+        **step.march(kappa, rho, progress),
+        "scales": {
+            "R_g_u_W0": 1, "R_g_u_W": 1, "R_h_r_W": 1, "R_Delta_r_X": c5, "R_v_r_W0": c8, "R_r_u_X": 1, "C_h_h": 1,
+            "C_g_g": 1, "C_v_v": 1, "C_Delta_Delta": 1, "C_r_r": 1,
+        },
     }
 
-# source: 2f46294df613be0602ac5cb90aa2028a5994bfb5ca2f63140112e5b3252505dd
+# source: 3385d69a41ea6f28f787dca00d47bdf830c542e343cc1a211cc073d9677bf315

@@ -543,7 +543,9 @@ def march(rng, *, steps, sites, gram, targets, L, eta0, gamma, s2, tangents=True
             "phi, r_W": {(l, k): responses(phi[l], r_W[k]) for l in phi for k in r_W},
             "g, u_W": {(l, k): responses(g[l], u_W[k]) for l in g for k in u_W},
         },
-        "tangent_error": max([0.0, *(one.tangent_error for one in phi.values()), *(one.tangent_error for one in g.values())]),
+        "tangent_error": max([
+            0.0, *(one.tangent_error for one in phi.values()), *(one.tangent_error for one in g.values()),
+        ]),
     }
 
 
@@ -586,4 +588,4 @@ def standard_error(values):
         return np.full(values.shape[1:], np.nan)
     return values.std(axis=0, ddof=1) / np.sqrt(len(values))
 
-# source: e52ff5301e00a5b9601db8fe137213846621423bce5ec063d0f8750cb7d36a6d
+# source: 60cfa4925c76d220f3a2beff5d6ec11b4a3cd0d74c52c577f2e3ee696f4a68e1

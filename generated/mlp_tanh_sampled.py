@@ -44,21 +44,43 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
 
 import itertools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
 
-# What `run` calls the symbols of the program, and what is given.
-PARAMETERS = {"L": "L", "P": "P", "eta0": "eta0", "gamma": "gamma", "s2": "s2"}
-DATA = {"x": "inputs", "y": "targets"}
-_COMPUTED = ["f", "Delta"]  # scalars that are reported
-_SAMPLES = "x"
-_SHARES = 0  # most softmaxes of a statement
-_MOMENTUM = False
+# The library of dmft_sym, the same in all modules. One that does not stand alone only imports:
+#
+#     import itertools
+#     import math
+#     from typing import NamedTuple
+#
+#     import numpy as np
+#     from numba import njit
+#     from dmft_sym.codegen.library.numba_math import _tanh
+#     from dmft_sym.codegen.library.sampled_products import _mean
+#     from dmft_sym.codegen.library.sampled_replica import _Labels, _Replica
+#     from dmft_sym.codegen.library.sampled_walk import _Contents, _begin, _check, _given, _walk
 
+
+# Arrays in the annotations of the library.
+
+_Floats: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
+_Ints: TypeAlias = np.ndarray[Any, np.dtype[np.integer[Any]]]
+
+
+# Elementary functions for loops of generated modules: no branches and no calls, so that LLVM makes vectors of them.
+#
+# Numba's own ``math.tanh`` calls the C library once an element. The functions here are sums, products, a division and
+# selections. A loop that calls them belongs into a function with ``error_model="numpy"``. They take float64 and are
+# right to 2 ulp where the result is a normal number; limits at infinity are exact and nan stays nan. ``_sin`` and
+# ``_cos`` are nan beyond 2^45, where neighbouring numbers are far apart in phase. The products inside `_fma` are exact
+# on every machine; one without such an instruction (x86 before 2013) takes long.
+#
+# The reductions are classical (Cody and Waite, "Software manual for the elementary functions", 1980); the coefficients
+# come from ``tools/numba_math_coefficients.py``.
 
 _LN2 = 0.6931471805599453
 _LN2_REST = 2.3190468138462996e-17  # ln 2 - _LN2
@@ -97,50 +119,50 @@ _TANH = (
 
 
 @intrinsic
-def _fma(typing_context, a, b, c):
-    """a * b + c, rounded once."""
+def _fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a * b + c``, rounded once."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.fma(*arguments)
 
     return types.float64(types.float64, types.float64, types.float64), generate
 
 
 @intrinsic
-def _select(typing_context, condition, a, b):
+def _select(typing_context: Any, condition: Any, a: Any, b: Any) -> Any:
     """The number a if condition, else b; both are computed."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.select(*arguments)
 
     return types.float64(types.boolean, types.float64, types.float64), generate
 
 
 @intrinsic
-def _bits(typing_context, x):
+def _bits(typing_context: Any, x: Any) -> Any:
     """The 64 bits of a number, as an integer."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], context.get_value_type(types.int64))
 
     return types.int64(types.float64), generate
 
 
 @intrinsic
-def _number(typing_context, bits):
+def _number(typing_context: Any, bits: Any) -> Any:
     """The number that 64 bits stand for."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], context.get_value_type(types.float64))
 
     return types.float64(types.int64), generate
 
 
 @intrinsic
-def _polynomial(typing_context, x, terms):
+def _polynomial(typing_context: Any, x: Any, terms: Any) -> Any:
     """terms[0] + terms[1] * x + terms[2] * x**2 + ..."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x, terms = arguments
         result = builder.extract_value(terms, signature.args[1].count - 1)
         for k in reversed(range(signature.args[1].count - 1)):
@@ -151,19 +173,19 @@ def _polynomial(typing_context, x, terms):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _with_sign(size, x):
+def _with_sign(size: float, x: float) -> float:
     """A number of size >= 0, with the sign of x."""
     return _number(_bits(size) | (_bits(x) & _SIGN))
 
 
 @njit(forceinline=True, error_model="numpy")
-def _power_of_two(n):
+def _power_of_two(n: int) -> float:
     """2^n for integers -1022 <= n <= 1023."""
     return _number((n + 1023) << 52)
 
 
 @njit(forceinline=True, error_model="numpy")
-def _reduce(x):
+def _reduce(x: float) -> tuple[float, float, int]:
     """r, rest and n with x = n ln 2 + r + rest and |r| <= ln(2) / 2."""
     shifted = _fma(x, 1.4426950408889634, _ROUNDER)
     n = shifted - _ROUNDER
@@ -174,15 +196,15 @@ def _reduce(x):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _exp_parts(x):
-    """p and n with e^x = 2^n p and p between 0.7 and 1.42."""
+def _exp_parts(x: float) -> tuple[float, int]:
+    """Numbers p and n with e^x = 2^n p and p between 0.7 and 1.42."""
     r, rest, n = _reduce(x)
     return 1.0 + (r + _fma(r * r, _polynomial(r, _EXP), rest)), n
 
 
 @njit(forceinline=True, error_model="numpy")
-def _tanh(x):
-    """x + x^3 (...) or 1 - 2 / (e^2x + 1)."""
+def _tanh(x: float) -> float:
+    """= x + x^3 (...) or 1 - 2 / (e^2x + 1)."""
     a = abs(x)
     z = a * a
     small = _fma(a * z, _polynomial(z, _TANH), a)
@@ -191,19 +213,21 @@ def _tanh(x):
     return _with_sign(_select(a < 0.55, small, large), x)
 
 
-# Products of a few rows with many others, on one block of sites: rows stay in the cache from one pass over the block to
-# the next. Sums over sites are made in several parts at once, in an order that is always the same.
+# Products of a few rows of sampled sites with many others, on one block of sites.
+#
+# Rows stay in the cache from one pass over the block to the next. Sums over sites are made in several parts at once, in
+# an order that is always the same.
 
 _BLOCK = 512
 # Sums and averages below this fraction of their terms are rounding noise, and zero: fields made of it would open
 # directions, whose images are drawn at random.
 _CANCELLED = 2.0**-43
-_FAST = {"reassoc", "contract", "nsz"}  # infinities and nan keep their meaning
+_REORDERED = {"reassoc", "contract", "nsz"}  # infinities and nan keep their meaning
 _INSIDE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called by compiled functions alone
 
 
-@njit(nogil=True, fastmath=_FAST, **_INSIDE)
-def _dots(out, x, data, places, lo, hi):
+@njit(nogil=True, fastmath=_REORDERED, **_INSIDE)
+def _dots(out: _Floats, x: _Floats, data: _Floats, places: _Ints, lo: int, hi: int) -> None:
     """out[a, k] += x[a] . data[places[k]] over the sites lo..hi, for all rows of x and all places."""
     n, rows, count = hi - lo, x.shape[0], places.size
     for k in range(0, count, 4):
@@ -234,9 +258,9 @@ def _dots(out, x, data, places, lo, hi):
                         out[b, k + 3] += s3
 
 
-@njit(nogil=True, fastmath=_FAST, **_INSIDE)
-def _add(out, factor, weights, data, places, lo, hi):
-    """out[a] += factor * sum_k weights[a, k] data[places[k]] on the sites lo..hi, for all rows of out and all places."""
+@njit(nogil=True, fastmath=_REORDERED, **_INSIDE)
+def _add_rows(out: _Floats, factor: float, weights: _Floats, data: _Floats, places: _Ints, lo: int, hi: int) -> None:
+    """out[a] += factor * sum_k weights[a, k] data[places[k]] on the sites lo..hi, for all rows and places."""
     n, rows, count = hi - lo, out.shape[0], places.size
     k = 0
     while k + 8 <= count:
@@ -263,7 +287,7 @@ def _add(out, factor, weights, data, places, lo, hi):
 
 
 @njit(cache=True, nogil=True)
-def _dots_all(out, x, data, places, S):
+def _dots_all(out: _Floats, x: _Floats, data: _Floats, places: _Ints, S: int) -> None:
     """out[a, k] = x[a] . data[places[k]]."""
     for a in range(x.shape[0]):
         for k in range(places.size):
@@ -273,14 +297,14 @@ def _dots_all(out, x, data, places, S):
 
 
 @njit(cache=True, nogil=True)
-def _add_all(out, factor, weights, data, places, S):
-    """`_add` on all sites."""
+def _add_all(out: _Floats, factor: float, weights: _Floats, data: _Floats, places: _Ints, S: int) -> None:
+    """`_add_rows` on all sites."""
     for lo in range(0, S, _BLOCK):
-        _add(out, factor, weights, data, places, lo, min(lo + _BLOCK, S))
+        _add_rows(out, factor, weights, data, places, lo, min(lo + _BLOCK, S))
 
 
-@njit(nogil=True, fastmath=_FAST, **_INSIDE)
-def _dot(x, y):
+@njit(nogil=True, fastmath=_REORDERED, **_INSIDE)
+def _dot(x: _Floats, y: _Floats) -> float:
     """sum_i x_i y_i."""
     total = 0.0
     for i in range(x.size):
@@ -289,7 +313,7 @@ def _dot(x, y):
 
 
 @njit(cache=True, nogil=True)
-def _largest_norm2(fields, n):
+def _largest_norm2(fields: _Floats, n: int) -> float:
     """The largest <a a> of all fields, NaN or infinity if one is not finite."""
     largest = 0.0
     for a in range(fields.shape[0]):
@@ -301,8 +325,8 @@ def _largest_norm2(fields, n):
     return largest
 
 
-@njit(nogil=True, fastmath=_FAST, **_INSIDE)
-def _mean(x):
+@njit(nogil=True, fastmath=_REORDERED, **_INSIDE)
+def _mean(x: _Floats) -> float:
     """(1/n) sum_i x_i; zero where the terms cancel to rounding."""
     total = size = 0.0
     for i in range(x.size):
@@ -312,7 +336,7 @@ def _mean(x):
 
 
 @njit(cache=True, nogil=True)
-def _settle(out, largest, last, S):
+def _settle(out: _Floats, largest: _Floats, last: bool, S: int) -> None:
     """Raise the largest squared norms that partial sums have had; if it was the last part, clear what has cancelled."""
     for a in range(out.shape[0]):
         norm = _dot(out[a, :S], out[a, :S])
@@ -323,35 +347,67 @@ def _settle(out, largest, last, S):
 
 
 @njit(cache=True, nogil=True)
-def _gather(out, to, factor, weight, by, x, source, M, C, n):
-    """out[to + label] += factor * weight[by label] * x[source + label], for all samples and outputs.
+def _add_by_label(
+    out: _Floats,
+    to: tuple[int, ...],
+    factor: float,
+    weight: _Floats,
+    by: tuple[int, ...],
+    x: _Floats,
+    source: tuple[int, ...],
+    sizes: tuple[int, ...],
+    n: int,
+) -> None:
+    """out[to + label] += factor * weight[by label] * x[source + label] on n sites, for all values of all labels.
 
-    `to`, `by` and `source` are (first, steps from one sample to the next, steps from one output to the next).
+    `to`, `by` and `source` are the first row, and how many rows it is from one value of every label to the next; the
+    last label runs fastest.
     """
-    for mu in range(M):
-        for c in range(C):
-            y = out[to[0] + mu * to[1] + c * to[2], :n]
-            z = x[source[0] + mu * source[1] + c * source[2], :n]
-            w = factor * weight[by[0] + mu * by[1] + c * by[2]]
+    last = len(sizes) - 1
+    count = 1
+    for label in range(last):
+        count *= sizes[label]
+    for number in range(count):
+        a, b, c, rest = to[0], by[0], source[0], number
+        for label in range(last - 1, -1, -1):
+            rest, value = divmod(rest, sizes[label])
+            a += value * to[label + 1]
+            b += value * by[label + 1]
+            c += value * source[label + 1]
+        for _ in range(sizes[last]):
+            y, z, w = out[a, :n], x[c, :n], factor * weight[b]
             for i in range(n):
                 y[i] += w * z[i]
+            a += to[last + 1]
+            b += by[last + 1]
+            c += source[last + 1]
 
 
-# Gaussian matrices on sampled sites: known on the directions that they were applied to, and nowhere else (Bolthausen
-# conditioning, with the inner product <a b> = (1/S) sum_i a_i b_i):
+# Gaussian matrices on sampled sites: known on the directions that they were applied to, and nowhere else.
+#
+# This is Bolthausen conditioning, with the inner product <a b> = (1/S) sum_i a_i b_i:
 #
 #     A p  = x          p orthonormal directions of the source, images x in the target
 #     A^T q = tau y     q orthonormal directions of the target, images y in the source
 #     a new p gets   x = sum_j <y_j p> q_j + sqrt(s2) e         e standard normal, projected off the q_j
 #     a new q gets   y = sum_k <x_k q> p_k + sqrt(s2/tau) e     e standard normal, projected off the p_k
 #
-# The factor tau of transposed products is in their coefficients. What is left of a field outside of the directions, if it
-# is too short to open one, acts by its conditional mean, A rest = sum_j <y_j rest> q_j: only its noise is dropped. All
-# directions and images are rows of one array.
-
+# The factor tau of transposed products is in their coefficients. What is left of a field outside of the directions, if
+# it is too short to open one, acts by its conditional mean, A rest = sum_j <y_j rest> q_j: only its noise is dropped.
+# All directions and images are rows of one array.
 
 @njit(cache=True, nogil=True)
-def _project(fields, pool, places, coefficients, again, rest, norms, lengths, S):
+def _project(
+    fields: _Floats,
+    pool: _Floats,
+    places: _Ints,
+    coefficients: _Floats,
+    again: _Floats,
+    rest: _Floats,
+    norms: _Floats,
+    lengths: _Floats,
+    S: int,
+) -> None:
     """Coefficients of fields along directions, what is left of the fields, and squares of the norms of both.
 
     Orthogonalised twice against rounding; a block of sites goes through the second half of the first pass and the first
@@ -375,7 +431,7 @@ def _project(fields, pool, places, coefficients, again, rest, norms, lengths, S)
         for a in range(rows):
             for i in range(lo, hi):
                 rest[a, i] = fields[a, i]
-        _add(rest, -1.0, coefficients, pool, places, lo, hi)
+        _add_rows(rest, -1.0, coefficients, pool, places, lo, hi)
         _dots(again, rest, pool, places, lo, hi)
     for a in range(rows):
         for k in range(places.size):
@@ -383,13 +439,24 @@ def _project(fields, pool, places, coefficients, again, rest, norms, lengths, S)
             coefficients[a, k] += again[a, k]
     for lo in range(0, S, _BLOCK):
         hi = min(lo + _BLOCK, S)
-        _add(rest, -1.0, again, pool, places, lo, hi)
+        _add_rows(rest, -1.0, again, pool, places, lo, hi)
         for a in range(rows):
             lengths[a] += _dot(rest[a, lo:hi], rest[a, lo:hi]) / S
 
 
 @njit(cache=True, nogil=True)
-def _open(rest, lengths, smallest, pool, table, count, used, coefficients, again, S):
+def _open(
+    rest: _Floats,
+    lengths: _Floats,
+    smallest: _Floats,
+    pool: _Floats,
+    table: _Ints,
+    count: int,
+    used: int,
+    coefficients: _Floats,
+    again: _Floats,
+    S: int,
+) -> int:
     """Open directions for what is left of fields, where it is longer than the smallest allowed; their number.
 
     `table` holds the places of directions, of which there are `count`; rows of the pool are taken from `used` on.
@@ -407,7 +474,7 @@ def _open(rest, lengths, smallest, pool, table, count, used, coefficients, again
                 along[0, k] /= S
                 coefficients[a, count + k] += along[0, k]
             for lo in range(0, S, _BLOCK):
-                _add(left, -1.0, along, pool, new, lo, min(lo + _BLOCK, S))
+                _add_rows(left, -1.0, along, pool, new, lo, min(lo + _BLOCK, S))
             lengths[a] = _dot(rest[a, :S], rest[a, :S]) / S
         if lengths[a] > smallest[a]:
             length = np.sqrt(lengths[a])
@@ -417,6 +484,427 @@ def _open(rest, lengths, smallest, pool, table, count, used, coefficients, again
             coefficients[a, count + fresh] = length
             fresh += 1
     return fresh
+
+
+# A replica: fields, weights, and what a statement does to them. What takes time is done by compiled functions.
+
+_ONE = np.ones(1)
+
+
+class _Labels(NamedTuple):
+    """Labels of a program: the rows of a field follow each other label by label, the last one fastest.
+
+    sizes: numbers of values of all labels.
+    outputs: number of values of the one that random vectors have.
+    vectors, inputs: of these, how many rows it is from one value of every label to the next.
+    """
+
+    sizes: tuple[int, ...]
+    outputs: int
+    vectors: tuple[int, ...]
+    inputs: tuple[int, ...]
+
+
+def _rows(count: int, sites: int) -> _Floats:
+    """Rows of zeros that begin at multiples of 64 bytes, not of 4 kB: those would compete for places of the cache."""
+    width = -(-sites // 8) * 8
+    width += 8 if width % 512 == 0 else 0
+    block = np.zeros(count * width + 8)
+    start = (-block.ctypes.data // 8) % 8
+    return block[start : start + count * width].reshape(count, width)
+
+
+class _Replica:
+    """Fields and weights of a network of width S whose matrices are not stored.
+
+    Matrix number m has the side 2 m, directions p and images x, and the side 2 m + 1, q and y. Its trained part is
+    sum_jk B_jk q_j p_k^T.
+
+    fields              one row for each label of every field and random vector; rows are longer than S, see `_rows`
+    weights             matrices from the inputs, one row for each coordinate of the inputs
+    pool, used          all directions and images, and how many rows are taken
+    basis, images       where in the pool directions and images of a side are
+    counts, deviation   number of directions of a side, standard deviation of the noise in its images
+    trained, kept       B, shape (matrix, j, k), and what weight decay has left of the initial matrix
+    velocity            memory of the optimizer for B; weight_velocity for matrices from the inputs
+    scales              squares of the largest norms that the fields have had
+    coefficients        of the operands of this step along directions
+    overlaps            of what is left of them with images of the other side, <y_j rest>
+    """
+
+    def __init__(
+        self,
+        stream: np.random.Generator,
+        sites: int,
+        tol: float,
+        paired: bool,
+        labels: _Labels,
+        inputs: _Floats,
+        at: Any,
+        deviation: _Floats,
+        learns: np.ndarray,
+        momentum: bool,
+        shares: int,
+    ) -> None:
+        rank, rows = inputs.shape[1], math.prod(labels.sizes)
+        self.stream, self.S, self.tol2, self.paired = stream, sites, tol**2, paired
+        self.labels, self.rows, self.rank, self.momentum = labels, rows, rank, momentum
+        self.inputs, self.transposed = inputs, np.ascontiguousarray(inputs.T)
+        self.order = np.arange(max(rows, at.input_matrices * rank, 64))
+        self.fields, self.line, self.work = _rows(at.rows, sites), np.zeros(sites), np.zeros((shares, labels.sizes[-1]))
+        self.weights = _rows(at.input_matrices * rank, sites)
+        self.weight_velocity = _rows(at.input_matrices * rank if momentum else 0, sites)
+        self.pool, self.used = _rows(0, sites), 0
+        sides = len(deviation)
+        self.basis, self.images = np.zeros((sides, 0), np.int64), np.zeros((sides, 0), np.int64)
+        self.counts, self.deviation = np.zeros(sides, np.int64), deviation
+        self.trained, self.velocity = np.zeros((sides // 2, 0, 0)), np.zeros((sides // 2 if momentum else 0, 0, 0))
+        self.kept, self.learns = np.ones(sides // 2), learns
+        self.scales = np.zeros(at.rows)
+        self.coefficients, self.overlaps, self.top = np.zeros((0, 0)), np.zeros((0, 0)), 0
+        self.known: dict[tuple[int, int], int] = {}
+        self.along, self.again = np.zeros((rows, rank)), np.zeros((rows, rank))
+        self.rest, self.noise = _rows(rows, sites), _rows(rows, sites)
+        self.norms, self.lengths, self.largest = np.zeros(rows), np.zeros(rows), np.zeros(rows)
+
+    def draw(self, row: _Floats, sign: float, deviation: float = 1.0) -> None:
+        """Normal at every site; the same (sign 1) or opposite (-1) at both sites of a pair."""
+        drawn = self.S // 2 if self.paired else self.S
+        self.stream.standard_normal(out=row[:drawn])
+        if deviation != 1.0:
+            row[:drawn] *= deviation
+        row[drawn : self.S] = sign * row[: self.S - drawn]
+
+    def begin(self) -> None:
+        """Forget the coefficients of the last step's operands."""
+        self.known.clear()
+        self.top = 0
+
+    def clear(self, row: int, rows: int) -> None:
+        """Set fields to zero."""
+        self.fields[row : row + rows, : self.S] = 0.0
+        self.largest[:rows] = 0.0
+
+    def settle(self, row: int, rows: int, last: bool) -> None:
+        """After a part of a sum: once all are added, fields whose parts cancel to rounding are zero."""
+        _settle(self.fields[row : row + rows], self.largest, last, self.S)
+
+    def add(self, target: tuple[int, ...], factor: float, source: tuple[int, ...], labels: tuple[int, ...]) -> None:
+        """Add factor * a field to a field, label by label."""
+        by = (0,) * len(source)
+        _add_by_label(self.fields, target, factor, _ONE, by, self.fields, source, labels, self.S)
+
+    def find(self, side: int, row: int, rows: int) -> int:
+        """Where in `coefficients` those of the fields row, row + 1, ... are; directions that they need are opened.
+
+        What is left of a field, shorter than `tol`, acts by its conditional mean: A rest = sum_j <y_j rest> q_j.
+        """
+        if (side, row) in self.known:
+            return self.known[side, row]
+        at, first, S = self.top, int(self.counts[side]), self.S
+        self._make_room(side, rows)
+        self.top += rows
+        self.known[side, row] = at
+        fields, rest, found = self.fields[row : row + rows], self.rest[:rows], self.coefficients[at : at + rows]
+        places = self.basis[side, :first]
+        _project(fields, self.pool, places, found, self.again, rest, self.norms, self.lengths, S)
+        scales = self.scales[row : row + rows]
+        np.maximum(scales, self.norms[:rows], out=scales)
+        smallest = self.tol2 * scales
+        if np.any(self.lengths[:rows] > smallest):
+            table = self.basis[side]
+            fresh = _open(rest, self.lengths, smallest, self.pool, table, first, self.used, found, self.again, S)
+            self._add_images(side, first, fresh)
+            self._project_on_new(side, first, fresh, found, rest, smallest)
+        overlaps, far = self.overlaps[at : at + rows], self.counts[side ^ 1]
+        overlaps[:] = 0.0
+        if not np.all(self.lengths[:rows] > smallest):
+            _dots_all(overlaps, rest, self.pool, self.images[side ^ 1, :far], S)
+            overlaps /= S
+        return at
+
+    def _project_on_new(
+        self, side: int, first: int, fresh: int, found: _Floats, rest: _Floats, smallest: _Floats
+    ) -> None:
+        """Leave to new directions their part of every rest: equal fields get equal coefficients."""
+        rows, places, S = len(rest), self.basis[side, first : first + fresh], self.S
+        rest[self.lengths[:rows] > smallest, :S] = 0.0
+        along = self.along[:rows]
+        _dots_all(along, rest, self.pool, places, S)
+        along /= S
+        found[:, first : first + fresh] += along[:, :fresh]
+        _add_all(rest, -1.0, along, self.pool, places, S)
+
+    def _add_images(self, side: int, first: int, opened: int) -> None:
+        """Images of the directions that stand last in the pool."""
+        start, other, S = self.used, side ^ 1, self.S
+        known, noise = self.counts[other], self.noise[:opened]
+        for row in noise:
+            self.draw(row, -1.0 if side & 1 else 1.0)
+        self.counts[side] += opened
+        self.used += 2 * opened
+        directions, images = self.pool[start : start + opened], self.pool[start + opened : self.used]
+        self.images[side, first : first + opened] = np.arange(start + opened, self.used)
+        along, again, places = self.along[:opened], self.again[:opened], self.basis[other, :known]
+        std = self.deviation[side]
+        _dots_all(again, directions, self.pool, self.images[other, :known], S)
+        _dots_all(along, noise, self.pool, places, S)
+        again[:, :known] -= std * along[:, :known]
+        np.multiply(noise[:, :S], std, out=images[:, :S])
+        _add_all(images, 1 / S, again, self.pool, places, S)
+
+    def _make_room(self, side: int, rows: int) -> None:
+        """Room for as many new directions as there are operands. Rows of zeros take no memory before they are used."""
+        have = len(self.pool)
+        if self.used + 2 * rows > have:
+            pool = _rows(max(self.used + 2 * rows, 3 * have, 512), self.S)
+            pool[: self.used] = self.pool[: self.used]
+            self.pool = pool
+        if self.top + rows > len(self.coefficients):
+            tables = (_padded(table, self.top + rows, table.shape[1]) for table in (self.coefficients, self.overlaps))
+            self.coefficients, self.overlaps = tables
+        have = self.basis.shape[1]
+        needed = int(self.counts[side]) + rows
+        if needed > have:
+            count = max(needed, have + have // 2, 16)
+            self.basis, self.images = (_padded(table, len(table), count) for table in (self.basis, self.images))
+            tables = (_padded(table, len(table), count) for table in (self.coefficients, self.overlaps))
+            self.coefficients, self.overlaps = tables
+            wide = max(count, self.rank)
+            self.along, self.again = np.zeros((self.rows, wide)), np.zeros((self.rows, wide))
+            self.trained = _padded(self.trained, len(self.trained), count, count)
+            self.velocity = _padded(self.velocity, len(self.velocity), count, count)
+            self.order = np.arange(max(count, len(self.order)))
+
+    def multiply(self, side: int, row: int, rows: int, target: int, targets: int, run: int, factor: float) -> None:
+        """Add factor * (matrix, or its transpose) times the fields from row on to those from target on.
+
+        Field b of the targets takes field (b // run) % rows.
+        """
+        at, number, S = self.find(side, row, rows), side >> 1, self.S
+        count, far = self.counts[side], self.counts[side ^ 1]
+        out, found = self.fields[target : target + targets], self.coefficients[at : at + rows]
+        left = self.overlaps[at : at + rows]
+        if targets != rows:
+            labels = (np.arange(targets) // run) % rows
+            found, left = found[labels], left[labels]
+        _add_all(out, factor * self.kept[number], found, self.pool, self.images[side, :count], S)
+        along, B = self.along[:targets], self.trained[number]
+        along[:, :far] = 0.0
+        if self.learns[number] and side & 1:
+            _add_all(along, 1.0, found, B, self.order[:count], far)
+        elif self.learns[number]:
+            _dots_all(along, found, B, self.order[:far], count)
+        along[:, :far] += self.kept[number] * left[:, :far]
+        _add_all(out, factor, along, self.pool, self.basis[side ^ 1, :far], S)
+
+    def multiply_inputs(self, number: int, target: int, targets: int, run: int, factor: float) -> None:
+        """Add factor * (matrix from the inputs) times the samples to the fields target, target + 1, ..."""
+        places = self.order[number * self.rank : (number + 1) * self.rank]
+        inputs = self.inputs
+        if targets != len(inputs):
+            inputs = inputs[(np.arange(targets) // run) % len(inputs)]
+        _add_all(self.fields[target : target + targets], factor, inputs, self.weights, places, self.S)
+
+    def learn_vector(
+        self,
+        row: int,
+        memory: int | None,
+        terms: list[Any],
+        momentum: float,
+        decay: float,
+        direct: float = 0.0,
+        first: float = 1.0,
+    ) -> None:
+        """Update a random vector as `learn` does a matrix; its velocity is in the fields from memory on."""
+        S, C = self.S, self.labels.outputs
+        vector = self.fields[row : row + C, :S]
+        velocity = vector if memory is None else self.fields[memory : memory + C, :S]
+        self._decay(vector, velocity, momentum, decay, direct)
+        to = (row if memory is None else memory, *self.labels.vectors)
+        for factor, weight, by, source, labels in terms:
+            _add_by_label(self.fields, to, factor, weight, by, self.fields, source, labels, S)
+        self._move(vector, velocity, first)
+
+    def learn_inputs(
+        self,
+        number: int,
+        terms: list[Any],
+        momentum: float,
+        decay: float,
+        direct: float = 0.0,
+        first: float = 1.0,
+    ) -> None:
+        """Update a matrix from the inputs as `learn` does others, G = sum_mu left_mu x_mu^T."""
+        S, count = self.S, len(self.inputs)
+        rows = slice(number * self.rank, (number + 1) * self.rank)
+        weights = self.weights[rows]
+        total = self.weight_velocity[rows] if self.momentum else weights
+        self._decay(weights[:, :S], total[:, :S], momentum, decay, direct)
+        for factor, weight, by, source, labels in terms:
+            left = self.rest[:count]
+            left[:, :S] = 0.0
+            _add_by_label(left, (0, *self.labels.inputs), factor, weight, by, self.fields, source, labels, S)
+            _add_all(total, 1.0, self.transposed, left, self.order[:count], S)
+        self._move(weights[:, :S], total[:, :S], first)
+
+    def learn(
+        self,
+        number: int,
+        terms: list[Any],
+        momentum: float,
+        decay: float,
+        direct: float = 0.0,
+        first: float = 1.0,
+    ) -> None:
+        """B = (1 - l) B + (first - direct) m V + first G, V = m V + G, with G = sum_a left_a right_a^T in coefficients.
+
+        A term is (factor, weight, its places, left, right, labels): left and right are (row, rows, steps from one value
+        of every label to the next); the left factor is summed over labels that the right one lacks.
+        """
+        for *_, left, right, _ in terms:  # open what is missing before coefficients are put together
+            self.find(2 * number + 1, *left[:2])
+            self.find(2 * number, *right[:2])
+        rows, columns = self.counts[2 * number + 1], self.counts[2 * number]
+        B = self.trained[number]
+        total = self.velocity[number] if self.momentum else B
+        self._decay(B, total, momentum, decay, direct)
+        for factor, weight, by, left, right, labels in terms:
+            at, to = self.find(2 * number + 1, *left[:2]), self.find(2 * number, *right[:2])
+            lefts, source = np.zeros((right[1], rows)), (at, *left[2:])
+            _add_by_label(lefts, (0, *right[2:]), factor, weight, by, self.coefficients, source, labels, rows)
+            places = self.order[: right[1]]
+            rights = self.coefficients[to : to + right[1]]
+            _add_all(total[:rows], 1.0, np.ascontiguousarray(lefts.T), rights, places, columns)
+        self._move(B, total, first)
+        self.kept[number] *= 1 - decay
+
+    def _decay(self, weights: _Floats, velocity: _Floats, momentum: float, decay: float, direct: float) -> None:
+        """What is done to weights and their velocity before an increment is added to the latter."""
+        if decay:
+            weights *= 1 - decay
+        if self.momentum:
+            velocity *= momentum
+            if direct:
+                weights -= direct * velocity
+
+    def _move(self, weights: _Floats, velocity: _Floats, first: float) -> None:
+        """Add the velocity; without memory, increments were added to the weights themselves."""
+        if self.momentum:
+            weights += velocity if first == 1 else first * velocity
+
+
+def _padded(array: np.ndarray, *shape: int) -> Any:
+    """The array with zeros behind it."""
+    return np.pad(array, [(0, size - have) for size, have in zip(shape, array.shape, strict=True)])
+
+
+# The walk over the steps of a replica, what it starts from and what can be seen on the way.
+
+_DIVERGENCE = 1e12  # a scalar beyond this multiple of the largest first one counts as divergence
+_LARGEST_NORM2 = 1e75  # of a field: products of two kernels, and their squares, have to be finite numbers
+
+
+def _check(**counts: tuple[int, int]) -> None:
+    """Refuse numbers for which there is no run."""
+    for name, (value, low) in counts.items():
+        if not value >= low:
+            raise ValueError(f"{name} = {value!r}: allowed is an integer >= {low}")
+
+
+def _given(given: dict[str, Any], name: str, shape: tuple[int, ...]) -> _Floats:
+    """A given scalar, by label."""
+    values = np.ascontiguousarray(given[name], dtype=np.float64)
+    if values.shape != shape:
+        raise ValueError(f"{name} of shape {values.shape}: allowed is {shape}")
+    return values.reshape(-1)
+
+
+def _begin(replica: _Replica, inputs: dict[int, float], vectors: dict[int, float]) -> None:
+    """Draw the weights from the inputs, and random vectors, in the order of their first use."""
+    rank, C = replica.rank, replica.labels.outputs
+    for number, deviation in inputs.items():
+        for row in replica.weights[number * rank : (number + 1) * rank]:
+            replica.draw(row, 1.0, deviation)
+    for first, deviation in vectors.items():
+        for row in replica.fields[first : first + C]:
+            replica.draw(row, -1.0, deviation)
+
+
+class _Contents(NamedTuple):
+    """What can be seen of a replica: by (name, layer) first row and number of rows of fields, numbers of matrices.
+
+    inputs: their name.
+    """
+
+    inputs: str
+    fields: dict[tuple[str, int | None], tuple[int, int]]
+    matrices: dict[tuple[str, int | None], int]
+
+    def shown(self, step: int, replica: _Replica) -> dict[str, Any]:
+        """Fields by (name, layer), and for every matrix p, x, q, y, B, and what is kept."""
+        S, found = replica.S, {}
+        for key, number in self.matrices.items():
+            counts = replica.counts[2 * number : 2 * number + 2]
+            parts = []
+            for side, count in zip((2 * number, 2 * number + 1), counts, strict=True):
+                parts += [replica.pool[table[side, :count], :S] for table in (replica.basis, replica.images)]
+            found[key] = (*parts, replica.trained[number, : counts[1], : counts[0]], float(replica.kept[number]))
+        shown = {key: replica.fields[row : row + rows, :S] for key, (row, rows) in self.fields.items()}
+        return {"step": step, "fields": {**shown, (self.inputs, None): replica.inputs}, "matrices": found}
+
+
+def _largest(scalars: list[_Floats], step: int) -> float:
+    """Largest absolute value of a step, inf if one is not finite."""
+    values = [float(np.max(np.abs(rows[step]), initial=0.0)) for rows in scalars]
+    return max(values, default=0.0) if all(map(math.isfinite, values)) else math.inf
+
+
+def _walk(
+    replica: _Replica,
+    steps: int,
+    compute: Any,
+    update: Any,
+    arguments: tuple[Any, ...],
+    scalars: list[_Floats],
+    contents: _Contents,
+    *,
+    pauses: Any = (),
+    inspect: Any = None,
+    progress: Any = None,
+) -> tuple[int, np.ndarray]:
+    """Take the steps; the number of those that are done, and of directions by step and side.
+
+    compute, update: functions of the step and the arguments, which compute all scalars, and change the weights.
+    pauses, inspect: steps at which inspect is called with what the contents show.
+    """
+    directions = np.zeros((steps, len(replica.counts)), np.int64)
+    limit = math.inf
+    for t in range(steps):
+        replica.begin()
+        compute(t, *arguments)
+        largest = _largest(scalars, t)
+        if t == 0 and largest > 0:
+            limit = _DIVERGENCE * largest
+        bounded = _largest_norm2(replica.fields, replica.S) <= _LARGEST_NORM2  # outputs may be small if fields are not
+        if not (math.isfinite(largest) and largest <= limit and bounded):
+            return t, directions
+        directions[t] = replica.counts
+        if inspect is not None and t in pauses:
+            inspect(contents.shown(t, replica))
+        if t + 1 < steps:
+            update(t, *arguments)
+        if progress is not None:
+            progress(t + 1)
+    return steps, directions
+
+
+# From here on this network's own.
+
+
+# What `run` calls the symbols of the program, and what is given.
+PARAMETERS = {"L": "L", "P": "P", "eta0": "eta0", "gamma": "gamma", "s2": "s2"}
+DATA = {"x": "inputs", "y": "targets"}
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -502,7 +990,10 @@ def _layout(M, C, L):
     matrices = [
         max(0, L - 1),
     ]
-    return Layout(*itertools.accumulate(rows, initial=0), *itertools.accumulate(inputs, initial=0), *itertools.accumulate(matrices, initial=0))
+    return Layout(
+        *itertools.accumulate(rows, initial=0), *itertools.accumulate(inputs, initial=0),
+        *itertools.accumulate(matrices, initial=0),
+    )
 
 
 class Numbers(NamedTuple):
@@ -574,13 +1065,12 @@ def _contents(at, M, C, L):
         fields["g", l] = (at.g + (l - 1) * (M * C), M * C)
     for l in range(1, L):
         matrices["W", l] = at.W + (l - 1)
-    return fields, matrices
+    return _Contents("x", fields, matrices)
 
 
-def _fields(t, replica, at, numbers, scalars, L):
+def _fields(t, replica, at, numbers, scalars, M, C, L):
     """Fields and scalars of step t."""
-    M, C, n = replica.M, replica.C, replica.S
-    fields, line = replica.fields, replica.line
+    n, fields, line = replica.S, replica.fields, replica.line
     # h[1] = W0 x
     replica.clear(at.h, M)
     replica.multiply_inputs(at.W0, at.h, M, 1, 1.0)
@@ -609,10 +1099,8 @@ def _fields(t, replica, at, numbers, scalars, L):
         _map_g(fields, n, M, C, at.g + (l - 1) * (M * C), at.h + (l - 1) * M, at.z + (l - 1) * (M * C))
 
 
-def _update(t, replica, at, numbers, scalars, L):
+def _update(t, replica, at, numbers, scalars, M, C, L):
     """Change the weights at the end of step t."""
-    M, C, n = replica.M, replica.C, replica.S
-    fields, line = replica.fields, replica.line
     # learn w: (eta0*gamma/P) Delta phi[L]
     terms = [
         (numbers.c2, scalars.Delta[t], (0, C, 1), (at.phi + (L - 1) * M, 1, 0), (M, C)),
@@ -621,7 +1109,10 @@ def _update(t, replica, at, numbers, scalars, L):
     # learn W[l]: (eta0*gamma/P) Delta g[l + 1] phi[l]^T
     for l in range(1, L):
         terms = [
-            (numbers.c2, scalars.Delta[t], (0, C, 1), (at.g + l * (M * C), M * C, C, 1), (at.phi + (l - 1) * M, M, 1, 0), (M, C)),
+            (
+                numbers.c2, scalars.Delta[t], (0, C, 1), (at.g + l * (M * C), M * C, C, 1),
+                (at.phi + (l - 1) * M, M, 1, 0), (M, C),
+            ),
         ]
         replica.learn(at.W + l - 1, terms, 0.0, 0.0)
     # learn W0: (eta0*gamma/P) Delta g[1] x^T
@@ -631,331 +1122,9 @@ def _update(t, replica, at, numbers, scalars, L):
     replica.learn_inputs(at.W0, terms, 0.0, 0.0)
 
 
-# A replica, and the walk over its steps. What takes time is done by the compiled functions above.
-
-_DIVERGENCE = 1e12  # a scalar beyond this multiple of the largest first one counts as divergence
-_LARGEST_NORM2 = 1e75  # of a field: products of two kernels, and their squares, have to be finite numbers
-_ONE = np.ones(1)
-
-
-def _rows(count, sites):
-    """Rows of zeros that begin at multiples of 64 bytes, and not of 4 kB: those would compete for places of the cache."""
-    width = -(-sites // 8) * 8
-    width += 8 if width % 512 == 0 else 0
-    block = np.zeros(count * width + 8)
-    start = (-block.ctypes.data // 8) % 8
-    return block[start : start + count * width].reshape(count, width)
-
-
-class Replica:
-    """Fields and weights of a network of width S whose matrices are not stored.
-
-    Matrix number m has the side 2 m, directions p and images x, and the side 2 m + 1, q and y. Its trained part is
-    sum_jk B_jk q_j p_k^T.
-
-    fields              one row for each label of every field and random vector; rows are longer than S, see `_rows`
-    weights             matrices from the inputs, one row for each coordinate of the inputs
-    pool, used          all directions and images, and how many rows are taken
-    basis, images       where in the pool directions and images of a side are
-    counts, deviation   number of directions of a side, standard deviation of the noise in its images
-    trained, kept       B, shape (matrix, j, k), and what weight decay has left of the initial matrix
-    velocity            memory of the optimizer for B; weight_velocity for matrices from the inputs
-    scales              squares of the largest norms that the fields have had
-    coefficients        of the operands of this step along directions
-    overlaps            of what is left of them with images of the other side, <y_j rest>
-    """
-
-    def __init__(self, stream, sites, tol, paired, C, inputs, at, deviation, learns):
-        M, rank = inputs.shape
-        self.stream, self.S, self.tol2, self.paired = stream, sites, tol**2, paired
-        self.M, self.C, self.rank = M, C, rank
-        self.inputs, self.transposed = inputs, np.ascontiguousarray(inputs.T)
-        self.order = np.arange(max(M * C, at.input_matrices * rank, 64))
-        self.fields, self.line, self.work = _rows(at.rows, sites), np.zeros(sites), np.zeros((_SHARES, C))
-        self.weights = _rows(at.input_matrices * rank, sites)
-        self.weight_velocity = _rows(at.input_matrices * rank if _MOMENTUM else 0, sites)
-        self.pool, self.used = _rows(0, sites), 0
-        sides = len(deviation)
-        self.basis, self.images = np.zeros((sides, 0), np.int64), np.zeros((sides, 0), np.int64)
-        self.counts, self.deviation = np.zeros(sides, np.int64), deviation
-        self.trained, self.velocity = np.zeros((sides // 2, 0, 0)), np.zeros((sides // 2 if _MOMENTUM else 0, 0, 0))
-        self.kept, self.learns = np.ones(sides // 2), learns
-        self.scales = np.zeros(at.rows)
-        self.coefficients, self.overlaps, self.known, self.top = np.zeros((0, 0)), np.zeros((0, 0)), {}, 0
-        self.along, self.again = np.zeros((M * C, rank)), np.zeros((M * C, rank))
-        self.rest, self.noise = _rows(M * C, sites), _rows(M * C, sites)
-        self.norms, self.lengths, self.largest = np.zeros(M * C), np.zeros(M * C), np.zeros(M * C)
-
-    def draw(self, row, sign, deviation=1.0):
-        """Normal at every site; the same (sign 1) or opposite (-1) at both sites of a pair."""
-        drawn = self.S // 2 if self.paired else self.S
-        self.stream.standard_normal(out=row[:drawn])
-        if deviation != 1.0:
-            row[:drawn] *= deviation
-        row[drawn : self.S] = sign * row[: self.S - drawn]
-
-    def begin(self):
-        """Forget the coefficients of the last step's operands."""
-        self.known.clear()
-        self.top = 0
-
-    def clear(self, row, rows):
-        """Set fields to zero."""
-        self.fields[row : row + rows, : self.S] = 0.0
-        self.largest[:rows] = 0.0
-
-    def settle(self, row, rows, last):
-        """After a part of a sum: once all are added, fields whose parts cancel to rounding are zero."""
-        _settle(self.fields[row : row + rows], self.largest, last, self.S)
-
-    def add(self, target, factor, source, labels):
-        """Add factor * a field to a field, label by label."""
-        _gather(self.fields, target, factor, _ONE, (0, 0, 0), self.fields, source, *labels, self.S)
-
-    def find(self, side, row, rows):
-        """Where in `coefficients` those of the fields row, row + 1, ... are; directions that they need are opened.
-
-        What is left of a field, shorter than `tol`, acts by its conditional mean: A rest = sum_j <y_j rest> q_j.
-        """
-        if (side, row) in self.known:
-            return self.known[side, row]
-        at, first, S = self.top, int(self.counts[side]), self.S
-        self._make_room(side, rows)
-        self.top += rows
-        self.known[side, row] = at
-        fields, rest, found = self.fields[row : row + rows], self.rest[:rows], self.coefficients[at : at + rows]
-        places = self.basis[side, :first]
-        _project(fields, self.pool, places, found, self.again, rest, self.norms, self.lengths, S)
-        scales = self.scales[row : row + rows]
-        np.maximum(scales, self.norms[:rows], out=scales)
-        smallest = self.tol2 * scales
-        if np.any(self.lengths[:rows] > smallest):
-            table = self.basis[side]
-            fresh = _open(rest, self.lengths, smallest, self.pool, table, first, self.used, found, self.again, S)
-            self._add_images(side, first, fresh)
-            self._project_on_new(side, first, fresh, found, rest, smallest)
-        overlaps, far = self.overlaps[at : at + rows], self.counts[side ^ 1]
-        overlaps[:] = 0.0
-        if not np.all(self.lengths[:rows] > smallest):
-            _dots_all(overlaps, rest, self.pool, self.images[side ^ 1, :far], S)
-            overlaps /= S
-        return at
-
-    def _project_on_new(self, side, first, fresh, found, rest, smallest):
-        """Leave to new directions their part of every rest: equal fields get equal coefficients."""
-        rows, places, S = len(rest), self.basis[side, first : first + fresh], self.S
-        rest[self.lengths[:rows] > smallest, :S] = 0.0
-        along = self.along[:rows]
-        _dots_all(along, rest, self.pool, places, S)
-        along /= S
-        found[:, first : first + fresh] += along[:, :fresh]
-        _add_all(rest, -1.0, along, self.pool, places, S)
-
-    def _add_images(self, side, first, opened):
-        """Images of the directions that stand last in the pool."""
-        start, other, S = self.used, side ^ 1, self.S
-        known, noise = self.counts[other], self.noise[:opened]
-        for row in noise:
-            self.draw(row, -1.0 if side & 1 else 1.0)
-        self.counts[side] += opened
-        self.used += 2 * opened
-        directions, images = self.pool[start : start + opened], self.pool[start + opened : self.used]
-        self.images[side, first : first + opened] = np.arange(start + opened, self.used)
-        along, again, places = self.along[:opened], self.again[:opened], self.basis[other, :known]
-        std = self.deviation[side]
-        _dots_all(again, directions, self.pool, self.images[other, :known], S)
-        _dots_all(along, noise, self.pool, places, S)
-        again[:, :known] -= std * along[:, :known]
-        np.multiply(noise[:, :S], std, out=images[:, :S])
-        _add_all(images, 1 / S, again, self.pool, places, S)
-
-    def _make_room(self, side, rows):
-        """Room for as many new directions as there are operands. Rows of zeros take no memory before they are used."""
-        have = len(self.pool)
-        if self.used + 2 * rows > have:
-            pool = _rows(max(self.used + 2 * rows, 3 * have, 512), self.S)
-            pool[: self.used] = self.pool[: self.used]
-            self.pool = pool
-        if self.top + rows > len(self.coefficients):
-            tables = (_padded(table, self.top + rows, table.shape[1]) for table in (self.coefficients, self.overlaps))
-            self.coefficients, self.overlaps = tables
-        have = self.basis.shape[1]
-        needed = int(self.counts[side]) + rows
-        if needed > have:
-            count = max(needed, have + have // 2, 16)
-            self.basis, self.images = (_padded(table, len(table), count) for table in (self.basis, self.images))
-            tables = (_padded(table, len(table), count) for table in (self.coefficients, self.overlaps))
-            self.coefficients, self.overlaps = tables
-            wide = max(count, self.rank)
-            self.along, self.again = np.zeros((self.M * self.C, wide)), np.zeros((self.M * self.C, wide))
-            self.trained = _padded(self.trained, len(self.trained), count, count)
-            self.velocity = _padded(self.velocity, len(self.velocity), count, count)
-            self.order = np.arange(max(count, len(self.order)))
-
-    def multiply(self, side, row, rows, target, targets, run, factor):
-        """Add factor * (matrix, or its transpose) times the fields row, row + 1, ... to the fields target, target + 1, ...
-
-        Field b of the targets takes field (b // run) % rows.
-        """
-        at, number, S = self.find(side, row, rows), side >> 1, self.S
-        count, far = self.counts[side], self.counts[side ^ 1]
-        out, found = self.fields[target : target + targets], self.coefficients[at : at + rows]
-        left = self.overlaps[at : at + rows]
-        if targets != rows:
-            labels = (np.arange(targets) // run) % rows
-            found, left = found[labels], left[labels]
-        _add_all(out, factor * self.kept[number], found, self.pool, self.images[side, :count], S)
-        along, B = self.along[:targets], self.trained[number]
-        along[:, :far] = 0.0
-        if self.learns[number] and side & 1:
-            _add_all(along, 1.0, found, B, self.order[:count], far)
-        elif self.learns[number]:
-            _dots_all(along, found, B, self.order[:far], count)
-        along[:, :far] += self.kept[number] * left[:, :far]
-        _add_all(out, factor, along, self.pool, self.basis[side ^ 1, :far], S)
-
-    def multiply_inputs(self, number, target, targets, run, factor):
-        """Add factor * (matrix from the inputs) times the samples to the fields target, target + 1, ..."""
-        places = self.order[number * self.rank : (number + 1) * self.rank]
-        inputs = self.inputs if targets == self.M else self.inputs[(np.arange(targets) // run) % self.M]
-        _add_all(self.fields[target : target + targets], factor, inputs, self.weights, places, self.S)
-
-    def learn_vector(self, row, memory, terms, momentum, decay):
-        """w = (1 - l) w + V, V = m V + G of a random vector."""
-        S, C = self.S, self.C
-        vector = self.fields[row : row + C, :S]
-        vector *= 1 - decay
-        if memory is not None:
-            self.fields[memory : memory + C, :S] *= momentum
-        for factor, weight, by, source, labels in terms:
-            to = (row if memory is None else memory, 0, 1)
-            _gather(self.fields, to, factor, weight, by, self.fields, source, *labels, S)
-        if memory is not None:
-            vector += self.fields[memory : memory + C, :S]
-
-    def learn_inputs(self, number, terms, momentum, decay):
-        """W = (1 - l) W + V, V = m V + G of a matrix from the inputs, G = sum_mu left_mu x_mu^T."""
-        S, M = self.S, self.M
-        rows = slice(number * self.rank, (number + 1) * self.rank)
-        weights = self.weights[rows]
-        total = self.weight_velocity[rows] if _MOMENTUM else weights
-        if decay:
-            weights[:, :S] *= 1 - decay
-        if _MOMENTUM:
-            total[:, :S] *= momentum
-        for factor, weight, by, source, labels in terms:
-            left = self.rest[:M]
-            left[:, :S] = 0.0
-            _gather(left, (0, 1, 0), factor, weight, by, self.fields, source, *labels, S)
-            _add_all(total, 1.0, self.transposed, left, self.order[:M], S)
-        if _MOMENTUM:
-            weights[:, :S] += total[:, :S]
-
-    def learn(self, number, terms, momentum, decay):
-        """B = (1 - l) B + V, V = m V + G, with G = sum_a left_a right_a^T in coefficients.
-
-        A term is (factor, weight, its places, left, right, labels): left and right are (row, rows, steps between
-        samples, between outputs); the left factor is summed over labels that the right one lacks.
-        """
-        for *_, left, right, _ in terms:  # open what is missing before coefficients are put together
-            self.find(2 * number + 1, *left[:2])
-            self.find(2 * number, *right[:2])
-        rows, columns = self.counts[2 * number + 1], self.counts[2 * number]
-        B = self.trained[number]
-        total = self.velocity[number] if _MOMENTUM else B
-        B *= 1 - decay
-        if _MOMENTUM:
-            total *= momentum
-        for factor, weight, by, left, right, labels in terms:
-            at, to = self.find(2 * number + 1, *left[:2]), self.find(2 * number, *right[:2])
-            lefts = np.zeros((right[1], rows))
-            _gather(lefts, (0, *right[2:]), factor, weight, by, self.coefficients, (at, *left[2:]), *labels, rows)
-            places = self.order[: right[1]]
-            rights = self.coefficients[to : to + right[1]]
-            _add_all(total[:rows], 1.0, np.ascontiguousarray(lefts.T), rights, places, columns)
-        if _MOMENTUM:
-            B += total
-        self.kept[number] *= 1 - decay
-
-
-def _padded(array, *shape):
-    """The array with zeros behind it."""
-    return np.pad(array, [(0, size - have) for size, have in zip(shape, array.shape)])
-
-
-def _check(**counts):
-    """Refuse numbers for which there is no run."""
-    for name, (value, low) in counts.items():
-        if not value >= low:
-            raise ValueError(f"{name} = {value!r}: allowed is an integer >= {low}")
-
-
-def _given(given, name, shape):
-    """A given scalar, by label."""
-    values = np.ascontiguousarray(given[name], dtype=np.float64)
-    if values.shape != shape:
-        raise ValueError(f"{name} of shape {values.shape}: allowed is {shape}")
-    return values.reshape(-1)
-
-
-def _begin(replica, inputs, vectors):
-    """Draw the weights from the inputs, and random vectors, in the order of their first use."""
-    rank, C = replica.rank, replica.C
-    for number, deviation in inputs.items():
-        for row in replica.weights[number * rank : (number + 1) * rank]:
-            replica.draw(row, 1.0, deviation)
-    for first, deviation in vectors.items():
-        for row in replica.fields[first : first + C]:
-            replica.draw(row, -1.0, deviation)
-
-
-def _shown(step, replica, fields, matrices):
-    """What can be seen of a replica: fields by (name, layer), and for every matrix p, x, q, y, B, and what is kept."""
-    S, found = replica.S, {}
-    for key, number in matrices.items():
-        counts = replica.counts[2 * number : 2 * number + 2]
-        parts = []
-        for side, count in zip((2 * number, 2 * number + 1), counts):
-            parts += [replica.pool[table[side, :count], :S] for table in (replica.basis, replica.images)]
-        found[key] = (*parts, replica.trained[number, : counts[1], : counts[0]], float(replica.kept[number]))
-    shown = {key: replica.fields[row : row + rows, :S] for key, (row, rows) in fields.items()}
-    return {"step": step, "fields": {**shown, (_SAMPLES, None): replica.inputs}, "matrices": found}
-
-
-def _largest(scalars, step):
-    """Largest absolute value of a step, inf if one is not finite."""
-    values = [float(np.max(np.abs(rows[step]), initial=0.0)) for rows in scalars]
-    return max(values, default=0.0) if all(map(math.isfinite, values)) else math.inf
-
-
-def _walk(replica, steps, at, numbers, scalars, integers, pauses, inspect, progress):
-    """Take the steps; the number of those that are done, and of directions by step and side."""
-    fields, matrices = _contents(at, replica.M, replica.C, *integers)
-    computed = [getattr(scalars, name) for name in _COMPUTED]
-    directions = np.zeros((steps, len(replica.counts)), np.int64)
-    limit = math.inf
-    for t in range(steps):
-        replica.begin()
-        _fields(t, replica, at, numbers, scalars, *integers)
-        largest = _largest(computed, t)
-        if t == 0 and largest > 0:
-            limit = _DIVERGENCE * largest
-        bounded = _largest_norm2(replica.fields, replica.S) <= _LARGEST_NORM2  # outputs may be small when fields are not
-        if not (math.isfinite(largest) and largest <= limit and bounded):
-            return t, directions
-        directions[t] = replica.counts
-        if inspect is not None and t in pauses:
-            inspect(_shown(t, replica, fields, matrices))
-        if t + 1 < steps:
-            _update(t, replica, at, numbers, scalars, *integers)
-        if progress is not None:
-            progress(t + 1)
-    return steps, directions
-
-
 def run(
-    stream, *, steps, sites, tol, outputs, inputs, targets, L, P, eta0, gamma, s2,
-    antithetic=True, pauses=(), inspect=None, progress=None
+    stream, *, steps, sites, tol, outputs, inputs, targets, L, P, eta0, gamma, s2, antithetic=True, pauses=(),
+    inspect=None, progress=None,
 ):
     """Train one replica.
 
@@ -968,7 +1137,7 @@ def run(
     antithetic: whether sites i and i + S/2 share the Gaussian fields of forward products, and have opposite ones of
         transposed products and random vectors
     pauses, inspect: steps at which inspect is called with a dict of what there is, when the fields of a step are
-        computed and before its updates: "step", "fields" by (name, layer), "matrices" by (name, layer), see `_shown`
+        computed and before its updates: "step", "fields" by (name, layer), "matrices" by (name, layer), see `_Contents`
     progress: called with the number of finished steps after each
 
     Returns a dict: "steps", the number of those done, fewer than asked for if a scalar is not finite or has become 1e12
@@ -985,19 +1154,23 @@ def run(
     M = len(inputs)
     at, numbers = _layout(M, C, L), _numbers(C, L, P, eta0, gamma, s2)
     scalars = _scalars(steps, {"targets": targets}, M, C, L)
-    replica = Replica(stream, sites, tol, antithetic, C, inputs, at, *_sides(at, numbers, M, C, L))
+    labels = _Labels((M, C), C, vectors=(0, 1), inputs=(1, 0))
+    deviation, learns = _sides(at, numbers, M, C, L)
+    replica = _Replica(stream, sites, tol, antithetic, labels, inputs, at, deviation, learns, momentum=False, shares=0)
     _begin(replica, *_first_uses(at, numbers, M, C, L))
-    integers = (L,)
+    contents = _contents(at, M, C, L)
     with np.errstate(all="ignore"):  # a run that diverges is ended
-        done, directions = _walk(replica, steps, at, numbers, scalars, integers, pauses, inspect, progress)
-    matrices = _contents(at, M, C, L)[1]
+        done, directions = _walk(
+            replica, steps, _fields, _update, (replica, at, numbers, scalars, M, C, L), [scalars.f, scalars.Delta],
+            contents, pauses=pauses, inspect=inspect, progress=progress,
+        )
     return {
         "steps": done,
         "scalars": {
             "f": scalars.f[:done].reshape(done, M, C),
             "Delta": scalars.Delta[:done].reshape(done, M, C),
         },
-        "directions": {key: directions[:done, 2 * m : 2 * m + 2] for key, m in matrices.items()},
+        "directions": {key: directions[:done, 2 * m : 2 * m + 2] for key, m in contents.matrices.items()},
     }
 
-# source: 35726c74bc4ee20c73973477951058146c135833bca58865332517d41a8426d5
+# source: 721a0fa48cadcbe649cf68db4e3ab1429f71299de182617cd9ec23f86c1b804a

@@ -21,6 +21,6 @@ class MpmathStyle(NumpyStyle):
         return f"all(mp.isfinite(value) for value in {row})"
 
 
-def write(march: March) -> str:
-    """The module's source."""
+def write(march: March, alone: bool = True) -> str:
+    """The module's source; it stands alone in any case."""
     return ModuleWriter(march, MpmathStyle(), "mpmath").text()

@@ -1,124 +1,88 @@
-"""IR -> Numba: the same rows as the NumPy back end, with kernels that use triangles and threads.
+"""IR -> Numba: one line a node, written down once as a table, which compiled kernels of the library go through.
 
-All two-time matrices of a module lie in one block of memory and are named by their number there, so that one
-compiled kernel serves all. Products of a statement that do not depend on each other are done together: those of all
-its kernels, then the weights of all its noises, then the correlations with them. The kernels are copied from the text
-files beside this one: ``numba_rows`` (element-wise), ``numba_products``, ``numba_history`` (past steps in compressed
-form) and ``numba_sharing`` (threads).
+The module says what one step does (``_Step``); the kernels do it at every step, with triangles, compressed history and
+threads, and are the same for all networks (``codegen/library/numba_*.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from importlib import resources
-from typing import TypeAlias
+from collections.abc import Iterator
 
+import sympy as sp
 from dmft_sym.codegen.text.coefficient_text import integer_text, length_text
-from dmft_sym.codegen.text.names import python_name
+from dmft_sym.codegen.text.library_text import module_text
+from dmft_sym.codegen.text.wrapping import wrapped
 
 from .coefficients import CoefficientTable
-from .ir import (
-    AddCorrelation,
-    AddKernel,
-    AddProduct,
-    AddWeight,
-    ArraySpec,
-    Guard,
-    Loop,
-    March,
-    Node,
-    Ref,
-    StartKernel,
-    StartWeight,
-)
+from .ir import AddIdentity, AddKernel, ArraySpec, Comment, March, Node, Ref
 from .python_text import (
     LineStyle,
     NodeWriter,
     argument_checks,
-    block_head,
     docstring,
     kernel_table,
     labels_function,
+    scale_lines,
     signature,
 )
 
-IMPORTS = """\
-import math
-import threading
-import time
-from contextlib import contextmanager
-from typing import NamedTuple
-
-import numba as nb
-import numpy as np
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic"""
-
-Kinds: TypeAlias = tuple[type, ...]
-KERNELS = ("rows", "products", "history", "sharing")
-# Products that a plan holds; the kernels' _QUEUE.
-PLANNED = 64
-_KERNEL: Kinds = (StartKernel, AddKernel, AddProduct)
-_WEIGHT: Kinds = (StartWeight, AddWeight, AddCorrelation)
-
 
 class NumbaStyle(LineStyle):
-    """One kernel call a node; matrices are numbers in ``store`` or, with static columns, in ``fixed``."""
+    """One call a node; matrices are numbers."""
 
     def matrix(self, ref: Ref) -> str:
         return _place(ref)
 
     def add_row(self, target: str, factor: str, source: str, static: bool) -> str:
-        return f"_add_row({_of(target, static)}, {_number(factor)}, {_of(source, static)}, lo, hi)"
+        return _call("add_row", target, _number(factor), source, static=static)
 
     def add_identity(self, target: str, factor: str, static: bool) -> str:
-        return f"_add_identity({_of(target, static)}, {_number(factor)}, lo, hi)"
+        return _call("add_identity", target, _number(factor), static=static)
 
     def start_kernel(self) -> str:
-        return "_start_row(rows[A], hi)"
+        return _call("start_kernel")
 
     def add_kernel(self, factor: str, source: str | None, steps: str) -> str:
         if source is None:
-            return f"_add_kernel_identity(rows[A], {_number(factor)}, kappa, lo, hi)"
-        row = f"rows[A], {_number(factor)}, {_of(source)}"
-        if steps == "past":
-            return f"_add_kernel_past({row}, kappa, lo, hi)"
-        return f"{'_add_kernel_now' if steps == 'now' else '_add_weight'}({row}, lo, hi)"
+            return _call("add_kernel_identity", _number(factor))
+        name = {"past": "add_kernel_past", "now": "add_kernel_now", "causal": "add_kernel"}[steps]
+        return _call(name, _number(factor), source)
 
     def add_product(self, target: str, source: str, static: bool) -> str:
-        if static:
-            return f"_add_product_static({_of(target, static)}, rows[A], {_of(source, static)}, lo, hi)"
-        return f"_product(plan, {target}, A, {source})"
+        return _call("add_product", target, source, static=static)
 
     def start_weight(self, static: bool) -> str:
-        return "_start_row(rows[W], hi)"
+        return _call("start_weight")
 
     def add_weight(self, factor: str, response: str, static: bool) -> str:
-        return f"_add_weight(rows[W], {_number(factor)}, {_of(response, static)}, lo, hi)"
+        return _call("add_weight", _number(factor), response, static=static)
 
     def add_covariance(self, factor: str, response: str, covariance: str, transposed: str, fresh: bool) -> str:
         if fresh:
-            return f"_add_covariance_fresh(rows[W], {_number(factor)}, {_of(response)}, {_of(covariance)}, lo, hi)"
-        return f"_covariance(plan, factors, W, {_number(factor)}, {response}, {covariance}, {transposed})"
+            return _call("add_fresh_covariance", _number(factor), response, covariance)
+        return _call("add_covariance", _number(factor), response, covariance, transposed)
 
     def add_correlation(self, target: str, source: str, static: bool) -> str:
-        if static:
-            return f"_add_correlation_static({_of(target)}, rows[W], {_of(source, static)}, lo, hi)"
-        return f"_correlation(plan, {target}, W, {source})"
+        return _call("add_correlation", target, source, static=static)
 
     def mirror(self, target: str, source: str) -> str | None:
-        return None if target == source else f"_mirror({_of(target)}, {_of(source)}, lo, hi)"
+        return None if target == source else _call("mirror", target, source)
 
 
-def _of(place: str, static: bool = False) -> str:
-    return f"{'fixed' if static else 'store'}[{place}]"
+def _call(name: str, *arguments: str, static: bool = False) -> str:
+    """A line of the step."""
+    return f"step.{name}({', '.join([*arguments, *(['static=True'] if static else [])])})"
 
 
 def _number(factor: str) -> str:
-    """The factor of a line as an argument: ``"c1 * "`` is ``c1``, the empty one is ``1.0``."""
-    number = factor.removesuffix(" * ") or "1"
-    return f"{number}.0" if number.strip("()-").isdigit() and not number.endswith(")") else number
+    """The factor of a line as an argument: ``"c1 * "`` is ``c1``, the empty one is ``1``."""
+    return factor.removesuffix(" * ") or "1"
+
+
+def _extent(axis: tuple[sp.Expr, sp.Expr]) -> str:
+    """Number of layers of an axis, as far as it is not negative."""
+    start, stop = axis
+    return integer_text(stop - start + 1)
 
 
 def _place(ref: Ref) -> str:
@@ -134,234 +98,93 @@ def _place(ref: Ref) -> str:
 
 
 class NumbaNodes(NodeWriter):
-    """Nodes of a statement, with independent products next to each other."""
+    """Nodes as lines of a step; statements begin below their comments."""
 
     def lines(self, nodes: tuple[Node, ...], indent: str) -> Iterator[str]:
         """Source lines of a block."""
-        start = 0
-        while start < len(nodes):
-            family = next((f for f in (_KERNEL, _WEIGHT) if _only(nodes[start], f)), None)
-            if family is None:
-                yield from super().lines(nodes[start : start + 1], indent)
-                start += 1
-                continue
-            stop = start
-            while stop < len(nodes) and _only(nodes[stop], family):
-                stop += 1
-            run, start = nodes[start:stop], stop
-            kinds = [_KERNEL] if family is _KERNEL else [(StartWeight, AddWeight), (StartWeight, AddCorrelation)]
-            for some in kinds:
-                yield from _Run(self, run, some).text(indent)
-                yield f"{indent}_finish(desk, store, flat, history)"
-
-
-class _Run:
-    """Lines of nodes whose products are done together; kernels and weights are rows numbered from zero."""
-
-    def __init__(self, writer: NodeWriter, nodes: Sequence[Node], kinds: Kinds) -> None:
-        self.writer = writer
-        self.nodes = nodes
-        self.kinds = kinds
-        self.row = "A" if StartKernel in kinds else "W"
-        self.counted = _starts_in_loops(nodes)  # the number of rows depends on layers
-        self.used = 0
-        self.many = sum(1 for _ in _flat(nodes)) >= PLANNED
-
-    def text(self, indent: str) -> Iterator[str]:
-        """Source lines of the nodes of the run's kinds."""
-        if self.counted:
-            yield f"{indent}{self.row} = -1"
-        yield from self._lines(self.nodes, indent, False)
-
-    def _lines(self, nodes: Sequence[Node], indent: str, looped: bool) -> Iterator[str]:
         for node in nodes:
-            if isinstance(node, Loop | Guard):
-                inner = list(self._lines(node.body, indent + "    ", looped or isinstance(node, Loop)))
-                if inner:
-                    yield indent + block_head(node)
-                    yield from inner
-                continue
-            if not isinstance(node, self.kinds):
-                continue
-            if isinstance(node, StartKernel | StartWeight):
-                yield f"{indent}{self.row} += 1" if self.counted else f"{indent}{self.row} = {self.used}"
-                self.used += 1
-                if AddCorrelation in self.kinds:
-                    continue
-            line = self.writer.line(node)
-            yield f"{indent}{line}"
-            if (looped or self.many) and line and line.startswith(("_product(", "_covariance(", "_correlation(")):
-                yield f"{indent}if plan[0, 0] == _QUEUE:"
-                yield f"{indent}    _finish(desk, store, flat, history)"
+            yield from super().lines((node,), indent)
+            if isinstance(node, Comment):
+                yield f"{indent}step.begin()"
+
+    def line(self, node: Node) -> str | None:
+        """One elementary node; what is left of the initial weights is known to the march alone."""
+        if isinstance(node, AddIdentity | AddKernel) and node.retained:
+            line = super().line(_plain(node))
+            assert line is not None
+            return f"{line.removesuffix(')')}, retained=True)"
+        return super().line(node)
 
 
-def _only(node: Node, kinds: Kinds) -> bool:
-    if isinstance(node, Loop | Guard):
-        return all(_only(inner, kinds) for inner in node.body)
-    return isinstance(node, kinds)
-
-
-def _flat(nodes: Sequence[Node]) -> Iterator[Node]:
-    for node in nodes:
-        if isinstance(node, Loop | Guard):
-            yield from _flat(node.body)
-        else:
-            yield node
-
-
-def _starts_in_loops(nodes: Sequence[Node]) -> bool:
-    loops = [n for n in nodes if isinstance(n, Loop)]
-    guards = [n for n in nodes if isinstance(n, Guard)]
-    inside = any(isinstance(n, StartKernel | StartWeight) for n in _flat(loops))
-    return inside or any(_starts_in_loops(guard.body) for guard in guards)
+def _plain(node: AddIdentity | AddKernel) -> Node:
+    """The node without the factor that decays."""
+    if isinstance(node, AddIdentity):
+        return AddIdentity(node.target, node.coefficient, False)
+    return AddKernel(node.coefficient, node.source, node.steps, False)
 
 
 class NumbaWriter:
-    """A module with the kernels, a compiled ``_advance`` over a range of steps, and ``march`` around it."""
+    """A module with ``march``, which writes a step down and has it done."""
 
     def __init__(self, march: March) -> None:
         self.march = march
         self.coefficients = CoefficientTable(march)
         self.nodes = NumbaNodes(NumbaStyle(), self.coefficients)
-        self._wide = [a for a in march.arrays if not a.static]
-        self._narrow = [a for a in march.arrays if a.static]
-        self._passed: list[str] = []
 
-    def text(self) -> str:
-        """The source."""
-        advance = self._advance()
-        texts = [resources.files("dmft_sym.codegen.library").joinpath(f"numba_{name}.txt") for name in KERNELS]
-        kernels = [text.read_text(encoding="utf-8").strip() for text in texts]
-        head = "\n".join([docstring(self.march, "numba"), "", IMPORTS])
-        return "\n\n\n".join([head, *kernels, advance, labels_function(self.march), self._march()]) + "\n"
-
-    def _advance(self) -> str:
-        body = list(self.nodes.lines(self.march.body, "        "))
-        observables = list(self._observables())
-        finite = " and ".join(f"np.all(np.isfinite({o.name}[t]))" for o in self.march.observables)
-        # Coefficients get their names when they are first written.
-        integers = [python_name(s) for s in self.march.integers]
-        self._passed = [*integers, *self.coefficients.symbols(), *self.coefficients.names()]
-        arrays = [a.name for a in (*self._wide, *self._narrow)]
-        arguments = [
-            *("first", "last", "C", "desk", "store", "flat", "fixed", "history", "kappa", "rho"),
-            *self._passed,
-            *arrays,
-            *(o.name for o in self.march.observables),
-        ]
-        return "\n".join(
-            [
-                "@njit(cache=True, nogil=True)",
-                f"def _advance({', '.join(arguments)}):",
-                '    """Rows first..last of every order parameter; the first step that is not finite, or last."""',
-                "    plan, factors, rows = desk.plan, desk.factors, desk.rows",
-                "    for t in range(first, last):",
-                "        lo, hi = t * C, (t + 1) * C",
-                "        plan[0, 1] = lo",
-                *body,
-                *observables,
-                f"        if not ({finite}):",
-                "            return t",
-                "    return last",
-            ]
-        )
-
-    def _observables(self) -> list[str]:
-        lines = []
-        for observable in self.march.observables:
-            terms = [
-                f"{self.coefficients.factor(c)}store[{_place(ref)}, lo + c, lo + c]" for c, ref in observable.terms
-            ]
-            if observable.constant != 0:
-                terms.append(self.coefficients.text(observable.constant))
-            lines += ["        for c in range(C):", f"            {observable.name}[t, c] = {' + '.join(terms) or '0'}"]
-        return lines
+    def text(self, alone: bool) -> str:
+        """The source, standing alone or with the library imported."""
+        own = "\n\n\n".join([labels_function(self.march), self._march()])
+        return module_text(docstring(self.march, "numba"), own, alone)
 
     def _march(self) -> str:
-        scales = ", ".join(f'"{e.array.name}": {self.coefficients.text(e.scale)}' for e in self.march.exports)
-        observables = [o.name for o in self.march.observables]
-        plain = self.march.recursion.plain
-        memory = ["desk", "store", "flat", "fixed", "history", "kappa", "rho"]
-        passed = ", ".join([*memory, *self._passed, "*places", *observables])
+        # Coefficients get their names when they are first written.
+        body = [*self.nodes.lines(self.march.body, "    "), *self._observables()]
+        scales = scale_lines(self.march, self.coefficients)
+        rho = "np.ones(steps, dtype)" if self.march.recursion.plain else "rho.astype(dtype)"
         return "\n".join(
             [
-                signature(self.march),
+                *signature(self.march),
                 '    """March the closed equations; see the module docstring."""',
                 *argument_checks(self.march),
-                "    C = outputs",
-                "    n = steps * C",
                 *kernel_table(self.march),
-                *(["    rho = np.ones(steps, dtype)"] if plain else ["    rho = rho.astype(dtype)"]),
+                f"    rho = {rho}",
                 *(f"    {name} = dtype({name})" for name in self.coefficients.symbols()),
-                *(f"    {line}" for line in self._typed_definitions()),
-                "    # Layers of the two-time matrices, and of those with static columns.",
-                *_axes_lines("wide", self._wide),
-                *_axes_lines("narrow", self._narrow),
-                "    store, arrays, places = _lay_out(wide, n, n, dtype)",
-                "    fixed, static_arrays, static_places = _lay_out(narrow, n, C, dtype)",
-                "    places += static_places",
-                "    flat = store.reshape(len(store), n * n)",
-                "    history = _make_history(len(store), C, n, dtype)",
-                "    desk = _make_desk(len(store) + len(fixed) + 1, C, n, dtype)",
-                *(f"    {name} = np.zeros((steps, C), dtype)" for name in observables),
-                "    done = 0",
-                "    with _helpers(desk, store, flat, history):",
-                "        while done < steps:",
-                "            last = min(steps, (done // _CHUNK + 1) * _CHUNK)",
-                "            if progress is not None:",
-                "                last = min(last, done + max(1, 20_000 // (done + 20)))",
-                f"            done = _advance(done, last, C, {passed})",
-                "            if progress is not None:",
-                "                progress(done, steps)",
-                "            if done < last:",
-                "                break",
-                "            if done < steps:",
-                "                _close(store, done * C, history)",
-                *self._uppers(),
+                *(f"    {line}" for line in self._definitions()),
+                "    step = _Step(steps, outputs, dtype)",
+                *(f"    {line}" for line in self._arrays()),
+                *body,
                 "    return {",
-                '        "steps": done,',
-                *(f'        "{name}": {name},' for name in observables),
-                "        **arrays,",
-                "        **static_arrays,",
-                f'        "scales": {{{scales}}},',
+                "        **step.march(kappa, rho, progress),",
+                *scales,
                 "    }",
             ]
         )
 
-    def _uppers(self) -> list[str]:
-        """Lines that complete the correlations once the march is over."""
-        lines = []
-        for array in self._wide:
-            if array.causal:
-                continue
-            axes = len(array.axes)
-            target, back = f'arrays["{array.name}"]', f'arrays["{array.mirror}"]'
-            if axes == 0:
-                lines.append(f"    _fill_upper({target}, {back}, C)")
-                continue
-            place = "place[::-1]" if axes == 2 else "place"
-            lines += [
-                f"    for place in np.ndindex({target}.shape[:{axes}]):",
-                f"        _fill_upper({target}[place], {back}[{place}], C)",
-            ]
-        return lines
-
-    def _typed_definitions(self) -> list[str]:
-        lines = []
+    def _definitions(self) -> Iterator[str]:
         for line in self.coefficients.definitions():
             name, _, value = line.partition(" = ")
-            lines.append(f"{name} = dtype({value})")
-        return lines
+            yield f"{name} = dtype({value})"
+
+    def _arrays(self) -> Iterator[str]:
+        for array in self.march.arrays:
+            yield f"{array.name} = step.{_declaration(array)}  # {array.meaning}"
+
+    def _observables(self) -> Iterator[str]:
+        for observable in self.march.observables:
+            terms = [f"({_number(self.coefficients.factor(c))}, {_place(ref)})" for c, ref in observable.terms]
+            constant = "0" if observable.constant == 0 else self.coefficients.text(observable.constant)
+            yield from wrapped("step.observe(", [f'"{observable.name}"', constant, *terms], ")", "    ")
 
 
-def _axes_lines(name: str, arrays: Sequence[ArraySpec]) -> list[str]:
-    lines = []
-    for array in arrays:
-        extents = "".join(f"{length_text(*axis)}, " for axis in array.axes)
-        lines.append(f'        "{array.name}": ({extents.rstrip()}),  # {array.meaning}')
-    return [f"    {name} = {{", *lines, "    }"]
+def _declaration(array: ArraySpec) -> str:
+    """The call that declares an array."""
+    kind = "static_response" if array.static else "response" if array.causal else "correlation"
+    arguments = [f'"{array.name}"', *(_extent(axis) for axis in array.axes)]
+    if not array.causal and array.mirror != array.name:
+        arguments.append(f'transposed="{array.mirror}"')
+    return f"{kind}({', '.join(arguments)})"
 
 
-def write(march: March) -> str:
-    """The module's source."""
-    return NumbaWriter(march).text()
+def write(march: March, alone: bool = True) -> str:
+    """The module's source, standing alone or with the library imported."""
+    return NumbaWriter(march).text(alone)

@@ -47,6 +47,6 @@ class NumpyStyle(LineStyle):
         return f"{target}[:, i] = {source}[i].T"
 
 
-def write(march: March) -> str:
-    """The module's source."""
+def write(march: March, alone: bool = True) -> str:
+    """The module's source; it stands alone in any case."""
     return ModuleWriter(march, NumpyStyle(), "numpy").text()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import sympy as sp
 from dmft_sym.codegen.text.coefficient_text import integer_text, length_text, number_text, range_text
 from dmft_sym.codegen.text.names import python_name
+from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 
 from . import ir
 from .coefficients import CoefficientTable
@@ -168,9 +169,9 @@ class ModuleWriter:
     def _function(self, body: list[str]) -> str:
         arrays = [f"    {a.name} = np.zeros({shape_text(a)}, dtype)  # {a.meaning}" for a in self.march.arrays]
         # Write everything that names a coefficient before the definitions are listed.
-        observables, scales = list(self._observables()), self._scales()
+        observables, scales = list(self._observables()), scale_lines(self.march, self.coefficients)
         lines = [
-            signature(self.march, self.style.dtype),
+            *signature(self.march, self.style.dtype),
             '    """March the closed equations; see the module docstring."""',
             *argument_checks(self.march),
             "    C = outputs",
@@ -199,7 +200,7 @@ class ModuleWriter:
             '        "steps": done,',
             *(f'        "{o.name}": {o.name},' for o in self.march.observables),
             *(f'        "{a.name}": {a.name},' for a in self.march.arrays),
-            f'        "scales": {{{scales}}},',
+            *scales,
             "    }",
         ]
         return "\n".join(lines)
@@ -211,14 +212,17 @@ class ModuleWriter:
                 terms.append(self.coefficients.text(observable.constant))
             yield f"        {observable.name}[t] = {' + '.join(terms) or '0'}"
 
-    def _scales(self) -> str:
-        return ", ".join(f'"{e.array.name}": {self.coefficients.text(e.scale)}' for e in self.march.exports)
 
-
-def signature(march: ir.March, dtype: str = "np.float64") -> str:
+def signature(march: ir.March, dtype: str = "np.float64") -> list[str]:
     """``def march(...)`` with keyword-only arguments."""
     names = [python_name(s) for s in (*march.integers, *march.parameters)]
-    return f"def march(*, steps, outputs, {', '.join(names)}, dtype={dtype}, progress=None):"
+    return wrapped("def march(", ["*", "steps", "outputs", *names, f"dtype={dtype}", "progress=None"], "):")
+
+
+def scale_lines(march: ir.March, coefficients: CoefficientTable) -> list[str]:
+    """The entry of the results that says what the arrays are multiplied by."""
+    scales = [f'"{e.array.name}": {coefficients.text(e.scale)}' for e in march.exports]
+    return wrapped('"scales": {', scales, "},", "        ")
 
 
 def argument_checks(march: ir.March) -> list[str]:
@@ -263,16 +267,20 @@ def docstring(march: ir.March, backend: str) -> str:
     program = textwrap.indent(march.statements, "    ")
     arguments = ", ".join(python_name(s) for s in (*march.integers, *march.parameters))
     decay = " With weight decay they are to the fields before it." if march.recursion.decays else ""
+    about = textwrap.fill(
+        f"``march(steps=..., outputs=C, {arguments})`` returns observables of shape (step, output) and two-time "
+        "matrices over the joint index (step, output), step-major, with leading layer axes. Responses are with respect "
+        "to the Gaussian fields normalised by the square root of the aspect ratio (``scales`` undoes it)."
+        f"{decay} All quantities are dimensionless; time is counted in gradient steps.",
+        WIDTH,
+    )
     return f'''"""Mean-field equations of training: {march.title} ({backend} back end).
 
 Written by dmft_sym.codegen from the closed equations; not meant to be edited. The program:
 
 {program}
 
-``march(steps=..., outputs=C, {arguments})`` returns observables of shape (step, output) and
-two-time matrices over the joint index (step, output), step-major, with leading layer axes. Responses are
-with respect to the Gaussian fields normalised by the square root of the aspect ratio (``scales`` undoes
-it).{decay} All quantities are dimensionless; time is counted in gradient steps.
+{about}
 """'''
 
 

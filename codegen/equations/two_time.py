@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from importlib import resources
 
 from dmft_sym.codegen.text.names import python_name
+from dmft_sym.codegen.text.wrapping import wrapped
 from sympy.core.function import AppliedUndef
 
 from dmft_sym.derivation.pipeline import Pipeline
@@ -72,10 +73,10 @@ class _Writer:
             yield f"space {closure.space}, fields {names}: {how}"
 
     def _march(self) -> str:
-        train = ", train" if self.scope.masked else ""
-        arguments = "".join(f", {python_name(s)}" for s in self.scope.parameters) + ", tangents=True"
+        given = ["gram", "targets", *(["train"] if self.scope.masked else []), *map(python_name, self.scope.parameters)]
+        options = ["tangents=True", "progress=None", "inspect=None"]
         lines = [
-            f"def march(rng, *, steps, sites, gram, targets{train}{arguments}, progress=None, inspect=None):",
+            *wrapped("def march(", ["rng", "*", "steps", "sites", *given, *options], "):"),
             textwrap.indent(MARCH_DOCSTRING, "    "),
             *(f"    {line}" for line in self._checks()),
             *(f"    {line}" for line in SetupWriter(self.scope).lines()),

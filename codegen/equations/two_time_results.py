@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
+
 from dmft_sym.derivation.single_site import Noise
 from dmft_sym.program import Field
 
@@ -34,17 +36,15 @@ class ResultWriter:
             for kind in closure.responses:
                 yield f'        "{kind.row.name}, {kind.noise.name}": {self._response(kind.row, kind.noise)},'
         yield "    },"
-        yield f'    "tangent_error": max([0.0, {self._tangent_errors()}]),'
+        yield from wrapped('"tangent_error": max([', ["0.0", *self._tangent_errors()], "]),", "    ", WIDTH - 4)
         yield "}"
 
-    def _tangent_errors(self) -> str:
-        parts = []
+    def _tangent_errors(self) -> Iterator[str]:
         rows = [kind.row for closure in self.scope.derivation.closures for kind in closure.responses]
         for row in dict.fromkeys(rows):
             name = self.scope.names.field(row)
             members = f"[{name}]" if row.layers is None else f"{name}.values()"
-            parts.append(f"*(one.tangent_error for one in {members})")
-        return ", ".join(parts)
+            yield f"*(one.tangent_error for one in {members})"
 
     def _each(self, field: Field, call: str) -> str:
         name = self.scope.names.field(field)

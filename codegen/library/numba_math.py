@@ -1,17 +1,16 @@
-# mypy: ignore-errors
-# ruff: noqa: D403
 """Elementary functions for loops of generated modules: no branches and no calls, so that LLVM makes vectors of them.
 
 Numba's own ``math.tanh`` calls the C library once an element. The functions here are sums, products, a division and
-selections. Which of them a generated module needs is copied into it, see `library_text`; a loop that calls them belongs
-into a function with ``error_model="numpy"``. They take float64 and are right to 2 ulp where the result is a normal
-number; limits at infinity are exact and nan stays nan. ``_sin`` and ``_cos`` are nan beyond 2^45, where
-neighbouring numbers are far apart in phase. The products inside `_fma` are exact on every machine; one without such an
-instruction (x86 before 2013) takes long.
+selections. A loop that calls them belongs into a function with ``error_model="numpy"``. They take float64 and are
+right to 2 ulp where the result is a normal number; limits at infinity are exact and nan stays nan. ``_sin`` and
+``_cos`` are nan beyond 2^45, where neighbouring numbers are far apart in phase. The products inside `_fma` are exact
+on every machine; one without such an instruction (x86 before 2013) takes long.
 
 The reductions are classical (Cody and Waite, "Software manual for the elementary functions", 1980); the coefficients
 come from ``tools/numba_math_coefficients.py``.
 """
+
+from typing import Any
 
 import numpy as np
 from numba import njit, types
@@ -147,50 +146,50 @@ _ERFC = (
 
 
 @intrinsic
-def _fma(typing_context, a, b, c):
-    """a * b + c, rounded once."""
+def _fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a * b + c``, rounded once."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.fma(*arguments)
 
     return types.float64(types.float64, types.float64, types.float64), generate
 
 
 @intrinsic
-def _select(typing_context, condition, a, b):
+def _select(typing_context: Any, condition: Any, a: Any, b: Any) -> Any:
     """The number a if condition, else b; both are computed."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.select(*arguments)
 
     return types.float64(types.boolean, types.float64, types.float64), generate
 
 
 @intrinsic
-def _bits(typing_context, x):
+def _bits(typing_context: Any, x: Any) -> Any:
     """The 64 bits of a number, as an integer."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], context.get_value_type(types.int64))
 
     return types.int64(types.float64), generate
 
 
 @intrinsic
-def _number(typing_context, bits):
+def _number(typing_context: Any, bits: Any) -> Any:
     """The number that 64 bits stand for."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], context.get_value_type(types.float64))
 
     return types.float64(types.int64), generate
 
 
 @intrinsic
-def _polynomial(typing_context, x, terms):
+def _polynomial(typing_context: Any, x: Any, terms: Any) -> Any:
     """terms[0] + terms[1] * x + terms[2] * x**2 + ..."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x, terms = arguments
         result = builder.extract_value(terms, signature.args[1].count - 1)
         for k in reversed(range(signature.args[1].count - 1)):
@@ -201,19 +200,19 @@ def _polynomial(typing_context, x, terms):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _with_sign(size, x):
+def _with_sign(size: float, x: float) -> float:
     """A number of size >= 0, with the sign of x."""
     return _number(_bits(size) | (_bits(x) & _SIGN))
 
 
 @njit(forceinline=True, error_model="numpy")
-def _power_of_two(n):
+def _power_of_two(n: int) -> float:
     """2^n for integers -1022 <= n <= 1023."""
     return _number((n + 1023) << 52)
 
 
 @njit(forceinline=True, error_model="numpy")
-def _reduce(x):
+def _reduce(x: float) -> tuple[float, float, int]:
     """r, rest and n with x = n ln 2 + r + rest and |r| <= ln(2) / 2."""
     shifted = _fma(x, 1.4426950408889634, _ROUNDER)
     n = shifted - _ROUNDER
@@ -224,21 +223,21 @@ def _reduce(x):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _exp_parts(x):
-    """p and n with e^x = 2^n p and p between 0.7 and 1.42."""
+def _exp_parts(x: float) -> tuple[float, int]:
+    """Numbers p and n with e^x = 2^n p and p between 0.7 and 1.42."""
     r, rest, n = _reduce(x)
     return 1.0 + (r + _fma(r * r, _polynomial(r, _EXP), rest)), n
 
 
 @njit(forceinline=True, error_model="numpy")
-def _scaled(p, n):
+def _scaled(p: float, n: int) -> float:
     """2^n p, rounded once; n up to twice the largest exponent."""
     half = n >> 1
     return p * _power_of_two(half) * _power_of_two(n - half)
 
 
 @njit(forceinline=True, error_model="numpy")
-def _exp(x):
+def _exp(x: float) -> float:
     """e^x."""
     x = _select(x > 710.0, 710.0, x)
     x = _select(x < -746.0, -746.0, x)
@@ -247,7 +246,7 @@ def _exp(x):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _expm1(x):
+def _expm1(x: float) -> float:
     """e^x - 1 = (2^n - 1 + 2^n r) + 2^n (e^r - 1 - r)."""
     y = _select(x > 710.0, 710.0, x)
     y = _select(x < -40.0, -40.0, y)
@@ -261,16 +260,16 @@ def _expm1(x):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _log_parts(x):
-    """k and m with x = 2^k m and m between sqrt(1/2) and sqrt(2), for normal x > 0."""
+def _log_parts(x: float) -> tuple[float, float]:
+    """Numbers k and m with x = 2^k m and m between sqrt(1/2) and sqrt(2), for normal x > 0."""
     bits = _bits(x)
     k = (bits - _SQRT_HALF_BITS) >> 52
     return _number(k + _ROUNDER_BITS) - _ROUNDER, _number(bits - (k << 52))
 
 
 @njit(forceinline=True, error_model="numpy")
-def _log_sum(k, f, rest):
-    """k ln 2 + log(1 + f) + rest = k ln 2 + f - f^2 / 2 + s (f^2 / 2 + s^2 (...)) + rest with s = f / (2 + f)."""
+def _log_sum(k: float, f: float, rest: float) -> float:
+    """= k ln 2 + log(1 + f) + rest = k ln 2 + f - f^2 / 2 + s (f^2 / 2 + s^2 (...)) + rest with s = f / (2 + f)."""
     s = f / (2.0 + f)
     z = s * s
     half = 0.5 * f * f
@@ -279,7 +278,7 @@ def _log_sum(k, f, rest):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _log(x):
+def _log(x: float) -> float:
     """Natural logarithm; -inf at 0, nan below."""
     small = x < 2.2250738585072014e-308
     k, m = _log_parts(_select(small, 18014398509481984.0 * x, x))
@@ -289,7 +288,7 @@ def _log(x):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _log1p(x):
+def _log1p(x: float) -> float:
     """log(1 + x); -inf at -1, nan below."""
     u = 1.0 + x
     back = u - x
@@ -303,8 +302,8 @@ def _log1p(x):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _tanh(x):
-    """x + x^3 (...) or 1 - 2 / (e^2x + 1)."""
+def _tanh(x: float) -> float:
+    """= x + x^3 (...) or 1 - 2 / (e^2x + 1)."""
     a = abs(x)
     z = a * a
     small = _fma(a * z, _polynomial(z, _TANH), a)
@@ -314,8 +313,8 @@ def _tanh(x):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _sinh(x):
-    """x + x^3 (...) or (e^x - e^-x) / 2."""
+def _sinh(x: float) -> float:
+    """= x + x^3 (...) or (e^x - e^-x) / 2."""
     a = abs(x)
     z = a * a
     small = _fma(a * z, _polynomial(z, _SINH), a)
@@ -325,7 +324,7 @@ def _sinh(x):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _cosh(x):
+def _cosh(x: float) -> float:
     """(e^x + e^-x) / 2."""
     a = abs(x)
     p, n = _exp_parts(_select(a > 711.0, 711.0, a))
@@ -334,8 +333,8 @@ def _cosh(x):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _erf(x):
-    """x + x (...), or 1 - e^(-x^2) (...), or 1."""
+def _erf(x: float) -> float:
+    """= x + x (...), or 1 - e^(-x^2) (...), or 1."""
     a = abs(x)
     a = _select(a > 6.0, 6.0, a)
     z = a * a
@@ -346,7 +345,7 @@ def _erf(x):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _quadrant(x):
+def _quadrant(x: float) -> tuple[float, float, int]:
     """r, rest and n with x = n pi / 2 + r + rest and |r| <= pi / 4, for |x| < 2^45."""
     shifted = _fma(x, 0.6366197723675814, _ROUNDER)
     n = shifted - _ROUNDER
@@ -360,7 +359,7 @@ def _quadrant(x):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _wave(r, rest, n):
+def _wave(r: float, rest: float, n: int) -> float:
     """sin(n pi / 2 + r + rest)."""
     z = r * r
     sine = r + _fma(r * z, _polynomial(z, _SIN), _fma(-0.5 * z, rest, rest))
@@ -371,7 +370,7 @@ def _wave(r, rest, n):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _sin(x):
+def _sin(x: float) -> float:
     """Sine; nan from 2^45."""
     r, rest, n = _quadrant(x)
     y = _select(abs(x) < _FARTHEST, _wave(r, rest, n), np.nan)
@@ -379,14 +378,14 @@ def _sin(x):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _cos(x):
+def _cos(x: float) -> float:
     """Cosine; nan from 2^45."""
     r, rest, n = _quadrant(x)
     return _select(abs(x) < _FARTHEST, _wave(r, rest, n + 1), np.nan)
 
 
 @njit(forceinline=True, error_model="numpy")
-def _atan(x):
+def _atan(x: float) -> float:
     """atan(a) = atan(r) + (0, pi / 4, pi / 2) with r = (a, (a - 1) / (a + 1), -1 / a), r with its rounding error."""
     a = abs(x)
     a = _select(a > 1e18, 1e18, a)
@@ -410,24 +409,24 @@ def _atan(x):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _sign(x):
+def _sign(x: float) -> float:
     """-1, 0 or 1."""
     return _select(x > 0.0, 1.0, _select(x < 0.0, -1.0, x))
 
 
 @njit(forceinline=True, error_model="numpy")
-def _heaviside(x, middle):
+def _heaviside(x: float, middle: float) -> float:
     """0 below zero, 1 above, and middle at zero."""
     return _select(x > 0.0, 1.0, _select(x < 0.0, 0.0, _select(x == 0.0, middle, x)))
 
 
 @njit(forceinline=True, error_model="numpy")
-def _max(a, b):
+def _max(a: float, b: float) -> float:
     """The larger number; nan if there is one."""
     return _select((a >= b) | (a != a), a, b)
 
 
 @njit(forceinline=True, error_model="numpy")
-def _min(a, b):
+def _min(a: float, b: float) -> float:
     """The smaller number; nan if there is one."""
     return _select((a <= b) | (a != a), a, b)

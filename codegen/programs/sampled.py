@@ -1,22 +1,21 @@
 """Program -> a module that trains the infinite network on sampled sites, one replica a call.
 
 The statements of the program become two plain functions, ``_fields`` and ``_update``, a few lines for each statement.
-What these call is compiled: the program's own site-wise functions, averages and functions of scalars, and kernels that
-every module has, skinny products (``sampled_products.txt``) and Gaussian matrices that are known on directions alone
-(``sampled_directions.txt``). They are called from plain Python and not from one compiled function around them, because
-Numba compiles what a function calls once more with the function. A call takes some microseconds; it does the work of
-all sites. Depth, samples and outputs are arguments: scans stay loops.
+What these call is compiled: the program's own site-wise functions, averages and functions of scalars, and the kernels
+of the library, which are those of all modules: skinny products (``sampled_products``) and Gaussian matrices that are
+known on directions alone (``sampled_directions``), of a replica (``sampled_replica``). They are called from plain
+Python and not from one compiled function around them, because Numba compiles what a function calls once more with the
+function. A call takes some microseconds; it does the work of all sites. Depth, samples and outputs are arguments: scans
+stay loops.
 """
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Sequence
-from importlib import resources
-from string import Template
 
-from dmft_sym.codegen.library.library_text import library_text
+from dmft_sym.codegen.text.library_text import module_text
+from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 
 from dmft_sym.program import Program
 
@@ -25,31 +24,26 @@ from .sampled_places import DeclaredPlaces, Numbers
 from .sampled_statements import StatementWriter
 from .sampled_tables import TableWriter, function_text
 
-IMPORTS = """\
-import itertools
-import math
-from typing import NamedTuple
-
-import numpy as np
-from numba import njit, types
-from numba.extending import intrinsic"""
 _INDENT = "    "
+_FIELDS = "n, fields, line = replica.S, replica.fields, replica.line"
 
 
-def write(program: Program) -> str:
+def write(program: Program, alone: bool = True) -> str:
     """The module's source.
 
     Parameters
     ----------
     program
         One training step of a network on given samples, without free functions.
+    alone
+        Whether the module stands alone, with what it needs of the library; otherwise it imports the library.
 
     Raises
     ------
     ProgramError
         If the program has what a sampled solver cannot run; the message names it.
     """
-    return _Writer(program).text()
+    return _Writer(program).text(alone)
 
 
 class _Writer:
@@ -61,19 +55,13 @@ class _Writer:
         self.statements = StatementWriter(self.places, self.numbers, self.functions)
         self.tables = TableWriter(self.places, self.numbers)
 
-    def text(self) -> str:
+    def text(self, alone: bool) -> str:
         """The source."""
         # Functions and coefficients get their names when they are first written.
         fields, updates = self.statements.fields(), self.statements.updates()
         first_uses, sides = self.tables.first_uses(self.statements.first_uses()), self.tables.sides()
-        library = self.functions.library
         parts = [
-            "\n".join([self._docstring(), "", IMPORTS]),
             self._constants(),
-            *([library_text(library)] if library else []),
-            _library("products"),
-            self.places.labels.gather(),
-            _library("directions"),
             *self.functions.texts(),
             *self.tables.layout(),
             *self.tables.numbers_text(),
@@ -81,14 +69,11 @@ class _Writer:
             sides,
             first_uses,
             self.tables.contents(),
-            self._step("_fields", "Fields and scalars of step t.", fields),
+            self._step("_fields", "Fields and scalars of step t.", [_FIELDS, *fields]),
             self._step("_update", "Change the weights at the end of step t.", updates),
-            Template(_optional(_library("replica"), self.program.optimizer.recursion.mixed)).substitute(
-                self.places.labels.marks()
-            ),
             self._run(),
         ]
-        return "\n\n\n".join(part.strip("\n") for part in parts) + "\n"
+        return module_text(self._docstring(), "\n\n\n".join(part.strip("\n") for part in parts), alone)
 
     def _docstring(self) -> str:
         program = textwrap.indent(str(self.program), _INDENT)
@@ -112,16 +97,11 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
     def _constants(self) -> str:
         parameters = ", ".join(f'"{s.name}": "{name}"' for s, name in self.places.parameters.items())
         data = ", ".join(f'"{name}": "{keyword}"' for name, keyword in self._data().items())
-        computed = ", ".join(f'"{self.places.attribute(s)}"' for s in self.places.computed)
         return "\n".join(
             [
                 "# What `run` calls the symbols of the program, and what is given.",
                 f"PARAMETERS = {{{parameters}}}",
                 f"DATA = {{{data}}}",
-                f"_COMPUTED = [{computed}]  # scalars that are reported",
-                f'_SAMPLES = "{self.places.input.name}"',
-                f"_SHARES = {self.statements.shares}  # most softmaxes of a statement",
-                f"_MOMENTUM = {self.program.optimizer.recursion.has_memory}",
             ]
         )
 
@@ -132,42 +112,45 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
         return [*self._data().values(), *self.places.parameters.values()]
 
     def _step(self, name: str, meaning: str, body: Sequence[str]) -> str:
-        arguments = ["t", "replica", "at", "numbers", "scalars", *self.places.integer_names]
-        start = ["M, C, n = replica.M, replica.C, replica.S", "fields, line = replica.fields, replica.line"]
-        return function_text(name, arguments, meaning, [*start, *body])
+        arguments = ["t", "replica", "at", "numbers", "scalars", *self.tables.sizes]
+        return function_text(name, arguments, meaning, body)
 
     def _run(self) -> str:
-        integers = ", ".join(["M", "C", *self.places.integer_names])
+        sizes = ", ".join(self.tables.sizes)
         numbers = ", ".join(["C", *self.places.parameters.values()])
         given = ", ".join(f'"{name}": {name}' for name in map(self.places.keyword, self.places.given))
-        counts = "".join(f", {name}=({name}, {low})" for name, low in self.places.lowest.items())
-        sizes = ", ".join(["C", *self.places.labels.sizes(self.places.labels.given)])
+        counts = [f"{name}=({name}, {low})" for name, low in self.places.lowest.items()]
+        computed = ", ".join(f"scalars.{self.places.attribute(s)}" for s in self.places.computed)
+        options = [f"momentum={self.program.optimizer.recursion.has_memory}", f"shares={self.statements.shares}"]
+        replica = ["stream", "sites", "tol", "antithetic", "labels", "inputs", "at", "deviation", "learns", *options]
+        walk = ["replica", "steps", "_fields", "_update", f"(replica, at, numbers, scalars, {sizes})", f"[{computed}]"]
+        seen = ["contents", "pauses=pauses", "inspect=inspect", "progress=progress"]
         lines = [
-            f"_check(steps=(steps, 1), sites=(sites, 2), outputs=(outputs, 1){counts})",
+            *wrapped("_check(", ["steps=(steps, 1)", "sites=(sites, 2)", "outputs=(outputs, 1)", *counts], ")"),
             "if antithetic and sites % 2:",
             '    raise ValueError(f"sites = {sites}: allowed is an even number")',
             "inputs, C = np.ascontiguousarray(inputs, dtype=np.float64), outputs",
             f"M = {self.places.labels.samples}",
-            f"at, numbers = _layout({integers}), _numbers({numbers})",
-            f"scalars = _scalars(steps, {{{given}}}, {integers})",
-            f"replica = Replica(stream, sites, tol, antithetic, {sizes}, inputs, at, *_sides(at, numbers, {integers}))",
-            f"_begin(replica, *_first_uses(at, numbers, {integers}))",
-            f"integers = ({''.join(f'{name}, ' for name in self.places.integer_names).strip()})",
+            f"at, numbers = _layout({sizes}), _numbers({numbers})",
+            f"scalars = _scalars(steps, {{{given}}}, {sizes})",
+            *wrapped("labels = _Labels(", self.places.labels.declaration(), ")"),
+            f"deviation, learns = _sides(at, numbers, {sizes})",
+            *wrapped("replica = _Replica(", replica, ")", width=WIDTH - 4),
+            f"_begin(replica, *_first_uses(at, numbers, {sizes}))",
+            f"contents = _contents(at, {sizes})",
             'with np.errstate(all="ignore"):  # a run that diverges is ended',
-            "    done, directions = _walk(replica, steps, at, numbers, scalars, integers, pauses, inspect, progress)",
-            f"matrices = _contents(at, {integers})[1]",
+            *wrapped("done, directions = _walk(", [*walk, *seen], ")", _INDENT, WIDTH - 4),
             "return {",
             '    "steps": done,',
             '    "scalars": {',
             *(f"        {line}," for line in self.tables.results()),
             "    },",
-            '    "directions": {key: directions[:done, 2 * m : 2 * m + 2] for key, m in matrices.items()},',
+            '    "directions": {key: directions[:done, 2 * m : 2 * m + 2] for key, m in contents.matrices.items()},',
             "}",
         ]
-        keywords = ", ".join(self._keywords())
-        options = "antithetic=True, pauses=(), inspect=None, progress=None"
-        arguments = f"\n    stream, *, steps, sites, tol, outputs, {keywords},\n    {options}\n"
-        return function_text("run", [arguments], self._run_meaning(), lines)
+        arguments = ["stream", "*", "steps", "sites", "tol", "outputs", *self._keywords()]
+        options = ["antithetic=True", "pauses=()", "inspect=None", "progress=None"]
+        return function_text("run", [*arguments, *options], self._run_meaning(), lines)
 
     def _run_meaning(self) -> str:
         given = [f"{self.places.keyword(s)}: shape ({', '.join(map(str, s.axes))})" for s in self.places.given]
@@ -188,7 +171,7 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
     antithetic: whether sites i and i + S/2 share the Gaussian fields of forward products, and have opposite ones of
         transposed products and random vectors
     pauses, inspect: steps at which inspect is called with a dict of what there is, when the fields of a step are
-        computed and before its updates: "step", "fields" by (name, layer), "matrices" by (name, layer), see `_shown`
+        computed and before its updates: "step", "fields" by (name, layer), "matrices" by (name, layer), see `_Contents`
     progress: called with the number of finished steps after each
 
     Returns a dict: "steps", the number of those done, fewer than asked for if a scalar is not finite or has become 1e12
@@ -197,13 +180,3 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
 
     {(chr(10) + _INDENT).join(shapes)}
     """
-
-
-def _optional(text: str, kept: bool) -> str:
-    """Text with what stands in ``<< >>``, or without it."""
-    return re.sub(r"<<(.*?)>>", r"\1" if kept else "", text, flags=re.DOTALL)
-
-
-def _library(name: str) -> str:
-    """A part that all modules have."""
-    return resources.files("dmft_sym.codegen.library").joinpath(f"sampled_{name}.txt").read_text(encoding="utf-8")

@@ -9,23 +9,12 @@ from dataclasses import dataclass
 import sympy as sp
 from dmft_sym.codegen.text.expression_text import without_softmax
 from dmft_sym.codegen.text.site_text import RESERVED, site_lines
+from dmft_sym.codegen.text.wrapping import wrapped
 
 from dmft_sym.program import Axes, ScalarRef, SiteFunction
 
 from .sampled_labels import Labels
 
-_SOFTMAX_TEXT = '''\
-@njit(nogil=True, error_model="numpy")
-def _softmax(x):
-    """x = exp(x) / sum exp(x), in place."""
-    largest, total = x[0], 0.0
-    for i in range(x.size):
-        largest = max(largest, x[i])
-    for i in range(x.size):
-        x[i] = np.exp(x[i] - largest)
-        total += x[i]
-    for i in range(x.size):
-        x[i] /= total'''
 _INDENT = "    "
 # Names in the functions that arguments cannot have.
 _TAKEN = frozenset({"n", "fields", "out", "factor", "total", "work"})
@@ -61,17 +50,10 @@ class Functions:
         self._taken = {*_TAKEN, *labels.arguments, *labels.indices}
         self._names: dict[tuple[object, ...], str] = {}
         self._texts: dict[str, str] = {}
-        self._library: set[str] = set()
-        self.softmax = False
-
-    @property
-    def library(self) -> frozenset[str]:
-        """Elementary functions that are called."""
-        return frozenset(self._library)
 
     def texts(self) -> list[str]:
         """Source of the functions."""
-        return [*([_SOFTMAX_TEXT] if self.softmax else []), *self._texts.values()]
+        return list(self._texts.values())
 
     def map(self, stem: str, axes: Axes, function: SiteFunction) -> str:
         """Name of ``f(fields, n, M, C, first row of the result, *arguments)``, which sets a field."""
@@ -102,8 +84,7 @@ class Functions:
         if key not in self._names:
             arrays = [a.symbol for a in arguments if a.sites]
             scalars = [a.symbol for a in arguments if not a.sites]
-            lines, used = site_lines((expression,), arrays, [*scalars, *parameters], ("out",))
-            self._library |= used
+            lines, _ = site_lines((expression,), arrays, [*scalars, *parameters], ("out",))
             body = [
                 *before,
                 *(argument.taken(self._labels) for argument in arguments),
@@ -154,18 +135,9 @@ class Functions:
         ]
         lines += [f"{share} = work[{number}]" for number, (share, _) in enumerate(shares)]
         for share, inner in shares:
-            lines += [*self._label_loop(inner, wide, narrow, str(share)), f"_softmax({share})"]
+            lines += [*_label_loop(inner, wide, narrow, str(share)), f"_softmax({share})"]
             wide.append(share)
-            self.softmax = True
-        return [*lines, *self._label_loop(expression, wide, narrow, "out")]
-
-    def _label_loop(
-        self, value: sp.Expr, arrays: Sequence[sp.Symbol], scalars: Sequence[sp.Symbol], output: str
-    ) -> list[str]:
-        """The loop over the last label that sets ``output``."""
-        loop, used = site_lines((value,), arrays, scalars, (output,))
-        self._library |= used
-        return ["for i in range(out.size):", *(_INDENT + line for line in loop)]
+        return [*lines, *_label_loop(expression, wide, narrow, "out")]
 
     def _put(self, key: tuple[object, ...], stem: str, arguments: Sequence[str], body: Sequence[str]) -> None:
         name, number = stem, 2
@@ -173,8 +145,14 @@ class Functions:
             name, number = f"{stem}{number}", number + 1
         self._names[key] = name
         head = '@njit(cache=True, nogil=True, error_model="numpy")'
-        lines = [head, f"def {name}({', '.join(arguments)}):", *(_INDENT + line for line in body)]
+        lines = [head, *wrapped(f"def {name}(", arguments, "):"), *(_INDENT + line for line in body)]
         self._texts[name] = "\n".join(lines)
+
+
+def _label_loop(value: sp.Expr, arrays: Sequence[sp.Symbol], scalars: Sequence[sp.Symbol], output: str) -> list[str]:
+    """The loop over the last label that sets ``output``."""
+    loop, _ = site_lines((value,), arrays, scalars, (output,))
+    return ["for i in range(out.size):", *(_INDENT + line for line in loop)]
 
 
 def _doc(expression: sp.Expr, what: str) -> str:

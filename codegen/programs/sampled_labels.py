@@ -68,9 +68,9 @@ class Labels:
         """Numbers of values, label by label."""
         return [self._sizes[label] for label in axes]
 
-    def count(self, axes: Axes, owner: str = "") -> str:
-        """Number of rows; sizes are names, or attributes of an ``owner`` such as ``self.``."""
-        return " * ".join(owner + size for size in self.sizes(axes)) or "1"
+    def count(self, axes: Axes) -> str:
+        """Number of rows."""
+        return " * ".join(self.sizes(axes)) or "1"
 
     def place(self, axes: Axes) -> str:
         """Number of the row at the present values of the labels: ``mu * C + c``."""
@@ -91,11 +91,9 @@ class Labels:
         first = f"({first}) * {size}" if "+" in first else f"{first} * {size}"
         return f"{first} : {first} + {size}"
 
-    def steps(self, axes: Axes, owner: str = "") -> str:
+    def steps(self, axes: Axes) -> str:
         """How many rows it is from one value of every label of the program to the next."""
-        return ", ".join(
-            self.count(axes[axes.index(label) + 1 :], owner) if label in axes else "0" for label in self.order
-        )
+        return ", ".join(self.count(axes[axes.index(label) + 1 :]) if label in axes else "0" for label in self.order)
 
     def counts(self, axes: Axes) -> str:
         """Numbers of values of every label of the program in a loop over ``axes``."""
@@ -127,49 +125,13 @@ class Labels:
             yield _INDENT * depth + f"for {self._indices[label]} in range({self._sizes[label]}):"
         yield from (_INDENT * len(axes) + line for line in lines)
 
-    def marks(self) -> dict[str, str]:
-        """What stands for the marks in the parts that all modules have."""
-        extra = self.sizes((OUTPUT, *self.given))
-        own_inputs = self.count(self.inputs, "self.")
-        several = len(self.inputs) > 1
-        return {
-            "sizes": ", ".join(extra),
-            "own_sizes": ", ".join(f"self.{size}" for size in extra),
-            "rows": self.count(self.order),
-            "own_rows": self.count(self.order, "self."),
-            "inputs_shape": f"{self.samples}, inputs.shape[1]" if several else "inputs.shape",
-            "own_inputs": f"({own_inputs})" if several else own_inputs,
-            "last": self._sizes[self.order[-1]],
-            "vector_steps": self.steps((OUTPUT,), "self."),
-            "input_steps": self.steps(self.inputs, "self."),
-            "zeros": self.zeros(),
-            "labels": ", between ".join(f"{label}s" for label in self.order),
-        }
+    def declaration(self) -> list[str]:
+        """What the library knows of the labels: arguments of ``_Labels``."""
+        sizes, outputs = self.sizes(self.order), self._sizes[OUTPUT]
+        vectors, inputs = self.steps((OUTPUT,)), self.steps(self.inputs)
+        return [f"({', '.join(sizes)})", outputs, f"vectors=({vectors})", f"inputs=({inputs})"]
 
-    def gather(self) -> str:
-        """The function that adds rows to rows, label by label."""
-        steps = ", ".join(f"steps from one {label} to the next" for label in self.order)
-        names = " and ".join(f"{label}s" for label in self.order)
-        offsets = {
-            array: " + ".join(
-                [f"{array}[0]", *(f"{self._indices[label]} * {array}[{k}]" for k, label in enumerate(self.order, 1))]
-            )
-            for array in ("to", "source", "by")
-        }
-        body = [
-            f"y = out[{offsets['to']}, :n]",
-            f"z = x[{offsets['source']}, :n]",
-            f"w = factor * weight[{offsets['by']}]",
-            "for i in range(n):",
-            f"{_INDENT}y[i] += w * z[i]",
-        ]
-        lines = [
-            f'"""out[to + label] += factor * weight[by label] * x[source + label], for all {names}.',
-            "",
-            f"`to`, `by` and `source` are (first, {steps}).",
-            '"""',
-            *self.loops(self.order, body),
-        ]
-        sizes = ", ".join(self.sizes(self.order))
-        head = f"@njit(cache=True, nogil=True)\ndef _gather(out, to, factor, weight, by, x, source, {sizes}, n):"
-        return "\n".join([head, *(_INDENT + line if line else "" for line in lines)])
+
+def _index(label: Label) -> str:
+    name = python_name(label.symbol)
+    return f"{name}_" if name in _BESIDE else name

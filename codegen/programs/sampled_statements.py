@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 
 import sympy as sp
+from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 
 from dmft_sym.program import (
     Assign,
@@ -30,6 +31,7 @@ from .sampled_functions import Functions
 from .sampled_places import DeclaredPlaces, Numbers, plus
 
 _INDENT = "    "
+_INNER = WIDTH - 12  # of lines that are indented up to three times more
 Lines = Iterator[str]
 
 
@@ -207,41 +209,41 @@ class StatementWriter:
         yield head
         yield from body
 
-    def _learn(self, name: str, place: str, statement: Learn, write: Callable[[Outer], str]) -> Lines:
+    def _learn(self, name: str, place: str, statement: Learn, write: Callable[[Outer], list[str]]) -> Lines:
         """Terms of an increment, and the call that adds them."""
         yield "terms = ["
         for term in statement.terms:
             if term.index is None or term.layers is None:
-                yield f"{_INDENT}{write(term)},"
+                yield from wrapped("(", write(term), "),", _INDENT, _INNER)
                 continue
             with self.places.scan(term.index, term.layers) as head:
-                yield f"{_INDENT}*({write(term)} {head.removesuffix(':')}),"
+                yield from wrapped("*((", write(term), f") {head.removesuffix(':')}),", _INDENT, _INNER)
         yield "]"
         yield f"replica.{name}({place}, terms, {self.optimizer})"
 
-    def _weight(self, term: Outer) -> str:
+    def _weight(self, term: Outer) -> list[str]:
         """Coefficient of a term, its weights, and where in them that of a label is."""
         factor = self.numbers.text(term.coefficient)
         if term.weight is None:
-            return f"{factor}, _ONE, {self.labels.zeros()}"
-        return f"{factor}, {self.places.scalar(term.weight)}, (0, {self.labels.steps(term.weight.axes)})"
+            return [factor, "_ONE", self.labels.zeros()]
+        return [factor, self.places.scalar(term.weight), f"(0, {self.labels.steps(term.weight.axes)})"]
 
-    def _vector_term(self, vector: RandomVector, term: Outer) -> str:
-        return f"({self._weight(term)}, {self._stepped(term.left)}, {self._counts(*term.factors, vector)})"
+    def _vector_term(self, vector: RandomVector, term: Outer) -> list[str]:
+        return [*self._weight(term), self._stepped(term.left), self._counts(*term.factors, vector)]
 
-    def _input_term(self, term: Outer) -> str:
-        return f"({self._weight(term)}, {self._stepped(term.left)}, {self._counts(*term.factors)})"
+    def _input_term(self, term: Outer) -> list[str]:
+        return [*self._weight(term), self._stepped(term.left), self._counts(*term.factors)]
 
     def _counts(self, *parts: FieldRef | ScalarRef | RandomVector) -> str:
         return self.labels.counts(self.places.program.joined(*parts))
 
-    def _matrix_term(self, term: Outer) -> str:
+    def _matrix_term(self, term: Outer) -> list[str]:
         assert term.right is not None
         left, right = (
             f"({self.places.row(ref)}, {self.labels.count(ref.axes)}, {self.labels.steps(ref.axes)})"
             for ref in (term.left, term.right)
         )
-        return f"({self._weight(term)}, {left}, {right}, {self._counts(*term.factors)})"
+        return [*self._weight(term), left, right, self._counts(*term.factors)]
 
     # First uses
 

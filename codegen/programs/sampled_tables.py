@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import sympy as sp
+from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 
 from dmft_sym.program import LayerRange
 
@@ -20,7 +21,7 @@ class TableWriter:
     def __init__(self, places: DeclaredPlaces, numbers: Numbers) -> None:
         self.places, self.numbers = places, numbers
         self._labels = places.labels
-        self._sizes = ["M", "C", *places.integer_names]
+        self.sizes = ["M", "C", *places.integer_names]
 
     def layout(self) -> Iterator[str]:
         """``Layout`` and ``_layout``."""
@@ -51,8 +52,8 @@ class TableWriter:
             texts = [size if isinstance(size, str) else places.extent(size.layers) for size in sizes]
             lines += [f"{name} = [", *(f"{_INDENT}{text}," for text in texts), "]"]
         totals = [f"*itertools.accumulate({name}, initial=0)" for name in ("rows", "inputs", "matrices")]
-        lines.append(f"return Layout({', '.join(totals)})")
-        yield function_text("_layout", self._sizes, "Where things are, for M samples and C outputs.", lines)
+        lines += wrapped("return Layout(", totals, ")", width=WIDTH - 4)
+        yield function_text("_layout", self.sizes, "Where things are, for M samples and C outputs.", lines)
 
     def numbers_text(self) -> Iterator[str]:
         """``Numbers`` and ``_numbers``."""
@@ -91,7 +92,7 @@ class TableWriter:
                 f'{_INDENT}{places.attribute(scalar)}=_given(given, "{places.keyword(scalar)}", ({shape_text})),'
             )
         yield _tuple("Scalars", "Scalars of all steps.", entries)
-        yield function_text("_scalars", ["steps", "given", *self._sizes], "Zeros, and what is given.", [*lines, ")"])
+        yield function_text("_scalars", ["steps", "given", *self.sizes], "Zeros, and what is given.", [*lines, ")"])
 
     def results(self) -> Iterator[str]:
         """Entries of the scalars that a run returns."""
@@ -109,7 +110,7 @@ class TableWriter:
         meaning = (
             "Matrices from the inputs and vectors by their place, with standard deviations, in the order of their use."
         )
-        return function_text("_first_uses", ["at", "numbers", *self._sizes], meaning, lines)
+        return function_text("_first_uses", ["at", "numbers", *self.sizes], meaning, lines)
 
     def sides(self) -> str:
         """``_sides``."""
@@ -123,19 +124,20 @@ class TableWriter:
             if matrix in self.places.program.learned:
                 lines.append(f"learns[{first} : {stop}] = True")
         meaning = "Standard deviation of the noise of every side, and which matrices are trained."
-        return function_text("_sides", ["at", "numbers", *self._sizes], meaning, [*lines, "return deviation, learns"])
+        return function_text("_sides", ["at", "numbers", *self.sizes], meaning, [*lines, "return deviation, learns"])
 
     def contents(self) -> str:
         """``_contents``."""
-        lines = ["fields, matrices = {}, {}"]
+        lines: list[str] = ["fields, matrices = {}, {}"]
         for field in self.places.fields:
             lines += self._entries(
                 "fields", field.name, field.layers, f"at.{self.places.attribute(field)}", self._labels.count(field.axes)
             )
         for matrix in self.places.matrices:
             lines += self._entries("matrices", matrix.name, matrix.layers, f"at.{self.places.attribute(matrix)}", "")
+        shown = f'return _Contents("{self.places.input.name}", fields, matrices)'
         meaning = "First row and number of rows of every field, number of every matrix; by name and layer."
-        return function_text("_contents", ["at", *self._sizes], meaning, [*lines, "return fields, matrices"])
+        return function_text("_contents", ["at", *self.sizes], meaning, [*lines, shown])
 
     def _entries(self, table: str, name: str, layers: LayerRange | None, first: str, rows: str) -> list[str]:
         """Lines that list a field, or a matrix, with all its layers."""
@@ -152,7 +154,7 @@ class TableWriter:
 def function_text(name: str, arguments: Sequence[str], meaning: str, body: Sequence[str]) -> str:
     """A function with a docstring."""
     return "\n".join(
-        [f"def {name}({', '.join(arguments)}):", f'{_INDENT}"""{meaning}"""', *(_INDENT + line for line in body)]
+        [*wrapped(f"def {name}(", arguments, "):"), f'{_INDENT}"""{meaning}"""', *(_INDENT + line for line in body)]
     )
 
 

@@ -32,7 +32,14 @@ class _PowerPrinter(_Printer):
         base, exponent = expr.args
         if exponent == -1:
             return f"1 / {self.parenthesize(base, sp.printing.precedence.PRECEDENCE['Pow'])}"
-        return f"{self.parenthesize(base, 1000)} ** {self.parenthesize(exponent, 1000)}"
+        level = sp.printing.precedence.PRECEDENCE["Pow"]
+        return f"{self.parenthesize(base, level)}**{self._exponent(exponent, level)}"
+
+    def _exponent(self, exponent: sp.Expr, level: int) -> str:
+        """``2``, ``-0.5`` (which is exact), anything else as an operand."""
+        if exponent.is_Rational and exponent.q in (1, 2):
+            return str(exponent if exponent.q == 1 else float(exponent))
+        return str(self.parenthesize(exponent, level))
 
 
 class _ExactPrinter(_PowerPrinter):

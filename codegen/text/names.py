@@ -10,7 +10,7 @@ import sympy as sp
 
 # Names that the writers use in a module; parameters that clash with them get an underscore.
 _RESERVED = re.compile(
-    r"(np|nb|mp|math|t|i|n|A|W|C|one|zero_row|one_row|same_step|kappa|rho|past|lag|velocity|done|steps|outputs|dtype"
+    r"(np|nb|mp|math|t|i|n|A|W|C|one|zero_row|one_row|same_step|kappa|rho|past|lag|velocity|done|steps?|outputs|dtype"
     r"|math|time|threading|types|store|fixed|desk|rows|wide|narrow|arrays|static_arrays|places|static_places|place"
     r"|progress|march|advance|first|last|min|max|range|print|l|l_.*|[RC]_.*|c\d+|_.*|.*_loss|EXPORTS)"
 )

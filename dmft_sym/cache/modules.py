@@ -5,8 +5,11 @@ and by one of the code that derives and writes; the equations are a function of 
 already spares the derivation. The standard networks are committed in ``generated/``.
 
 A file of the cache is executed only if nobody but this user (or root) could have written it and if it fits the hash in
-its last line. What is executed is the text that was read: the file is not read again, and Python's ``.pyc`` files are
-not used. Where there is no cache folder, modules are in memory alone.
+its last line, which covers the library that it imports too. What is executed is the text that was read: the file is not
+read again, and Python's ``.pyc`` files are not used. Where there is no cache folder, modules are in memory alone.
+
+The library is compiled for all modules together: what it has of machine code is kept like that of a module. Committed
+modules stand alone, for readers and other uses; here they are executed with the library imported, like all others.
 """
 
 from __future__ import annotations
@@ -32,7 +35,9 @@ GENERATOR_VERSION = 1
 _IMPORT = threading.RLock()
 _STAMP = re.compile(r"^# source: ([0-9a-f]{64})\n\Z", re.MULTILINE)
 _COMPILED = re.compile(r"^(?:from|import) numba\b", re.MULTILINE)
+_LIBRARY = re.compile(r"^from dmft_sym\.codegen\.library\.(\w+) import ", re.MULTILINE)
 _MACHINE_CODE = "__pycache__"
+_HASH = "__dmft_sym_hash__"
 
 
 def program_key(program: str, backend: str, probes: tuple[str, ...] = ()) -> str:
@@ -47,7 +52,8 @@ def load_module(key: str, backend: str, make: Callable[[], str]) -> ModuleType:
     Returns
     -------
     ModuleType
-        What was generated (docs/architecture.md); ``__dmft_sym_hash__`` is the hash of its source.
+        What was generated (docs/architecture.md); ``__dmft_sym_hash__`` is the hash of its source and of the library
+        that it imports.
     """
     committed = _committed(key)
     if committed is not None:
@@ -66,14 +72,40 @@ def compiler_fingerprint() -> str:
     digest = hashlib.sha256(__version__.encode())
     here = Path(__file__).parent.parent
     for folder in (here / "program", here / "derivation", Path(str(codegen.__file__)).parent):
-        for path in sorted((*folder.rglob("*.py"), *folder.rglob("*.txt"))):
+        for path in sorted(folder.rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:8]
 
 
 def stamped(source: str) -> str:
-    """Source with a last line that holds its hash."""
-    return f"{source.rstrip()}\n\n# source: {hashlib.sha256(source.rstrip().encode()).hexdigest()}\n"
+    """Source with a last line that holds its hash, which covers the library that it imports."""
+    return f"{source.rstrip()}\n\n# source: {_digest(source)}\n"
+
+
+def _digest(source: str) -> str:
+    """Hash of a source and of all that it imports from the library."""
+    return hashlib.sha256("".join([source.rstrip(), *_library_of(source).values()]).encode()).hexdigest()
+
+
+def _library_folder() -> Path:
+    from dmft_sym import codegen
+
+    return Path(str(codegen.__file__)).parent / "library"
+
+
+def _library_of(source: str) -> dict[str, str]:
+    """Modules of the library that a source imports, with their texts; each after those that it imports itself.
+
+    Raises
+    ------
+    OSError
+        If there is no such module.
+    """
+    found: dict[str, str] = {}
+    for module in _LIBRARY.findall(source):
+        text = (_library_folder() / f"{module}.py").read_text(encoding="utf-8")
+        found |= {**_library_of(text), module: text}
+    return found
 
 
 class _Text(ExecutionLoader):
@@ -126,8 +158,10 @@ def _stamp(text: str) -> str | None:
     found = _STAMP.search(text)
     if found is None:
         return None
-    body = text[: found.start()].rstrip()
-    return found[1] if hashlib.sha256(body.encode()).hexdigest() == found[1] else None
+    try:
+        return found[1] if _digest(text[: found.start()]) == found[1] else None
+    except OSError:  # a library of another version
+        return None
 
 
 def _loaded(name: str) -> ModuleType | None:
@@ -143,6 +177,7 @@ def _executed(name: str, path: Path, text: str, folders: Sequence[Path]) -> Modu
             return sys.modules[name]
         spec = importlib.util.spec_from_file_location(name, path, loader=_Text(text, path))
         assert spec is not None and spec.loader is not None and stamp is not None
+        _load_library(text)
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # Numba looks the module up by name
         try:
@@ -151,8 +186,26 @@ def _executed(name: str, path: Path, text: str, folders: Sequence[Path]) -> Modu
         except BaseException:
             del sys.modules[name]
             raise
-        module.__dict__["__dmft_sym_hash__"] = stamp
+        vars(module)[_HASH] = stamp
         return module
+
+
+def _load_library(text: str) -> None:
+    """Execute what a text imports from the library, so that its machine code is beside it, or in the cache folder.
+
+    A module that was imported in another way has its machine code where Numba chooses, and is not used.
+    """
+    folder = _library_folder()
+    for module, inner in _library_of(text).items():
+        name = f"dmft_sym.codegen.library.{module}"
+        if _HASH not in vars(sys.modules.get(name, ModuleType(name))):
+            sys.modules.pop(name, None)
+        _executed(name, folder / f"{module}.py", stamped(inner), _beside(folder))
+
+
+def _beside(folder: Path) -> tuple[Path, Path]:
+    """Where the machine code of modules in a folder of the package is: there, or else in the cache folder."""
+    return folder / _MACHINE_CODE, cache_folder() / _MACHINE_CODE
 
 
 def _machine_code(name: str, stamp: str, text: str, folders: Sequence[Path]) -> AbstractContextManager[None]:
@@ -173,17 +226,22 @@ def _committed(key: str) -> ModuleType | None:
         If the file does not fit its hash.
     """
     from dmft_sym import generated
+    from dmft_sym.codegen.text.library_text import linked
 
     if key not in generated.INDEX:
         return None
-    name = f"dmft_sym.generated.{generated.INDEX[key]}"
+    stem = generated.INDEX[key]
+    name = f"dmft_sym.generated.{stem}"
     folder = Path(str(generated.__file__)).parent
-    path = folder / f"{generated.INDEX[key]}.py"
+    path = folder / f"{stem}.py"
     text = path.read_text(encoding="utf-8")
     stamp = _stamp(text)
     if stamp is None:
         raise ImportError(f"{name} does not fit its hash; run python tools/commit_generated.py")
-    module = _executed(name, path, text, (folder / _MACHINE_CODE, cache_folder() / _MACHINE_CODE))
-    module.__dict__["__dmft_sym_hash__"] = stamp  # also if it was imported by its name
-    setattr(generated, generated.INDEX[key], module)
+    alone = text[: text.rindex("# source: ")]
+    if linked(alone) != alone:
+        path, text = path.with_name(f"{stem}_linked.py"), stamped(linked(alone))
+    module = _executed(name, path, text, _beside(folder))
+    vars(module).setdefault(_HASH, stamp)  # it was imported by its name
+    setattr(generated, stem, module)
     return module

@@ -19,7 +19,7 @@ def march_module(problem: Problem, backend: str) -> ModuleType:
 
     def made() -> str:
         with notice("deriving the equations (a few seconds, once for each network)"):
-            return solver_source(problem, backend)
+            return solver_source(problem, backend, alone=False)
 
     return _module(problem, backend, made, problem.probes)
 
@@ -28,7 +28,7 @@ def sampled_module(problem: Problem) -> ModuleType:
     """The module that runs the program on sampled sites."""
     from dmft_sym.codegen import solver_source
 
-    return _module(problem, "sampled", lambda: solver_source(problem, "numba"))
+    return _module(problem, "sampled", lambda: solver_source(problem, "numba", alone=False))
 
 
 def two_time_module(problem: Problem) -> ModuleType:

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from commit_generated import committed_files
 
+import dmft_sym as ds
+
 FOLDER = Path(dmft_sym.generated.__file__).parent
 
 
@@ -30,8 +32,6 @@ def test_nothing_else_is_there(files):
 
 
 def test_solver_is_found_by_its_program():
-    import dmft_sym as ds
-
     module = ds.derive(ds.deep_linear(depth=3, outputs=2)).compile("numpy").module
     assert module.__name__ == "dmft_sym.generated.deep_linear_batch_numpy"
 
@@ -70,3 +70,46 @@ def test_modules_of_given_samples_run_without_the_toolkit(tmp_path):
         "assert np.abs(other - f).max() < 0.1 * np.abs(f).max()\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
+
+
+def test_march_that_stands_alone_gives_the_same_bits(tmp_path):
+    """As the one that imports the library; beyond the first chunks of steps whose history is compressed."""
+    (tmp_path / "solver.py").write_text((FOLDER / "deep_linear_online_numba.py").read_text())
+    code = (
+        "import sys; sys.modules['dmft_sym'] = None\n"
+        "import numpy as np, solver\n"
+        "symbols = dict(L=2, alpha=2.0, eta0=0.01, gamma=2.0, nu=0.7, s2=1.0, sigma_eps=0.3)\n"
+        "found = solver.march(steps=330, outputs=2, **symbols)\n"
+        "np.savez('alone', **{name: value for name, value in found.items() if name != 'scales'})\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
+    solver = ds.derive(ds.deep_linear(), training=ds.OnlineSGD()).compile("numba")
+    settings = {"samples_per_dim": 2.0, "width_per_dim": 0.7, "richness": 2.0, "learning_rate": 0.01}
+    found = solver.raw(**settings, label_noise=0.3, depth=2, outputs=2, steps=330)
+    with np.load(tmp_path / "alone.npz") as alone:
+        assert set(alone) == set(found) - {"scales"}
+        for name, value in alone.items():
+            np.testing.assert_array_equal(found[name], value, err_msg=name)
+    assert len(found["C_h_h"]) == 2
+
+
+def test_sampled_module_that_stands_alone_gives_the_same_bits(tmp_path):
+    """As the one that imports the library."""
+    (tmp_path / "solver.py").write_text((FOLDER / "mlp_tanh_sampled.py").read_text())
+    code = (
+        "import sys; sys.modules['dmft_sym'] = None\n"
+        "import numpy as np, solver\n"
+        "given = dict(steps=6, sites=700, tol=0.02, outputs=2, L=3, P=3, eta0=0.3, gamma=2.0, s2=1.0)\n"
+        "inputs, targets = np.random.default_rng(1).standard_normal((2, 3, 2))\n"
+        "found = solver.run(np.random.default_rng(0), inputs=inputs, targets=targets, **given)\n"
+    )
+    save = "np.savez('alone', **found['scalars'])\n"
+    subprocess.run([sys.executable, "-W", "error", "-c", code + save], cwd=tmp_path, check=True)
+    theory = ds.derive(ds.mlp(activation="tanh"), data=ds.Samples(np.ones((1, 1)), np.ones(1)))
+    scope = {"solver": theory.compile().module}
+    exec(code.replace("import sys; sys.modules['dmft_sym'] = None\n", "").replace(", solver", ""), scope)  # our own
+    with np.load(tmp_path / "alone.npz") as alone:
+        assert set(alone) == {"f", "Delta"}
+        for name, value in alone.items():
+            assert len(value) == 6
+            np.testing.assert_array_equal(scope["found"]["scalars"][name], value, err_msg=name)

@@ -102,7 +102,7 @@ CASES = {
 def module(name):
     """The generated module of one of the programs, compiled once for all tests."""
     made = PROGRAMS[name]()
-    return made, load_module(program_key(str(made), "sampled"), "sampled", lambda: write(made))
+    return made, load_module(program_key(str(made), "sampled"), "sampled", lambda: write(made, alone=False))
 
 
 def samples(outputs=1, masked=False, dimension=5, samples=4):

@@ -87,6 +87,6 @@ def test_networks_that_diverge_at_different_steps_keep_the_steps_of_all() -> Non
 def test_one_rule_of_divergence():
     """What generated modules contain verbatim has the number of everything else."""
     library = Path(str(codegen.__file__)).parent / "library"
-    for name in ("two_time_fields.py", "sampled_replica.txt"):
+    for name in ("two_time_fields.py", "sampled_walk.py"):
         found = re.findall(r"^_?DIVERGENCE = (\S+)", (library / name).read_text(), re.MULTILINE)
         assert [float(number) for number in found] == [DIVERGENCE], name

@@ -40,7 +40,7 @@ def replica_of(memory, compiled):
     generated = None
     if compiled:
         key = program_key(str(theory.program), "sampled")
-        generated = load_module(key, "sampled", lambda: write(theory.program))
+        generated = load_module(key, "sampled", lambda: write(theory.program, alone=False))
     views = {}
 
     def keep(replica, view):

@@ -238,7 +238,7 @@ def replicas(made, module, sites=SITES, count=2):
 @pytest.mark.parametrize("name", ["momentum", "sequences"])
 def test_generated_module_is_the_plain_arithmetic(name):
     made = PROGRAMS[name]()
-    module = load_module(program_key(str(made), "sampled"), "sampled", lambda: write(made))
+    module = load_module(program_key(str(made), "sampled"), "sampled", lambda: write(made, alone=False))
     found, wanted = replicas(made, module, 202), replicas(made, None, 202)
     for one, other in zip(found, wanted, strict=True):
         assert one.scalars["f"].shape == (STEPS, 4, TOKENS, OUTPUTS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.special
 import sympy as sp
-from dmft_sym.codegen.library.library_text import IMPORTS, library_text
+from dmft_sym.codegen.text.library_text import import_text, library_text
 from dmft_sym.codegen.text.site_text import site_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,7 +45,8 @@ def compiled(expressions, arrays, scalars=(), name: str = "phi"):
     head = f'@njit(nogil=True, error_model="numpy")\ndef {name}({arguments}):\n    for i in range(out0.size):'
     text = "\n        ".join([head, *lines])
     module: dict[str, object] = {}
-    exec(compile(f"{IMPORTS}\n\n{library_text(functions)}\n\n\n{text}\n", "loop", "exec"), module)
+    imports = f"import numpy as np\n{import_text([*functions, '_tanh'])}"
+    exec(compile(f"{imports}\n\n{library_text(functions)}\n\n\n{text}\n", "loop", "exec"), module)
     function = module[name]
 
     def apply(*values):

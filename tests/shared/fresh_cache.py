@@ -34,7 +34,10 @@ def forget() -> None:
     """As a new process would start."""
     machine_code.checked.cache_clear()
     for name in [
-        name for name in sys.modules if name.startswith(("dmft_sym_cache_numpy_key", "dmft_sym_cache_numba_key"))
+        name
+        for name in sys.modules
+        if name.startswith(("dmft_sym_cache_numpy_key", "dmft_sym_cache_numba_key"))
+        or name.endswith((".library.tiny", ".library.upper"))
     ]:
         del sys.modules[name]
 

@@ -1,10 +1,21 @@
-# Products with the rows of a two-time matrix. Responses are lower triangular and correlations symmetric, of which the
-# lower triangle is kept, so that a product reads half of a matrix. The rows of closed chunks of steps are read in their
-# compressed form (see `_History`): a tile at the diagonal, and few rows of which the others are combinations. These
-# panels are laid out in the order in which they are read: blocks of eight columns, all rows of each.
-#
-# Matrices lie in a two-dimensional array `data`, one a line; a row of a matrix is the place in the line where its
-# column 0 is (or would be). Places are unsigned: indices that may be negative cost the loops their vector instructions.
+"""Products of a march: rows with two-time matrices.
+
+Responses are lower triangular and correlations symmetric, of which the
+lower triangle is kept, so that a product reads half of a matrix. The rows of closed chunks of steps are read in their
+compressed form (see `_History`): a tile at the diagonal, and few rows of which the others are combinations. These
+panels are laid out in the order in which they are read: blocks of eight columns, all rows of each.
+
+Matrices lie in a two-dimensional array `data`, one a line; a row of a matrix is the place in the line where its
+column 0 is (or would be). Places are unsigned: indices that may be negative cost the loops their vector instructions.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from dmft_sym.codegen.library.array_types import _Floats, _Ints
+from dmft_sym.codegen.library.numba_history import _History
+from dmft_sym.codegen.library.numba_rows import _FAST
+from numba import njit
 
 # y = a M, y = x M with M symmetric, y = w M^T, and the latter without equal steps
 _PRODUCT, _COVARIANCE, _CORRELATION, _TRANSPOSED = 0, 1, 2, 3
@@ -12,8 +23,18 @@ _U1, _U2, _U3, _U4, _U5, _U6, _U7 = (np.uint64(lane) for lane in range(1, 8))
 _VECTOR = 32  # loops over columns are rounded up to this length: there are zeros right of the diagonal
 
 
+class _Scratch(NamedTuple):
+    """Totals and weights of rows, and their places."""
+
+    totals: np.ndarray
+    weights: np.ndarray
+    rows: np.ndarray
+
+
 @njit(cache=True, fastmath=_FAST)
-def _spread(y, c, data, m, rows, weights, count, begin, end):
+def _spread(
+    y: _Floats, c: int, data: _Floats, m: int, rows: _Ints, weights: _Floats, count: int, begin: int, end: int
+) -> None:
     """y[c, begin:end] += sum_i weights[i] * (columns begin..end of row i)."""
     i = 0
     while i + 8 <= count:
@@ -39,7 +60,9 @@ def _spread(y, c, data, m, rows, weights, count, begin, end):
 
 
 @njit(cache=True, fastmath=_FAST)
-def _gather(totals, data, m, rows, count, x, c, begin, end):
+def _gather(
+    totals: _Floats, data: _Floats, m: int, rows: _Ints, count: int, x: _Floats, c: int, begin: int, end: int
+) -> None:
     """totals[i] = (columns begin..end of row i) . x[c, begin:end]."""
     i = 0
     while i + 4 <= count:
@@ -62,7 +85,19 @@ def _gather(totals, data, m, rows, count, x, c, begin, end):
 
 
 @njit(cache=True, fastmath=_FAST)
-def _spread_and_gather(y, totals, data, m, rows, weights, count, x, c, begin, end):
+def _spread_and_gather(
+    y: _Floats,
+    totals: _Floats,
+    data: _Floats,
+    m: int,
+    rows: _Ints,
+    weights: _Floats,
+    count: int,
+    x: _Floats,
+    c: int,
+    begin: int,
+    end: int,
+) -> None:
     """Both at once, for the lower triangle of a symmetric matrix."""
     i = 0
     while i + 4 <= count:
@@ -89,7 +124,18 @@ def _spread_and_gather(y, totals, data, m, rows, weights, count, x, c, begin, en
 
 
 @njit(cache=True)
-def _rows_product(kind, y, x, c, data, m, count, begin, end, scratch):
+def _rows_product(
+    kind: int,
+    y: _Floats,
+    x: _Floats,
+    c: int,
+    data: _Floats,
+    m: int,
+    count: int,
+    begin: int,
+    end: int,
+    scratch: _Scratch,
+) -> None:
     """Part of a product: y from the weights of rows, or their totals from x, or both."""
     if kind == _PRODUCT:
         _spread(y, c, data, m, scratch.rows, scratch.weights, count, begin, end)
@@ -100,7 +146,19 @@ def _rows_product(kind, y, x, c, data, m, count, begin, end, scratch):
 
 
 @njit(cache=True, fastmath=_FAST)
-def _dense_rows(kind, y, x, data, m, first, last, begin, place, width, scratch):
+def _dense_rows(
+    kind: int,
+    y: _Floats,
+    x: _Floats,
+    data: _Floats,
+    m: int,
+    first: int,
+    last: int,
+    begin: int,
+    place: int,
+    width: int,
+    scratch: _Scratch,
+) -> None:
     """A product with the rows first..last from column begin on; row 0 is at `place`, rows are `width` long."""
     C = y.shape[0]
     k = first
@@ -124,7 +182,9 @@ def _dense_rows(kind, y, x, data, m, first, last, begin, place, width, scratch):
 
 
 @njit(cache=True, fastmath=_FAST)
-def _spread_panel(y, c, data, m, place, weights, count, begin, end, C):
+def _spread_panel(
+    y: _Floats, c: int, data: _Floats, m: int, place: int, weights: _Floats, count: int, begin: int, end: int, C: int
+) -> None:
     """y[c, begin:end] += weights @ panel, of `count` rows in blocks of eight columns.
 
     Of a panel at the diagonal (C > 0: outputs), rows that end left of a block are not there.
@@ -156,8 +216,10 @@ def _spread_panel(y, c, data, m, place, weights, count, begin, end, C):
 
 
 @njit(cache=True, fastmath=_FAST)
-def _gather_panel(totals, data, m, place, count, x, c, begin, end, C):
-    """totals = panel @ x[c, begin:end]."""
+def _gather_panel(
+    totals: _Floats, data: _Floats, m: int, place: int, count: int, x: _Floats, c: int, begin: int, end: int, C: int
+) -> None:
+    """Set totals to panel @ x[c, begin:end]."""
     o, first = np.uint64(place), 0
     for p in range(count):
         totals[p] = 0
@@ -174,7 +236,20 @@ def _gather_panel(totals, data, m, place, count, x, c, begin, end, C):
 
 
 @njit(cache=True, fastmath=_FAST)
-def _spread_and_gather_panel(y, totals, data, m, place, weights, count, x, c, begin, end, C):
+def _spread_and_gather_panel(
+    y: _Floats,
+    totals: _Floats,
+    data: _Floats,
+    m: int,
+    place: int,
+    weights: _Floats,
+    count: int,
+    x: _Floats,
+    c: int,
+    begin: int,
+    end: int,
+    C: int,
+) -> None:
     """Both at once."""
     o, first = np.uint64(place), 0
     for p in range(count):
@@ -210,7 +285,20 @@ def _spread_and_gather_panel(y, totals, data, m, place, weights, count, x, c, be
 
 
 @njit(cache=True)
-def _panel_product(kind, y, x, c, data, m, place, count, begin, end, C, scratch):
+def _panel_product(
+    kind: int,
+    y: _Floats,
+    x: _Floats,
+    c: int,
+    data: _Floats,
+    m: int,
+    place: int,
+    count: int,
+    begin: int,
+    end: int,
+    C: int,
+    scratch: _Scratch,
+) -> None:
     """Part of a product: y from the weights of a panel's rows, or their totals from x, or both."""
     totals, weights = scratch.totals, scratch.weights
     if kind == _PRODUCT:
@@ -222,7 +310,9 @@ def _panel_product(kind, y, x, c, data, m, place, count, begin, end, C, scratch)
 
 
 @njit(cache=True)
-def _chunk_product(kind, y, x, c, m, q, history, scratch):
+def _chunk_product(
+    kind: int, y: _Floats, x: _Floats, c: int, m: int, q: int, history: _History, scratch: _Scratch
+) -> None:
     """A product with one compressed chunk, and with its span if it is the last of one."""
     packed, combinations, chunk = history.packed, history.combinations, history.counts[0]
     C, lower, upper = y.shape[0], q * chunk, (q + 1) * chunk
@@ -237,7 +327,7 @@ def _chunk_product(kind, y, x, c, m, q, history, scratch):
             begin, first = none, end
         if count == 0 or begin == end:
             continue
-        if kind == _PRODUCT or kind == _COVARIANCE:
+        if kind in (_PRODUCT, _COVARIANCE):
             if level < 0:
                 for i in range(chunk):
                     weights[i] = x[c, lower + i]
@@ -251,7 +341,7 @@ def _chunk_product(kind, y, x, c, m, q, history, scratch):
                 y[c, lower + i] += totals[i]
         else:
             _spread_panel(y, c, combinations, level, first * chunk, totals, count, first, upper, none)
-    if kind == _COVARIANCE or kind == _TRANSPOSED:
+    if kind in (_COVARIANCE, _TRANSPOSED):
         place = history.places[q, 4]
         for block in range(lower, upper, C):  # equal steps count once
             for k in range(block, block + C):
@@ -261,7 +351,18 @@ def _chunk_product(kind, y, x, c, m, q, history, scratch):
 
 
 @njit(cache=True)
-def _chunks_product(kind, y, x, flat, m, first, last, hi, history, scratch):
+def _chunks_product(
+    kind: int,
+    y: _Floats,
+    x: _Floats,
+    flat: _Floats,
+    m: int,
+    first: int,
+    last: int,
+    hi: int,
+    history: _History,
+    scratch: _Scratch,
+) -> None:
     """A product with the chunks first..last of a matrix; the rows since the last closed chunk count as one more."""
     chunk, closed, n = history.counts[0], history.counts[1], x.shape[1]
     for q in range(first, last):

@@ -1,10 +1,18 @@
-# History in blocks of steps. A row of step t passes through one matrix after another (kernel, response, covariance,
-# correlation, next layer), and the next step starts from the result, so that the rows of a block of steps do not exist
-# before the block is done, and there is no product of matrices to be had for them. What can be had is fewer rows: order
-# parameters are smooth in time. Once a chunk of steps is closed, all of its rows, in every matrix, are combinations of
-# the rows of a few of its steps (the same steps and the same factors for all matrices), up to rounding. This is
-# verified, and chunks for which it does not hold stay as they are. Chosen rows of the chunks of a span are compressed
-# once more. A product with history then reads a few rows for each chunk, and the dense tiles at the diagonal.
+"""Past steps of a march in compressed form.
+
+History in blocks of steps. A row of step t passes through one matrix after another (kernel, response, covariance,
+correlation, next layer), and the next step starts from the result, so that the rows of a block of steps do not exist
+before the block is done, and there is no product of matrices to be had for them. What can be had is fewer rows: order
+parameters are smooth in time. Once a chunk of steps is closed, all of its rows, in every matrix, are combinations of
+the rows of a few of its steps (the same steps and the same factors for all matrices), up to rounding. This is
+verified, and chunks for which it does not hold stay as they are. Chosen rows of the chunks of a span are compressed
+once more. A product with history then reads a few rows for each chunk, and the dense tiles at the diagonal.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from dmft_sym.codegen.library.array_types import _Floats, _Ints
 
 _CHUNK = 64  # steps whose rows are compressed together
 _SPAN = 4  # chunks that are compressed once more, together
@@ -34,12 +42,12 @@ class _History(NamedTuple):
     signs: np.ndarray
 
 
-def _remainder(dtype):
+def _remainder(dtype: Any) -> float:
     """Norm that the remainder of a row may have, relative to the largest row: 1.5e-13 in double precision."""
     return np.finfo(dtype).eps ** 0.82
 
 
-def _make_history(matrices, C, n, dtype):
+def _make_history(matrices: int, C: int, n: int, dtype: Any) -> _History:
     chunk = _CHUNK * C
     chunks = n // chunk
     return _History(
@@ -55,12 +63,13 @@ def _make_history(matrices, C, n, dtype):
     )
 
 
-def _find_skeleton(panel, bound, most):
+def _find_skeleton(panel: _Floats, bound: float, most: int) -> tuple[list[int], _Floats] | None:
     """Rows of a panel of which all its rows are combinations up to a remainder of norm `bound`, and the factors.
 
     Gram-Schmidt, longest remainder first; None if there are more than `most`. There is at least one.
     """
-    rest, directions, chosen = panel.copy(), [], []
+    rest, directions = panel.copy(), []
+    chosen: list[int] = []
     norms = np.sqrt(np.sum(rest * rest, axis=1))
     while not chosen or norms.max() > bound:
         if len(chosen) == most:
@@ -76,7 +85,7 @@ def _find_skeleton(panel, bound, most):
     return chosen, np.linalg.solve(overlaps[chosen].T, overlaps.T)
 
 
-def _compress(store, rows, columns, most, history):
+def _compress(store: _Floats, rows: _Ints, columns: int, most: int, history: _History) -> tuple[_Ints, _Floats] | None:
     """A few of the given rows of which, left of `columns`, all are combinations in every matrix, and the factors.
 
     The rows are found in a sketch, sums of columns with random signs, and verified in the matrices.
@@ -100,20 +109,20 @@ def _compress(store, rows, columns, most, history):
     return chosen, factors
 
 
-def _blocks(panels):
+def _blocks(panels: _Floats) -> _Floats:
     """Panels (..., rows, columns) in blocks of eight columns, one after another, all rows of each."""
     *axes, rows, columns = panels.shape
     return np.swapaxes(panels.reshape(*axes, rows, columns // 8, 8), -3, -2).reshape(*axes, rows * columns)
 
 
-def _pack(store, rows, begin, end, place, history):
+def _pack(store: _Floats, rows: _Ints, begin: int, end: int, place: int, history: _History) -> int:
     """Copy columns of rows of every matrix to `place`; returns where that ends."""
     stop = place + len(rows) * (end - begin)
     history.packed[:, place:stop] = _blocks(store[:, rows, begin:end])
     return stop
 
 
-def _pack_tile(store, lower, upper, C, place, history):
+def _pack_tile(store: _Floats, lower: int, upper: int, C: int, place: int, history: _History) -> int:
     """Copy the diagonal tile of every matrix to `place`, without rows that end left of a block of eight columns."""
     for b in range(lower, upper, 8):
         first = (b - lower) // C * C + lower
@@ -121,7 +130,7 @@ def _pack_tile(store, lower, upper, C, place, history):
     return place
 
 
-def _pack_chunk(store, q, begin, place, history):
+def _pack_chunk(store: _Floats, q: int, begin: int, place: int, history: _History) -> int:
     """Copy what products use of a compressed chunk from column begin on to `place`; returns where that ends."""
     chunk = history.counts[0]
     lower, upper = q * chunk, (q + 1) * chunk
@@ -134,7 +143,7 @@ def _pack_chunk(store, q, begin, place, history):
     return _pack(store, history.chosen[q, 0, : history.ranks[q, 0]], begin, lower, panel, history)
 
 
-def _close_chunk(store, q, history):
+def _close_chunk(store: _Floats, q: int, history: _History) -> None:
     """Compress the rows of chunk q left of it."""
     chunk = history.counts[0]
     lower, upper = q * chunk, (q + 1) * chunk
@@ -149,7 +158,7 @@ def _close_chunk(store, q, history):
     history.counts[2] = _pack_chunk(store, q, 0, history.counts[2], history)
 
 
-def _close_span(store, q, history):
+def _close_span(store: _Floats, q: int, history: _History) -> None:
     """Compress the chosen rows of the chunks of the span that ends with chunk q once more, left of the span."""
     chunk = history.counts[0]
     chunks = range(q + 1 - _SPAN, q + 1)
@@ -164,18 +173,18 @@ def _close_span(store, q, history):
     chosen, factors = found
     history.chosen[q, 1, : len(chosen)], history.ranks[q, 1] = chosen, len(chosen)
     place = history.places[chunks.start, 0]
-    far = []
+    parts = []
     for o, part in zip(chunks, np.split(factors, np.cumsum(ranks)[:-1], axis=1), strict=True):
         near = history.combinations[0, o * chunk * chunk : o * chunk * chunk + part.shape[1] * chunk]
-        far.append(part @ np.swapaxes(near.reshape(-1, part.shape[1], 8), 0, 1).reshape(part.shape[1], chunk))
+        parts.append(part @ np.swapaxes(near.reshape(-1, part.shape[1], 8), 0, 1).reshape(part.shape[1], chunk))
         place = _pack_chunk(store, o, lower, place, history)
-    far = np.hstack(far)
+    far = np.hstack(parts)
     history.combinations[1, lower * chunk : lower * chunk + far.size] = _blocks(far)
     history.places[q, 3] = place
     history.counts[2] = _pack(store, chosen, 0, lower, place, history)
 
 
-def _close(store, hi, history):
+def _close(store: _Floats, hi: int, history: _History) -> None:
     """Compress the chunk of rows that ends before hi, if one does, and the span if one ends there."""
     chunk = history.counts[0]
     if hi % chunk:

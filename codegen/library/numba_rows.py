@@ -1,11 +1,13 @@
-# Element-wise work on the rows lo..hi (step t) of two-time matrices, which lie one after another in `store`; columns of
-# static matrices lie in `fixed`.
+"""Element-wise work of a march on the rows lo..hi (step t) of matrices."""
+
+from dmft_sym.codegen.library.array_types import _Floats
+from numba import njit
 
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
 @njit(cache=True)
-def _start_row(row, hi):
+def _start_row(row: _Floats, hi: int) -> None:
     """Zeros for a kernel or a weight."""
     for c in range(row.shape[0]):
         for b in range(hi):
@@ -13,7 +15,7 @@ def _start_row(row, hi):
 
 
 @njit(cache=True)
-def _add_row(target, factor, source, lo, hi):
+def _add_row(target: _Floats, factor: float, source: _Floats, lo: int, hi: int) -> None:
     """target[t] += factor * source[t]."""
     for a in range(lo, hi):
         y, x = target[a], source[a]
@@ -22,7 +24,7 @@ def _add_row(target, factor, source, lo, hi):
 
 
 @njit(cache=True)
-def _add_identity(target, factor, lo, hi):
+def _add_identity(target: _Floats, factor: float, lo: int, hi: int) -> None:
     """target[t, t] += factor * 1."""
     shift = lo if target.shape[1] == target.shape[0] else 0
     for c in range(hi - lo):
@@ -30,7 +32,7 @@ def _add_identity(target, factor, lo, hi):
 
 
 @njit(cache=True)
-def _add_weight(W, factor, response, lo, hi):
+def _add_weight(W: _Floats, factor: float, response: _Floats, lo: int, hi: int) -> None:
     """W += factor * response[t]."""
     for c in range(hi - lo):
         y, x = W[c], response[lo + c]
@@ -39,7 +41,7 @@ def _add_weight(W, factor, response, lo, hi):
 
 
 @njit(cache=True)
-def _add_kernel_now(A, factor, source, lo, hi):
+def _add_kernel_now(A: _Floats, factor: float, source: _Floats, lo: int, hi: int) -> None:
     """A[t] += factor * source[t, t]."""
     for c in range(hi - lo):
         for b in range(lo, hi):
@@ -47,7 +49,7 @@ def _add_kernel_now(A, factor, source, lo, hi):
 
 
 @njit(cache=True)
-def _add_kernel_past(A, factor, source, kappa, lo, hi):
+def _add_kernel_past(A: _Floats, factor: float, source: _Floats, kappa: _Floats, lo: int, hi: int) -> None:
     """A[s] += factor * kappa(t - s) * source[t, s] for s < t."""
     C = hi - lo
     t = lo // C
@@ -60,7 +62,7 @@ def _add_kernel_past(A, factor, source, kappa, lo, hi):
 
 
 @njit(cache=True)
-def _add_kernel_identity(A, factor, kappa, lo, hi):
+def _add_kernel_identity(A: _Floats, factor: float, kappa: _Floats, lo: int, hi: int) -> None:
     """A[s] += factor * kappa(t - s) * 1 for s < t."""
     C = hi - lo
     t = lo // C
@@ -70,7 +72,7 @@ def _add_kernel_identity(A, factor, kappa, lo, hi):
 
 
 @njit(cache=True)
-def _add_covariance_fresh(W, factor, response, covariance, lo, hi):
+def _add_covariance_fresh(W: _Floats, factor: float, response: _Floats, covariance: _Floats, lo: int, hi: int) -> None:
     """W += factor * response[t] @ S, of which equal steps alone count."""
     C = hi - lo
     for c in range(C):
@@ -82,7 +84,7 @@ def _add_covariance_fresh(W, factor, response, covariance, lo, hi):
 
 
 @njit(cache=True, fastmath=_FAST)
-def _add_product_static(target, A, source, lo, hi):
+def _add_product_static(target: _Floats, A: _Floats, source: _Floats, lo: int, hi: int) -> None:
     """target[t] += A @ source, static columns."""
     for c in range(hi - lo):
         for d in range(source.shape[1]):
@@ -93,7 +95,7 @@ def _add_product_static(target, A, source, lo, hi):
 
 
 @njit(cache=True, fastmath=_FAST)
-def _add_correlation_static(target, W, source, lo, hi):
+def _add_correlation_static(target: _Floats, W: _Floats, source: _Floats, lo: int, hi: int) -> None:
     """target[t] += W @ source^T, static columns."""
     for c in range(hi - lo):
         for s in range(hi):
@@ -104,7 +106,7 @@ def _add_correlation_static(target, W, source, lo, hi):
 
 
 @njit(cache=True)
-def _mirror(target, source, lo, hi):
+def _mirror(target: _Floats, source: _Floats, lo: int, hi: int) -> None:
     """Equal-step block of a correlation from that of its transpose, whose row was computed later in the step."""
     for a in range(lo, hi):
         for b in range(lo, hi):
@@ -112,7 +114,7 @@ def _mirror(target, source, lo, hi):
 
 
 @njit(cache=True, nogil=True)
-def _fill_upper(target, mirrored, C):
+def _fill_upper(target: _Floats, mirrored: _Floats, C: int) -> None:
     """Upper triangle of a correlation from the lower one of its transpose, in tiles that fit the cache."""
     n = target.shape[0]
     for tile in range(0, n, 64):

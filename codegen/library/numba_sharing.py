@@ -1,7 +1,32 @@
-# Products that do not depend on each other are planned on a desk and done together by `_finish`, cut into pieces of
-# chunks. Helper threads take pieces too (`_help`). The march never waits for a helper: what one has claimed and not
-# delivered in time is done again and the late result is ignored, so that a helper without a core costs nothing. Pieces
-# have places of their own and are added up in their order: results do not depend on who did them, or on how many.
+"""Products of a march that are done together, with helper threads.
+
+Products that do not depend on each other are planned on a desk and done together by `_finish`, cut into pieces of
+chunks. Helper threads take pieces too (`_help`). The march never waits for a helper: what one has claimed and not
+delivered in time is done again and the late result is ignored, so that a helper without a core costs nothing. Pieces
+have places of their own and are added up in their order: results do not depend on who did them, or on how many.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numba as nb
+import numpy as np
+from dmft_sym.codegen.library.array_types import _Floats, _Ints
+from dmft_sym.codegen.library.numba_history import _CHUNK, _History
+from dmft_sym.codegen.library.numba_products import (
+    _CORRELATION,
+    _COVARIANCE,
+    _PRODUCT,
+    _TRANSPOSED,
+    _chunks_product,
+    _Scratch,
+)
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 _QUEUE = 64  # products planned at once, and pieces
 _PIECE = 10_000  # matrix elements in a piece, at least
@@ -32,19 +57,11 @@ class _Desk(NamedTuple):
     places: np.ndarray
 
 
-class _Scratch(NamedTuple):
-    """Totals and weights of rows, and their places."""
-
-    totals: np.ndarray
-    weights: np.ndarray
-    rows: np.ndarray
-
-
 @intrinsic
-def _peek(typing_context, words, place):
+def _peek(typing_context: Any, words: Any, place: Any) -> Any:
     """words[place], read atomically: nothing that stands after it is read before."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         pointer = cgutils.get_item_pointer(context, builder, signature.args[0], array, [arguments[1]])
         return builder.load_atomic(pointer, "acquire", 8)
@@ -53,10 +70,10 @@ def _peek(typing_context, words, place):
 
 
 @intrinsic
-def _swap(typing_context, words, place, old, new):
+def _swap(typing_context: Any, words: Any, place: Any, old: Any, new: Any) -> Any:
     """Atomically set words[place] from old to new; whether it was old."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         pointer = cgutils.get_item_pointer(context, builder, signature.args[0], array, [arguments[1]])
         pair = builder.cmpxchg(pointer, arguments[2], arguments[3], "seq_cst", "seq_cst")
@@ -66,7 +83,7 @@ def _swap(typing_context, words, place, old, new):
 
 
 @njit(cache=True)
-def _product(plan, target, A, source):
+def _product(plan: _Ints, target: int, A: int, source: int) -> None:
     """Plan target[t] += A @ source."""
     j = plan[0, 0] + 1
     plan[j, 0], plan[j, 1], plan[j, 3], plan[j, 4] = _PRODUCT, source, A, target
@@ -74,7 +91,9 @@ def _product(plan, target, A, source):
 
 
 @njit(cache=True)
-def _covariance(plan, factors, W, factor, response, covariance, transposed):
+def _covariance(
+    plan: _Ints, factors: _Floats, W: int, factor: float, response: int, covariance: int, transposed: int
+) -> None:
     """Plan W += factor * response[t] @ covariance."""
     j = plan[0, 0] + 1
     plan[j, 0], plan[j, 1], plan[j, 2], plan[j, 3], plan[j, 4] = _COVARIANCE, covariance, transposed, response, W
@@ -83,7 +102,7 @@ def _covariance(plan, factors, W, factor, response, covariance, transposed):
 
 
 @njit(cache=True)
-def _correlation(plan, target, W, source):
+def _correlation(plan: _Ints, target: int, W: int, source: int) -> None:
     """Plan target[t] += W @ source^T."""
     j = plan[0, 0] + 1
     plan[j, 0], plan[j, 1], plan[j, 3], plan[j, 4] = _CORRELATION, source, W, target
@@ -91,7 +110,22 @@ def _correlation(plan, target, W, source):
 
 
 @njit(cache=True)
-def _do_piece(desk, worker, i, j, first, last, lo, kind, matrix, mirrored, source, store, flat, history):
+def _do_piece(
+    desk: _Desk,
+    worker: int,
+    i: int,
+    j: int,
+    first: int,
+    last: int,
+    lo: int,
+    kind: int,
+    matrix: int,
+    mirrored: int,
+    source: int,
+    store: _Floats,
+    flat: _Floats,
+    history: _History,
+) -> None:
     """Chunks first..last of the planned product j, as piece i."""
     y = desk.drafts[worker, i]
     hi = lo + y.shape[0]
@@ -110,7 +144,7 @@ def _do_piece(desk, worker, i, j, first, last, lo, kind, matrix, mirrored, sourc
 
 
 @njit(cache=True, nogil=True)
-def _help(worker, desk, store, flat, history):
+def _help(worker: int, desk: _Desk, store: _Floats, flat: _Floats, history: _History) -> bool:
     """Take pieces until there have been none for a while; returns whether the march is over."""
     board, pieces, plan = desk.board, desk.pieces, desk.plan
     idle = 0
@@ -133,7 +167,7 @@ def _help(worker, desk, store, flat, history):
 
 
 @njit(cache=True)
-def _cut(desk, history):
+def _cut(desk: _Desk, history: _History) -> int:
     """Cut the planned products into pieces of chunks that cost about as much; returns the number of pieces."""
     costs, closed = history.costs, history.counts[1]
     count, hi = desk.plan[0, 0], desk.plan[0, 1] + desk.plan[0, 2]
@@ -154,7 +188,7 @@ def _cut(desk, history):
 
 
 @njit(cache=True)
-def _offer(desk, total):
+def _offer(desk: _Desk, total: int) -> None:
     """Offer the pieces to the helpers."""
     board = desk.board
     epoch = (board[0] >> 16) + 1
@@ -166,7 +200,7 @@ def _offer(desk, total):
 
 
 @njit(cache=True)
-def _claim(desk, total):
+def _claim(desk: _Desk, total: int) -> int:
     """A piece that nobody has taken, or that has not been delivered in time; -1 if there is none."""
     board, states = desk.board, desk.states
     opened = (board[0] >> 16) << 8
@@ -189,7 +223,7 @@ def _claim(desk, total):
 
 
 @njit(cache=True)
-def _add(target, m, k, factor, drafts, worker, i, end):
+def _add_draft(target: _Floats, m: int, k: int, factor: float, drafts: _Floats, worker: int, i: int, end: int) -> None:
     """target[m, k] += factor * draft i, before column end."""
     c = k % drafts.shape[2]
     for b in range(np.uint64(end)):
@@ -197,7 +231,7 @@ def _add(target, m, k, factor, drafts, worker, i, end):
 
 
 @njit(cache=True)
-def _finish(desk, store, flat, history):
+def _finish(desk: _Desk, store: _Floats, flat: _Floats, history: _History) -> None:
     """Do the planned products, large ones with the helpers, and add their results to the targets."""
     plan, pieces = desk.plan, desk.pieces
     count, lo, C = plan[0, 0], plan[0, 1], plan[0, 2]
@@ -222,25 +256,13 @@ def _finish(desk, store, flat, history):
         target, end = plan[j, 4], min(lo + C, pieces[i, 2] * history.counts[0])
         for c in range(C):
             if plan[j, 0] == _COVARIANCE:
-                _add(desk.rows, target, c, desk.factors[j], desk.drafts, worker, i, end)
+                _add_draft(desk.rows, target, c, desk.factors[j], desk.drafts, worker, i, end)
             else:
-                _add(store, target, lo + c, desk.factors[0], desk.drafts, worker, i, end)
+                _add_draft(store, target, lo + c, desk.factors[0], desk.drafts, worker, i, end)
     plan[0, 0] = 0
 
 
-def _lay_out(axes, n, width, dtype):
-    """One block of matrices, views of it by name with their layer axes, and the number of the first matrix of each."""
-    counts = [math.prod(shape) for shape in axes.values()]
-    places = [sum(counts[:k]) for k in range(len(counts))]
-    block = np.zeros((sum(counts), n, width), dtype)
-    views = [
-        block[first : first + count].reshape(*shape, n, width)
-        for first, count, shape in zip(places, counts, axes.values(), strict=True)
-    ]
-    return block, dict(zip(axes, views, strict=True)), places
-
-
-def _make_desk(rows, C, n, dtype):
+def _make_desk(rows: int, C: int, n: int, dtype: Any) -> _Desk:
     helpers = min(nb.config.NUMBA_NUM_THREADS, 8) - 1 if n >= 400 else 0
     plan = np.zeros((_QUEUE + 1, 5), np.int64)
     plan[0, 2] = C
@@ -258,10 +280,10 @@ def _make_desk(rows, C, n, dtype):
 
 
 @contextmanager
-def _helpers(desk, store, flat, history):
+def _helpers(desk: _Desk, store: _Floats, flat: _Floats, history: _History) -> Iterator[None]:
     """Threads that help with the products of a desk, asleep while there are none."""
 
-    def work(worker):
+    def work(worker: int) -> None:
         while not _help(worker, desk, store, flat, history):
             time.sleep(1e-4)
 

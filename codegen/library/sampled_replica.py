@@ -1,12 +1,32 @@
-# A replica, and the walk over its steps. What takes time is done by the compiled functions above.
+"""A replica: fields, weights, and what a statement does to them. What takes time is done by compiled functions."""
 
-_DIVERGENCE = 1e12  # a scalar beyond this multiple of the largest first one counts as divergence
-_LARGEST_NORM2 = 1e75  # of a field: products of two kernels, and their squares, have to be finite numbers
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from dmft_sym.codegen.library.array_types import _Floats
+from dmft_sym.codegen.library.sampled_directions import _open, _project
+from dmft_sym.codegen.library.sampled_products import _add_all, _add_by_label, _dots_all, _settle
+
 _ONE = np.ones(1)
 
 
-def _rows(count, sites):
-    """Rows of zeros that begin at multiples of 64 bytes, and not of 4 kB: those would compete for places of the cache."""
+class _Labels(NamedTuple):
+    """Labels of a program: the rows of a field follow each other label by label, the last one fastest.
+
+    sizes: numbers of values of all labels.
+    outputs: number of values of the one that random vectors have.
+    vectors, inputs: of these, how many rows it is from one value of every label to the next.
+    """
+
+    sizes: tuple[int, ...]
+    outputs: int
+    vectors: tuple[int, ...]
+    inputs: tuple[int, ...]
+
+
+def _rows(count: int, sites: int) -> _Floats:
+    """Rows of zeros that begin at multiples of 64 bytes, not of 4 kB: those would compete for places of the cache."""
     width = -(-sites // 8) * 8
     width += 8 if width % 512 == 0 else 0
     block = np.zeros(count * width + 8)
@@ -14,7 +34,7 @@ def _rows(count, sites):
     return block[start : start + count * width].reshape(count, width)
 
 
-class Replica:
+class _Replica:
     """Fields and weights of a network of width S whose matrices are not stored.
 
     Matrix number m has the side 2 m, directions p and images x, and the side 2 m + 1, q and y. Its trained part is
@@ -32,28 +52,42 @@ class Replica:
     overlaps            of what is left of them with images of the other side, <y_j rest>
     """
 
-    def __init__(self, stream, sites, tol, paired, $sizes, inputs, at, deviation, learns):
-        M, rank = $inputs_shape
+    def __init__(
+        self,
+        stream: np.random.Generator,
+        sites: int,
+        tol: float,
+        paired: bool,
+        labels: _Labels,
+        inputs: _Floats,
+        at: Any,
+        deviation: _Floats,
+        learns: np.ndarray,
+        momentum: bool,
+        shares: int,
+    ) -> None:
+        rank, rows = inputs.shape[1], math.prod(labels.sizes)
         self.stream, self.S, self.tol2, self.paired = stream, sites, tol**2, paired
-        self.M, $own_sizes, self.rank = M, $sizes, rank
+        self.labels, self.rows, self.rank, self.momentum = labels, rows, rank, momentum
         self.inputs, self.transposed = inputs, np.ascontiguousarray(inputs.T)
-        self.order = np.arange(max($rows, at.input_matrices * rank, 64))
-        self.fields, self.line, self.work = _rows(at.rows, sites), np.zeros(sites), np.zeros((_SHARES, $last))
+        self.order = np.arange(max(rows, at.input_matrices * rank, 64))
+        self.fields, self.line, self.work = _rows(at.rows, sites), np.zeros(sites), np.zeros((shares, labels.sizes[-1]))
         self.weights = _rows(at.input_matrices * rank, sites)
-        self.weight_velocity = _rows(at.input_matrices * rank if _MOMENTUM else 0, sites)
+        self.weight_velocity = _rows(at.input_matrices * rank if momentum else 0, sites)
         self.pool, self.used = _rows(0, sites), 0
         sides = len(deviation)
         self.basis, self.images = np.zeros((sides, 0), np.int64), np.zeros((sides, 0), np.int64)
         self.counts, self.deviation = np.zeros(sides, np.int64), deviation
-        self.trained, self.velocity = np.zeros((sides // 2, 0, 0)), np.zeros((sides // 2 if _MOMENTUM else 0, 0, 0))
+        self.trained, self.velocity = np.zeros((sides // 2, 0, 0)), np.zeros((sides // 2 if momentum else 0, 0, 0))
         self.kept, self.learns = np.ones(sides // 2), learns
         self.scales = np.zeros(at.rows)
-        self.coefficients, self.overlaps, self.known, self.top = np.zeros((0, 0)), np.zeros((0, 0)), {}, 0
-        self.along, self.again = np.zeros(($rows, rank)), np.zeros(($rows, rank))
-        self.rest, self.noise = _rows($rows, sites), _rows($rows, sites)
-        self.norms, self.lengths, self.largest = np.zeros($rows), np.zeros($rows), np.zeros($rows)
+        self.coefficients, self.overlaps, self.top = np.zeros((0, 0)), np.zeros((0, 0)), 0
+        self.known: dict[tuple[int, int], int] = {}
+        self.along, self.again = np.zeros((rows, rank)), np.zeros((rows, rank))
+        self.rest, self.noise = _rows(rows, sites), _rows(rows, sites)
+        self.norms, self.lengths, self.largest = np.zeros(rows), np.zeros(rows), np.zeros(rows)
 
-    def draw(self, row, sign, deviation=1.0):
+    def draw(self, row: _Floats, sign: float, deviation: float = 1.0) -> None:
         """Normal at every site; the same (sign 1) or opposite (-1) at both sites of a pair."""
         drawn = self.S // 2 if self.paired else self.S
         self.stream.standard_normal(out=row[:drawn])
@@ -61,25 +95,26 @@ class Replica:
             row[:drawn] *= deviation
         row[drawn : self.S] = sign * row[: self.S - drawn]
 
-    def begin(self):
+    def begin(self) -> None:
         """Forget the coefficients of the last step's operands."""
         self.known.clear()
         self.top = 0
 
-    def clear(self, row, rows):
+    def clear(self, row: int, rows: int) -> None:
         """Set fields to zero."""
         self.fields[row : row + rows, : self.S] = 0.0
         self.largest[:rows] = 0.0
 
-    def settle(self, row, rows, last):
+    def settle(self, row: int, rows: int, last: bool) -> None:
         """After a part of a sum: once all are added, fields whose parts cancel to rounding are zero."""
         _settle(self.fields[row : row + rows], self.largest, last, self.S)
 
-    def add(self, target, factor, source, labels):
+    def add(self, target: tuple[int, ...], factor: float, source: tuple[int, ...], labels: tuple[int, ...]) -> None:
         """Add factor * a field to a field, label by label."""
-        _gather(self.fields, target, factor, _ONE, $zeros, self.fields, source, *labels, self.S)
+        by = (0,) * len(source)
+        _add_by_label(self.fields, target, factor, _ONE, by, self.fields, source, labels, self.S)
 
-    def find(self, side, row, rows):
+    def find(self, side: int, row: int, rows: int) -> int:
         """Where in `coefficients` those of the fields row, row + 1, ... are; directions that they need are opened.
 
         What is left of a field, shorter than `tol`, acts by its conditional mean: A rest = sum_j <y_j rest> q_j.
@@ -108,7 +143,9 @@ class Replica:
             overlaps /= S
         return at
 
-    def _project_on_new(self, side, first, fresh, found, rest, smallest):
+    def _project_on_new(
+        self, side: int, first: int, fresh: int, found: _Floats, rest: _Floats, smallest: _Floats
+    ) -> None:
         """Leave to new directions their part of every rest: equal fields get equal coefficients."""
         rows, places, S = len(rest), self.basis[side, first : first + fresh], self.S
         rest[self.lengths[:rows] > smallest, :S] = 0.0
@@ -118,7 +155,7 @@ class Replica:
         found[:, first : first + fresh] += along[:, :fresh]
         _add_all(rest, -1.0, along, self.pool, places, S)
 
-    def _add_images(self, side, first, opened):
+    def _add_images(self, side: int, first: int, opened: int) -> None:
         """Images of the directions that stand last in the pool."""
         start, other, S = self.used, side ^ 1, self.S
         known, noise = self.counts[other], self.noise[:opened]
@@ -136,7 +173,7 @@ class Replica:
         np.multiply(noise[:, :S], std, out=images[:, :S])
         _add_all(images, 1 / S, again, self.pool, places, S)
 
-    def _make_room(self, side, rows):
+    def _make_room(self, side: int, rows: int) -> None:
         """Room for as many new directions as there are operands. Rows of zeros take no memory before they are used."""
         have = len(self.pool)
         if self.used + 2 * rows > have:
@@ -154,13 +191,13 @@ class Replica:
             tables = (_padded(table, len(table), count) for table in (self.coefficients, self.overlaps))
             self.coefficients, self.overlaps = tables
             wide = max(count, self.rank)
-            self.along, self.again = np.zeros(($own_rows, wide)), np.zeros(($own_rows, wide))
+            self.along, self.again = np.zeros((self.rows, wide)), np.zeros((self.rows, wide))
             self.trained = _padded(self.trained, len(self.trained), count, count)
             self.velocity = _padded(self.velocity, len(self.velocity), count, count)
             self.order = np.arange(max(count, len(self.order)))
 
-    def multiply(self, side, row, rows, target, targets, run, factor):
-        """Add factor * (matrix, or its transpose) times the fields row, row + 1, ... to the fields target, target + 1, ...
+    def multiply(self, side: int, row: int, rows: int, target: int, targets: int, run: int, factor: float) -> None:
+        """Add factor * (matrix, or its transpose) times the fields from row on to those from target on.
 
         Field b of the targets takes field (b // run) % rows.
         """
@@ -181,143 +218,102 @@ class Replica:
         along[:, :far] += self.kept[number] * left[:, :far]
         _add_all(out, factor, along, self.pool, self.basis[side ^ 1, :far], S)
 
-    def multiply_inputs(self, number, target, targets, run, factor):
+    def multiply_inputs(self, number: int, target: int, targets: int, run: int, factor: float) -> None:
         """Add factor * (matrix from the inputs) times the samples to the fields target, target + 1, ..."""
         places = self.order[number * self.rank : (number + 1) * self.rank]
-        inputs = self.inputs if targets == $own_inputs else self.inputs[(np.arange(targets) // run) % $own_inputs]
+        inputs = self.inputs
+        if targets != len(inputs):
+            inputs = inputs[(np.arange(targets) // run) % len(inputs)]
         _add_all(self.fields[target : target + targets], factor, inputs, self.weights, places, self.S)
 
-    def learn_vector(self, row, memory, terms, momentum, decay<<, direct, first>>):
-        """w = (1 - l) w + <<(first - direct) >>V<< + direct G>>, V = m V + G of a random vector."""
-        S, C = self.S, self.C
+    def learn_vector(
+        self,
+        row: int,
+        memory: int | None,
+        terms: list[Any],
+        momentum: float,
+        decay: float,
+        direct: float = 0.0,
+        first: float = 1.0,
+    ) -> None:
+        """Update a random vector as `learn` does a matrix; its velocity is in the fields from memory on."""
+        S, C = self.S, self.labels.outputs
         vector = self.fields[row : row + C, :S]
-        vector *= 1 - decay
-        if memory is not None:
-            self.fields[memory : memory + C, :S] *= momentum<<
-            vector -= direct * self.fields[memory : memory + C, :S]>>
+        velocity = vector if memory is None else self.fields[memory : memory + C, :S]
+        self._decay(vector, velocity, momentum, decay, direct)
+        to = (row if memory is None else memory, *self.labels.vectors)
         for factor, weight, by, source, labels in terms:
-            to = (row if memory is None else memory, $vector_steps)
-            _gather(self.fields, to, factor, weight, by, self.fields, source, *labels, S)
-        if memory is not None:
-            vector += <<first * >>self.fields[memory : memory + C, :S]
+            _add_by_label(self.fields, to, factor, weight, by, self.fields, source, labels, S)
+        self._move(vector, velocity, first)
 
-    def learn_inputs(self, number, terms, momentum, decay<<, direct, first>>):
-        """W = (1 - l) W + <<(first - direct) >>V<< + direct G>>, V = m V + G of a matrix from the inputs, G = sum_mu left_mu x_mu^T."""
-        S, M = self.S, $own_inputs
+    def learn_inputs(
+        self,
+        number: int,
+        terms: list[Any],
+        momentum: float,
+        decay: float,
+        direct: float = 0.0,
+        first: float = 1.0,
+    ) -> None:
+        """Update a matrix from the inputs as `learn` does others, G = sum_mu left_mu x_mu^T."""
+        S, count = self.S, len(self.inputs)
         rows = slice(number * self.rank, (number + 1) * self.rank)
         weights = self.weights[rows]
-        total = self.weight_velocity[rows] if _MOMENTUM else weights
-        if decay:
-            weights[:, :S] *= 1 - decay
-        if _MOMENTUM:
-            total[:, :S] *= momentum<<
-            weights[:, :S] -= direct * total[:, :S]>>
+        total = self.weight_velocity[rows] if self.momentum else weights
+        self._decay(weights[:, :S], total[:, :S], momentum, decay, direct)
         for factor, weight, by, source, labels in terms:
-            left = self.rest[:M]
+            left = self.rest[:count]
             left[:, :S] = 0.0
-            _gather(left, (0, $input_steps), factor, weight, by, self.fields, source, *labels, S)
-            _add_all(total, 1.0, self.transposed, left, self.order[:M], S)
-        if _MOMENTUM:
-            weights[:, :S] += <<first * >>total[:, :S]
+            _add_by_label(left, (0, *self.labels.inputs), factor, weight, by, self.fields, source, labels, S)
+            _add_all(total, 1.0, self.transposed, left, self.order[:count], S)
+        self._move(weights[:, :S], total[:, :S], first)
 
-    def learn(self, number, terms, momentum, decay<<, direct, first>>):
-        """B = (1 - l) B + <<(first - direct) >>V<< + direct G>>, V = m V + G, with G = sum_a left_a right_a^T in coefficients.
+    def learn(
+        self,
+        number: int,
+        terms: list[Any],
+        momentum: float,
+        decay: float,
+        direct: float = 0.0,
+        first: float = 1.0,
+    ) -> None:
+        """B = (1 - l) B + (first - direct) m V + first G, V = m V + G, with G = sum_a left_a right_a^T in coefficients.
 
-        A term is (factor, weight, its places, left, right, labels): left and right are (row, rows, steps between
-        $labels); the left factor is summed over labels that the right one lacks.
+        A term is (factor, weight, its places, left, right, labels): left and right are (row, rows, steps from one value
+        of every label to the next); the left factor is summed over labels that the right one lacks.
         """
         for *_, left, right, _ in terms:  # open what is missing before coefficients are put together
             self.find(2 * number + 1, *left[:2])
             self.find(2 * number, *right[:2])
         rows, columns = self.counts[2 * number + 1], self.counts[2 * number]
         B = self.trained[number]
-        total = self.velocity[number] if _MOMENTUM else B
-        B *= 1 - decay
-        if _MOMENTUM:
-            total *= momentum<<
-            B -= direct * total>>
+        total = self.velocity[number] if self.momentum else B
+        self._decay(B, total, momentum, decay, direct)
         for factor, weight, by, left, right, labels in terms:
             at, to = self.find(2 * number + 1, *left[:2]), self.find(2 * number, *right[:2])
-            lefts = np.zeros((right[1], rows))
-            _gather(lefts, (0, *right[2:]), factor, weight, by, self.coefficients, (at, *left[2:]), *labels, rows)
+            lefts, source = np.zeros((right[1], rows)), (at, *left[2:])
+            _add_by_label(lefts, (0, *right[2:]), factor, weight, by, self.coefficients, source, labels, rows)
             places = self.order[: right[1]]
             rights = self.coefficients[to : to + right[1]]
             _add_all(total[:rows], 1.0, np.ascontiguousarray(lefts.T), rights, places, columns)
-        if _MOMENTUM:
-            B += <<first * >>total
+        self._move(B, total, first)
         self.kept[number] *= 1 - decay
 
+    def _decay(self, weights: _Floats, velocity: _Floats, momentum: float, decay: float, direct: float) -> None:
+        """What is done to weights and their velocity before an increment is added to the latter."""
+        if decay:
+            weights *= 1 - decay
+        if self.momentum:
+            velocity *= momentum
+            if direct:
+                weights -= direct * velocity
 
-def _padded(array, *shape):
+    def _move(self, weights: _Floats, velocity: _Floats, first: float) -> None:
+        """Add the velocity; without memory, increments were added to the weights themselves."""
+        if self.momentum:
+            weights += velocity if first == 1 else first * velocity
+
+
+def _padded(array: np.ndarray, *shape: int) -> Any:
     """The array with zeros behind it."""
-    return np.pad(array, [(0, size - have) for size, have in zip(shape, array.shape)])
-
-
-def _check(**counts):
-    """Refuse numbers for which there is no run."""
-    for name, (value, low) in counts.items():
-        if not value >= low:
-            raise ValueError(f"{name} = {value!r}: allowed is an integer >= {low}")
-
-
-def _given(given, name, shape):
-    """A given scalar, by label."""
-    values = np.ascontiguousarray(given[name], dtype=np.float64)
-    if values.shape != shape:
-        raise ValueError(f"{name} of shape {values.shape}: allowed is {shape}")
-    return values.reshape(-1)
-
-
-def _begin(replica, inputs, vectors):
-    """Draw the weights from the inputs, and random vectors, in the order of their first use."""
-    rank, C = replica.rank, replica.C
-    for number, deviation in inputs.items():
-        for row in replica.weights[number * rank : (number + 1) * rank]:
-            replica.draw(row, 1.0, deviation)
-    for first, deviation in vectors.items():
-        for row in replica.fields[first : first + C]:
-            replica.draw(row, -1.0, deviation)
-
-
-def _shown(step, replica, fields, matrices):
-    """What can be seen of a replica: fields by (name, layer), and for every matrix p, x, q, y, B, and what is kept."""
-    S, found = replica.S, {}
-    for key, number in matrices.items():
-        counts = replica.counts[2 * number : 2 * number + 2]
-        parts = []
-        for side, count in zip((2 * number, 2 * number + 1), counts):
-            parts += [replica.pool[table[side, :count], :S] for table in (replica.basis, replica.images)]
-        found[key] = (*parts, replica.trained[number, : counts[1], : counts[0]], float(replica.kept[number]))
-    shown = {key: replica.fields[row : row + rows, :S] for key, (row, rows) in fields.items()}
-    return {"step": step, "fields": {**shown, (_SAMPLES, None): replica.inputs}, "matrices": found}
-
-
-def _largest(scalars, step):
-    """Largest absolute value of a step, inf if one is not finite."""
-    values = [float(np.max(np.abs(rows[step]), initial=0.0)) for rows in scalars]
-    return max(values, default=0.0) if all(map(math.isfinite, values)) else math.inf
-
-
-def _walk(replica, steps, at, numbers, scalars, integers, pauses, inspect, progress):
-    """Take the steps; the number of those that are done, and of directions by step and side."""
-    fields, matrices = _contents(at, replica.M, replica.C, *integers)
-    computed = [getattr(scalars, name) for name in _COMPUTED]
-    directions = np.zeros((steps, len(replica.counts)), np.int64)
-    limit = math.inf
-    for t in range(steps):
-        replica.begin()
-        _fields(t, replica, at, numbers, scalars, *integers)
-        largest = _largest(computed, t)
-        if t == 0 and largest > 0:
-            limit = _DIVERGENCE * largest
-        bounded = _largest_norm2(replica.fields, replica.S) <= _LARGEST_NORM2  # outputs may be small when fields are not
-        if not (math.isfinite(largest) and largest <= limit and bounded):
-            return t, directions
-        directions[t] = replica.counts
-        if inspect is not None and t in pauses:
-            inspect(_shown(t, replica, fields, matrices))
-        if t + 1 < steps:
-            _update(t, replica, at, numbers, scalars, *integers)
-        if progress is not None:
-            progress(t + 1)
-    return steps, directions
+    return np.pad(array, [(0, size - have) for size, have in zip(shape, array.shape, strict=True)])

@@ -1,16 +1,23 @@
-# Products of a few rows with many others, on one block of sites: rows stay in the cache from one pass over the block to
-# the next. Sums over sites are made in several parts at once, in an order that is always the same.
+"""Products of a few rows of sampled sites with many others, on one block of sites.
+
+Rows stay in the cache from one pass over the block to the next. Sums over sites are made in several parts at once, in
+an order that is always the same.
+"""
+
+import numpy as np
+from dmft_sym.codegen.library.array_types import _Floats, _Ints
+from numba import njit
 
 _BLOCK = 512
 # Sums and averages below this fraction of their terms are rounding noise, and zero: fields made of it would open
 # directions, whose images are drawn at random.
 _CANCELLED = 2.0**-43
-_FAST = {"reassoc", "contract", "nsz"}  # infinities and nan keep their meaning
+_REORDERED = {"reassoc", "contract", "nsz"}  # infinities and nan keep their meaning
 _INSIDE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called by compiled functions alone
 
 
-@njit(nogil=True, fastmath=_FAST, **_INSIDE)
-def _dots(out, x, data, places, lo, hi):
+@njit(nogil=True, fastmath=_REORDERED, **_INSIDE)
+def _dots(out: _Floats, x: _Floats, data: _Floats, places: _Ints, lo: int, hi: int) -> None:
     """out[a, k] += x[a] . data[places[k]] over the sites lo..hi, for all rows of x and all places."""
     n, rows, count = hi - lo, x.shape[0], places.size
     for k in range(0, count, 4):
@@ -41,9 +48,9 @@ def _dots(out, x, data, places, lo, hi):
                         out[b, k + 3] += s3
 
 
-@njit(nogil=True, fastmath=_FAST, **_INSIDE)
-def _add(out, factor, weights, data, places, lo, hi):
-    """out[a] += factor * sum_k weights[a, k] data[places[k]] on the sites lo..hi, for all rows of out and all places."""
+@njit(nogil=True, fastmath=_REORDERED, **_INSIDE)
+def _add_rows(out: _Floats, factor: float, weights: _Floats, data: _Floats, places: _Ints, lo: int, hi: int) -> None:
+    """out[a] += factor * sum_k weights[a, k] data[places[k]] on the sites lo..hi, for all rows and places."""
     n, rows, count = hi - lo, out.shape[0], places.size
     k = 0
     while k + 8 <= count:
@@ -70,7 +77,7 @@ def _add(out, factor, weights, data, places, lo, hi):
 
 
 @njit(cache=True, nogil=True)
-def _dots_all(out, x, data, places, S):
+def _dots_all(out: _Floats, x: _Floats, data: _Floats, places: _Ints, S: int) -> None:
     """out[a, k] = x[a] . data[places[k]]."""
     for a in range(x.shape[0]):
         for k in range(places.size):
@@ -80,14 +87,14 @@ def _dots_all(out, x, data, places, S):
 
 
 @njit(cache=True, nogil=True)
-def _add_all(out, factor, weights, data, places, S):
-    """`_add` on all sites."""
+def _add_all(out: _Floats, factor: float, weights: _Floats, data: _Floats, places: _Ints, S: int) -> None:
+    """`_add_rows` on all sites."""
     for lo in range(0, S, _BLOCK):
-        _add(out, factor, weights, data, places, lo, min(lo + _BLOCK, S))
+        _add_rows(out, factor, weights, data, places, lo, min(lo + _BLOCK, S))
 
 
-@njit(nogil=True, fastmath=_FAST, **_INSIDE)
-def _dot(x, y):
+@njit(nogil=True, fastmath=_REORDERED, **_INSIDE)
+def _dot(x: _Floats, y: _Floats) -> float:
     """sum_i x_i y_i."""
     total = 0.0
     for i in range(x.size):
@@ -96,7 +103,7 @@ def _dot(x, y):
 
 
 @njit(cache=True, nogil=True)
-def _largest_norm2(fields, n):
+def _largest_norm2(fields: _Floats, n: int) -> float:
     """The largest <a a> of all fields, NaN or infinity if one is not finite."""
     largest = 0.0
     for a in range(fields.shape[0]):
@@ -108,8 +115,8 @@ def _largest_norm2(fields, n):
     return largest
 
 
-@njit(nogil=True, fastmath=_FAST, **_INSIDE)
-def _mean(x):
+@njit(nogil=True, fastmath=_REORDERED, **_INSIDE)
+def _mean(x: _Floats) -> float:
     """(1/n) sum_i x_i; zero where the terms cancel to rounding."""
     total = size = 0.0
     for i in range(x.size):
@@ -119,7 +126,7 @@ def _mean(x):
 
 
 @njit(cache=True, nogil=True)
-def _settle(out, largest, last, S):
+def _settle(out: _Floats, largest: _Floats, last: bool, S: int) -> None:
     """Raise the largest squared norms that partial sums have had; if it was the last part, clear what has cancelled."""
     for a in range(out.shape[0]):
         norm = _dot(out[a, :S], out[a, :S])
@@ -127,3 +134,53 @@ def _settle(out, largest, last, S):
         if last and norm < _CANCELLED**2 * largest[a]:
             for i in range(S):
                 out[a, i] = 0.0
+
+
+@njit(nogil=True, error_model="numpy")
+def _softmax(x: _Floats) -> None:
+    """Set x to exp(x) / sum exp(x)."""
+    largest, total = x[0], 0.0
+    for i in range(x.size):
+        largest = max(largest, x[i])
+    for i in range(x.size):
+        x[i] = np.exp(x[i] - largest)
+        total += x[i]
+    for i in range(x.size):
+        x[i] /= total
+
+
+@njit(cache=True, nogil=True)
+def _add_by_label(
+    out: _Floats,
+    to: tuple[int, ...],
+    factor: float,
+    weight: _Floats,
+    by: tuple[int, ...],
+    x: _Floats,
+    source: tuple[int, ...],
+    sizes: tuple[int, ...],
+    n: int,
+) -> None:
+    """out[to + label] += factor * weight[by label] * x[source + label] on n sites, for all values of all labels.
+
+    `to`, `by` and `source` are the first row, and how many rows it is from one value of every label to the next; the
+    last label runs fastest.
+    """
+    last = len(sizes) - 1
+    count = 1
+    for label in range(last):
+        count *= sizes[label]
+    for number in range(count):
+        a, b, c, rest = to[0], by[0], source[0], number
+        for label in range(last - 1, -1, -1):
+            rest, value = divmod(rest, sizes[label])
+            a += value * to[label + 1]
+            b += value * by[label + 1]
+            c += value * source[label + 1]
+        for _ in range(sizes[last]):
+            y, z, w = out[a, :n], x[c, :n], factor * weight[b]
+            for i in range(n):
+                y[i] += w * z[i]
+            a += to[last + 1]
+            b += by[last + 1]
+            c += source[last + 1]
