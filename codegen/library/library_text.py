@@ -1,4 +1,4 @@
-"""Parts of ``numba_math`` for generated modules: the functions asked for and what they use, as text."""
+"""Parts of the library as text for generated modules: functions of ``numba_math`` with what they use, whole files."""
 
 from __future__ import annotations
 
@@ -38,6 +38,15 @@ def library_text(names: Iterable[str]) -> str:
         pieces.append(("\n\n\n" if function else "\n") if k else "")
         pieces.append(text)
     return "".join(pieces)
+
+
+def file_text(name: str) -> str:
+    """What a file of this folder has after its imports."""
+    source = resources.files(__package__).joinpath(f"{name}.py").read_text(encoding="utf-8")
+    body = iter(ast.parse(source).body[1:])  # after the docstring
+    first = next(node for node in body if not isinstance(node, (ast.Import, ast.ImportFrom)))
+    line = min([first.lineno, *(d.lineno for d in getattr(first, "decorator_list", ()))])
+    return "\n".join(source.splitlines()[line - 1 :]).strip("\n")
 
 
 @functools.cache

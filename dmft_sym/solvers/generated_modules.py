@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
 
 HASH = "__dmft_sym_hash__"
+LOADED, COMPILED = 5_000, 50_000
+"""Steps in growing coordinates for which machine code is worth loading, and making."""
 
 
 def march_module(problem: Problem, backend: str) -> ModuleType:
@@ -36,6 +38,25 @@ def sampled_module(problem: Problem) -> ModuleType:
     with compilation_notice():
         key = program_key(str(problem.program), "sampled")
         return load_module(key, "sampled", lambda: solver_source(problem, "numba"))
+
+
+def coordinates_module(steps: int, dtype: str = "float64") -> ModuleType | None:
+    """The compiled arithmetic of growing coordinates, one for all networks, if a run is long enough for it.
+
+    A run of some thousand steps is over before Numba is imported. The first run of at least `COMPILED` steps compiles,
+    which takes about ten seconds; from then on those of at least `LOADED` steps take what is in the cache.
+    """
+    if steps < LOADED:
+        return None
+    import numpy as np
+
+    from dmft_sym.cache.machine_code import at_hand
+    from dmft_sym.cache.modules import load_module, program_key
+    from dmft_sym.codegen.programs.coordinates import write
+
+    module = load_module(program_key("any plan", "coordinates"), "coordinates", write)
+    ready = steps >= COMPILED or at_hand(module.advance, module.signature(np.dtype(dtype)))
+    return module if ready else None
 
 
 def two_time_module(problem: Problem) -> ModuleType:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -212,6 +213,7 @@ def coordinate_spectra(
     overlaps: bool = True,
     everywhere: bool = False,
     progress: Callable[[int], None] | None = None,
+    module: ModuleType | None = None,
 ) -> tuple[dict[str, SpectrumTrack], ExecutionResult]:
     """Train the infinite network in growing coordinates and take spectra on the way.
 
@@ -233,6 +235,8 @@ def coordinate_spectra(
         Whether overlaps of the vectors of outliers with the fields of the program are wanted.
     everywhere
         Look for outliers below the bulk and between its bands as well.
+    module
+        The compiled arithmetic, see `run_coordinates`.
 
     Returns
     -------
@@ -257,7 +261,9 @@ def coordinate_spectra(
     integers = {symbol: int(values[symbol]) for symbol in program.parameters if symbol.is_integer}
     flats = [(m if isinstance(m, MatrixProgram) else matrix_program(program, m)).flat(integers) for m in matrices]
     observer = _Observer(program, values, outputs, flats, wanted, tol, overlaps, everywhere)
-    result = run_coordinates(program, values, outputs, steps, tol, progress=progress, inspect=observer.inspect)
+    result = run_coordinates(
+        program, values, outputs, steps, tol, progress=progress, inspect=observer.inspect, at=wanted, module=module
+    )
     return observer.tracks, result
 
 
