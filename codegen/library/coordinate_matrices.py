@@ -16,7 +16,7 @@ from .coordinate_rows import (
 )  # fmt: skip
 from .coordinate_tables import (
     _BASIS, _C, _CAPACITY, _COUNT, _D, _DENSE, _FACTORS, _FAR, _FIRST, _FROM_MEMORY, _INITIAL, _INSIDE, _KEEP, _LEFT,
-    _MEMORY, _MOMENTUM, _NEAR, _NOISE, _PENDING, _PLACE, _PRESENT, _PROBE, _REMEMBERED, _RIGHT, _ROOM, _ROWS, _SCALES,
+    _MEMORY, _MOMENTUM, _NEAR, _NOISE, _PENDING, _PLACE, _PRESENT, _PROBE, _REMEMBERED, _RIGHT, _ROWS, _SCALES,
     _SOURCE, _STD, _TARGET, _USED, _taken, _width,
 )  # fmt: skip
 
@@ -125,10 +125,8 @@ def _product(slot, matrix, transpose, pool, scratch, slots, sectors, matrices, w
 
 
 @njit(nogil=True, **_INSIDE)
-def _begin_update(matrix, increments, pool, scratch, sectors, matrices, weights):
-    """One step of the optimizer for everything before this step's increments, of which there is room then."""
-    if matrices[matrix, _PENDING] + increments > matrices[matrix, _ROOM]:
-        _flush(matrix, pool, scratch, sectors, matrices, weights)
+def _begin_update(matrix, pool, matrices, weights):
+    """One step of the optimizer for everything before this step's increments."""
     keep, memory, from_memory = weights[matrix, _KEEP], weights[matrix, _MOMENTUM], weights[matrix, _FROM_MEMORY]
     if keep == 1 and matrices[matrix, _MEMORY] < 0:
         return

@@ -27,6 +27,7 @@ class Operation(IntEnum):
     ACCUMULATE = auto()
     BEGIN_UPDATE = auto()
     INCREMENT = auto()
+    END_UPDATE = auto()
     # of scalars, see `_scalars`
     TAKE = auto()
     SOFTMAX = auto()

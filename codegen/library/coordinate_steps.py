@@ -8,11 +8,11 @@ import numpy as np
 from numba import njit, types
 
 from .coordinate_matrices import (
-    _begin_update, _clear_matrix, _increment, _open, _product, _weighted,
+    _begin_update, _clear_matrix, _flush, _increment, _open, _product, _weighted,
 )  # fmt: skip
 from .coordinate_rows import _add, _dot, _scale, _zero
 from .coordinate_scalars import Operation, _scalars
-from .coordinate_tables import _CAPACITY, _INSIDE, _PLACE, _ROWS, _SECTOR, _STD, _USED, _taken, _width
+from .coordinate_tables import _CAPACITY, _INSIDE, _PENDING, _PLACE, _ROOM, _ROWS, _SECTOR, _STD, _USED, _taken, _width
 
 
 def signature(real):
@@ -76,9 +76,12 @@ def advance(
         elif operation == Operation.DOT:
             _dots(line, lists, registers, slots, sectors, pool)
         elif operation == Operation.BEGIN_UPDATE:
-            _begin_update(line[1], line[2], pool, scratch, sectors, matrices, weights)
+            _begin_update(line[1], pool, matrices, weights)
         elif operation == Operation.INCREMENT:
             _increment(line, numbers[line[2]], pool, slots, sectors, matrices, weights, lists, registers)
+        elif operation == Operation.END_UPDATE:
+            if matrices[line[1], _PENDING] + line[2] > matrices[line[1], _ROOM]:
+                _flush(line[1], pool, scratch, sectors, matrices, weights)
         elif operation == Operation.KEEP:
             for sector in range(sectors.shape[0]):
                 ranks[state[0], sector] = sectors[sector, _USED]

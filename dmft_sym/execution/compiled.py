@@ -36,7 +36,8 @@ class CompiledCoordinates:
     network
         Its plan is carried out; it has not run before.
     module
-        Has ``advance``, the ``Operation`` that it knows, and ``DONE``, ``PAUSED``, ``FULL`` and ``DIVERGED``.
+        Has ``advance``, the ``Operation`` that it knows, and the reasons to come back: ``DONE``, ``PAUSED``, ``FULL``,
+        ``CLEARED`` and ``DIVERGED``.
     steps
         Number of steps that there is room for.
 
@@ -77,7 +78,7 @@ class CompiledCoordinates:
         """Scalars at all steps, with the shapes of their labels."""
         plan = self.network.plan
         return {
-            ref: self._track[:, part].reshape(-1, *plan.scalar_shapes[plan.scalars[ref]])
+            ref: self._track[:, part].reshape(len(self._track), *plan.scalar_shapes[plan.scalars[ref]])
             for ref, part in self._instructions.scalars.items()
         }
 
@@ -90,23 +91,31 @@ class CompiledCoordinates:
             Called with the number of finished steps every tenth of a second, and in the end.
         """
         module, reason = self.module, None
-        while reason not in (module.PAUSED, module.DIVERGED) and self.done < until:
-            before, start = self.done, time.perf_counter()
-            reason = self._advance(min(until, before + self._chunk), pause)
-            if reason == module.FULL:
-                self._read()
-                self.network.grow(int(self._state[2]))
-                self._place()
-            elif reason == module.CLEARED:
-                for _, _, side in _sides(self.network.matrices[int(self._state[2])]):
-                    side.directions.draw_probes()
-            elif reason == module.DONE:
-                passed = time.perf_counter() - start
-                self._chunk = max(1, min(2 * self._chunk, int(self._chunk * _PERIOD / max(passed, 1e-9))))
-            if progress is not None and self.done > before:
-                progress(self.done)
+        try:
+            while reason not in (module.PAUSED, module.DIVERGED) and self.done < until:
+                before = self.done
+                reason = self._carry_on(until, pause)
+                if progress is not None and self.done > before:
+                    progress(self.done)
+        finally:
+            self._read()
         self.diverged = reason == module.DIVERGED
-        self._read()
+
+    def _carry_on(self, until: int, pause: int) -> int:
+        """One call of compiled code and what has to be done after it; why it came back."""
+        module, before, start = self.module, self.done, time.perf_counter()
+        reason = self._advance(min(until, before + self._chunk), pause)
+        if reason == module.FULL:
+            self._read()
+            self.network.grow(int(self._state[2]))
+            self._place()
+        elif reason == module.CLEARED:
+            for _, _, side in _sides(self.network.matrices[int(self._state[2])]):
+                side.directions.draw_probes()
+        elif reason == module.DONE:
+            a_period = (self.done - before) * _PERIOD / max(time.perf_counter() - start, 1e-9)
+            self._chunk = max(1, min(2 * self._chunk, int(a_period)))
+        return reason
 
     def _advance(self, until: int, pause: int) -> int:
         network = self.network
@@ -172,13 +181,13 @@ class CompiledCoordinates:
         self._slots = np.array([(self._where(values), *rest) for values, *rest in slots], np.int64).reshape(-1, 4)
         self._sectors = np.array([network.used, network.capacities], np.int64).T.copy()
         sides = [(near, far, side) for matrix in network.matrices for near, far, side in _sides(matrix)]
-        rooms = np.cumsum([0, *(network.capacities[near] for near, _, _ in sides)]).tolist()
-        self._noise = np.zeros(rooms[-1] + 1, np.int64)
+        places = np.cumsum([0, *(network.capacities[near] for near, _, _ in sides)]).tolist()
+        self._noise = np.zeros(places[-1] + 1, np.int64)
         table = []
-        for (near, far, side), room in zip(sides, rooms[:-1], strict=True):
+        for (near, far, side), place in zip(sides, places[:-1], strict=True):
             found = side.directions
-            table.append((found.count, self._where(found.basis), self._where(found.probes), room, near, far))
-            self._noise[room : room + found.count] = side.noise
+            table.append((found.count, self._where(found.basis), self._where(found.probes), place, near, far))
+            self._noise[place : place + found.count] = side.noise
         self._sides = np.array(table, np.int64).reshape(-1, 6)
         self._matrices = np.array([self._matrix(matrix) for matrix in network.matrices], np.int64).reshape(-1, 10)
         self._weights = np.array([_weights(matrix) for matrix in network.matrices]).reshape(-1, 10)
@@ -198,9 +207,9 @@ class CompiledCoordinates:
             matrix.weights = tuple(self._weights[number, :3].tolist())
             matrix.left_of_initial = float(self._weights[number, 3])
             for row, (_, _, side) in zip(self._sides[2 * number : 2 * number + 2], _sides(matrix), strict=True):
-                count, room = int(row[0]), int(row[3])
+                count, place = int(row[0]), int(row[3])
                 side.directions.count = count
-                side.noise[:] = self._noise[room : room + count].tolist()
+                side.noise[:] = self._noise[place : place + count].tolist()
         for slot, rows in enumerate(network.scales2):
             first = int(self._slots[slot, 3])
             rows[:] = self._scales2[first : first + len(rows)].tolist()

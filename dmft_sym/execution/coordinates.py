@@ -30,7 +30,7 @@ from .inputs import input_coordinates
 from .interface import Arithmetic, Array, Place, taken
 from .plan import Evaluation, LearnMatrix, MapSites, MatrixPlan, Multiply, Plan, Rows
 
-_PENDING = 24  # steps whose increments are kept as factors before they are added to the matrix in one product
+_PENDING = 32  # increments that are kept as factors before they are added to the matrix in one product
 _UNTHREADED = 2**18  # multiplications in one product; beyond, OpenBLAS wakes its threads, at a price above the gain
 _FIRST_CAPACITY = 32
 _GROWTH = 1.2
@@ -179,10 +179,8 @@ class GrowingMatrix:
         else:
             self.dense[coordinate] = (side.std * self.left_of_initial) * direction
 
-    def begin_update(self, increments: int) -> None:
-        """One step of the optimizer for everything before this step's increments, of which there is room then."""
-        if self.count + increments > len(self.left):
-            self._flush()
+    def begin_update(self) -> None:
+        """One step of the optimizer for everything before this step's increments."""
         if self.plain:
             return
         recursion, (dense, remembered, present), old = self.recursion, self.weights, slice(0, self.count)
@@ -201,8 +199,10 @@ class GrowingMatrix:
         self.factors[block], self.memory_factors[block] = self.recursion.first, 1
         self.count = block.stop
 
-    def _flush(self) -> None:
-        """Add the collected increments to ``M`` and ``V``."""
+    def end_update(self, increments: int) -> None:
+        """Add the collected increments to ``M`` and ``V`` if there is no room for another step's."""
+        if self.count + increments <= len(self.left):
+            return
         dense, remembered, present = self.weights
         if dense != 1:
             self.dense *= dense
@@ -257,7 +257,7 @@ class GrowingCoordinates(Arithmetic):
             for rule in plan.learn_matrices
         }
         self.matrices = [
-            self._growing(spec, max(32, _PENDING * terms.get(number, 0))) for number, spec in enumerate(plan.matrices)
+            self._growing(spec, max(_PENDING, terms.get(number, 0))) for number, spec in enumerate(plan.matrices)
         ]
         for slot, given in plan.data.items():
             self._place_inputs(slot, input_coordinates(given))
@@ -357,10 +357,11 @@ class GrowingCoordinates(Arithmetic):
     def learn_matrix(self, rule: LearnMatrix) -> None:
         """Add outer products to the trained part."""
         matrix = self.matrices[rule.matrix]
-        matrix.begin_update(sum(self._increment_rows(term.right, term.right_rows) for term in rule.terms))
+        matrix.begin_update()
         for term in rule.terms:
             right = taken(self.values[term.right], term.right_rows)
             matrix.add_increment(term.coefficient, self.weighted(term), right)
+        matrix.end_update(sum(self._increment_rows(term.right, term.right_rows) for term in rule.terms))
 
     def snapshot(self, slot: int) -> Array:
         """Coordinates of a field, shape (labels, present rank)."""

@@ -240,11 +240,12 @@ class _Writer:
         """The updates."""
         for rule in self.plan.learn_matrices:
             counts = [self._increment_rows(term) for term in rule.terms]
-            self.line("BEGIN_UPDATE", rule.matrix, sum(counts))
+            self.line("BEGIN_UPDATE", rule.matrix)
             for term, count in zip(rule.terms, counts, strict=True):
                 left, right = (term.left, self.rows(term.left_rows)), (term.right, self.rows(term.right_rows))
                 coefficient, weight = self.number(term.coefficient), self._weight(term)
                 self.line("INCREMENT", rule.matrix, coefficient, *left, *right, *weight, count)
+            self.line("END_UPDATE", rule.matrix, sum(counts))
         for vector in self.plan.learn_vectors:
             self._learn_vector(vector)
 

@@ -276,11 +276,12 @@ def _run(arithmetic: Arithmetic, watch: _Watch) -> ExecutionResult:
 def _run_compiled(network: GrowingCoordinates, module: ModuleType, watch: _Watch) -> ExecutionResult:
     recording = Recording(fields={ref: [] for ref in network.plan.fields})
     run = CompiledCoordinates(network, module, watch.steps)
-    for step in watch.stops:
-        run.run(step + 1, step, watch.progress)
-        if run.diverged:
-            break
-        watch.look(network, recording, step)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for step in watch.stops:
+            run.run(step + 1, step, watch.progress)
+            if run.diverged:
+                break
+            watch.look(network, recording, step)
     if not run.diverged:
         run.run(watch.steps, -1, watch.progress)
     return _result(network, watch, run.done, run.observables, run.scalars, run.ranks, recording)

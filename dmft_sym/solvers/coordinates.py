@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import nullcontext
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -65,24 +64,22 @@ def _run(
     call: Call, tol: float, dtype: str, module: ModuleType | None, inspect: Any = None, at: Iterable[int] = ()
 ) -> ExecutionResult:
     from dmft_sym.execution import run_coordinates
-    from dmft_sym.support.progress import compilation_notice
 
     progress, steps = call.progress, call.arguments.steps
     try:
-        with nullcontext() if module is None else compilation_notice(once="for all networks"):
-            return run_coordinates(
-                call.problem.program,
-                call.arguments.values,
-                call.arguments.outputs,
-                steps,
-                tol,
-                np.dtype(dtype).type,
-                progress=None if progress is None else lambda done: progress(done, steps),
-                inspect=inspect,
-                data=call.problem.data.given or None,
-                at=at,
-                module=module,
-            )
+        return run_coordinates(
+            call.problem.program,
+            call.arguments.values,
+            call.arguments.outputs,
+            steps,
+            tol,
+            np.dtype(dtype).type,
+            progress=None if progress is None else lambda done: progress(done, steps),
+            inspect=inspect,
+            data=call.problem.data.given or None,
+            at=at,
+            module=module,
+        )
     except ExecutionError as error:
         raise ArgumentError(str(error)) from error
 

@@ -44,7 +44,8 @@ def coordinates_module(steps: int, dtype: str = "float64") -> ModuleType | None:
     """The compiled arithmetic of growing coordinates, one for all networks, if a run is long enough for it.
 
     A run of some thousand steps is over before Numba is imported. The first run of at least `COMPILED` steps compiles,
-    which takes about ten seconds; from then on those of at least `LOADED` steps take what is in the cache.
+    which takes about ten seconds; from then on those of at least `LOADED` steps take what is in the cache. All others
+    interpret the plan (``None``), which gives the same numbers to rounding.
     """
     if steps < LOADED:
         return None
@@ -53,10 +54,16 @@ def coordinates_module(steps: int, dtype: str = "float64") -> ModuleType | None:
     from dmft_sym.cache.machine_code import at_hand
     from dmft_sym.cache.modules import load_module, program_key
     from dmft_sym.codegen.programs.coordinates import write
+    from dmft_sym.support.progress import compilation_notice
 
     module = load_module(program_key("any plan", "coordinates"), "coordinates", write)
-    ready = steps >= COMPILED or at_hand(module.advance, module.signature(np.dtype(dtype)))
-    return module if ready else None
+    types = module.signature(np.dtype(dtype))
+    if not at_hand(module.advance, types):
+        if steps < COMPILED:
+            return None
+        with compilation_notice(once="for all networks"):
+            module.advance.compile(types)
+    return module
 
 
 def two_time_module(problem: Problem) -> ModuleType:
