@@ -65,6 +65,14 @@ class ModuleCode:
         return cls(module, stamp, tuple(folders), root)
 
 
+def at_hand(function: Any, signature: Sequence[Any]) -> bool:
+    """Whether a compiled function has machine code for these types, in memory or in its cache."""
+    if tuple(signature) in function.overloads:
+        return True
+    cache = function._cache
+    return isinstance(cache, _GuardedCache) and cache.holds(tuple(signature), function.targetctx)
+
+
 @contextmanager
 def kept(code: ModuleCode) -> Iterator[None]:
     """While the module is executed in the body, its functions get this cache instead of Numba's own.
@@ -127,6 +135,10 @@ class _GuardedCache(caching.FunctionCache):
             return super().load_overload(signature, context)
         except Exception:  # machine code that Numba cannot put together again: compiled, and saved in its place
             return None
+
+    def holds(self, signature: tuple[Any, ...], context: Any) -> bool:
+        """Whether there is machine code for a signature."""
+        return self._cache_file.load(self._index_key(signature, context.codegen())) is not None
 
 
 class _Layers:

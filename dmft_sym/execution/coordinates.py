@@ -27,10 +27,10 @@ from dmft_sym.program import Recursion
 
 from .directions import SpannedDirections
 from .inputs import input_coordinates
-from .interface import Arithmetic, Array, taken
+from .interface import Arithmetic, Array, Place, taken
 from .plan import Evaluation, LearnMatrix, MapSites, MatrixPlan, Multiply, Plan, Rows
 
-_PENDING = 24  # steps whose increments are kept as factors before they are added to the matrix in one product
+_PENDING = 32  # increments that are kept as factors before they are added to the matrix in one product
 _UNTHREADED = 2**18  # multiplications in one product; beyond, OpenBLAS wakes its threads, at a price above the gain
 _FIRST_CAPACITY = 32
 _GROWTH = 1.2
@@ -81,6 +81,15 @@ class GrowingMatrix:
         ``M``, the Gaussian part (see the module's description) and the trained part.
     memory : ndarray, shape (rows, columns), or None
         ``V``; an optimizer without memory has none.
+    weights : tuple of float
+        ``c``, ``d``, and what is left of ``V`` in the present memory.
+    left_of_initial : float
+        What decay had left of the initial matrix when ``M`` was last touched.
+    count : int
+        Number of increments that are kept as factors.
+    left, right : ndarray, shapes (pending, rows) and (pending, columns)
+    factors, memory_factors : ndarray, shape (pending,)
+        ``k_i``, and the same in the present memory.
     """
 
     def __init__(
@@ -97,14 +106,14 @@ class GrowingMatrix:
         dtype = self.forward.directions.basis.dtype
         self.dense: Array = np.zeros((rows, columns), dtype)
         self.memory: Array | None = np.zeros((rows, columns), dtype) if recursion.has_memory else None
-        self._plain = recursion.plain
-        self._retention = 1.0  # what decay had left of the initial matrix when M was last touched
-        self._weights = (1.0, 0.0, 1.0)  # c, d, and what is left of V in the present memory
-        self._count = 0
-        self._left: Array = np.zeros((pending, rows), dtype)
-        self._right: Array = np.zeros((pending, columns), dtype)
-        self._factors: Array = np.ones(pending, dtype)  # k_i
-        self._memory_factors: Array = np.ones(pending, dtype)  # the same in the present memory
+        self.plain = recursion.plain
+        self.left_of_initial = 1.0
+        self.weights = (1.0, 0.0, 1.0)
+        self.count = 0
+        self.left: Array = np.zeros((pending, rows), dtype)
+        self.right: Array = np.zeros((pending, columns), dtype)
+        self.factors: Array = np.ones(pending, dtype)
+        self.memory_factors: Array = np.ones(pending, dtype)
 
     def clear(self) -> None:
         """Draw the matrix anew."""
@@ -118,39 +127,47 @@ class GrowingMatrix:
         self.dense = np.pad(self.dense, ((0, more_rows), (0, more_columns)))
         if self.memory is not None:
             self.memory = np.pad(self.memory, ((0, more_rows), (0, more_columns)))
-        self._left = np.pad(self._left, ((0, 0), (0, more_rows)))
-        self._right = np.pad(self._right, ((0, 0), (0, more_columns)))
+        self.left = np.pad(self.left, ((0, 0), (0, more_rows)))
+        self.right = np.pad(self.right, ((0, 0), (0, more_columns)))
+
+    def move(self, place: Place) -> None:
+        """Put all arrays elsewhere."""
+        self.dense, self.memory = place(self.dense), None if self.memory is None else place(self.memory)
+        self.left, self.right = place(self.left), place(self.right)
+        self.factors, self.memory_factors = place(self.factors), place(self.memory_factors)
+        for side in (self.forward, self.backward):
+            side.directions.move(place)
 
     def times(self, fields: Array, transpose: bool) -> Array:
         """``W`` (or ``W^T``) times every row of ``fields``, in coordinates."""
-        dense, remembered = self._weights[:2]
+        dense, remembered = self.weights[:2]
         result = fields @ (self.dense if transpose else self.dense.T)
         if dense != 1:
             result *= dense
         if remembered and self.memory is not None:
             result += remembered * (fields @ (self.memory if transpose else self.memory.T))
-        if self._count:
-            near, far = (self._left, self._right) if transpose else (self._right, self._left)
-            overlaps = fields @ near[: self._count].T
-            if not self._plain:
-                overlaps *= self._factors[: self._count]
-            result += overlaps @ far[: self._count]
+        if self.count:
+            near, far = (self.left, self.right) if transpose else (self.right, self.left)
+            overlaps = fields @ near[: self.count].T
+            if not self.plain:
+                overlaps *= self.factors[: self.count]
+            result += overlaps @ far[: self.count]
         return result
 
     @property
     def retention(self) -> float:
         """What weight decay has left of the initial matrix."""
-        return self._retention * self._weights[0]
+        return self.left_of_initial * self.weights[0]
 
     def current(self, rows: int, columns: int) -> Array:
         """The present matrix between the first ``rows`` and ``columns`` coordinates, memory and factors included."""
-        dense, remembered = self._weights[:2]
+        dense, remembered = self.weights[:2]
         result = dense * self.dense[:rows, :columns]
         if remembered and self.memory is not None:
             result += remembered * self.memory[:rows, :columns]
-        if self._count:
-            factors = self._factors[: self._count, None]
-            result += (self._left[: self._count, :rows] * factors).T @ self._right[: self._count, :columns]
+        if self.count:
+            factors = self.factors[: self.count, None]
+            result += (self.left[: self.count, :rows] * factors).T @ self.right[: self.count, :columns]
         return result
 
     def add_noise(self, direction: Array, coordinate: int, transpose: bool) -> None:
@@ -158,50 +175,50 @@ class GrowingMatrix:
         side = self.backward if transpose else self.forward
         side.noise.append(coordinate)
         if transpose:
-            self.dense[:, coordinate] = (side.std * self._retention) * direction
+            self.dense[:, coordinate] = (side.std * self.left_of_initial) * direction
         else:
-            self.dense[coordinate] = (side.std * self._retention) * direction
+            self.dense[coordinate] = (side.std * self.left_of_initial) * direction
 
-    def begin_update(self, increments: int) -> None:
-        """One step of the optimizer for everything before this step's increments, of which there is room then."""
-        if self._count + increments > len(self._left):
-            self._flush()
-        if self._plain:
+    def begin_update(self) -> None:
+        """One step of the optimizer for everything before this step's increments."""
+        if self.plain:
             return
-        recursion, (dense, remembered, present), old = self.recursion, self._weights, slice(0, self._count)
+        recursion, (dense, remembered, present), old = self.recursion, self.weights, slice(0, self.count)
         present *= recursion.memory
         remembered = recursion.keep * remembered + recursion.from_memory * present
-        self._weights = (recursion.keep * dense, remembered, present)
-        self._memory_factors[old] *= recursion.memory
-        self._factors[old] *= recursion.keep
-        self._factors[old] += recursion.from_memory * self._memory_factors[old]
+        self.weights = (recursion.keep * dense, remembered, present)
+        self.memory_factors[old] *= recursion.memory
+        self.factors[old] *= recursion.keep
+        self.factors[old] += recursion.from_memory * self.memory_factors[old]
 
     def add_increment(self, coefficient: float, left: Array, right: Array) -> None:
         """Add ``coefficient * left^T right`` (summed over outputs) to this step's increment."""
-        block = slice(self._count, self._count + len(left))
-        np.multiply(left, coefficient, out=self._left[block])
-        self._right[block] = right
-        self._factors[block], self._memory_factors[block] = self.recursion.first, 1
-        self._count = block.stop
+        block = slice(self.count, self.count + len(left))
+        np.multiply(left, coefficient, out=self.left[block])
+        self.right[block] = right
+        self.factors[block], self.memory_factors[block] = self.recursion.first, 1
+        self.count = block.stop
 
-    def _flush(self) -> None:
-        """Add the collected increments to ``M`` and ``V``."""
-        dense, remembered, present = self._weights
+    def end_update(self, increments: int) -> None:
+        """Add the collected increments to ``M`` and ``V`` if there is no room for another step's."""
+        if self.count + increments <= len(self.left):
+            return
+        dense, remembered, present = self.weights
         if dense != 1:
             self.dense *= dense
-            self._retention *= dense
+            self.left_of_initial *= dense
         if self.memory is not None:
             self.dense += remembered * self.memory
             self.memory *= present
-            self._add_factors(self.memory, self._memory_factors)
-        self._add_factors(self.dense, self._factors)
-        self._weights = (1.0, 0.0, 1.0)
-        self._count = 0
+            self._add_factors(self.memory, self.memory_factors)
+        self._add_factors(self.dense, self.factors)
+        self.weights = (1.0, 0.0, 1.0)
+        self.count = 0
 
     def _add_factors(self, matrix: Array, factors: Array) -> None:
-        left, right = self._left[: self._count], self._right[: self._count]
-        weighted = left if self._plain else left * factors[: self._count, None]
-        rows = max(1, _UNTHREADED // (max(1, self._count) * matrix.shape[1]))
+        left, right = self.left[: self.count], self.right[: self.count]
+        weighted = left if self.plain else left * factors[: self.count, None]
+        rows = max(1, _UNTHREADED // (max(1, self.count) * matrix.shape[1]))
         for start in range(0, len(matrix), rows):
             block = slice(start, start + rows)
             matrix[block] += weighted[:, block].T @ right
@@ -215,22 +232,32 @@ class GrowingCoordinates(Arithmetic):
     tol
         The part of a field outside the span of earlier ones is dropped where its norm is below ``tol`` times the
         largest norm that the field has had (as measured by random probes, to about 20 per cent).
+
+    Attributes
+    ----------
+    matrices : list of GrowingMatrix
+    used, capacities : list of int
+        Number of coordinates of every sector, and how many there is room for.
+    scales2 : list of list of float
+        Of every field the square of the largest norm that its rows have had, as operands of products.
+    stream : numpy.random.Generator
+        Random probes come from here.
     """
 
     def __init__(self, plan: Plan, dtype: type, tol: float) -> None:
         super().__init__(plan, dtype)
         self.tol = tol
-        self._stream = np.random.default_rng(0)
-        self._ranks = [0] * len(plan.sectors)
-        self._capacities = [_FIRST_CAPACITY] * len(plan.sectors)
-        self._scales2 = [[0.0] * rows for rows in plan.rows]
+        self.stream = np.random.default_rng(0)
+        self.used = [0] * len(plan.sectors)
+        self.capacities = [_FIRST_CAPACITY] * len(plan.sectors)
+        self.scales2 = [[0.0] * rows for rows in plan.rows]
         self.values = [np.zeros((rows, _FIRST_CAPACITY), self.dtype) for rows in self.slot_rows]
         terms = {
             rule.matrix: sum(self._increment_rows(term.right, term.right_rows) for term in rule.terms)
             for rule in plan.learn_matrices
         }
         self.matrices = [
-            self._growing(spec, max(32, _PENDING * terms.get(number, 0))) for number, spec in enumerate(plan.matrices)
+            self._growing(spec, max(_PENDING, terms.get(number, 0))) for number, spec in enumerate(plan.matrices)
         ]
         for slot, given in plan.data.items():
             self._place_inputs(slot, input_coordinates(given))
@@ -242,7 +269,7 @@ class GrowingCoordinates(Arithmetic):
 
     def _place_inputs(self, slot: int, coordinates: Array) -> None:
         sector = self.slot_sectors[slot]
-        while self._ranks[sector] < coordinates.shape[1]:
+        while self.used[sector] < coordinates.shape[1]:
             self._new_coordinate(sector)
         self.values[slot][:, : coordinates.shape[1]] = coordinates
 
@@ -253,13 +280,19 @@ class GrowingCoordinates(Arithmetic):
         return GrowingMatrix(spec, (forward, backward), (_FIRST_CAPACITY, _FIRST_CAPACITY), pending, recursion)
 
     def _directions(self) -> SpannedDirections:
-        return SpannedDirections(_FIRST_CAPACITY, self.tol, self.dtype, self._stream)
+        return SpannedDirections(_FIRST_CAPACITY, self.tol, self.dtype, self.stream)
+
+    def move(self, place: Place) -> None:
+        """Put all arrays elsewhere."""
+        self.values = [place(value) for value in self.values]
+        for matrix in self.matrices:
+            matrix.move(place)
 
     def begin_step(self) -> None:
         """Forget the fresh matrices, empty the sectors that do not survive a step, open fresh vectors."""
         for number, sector in enumerate(self.plan.sectors):
             if sector.ephemeral:
-                self._ranks[number] = 0
+                self.used[number] = 0
         for matrix in self.matrices:
             if matrix.spec.fresh:
                 matrix.clear()
@@ -299,7 +332,7 @@ class GrowingCoordinates(Arithmetic):
 
     def _open(self, matrix: GrowingMatrix, side: Side, product: Multiply) -> None:
         """Open directions for the operand, one label after another."""
-        scales2 = self._scales2[product.operand]
+        scales2 = self.scales2[product.operand]
         for label in range(len(scales2)):
             row = self.values[product.operand][label]
             scale2 = scales2[label] = max(scales2[label], float(row.dot(row)))
@@ -314,7 +347,7 @@ class GrowingCoordinates(Arithmetic):
         if transpose:
             near, far = far, near
         coordinate = self._new_coordinate(far)
-        padding = self._capacities[near] - len(direction)
+        padding = self.capacities[near] - len(direction)
         matrix.add_noise(np.pad(direction, (0, padding)), coordinate, transpose)
 
     def inner(self, a: int, b: int) -> Array:
@@ -324,18 +357,19 @@ class GrowingCoordinates(Arithmetic):
     def learn_matrix(self, rule: LearnMatrix) -> None:
         """Add outer products to the trained part."""
         matrix = self.matrices[rule.matrix]
-        matrix.begin_update(sum(self._increment_rows(term.right, term.right_rows) for term in rule.terms))
+        matrix.begin_update()
         for term in rule.terms:
             right = taken(self.values[term.right], term.right_rows)
             matrix.add_increment(term.coefficient, self.weighted(term), right)
+        matrix.end_update(sum(self._increment_rows(term.right, term.right_rows) for term in rule.terms))
 
     def snapshot(self, slot: int) -> Array:
         """Coordinates of a field, shape (labels, present rank)."""
-        return self.values[slot][:, : self._ranks[self.slot_sectors[slot]]].copy()
+        return self.values[slot][:, : self.used[self.slot_sectors[slot]]].copy()
 
     def ranks(self) -> list[int]:
         """Number of coordinates of every sector."""
-        return list(self._ranks)
+        return list(self.used)
 
     def overlap(self, sector: int) -> float:
         """Coordinates are orthonormal: 1."""
@@ -351,24 +385,24 @@ class GrowingCoordinates(Arithmetic):
                 self.values[vector.slot][row, coordinate] = math.sqrt(vector.variance)
 
     def _new_coordinate(self, sector: int) -> int:
-        coordinate = self._ranks[sector]
-        if coordinate == self._capacities[sector]:
-            self._grow(sector)
-        self._ranks[sector] += 1
+        coordinate = self.used[sector]
+        if coordinate == self.capacities[sector]:
+            self.grow(sector)
+        self.used[sector] += 1
         return coordinate
 
-    def _grow(self, sector: int) -> None:
+    def grow(self, sector: int) -> None:
         """Enlarge everything that lives in ``sector``; the growth is geometric, so that its cost is amortised."""
-        capacity = int(_GROWTH * self._capacities[sector]) // 8 * 8 + 8
-        padding = capacity - self._capacities[sector]
-        self._capacities[sector] = capacity
+        capacity = int(_GROWTH * self.capacities[sector]) // 8 * 8 + 8
+        padding = capacity - self.capacities[sector]
+        self.capacities[sector] = capacity
         for slot, owner in enumerate(self.slot_sectors):
             if owner == sector:
                 self.values[slot] = np.pad(self.values[slot], ((0, 0), (0, padding)))
         for matrix in self.matrices:
             source, target = matrix.spec.source, matrix.spec.target
             if sector in (source, target):
-                matrix.resize(self._capacities[target], self._capacities[source])
+                matrix.resize(self.capacities[target], self.capacities[source])
             if sector == source:
                 matrix.forward.directions.resize(capacity)
             if sector == target:

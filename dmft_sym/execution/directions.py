@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .interface import Array
+from .interface import Array, Place
 
 SKETCHES = 16
 """Random probes of the orthogonal complement: the norm of a remainder is known to about 20 per cent."""
@@ -34,24 +34,36 @@ class SpannedDirections:
         self._tol2 = tol * tol
         self.count = 0
         self.basis: Array = np.zeros((8, capacity), dtype)
-        self._probes: Array = stream.standard_normal((SKETCHES, capacity)).astype(dtype)
+        self.probes: Array = stream.standard_normal((SKETCHES, capacity)).astype(dtype)
 
     def clear(self) -> None:
         """Forget all directions."""
         self.basis[: self.count] = 0
         self.count = 0
-        self._probes[...] = self._stream.standard_normal(self._probes.shape)
+        self.draw_probes()
+
+    def draw_probes(self) -> None:
+        """Draw all probes, for a span that is empty."""
+        self.probes[...] = self._stream.standard_normal(self.probes.shape)
 
     def resize(self, capacity: int) -> None:
         """Follow the growth of the sector; the new coordinates are in no direction yet."""
         padding = capacity - self.basis.shape[1]
         self.basis = np.pad(self.basis, ((0, 0), (0, padding)))
         fresh = self._stream.standard_normal((SKETCHES, padding)).astype(self.basis.dtype)
-        self._probes = np.concatenate((self._probes, fresh), axis=1)
+        self.probes = np.concatenate((self.probes, fresh), axis=1)
+
+    def reserve(self, count: int) -> None:
+        """Make room for so many directions."""
+        self.basis = np.pad(self.basis, ((0, max(0, count - len(self.basis))), (0, 0)))
+
+    def move(self, place: Place) -> None:
+        """Put all arrays elsewhere."""
+        self.basis, self.probes = place(self.basis), place(self.probes)
 
     def outside(self, row: Array, scale2: float) -> bool:
         """Whether the probes see a remainder of ``row`` above ``tol * scale``."""
-        seen = self._probes @ row
+        seen = self.probes @ row
         return bool(seen.dot(seen) > SKETCHES * self._tol2 * scale2)
 
     def open(self, row: Array, scale2: float) -> Array | None:
@@ -73,7 +85,7 @@ class SpannedDirections:
 
     def _append(self, direction: Array) -> None:
         if self.count == len(self.basis):
-            self.basis = np.pad(self.basis, ((0, self.count), (0, 0)))
+            self.reserve(2 * self.count)
         self.basis[self.count] = direction
         self.count += 1
-        self._probes -= np.outer(self._probes @ direction, direction)
+        self.probes -= np.outer(self.probes @ direction, direction)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ from .plan import (
 )
 
 Array = NDArray[np.floating[Any]]
+Place: TypeAlias = Callable[[Array], Array]
+"""Where an array is kept: takes one, and returns another with the same numbers."""
 LARGEST_NORM2 = 1e75
 """Of a field; beyond it a run has diverged: products of two kernels, and their squares, have to be finite numbers."""
 
@@ -51,18 +54,20 @@ class Arithmetic(ABC):
         those of the plan are memories of the optimizer for vectors.
     scalars : list of ndarray, shape (labels,)
         Current value of every scalar.
+    memories : dict
+        Slot of the optimizer's memory for the slot of a vector.
     """
 
     def __init__(self, plan: Plan, dtype: type) -> None:
         self.plan = plan
         self.dtype = np.dtype(dtype)
         self.slot_sectors = list(plan.slots)
-        self._memories: dict[int, int] = {}
+        self.memories: dict[int, int] = {}
         if plan.recursion.has_memory:
             for rule in plan.learn_vectors:
-                self._memories[rule.slot] = len(self.slot_sectors)
+                self.memories[rule.slot] = len(self.slot_sectors)
                 self.slot_sectors.append(plan.slots[rule.slot])
-        self.slot_rows = [*plan.rows, *(plan.rows[slot] for slot in self._memories)]
+        self.slot_rows = [*plan.rows, *(plan.rows[slot] for slot in self.memories)]
         self.values: list[Array] = []
         self.scalars: list[Array] = [np.zeros(int(np.prod(shape))) for shape in plan.scalar_shapes]
         for number, given in plan.given.items():
@@ -171,7 +176,7 @@ class Arithmetic(ABC):
             for term in rule.terms:
                 total += term.coefficient * self.weighted(term)
 
-        slot = self._memories.get(rule.slot)
+        slot = self.memories.get(rule.slot)
         self.plan.recursion.update(self.values[rule.slot], None if slot is None else self.values[slot], add)
 
 

@@ -35,18 +35,29 @@ class SiteValues:
         return np.broadcast_to(self._compiled(*values), shape)
 
     @cached_property
+    def parts(self) -> tuple[sp.Expr, dict[sp.Symbol, sp.Expr]]:
+        """The expression with a symbol for every ``softmax``, and of what these are taken."""
+        found = sorted(self.expression.atoms(_SOFTMAX), key=sp.default_sort_key)
+        shares = {part: sp.Dummy(f"softmax{number}", real=True) for number, part in enumerate(found)}
+        return self.expression.xreplace(shares), {share: part.args[0] for part, share in shares.items()}
+
+    @cached_property
     def _compiled(self) -> Callable[..., Array]:
         """The expression as NumPy calls; ``softmax`` of its arguments is computed first."""
         symbols = (*self.fields, *self.scalars)
-        found = sorted(self.expression.atoms(_SOFTMAX), key=sp.default_sort_key)
-        shares = [sp.Dummy(f"softmax{number}", real=True) for number in range(len(found))]
-        inner = [numpy_function((part.args[0],), symbols) for part in found]
-        outer = numpy_function((self.expression.xreplace(dict(zip(found, shares, strict=True))),), (*symbols, *shares))
+        expression, shares = self.parts
+        inner = [numpy_function((part,), symbols) for part in shares.values()]
+        outer = numpy_function((expression,), (*symbols, *shares))
         return lambda *values: outer(*values, *(softmax(f(*values)[0], axis=-1) for f in inner))[0]
 
     @cached_property
     def slopes(self) -> list[Callable[..., Array]]:
-        """Functions of the scalars: coefficients of the fields in a linear function.
+        """Functions of the scalars: coefficients of the fields in a linear function."""
+        return [self._of_scalars(slope) for slope in self.slope_expressions]
+
+    @cached_property
+    def slope_expressions(self) -> list[sp.Expr]:
+        """Coefficients of the fields in a linear function.
 
         Raises
         ------
@@ -59,11 +70,16 @@ class SiteValues:
             raise ExecutionError(
                 f"{self.expression} is not linear in the fields: growing coordinates need linear programs"
             )
-        return [self._of_scalars(slope) for slope in found]
+        return found
 
     @cached_property
     def products(self) -> list[tuple[int, int, Callable[..., Array]]]:
-        """Functions of the scalars: coefficients ``k_ij`` of products in a bilinear function, ``(i, j, k_ij)``.
+        """Functions of the scalars: coefficients ``k_ij`` of products in a bilinear function, ``(i, j, k_ij)``."""
+        return [(i, j, self._of_scalars(coefficient)) for i, j, coefficient in self.product_expressions]
+
+    @cached_property
+    def product_expressions(self) -> list[tuple[int, int, sp.Expr]]:
+        """Coefficients ``k_ij`` of products in a bilinear function, ``(i, j, k_ij)``; ``i = j = -1`` is the constant.
 
         Raises
         ------
@@ -75,14 +91,14 @@ class SiteValues:
         for (i, a), (j, b) in combinations_with_replacement(enumerate(self.fields), 2):
             coefficient = sp.diff(self.expression, a, b) / (2 if i == j else 1)
             if coefficient != 0:
-                found.append((i, j, self._of_scalars(coefficient.subs(zero))))
+                found.append((i, j, coefficient.subs(zero)))
                 rest = rest - coefficient.subs(zero) * a * b
         constant = rest.subs(zero)
         if sp.simplify(rest - constant) != 0:
             raise ExecutionError(
                 f"<{self.expression}> is not bilinear in the fields: growing coordinates need such averages"
             )
-        return [*found, (-1, -1, self._of_scalars(constant))]
+        return [*found, (-1, -1, constant)]
 
     def _of_scalars(self, expression: sp.Expr) -> Callable[..., Array]:
         compiled = numpy_function((sp.sympify(expression, strict=True),), self.scalars)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy as np
 from dmft_sym.regimes.samples import samples_of
 
 from .arguments import check_dtype
+from .generated_modules import coordinates_module, hash_of
 from .method import CONDITIONING, Arithmetic, Call, Solved, counted, end_of_run
 
 if TYPE_CHECKING:
@@ -46,7 +49,18 @@ def tolerance(call: Call) -> float:
     return EXACT_TOL if call.options.tol is None else float(call.options.tol)
 
 
-def _run(call: Call, tol: float, dtype: str, inspect: Any = None) -> ExecutionResult:
+def _module(call: Call, dtype: str) -> ModuleType | None:
+    """Compiled code for a long run; short ones, and all of ``backend="numpy"``, interpret the plan."""
+    return coordinates_module(call.arguments.steps, dtype) if call.backend == "numba" else None
+
+
+def _made_by(module: ModuleType | None) -> dict[str, str]:
+    return {"backend": "numpy" if module is None else "numba", "module_hash": hash_of(module)}
+
+
+def _run(
+    call: Call, tol: float, dtype: str, module: ModuleType | None, inspect: Any = None, at: Iterable[int] = ()
+) -> ExecutionResult:
     from dmft_sym.execution import run_coordinates
 
     return run_coordinates(
@@ -59,6 +73,8 @@ def _run(call: Call, tol: float, dtype: str, inspect: Any = None) -> ExecutionRe
         progress=counted(call.progress, call.arguments.steps),
         inspect=inspect,
         data=call.problem.data.given or None,
+        at=at,
+        module=module,
     )
 
 
@@ -66,9 +82,10 @@ def _observed(call: Call) -> Solved:
     from dmft_sym.results.order_parameters import make_dataset
 
     tol, dtype = tolerance(call), check_dtype(call.options.dtype)
-    result = _run(call, tol, dtype)
+    module = _module(call, dtype)
+    result = _run(call, tol, dtype, module)
     outcome = end_of_run(min(len(rows) for rows in result.observables.values()), call.arguments.steps)
-    attributes = {"tol": tol, "dtype": dtype, "backend": "", "module_hash": ""}
+    attributes = {"tol": tol, "dtype": dtype, **_made_by(module)}
     return Solved(make_dataset(dict(result.observables), {}), outcome, attributes)
 
 
@@ -80,9 +97,9 @@ def _measured(call: Call) -> Solved:
     data = samples_of(call.problem.data)
     measured = Measurements(wanted_of(call, data))
     check_kernels(measured.wanted, 1)
-    tol = tolerance(call)
-    result = _run(call, tol, "float64", measured.see_network)
+    tol, module = tolerance(call), _module(call, "float64")
+    result = _run(call, tol, "float64", module, measured.see_network, measured.wanted.steps)
     dataset = network_dataset(output_track(result.scalars), measured, data)
     dataset = dataset.merge(derived(dataset, data))
-    attributes = {"tol": tol, "backend": "numpy", "module_hash": ""}
+    attributes = {"tol": tol, **_made_by(module)}
     return Solved(labelled(dataset, data), result.outcome, attributes)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
 
 HASH = "__dmft_sym_hash__"
+LOADED, COMPILED = 5_000, 50_000
+"""Steps in growing coordinates for which machine code is worth loading, and making."""
 
 
 def march_module(problem: Problem, backend: str) -> ModuleType:
@@ -29,6 +31,32 @@ def sampled_module(problem: Problem) -> ModuleType:
     from dmft_sym.codegen import solver_source
 
     return _module(problem, "sampled", lambda: solver_source(problem, "numba", alone=False))
+
+
+def coordinates_module(steps: int, dtype: str = "float64") -> ModuleType | None:
+    """The compiled arithmetic of growing coordinates, one for all networks, if a run is long enough for it.
+
+    A run of some thousand steps is over before Numba is imported. The first run of at least `COMPILED` steps compiles,
+    which takes about ten seconds; from then on those of at least `LOADED` steps take what is in the cache. All others
+    interpret the plan (``None``), which gives the same numbers to rounding.
+    """
+    if steps < LOADED:
+        return None
+    import numpy as np
+
+    from dmft_sym.cache.machine_code import at_hand
+    from dmft_sym.cache.modules import load_module, program_key
+    from dmft_sym.codegen.programs.coordinates import write
+    from dmft_sym.support.progress import compilation_notice
+
+    module = load_module(program_key("any plan", "coordinates"), "coordinates", write)
+    types = module.signature(np.dtype(dtype))
+    if not at_hand(module.advance, types):
+        if steps < COMPILED:
+            return None
+        with compilation_notice(once="for all networks"):
+            module.advance.compile(types)
+    return module
 
 
 def two_time_module(problem: Problem) -> ModuleType:

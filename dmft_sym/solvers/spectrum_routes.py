@@ -18,6 +18,7 @@ from dmft_sym.support.array_types import Floats
 from dmft_sym.support.outcomes import Failure, SpectrumError, named
 
 from .escape_step import escape_step
+from .generated_modules import coordinates_module
 from .method import Progress, counted
 
 if TYPE_CHECKING:
@@ -183,7 +184,10 @@ def from_coordinates(wanted: WantedSpectra) -> tuple[dict[str, Track], int]:
     report = counted(wanted.progress, arguments.steps)
     run = theory.program, arguments.values, arguments.outputs, arguments.steps
     programs, steps = list(wanted.matrices.values()), sorted({0, *at})  # an escape may be before the steps asked for
-    found, result = coordinate_spectra(*run, programs, steps, tol=tol, overlaps=wanted.overlaps, progress=report)
+    module = coordinates_module(arguments.steps)
+    found, result = coordinate_spectra(
+        *run, programs, steps, tol=tol, overlaps=wanted.overlaps, progress=report, module=module
+    )
     reached = min(len(rows) for rows in result.observables.values())
     tracks = {}
     for name, matrix in wanted.matrices.items():
@@ -228,6 +232,7 @@ class _Margins:
         missing = [step for step in steps if step not in self.known]
         if missing:
             run = self.theory.program, self.arguments.values, self.arguments.outputs, missing[-1] + 1
-            tracks, _ = coordinate_spectra(*run, [self.matrix], missing, tol=self.tol, overlaps=False)
+            module = coordinates_module(missing[-1] + 1)
+            tracks, _ = coordinate_spectra(*run, [self.matrix], missing, tol=self.tol, overlaps=False, module=module)
             self.known.update(dict.fromkeys(missing, math.nan) | _first_margins(tracks[self.matrix.name]))
         return [self.known[step] for step in steps]

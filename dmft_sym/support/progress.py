@@ -88,10 +88,15 @@ def notice(text: str, stream: TextIO | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def compilation_notice(stream: TextIO | None = None) -> Iterator[None]:
+def compilation_notice(stream: TextIO | None = None, once: str = "for each network") -> Iterator[None]:
     """`notice` while Numba compiles something in the body, which it does for each module once.
 
     Numba itself tells when it compiles: code that comes from its cache leaves no trace.
+
+    Parameters
+    ----------
+    once
+        What is compiled once.
     """
     stream = sys.stderr if stream is None else stream
     if not stream.isatty():
@@ -99,7 +104,7 @@ def compilation_notice(stream: TextIO | None = None) -> Iterator[None]:
         return
     from numba.core import event
 
-    watch = _CompilationWatch(stream)
+    watch = _CompilationWatch(stream, once)
 
     class Listener(event.Listener):
         def on_start(self, _: Any) -> None:
@@ -118,9 +123,8 @@ def compilation_notice(stream: TextIO | None = None) -> Iterator[None]:
 class _CompilationWatch:
     """Shows a notice from the first compilation to its end; what is compiled for others nests inside them."""
 
-    text = "compiling the solver (about 10 seconds, once for each network)"
-
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, once: str) -> None:
+        self.text = f"compiling the solver (about 10 seconds, once {once})"
         self.stream = stream
         self.depth = 0
         self.status: Status | None = None

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from types import ModuleType
 
 import numpy as np
 import sympy as sp
@@ -126,6 +127,7 @@ def coordinate_spectra(
     tol: float = 1e-7,
     overlaps: bool = True,
     progress: Callable[[int], None] | None = None,
+    module: ModuleType | None = None,
 ) -> tuple[dict[str, SpectrumTrack], ExecutionResult]:
     """Train the infinite network in growing coordinates and take spectra on the way.
 
@@ -145,6 +147,8 @@ def coordinate_spectra(
         Tolerance of the run, see `run_coordinates`; the error of outliers is of this order.
     overlaps
         Whether overlaps of the vectors of outliers with the fields of the program are wanted.
+    module
+        The compiled arithmetic, see `run_coordinates`.
 
     Returns
     -------
@@ -167,7 +171,9 @@ def coordinate_spectra(
     """
     wanted = steps_of(at, steps)
     observer = _Observer(program, values, outputs, flat_matrices(program, values, matrices), wanted, tol, overlaps)
-    result = run_coordinates(program, values, outputs, steps, tol, progress=progress, inspect=observer.inspect)
+    result = run_coordinates(
+        program, values, outputs, steps, tol, progress=progress, inspect=observer.inspect, at=wanted, module=module
+    )
     return observer.tracks, result
 
 

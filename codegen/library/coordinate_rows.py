@@ -1,0 +1,132 @@
+# mypy: ignore-errors
+# ruff: noqa: D403
+"""Short vectors and skinny products, the inner loops of growing coordinates.
+
+All numbers lie in one pool. A vector is the place where it begins, a matrix the place of its first row and the distance
+of rows; four or eight rows are read at a time, so that sums stay in registers, and for all labels while they are in the
+cache. Widths are multiples of eight: vectors are padded by zeros.
+"""
+
+import numpy as np
+from numba import njit
+
+from .coordinate_tables import _INSIDE
+
+_ONE, _NONE = np.int64(1), np.int64(0)  # one label; with plain numbers kernels would be compiled once more for them
+_MANY = 8  # labels from which on BLAS is quicker than products of a few rows
+_FAST = {"reassoc", "contract", "nsz"}  # infinities and nan keep their meaning
+
+
+@njit(nogil=True, fastmath=_FAST, **_INSIDE)
+def _dot(pool, a, b, width):
+    """sum_j a_j b_j."""
+    x, y, total = pool[a : a + width], pool[b : b + width], 0.0
+    for j in range(width):
+        total += x[j] * y[j]
+    return total
+
+
+@njit(nogil=True, fastmath=_FAST, **_INSIDE)
+def _rows_dot(pool, out, rows, stride, count, x, width, labels, out_stride, x_stride):
+    """out_k = rows_k . x, for vectors x of several labels."""
+    for k in range(0, count, 4):
+        # Where there are fewer than four, the last one is repeated and not kept.
+        first, last = rows + k * stride, rows + (count - 1) * stride
+        p1, p2, p3 = min(first + stride, last), min(first + 2 * stride, last), min(first + 3 * stride, last)
+        r0, r1 = pool[first : first + width], pool[p1 : p1 + width]
+        r2, r3 = pool[p2 : p2 + width], pool[p3 : p3 + width]
+        for label in range(labels):
+            v = pool[x + label * x_stride : x + label * x_stride + width]
+            s0 = s1 = s2 = s3 = 0.0
+            for j in range(width):
+                s0 += r0[j] * v[j]
+                s1 += r1[j] * v[j]
+                s2 += r2[j] * v[j]
+                s3 += r3[j] * v[j]
+            y = pool[out + label * out_stride + k : out + label * out_stride + min(k + 4, count)]
+            y[0] = s0
+            if y.size > 1:
+                y[1] = s1
+            if y.size > 2:
+                y[2] = s2
+            if y.size > 3:
+                y[3] = s3
+
+
+@njit(nogil=True, fastmath=_FAST, **_INSIDE)
+def _rows_add(pool, out, factor, weights, rows, stride, count, width, labels, out_stride, weights_stride):
+    """out += factor * sum_k weights_k rows_k, for weights of several labels."""
+    k = 0
+    while k + 8 <= count:
+        p = rows + k * stride
+        r0, r1 = pool[p : p + width], pool[p + stride : p + stride + width]
+        r2, r3 = pool[p + 2 * stride : p + 2 * stride + width], pool[p + 3 * stride : p + 3 * stride + width]
+        r4, r5 = pool[p + 4 * stride : p + 4 * stride + width], pool[p + 5 * stride : p + 5 * stride + width]
+        r6, r7 = pool[p + 6 * stride : p + 6 * stride + width], pool[p + 7 * stride : p + 7 * stride + width]
+        for label in range(labels):
+            y = pool[out + label * out_stride : out + label * out_stride + width]
+            w = pool[weights + label * weights_stride + k : weights + label * weights_stride + k + 8]
+            w0, w1, w2, w3 = factor * w[0], factor * w[1], factor * w[2], factor * w[3]
+            w4, w5, w6, w7 = factor * w[4], factor * w[5], factor * w[6], factor * w[7]
+            for j in range(width):
+                y[j] += ((w0 * r0[j] + w1 * r1[j]) + (w2 * r2[j] + w3 * r3[j])) + (
+                    (w4 * r4[j] + w5 * r5[j]) + (w6 * r6[j] + w7 * r7[j])
+                )
+        k += 8
+    for rest in range(k, count):
+        for label in range(labels):
+            weight = factor * pool[weights + label * weights_stride + rest]
+            _add(pool, out + label * out_stride, weight, rows + rest * stride, width)
+
+
+@njit(nogil=True, **_INSIDE)
+def _add(pool, out, factor, x, width):
+    """out += factor * x."""
+    y, v = pool[out : out + width], pool[x : x + width]
+    for j in range(width):
+        y[j] += factor * v[j]
+
+
+@njit(nogil=True, **_INSIDE)
+def _scale(pool, out, factor, x, width):
+    """out = factor * x; they may be the same."""
+    y, v = pool[out : out + width], pool[x : x + width]
+    for j in range(width):
+        y[j] = factor * v[j]
+
+
+@njit(nogil=True, **_INSIDE)
+def _zero(pool, out, width):
+    """out = 0."""
+    for j in range(out, out + width):
+        pool[j] = 0.0
+
+
+@njit(nogil=True, **_INSIDE)
+def _blas(pool, out, a, b, rows, inner, columns, transpose):
+    """out = a b, or a b^T, matrices of (rows, inner) and (inner, columns) numbers or, transposed, (columns, inner)."""
+    left = pool[a : a + rows * inner].reshape((rows, inner))
+    right, result = pool[b : b + inner * columns], pool[out : out + rows * columns].reshape((rows, columns))
+    if transpose:
+        np.dot(left, right.reshape((columns, inner)).T, result)
+    else:
+        np.dot(left, right.reshape((inner, columns)), result)
+
+
+@njit(nogil=True, **_INSIDE)
+def _labels_dot(pool, out, rows, stride, count, x, width, labels, out_stride, x_stride):
+    """`_rows_dot` of few labels or, by BLAS, many: then of `out_stride` rows, and vectors of `stride` numbers."""
+    if labels < _MANY:
+        _rows_dot(pool, out, rows, stride, count, x, width, labels, out_stride, x_stride)
+    else:
+        _blas(pool, out, x, rows, labels, stride, out_stride, True)
+
+
+@njit(nogil=True, **_INSIDE)
+def _labels_add(pool, out, factor, weights, rows, stride, count, width, labels, weights_stride, spare):
+    """`_rows_add` of few labels or, by BLAS, many: then of `weights_stride` rows, with a place to spare for the sum."""
+    if labels < _MANY:
+        _rows_add(pool, out, factor, weights, rows, stride, count, width, labels, stride, weights_stride)
+    else:
+        _blas(pool, spare, weights, rows, labels, weights_stride, stride, False)
+        _add(pool, out, factor, spare, labels * stride)

@@ -1,0 +1,35 @@
+# mypy: ignore-errors
+"""Columns of the tables that say where things are: one row for a sector, a side of a matrix, a matrix, a field.
+
+Places are those of first numbers in the pool. Side ``2 m`` of matrix ``m`` is that of products with it, side
+``2 m + 1`` that of transposed ones. Whoever writes a table does it in this order (``execution/compiled.py``).
+"""
+
+from numba import njit
+
+_INSIDE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called by compiled functions alone
+
+# Sectors: number of coordinates, and how many there is room for.
+_USED, _CAPACITY = range(2)
+# Sides: number of directions; places of their basis and of the probes, and in the list of noises; two sectors.
+_COUNT, _BASIS, _PROBE, _NOISE, _NEAR, _FAR = range(6)
+# Matrices: two sectors; places of M and V (or -1), of both factors of the increments that are not added yet, and of
+# their weights in W and V; how many of them there is room for, and how many there are.
+_TARGET, _SOURCE, _DENSE, _MEMORY, _LEFT, _RIGHT, _FACTORS, _REMEMBERED, _ROOM, _PENDING = range(10)
+# Numbers of a matrix W = c M + d V + ...: c, d, what is left of V in the present memory, and of the initial matrix in
+# M; the optimizer; standard deviations of the noise of both sides.
+_C, _D, _PRESENT, _INITIAL, _KEEP, _MOMENTUM, _FROM_MEMORY, _FIRST, _STD = range(9)
+# Fields: place and number of the rows, sector, where the squares of their largest norms are kept.
+_PLACE, _ROWS, _SECTOR, _SCALES = range(4)
+
+
+@njit(nogil=True, **_INSIDE)
+def _width(sectors, sector):
+    """Number of coordinates of a sector, in eights."""
+    return (sectors[sector, _USED] + 7) // 8 * 8
+
+
+@njit(nogil=True, **_INSIDE)
+def _taken(lists, place, row):
+    """The row of an operand at a row of the result: that of a list, or the same one where there is none."""
+    return row if place < 0 else lists[place + row]
