@@ -10,7 +10,8 @@ import sympy as sp
 from scipy.optimize import brentq
 
 import dmft_sym as ds
-from dmft_sym.program import ProgramError
+from dmft_sym.derivation.symbols import Response, TwoPoint
+from dmft_sym.program import OUTPUT, PAST_STEP, ProgramError
 from dmft_sym.solvers.spectrum_routes import two_time_spectra
 from dmft_sym.spectra.equations.bulk_equations import BulkResponse
 from dmft_sym.spectra.equations.site_group import OTHER_LAYER
@@ -35,8 +36,9 @@ def two_paths(net, x):
 
 
 def numbers(run, spikes, depth):
-    """Two-time matrices of training at their first entry, by the names that the condition has for them."""
+    """Two-time matrices of training at their first entry, by what the condition has for them."""
     terms = (term for equation in spikes.equations for term in equation.terms if term.known is not None)
+    first = {PAST_STEP: 0, OUTPUT.other: 0}
     found = {}
     for known in (term.known.at(OTHER_LAYER, sp.Integer(layer)) for term in terms for layer in range(1, depth + 1)):
         if isinstance(known.column, tuple):
@@ -44,7 +46,7 @@ def numbers(run, spikes, depth):
             block = run.response(known.row, noise, None if layer is None else int(layer))
         else:
             block = run.correlation(known.row, known.column)
-        found[str(known)] = 0.0 if block is None else float(block[0, 0])
+        found[spikes.writer.point(known).subs(first)] = 0.0 if block is None else float(block[0, 0])
     return found
 
 
@@ -66,10 +68,11 @@ def largest_root(theory, matrix, parameters, dependence="joint"):
     scale = retained * np.sqrt(values["s2"])
     tau = values["nu"] if matrix in ("W0", "A") else 1.0
     condition = spikes.one_step()
-    names = {symbol: (values | at_start)[symbol.name] for symbol in condition.free_symbols}
+    names = {symbol: values[symbol.name] for symbol in condition.free_symbols if symbol.name != "z"}
+    names |= {point: at_start[point] for point in condition.atoms(TwoPoint)}
     a, b = sp.symbols("a b")
     bulk = {m: a if "a" in str(m)[:3] else b for m in condition.atoms(BulkResponse)}
-    found = sp.lambdify((a, b), condition.subs(names | bulk))
+    found = sp.lambdify((a, b), condition.subs(bulk).subs(names))
 
     def determinant(z):
         return found(*(m / scale for m in resolvents(z / scale, tau)))
@@ -125,11 +128,12 @@ def test_responses_within_the_step_lower_the_outlier():
 @pytest.mark.parametrize("matrix", ["W0", "W[l]"])
 def test_only_responses_that_the_order_of_a_step_allows(matrix):
     """Errors are computed after backward fields and before forward ones: ``g`` cannot respond within the step."""
-    names = {s.name for s in theory_of("deep", "descent").spikes(matrix).one_step().free_symbols}
-    responses = {name for name in names if name.startswith("R[")}
-    assert responses == ({"R[v; r_W0]"} if matrix == "W0" else {"R[h[l]; r_W[l]]"})
+    found = theory_of("deep", "descent").spikes(matrix).one_step().atoms(Response)
+    assert {str(response) for response in found} == (
+        {"R_v_rbar_W0(0, 0, 0, 0)"} if matrix == "W0" else {"R_h_r_W(l, 0, 0, l, 0, 0)"}
+    )
 
 
 def test_condition_that_couples_layers_is_refused():
-    with pytest.raises(ProgramError, match=r"^one_step of NTK: .* couples layers, whose number is a run-time argument"):
+    with pytest.raises(ProgramError, match=r"^condition of NTK: .* couples layers, whose number is an? ?.*argument"):
         theory_of("deep", "descent").spikes("NTK").one_step()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dmft_sym.derivation.derived import DerivedEquations
+from dmft_sym.derivation.equations import Equations
 from dmft_sym.program import ProgramError
 from dmft_sym.spectra.matrices.catalogue import matrix_program
 from dmft_sym.spectra.matrices.matrix_program import MatrixProgram
@@ -60,3 +62,25 @@ def symbolic_spikes(theory: Problem, matrix: str | MatrixProgram, dependence: st
     if dependence not in DEPENDENCE:
         raise ProgramError(f"dependence = {dependence!r}: allowed are {', '.join(DEPENDENCE)}")
     return spike_equations(SiteGroups(theory, joint_derivation(theory, matrix)), dependence)
+
+
+class TheoryEquations(DerivedEquations):
+    """The equations of training and of the spectra of its matrices, as sequences of labelled `sympy.Eq`.
+
+    Parameters
+    ----------
+    theory
+        The theory they belong to.
+    """
+
+    def __init__(self, theory: Problem) -> None:
+        super().__init__(theory)
+        self._theory = theory
+
+    def bulk(self, matrix: str | MatrixProgram) -> Equations:
+        """The matrix Dyson equation of the bulk of a trained matrix; see `Theory.bulk`."""
+        return symbolic_bulk(self._theory, matrix)
+
+    def spikes(self, matrix: str | MatrixProgram, dependence: str = "joint") -> Equations:
+        """The spike condition of a trained matrix; see `Theory.spikes`."""
+        return symbolic_spikes(self._theory, matrix, dependence)
