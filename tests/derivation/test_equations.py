@@ -25,7 +25,8 @@ RUN = {
     "init_std": 0.9,
 }
 VALUES = {
-    "alpha": 2.0, "nu": 0.7, "gamma": 2.5, "eta0": 0.05, "s2": 0.81, "sigma_eps": 0.3, "b": 0.7, "m": 0.4, "lambda": 0.02,
+    "alpha": 2.0, "nu": 0.7, "gamma": 2.5, "eta0": 0.05, "s2": 0.81, "sigma_eps": 0.3, "b": 0.7, "m": 0.4,
+    "lambda": 0.02,
 }  # fmt: skip
 
 
