@@ -72,9 +72,9 @@ class Theory(Problem):
 
     def to_latex(self) -> str:
         """A self-contained LaTeX document with every stage."""
-        from .derivation.presentation import document
+        from .derivation.document import document
 
-        return document(self)
+        return document(self, self.equations.closed)
 
     def bulk(self, matrix: str | MatrixProgram) -> BulkEquations:
         """The matrix Dyson equation of the bulk of a trained matrix, symbolic.

@@ -15,22 +15,11 @@ from .action import PairTerm, Place
 from .equations import Equations
 from .site_equations import SiteWriter
 from .stage import Stage
-from .stage_lines import action_lines, averaged_lines, escaped, named_lines, named_terms, program_lines, saddle_stage
+from .stage_lines import action_lines, averaged_lines, named_lines, named_terms, program_lines, saddle_stage
 from .symbols import Applied
 
 if TYPE_CHECKING:
     from .problem import Problem
-
-REFERENCES = r"""
-\begin{thebibliography}{9}
-\bibitem{spectral} C.~Lauditi, C.~Pehlevan, B.~Bordelon, \emph{Spectral Dynamics in Deep Networks: Feature Learning,
-Outlier Escape, and Learning Rate Transfer}, arXiv:2605.07870.
-\bibitem{linear} B.~Bordelon, C.~Pehlevan, \emph{Deep Linear Network Training Dynamics from Random Initialization: Data,
-Width, Depth, and Hyperparameter Transfer}, arXiv:2502.02531.
-\bibitem{dmft} B.~Bordelon, C.~Pehlevan, \emph{Self-Consistent Dynamical Field Theory of Kernel Evolution in Wide Neural
-Networks}, arXiv:2205.09653.
-\end{thebibliography}
-"""
 
 
 def stages(problem: Problem) -> tuple[Stage, ...]:
@@ -77,24 +66,3 @@ def _coupled(place: Place) -> sp.Expr:
 
 def _expressions(terms: Iterable[PairTerm]) -> tuple[sp.Expr, ...]:
     return tuple(term.expression for term in terms)
-
-
-def document(problem: Problem) -> str:
-    """A self-contained LaTeX document."""
-    body = "\n\n".join(f"\\section{{{stage.name}}}\n{stage.latex}" for stage in stages(problem))
-    title = escaped(problem.network.name)
-    return "\n".join(
-        [
-            r"\documentclass[11pt]{article}",
-            r"\usepackage[margin=2cm]{geometry}",
-            r"\usepackage{amsmath,amssymb}",
-            r"\allowdisplaybreaks",
-            rf"\title{{Mean-field equations of training: {title}}}",
-            r"\author{derived by dmft-sym}\date{}",
-            r"\begin{document}\maketitle",
-            body,
-            REFERENCES.strip(),
-            r"\end{document}",
-            "",
-        ]
-    )

@@ -75,9 +75,7 @@ def test_closed_equations_are_what_the_march_computes(name):
     theory = make()
     parameters = RUN if more or name != "regression" else {k: v for k, v in RUN.items() if k not in ("richness",)}
     parameters = {k: v for k, v in parameters.items() if name != "regression" or k not in ("width_per_dim", "init_std")}
-    run = theory.compile("numpy")(
-        outputs=outputs, steps=steps, method="equations", **parameters, **more
-    )
+    run = theory.compile("numpy")(outputs=outputs, steps=steps, method="equations", **parameters, **more)
     numbers = {
         s: {**VALUES, "L": more.get("depth"), "C": outputs}[s.name] for s in (*theory.program.parameters, OUTPUTS)
     }
