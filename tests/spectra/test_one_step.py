@@ -7,11 +7,12 @@ from functools import cache
 import numpy as np
 import pytest
 import sympy as sp
+from evaluator import Evaluator
 from scipy.optimize import brentq
 
 import dmft_sym as ds
 from dmft_sym.derivation.symbols import Response, TwoPoint
-from dmft_sym.program import OUTPUT, PAST_STEP, ProgramError
+from dmft_sym.program import OUTPUT, OUTPUTS, PAST_STEP, ProgramError
 from dmft_sym.solvers.spectrum_routes import two_time_spectra
 from dmft_sym.spectra.equations.bulk_equations import BulkResponse
 from dmft_sym.spectra.equations.site_group import OTHER_LAYER
@@ -137,3 +138,23 @@ def test_only_responses_that_the_order_of_a_step_allows(matrix):
 def test_condition_that_couples_layers_is_refused():
     with pytest.raises(ProgramError, match=r"^condition of NTK: .* couples layers, whose number is an? ?.*argument"):
         theory_of("deep", "descent").spikes("NTK").one_step()
+
+
+def test_condition_after_two_steps():
+    """Order parameters from the closed equations by recursion, without a solver; the outlier is that of coordinates."""
+    theory = theory_of("deep", "descent")
+    parameters = {"samples_per_dim": 4.0, "width_per_dim": 1.0, "richness": 6.0, "learning_rate": 0.2, "depth": 2}
+    values = {"alpha": 4.0, "nu": 1.0, "gamma": 6.0, "eta0": 0.2, "s2": 1.0, "sigma_eps": 0.0, "L": 2, "C": 1}
+    numbers_of = {s: values[s.name] for s in (*theory.program.parameters, OUTPUTS)}
+    evaluate = Evaluator(theory.equations.closed.items, numbers_of)
+    condition = theory.spikes("W1").condition(steps=2)
+    found = {p: evaluate(p.func.__name__, *(int(x.subs({"L": 2})) for x in p.args)) for p in condition.atoms(TwoPoint)}
+    a, b = sp.symbols("a b")
+    bulk = {m: a if m.name == "m_a" else b for m in condition.atoms(BulkResponse)}
+    determinant = sp.lambdify((a, b), condition.subs(bulk).subs(found | numbers_of))
+    z = 2 * np.geomspace(20, 1 + 1e-12, 2000)
+    values_at = [determinant(*resolvents(one, 1.0)) for one in z]
+    change = np.flatnonzero(np.diff(np.sign(values_at)))[0]
+    root = brentq(lambda one: determinant(*resolvents(one, 1.0)), z[change], z[change + 1], xtol=1e-13)
+    spectra = ds.spectrum(theory, method="conditioning", tol=1e-11, matrices=["W1"], at=[2], steps=3, **parameters)
+    assert root == pytest.approx(float(spectra.outlier.squeeze().values.ravel()[0]), rel=1e-8)

@@ -21,7 +21,8 @@ from dmft_sym.derivation.equations import Equations
 from dmft_sym.derivation.layer_logic import within
 from dmft_sym.derivation.processes import Member, process_of
 from dmft_sym.derivation.single_site import Noise, ResponseMemory, SiteEquation, UpdateMemory
-from dmft_sym.program import FieldRef, LayerRange, ProgramError
+from dmft_sym.derivation.tangents import reached_fields
+from dmft_sym.program import Axes, FieldRef, LayerRange, ProgramError
 
 from .bulk_equations import BulkResponse
 from .site_group import OTHER_LAYER, RETENTION, SiteGroups, level_two, operand
@@ -69,6 +70,11 @@ class SpikeEquations(Equations):
         self.writer = writer
         self.memories = memories
         self.equations = equations
+
+    @property
+    def source(self) -> str:
+        """Name of the level-two field that the matrix is applied to."""
+        return str(self.writer.groups.joint.matrix.input.field.name)
 
     @property
     def unknowns(self) -> tuple[TwoPoint, ...]:
@@ -126,7 +132,10 @@ class _Builder:
         self.groups = groups
         self.responses = responses
         self.remembered: set[TwoPoint] = set()
-        self.known_responses = {(array.row, array.column) for array in groups.theory.closed.arrays if array.kind == "R"}
+        theory = groups.theory
+        self.known_responses = {
+            (row, noise) for noise in theory.noises for row in reached_fields(theory.site_equations, [noise])
+        }
 
     def memories(self) -> tuple[SpikeEquation, ...]:
         """Strengths of all memories of fields of training."""
@@ -142,7 +151,11 @@ class _Builder:
         for memory in equation.memories:
             term: SpikeTerm | None = None
             if isinstance(memory, UpdateMemory):
-                term = SpikeTerm(_tidy(factor * memory.coefficient), TwoPoint("C", memory.row, memory.past), past=True)
+                summed = self._summed(memory)
+                unknown = TwoPoint("C", memory.row, memory.past)
+                term = SpikeTerm(
+                    _tidy(factor * memory.coefficient), unknown, past=True, weight=memory.weight, summed=summed
+                )
             elif isinstance(memory, ResponseMemory) and not level_two(memory.noise):
                 rho = RETENTION if memory.retained else sp.Integer(1)
                 response = TwoPoint("R", memory.row, (memory.noise, memory.noise_layer))
@@ -152,6 +165,11 @@ class _Builder:
                 found.setdefault(TwoPoint("X", target, memory.field), []).append(term)
         for left, terms in found.items():
             yield SpikeEquation(left, tuple(terms), domain=_domain(equation))
+
+    def _summed(self, memory: UpdateMemory) -> Axes:
+        """Labels of an increment that the remembered field does not have."""
+        parts = [part for part in (memory.past, memory.weight) if part is not None]
+        return tuple(x for x in self.groups.theory.program.joined(*parts) if x not in memory.field.axes)
 
     def close(self, memories: tuple[SpikeEquation, ...]) -> Iterator[SpikeEquation]:
         """Equations of the unknowns that memories contain, and of those that these contain."""

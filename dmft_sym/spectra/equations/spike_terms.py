@@ -9,7 +9,7 @@ import sympy as sp
 
 from dmft_sym.derivation.domain import Domain
 from dmft_sym.derivation.single_site import Noise
-from dmft_sym.program import FieldRef, LayerRange
+from dmft_sym.program import Axes, FieldRef, LayerRange, ScalarRef
 
 from .site_group import shifted
 
@@ -42,7 +42,10 @@ class TwoPoint:
 
 @dataclass(frozen=True)
 class SpikeTerm:
-    """``coefficient * known * unknown``, summed over ``index`` if given; ``past`` puts ``kappa(t-s)`` on the steps."""
+    """``coefficient * known * unknown``, summed over ``index`` if given; ``past`` puts ``kappa(t-s)`` on the steps.
+
+    Where samples are given, increments have the ``weight`` of an error, and are ``summed`` over labels.
+    """
 
     coefficient: sp.Expr
     unknown: TwoPoint
@@ -51,6 +54,8 @@ class SpikeTerm:
     past: bool = False
     index: sp.Symbol | None = None
     layers: LayerRange | None = None
+    weight: ScalarRef | None = None
+    summed: Axes = ()
 
     def at(self, index: sp.Symbol, value: sp.Expr) -> SpikeTerm:
         """With one value of a layer label."""

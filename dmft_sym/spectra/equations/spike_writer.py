@@ -77,15 +77,23 @@ class SpikeWriter:
         return field_at(ref, *place, self.sites.labels)
 
     def term(self, term: SpikeTerm) -> sp.Expr:
-        """``coefficient * known * unknown``, summed over past steps and outputs where there is a known matrix."""
+        """``coefficient * known * unknown``, summed over past steps and labels where there is a known matrix."""
         coefficient = self.groups.at_present(term.coefficient)
         limits: list[tuple[sp.Expr, ...]] = []
         if term.known is None:
-            body = self.point(term.unknown) * (self._past if term.past else 1)
+            body = self.point(term.unknown)
+            if term.past:
+                body *= self._past
+            if term.weight is not None:
+                body *= self.sites.scalar(term.weight, *THEN)
+            limits = [(label.other, sp.Integer(0), label.size - 1) for label in term.summed]
         else:
             ends = (FIRST, THEN) if term.transposed else (THEN, FIRST)
             body = self.point(term.known, *ends) * self.point(term.unknown, FIRST, FIRST)
-            limits = [(FIRST[0], *self._steps(term)), (FIRST[1](OUTPUT), sp.Integer(0), OUTPUT.size - 1)]
+            column = term.unknown.column
+            axes = column.axes if isinstance(column, FieldRef) else column[0].axes
+            limits = [(FIRST[0], *self._steps(term))]
+            limits += [(FIRST[1](label), sp.Integer(0), label.size - 1) for label in axes]
         if term.index is not None and term.layers is not None:
             limits.append((term.index, term.layers.start, term.layers.stop))
             if term.index in coefficient.free_symbols:

@@ -27,13 +27,8 @@ def joint_derivation(theory: Problem, matrix: str | MatrixProgram) -> JointDeriv
     Raises
     ------
     ProgramError
-        If there is no such matrix, if it belongs to another program, or if samples are given.
+        If there is no such matrix, or if it belongs to another program.
     """
-    if theory.program.data_fields:
-        raise ProgramError(
-            "symbolic spectra where samples are given: allowed is the proportional regime; outliers of hidden matrices "
-            "are found as numbers, solver(..., matrices=['W1'], at=[...])"
-        )
     if isinstance(matrix, str):
         matrix = matrix_program(theory.program, matrix)
     if not isinstance(matrix, MatrixProgram) or matrix.program != theory.program:
@@ -41,7 +36,7 @@ def joint_derivation(theory: Problem, matrix: str | MatrixProgram) -> JointDeriv
     # Members of a family share one derivation.
     bare = replace(matrix, member=None, name="")
     known = theory.joint_derivations.get(bare)
-    joint = JointDerivation(matrix, theory.uses) if known is None else known.renamed(matrix)
+    joint = JointDerivation(matrix, theory) if known is None else known.renamed(matrix)
     theory.joint_derivations.setdefault(bare, joint)
     return joint
 
