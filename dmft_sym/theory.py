@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING
 
 from .derivation.problem import Problem
 from .derivation.stage import Stage
+from .networks.parameters import STANDARD
 from .networks.standard import Network
 from .networks.training import GradientDescent, TrainingRule
-from .program import ProgramError
+from .program import LAYER, TIME, ProgramError
 from .regimes import Proportional, Regime
 from .support.messages import show
 
 if TYPE_CHECKING:
+    from .derivation.named_symbols import Symbols
     from .solvers.solver import MethodInfo, Solver
     from .spectra.equations.bulk_equations import BulkEquations
     from .spectra.equations.spike_equations import SpikeEquations
+    from .spectra.equations.symbolic import TheoryEquations
     from .spectra.matrices.matrix_program import MatrixProgram
 
 
@@ -39,11 +42,39 @@ class Theory(Problem):
 
         return stages(self)
 
+    @cached_property
+    def equations(self) -> TheoryEquations:
+        """Its equations as SymPy: ``single_site``, ``closed``, ``spikes("W1")``, ``bulk("W1")``.
+
+        Each is a sequence of `sympy.Eq` with labels, on which ``subs``, ``limit``, ``series``, ``diff``, ``solve`` and
+        ``lambdify`` work.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> theory = ds.derive(ds.deep_linear(1))
+        >>> theory.equations.closed["A_Delta_v"].rhs.coeff(theory.symbols.s2)
+        -R_g_u_W0(1, t, c, s, c')/gamma
+        """
+        from .spectra.equations.symbolic import TheoryEquations
+
+        return TheoryEquations(self)
+
+    @cached_property
+    def symbols(self) -> Symbols:
+        """Symbols of its equations by name: ``theory.symbols.gamma``; parameters, then labels."""
+        from .derivation.named_symbols import Symbols
+        from .spectra.equations.joint import EIGEN, SINGULAR
+
+        labels = (label for label in (TIME, LAYER, *self.program.labels))
+        indices = (symbol for label in labels for symbol in (label.symbol, label.other, label.size))
+        return Symbols((*self.program.parameters, *(p.symbol for p in STANDARD), *indices, SINGULAR, EIGEN))
+
     def to_latex(self) -> str:
         """A self-contained LaTeX document with every stage."""
-        from .derivation.presentation import document
+        from .derivation.document import document
 
-        return document(self)
+        return document(self, self.equations.closed)
 
     def bulk(self, matrix: str | MatrixProgram) -> BulkEquations:
         """The matrix Dyson equation of the bulk of a trained matrix, symbolic.

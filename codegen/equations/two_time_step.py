@@ -9,7 +9,6 @@ import sympy as sp
 from dmft_sym.codegen.text.coefficient_text import number_text
 from dmft_sym.codegen.text.numpy_text import numpy_lines
 
-from dmft_sym.derivation.causal_latex import numbered_equations
 from dmft_sym.derivation.layer_logic import within
 from dmft_sym.derivation.plain_text import plain
 from dmft_sym.derivation.process_closure import quadratic_form
@@ -22,6 +21,7 @@ from dmft_sym.derivation.single_site import (
     UpdateMemory,
     VectorMemory,
 )
+from dmft_sym.derivation.site_equations import STAGE_OF_SITES, SiteWriter
 from dmft_sym.program import Average, FieldRef, ForLayers, SiteFunction
 
 from .python_text import condition_text
@@ -41,7 +41,9 @@ class StepWriter:
         """A comment with each equation of the derivation, then what computes it; indented."""
         drawn: set[Noise] = set()
         open_scans: tuple[ForLayers, ...] = ()
-        for equation, line, number in numbered_equations(self.scope.derivation):
+        writer = SiteWriter(self.scope.derivation.site_builder)
+        for place, equation in enumerate(self.scope.derivation.causal, start=1):
+            line, number = writer.equation(equation).line(averages=True), f"{STAGE_OF_SITES}.{place}"
             scans = equation.scans
             if scans and scans != open_scans:
                 yield STEP + layer_loop(scans[0].index, scans[0].layers, scans[0].descending)

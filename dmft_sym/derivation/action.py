@@ -29,8 +29,8 @@ from .symbols import (
     NoiseAt,
     Overlap,
     Response,
-    axis_labels_of,
     field_at,
+    values_of,
 )
 from .uses import MatrixUses, Use
 
@@ -71,12 +71,12 @@ def place(use: Use, labels: Axes, second: bool = False) -> Place:
         layer = LAYER.other
     prefix = "y" if use.transpose else "x"
     operand = use.operand_at(layer)
-    values = axis_labels_of(operand, step, at, labels)
+    values = values_of(operand, step, at, labels)
     return Place(
         use,
-        FieldAt(f"{prefix}_{use.label}", layer, *values),
-        HatAt(f"{prefix}_{use.label}", layer, *values),
-        NoiseAt(use.noise_name, layer, *values),
+        FieldAt.of(f"{prefix}_{use.label}", layer, values),
+        HatAt.of(f"{prefix}hat_{use.label}", layer, values),
+        NoiseAt.of(use.noise_name, layer, values),
         field_at(operand, step, at, labels),
     )
 

@@ -8,10 +8,6 @@ are deterministic numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TypeAlias
-
 import sympy as sp
 
 from dmft_sym.program import (
@@ -28,20 +24,17 @@ from dmft_sym.program import (
     Step,
     VectorRef,
 )
-from dmft_sym.program.reachability import reached
 
 from .single_site import (
     CausalEquation,
     Memory,
     Noise,
     NoiseTerm,
-    ResponseMemory,
     ScalarEquation,
     SiteBuilder,
     SiteEquation,
+    with_causality,
 )
-
-Response: TypeAlias = tuple[Field, Noise]
 
 
 class CausalBuilder(SiteBuilder):
@@ -63,7 +56,7 @@ class CausalBuilder(SiteBuilder):
             elif isinstance(statement, Assign) and not statement.target.space.finite:
                 terms = [Linear.of(_field(a) if isinstance(a, VectorRef) else a, c) for c, a in statement.value.terms]
                 found.append(self.equation(scans, Assign(statement.target, sum(terms, Linear()))))
-        return _with_causality(found)
+        return with_causality(found)
 
     def vector_equation(self, vector: RandomVector) -> SiteEquation:
         """``w(t) = w(0) + sum_{s<t} ...``."""
@@ -110,38 +103,3 @@ def _with_vector_fields(statement: Average | Compute) -> Average | Compute:
     if isinstance(statement, Compute):
         return statement
     return Average(statement.target, tuple((c, _function(f)) for c, f in statement.terms))
-
-
-def _with_causality(equations: Sequence[CausalEquation]) -> list[CausalEquation]:
-    """Response sums that include ``s = t`` are those whose row follows the Gaussian field within a step."""
-    within = _within_a_step([e for e in equations if isinstance(e, SiteEquation)])
-    found: list[CausalEquation] = []
-    for equation in equations:
-        if isinstance(equation, SiteEquation):
-            memories = tuple(_timed(term, within) for term in equation.memories)
-            found.append(replace(equation, memories=memories))
-        else:
-            found.append(equation)
-    return found
-
-
-def _timed(term: Memory, within: set[Response]) -> Memory:
-    if not isinstance(term, ResponseMemory):
-        return term
-    return replace(term, equal_time=(term.row.field, term.noise) in within)
-
-
-def _within_a_step(equations: Sequence[SiteEquation]) -> set[Response]:
-    """Fields with the Gaussian fields of the same step that they depend on."""
-    noises = list(dict.fromkeys(term.noise for equation in equations for term in equation.noises))
-    rules: list[tuple[list[Response], Response]] = []
-    for equation in equations:
-        target = equation.target.field
-        rules += [([], (target, term.noise)) for term in equation.noises]
-        sources: list[tuple[Field, list[Response]]] = [(ref.field, []) for ref in equation.arguments]
-        sources += [(term.field.field, []) for term in equation.locals]
-        for term in equation.memories:
-            if isinstance(term, ResponseMemory):  # the memory has the present in it if its row responds to the present
-                sources.append((term.field.field, [(term.row.field, term.noise)]))
-        rules += [([*needed, (source, noise)], (target, noise)) for source, needed in sources for noise in noises]
-    return reached((), rules)

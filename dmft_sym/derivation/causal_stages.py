@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import sympy as sp
@@ -12,11 +12,13 @@ from dmft_sym.program import TIME, Field, FieldRef, Step
 from dmft_sym.program.labels import elsewhere, here
 from dmft_sym.program.printing import field_latex, function_latex, latex_name
 
-from .causal_latex import gaussian_lines, numbered_equations, process_lines
+from .average_equations import AverageWriter
+from .equations import Equation, headed
 from .process_closure import ProcessClosure
-from .site_latex import noise_latex, overlap_latex
-from .stage import Line
+from .single_site import Noise
+from .site_equations import SiteWriter, tangent_writer
 from .stage_lines import matrices_text
+from .symbols import NOW, THEN, Gram, SiteAverage, field_at
 
 if TYPE_CHECKING:
     from .problem import Problem
@@ -27,6 +29,8 @@ ACTION = (
     "given inputs do not depend on the step, and are enforced once."
 )
 CLOSURE = "Closure"
+AVERAGES = True
+"""Whether order parameters are written as averages in the last stage."""
 
 
 def average_text(program: Step) -> str:
@@ -56,7 +60,9 @@ def order_parameter_text(program: Step) -> str:
 def _gram(field: Field) -> str:
     """``K_{mu nu} = x_mu . x_nu / D``."""
     first, second = (field_latex(FieldRef(field), None, at) for at in (here, elsewhere))
-    return f"${overlap_latex(FieldRef(field), FieldRef(field))} = {first} \\cdot {second} / {field.space}$"
+    axes = field.axes
+    number = Gram(field_at(FieldRef(field), *NOW, axes), field_at(FieldRef(field), *THEN, axes))
+    return f"${sp.latex(number)} = {first} \\cdot {second} / {field.space}$"
 
 
 def program_text(problem: Problem) -> str:
@@ -93,13 +99,12 @@ def site_text(problem: Problem) -> str:
     return text
 
 
-def site_lines(problem: Problem) -> Iterator[Line]:
+def site_equations(problem: Problem) -> Iterator[Equation]:
     """Equations in causal order, then the covariances of the Gaussian fields."""
-    yield from (line for _, line, _ in numbered_equations(problem))
-    heading = "Covariances of the Gaussian fields"
-    for line in gaussian_lines(problem):
-        yield replace(line, heading=heading)
-        heading = ""
+    writer = SiteWriter(problem.site_builder)
+    yield from map(writer.equation, problem.causal)
+    covariances = (e for closure in problem.closures for e in writer.covariances(closure.process.noises))
+    yield from headed(covariances, "Covariances of the Gaussian fields")
 
 
 def closure_text(problem: Problem) -> str:
@@ -125,18 +130,44 @@ def _verdict(closure: ProcessClosure) -> str:
     functions = ", ".join(f"${function_latex(function)}$" for function in closure.obstacles)
     return (
         f"{where}: the single-site process is sampled, because not linear (or, under an average, not quadratic) are "
-        f"{functions}. {_needed(closure)}"
+        f"{functions}. {_needed(closure)}{_BY_PARTS if closure.by_parts else ''}"
     )
 
 
+_BY_PARTS = (
+    " Responses come by parts (Stein), because sampled sites miss point masses: $\\langle \\partial a / \\partial u "
+    "\\rangle = \\sum_{u'} \\langle a\\, u' \\rangle [ \\langle u\\, u \\rangle^{-1} ]_{u' u}$ over the Gaussian "
+    "fields of the same matrix."
+)
+
+
 def _needed(closure: ProcessClosure) -> str:
-    noises = dict.fromkeys(noise_latex(noise, None, None) for noise in closure.tracked)
+    noises = dict.fromkeys(_bare(noise) for noise in closure.tracked)
     if not noises:
         return "No response of it is needed."
     return "Derivatives are needed by " + ", ".join(f"${name}$" for name in noises) + "."
 
 
-def closure_lines(problem: Problem) -> Iterator[Line]:
-    """Averages and tangents of every process."""
+def _bare(noise: Noise) -> str:
+    """A Gaussian field without layer and step."""
+    accent = "" if noise.scale == 1 else "bar"
+    name = latex_name(noise.name, accent=accent, labels=map(here, noise.axes))
+    return f"{name}(0)" if noise.initial else name
+
+
+def closure_equations(problem: Problem) -> Iterator[Equation]:
+    """Averages and tangents of every process, or its order parameters if it is Gaussian."""
+    gaussian, tangents = AverageWriter(problem), tangent_writer(problem.site_builder)
     for closure in problem.closures:
-        yield from process_lines(closure, problem.program.labels, problem.program.optimizer)
+        if closure.gaussian:
+            found = chain(gaussian.correlations(closure), gaussian.responses(closure))
+            yield from headed(found, f"Space {closure.space}, closes as matrix algebra")
+        else:
+            found = chain([_AVERAGE], map(tangents.derivative, closure.tangents))
+            yield from headed(found, f"Space {closure.space}, sampled")
+
+
+_SITE, _SITES, _OF_SITES = sp.Symbol("i", integer=True), sp.Symbol("S", integer=True), sp.Function("F")
+_AVERAGE = Equation(
+    SiteAverage(sp.Symbol("F")), (sp.Sum(_OF_SITES(_SITE), (_SITE, 1, _SITES)) / _SITES,), note="$S$ sampled sites"
+)

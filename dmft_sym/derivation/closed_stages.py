@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from dmft_sym.program import Assign, Step
+from dmft_sym.program import Step
 
-from .closed_latex import observable_lines, row_lines
-from .site_latex import covariance_lines, site_line
-from .stage import Line
+from .closed_equations import ClosedWriter
+from .equations import Equation, headed
+from .site_equations import SiteWriter
 from .stage_lines import escaped, matrices_text
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ ACTION = (
     "\\cite{dmft,linear}."
 )
 CLOSURE = "Closed equations"
+AVERAGES = False
+"""Whether order parameters are written as averages in the last stage."""
 
 
 def average_text(program: Step) -> str:
@@ -76,38 +77,33 @@ def site_text(problem: Problem) -> str:
     return text
 
 
-def site_lines(problem: Problem) -> Iterator[Line]:
+def site_equations(problem: Problem) -> Iterator[Equation]:
     """Every process: its equations, then the covariances of its Gaussian fields."""
+    writer = SiteWriter(problem.site_builder)
     for process in problem.processes:
         fields = set(process.fields)
-        yield from (site_line(e, problem.program.labels) for e in problem.site_equations if e.target.field in fields)
-        yield from covariance_lines(problem.site_builder, process.noises)
+        yield from (writer.equation(e) for e in problem.site_equations if e.target.field in fields)
+        yield from writer.covariances(process.noises)
 
 
 def closure_text(problem: Problem) -> str:
     """How to read the closed equations."""
     return (
-        "All functions of the sites are linear, so the fields are Gaussian and the equations close. Order parameters "
-        "are matrices over $(t,c)$; $S_\\kappa$ is the matrix $\\kappa(t-s)$ for $s<t$, the identity over outputs, and "
-        "$S_\\kappa\\circ$ multiplies by it entry by entry in time; $I$ is the identity, and $\\mathbf{1}$ the "
-        "identity over outputs at every step (the response to a vector that is drawn once). Row $t$ follows from rows "
-        "before it and from those computed earlier in the same step, in the order below. A bracket is one where its "
-        "condition holds and zero elsewhere \\cite{linear,spectral}. The statements of the program that stand above "
-        "the equations are the comments of a generated solver, where the same equations follow in the same order."
+        "All functions of the sites are linear, so the fields are Gaussian and the equations close. $A$ is the memory "
+        "of one field in the equation of another, $R$ the response of a field to a Gaussian field, $C$ a correlation; "
+        "$S_\\kappa(t,s)$ is what an increment of step $s$ is worth at step $t$, zero unless $s < t$. A response to a "
+        "vector that is drawn once has no second step. Row $t$ follows from rows before it and from those computed "
+        "earlier in the same step, in the order below. A bracket is one where its condition holds and zero elsewhere "
+        "\\cite{linear,spectral}. The statements of the program that stand above the equations are the comments of a "
+        "generated solver, where the same equations follow in the same order."
     )
 
 
-def closure_lines(problem: Problem) -> Iterator[Line]:
+def closure_equations(problem: Problem) -> Iterator[Equation]:
     """The closed equations below the statements they follow from, as in the comments of generated modules."""
-    closed = problem.closed
-    statements = [statement for _, statement in closed.program.walk()]
-    places = [place for place, statement in enumerate(statements) if isinstance(statement, Assign)]
-    for rows, place in zip(closed.rows, places, strict=True):
-        heading = f"Statement (1.{place + 1}): \\texttt{{{escaped(str(statements[place]))}}}"
-        for line in row_lines(rows):
-            yield replace(line, heading=heading)
-            heading = ""
-    heading = "Reported scalars"
-    for line in observable_lines(closed):
-        yield replace(line, heading=heading)
-        heading = ""
+    writer = ClosedWriter(problem)
+    places = {id(statement): place for place, (_, statement) in enumerate(problem.program.walk(), start=1)}
+    for statement, equations in writer.statements():
+        heading = f"Statement (1.{places[id(statement)]}): \\texttt{{{escaped(str(statement))}}}"
+        yield from headed(equations, heading)
+    yield from headed(writer.observables(), "Reported scalars")

@@ -21,7 +21,6 @@ from .processes import Member, Process, process_of
 from .single_site import (
     Memory,
     Noise,
-    ResponseMemory,
     SiteBuilder,
     SiteEquation,
     UpdateMemory,
@@ -45,13 +44,15 @@ class KernelTerm:
     """One term of a memory kernel's row ``t``: a weighted row of an order parameter.
 
     ``steps`` is ``"past"`` (``s < t``, weighted with ``kappa(t-s)``), ``"causal"`` (``s <= t``) or ``"now"``
-    (``s = t``). Without an entry the term is the identity over outputs (a trained readout).
+    (``s = t``). Without an entry the term is the identity over outputs (a trained readout). A response to what is drawn
+    later in the step is zero at ``s = t``, which ``strict`` says.
     """
 
     coefficient: sp.Expr
     entry: Entry | None
     steps: str
     retained: bool = False
+    strict: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class Kernel:
     field: FieldRef
     terms: tuple[KernelTerm, ...]
     loop: LayerLoop | None = None
+
+    @property
+    def strict(self) -> bool:
+        """Whether the sum ends before ``t``."""
+        return all(term.strict for term in self.terms)
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,6 @@ class Closure:
         self.processes = processes
         self.table = ArrayTable()
         self.reach = {noise: reached_fields(equations, [noise]) for p in processes for noise in p.noises}
-        self.order = _first_assignments(equations)
         self._declare()
 
     def close(self) -> ClosedEquations:
@@ -325,19 +330,12 @@ class _RowBuilder:
             if entry is not None:
                 yield KernelTerm(memory.coefficient, entry, "past")
             return
-        if memory.noise not in process.shift or self._precedes(memory):
+        if memory.noise not in process.shift:
             return
         entry = self.table.entry("R", process, memory.row, memory.noise, memory.noise_layer, ranges)
         if entry is not None:
             steps = "now" if memory.noise.fresh else "causal"
-            yield KernelTerm(memory.coefficient, entry, steps, memory.retained)
-
-    def _precedes(self, memory: ResponseMemory) -> bool:
-        """A field cannot respond to a fresh noise that is drawn later in the step."""
-        if not memory.noise.fresh or memory.row.layer is not None:
-            return False
-        drawn = [i for i, e in enumerate(self.closure.equations) if any(n.noise == memory.noise for n in e.noises)]
-        return self.closure.order[memory.row.field] < min(drawn)
+            yield KernelTerm(memory.coefficient, entry, steps, memory.retained, not memory.equal_time)
 
     def _partners(self) -> list[Field]:
         """Fields whose correlation with the target is kept."""
@@ -434,10 +432,3 @@ def _described(array: OrderParameter) -> str:
         product = f"{source.matrix.name}{'^T' if source.transpose else ''} {source.operand}"
         return f"response of {array.row.name} to the Gaussian field {array.column.name} of {product}"
     return f"response of {array.row.name} to the vector {array.column.name}"
-
-
-def _first_assignments(equations: list[SiteEquation]) -> dict[Field, int]:
-    order: dict[Field, int] = {}
-    for position, equation in enumerate(equations):
-        order.setdefault(equation.target.field, position)
-    return order

@@ -4,7 +4,7 @@
       -> uses             every place where a Gaussian matrix acts     `uses`
       -> actions          averaged over the matrices                   `action`
       -> saddle_points    stationarity: which field and which memory   `saddle_point`
-      -> equations        single-site equations, in causal order       `single_site`, `causal_sites`
+      -> causal           single-site equations, in causal order       `single_site`, `causal_sites`
       -> processes        which fields share their sites               `processes`
       -> closures         Gaussian or sampled, process by process      `process_closure`
          closed           all Gaussian: equations of order parameters  `closure`
@@ -30,7 +30,7 @@ from .exports import NamedParameter, named_parameters
 from .process_closure import ProcessClosure, close_processes
 from .processes import Process, find_processes
 from .saddle_point import SaddlePoint, saddle_point
-from .single_site import CausalEquation, Noise, SiteBuilder, SiteEquation
+from .single_site import CausalEquation, Noise, Reaction, SiteBuilder, SiteEquation, within_a_step
 from .uses import Use, UseTable
 
 
@@ -78,14 +78,19 @@ class Pipeline:
         return kind(self.program, self.uses, self.saddle_points, self.noise_scale, self.probes)
 
     @cached_property
-    def equations(self) -> list[CausalEquation]:
+    def causal(self) -> list[CausalEquation]:
         """Single-site equations, and scalars where there are any, in causal order."""
         return self.site_builder.causal_equations()
 
     @cached_property
     def site_equations(self) -> list[SiteEquation]:
         """Single-site equation of every field, in causal order."""
-        return [equation for equation in self.equations if isinstance(equation, SiteEquation)]
+        return [equation for equation in self.causal if isinstance(equation, SiteEquation)]
+
+    @cached_property
+    def reactions(self) -> frozenset[Reaction]:
+        """Fields with the Gaussian fields of the same step that they respond to."""
+        return within_a_step(self.site_equations)
 
     @cached_property
     def noises(self) -> list[Noise]:
@@ -100,7 +105,7 @@ class Pipeline:
     @cached_property
     def closures(self) -> list[ProcessClosure]:
         """How every process closes: as matrix algebra, or by sampling."""
-        return close_processes(self.equations, self.processes)
+        return close_processes(self.causal, self.processes)
 
     @cached_property
     def closed(self) -> ClosedEquations:

@@ -6,37 +6,38 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import sympy as sp
+
+from dmft_sym.program import MatrixRef
+
 from . import causal_stages, closed_stages
-from .action import PairTerm
+from .action import PairTerm, Place
+from .equations import Equations
+from .site_equations import SiteWriter
 from .stage import Stage
-from .stage_lines import action_lines, averaged_lines, escaped, named_lines, named_terms, program_lines, saddle_stage
+from .stage_lines import action_lines, averaged_lines, named_lines, named_terms, program_lines, saddle_stage
+from .symbols import Applied
 
 if TYPE_CHECKING:
-    import sympy as sp
-
     from .problem import Problem
-
-REFERENCES = r"""
-\begin{thebibliography}{9}
-\bibitem{spectral} C.~Lauditi, C.~Pehlevan, B.~Bordelon, \emph{Spectral Dynamics in Deep Networks: Feature Learning,
-Outlier Escape, and Learning Rate Transfer}, arXiv:2605.07870.
-\bibitem{linear} B.~Bordelon, C.~Pehlevan, \emph{Deep Linear Network Training Dynamics from Random Initialization: Data,
-Width, Depth, and Hyperparameter Transfer}, arXiv:2502.02531.
-\bibitem{dmft} B.~Bordelon, C.~Pehlevan, \emph{Self-Consistent Dynamical Field Theory of Kernel Evolution in Wide Neural
-Networks}, arXiv:2205.09653.
-\end{thebibliography}
-"""
 
 
 def stages(problem: Problem) -> tuple[Stage, ...]:
     """All stages, from the program to what closes, numbered from 1."""
     words = causal_stages if problem.program.scalars else closed_stages
     actions = list(problem.actions.values())
+    places = [place for action in actions for place in action.coupling]
+    sites, statements = SiteWriter(problem.site_builder), [statement for _, statement in problem.program.walk()]
     averaged = [term for action in actions for term in action.averaged]
     named = [term for action in actions for term in named_terms(action)]
     found = (
-        Stage("Vector program", words.program_text(problem), tuple(program_lines(problem.program))),
-        Stage("Action before the average", words.ACTION, tuple(action_lines(actions))),
+        Stage(
+            "Vector program",
+            words.program_text(problem),
+            tuple(program_lines(problem.program)),
+            tuple(map(sites.statement, statements)),
+        ),
+        Stage("Action before the average", words.ACTION, tuple(action_lines(actions)), tuple(map(_coupled, places))),
         Stage(
             "Average over the Gaussian matrices",
             words.average_text(problem.program),
@@ -50,32 +51,18 @@ def stages(problem: Problem) -> tuple[Stage, ...]:
             _expressions(named),
         ),
         saddle_stage([(action, problem.saddle_points[name]) for name, action in problem.actions.items()]),
-        Stage("Single-site equations", words.site_text(problem), tuple(words.site_lines(problem))),
-        Stage(words.CLOSURE, words.closure_text(problem), tuple(words.closure_lines(problem))),
+        Equations(words.site_equations(problem), "Single-site equations", words.site_text(problem), True).stage,
+        Equations(words.closure_equations(problem), words.CLOSURE, words.closure_text(problem), words.AVERAGES).stage,
     )
     return tuple(replace(stage, number=number) for number, stage in enumerate(found, start=1))
 
 
+def _coupled(place: Place) -> sp.Expr:
+    """``i xhat (x - A h)``."""
+    use = place.use
+    matrix = MatrixRef(use.matrix, use.member if use.index is None else use.index if use.family else None)
+    return sp.I * place.hat * (place.product - Applied.of(matrix, use.transpose, place.operand))
+
+
 def _expressions(terms: Iterable[PairTerm]) -> tuple[sp.Expr, ...]:
     return tuple(term.expression for term in terms)
-
-
-def document(problem: Problem) -> str:
-    """A self-contained LaTeX document."""
-    body = "\n\n".join(f"\\section{{{stage.name}}}\n{stage.latex}" for stage in stages(problem))
-    title = escaped(problem.network.name)
-    return "\n".join(
-        [
-            r"\documentclass[11pt]{article}",
-            r"\usepackage[margin=2cm]{geometry}",
-            r"\usepackage{amsmath,amssymb}",
-            r"\allowdisplaybreaks",
-            rf"\title{{Mean-field equations of training: {title}}}",
-            r"\author{derived by dmft-sym}\date{}",
-            r"\begin{document}\maketitle",
-            body,
-            REFERENCES.strip(),
-            r"\end{document}",
-            "",
-        ]
-    )

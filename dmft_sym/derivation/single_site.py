@@ -8,8 +8,8 @@ are both made from them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import sympy as sp
@@ -20,6 +20,7 @@ from dmft_sym.program import (
     Average,
     Axes,
     Compute,
+    Field,
     FieldRef,
     ForLayers,
     LayerRange,
@@ -34,6 +35,7 @@ from dmft_sym.program import (
     VectorRef,
     field_refs,
 )
+from dmft_sym.program.reachability import reached
 
 from .saddle_point import SaddlePoint
 from .uses import Use, UseTable, assigns
@@ -204,6 +206,8 @@ class ScalarEquation:
 
 
 CausalEquation: TypeAlias = SiteEquation | ScalarEquation
+Reaction: TypeAlias = tuple[Field, Noise]
+"""A field, and a Gaussian field that it may respond to."""
 
 
 class SiteBuilder:
@@ -230,7 +234,7 @@ class SiteBuilder:
 
     def causal_equations(self) -> list[CausalEquation]:
         """One equation per assignment, in program order."""
-        return [self.equation(scans, assign) for scans, assign in assigns(self.program)]
+        return with_causality([self.equation(scans, assign) for scans, assign in assigns(self.program)])
 
     def noise_covariance(self, a: Noise, b: Noise) -> sp.Expr | None:
         """Coefficient of the operands' correlation in ``<a b>`` (of the scaled fields), if correlated.
@@ -348,3 +352,44 @@ def _at(ref: FieldRef, symbol: sp.Expr, value: sp.Expr | None) -> FieldRef:
 def _tidy(value: sp.Expr) -> sp.Expr:
     """Cancel sizes against each other, so that a ratio may be infinite where the limit exists."""
     return sp.powdenest(sp.powsimp(sp.cancel(sp.sympify(value, strict=True))), force=True)
+
+
+def with_causality(equations: Sequence[CausalEquation]) -> list[CausalEquation]:
+    """Response sums that include ``s = t`` are those whose row follows the Gaussian field within a step."""
+    within = within_a_step([e for e in equations if isinstance(e, SiteEquation)])
+    found: list[CausalEquation] = []
+    for equation in equations:
+        if isinstance(equation, SiteEquation):
+            timed = (_timed(term, within) for term in equation.memories)
+            memories = tuple(term for term in timed if not _vanishes(term))
+            found.append(replace(equation, memories=memories))
+        else:
+            found.append(equation)
+    return found
+
+
+def _timed(term: Memory, within: frozenset[Reaction]) -> Memory:
+    if not isinstance(term, ResponseMemory):
+        return term
+    return replace(term, equal_time=(term.row.field, term.noise) in within)
+
+
+def _vanishes(term: Memory) -> bool:
+    """Whether it is a response, now, to what is drawn anew later in the step."""
+    return isinstance(term, ResponseMemory) and term.noise.fresh and not term.equal_time
+
+
+def within_a_step(equations: Sequence[SiteEquation]) -> frozenset[Reaction]:
+    """Fields with the Gaussian fields of the same step that they depend on."""
+    noises = list(dict.fromkeys(term.noise for equation in equations for term in equation.noises))
+    rules: list[tuple[list[Reaction], Reaction]] = []
+    for equation in equations:
+        target = equation.target.field
+        rules += [([], (target, term.noise)) for term in equation.noises]
+        sources: list[tuple[Field, list[Reaction]]] = [(ref.field, []) for ref in equation.arguments]
+        sources += [(term.field.field, []) for term in equation.locals]
+        for term in equation.memories:
+            if isinstance(term, ResponseMemory):  # the memory has the present in it if its row responds to the present
+                sources.append((term.field.field, [(term.row.field, term.noise)]))
+        rules += [([*needed, (source, noise)], (target, noise)) for source, needed in sources for noise in noises]
+    return frozenset(reached((), rules))

@@ -11,6 +11,8 @@ from .plain_text import equation, plain, wrapped
 
 CITATIONS = {"spectral": "arXiv:2605.07870", "linear": "arXiv:2502.02531", "dmft": "arXiv:2205.09653"}
 """Papers that stages cite, by key."""
+LONG = 110
+"""Letters of LaTeX from which on a term has a row of its own."""
 _CITE = re.compile(r"\\cite\{.*?\}")
 
 
@@ -46,7 +48,8 @@ class Line:
 
     def rows(self) -> str:
         """Rows of an ``aligned`` block."""
-        groups = [self.terms[i : i + self.width] for i in range(0, len(self.terms), self.width)] or [("0",)]
+        width = 1 if any(len(term) > LONG for term in self.terms) else self.width
+        groups = [self.terms[i : i + width] for i in range(0, len(self.terms), width)] or [("0",)]
         rows = [f"{self.left} &{self.relation} {_unsigned(' '.join(groups[0]))}"]
         rows += [f"&\\quad {' '.join(group)}" for group in groups[1:]]
         if self.note:
@@ -92,12 +95,14 @@ class Stage:
 
     @property
     def latex(self) -> str:
-        """Text and displays of the stage."""
+        """Text and displays of the stage; between their rows pages may break."""
         parts = [self.text]
-        for line, block in zip(self.lines, self.displays, strict=True):
+        for position, line in enumerate(self.lines):
             if line.heading:
                 parts.append(f"\n\\medskip\\noindent {line.heading}")
-            parts.append(f"\\begin{{equation}}\n{block}\n\\end{{equation}}")
+            first, *others = line.rows().split(" \\\\\n")
+            rows = [f"{first} \\tag{{{self.tag(position)}}}", *(f"{row} \\notag" for row in others)]
+            parts.append("\\begin{align}\n" + " \\\\\n".join(rows) + "\n\\end{align}")
         return "\n".join(parts)
 
     def plain(self, width: int = 100) -> str:

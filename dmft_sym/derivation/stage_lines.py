@@ -133,5 +133,13 @@ def saddle_stage(saddles: list[tuple[MatrixAction, SaddlePoint]]) -> Stage:
             terms = (f"{sp.latex(equation.solved_for)} = {solution}",)
             lines.append(Line(left, terms, note, "\\;\\Rightarrow\\;"))
             expressions.append(equation.derivative)
+    heading = "Single-site action, per site of its own space, with the conjugates put in"
+    for action, saddle in saddles:
+        site = tuple(map(_summed, saddle.site_action))
+        lines.append(
+            Line(f"S_{{\\mathrm{{site}},\\, {latex_name(action.uses.matrix.name)}}}", site, width=1, heading=heading)
+        )
+        expressions.append(sp.Add(*(term.expression for term in saddle.site_action)))
+        heading = ""
     text = "The action is stationary in every order parameter and conjugate."
     return Stage("Saddle point", text, tuple(lines), tuple(expressions))

@@ -44,11 +44,14 @@ class Loss:
         ``exp(f_c) / sum_c' exp(f_c')``, over the outputs ``c'`` of the same sample.
     axes
         Axes of the reported loss: ``("output",)``, or none where outputs compete and the loss has no share of one.
+    latex
+        The loss of a sample.
     """
 
     name: str
     error: sp.Expr
     axes: tuple[str, ...] = ("output",)
+    latex: str = ""
 
     def value(self, f: Array, y: Array) -> Array:
         """The reported loss, a mean over samples.
@@ -200,12 +203,13 @@ def _error(loss: sp.Expr) -> sp.Expr:
     return sp.factor_terms(sp.expand(-derivative))
 
 
-SQUARED = _Squared("squared", _error((F - Y) ** 2 / 2))
+SQUARED = _Squared("squared", _error((F - Y) ** 2 / 2), latex="\\tfrac12 \\sum_c (f_c - y_c)^2")
 # log(1 + exp(-x)) = log(2 cosh(x/2)) - x/2; the error is y sigmoid(-y f), written as y (1 - tanh(y f/2))/2.
-LOGISTIC = _Logistic("logistic", _error(sp.log(2 * sp.cosh(Y * F / 2)) - Y * F / 2))
+_LOGISTIC = _error(sp.log(2 * sp.cosh(Y * F / 2)) - Y * F / 2)
+LOGISTIC = _Logistic("logistic", _LOGISTIC, latex="\\sum_c \\log(1 + e^{-y_c f_c})")
 # d/df_c of log sum_a exp(f_a) is softmax(f)_c by definition of that function, which the expression of one output cannot
 # write out because it needs the other outputs.
-SOFTMAX_CROSS_ENTROPY = _Softmax("softmax", Y - SOFTMAX(F), ())
+SOFTMAX_CROSS_ENTROPY = _Softmax("softmax", Y - SOFTMAX(F), (), "\\log \\sum_c e^{f_c} - \\sum_c y_c f_c")
 
 LOSSES: dict[str, Loss] = {loss.name: loss for loss in (SQUARED, LOGISTIC, SOFTMAX_CROSS_ENTROPY)}
 

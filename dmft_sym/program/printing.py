@@ -120,12 +120,12 @@ def expression_latex(expression: sp.Expr, names: dict[sp.Symbol, str]) -> str:
     """An expression with its symbols printed as ``names``; derivatives of a free function as primes."""
     shown = expression.replace(
         lambda part: isinstance(part, sp.Derivative) and len(part.variables) == part.args[1][1],
-        lambda part: _primed(part.expr.func.__name__, len(part.variables))(*part.expr.args),
+        lambda part: primed(part.expr.func.__name__, len(part.variables))(*part.expr.args),
     )
     return str(sp.latex(shown, symbol_names=names))
 
 
-def _primed(name: str, order: int) -> sp.Function:
+def primed(name: str, order: int) -> sp.Function:
     """A function that prints as a free one with primes; names that start with a command are printed as they are."""
     base = str(sp.latex(sp.Symbol(name)))
     base = base if base.startswith("\\") else f"\\mathrm{{{base}}}"

@@ -76,6 +76,11 @@ class Regime(ABC):
     def setting(self) -> Setting:
         """What forward passes are traced for."""
 
+    @property
+    @abstractmethod
+    def text(self) -> str:
+        """Loss, data and learning rate, as a derivation states them at its beginning (LaTeX text mode)."""
+
     @abstractmethod
     def program(self, trace: Trace, training: TrainingRule, name: str) -> Program:
         """One step of training.

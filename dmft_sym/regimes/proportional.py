@@ -211,6 +211,19 @@ class Proportional(Regime):
     checks: ClassVar[tuple[Check, ...]] = (_hidden_layers, _no_matrices, _independent)
 
     @property
+    def text(self) -> str:
+        """Gaussian inputs and a linear teacher; the squared error."""
+        return (
+            "$P$ samples, or fresh batches of $P$ at every step, have inputs $x \\sim N(0, I_D)$ and targets "
+            "$y_c = D^{-1/2} \\beta^*_c \\cdot x + \\sigma_\\varepsilon \\varepsilon_c$, with $\\beta^*_c$ and "
+            "$\\varepsilon_c$ of variance one. The loss is "
+            "$\\frac{1}{2P} \\sum_{\\mu c} (f_c(x_\\mu) - y_{\\mu c})^2$; losses are reported per output and without "
+            "the factor $1/2$. The output is $f = \\gamma_N^{-1} N^{-1/2}\\, w \\cdot h$, and every array has the "
+            "learning rate $\\eta_0 \\gamma_N^2 D$. The limit is $D, N, P \\to \\infty$ at fixed $\\nu = N/D$ and "
+            "$\\alpha = P/D$, with $\\gamma = \\gamma_N / \\sqrt{\\nu}$ \\cite{linear}."
+        )
+
+    @property
     def setting(self) -> Setting:
         """What forward passes are traced for."""
         return PROPORTIONAL

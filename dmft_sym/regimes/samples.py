@@ -202,6 +202,16 @@ class Samples(Regime):
         return content.hexdigest()
 
     @property
+    def text(self) -> str:
+        """The loss of given samples."""
+        return (
+            f"$P$ samples $x_\\mu$ with targets $y_{{\\mu c}}$ are given. The loss is $\\frac{{1}}{{P}} \\sum_\\mu "
+            f"\\ell(f(x_\\mu), y_\\mu)$ with $\\ell = {loss_named(self.loss).latex}$, whose negative derivative by the "
+            "output is the error $\\Delta$. The output is $f = (\\gamma_0 N)^{-1} w \\cdot \\phi$, and every array has "
+            "the learning rate $\\eta_0 \\gamma_0^2 N$. The limit is $N \\to \\infty$ at fixed samples \\cite{dmft}."
+        )
+
+    @property
     def setting(self) -> Setting:
         """What forward passes are traced for."""
         return FIXED

@@ -136,9 +136,13 @@ class Measurements:
         self.kernels.setdefault("NTK", {})[step] = kernels.tangent(overlap)
 
     def _outliers(self, name: str, step: int, found: FiniteRank, bulk: MarchenkoPastur) -> None:
-        self.outliers.setdefault(name, {})[step] = outliers(found, bulk)
+        self.see_outliers(name, step, outliers(found, bulk), bulk, noise_edge(found, bulk))
+
+    def see_outliers(self, name: str, step: int, values: Array, bulk: MarchenkoPastur, limit: float) -> None:
+        """Keep outliers of a matrix, its bulk, and above which value an outlier stands out of noise."""
+        self.outliers.setdefault(name, {})[step] = values
         self.edges.setdefault(name, {})[step] = (bulk.lower_edge, bulk.edge)
-        self.limits.setdefault(name, {})[step] = noise_edge(found, bulk)
+        self.limits.setdefault(name, {})[step] = limit
 
 
 def wanted_of(call: Call, data: Samples) -> WantedMeasurements:

@@ -22,6 +22,7 @@ from .measurements import Measurements
 from .memory import check_tangents, layer_count
 from .method import EQUATIONS, Arithmetic, Call, Solved
 from .sampled_sites import SITES_OPTIONS, ReplicaRun
+from .two_time_spectra import TwoTimeAverages, outliers_of_equations
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
@@ -58,16 +59,13 @@ class TwoTimeRun(ReplicaRun):
     Raises
     ------
     ArgumentError
-        If outliers are wanted, as nothing is known of the matrices themselves; or if the run is too large for two-time
-        matrices of every site.
+        If the run is too large for two-time matrices of every site.
     """
 
     def __init__(self, call: Call) -> None:
         from dmft_sym.codegen.text.names import python_name
 
         super().__init__(call)
-        if self.wanted.matrices:
-            raise ArgumentError('matrices with method = "equations": allowed are none; use method = "conditioning"')
         self.rows = _check_rows(self.data, call.arguments.steps)
         if self.options.error is None:  # how many sites an error needs is not known yet
             self.check_memory(self.sites())
@@ -114,8 +112,10 @@ class TwoTimeRun(ReplicaRun):
     ) -> tuple[Array, Measurements, float]:
         """``f``, kernels, and the error of tangents."""
         measured = Measurements(self.wanted)
+        state: dict[str, Any] = {}
 
         def inspect(step: int, fields: Mapping[str, Any]) -> None:
+            state.update(fields)
             if step in self.wanted.kernel_steps:
                 measured.see_overlaps(step, lambda a, b: self._overlap(fields, a, b, step))
 
@@ -131,6 +131,12 @@ class TwoTimeRun(ReplicaRun):
                 inspect=inspect,
                 **self.values,
             )
+        for step in self.wanted.spectrum_steps:
+            for name in self.wanted.matrices if step < run["steps"] else ():
+                averages = TwoTimeAverages(self.module, state, run, step)
+                bulk = self.wanted.bulks[name]
+                found, bulk = outliers_of_equations(self.call.problem, name, averages, self.call.arguments.values, bulk)
+                measured.see_outliers(name, step, found, bulk, bulk.edge)
         return np.asarray(run["scalars"]["f"][: run["steps"]]), measured, float(run["tangent_error"])
 
     def _overlap(self, fields: Mapping[str, Any], a: FieldRef, b: FieldRef, step: int) -> Array:

@@ -173,7 +173,7 @@ def test_gaussian_closure_is_detected(name, verdicts):
 def test_quadratic_averages():
     a, b, q = sp.symbols("a b q", real=True)
     (average,) = (
-        e.statement for e in derived("gated").equations if isinstance(e, ScalarEquation) and str(e.target) == "s"
+        e.statement for e in derived("gated").causal if isinstance(e, ScalarEquation) and str(e.target) == "s"
     )
     ((_, function),) = average.terms
     form = quadratic_form(function)
@@ -296,7 +296,7 @@ def test_the_module_quotes_the_equations():
     comments = re.findall(r"^ +# \((6\.\d+)\) (.*)$", source, re.MULTILINE)
     stage = theory.steps[5]
     expected = [(stage.tag(k), text) for k, text in enumerate(printed(stage))][: len(comments)]
-    assert comments == expected and len(comments) == len(theory.equations)
+    assert comments == expected and len(comments) == len(theory.causal)
 
 
 def test_samples_and_labels():

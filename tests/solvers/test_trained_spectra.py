@@ -168,8 +168,8 @@ def test_operators_stand_for_names(theory: ds.Theory) -> None:
     expected = float(found["equations"]["outlier"].sel(matrix="W1 W0", rank=0).item())
     assert expected > 1.3 * float(found["equations"]["bulk_edge"].sel(matrix="W1 W0", side="upper").item())
     assert float(leading.mean()) == pytest.approx(expected, rel=0.07)  # 1/sqrt(200), as the teacher fluctuates
-    assert "bulk of W1 W0" in str(theory.bulk(product))
-    assert "spike condition of W1 W0" in str(theory.spikes(product))
+    assert "Bulk of W1 W0" in str(theory.bulk(product))
+    assert "Spike condition of W1 W0" in str(theory.spikes(product))
 
 
 @pytest.mark.parametrize(

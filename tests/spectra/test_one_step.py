@@ -7,10 +7,12 @@ from functools import cache
 import numpy as np
 import pytest
 import sympy as sp
+from evaluator import Evaluator
 from scipy.optimize import brentq
 
 import dmft_sym as ds
-from dmft_sym.program import ProgramError
+from dmft_sym.derivation.symbols import Response, TwoPoint
+from dmft_sym.program import OUTPUT, OUTPUTS, PAST_STEP, ProgramError
 from dmft_sym.solvers.spectrum_routes import two_time_spectra
 from dmft_sym.spectra.equations.bulk_equations import BulkResponse
 from dmft_sym.spectra.equations.site_group import OTHER_LAYER
@@ -35,8 +37,9 @@ def two_paths(net, x):
 
 
 def numbers(run, spikes, depth):
-    """Two-time matrices of training at their first entry, by the names that the condition has for them."""
+    """Two-time matrices of training at their first entry, by what the condition has for them."""
     terms = (term for equation in spikes.equations for term in equation.terms if term.known is not None)
+    first = {PAST_STEP: 0, OUTPUT.other: 0}
     found = {}
     for known in (term.known.at(OTHER_LAYER, sp.Integer(layer)) for term in terms for layer in range(1, depth + 1)):
         if isinstance(known.column, tuple):
@@ -44,7 +47,7 @@ def numbers(run, spikes, depth):
             block = run.response(known.row, noise, None if layer is None else int(layer))
         else:
             block = run.correlation(known.row, known.column)
-        found[str(known)] = 0.0 if block is None else float(block[0, 0])
+        found[spikes.writer.point(known).subs(first)] = 0.0 if block is None else float(block[0, 0])
     return found
 
 
@@ -66,10 +69,11 @@ def largest_root(theory, matrix, parameters, dependence="joint"):
     scale = retained * np.sqrt(values["s2"])
     tau = values["nu"] if matrix in ("W0", "A") else 1.0
     condition = spikes.one_step()
-    names = {symbol: (values | at_start)[symbol.name] for symbol in condition.free_symbols}
+    names = {symbol: values[symbol.name] for symbol in condition.free_symbols if symbol.name != "z"}
+    names |= {point: at_start[point] for point in condition.atoms(TwoPoint)}
     a, b = sp.symbols("a b")
     bulk = {m: a if "a" in str(m)[:3] else b for m in condition.atoms(BulkResponse)}
-    found = sp.lambdify((a, b), condition.subs(names | bulk))
+    found = sp.lambdify((a, b), condition.subs(bulk).subs(names))
 
     def determinant(z):
         return found(*(m / scale for m in resolvents(z / scale, tau)))
@@ -125,11 +129,32 @@ def test_responses_within_the_step_lower_the_outlier():
 @pytest.mark.parametrize("matrix", ["W0", "W[l]"])
 def test_only_responses_that_the_order_of_a_step_allows(matrix):
     """Errors are computed after backward fields and before forward ones: ``g`` cannot respond within the step."""
-    names = {s.name for s in theory_of("deep", "descent").spikes(matrix).one_step().free_symbols}
-    responses = {name for name in names if name.startswith("R[")}
-    assert responses == ({"R[v; r_W0]"} if matrix == "W0" else {"R[h[l]; r_W[l]]"})
+    found = theory_of("deep", "descent").spikes(matrix).one_step().atoms(Response)
+    assert {str(response) for response in found} == (
+        {"R_v_rbar_W0(0, 0, 0, 0)"} if matrix == "W0" else {"R_h_r_W(l, 0, 0, l, 0, 0)"}
+    )
 
 
 def test_condition_that_couples_layers_is_refused():
-    with pytest.raises(ProgramError, match=r"^one_step of NTK: .* couples layers, whose number is a run-time argument"):
+    with pytest.raises(ProgramError, match=r"^condition of NTK: .* couples layers, whose number is an? ?.*argument"):
         theory_of("deep", "descent").spikes("NTK").one_step()
+
+
+def test_condition_after_two_steps():
+    """Order parameters from the closed equations by recursion, without a solver; the outlier is that of coordinates."""
+    theory = theory_of("deep", "descent")
+    parameters = {"samples_per_dim": 4.0, "width_per_dim": 1.0, "richness": 6.0, "learning_rate": 0.2, "depth": 2}
+    values = {"alpha": 4.0, "nu": 1.0, "gamma": 6.0, "eta0": 0.2, "s2": 1.0, "sigma_eps": 0.0, "L": 2, "C": 1}
+    numbers_of = {s: values[s.name] for s in (*theory.program.parameters, OUTPUTS)}
+    evaluate = Evaluator(theory.equations.closed.items, numbers_of)
+    condition = theory.spikes("W1").condition(steps=2)
+    found = {p: evaluate(p.func.__name__, *(int(x.subs({"L": 2})) for x in p.args)) for p in condition.atoms(TwoPoint)}
+    a, b = sp.symbols("a b")
+    bulk = {m: a if m.name == "m_a" else b for m in condition.atoms(BulkResponse)}
+    determinant = sp.lambdify((a, b), condition.subs(bulk).subs(found | numbers_of))
+    z = 2 * np.geomspace(20, 1 + 1e-12, 2000)
+    values_at = [determinant(*resolvents(one, 1.0)) for one in z]
+    change = np.flatnonzero(np.diff(np.sign(values_at)))[0]
+    root = brentq(lambda one: determinant(*resolvents(one, 1.0)), z[change], z[change + 1], xtol=1e-13)
+    spectra = ds.spectrum(theory, method="conditioning", tol=1e-11, matrices=["W1"], at=[2], steps=3, **parameters)
+    assert root == pytest.approx(float(spectra.outlier.squeeze().values.ravel()[0]), rel=1e-8)

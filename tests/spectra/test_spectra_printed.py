@@ -75,10 +75,7 @@ class Numbers:
         return self.run.evaluate(value.subs({**responses, **times}), expression)
 
     def pair(self, response: BulkResponse) -> tuple[int, int]:
-        (a, i, b, j) = response.args
-        return tuple(
-            self.places[name.name, None if layer is sp.S.NaN else int(layer)] for name, layer in ((a, i), (b, j))
-        )
+        return tuple(self.places[name, None if layer is None else int(layer)] for name, layer in response.ends)
 
     def ref(self, ref: FieldRef, bound: dict) -> FieldRef:
         if ref.layer is None:

@@ -48,7 +48,7 @@ def table_of(theory, steps, **parameters):
 
 def assembly(table, name, **options):
     theory = table.run.theory
-    return Assembly(JointDerivation(matrix_program(theory.program, name), theory.uses), table, **options)
+    return Assembly(JointDerivation(matrix_program(theory.program, name), theory), table, **options)
 
 
 @pytest.mark.parametrize("name", CASES)

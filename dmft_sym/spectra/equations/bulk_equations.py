@@ -8,37 +8,68 @@ a ``G`` again (docs/mathematics.md, Spectra).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 import sympy as sp
+from sympy.core.function import AppliedUndef
 
+from dmft_sym.derivation.domain import Domain
+from dmft_sym.derivation.equations import Equation, Equations
 from dmft_sym.derivation.single_site import ResponseMemory, SiteEquation
-from dmft_sym.derivation.stage import Line, Stage
+from dmft_sym.derivation.symbols import family
 from dmft_sym.program import FieldRef
 from dmft_sym.program.printing import latex_name
-from dmft_sym.spectra.matrices.equal_time import PairOfFields
 
-from .domain import Domain
 from .site_group import OTHER_LAYER, RETENTION, SiteGroups, level_two
 
 
-class BulkResponse(PairOfFields):
-    """``G[row, source]``: the response of a level-two field to a source in the equation of another.
+class BulkResponse(AppliedUndef):
+    """``G(z)``: the response of a level-two field to a source in the equation of another, at one site.
 
-    The resolvent of an eigen-equation is ``m``.
+    A function of their layers and of the eigenvalue. The resolvent of an eigen-equation is ``m``.
+
+    Attributes
+    ----------
+    names, layered
+        The two fields, and which of them has a layer.
     """
 
-    @property
-    def diagonal(self) -> bool:
-        """Whether the source is in the field's own equation."""
-        return bool(self.args[:2] == self.args[2:])
+    names: ClassVar[tuple[str, str]] = ("", "")
+    layered: ClassVar[tuple[bool, bool]] = (False, False)
 
-    def _sympystr(self, printer: sp.printing.str.StrPrinter) -> str:
-        row, source = self._names()
-        return f"m_{row}" if self.diagonal else f"G({row}, {source})"
+    def __new__(cls, *args: sp.Expr, **options: Any) -> Self:
+        if cls.names[0] == cls.names[1] and cls.layered == (True, True) and args[0] == args[1]:
+            return cls.resolvent(cls.names[0], True)(*args[1:])
+        return super().__new__(cls, *args, **options)
+
+    @classmethod
+    def resolvent(cls, name: str, layered: bool) -> Any:
+        """``m`` of a field, as a function."""
+        return family(BulkResponse, f"m_{name}", names=(name, ""), layered=(layered, False))
+
+    @classmethod
+    def of(cls, row: FieldRef, source: FieldRef, eigenvalue: sp.Symbol) -> sp.Expr:
+        """The response of one field to a source in the equation of another."""
+        if row == source:
+            made, layers = cls.resolvent(row.field.name, row.layer is not None), [row.layer]
+        else:
+            names, layers = (row.field.name, source.field.name), [row.layer, source.layer]
+            layered = tuple(layer is not None for layer in layers)
+            made = family(BulkResponse, f"G_{'_'.join(names)}", names=names, layered=layered)
+        return made(*(layer for layer in layers if layer is not None), eigenvalue)
+
+    @property
+    def ends(self) -> tuple[tuple[str, sp.Expr | None], tuple[str, sp.Expr | None]]:
+        """Names and layers of the field and of the source."""
+        layers = list(self.args[:-1])
+        first, second = (
+            (name, layers.pop(0) if has else None) for name, has in zip(self.names, self.layered, strict=True)
+        )
+        return first, second if second[0] else first
 
     def _latex(self, printer: sp.printing.latex.LatexPrinter, exp: str | None = None) -> str:
-        row, source = self._names(latex_name, sp.latex)
-        body = f"m_{{{row}}}" if self.diagonal else f"G_{{{row},\\, {source}}}"
+        row, source = (latex_name(n) + ("" if at is None else f"[{sp.latex(at)}]") for n, at in self.ends)
+        body = f"m_{{{row}}}" if row == source else f"G_{{{row},\\, {source}}}"
         return body if exp is None else f"{body}^{{{exp}}}"
 
 
@@ -46,7 +77,7 @@ class BulkResponse(PairOfFields):
 class BulkEquation:
     """``left = right`` for the layers of a domain."""
 
-    left: BulkResponse
+    left: sp.Expr
     right: sp.Expr
     domain: Domain = field(default_factory=Domain)
 
@@ -60,44 +91,31 @@ class BulkEquation:
         return _solved(self.left, self.right)
 
 
-@dataclass(frozen=True)
-class BulkEquations:
-    """The Dyson equation of a matrix.
+class BulkEquations(Equations):
+    """The Dyson equation of a matrix, solved for each bulk response where it occurs linearly.
 
     Attributes
     ----------
-    name
-        The matrix.
+    matrix
+        Its name.
     eigenvalue
         ``z`` (singular values) or ``lambda_S`` (eigenvalues).
     equations
-        One per bulk response.
+        One per bulk response, as they are before that.
     """
 
-    name: str
-    eigenvalue: sp.Symbol
-    equations: tuple[BulkEquation, ...]
-
-    @property
-    def stage(self) -> Stage:
-        """For printing."""
-        lines = tuple(Line(sp.latex(e.left), (f"+ {sp.latex(e.solved)}",), e.domain.latex) for e in self.equations)
+    def __init__(self, groups: SiteGroups, equations: tuple[BulkEquation, ...]) -> None:
+        matrix = groups.joint.matrix.name
         text = (
-            f"Bulk of {self.name}: $m_F$ is the response of a level-two field $F$ to a source in its own equation and "
+            f"Bulk of {matrix}: $m_F$ is the response of a level-two field $F$ to a source in its own equation and "
             "$G_{F, F'}$ that to a source in the equation of $F'$, at one site. The density is "
             "$-\\mathrm{Im}\\, m/\\pi$ on the branch that continues $1/z$ from large $|z|$ \\cite{spectral}."
         )
-        return Stage(f"Bulk of {self.name}", text, lines, tuple(e.solved for e in self.equations))
-
-    def _repr_latex_(self) -> str:
-        return self.stage._repr_latex_()
-
-    def _repr_markdown_(self) -> str:
-        return self.stage._repr_markdown_()
-
-    def __str__(self) -> str:
-        rows = [f"  {e.left} = {e.solved}{e.domain}" for e in self.equations]
-        return "\n".join([f"bulk of {self.name}", *rows])
+        items = (Equation(e.left, (groups.at_present(e.solved),), e.domain) for e in equations)
+        super().__init__(items, f"Bulk of {matrix}", text)
+        self.matrix = matrix
+        self.eigenvalue = groups.joint.eigenvalue
+        self.equations = equations
 
 
 def bulk_equations(groups: SiteGroups) -> BulkEquations:
@@ -119,7 +137,7 @@ def bulk_equations(groups: SiteGroups) -> BulkEquations:
     matrix = groups.joint.matrix
     if matrix.index is not None and matrix.member is not None:
         equations = tuple(equation.at(matrix.index, matrix.member) for equation in equations)
-    return BulkEquations(matrix.name, groups.joint.eigenvalue, equations)
+    return BulkEquations(groups, equations)
 
 
 def _key(groups: SiteGroups, row: FieldRef, source: FieldRef) -> tuple[object, ...]:
@@ -133,7 +151,7 @@ def _key(groups: SiteGroups, row: FieldRef, source: FieldRef) -> tuple[object, .
 def _equation(
     groups: SiteGroups, equation: SiteEquation, row: FieldRef, source: FieldRef
 ) -> tuple[BulkEquation | None, list[tuple[FieldRef, FieldRef]]]:
-    """``zeta G[T, A] = delta + local + self-energy`` for one equation of a field, and the responses it contains."""
+    """``zeta G = delta + local + self-energy`` for one equation of a field, and the responses it contains."""
     target = equation.target
     aligned = _aligned_source(groups, target, row, source)
     if aligned is None:
@@ -142,18 +160,18 @@ def _equation(
     if target.field == aligned.field:
         total += _delta(target, aligned)
     needed: list[tuple[FieldRef, FieldRef]] = []
-    factor = groups.factor(target.field)
+    factor, z = groups.factor(target.field), groups.joint.eigenvalue
     for local in equation.locals:
-        total += _sum(local, factor * local.coefficient * BulkResponse.of(local.field, aligned))
+        total += _sum(local, factor * local.coefficient * BulkResponse.of(local.field, aligned, z))
         needed.append((local.field, aligned))
     for memory in equation.memories:
         if isinstance(memory, ResponseMemory) and level_two(memory.noise):
             strength = memory.coefficient * factor * (RETENTION if memory.retained else 1)
             for driven in groups.driven_by(memory.noise, memory.noise_layer):
-                loop = BulkResponse.of(memory.row, driven.ref) * BulkResponse.of(memory.field, aligned)
+                loop = BulkResponse.of(memory.row, driven.ref, z) * BulkResponse.of(memory.field, aligned, z)
                 total += _sum(memory, sp.powdenest(sp.cancel(strength * driven.coefficient), force=True) * loop)
                 needed += [(memory.row, driven.ref), (memory.field, aligned)]
-    left = BulkResponse.of(target, aligned)
+    left = BulkResponse.of(target, aligned, z)
     return BulkEquation(left, total / factor, _domain(equation, aligned)), needed
 
 
@@ -191,7 +209,7 @@ def _domain(equation: SiteEquation, source: FieldRef) -> Domain:
     return Domain(tuple(ranges))
 
 
-def _solved(left: BulkResponse, right: sp.Expr) -> sp.Expr:
+def _solved(left: sp.Expr, right: sp.Expr) -> sp.Expr:
     expanded = sp.expand(right)
     if not expanded.has(left) or expanded.has(sp.Sum, sp.KroneckerDelta):
         return right

@@ -14,7 +14,7 @@ import sympy as sp
 from dmft_sym.derivation.action import MatrixAction, matrix_action
 from dmft_sym.derivation.pipeline import Pipeline
 from dmft_sym.derivation.single_site import SiteEquation
-from dmft_sym.derivation.uses import UseTable
+from dmft_sym.derivation.uses import Use, UseTable
 from dmft_sym.program import Assign, Field, ForLayers, Linear, Statement, Step
 from dmft_sym.spectra.matrices.matrix_program import MatrixProgram
 
@@ -29,20 +29,25 @@ class JointDerivation(Pipeline):
     ----------
     matrix
         The level-two program.
-    uses
-        Places where the training program uses its matrices.
+    training
+        The derivation of training, whose places and Gaussian fields keep their names and units.
     """
 
-    def __init__(self, matrix: MatrixProgram, uses: UseTable) -> None:
+    def __init__(self, matrix: MatrixProgram, training: Pipeline) -> None:
         self.matrix = matrix
-        self.known = uses
+        self.training = training
+        self.known = training.uses
         self.eigenvalue = EIGEN if matrix.symmetric else SINGULAR
 
     def renamed(self, matrix: MatrixProgram) -> JointDerivation:
         """The same derivation for another member of the family; stages that were made are kept."""
-        other = JointDerivation(matrix, self.known)
+        other = JointDerivation(matrix, self.training)
         other.__dict__.update({key: value for key, value in self.__dict__.items() if key != "matrix"})
         return other
+
+    def noise_scale(self, use: Use) -> sp.Expr:
+        """As in training."""
+        return self.training.noise_scale(use)
 
     @cached_property
     def statements(self) -> tuple[Statement, ...]:

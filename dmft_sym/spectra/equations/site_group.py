@@ -10,8 +10,11 @@ import sympy as sp
 
 from dmft_sym.derivation.processes import Process, find_processes, process_of
 from dmft_sym.derivation.single_site import Noise, SiteEquation
+from dmft_sym.derivation.symbols import Correlation, field_at
 from dmft_sym.derivation.uses import Use
-from dmft_sym.program import Field, FieldRef, LayerRange
+from dmft_sym.program import STEP, Field, FieldRef, LayerRange
+from dmft_sym.program.labels import here
+from dmft_sym.spectra.matrices.equal_time import EqualTime
 
 from .joint import JointDerivation
 
@@ -74,6 +77,15 @@ class SiteGroups:
                 weight = term.coefficient * self.factor(target.field) * (RETENTION if term.retained else 1)
                 found.append(Driven(target, sp.powdenest(sp.cancel(weight), force=True)))
         return found
+
+    def at_present(self, value: sp.Expr) -> sp.Expr:
+        """A coefficient with correlations at the step of the matrix as functions of that step."""
+
+        def correlation(part: EqualTime) -> sp.Expr:
+            first, second = part.fields(self.theory.program)
+            return Correlation(*(field_at(ref, STEP, here, ref.axes) for ref in (first, second)))
+
+        return value.replace(lambda part: isinstance(part, EqualTime), correlation)
 
     def partner(self, ref: FieldRef, field: Field) -> tuple[FieldRef | None, LayerRange | None]:
         """The member of a family at the sites of ``ref``; with a range if every layer shares them."""

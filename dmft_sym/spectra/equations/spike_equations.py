@@ -12,34 +12,34 @@ columns over the steps ``s < t`` (docs/mathematics.md, Spectra).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import sympy as sp
 
+from dmft_sym.derivation.domain import Domain
+from dmft_sym.derivation.equations import Equations
 from dmft_sym.derivation.layer_logic import within
 from dmft_sym.derivation.processes import Member, process_of
 from dmft_sym.derivation.single_site import Noise, ResponseMemory, SiteEquation, UpdateMemory
-from dmft_sym.derivation.stage import Stage
-from dmft_sym.program import FieldRef, LayerRange
+from dmft_sym.derivation.tangents import reached_fields
+from dmft_sym.program import Axes, FieldRef, LayerRange, ProgramError
 
 from .bulk_equations import BulkResponse
-from .domain import Domain
-from .one_step import Responses, one_step_condition, responses_within_a_step
 from .site_group import OTHER_LAYER, RETENTION, SiteGroups, level_two, operand
+from .spike_condition import spike_condition
 from .spike_terms import SpikeEquation, SpikeTerm, TwoPoint
+from .spike_writer import SpikeWriter
 
 Column: TypeAlias = FieldRef | tuple[Noise, sp.Expr | None]
 
 
-@dataclass(frozen=True)
-class SpikeEquations:
+class SpikeEquations(Equations):
     """The spike condition of a matrix: a linear system ``x = J(z) x`` whose solutions are outliers.
 
     Attributes
     ----------
-    name
-        The matrix.
+    matrix
+        Its name.
     dependence
         ``"joint"``, or ``"independent"`` for the classical condition, in which the trained part does not know the
         initial matrices.
@@ -47,38 +47,51 @@ class SpikeEquations:
         Strengths of the memories of fields of training.
     equations
         Overlaps and responses of the level-two fields.
-    within_a_step
-        Responses of training that exist within its first step.
     """
 
-    name: str
-    dependence: str
-    memories: tuple[SpikeEquation, ...]
-    equations: tuple[SpikeEquation, ...]
-    within_a_step: Responses = frozenset()
+    def __init__(
+        self,
+        matrix: str,
+        dependence: str,
+        memories: tuple[SpikeEquation, ...],
+        equations: tuple[SpikeEquation, ...],
+        writer: SpikeWriter,
+    ) -> None:
+        text = (
+            f"Outliers of {matrix}: where these linear equations have a solution, that is where an eigenvalue "
+            "of $J(z)$ equals one. $C$ are overlaps and $R$ responses of level-two fields with those of training at "
+            "past steps $s < t$; $A$ is the memory that they leave, and $\\kappa(t-s)$ weights past updates "
+            "\\cite{spectral}."
+        )
+        items = map(writer.equation, (*memories, *equations))
+        super().__init__(items, f"Spike condition of {matrix}", text)
+        self.matrix = matrix
+        self.dependence = dependence
+        self.writer = writer
+        self.memories = memories
+        self.equations = equations
 
     @property
-    def stage(self) -> Stage:
-        """For printing."""
-        text = (
-            f"Outliers of {self.name}: where these linear equations have a solution, that is where an eigenvalue "
-            "of $J(z)$ equals one. $C$ are overlaps and $R$ responses of level-two fields, columns over the steps "
-            "$s < t$; $x$ is the memory that they leave, and $\\kappa(t-s)$ weights past updates \\cite{spectral}."
-        )
-        lines = tuple(equation.line for equation in (*self.memories, *self.equations))
-        return Stage(f"Spike condition of {self.name}", text, lines)
+    def source(self) -> str:
+        """Name of the level-two field that the matrix is applied to."""
+        return str(self.writer.groups.joint.matrix.input.field.name)
 
     @property
     def unknowns(self) -> tuple[TwoPoint, ...]:
         """The components of ``x``, memories eliminated."""
         return tuple(dict.fromkeys(equation.left for equation in self.equations))
 
-    def one_step(self) -> sp.Expr:
-        """``det(1 - J)`` after one step: a polynomial in bulk responses that vanishes at an outlier.
+    def condition(self, steps: int = 1) -> sp.Expr:
+        """``det(1 - J)`` after few steps, for one output: a polynomial in bulk responses that vanishes at an outlier.
 
-        With one past step the two-time matrices of training are numbers, symbols named after them: ``C[v; v]`` is
-        ``<v(0) v(0)>``, and ``R[v; r_W0]`` the response of ``v`` to ``r_W0`` within the step 0, of which those are kept
-        that the order of the statements of a step allows. ``rho`` is what one step of weight decay leaves.
+        Its coefficients are order parameters of training at the first steps, ``C_v(0, 0, 0, 0)`` is ``<v(0) v(0)>``;
+        of responses within a step those are kept that the order of its statements allows. ``rho`` is what weight decay
+        has left.
+
+        Parameters
+        ----------
+        steps
+            Number of gradient steps; the size of the determinant grows with it.
 
         Raises
         ------
@@ -89,22 +102,16 @@ class SpikeEquations:
         --------
         >>> import dmft_sym as ds
         >>> theory = ds.derive(ds.deep_linear(2))
-        >>> print(theory.spikes("W0", dependence="independent").one_step())
-        -C[g[1]; g[1]]*C[v; v]*eta0**2*gamma**2*nu*m_a*m_b + 1
-        >>> sorted(str(s) for s in theory.spikes("W0").one_step().free_symbols if "[" in s.name)
-        ['C[g[1]; g[1]]', 'C[v; v]', 'R[v; r_W0]']
+        >>> print(theory.spikes("W0", dependence="independent").condition(steps=1))
+        -eta0**2*gamma**2*nu*C_g(1, 0, 0, 1, 0, 0)*C_v(0, 0, 0, 0)*m_a(z)*m_b(z) + 1
         """
-        return one_step_condition(self, self.within_a_step)
+        if not isinstance(steps, int) or steps < 1:
+            raise ProgramError(f"steps = {steps!r}: allowed is an integer >= 1")
+        return spike_condition(self.matrix, self.items, steps, self.writer.optimizer)
 
-    def _repr_latex_(self) -> str:
-        return self.stage._repr_latex_()
-
-    def _repr_markdown_(self) -> str:
-        return self.stage._repr_markdown_()
-
-    def __str__(self) -> str:
-        rows = [f"  {equation}" for equation in (*self.memories, *self.equations)]
-        return "\n".join([f"spike condition of {self.name} ({self.dependence})", *rows])
+    def one_step(self) -> sp.Expr:
+        """``condition(steps=1)``, by its old name."""
+        return self.condition(steps=1)
 
 
 def spike_equations(groups: SiteGroups, dependence: str = "joint") -> SpikeEquations:
@@ -117,8 +124,7 @@ def spike_equations(groups: SiteGroups, dependence: str = "joint") -> SpikeEquat
         memories, equations = (
             tuple(equation.at(matrix.index, matrix.member) for equation in group) for group in (memories, equations)
         )
-    within = responses_within_a_step(groups.theory.closed)
-    return SpikeEquations(matrix.name, dependence, memories, equations, within)
+    return SpikeEquations(matrix.name, dependence, memories, equations, SpikeWriter(groups))
 
 
 class _Builder:
@@ -126,7 +132,10 @@ class _Builder:
         self.groups = groups
         self.responses = responses
         self.remembered: set[TwoPoint] = set()
-        self.known_responses = {(array.row, array.column) for array in groups.theory.closed.arrays if array.kind == "R"}
+        theory = groups.theory
+        self.known_responses = {
+            (row, noise) for noise in theory.noises for row in reached_fields(theory.site_equations, [noise])
+        }
 
     def memories(self) -> tuple[SpikeEquation, ...]:
         """Strengths of all memories of fields of training."""
@@ -142,7 +151,11 @@ class _Builder:
         for memory in equation.memories:
             term: SpikeTerm | None = None
             if isinstance(memory, UpdateMemory):
-                term = SpikeTerm(_tidy(factor * memory.coefficient), TwoPoint("C", memory.row, memory.past), past=True)
+                summed = self._summed(memory)
+                unknown = TwoPoint("C", memory.row, memory.past)
+                term = SpikeTerm(
+                    _tidy(factor * memory.coefficient), unknown, past=True, weight=memory.weight, summed=summed
+                )
             elif isinstance(memory, ResponseMemory) and not level_two(memory.noise):
                 rho = RETENTION if memory.retained else sp.Integer(1)
                 response = TwoPoint("R", memory.row, (memory.noise, memory.noise_layer))
@@ -152,6 +165,11 @@ class _Builder:
                 found.setdefault(TwoPoint("X", target, memory.field), []).append(term)
         for left, terms in found.items():
             yield SpikeEquation(left, tuple(terms), domain=_domain(equation))
+
+    def _summed(self, memory: UpdateMemory) -> Axes:
+        """Labels of an increment that the remembered field does not have."""
+        parts = [part for part in (memory.past, memory.weight) if part is not None]
+        return tuple(x for x in self.groups.theory.program.joined(*parts) if x not in memory.field.axes)
 
     def close(self, memories: tuple[SpikeEquation, ...]) -> Iterator[SpikeEquation]:
         """Equations of the unknowns that memories contain, and of those that these contain."""
@@ -195,7 +213,9 @@ class _Builder:
         domain = _domain(equation, left.column, condition)
         if len(inner) < len(terms) and not equation.locals and len(self.groups.equations_of(target.field)) == 1:
             # The self-energy of the field itself: the resolvent is the sum of the series.
-            return SpikeEquation(left, tuple(inner), BulkResponse.of(target, target), domain)
+            return SpikeEquation(
+                left, tuple(inner), BulkResponse.of(target, target, self.groups.joint.eigenvalue), domain
+            )
         return SpikeEquation(left, tuple(terms), 1 / factor, domain)
 
     def _own(self, equation: SiteEquation, left: TwoPoint) -> Iterator[SpikeTerm]:
@@ -208,7 +228,7 @@ class _Builder:
             if isinstance(memory, ResponseMemory) and level_two(memory.noise):
                 rho = RETENTION if memory.retained else sp.Integer(1)
                 for driven in self.groups.driven_by(memory.noise, memory.noise_layer):
-                    bulk = BulkResponse.of(memory.row, driven.ref)
+                    bulk = BulkResponse.of(memory.row, driven.ref, self.groups.joint.eigenvalue)
                     weight = _tidy(factor * memory.coefficient * rho * driven.coefficient) * bulk
                     unknown = TwoPoint(left.kind, memory.field, left.column)
                     yield SpikeTerm(weight, unknown, index=memory.index, layers=memory.layers)

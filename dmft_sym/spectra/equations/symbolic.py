@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dmft_sym.derivation.derived import DerivedEquations
+from dmft_sym.derivation.equations import Equations
 from dmft_sym.program import ProgramError
 from dmft_sym.spectra.matrices.catalogue import matrix_program
 from dmft_sym.spectra.matrices.matrix_program import MatrixProgram
@@ -25,13 +27,8 @@ def joint_derivation(theory: Problem, matrix: str | MatrixProgram) -> JointDeriv
     Raises
     ------
     ProgramError
-        If there is no such matrix, if it belongs to another program, or if samples are given.
+        If there is no such matrix, or if it belongs to another program.
     """
-    if theory.program.data_fields:
-        raise ProgramError(
-            "symbolic spectra where samples are given: allowed is the proportional regime; outliers of hidden matrices "
-            "are found as numbers, solver(..., matrices=['W1'], at=[...])"
-        )
     if isinstance(matrix, str):
         matrix = matrix_program(theory.program, matrix)
     if not isinstance(matrix, MatrixProgram) or matrix.program != theory.program:
@@ -39,7 +36,7 @@ def joint_derivation(theory: Problem, matrix: str | MatrixProgram) -> JointDeriv
     # Members of a family share one derivation.
     bare = replace(matrix, member=None, name="")
     known = theory.joint_derivations.get(bare)
-    joint = JointDerivation(matrix, theory.uses) if known is None else known.renamed(matrix)
+    joint = JointDerivation(matrix, theory) if known is None else known.renamed(matrix)
     theory.joint_derivations.setdefault(bare, joint)
     return joint
 
@@ -60,3 +57,25 @@ def symbolic_spikes(theory: Problem, matrix: str | MatrixProgram, dependence: st
     if dependence not in DEPENDENCE:
         raise ProgramError(f"dependence = {dependence!r}: allowed are {', '.join(DEPENDENCE)}")
     return spike_equations(SiteGroups(theory, joint_derivation(theory, matrix)), dependence)
+
+
+class TheoryEquations(DerivedEquations):
+    """The equations of training and of the spectra of its matrices, as sequences of labelled `sympy.Eq`.
+
+    Parameters
+    ----------
+    theory
+        The theory they belong to.
+    """
+
+    def __init__(self, theory: Problem) -> None:
+        super().__init__(theory)
+        self._theory = theory
+
+    def bulk(self, matrix: str | MatrixProgram) -> Equations:
+        """The matrix Dyson equation of the bulk of a trained matrix; see `Theory.bulk`."""
+        return symbolic_bulk(self._theory, matrix)
+
+    def spikes(self, matrix: str | MatrixProgram, dependence: str = "joint") -> Equations:
+        """The spike condition of a trained matrix; see `Theory.spikes`."""
+        return symbolic_spikes(self._theory, matrix, dependence)
