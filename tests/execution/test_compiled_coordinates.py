@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import averages
 import numpy as np
 import pytest
 import sympy as sp
 from dmft_sym.codegen.programs.coordinates import write
 from execution_support import program, values
 from samples_and_scores import made_samples
+from spectrum_tracks import coordinate_spectra
 from strategies import SCANNED, SHARED, TRANSPOSED
 
 import dmft_sym as ds
@@ -51,7 +53,6 @@ from dmft_sym.solvers import coordinates as solver_module
 from dmft_sym.solvers import generated_modules
 from dmft_sym.solvers.arguments import run_arguments
 from dmft_sym.solvers.generated_modules import COMPILED, LOADED, coordinates_module
-from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
 from dmft_sym.support.outcomes import DIVERGENCE, Failure
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -247,14 +248,16 @@ def test_correlations_and_responses():
     arguments = run_arguments(theory, 60, PHYSICS)
     steps = [0, 7, 40, 59]
     found, expected = both(theory.program, arguments.values, 1, 60, record_steps=steps)
-    assert found.recording.steps == steps
+    assert found.recorded == steps
     for a in expected.fields:
         for b in expected.fields:
             if a.space == b.space:
-                one, other = found.correlation(a, b), expected.correlation(a, b)
+                one, other = averages.correlation(found, a, b), averages.correlation(expected, a, b)
                 assert np.abs(one - other).max() < 1e-12 * max(1, np.abs(other).max())
     few = both(theory.program, arguments.values, 1, 6, tol=1e-13, record_steps=range(6))
-    one, other = (run.response(run.field("h", 2), run.field("g", 2), "W", 1) for run in few)
+    one, other = (
+        averages.response(run, averages.field(run, "h", 2), averages.field(run, "g", 2), ("W", 1)) for run in few
+    )
     assert largest_difference(one, other) < 1e-12
 
 
@@ -312,7 +315,7 @@ def test_what_was_seen_before_a_divergence_is_kept():
         }
         run = run_coordinates(program(), values(eta=0.3), 1, 200, module=code, record_steps=[0, 1, 150], **steps)
         assert run.outcome.failure is Failure.DIVERGED
-        assert run.recording.steps == [0, 1]
+        assert run.recorded == [0, 1]
     assert found == expected
     assert 1 < len(found) < 100
 
