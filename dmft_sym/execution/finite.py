@@ -8,7 +8,6 @@ from typing import cast
 import numpy as np
 from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
-from scipy.linalg import get_blas_funcs
 
 from dmft_sym.support.errors import ExecutionError
 
@@ -51,6 +50,8 @@ class FiniteNetwork(ArithmeticOnSites):
             self.values[slot][:] = given
         streams = [np.random.default_rng(s) for s in SeedSequence(seed).spawn(len(plan.matrices) + len(plan.vectors))]
         self._matrix_streams, self._vector_streams = streams[: len(plan.matrices)], streams[len(plan.matrices) :]
+        from scipy.linalg import get_blas_funcs  # here: infinite networks do without SciPy
+
         self._gemm = get_blas_funcs("gemm", dtype=self.dtype)
         self.matrices = [np.empty((self.sizes[m.target], self.sizes[m.source]), self.dtype) for m in plan.matrices]
         remembered = plan.learn_matrices if plan.recursion.has_memory else []

@@ -9,7 +9,6 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 import sympy as sp
-from scipy.special import softmax
 
 from dmft_sym.program.site_functions import numpy_function
 from dmft_sym.support.array_types import Array
@@ -48,6 +47,8 @@ class SiteValues:
         expression, shares = self.parts
         inner = [numpy_function((part,), symbols) for part in shares.values()]
         outer = numpy_function((expression,), (*symbols, *shares))
+        from scipy.special import softmax
+
         return lambda *values: outer(*values, *(softmax(f(*values)[0], axis=-1) for f in inner))[0]
 
     @cached_property

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from dmft_sym.program import ProgramError
 from dmft_sym.program.site_derivatives import differentiate
@@ -52,6 +51,8 @@ def check_one(what: str, expression: sp.Expr, symbol: sp.Symbol) -> None:
 
 def _touching(part: sp.Expr, symbol: sp.Symbol, sizes: NDArray[np.float64]) -> Iterator[float]:
     """Where a part touches zero without a change of sign: minima of its size, from the smallest ones of the grid."""
+    from scipy.optimize import minimize_scalar  # costs more than all else that a cached run imports
+
     size = numpy_function([sp.Abs(part)], [symbol])
     finite = np.isfinite(sizes[:-2]) & np.isfinite(sizes[2:])
     inner = np.flatnonzero(finite & (sizes[1:-1] <= sizes[:-2]) & (sizes[1:-1] <= sizes[2:])) + 1

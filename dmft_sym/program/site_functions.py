@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-import scipy.special
 import sympy as sp
 
 from .site_expressions import UNARY, Algebra, prepare, walk
@@ -16,7 +15,15 @@ from .site_expressions import UNARY, Algebra, prepare, walk
 Values: TypeAlias = dict[sp.Symbol, Any]
 Closure: TypeAlias = Callable[[Values], Any]
 
-_OTHERWISE = {"atan": np.arctan, "erf": scipy.special.erf, "max": np.maximum, "min": np.minimum}
+
+def _erf(x: Any) -> Any:
+    """SciPy's, imported when it is called: most networks do without."""
+    from scipy.special import erf
+
+    return erf(x)
+
+
+_OTHERWISE: dict[str, Callable[..., Any]] = {"atan": np.arctan, "erf": _erf, "max": np.maximum, "min": np.minimum}
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in (*UNARY.values(), "heaviside", "sqrt") if name not in _OTHERWISE},
     **_OTHERWISE,

@@ -19,14 +19,6 @@ from dmft_sym.execution.interface import Arithmetic
 from dmft_sym.execution.plan import MatrixKey
 from dmft_sym.execution.sampled_view import SampledView
 from dmft_sym.program import FieldRef, GaussianMatrix, Label, Program
-from dmft_sym.spectra.measured.sampled_outliers import (
-    FiniteRank,
-    MarchenkoPastur,
-    finite_rank,
-    finite_rank_of_coordinates,
-    noise_edge,
-    outliers,
-)
 from dmft_sym.support.array_types import Array
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
@@ -37,6 +29,7 @@ from .kernels import Kernels, Overlap
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
     from dmft_sym.regimes import Samples
+    from dmft_sym.spectra.measured.sampled_outliers import FiniteRank, MarchenkoPastur
 
     from .method import Call
 
@@ -93,6 +86,10 @@ class Measurements:
             return np.asarray(left @ right.T / (1 if a.space.finite else left.shape[1]))
 
         self.see_overlaps(view.step, overlap)
+        if not self._spectra(view.step):
+            return
+        from dmft_sym.spectra.measured.sampled_outliers import finite_rank
+
         for name, key in self._spectra(view.step).items():
             bulk = self.wanted.bulks[name]
             found = finite_rank(view.matrices[key], bulk.aspect, self.wanted.paired)
@@ -119,6 +116,8 @@ class Measurements:
                 values = _largest(network.matrices[numbers[key]], self.wanted.values or 2 * plan.outputs + 1)
                 self.outliers.setdefault(name, {})[step] = values
             elif isinstance(network, GrowingCoordinates):
+                from dmft_sym.spectra.measured.sampled_outliers import finite_rank_of_coordinates
+
                 bulk = self.wanted.bulks[name]
                 found, retention = finite_rank_of_coordinates(network, numbers[key])
                 self._outliers(name, step, found, bulk.scaled(retention))
@@ -136,6 +135,8 @@ class Measurements:
         self.kernels.setdefault("NTK", {})[step] = kernels.tangent(overlap)
 
     def _outliers(self, name: str, step: int, found: FiniteRank, bulk: MarchenkoPastur) -> None:
+        from dmft_sym.spectra.measured.sampled_outliers import noise_edge, outliers
+
         self.see_outliers(name, step, outliers(found, bulk), bulk, noise_edge(found, bulk))
 
     def see_outliers(self, name: str, step: int, values: Array, bulk: MarchenkoPastur, limit: float) -> None:
@@ -225,6 +226,8 @@ def hidden_matrices(program: Program, arguments: RunArguments) -> dict[str, tupl
 
 def bulk_of(matrix: GaussianMatrix, values: Mapping[Any, float]) -> MarchenkoPastur:
     """The initial bulk of a matrix."""
+    from dmft_sym.spectra.measured.sampled_outliers import MarchenkoPastur
+
     return MarchenkoPastur(float(matrix.variance.subs(values)), float(matrix.aspect.subs(values)))
 
 

@@ -22,7 +22,6 @@ from .measurements import Measurements
 from .memory import check_tangents, layer_count
 from .method import EQUATIONS, Arithmetic, Call, Solved
 from .sampled_sites import SITES_OPTIONS, ReplicaRun
-from .two_time_spectra import TwoTimeAverages, outliers_of_equations
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
@@ -131,13 +130,20 @@ class TwoTimeRun(ReplicaRun):
                 inspect=inspect,
                 **self.values,
             )
+        if self.wanted.matrices:
+            self._see_spectra(measured, state, run)
+        return np.asarray(run["scalars"]["f"][: run["steps"]]), measured, float(run["tangent_error"])
+
+    def _see_spectra(self, measured: Measurements, fields: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+        """Outliers from the spike conditions."""
+        from .two_time_spectra import TwoTimeAverages, outliers_of_equations
+
         for step in self.wanted.spectrum_steps:
             for name in self.wanted.matrices if step < run["steps"] else ():
-                averages = TwoTimeAverages(self.module, state, run, step)
+                averages = TwoTimeAverages(self.module, fields, run, step)
                 bulk = self.wanted.bulks[name]
                 found, bulk = outliers_of_equations(self.call.problem, name, averages, self.call.arguments.values, bulk)
                 measured.see_outliers(name, step, found, bulk, bulk.edge)
-        return np.asarray(run["scalars"]["f"][: run["steps"]]), measured, float(run["tangent_error"])
 
     def _overlap(self, fields: Mapping[str, Any], a: FieldRef, b: FieldRef, step: int) -> Array:
         """``<a b>`` of a step, a matrix with a row for every label of ``a``."""

@@ -15,7 +15,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from dmft_sym.derivation.equations import Equation
 from dmft_sym.derivation.symbols import KERNEL, MemoryKernel, ScalarAt, TwoPoint
@@ -188,6 +187,7 @@ def outliers_above(edge: float, condition: Callable[[float], Floats]) -> Floats:
     condition
         ``J(z)`` as a matrix.
     """
+    from scipy.optimize import brentq
 
     def real_eigenvalues(z: float) -> Floats:
         found = np.linalg.eigvals(condition(z))

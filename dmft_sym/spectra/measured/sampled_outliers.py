@@ -12,7 +12,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
 
 from dmft_sym.execution.coordinates import GrowingCoordinates
 from dmft_sym.execution.interface import Array
@@ -158,6 +157,8 @@ def noise_edge(found: FiniteRank, bulk: MarchenkoPastur) -> float:
 
 def _profile_edge(first: float, second: float, spread: float) -> float:
     """Root of ``min -first/m + second <a/(1 + a m)>`` over ``a = 1 + spread`` and ``1 - spread``."""
+    from scipy.optimize import minimize_scalar
+
     values = np.array([1 + spread, 1 - spread])
     end = -1 / values[0]
 
@@ -170,6 +171,8 @@ def _profile_edge(first: float, second: float, spread: float) -> float:
 
 def outliers(found: FiniteRank, bulk: MarchenkoPastur) -> Array:
     """Outliers above the edge, and above what noise of the replica makes of it; with multiplicity, descending."""
+    from scipy.optimize import brentq
+
     high = bulk.edge + float(np.linalg.norm(found.matrix, 2)) + 1
     low = max(noise_edge(found, bulk) * (1 + _EDGE), _EDGE * high)
     count = int(np.count_nonzero(found.singular_values(low, bulk) > 1))
