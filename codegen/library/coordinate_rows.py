@@ -29,28 +29,24 @@ def _dot(pool, a, b, width):
 @njit(nogil=True, fastmath=_FAST, **_INSIDE)
 def _rows_dot(pool, out, rows, stride, count, x, width, labels, out_stride, x_stride):
     """out_k = rows_k . x, for vectors x of several labels."""
-    for k in range(0, count, 4):
-        # Where there are fewer than four, the last one is repeated and not kept.
-        first, last = rows + k * stride, rows + (count - 1) * stride
-        p1, p2, p3 = min(first + stride, last), min(first + 2 * stride, last), min(first + 3 * stride, last)
-        r0, r1 = pool[first : first + width], pool[p1 : p1 + width]
-        r2, r3 = pool[p2 : p2 + width], pool[p3 : p3 + width]
+    k = 0
+    while k + 4 <= count:
+        p = rows + k * stride
+        r0, r1 = pool[p : p + width], pool[p + stride : p + stride + width]
+        r2, r3 = pool[p + 2 * stride : p + 2 * stride + width], pool[p + 3 * stride : p + 3 * stride + width]
         for label in range(labels):
-            v = pool[x + label * x_stride : x + label * x_stride + width]
+            v, y = pool[x + label * x_stride : x + label * x_stride + width], out + label * out_stride + k
             s0 = s1 = s2 = s3 = 0.0
             for j in range(width):
                 s0 += r0[j] * v[j]
                 s1 += r1[j] * v[j]
                 s2 += r2[j] * v[j]
                 s3 += r3[j] * v[j]
-            y = pool[out + label * out_stride + k : out + label * out_stride + min(k + 4, count)]
-            y[0] = s0
-            if y.size > 1:
-                y[1] = s1
-            if y.size > 2:
-                y[2] = s2
-            if y.size > 3:
-                y[3] = s3
+            pool[y], pool[y + 1], pool[y + 2], pool[y + 3] = s0, s1, s2, s3
+        k += 4
+    for rest in range(k, count):
+        for label in range(labels):
+            pool[out + label * out_stride + rest] = _dot(pool, rows + rest * stride, x + label * x_stride, width)
 
 
 @njit(nogil=True, fastmath=_FAST, **_INSIDE)

@@ -2,65 +2,11 @@
 """Functions of scalars, one operation a line: a scalar is a row of registers, a number for each of its labels."""
 
 import math
-from enum import IntEnum, auto
 
 import numpy as np
 from numba import njit
 
-from .coordinate_tables import _INSIDE, _taken
-
-
-class Operation(IntEnum):
-    """The first number of a line. What follows is described where it is carried out."""
-
-    # of fields, see `_fields`
-    ZERO = auto()
-    SCALE = auto()
-    ADD = auto()
-    ADD_EACH = auto()
-    MULTIPLY = auto()
-    DOT = auto()
-    KEEP = auto()
-    OPEN_VECTOR = auto()
-    CLEAR_MATRIX = auto()
-    CLEAR_SECTOR = auto()
-    ACCUMULATE = auto()
-    BEGIN_UPDATE = auto()
-    INCREMENT = auto()
-    END_UPDATE = auto()
-    # of scalars, see `_scalars`
-    TAKE = auto()
-    SOFTMAX = auto()
-    PLUS = auto()
-    MINUS = auto()
-    TIMES = auto()
-    DIVIDE = auto()
-    POWER = auto()
-    SELECT = auto()
-    AND = auto()
-    OR = auto()
-    NOT = auto()
-    EQUAL = auto()
-    UNEQUAL = auto()
-    LESS = auto()
-    LESS_EQUAL = auto()
-    MAX = auto()
-    MIN = auto()
-    HEAVISIDE = auto()
-    SQRT = auto()
-    ABS = auto()
-    SIGN = auto()
-    EXP = auto()
-    EXPM1 = auto()
-    LOG = auto()
-    LOG1P = auto()
-    SIN = auto()
-    COS = auto()
-    ATAN = auto()
-    SINH = auto()
-    COSH = auto()
-    TANH = auto()
-    ERF = auto()
+from .coordinate_tables import _INSIDE, Operation, _taken
 
 
 @njit(nogil=True, error_model="numpy", **_INSIDE)

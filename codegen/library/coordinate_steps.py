@@ -11,8 +11,21 @@ from .coordinate_matrices import (
     _begin_update, _clear_matrix, _flush, _increment, _open, _product, _weighted,
 )  # fmt: skip
 from .coordinate_rows import _add, _dot, _scale, _zero
-from .coordinate_scalars import Operation, _scalars
-from .coordinate_tables import _CAPACITY, _INSIDE, _PENDING, _PLACE, _ROOM, _ROWS, _SECTOR, _STD, _USED, _taken, _width
+from .coordinate_scalars import _scalars
+from .coordinate_tables import (
+    Operation,
+    _CAPACITY,
+    _INSIDE,
+    _PENDING,
+    _PLACE,
+    _ROOM,
+    _ROWS,
+    _SECTOR,
+    _STD,
+    _USED,
+    _taken,
+    _width,
+)
 
 
 def signature(real):

@@ -1,9 +1,11 @@
 # mypy: ignore-errors
-"""Columns of the tables that say where things are: one row for a sector, a side of a matrix, a matrix, a field.
+"""What lines and tables mean: operations, and columns with a row for every sector, side of a matrix, matrix, field.
 
 Places are those of first numbers in the pool. Side ``2 m`` of matrix ``m`` is that of products with it, side
 ``2 m + 1`` that of transposed ones. Whoever writes a table does it in this order (``execution/compiled.py``).
 """
+
+from enum import IntEnum, auto
 
 from numba import njit
 
@@ -21,6 +23,59 @@ _TARGET, _SOURCE, _DENSE, _MEMORY, _LEFT, _RIGHT, _FACTORS, _REMEMBERED, _ROOM, 
 _C, _D, _PRESENT, _INITIAL, _KEEP, _MOMENTUM, _FROM_MEMORY, _FIRST, _STD = range(9)
 # Fields: place and number of the rows, sector, where the squares of their largest norms are kept.
 _PLACE, _ROWS, _SECTOR, _SCALES = range(4)
+
+
+class Operation(IntEnum):
+    """The first number of a line. What follows is described where it is carried out."""
+
+    # Of fields and matrices, see `advance`.
+    ZERO = auto()
+    SCALE = auto()
+    ADD = auto()
+    ADD_EACH = auto()
+    MULTIPLY = auto()
+    DOT = auto()
+    KEEP = auto()
+    OPEN_VECTOR = auto()
+    CLEAR_MATRIX = auto()
+    CLEAR_SECTOR = auto()
+    ACCUMULATE = auto()
+    BEGIN_UPDATE = auto()
+    INCREMENT = auto()
+    END_UPDATE = auto()
+    # Of scalars, see `_scalars`: from here to HEAVISIDE they have two arguments, or three, and then one.
+    TAKE = auto()
+    SOFTMAX = auto()
+    PLUS = auto()
+    MINUS = auto()
+    TIMES = auto()
+    DIVIDE = auto()
+    POWER = auto()
+    SELECT = auto()
+    AND = auto()
+    OR = auto()
+    NOT = auto()
+    EQUAL = auto()
+    UNEQUAL = auto()
+    LESS = auto()
+    LESS_EQUAL = auto()
+    MAX = auto()
+    MIN = auto()
+    HEAVISIDE = auto()
+    SQRT = auto()
+    ABS = auto()
+    SIGN = auto()
+    EXP = auto()
+    EXPM1 = auto()
+    LOG = auto()
+    LOG1P = auto()
+    SIN = auto()
+    COS = auto()
+    ATAN = auto()
+    SINH = auto()
+    COSH = auto()
+    TANH = auto()
+    ERF = auto()
 
 
 @njit(nogil=True, **_INSIDE)

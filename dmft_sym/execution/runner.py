@@ -73,8 +73,8 @@ def run_coordinates(
     at
         Steps at which ``inspect`` is called; all of them by default.
     module
-        The compiled arithmetic (``codegen.programs.coordinates``), which is quicker by a factor of five to ten and has
-        the same numbers to rounding. ``progress`` is then called every tenth of a second. Without it the plan is
+        The compiled arithmetic (``codegen.programs.coordinates``), which is three to five times as fast and has the
+        same numbers to rounding. ``progress`` is then called every tenth of a second. Without it the plan is
         interpreted.
 
     Returns

@@ -22,7 +22,11 @@ EXACT_TOL = 1e-8
 
 
 class Coordinates(Arithmetic):
-    """Programs whose fields are all Gaussian: ``O(T r^2)`` time in bases of ``r`` directions."""
+    """Programs whose fields are all Gaussian: ``O(T r^2)`` time in bases of ``r`` directions.
+
+    With ``backend="numba"`` long runs take compiled code, see `coordinates_module`; the attribute ``backend`` of a
+    result says what ran.
+    """
 
     method = CONDITIONING
     summary = "the program on growing coordinates"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from fresh_cache import COMPILED, OTHER, compiled, forget, fresh_process
-from numba import njit
+from numba import float64, int64, njit
 from numba.core import caching, config
 
 from dmft_sym.cache import folders as cache_folders
@@ -44,6 +44,24 @@ def test_found_again(cache):
     assert doubled() == (4, False)
     assert doubled() == (4, True)
     assert len(files(cache, ".nbi")) == len(files(cache, ".nbc")) == 1
+
+
+def test_whether_machine_code_is_at_hand(cache):
+    """In memory or in the cache; to ask compiles nothing."""
+
+    def at_hand(*types):
+        return machine_code.at_hand(load_module("key", "numba", lambda: COMPILED).double, types)
+
+    assert not at_hand(int64)
+    assert files(cache, ".nbc") == []
+    doubled()
+    assert at_hand(int64)
+    forget()
+    assert at_hand(int64)
+    assert not at_hand(float64)
+    files(cache, ".nbc")[0].write_bytes(b"")
+    assert at_hand(int64) is False
+    assert not machine_code.at_hand(njit(lambda x: x), (int64,))
 
 
 @pytest.mark.parametrize("ending", [".nbi", ".nbc"])

@@ -14,9 +14,10 @@ import pytest
 import sympy as sp
 from dmft_sym.codegen.programs.coordinates import write
 from execution_support import program, values
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from samples_and_scores import made_samples
 from spectrum_tracks import coordinate_spectra
-from strategies import SCANNED, SHARED, TRANSPOSED
+from strategies import SCANNED, SHARED, TRANSPOSED, trainings
 
 import dmft_sym as ds
 from dmft_sym.execution import run_coordinates
@@ -57,6 +58,7 @@ from dmft_sym.support.outcomes import DIVERGENCE, Failure
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PHYSICS = {"samples_per_dim": 2.0, "width_per_dim": 0.7, "label_noise": 0.3, "richness": 2.0, "learning_rate": 0.03}
+REPRODUCIBLE = {"derandomize": True, "deadline": None, "database": None, "phases": [Phase.generate]}
 STEPS = 100  # more than the increments that are kept as factors
 
 
@@ -157,6 +159,19 @@ def test_made_up_networks(forward):
     theory = ds.derive(ds.network(forward, name="made up"), training=ds.GradientDescent(momentum=0.3))
     depth = {} if forward in (autoencoder, SHARED) else {"depth": 3}
     check_theory(theory, {**PHYSICS, **depth, "learning_rate": 0.004}, 80)
+
+
+def test_networks_that_nobody_wrote():
+    """At a tenth of the learning rates drawn, so that rounding does not grow."""
+
+    @seed(0)
+    @settings(max_examples=12, suppress_health_check=list(HealthCheck), **REPRODUCIBLE)
+    @given(trainings())
+    def drawn(training):
+        _recipe, theory, parameters = training
+        check_theory(theory, {**parameters, "learning_rate": parameters["learning_rate"] / 10}, 50)
+
+    drawn()
 
 
 @pytest.mark.parametrize("size", [{"nu": np.inf}, {"alpha": np.inf}, {"nu": np.inf, "alpha": np.inf}])
