@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 
 import sympy as sp
 
@@ -25,11 +26,13 @@ from .symbols import (
     SECOND,
     THEN,
     Correlation,
+    Gram,
     Labelled,
     MemoryKernel,
     Place,
     ReportedAt,
     Response,
+    TwoPoint,
     field_at,
 )
 
@@ -51,6 +54,12 @@ class ClosedWriter:
 
     def statements(self) -> Iterator[tuple[Assign, list[Equation]]]:
         """The equations that follow from every statement that assigns a field."""
+        found = list(self._statements())
+        defined = {equation.left.func for _, equations in found for equation in equations}
+        for statement, equations in found:
+            yield statement, [without_zeros(equation, defined) for equation in equations]
+
+    def _statements(self) -> Iterator[tuple[Assign, list[Equation]]]:
         assigned = [statement for _, statement in self.closed.program.walk() if isinstance(statement, Assign)]
         for statement, rows in zip(assigned, self.closed.rows, strict=True):
             yield statement, [*self._kernels(rows), *self._responses(rows), *self._correlations(rows)]
@@ -198,6 +207,15 @@ class ClosedWriter:
         if not isinstance(column, Noise) or column.static:
             return []
         return [(place[0], 0, row if (response.array.row, column) in self.reactions else row - 1)]
+
+
+def without_zeros(equation: Equation, defined: Collection[type]) -> Equation:
+    """Without terms that contain what has no equation: order parameters of fields that are zero."""
+
+    def is_zero(term: sp.Expr) -> bool:
+        return any(part.func not in defined and not isinstance(part, Gram) for part in term.atoms(TwoPoint))
+
+    return replace(equation, terms=tuple(term for term in equation.terms if not is_zero(term)))
 
 
 def _same(axes: Axes) -> sp.Expr:

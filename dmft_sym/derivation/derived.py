@@ -11,7 +11,7 @@ import sympy as sp
 from dmft_sym.program import PAST_STEP, STEP
 
 from .average_equations import AverageWriter
-from .closed_equations import ClosedWriter
+from .closed_equations import ClosedWriter, without_zeros
 from .equations import Equation, Equations
 from .site_equations import SiteWriter
 from .symbols import KEPT, KERNEL, PAST_KERNEL
@@ -50,11 +50,12 @@ class DerivedEquations:
         derivation = self._derivation
         items = list(self._definitions(past=not derivation.program.scalars))
         if derivation.program.scalars:
-            items += AverageWriter(derivation).equations()
+            found = list(AverageWriter(derivation).equations())
+            items += [without_zeros(item, {other.left.func for other in found}) for item in found]
         else:
             writer = ClosedWriter(derivation)
             items += [equation for _, equations in writer.statements() for equation in equations]
-            items += writer.observables()
+            items += [without_zeros(item, {other.left.func for other in items}) for item in writer.observables()]
         return Equations(items, "Closed equations")
 
     def _definitions(self, past: bool = False) -> Iterator[Equation]:

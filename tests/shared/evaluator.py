@@ -189,8 +189,10 @@ def matched(patterns, arguments, numbers) -> dict[sp.Symbol, int] | None:
                 return None
             continue
         (symbol,) = free
-        (solution,) = sp.solve(pattern - argument, symbol)
-        bound[symbol] = int(solution)
+        solutions = sp.solve(pattern - argument, symbol)
+        if not solutions:
+            return None  # none that the symbol may have
+        bound[symbol] = int(solutions[0])
     return bound
 
 
