@@ -19,7 +19,7 @@ from .wrapping import wrapped
 
 LIBRARY = "dmft_sym.codegen.library"
 MODULES = (
-    "array_types",
+    "common",
     "numba_math",
     "numba_rows",
     "numba_history",

@@ -89,7 +89,7 @@ def notice(text: str, stream: TextIO | None = None) -> Iterator[None]:
 
 @contextmanager
 def compilation_notice(stream: TextIO | None = None) -> Iterator[None]:
-    """`notice` while Numba compiles something in the body, which it does for each module once.
+    """`notice` while Numba compiles something in the body, which it does once for the library and for each module.
 
     Numba itself tells when it compiles: code that comes from its cache leaves no trace.
     """
@@ -118,7 +118,7 @@ def compilation_notice(stream: TextIO | None = None) -> Iterator[None]:
 class _CompilationWatch:
     """Shows a notice from the first compilation to its end; what is compiled for others nests inside them."""
 
-    text = "compiling the solver (about 10 seconds, once for each network)"
+    text = "compiling the solver (about 15 seconds once, then 1 or 2 for each network)"
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
