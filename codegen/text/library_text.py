@@ -97,11 +97,6 @@ def library_text(names: Iterable[str]) -> str:
     return "".join(pieces)
 
 
-def import_text(names: Iterable[str]) -> str:
-    """Imports from NumPy, Numba and the standard library for ``names`` of the library, and for all they need."""
-    return "\n".join(_import_lines(_names_in(names)))
-
-
 def _in_order(names: Iterable[str]) -> list[str]:
     """Names and those that their definitions need, in the order of the library."""
     definitions = _library().definitions
