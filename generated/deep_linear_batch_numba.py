@@ -54,10 +54,11 @@ from numba.extending import intrinsic
 #     from dmft_sym.codegen.library.numba_march import _Step
 
 
-# Arrays in the annotations of the library.
+# Arrays in annotations, and options of compiled functions.
 
 _Floats: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
 _Ints: TypeAlias = np.ndarray[Any, np.dtype[np.integer[Any]]]
+_INSIDE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called by compiled functions alone
 
 
 # Element-wise work of a march on the rows lo..hi (step t) of matrices.
@@ -404,7 +405,7 @@ class _Scratch(NamedTuple):
     rows: np.ndarray
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, fastmath=_FAST, **_INSIDE)
 def _spread(
     y: _Floats, c: int, data: _Floats, m: int, rows: _Ints, weights: _Floats, count: int, begin: int, end: int
 ) -> None:
@@ -432,7 +433,7 @@ def _spread(
         i += 1
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, fastmath=_FAST, **_INSIDE)
 def _gather(
     totals: _Floats, data: _Floats, m: int, rows: _Ints, count: int, x: _Floats, c: int, begin: int, end: int
 ) -> None:
@@ -457,7 +458,7 @@ def _gather(
         i += 1
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, fastmath=_FAST, **_INSIDE)
 def _spread_and_gather(
     y: _Floats,
     totals: _Floats,
@@ -496,7 +497,7 @@ def _spread_and_gather(
         i += 1
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _rows_product(
     kind: int,
     y: _Floats,
@@ -518,7 +519,7 @@ def _rows_product(
         _gather(scratch.totals, data, m, scratch.rows, count, x, c, begin, end)
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, fastmath=_FAST, **_INSIDE)
 def _dense_rows(
     kind: int,
     y: _Floats,
@@ -554,7 +555,7 @@ def _dense_rows(
         k += count
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, fastmath=_FAST, **_INSIDE)
 def _spread_panel(
     y: _Floats, c: int, data: _Floats, m: int, place: int, weights: _Floats, count: int, begin: int, end: int, C: int
 ) -> None:
@@ -588,7 +589,7 @@ def _spread_panel(
         y[c, b + _U7] += a7
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, fastmath=_FAST, **_INSIDE)
 def _gather_panel(
     totals: _Floats, data: _Floats, m: int, place: int, count: int, x: _Floats, c: int, begin: int, end: int, C: int
 ) -> None:
@@ -608,7 +609,7 @@ def _gather_panel(
             o += np.uint64(8)
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, fastmath=_FAST, **_INSIDE)
 def _spread_and_gather_panel(
     y: _Floats,
     totals: _Floats,
@@ -657,7 +658,7 @@ def _spread_and_gather_panel(
         y[c, b + _U7] += a7
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _panel_product(
     kind: int,
     y: _Floats,
@@ -682,7 +683,7 @@ def _panel_product(
         _gather_panel(totals, data, m, place, count, x, c, begin, end, C)
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _chunk_product(
     kind: int, y: _Floats, x: _Floats, c: int, m: int, q: int, history: _History, scratch: _Scratch
 ) -> None:
@@ -808,7 +809,7 @@ def _swap(typing_context: Any, words: Any, place: Any, old: Any, new: Any) -> An
     return types.boolean(words, types.int64, types.int64, types.int64), generate
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _product(plan: _Ints, target: int, A: int, source: int) -> None:
     """Plan target[t] += A @ source."""
     j = plan[0, 0] + 1
@@ -816,7 +817,7 @@ def _product(plan: _Ints, target: int, A: int, source: int) -> None:
     plan[0, 0] = j
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _covariance(
     plan: _Ints, factors: _Floats, W: int, factor: float, response: int, covariance: int, transposed: int
 ) -> None:
@@ -827,7 +828,7 @@ def _covariance(
     plan[0, 0] = j
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _correlation(plan: _Ints, target: int, W: int, source: int) -> None:
     """Plan target[t] += W @ source^T."""
     j = plan[0, 0] + 1
@@ -835,7 +836,7 @@ def _correlation(plan: _Ints, target: int, W: int, source: int) -> None:
     plan[0, 0] = j
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _do_piece(
     desk: _Desk,
     worker: int,
@@ -892,7 +893,7 @@ def _help(worker: int, desk: _Desk, store: _Floats, flat: _Floats, history: _His
     return _peek(board, 2) == 1
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _cut(desk: _Desk, history: _History) -> int:
     """Cut the planned products into pieces of chunks that cost about as much; returns the number of pieces."""
     costs, closed = history.costs, history.counts[1]
@@ -913,7 +914,7 @@ def _cut(desk: _Desk, history: _History) -> int:
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _offer(desk: _Desk, total: int) -> None:
     """Offer the pieces to the helpers."""
     board = desk.board
@@ -925,7 +926,7 @@ def _offer(desk: _Desk, total: int) -> None:
     _swap(board, 0, (epoch << 16) + _CLOSED, epoch << 16)
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _claim(desk: _Desk, total: int) -> int:
     """A piece that nobody has taken, or that has not been delivered in time; -1 if there is none."""
     board, states = desk.board, desk.states
@@ -948,7 +949,7 @@ def _claim(desk: _Desk, total: int) -> int:
     return -1
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _add_draft(target: _Floats, m: int, k: int, factor: float, drafts: _Floats, worker: int, i: int, end: int) -> None:
     """target[m, k] += factor * draft i, before column end."""
     c = k % drafts.shape[2]
@@ -956,7 +957,7 @@ def _add_draft(target: _Floats, m: int, k: int, factor: float, drafts: _Floats, 
         target[m, k, b] += factor * drafts[worker, i, c, b]
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _finish(desk: _Desk, store: _Floats, flat: _Floats, history: _History) -> None:
     """Do the planned products, large ones with the helpers, and add their results to the targets."""
     plan, pieces = desk.plan, desk.pieces
@@ -1052,7 +1053,7 @@ class _Table(NamedTuple):
     factors: np.ndarray
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _row_line(
     code: int, a: int, b: int, c: int, factor: float, rows: _Floats, block: _Floats, kappa: _Floats, lo: int, hi: int
 ) -> None:
@@ -1071,7 +1072,7 @@ def _row_line(
         _add_covariance_fresh(rows[a], factor, block[b], block[c], lo, hi)
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _matrix_line(
     code: int, a: int, b: int, c: int, factor: float, rows: _Floats, store: _Floats, block: _Floats, lo: int, hi: int
 ) -> None:
@@ -1088,7 +1089,7 @@ def _matrix_line(
         _mirror(block[a], block[b], lo, hi)
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _plan_line(code: int, a: int, b: int, c: int, d: int, factor: float, plan: _Floats, factors: _Floats) -> None:
     """A line that plans a product."""
     if code == _PLAN_PRODUCT:
@@ -1097,6 +1098,16 @@ def _plan_line(code: int, a: int, b: int, c: int, d: int, factor: float, plan: _
         _covariance(plan, factors, a, factor, b, c, d)
     else:
         _correlation(plan, a, c, b)
+
+
+@njit(cache=True, **_INSIDE)
+def _finite(results: _Floats, t: int) -> bool:
+    """Whether all observables of a step are."""
+    for a in range(results.shape[0]):
+        for e in range(results.shape[2]):
+            if not np.isfinite(results[a, t, e]):
+                return False
+    return True
 
 
 @njit(cache=True, nogil=True)
@@ -1135,10 +1146,11 @@ def _advance(
                 for e in range(C):
                     results[a, t, e] += factor * store[b, lo + e, lo + e]
             elif code == _CONSTANT:
-                results[a, t] += factor
+                for e in range(C):
+                    results[a, t, e] += factor
             if code == _FINISH or plan[0, 0] == _QUEUE:
                 _finish(desk, store, flat, history)
-        if not np.all(np.isfinite(results[:, t])):
+        if not _finite(results, t):
             return t
     return last
 
@@ -1589,4 +1601,4 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         },
     }
 
-# source: 10f35892217e14b05d8f8e07bbc9df65c9e092ec4971295c492c9d93f07276e3
+# source: 6211f1040b691051c873d796d0eafad22ea4732df233ed087f8645a1dbd8111f

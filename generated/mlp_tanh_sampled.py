@@ -65,10 +65,11 @@ from numba.extending import intrinsic
 #     from dmft_sym.codegen.library.sampled_walk import _Contents, _begin, _check, _given, _walk
 
 
-# Arrays in the annotations of the library.
+# Arrays in annotations, and options of compiled functions.
 
 _Floats: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
 _Ints: TypeAlias = np.ndarray[Any, np.dtype[np.integer[Any]]]
+_INSIDE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called by compiled functions alone
 
 
 # Elementary functions for loops of generated modules: no branches and no calls, so that LLVM makes vectors of them.
@@ -223,7 +224,6 @@ _BLOCK = 512
 # directions, whose images are drawn at random.
 _CANCELLED = 2.0**-43
 _REORDERED = {"reassoc", "contract", "nsz"}  # infinities and nan keep their meaning
-_INSIDE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called by compiled functions alone
 
 
 @njit(nogil=True, fastmath=_REORDERED, **_INSIDE)
@@ -1173,4 +1173,4 @@ def run(
         "directions": {key: directions[:done, 2 * m : 2 * m + 2] for key, m in contents.matrices.items()},
     }
 
-# source: 721a0fa48cadcbe649cf68db4e3ab1429f71299de182617cd9ec23f86c1b804a
+# source: 13e3a1548080d19997a4933fd7f3b1d38c9b8b22c32008c5441e2eb6ff282d37

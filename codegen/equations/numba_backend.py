@@ -7,6 +7,7 @@ threads, and are the same for all networks (``codegen/library/numba_*.py``).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import sympy as sp
 from dmft_sym.codegen.text.coefficient_text import integer_text, length_text
@@ -110,17 +111,10 @@ class NumbaNodes(NodeWriter):
     def line(self, node: Node) -> str | None:
         """One elementary node; what is left of the initial weights is known to the march alone."""
         if isinstance(node, AddIdentity | AddKernel) and node.retained:
-            line = super().line(_plain(node))
+            line = super().line(replace(node, retained=False))
             assert line is not None
             return f"{line.removesuffix(')')}, retained=True)"
         return super().line(node)
-
-
-def _plain(node: AddIdentity | AddKernel) -> Node:
-    """The node without the factor that decays."""
-    if isinstance(node, AddIdentity):
-        return AddIdentity(node.target, node.coefficient, False)
-    return AddKernel(node.coefficient, node.source, node.steps, False)
 
 
 class NumbaWriter:

@@ -1,1 +1,1 @@
-"""What generated modules contain verbatim."""
+"""What generated modules import, or contain verbatim where they stand alone."""

@@ -6,7 +6,7 @@ Every network has a table of its own (see `_Step`), and the machine code is that
 from typing import NamedTuple
 
 import numpy as np
-from dmft_sym.codegen.library.array_types import _Floats
+from dmft_sym.codegen.library.common import _INSIDE, _Floats
 from dmft_sym.codegen.library.numba_history import _History
 from dmft_sym.codegen.library.numba_rows import (
     _add_correlation_static,
@@ -48,7 +48,7 @@ class _Table(NamedTuple):
     factors: np.ndarray
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _row_line(
     code: int, a: int, b: int, c: int, factor: float, rows: _Floats, block: _Floats, kappa: _Floats, lo: int, hi: int
 ) -> None:
@@ -67,7 +67,7 @@ def _row_line(
         _add_covariance_fresh(rows[a], factor, block[b], block[c], lo, hi)
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _matrix_line(
     code: int, a: int, b: int, c: int, factor: float, rows: _Floats, store: _Floats, block: _Floats, lo: int, hi: int
 ) -> None:
@@ -84,7 +84,7 @@ def _matrix_line(
         _mirror(block[a], block[b], lo, hi)
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _plan_line(code: int, a: int, b: int, c: int, d: int, factor: float, plan: _Floats, factors: _Floats) -> None:
     """A line that plans a product."""
     if code == _PLAN_PRODUCT:
@@ -93,6 +93,16 @@ def _plan_line(code: int, a: int, b: int, c: int, d: int, factor: float, plan: _
         _covariance(plan, factors, a, factor, b, c, d)
     else:
         _correlation(plan, a, c, b)
+
+
+@njit(cache=True, **_INSIDE)
+def _finite(results: _Floats, t: int) -> bool:
+    """Whether all observables of a step are."""
+    for a in range(results.shape[0]):
+        for e in range(results.shape[2]):
+            if not np.isfinite(results[a, t, e]):
+                return False
+    return True
 
 
 @njit(cache=True, nogil=True)
@@ -131,9 +141,10 @@ def _advance(
                 for e in range(C):
                     results[a, t, e] += factor * store[b, lo + e, lo + e]
             elif code == _CONSTANT:
-                results[a, t] += factor
+                for e in range(C):
+                    results[a, t, e] += factor
             if code == _FINISH or plan[0, 0] == _QUEUE:
                 _finish(desk, store, flat, history)
-        if not np.all(np.isfinite(results[:, t])):
+        if not _finite(results, t):
             return t
     return last

@@ -12,7 +12,7 @@ once more. A product with history then reads a few rows for each chunk, and the 
 from typing import Any, NamedTuple
 
 import numpy as np
-from dmft_sym.codegen.library.array_types import _Floats, _Ints
+from dmft_sym.codegen.library.common import _Floats, _Ints
 
 _CHUNK = 64  # steps whose rows are compressed together
 _SPAN = 4  # chunks that are compressed once more, together

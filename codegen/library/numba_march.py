@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from dmft_sym.codegen.library.array_types import _Floats
+from dmft_sym.codegen.library.common import _Floats
 from dmft_sym.codegen.library.numba_advance import (
     _CONSTANT,
     _FINISH,

@@ -12,7 +12,7 @@ column 0 is (or would be). Places are unsigned: indices that may be negative cos
 from typing import NamedTuple
 
 import numpy as np
-from dmft_sym.codegen.library.array_types import _Floats, _Ints
+from dmft_sym.codegen.library.common import _INSIDE, _Floats, _Ints
 from dmft_sym.codegen.library.numba_history import _History
 from dmft_sym.codegen.library.numba_rows import _FAST
 from numba import njit
@@ -31,7 +31,7 @@ class _Scratch(NamedTuple):
     rows: np.ndarray
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, fastmath=_FAST, **_INSIDE)
 def _spread(
     y: _Floats, c: int, data: _Floats, m: int, rows: _Ints, weights: _Floats, count: int, begin: int, end: int
 ) -> None:
@@ -59,7 +59,7 @@ def _spread(
         i += 1
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, fastmath=_FAST, **_INSIDE)
 def _gather(
     totals: _Floats, data: _Floats, m: int, rows: _Ints, count: int, x: _Floats, c: int, begin: int, end: int
 ) -> None:
@@ -84,7 +84,7 @@ def _gather(
         i += 1
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, fastmath=_FAST, **_INSIDE)
 def _spread_and_gather(
     y: _Floats,
     totals: _Floats,
@@ -123,7 +123,7 @@ def _spread_and_gather(
         i += 1
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _rows_product(
     kind: int,
     y: _Floats,
@@ -145,7 +145,7 @@ def _rows_product(
         _gather(scratch.totals, data, m, scratch.rows, count, x, c, begin, end)
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, fastmath=_FAST, **_INSIDE)
 def _dense_rows(
     kind: int,
     y: _Floats,
@@ -181,7 +181,7 @@ def _dense_rows(
         k += count
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, fastmath=_FAST, **_INSIDE)
 def _spread_panel(
     y: _Floats, c: int, data: _Floats, m: int, place: int, weights: _Floats, count: int, begin: int, end: int, C: int
 ) -> None:
@@ -215,7 +215,7 @@ def _spread_panel(
         y[c, b + _U7] += a7
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, fastmath=_FAST, **_INSIDE)
 def _gather_panel(
     totals: _Floats, data: _Floats, m: int, place: int, count: int, x: _Floats, c: int, begin: int, end: int, C: int
 ) -> None:
@@ -235,7 +235,7 @@ def _gather_panel(
             o += np.uint64(8)
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, fastmath=_FAST, **_INSIDE)
 def _spread_and_gather_panel(
     y: _Floats,
     totals: _Floats,
@@ -284,7 +284,7 @@ def _spread_and_gather_panel(
         y[c, b + _U7] += a7
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _panel_product(
     kind: int,
     y: _Floats,
@@ -309,7 +309,7 @@ def _panel_product(
         _gather_panel(totals, data, m, place, count, x, c, begin, end, C)
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _chunk_product(
     kind: int, y: _Floats, x: _Floats, c: int, m: int, q: int, history: _History, scratch: _Scratch
 ) -> None:

@@ -1,6 +1,6 @@
 """Element-wise work of a march on the rows lo..hi (step t) of matrices."""
 
-from dmft_sym.codegen.library.array_types import _Floats
+from dmft_sym.codegen.library.common import _Floats
 from numba import njit
 
 _FAST = {"reassoc", "contract", "nsz", "arcp"}

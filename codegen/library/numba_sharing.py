@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
-from dmft_sym.codegen.library.array_types import _Floats, _Ints
+from dmft_sym.codegen.library.common import _INSIDE, _Floats, _Ints
 from dmft_sym.codegen.library.numba_history import _CHUNK, _History
 from dmft_sym.codegen.library.numba_products import (
     _CORRELATION,
@@ -82,7 +82,7 @@ def _swap(typing_context: Any, words: Any, place: Any, old: Any, new: Any) -> An
     return types.boolean(words, types.int64, types.int64, types.int64), generate
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _product(plan: _Ints, target: int, A: int, source: int) -> None:
     """Plan target[t] += A @ source."""
     j = plan[0, 0] + 1
@@ -90,7 +90,7 @@ def _product(plan: _Ints, target: int, A: int, source: int) -> None:
     plan[0, 0] = j
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _covariance(
     plan: _Ints, factors: _Floats, W: int, factor: float, response: int, covariance: int, transposed: int
 ) -> None:
@@ -101,7 +101,7 @@ def _covariance(
     plan[0, 0] = j
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _correlation(plan: _Ints, target: int, W: int, source: int) -> None:
     """Plan target[t] += W @ source^T."""
     j = plan[0, 0] + 1
@@ -109,7 +109,7 @@ def _correlation(plan: _Ints, target: int, W: int, source: int) -> None:
     plan[0, 0] = j
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _do_piece(
     desk: _Desk,
     worker: int,
@@ -166,7 +166,7 @@ def _help(worker: int, desk: _Desk, store: _Floats, flat: _Floats, history: _His
     return _peek(board, 2) == 1
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _cut(desk: _Desk, history: _History) -> int:
     """Cut the planned products into pieces of chunks that cost about as much; returns the number of pieces."""
     costs, closed = history.costs, history.counts[1]
@@ -187,7 +187,7 @@ def _cut(desk: _Desk, history: _History) -> int:
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _offer(desk: _Desk, total: int) -> None:
     """Offer the pieces to the helpers."""
     board = desk.board
@@ -199,7 +199,7 @@ def _offer(desk: _Desk, total: int) -> None:
     _swap(board, 0, (epoch << 16) + _CLOSED, epoch << 16)
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _claim(desk: _Desk, total: int) -> int:
     """A piece that nobody has taken, or that has not been delivered in time; -1 if there is none."""
     board, states = desk.board, desk.states
@@ -222,7 +222,7 @@ def _claim(desk: _Desk, total: int) -> int:
     return -1
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _add_draft(target: _Floats, m: int, k: int, factor: float, drafts: _Floats, worker: int, i: int, end: int) -> None:
     """target[m, k] += factor * draft i, before column end."""
     c = k % drafts.shape[2]
@@ -230,7 +230,7 @@ def _add_draft(target: _Floats, m: int, k: int, factor: float, drafts: _Floats, 
         target[m, k, b] += factor * drafts[worker, i, c, b]
 
 
-@njit(cache=True)
+@njit(cache=True, **_INSIDE)
 def _finish(desk: _Desk, store: _Floats, flat: _Floats, history: _History) -> None:
     """Do the planned products, large ones with the helpers, and add their results to the targets."""
     plan, pieces = desk.plan, desk.pieces

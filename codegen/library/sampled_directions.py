@@ -13,7 +13,7 @@ All directions and images are rows of one array.
 """
 
 import numpy as np
-from dmft_sym.codegen.library.array_types import _Floats, _Ints
+from dmft_sym.codegen.library.common import _Floats, _Ints
 from dmft_sym.codegen.library.sampled_products import _BLOCK, _add_rows, _dot, _dots
 from numba import njit
 

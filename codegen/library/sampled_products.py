@@ -5,7 +5,7 @@ an order that is always the same.
 """
 
 import numpy as np
-from dmft_sym.codegen.library.array_types import _Floats, _Ints
+from dmft_sym.codegen.library.common import _INSIDE, _Floats, _Ints
 from numba import njit
 
 _BLOCK = 512
@@ -13,7 +13,6 @@ _BLOCK = 512
 # directions, whose images are drawn at random.
 _CANCELLED = 2.0**-43
 _REORDERED = {"reassoc", "contract", "nsz"}  # infinities and nan keep their meaning
-_INSIDE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called by compiled functions alone
 
 
 @njit(nogil=True, fastmath=_REORDERED, **_INSIDE)

@@ -4,7 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from dmft_sym.codegen.library.array_types import _Floats
+from dmft_sym.codegen.library.common import _Floats
 from dmft_sym.codegen.library.sampled_products import _largest_norm2
 from dmft_sym.codegen.library.sampled_replica import _Replica
 

@@ -19,7 +19,7 @@ from .wrapping import wrapped
 
 LIBRARY = "dmft_sym.codegen.library"
 MODULES = (
-    "array_types",
+    "common",
     "numba_math",
     "numba_rows",
     "numba_history",
@@ -95,11 +95,6 @@ def library_text(names: Iterable[str]) -> str:
         pieces.append(definition.text)
         before = definition
     return "".join(pieces)
-
-
-def import_text(names: Iterable[str]) -> str:
-    """Imports from NumPy, Numba and the standard library for ``names`` of the library, and for all they need."""
-    return "\n".join(_import_lines(_names_in(names)))
 
 
 def _in_order(names: Iterable[str]) -> list[str]:

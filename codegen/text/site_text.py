@@ -1,6 +1,6 @@
 """Site functions as text: expressions become the body of one loop over sites, which LLVM makes vectors of.
 
-The loop calls functions of ``numba_math``, which `library_text` copies into the module. Conditions are selections, so
+The loop calls functions of ``numba_math``, which the module imports or contains. Conditions are selections, so
 that both sides are computed and there are no branches.
 """
 

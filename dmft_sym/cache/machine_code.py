@@ -1,4 +1,4 @@
-"""Numba's cache of machine code for generated modules: where it is, whose it is, and what is done about damage.
+"""Numba's cache of machine code for generated modules and their library: where and whose it is, what damage costs.
 
 Numba's files are pickles, so that reading one is running code. Numba takes the first folder that it can write to,
 whoever else can; it ends a program if there is no such folder, if the disk is full, or if a file is damaged. Here its

@@ -93,7 +93,7 @@ def _library_folder() -> Path:
     return Path(str(codegen.__file__)).parent / "library"
 
 
-def _library_of(source: str) -> dict[str, str]:
+def _library_of(source: str, found: dict[str, str] | None = None) -> dict[str, str]:
     """Modules of the library that a source imports, with their texts; each after those that it imports itself.
 
     Raises
@@ -101,10 +101,12 @@ def _library_of(source: str) -> dict[str, str]:
     OSError
         If there is no such module.
     """
-    found: dict[str, str] = {}
+    found = {} if found is None else found
     for module in _LIBRARY.findall(source):
-        text = (_library_folder() / f"{module}.py").read_text(encoding="utf-8")
-        found |= {**_library_of(text), module: text}
+        if module not in found:
+            text = (_library_folder() / f"{module}.py").read_text(encoding="utf-8")
+            _library_of(text, found)
+            found[module] = text
     return found
 
 
@@ -171,13 +173,13 @@ def _loaded(name: str) -> ModuleType | None:
 
 def _executed(name: str, path: Path, text: str, folders: Sequence[Path]) -> ModuleType:
     """The module of a name: loaded already, or the text executed, with its machine code in the folders."""
-    stamp = _stamp(text)
     with _IMPORT:
         if name in sys.modules:
             return sys.modules[name]
+        _load_library(text)
+        stamp = _stamp(text)
         spec = importlib.util.spec_from_file_location(name, path, loader=_Text(text, path))
         assert spec is not None and spec.loader is not None and stamp is not None
-        _load_library(text)
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # Numba looks the module up by name
         try:
@@ -200,7 +202,7 @@ def _load_library(text: str) -> None:
         name = f"dmft_sym.codegen.library.{module}"
         if _HASH not in vars(sys.modules.get(name, ModuleType(name))):
             sys.modules.pop(name, None)
-        _executed(name, folder / f"{module}.py", stamped(inner), _beside(folder))
+            _executed(name, folder / f"{module}.py", stamped(inner), _beside(folder))
 
 
 def _beside(folder: Path) -> tuple[Path, Path]:

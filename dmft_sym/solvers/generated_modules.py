@@ -54,7 +54,7 @@ def coordinates_module(steps: int, dtype: str = "float64") -> ModuleType | None:
     if not at_hand(module.advance, types):
         if steps < COMPILED:
             return None
-        with compilation_notice(once="for all networks"):
+        with compilation_notice(once="once for all networks"):
             module.advance.compile(types)
     return module
 

@@ -88,8 +88,10 @@ def notice(text: str, stream: TextIO | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def compilation_notice(stream: TextIO | None = None, once: str = "for each network") -> Iterator[None]:
-    """`notice` while Numba compiles something in the body, which it does for each module once.
+def compilation_notice(
+    stream: TextIO | None = None, once: str = "once, then 1 or 2 for each network"
+) -> Iterator[None]:
+    """`notice` while Numba compiles something in the body, which it does once for the library and for each module.
 
     Numba itself tells when it compiles: code that comes from its cache leaves no trace.
 
@@ -124,7 +126,7 @@ class _CompilationWatch:
     """Shows a notice from the first compilation to its end; what is compiled for others nests inside them."""
 
     def __init__(self, stream: TextIO, once: str) -> None:
-        self.text = f"compiling the solver (about 10 seconds, once {once})"
+        self.text = f"compiling the solver (about 15 seconds {once})"
         self.stream = stream
         self.depth = 0
         self.status: Status | None = None

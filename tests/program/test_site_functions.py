@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.special
 import sympy as sp
-from dmft_sym.codegen.text.library_text import import_text, library_text
+from dmft_sym.codegen.text.library_text import module_text
 from dmft_sym.codegen.text.site_text import site_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,13 +40,12 @@ FORMULAS = [
 def compiled(expressions, arrays, scalars=(), name: str = "phi"):
     """The compiled function that writes the expressions at every site, in a module of its own."""
     names = [f"out{number}" for number in range(len(expressions))]
-    lines, functions = site_lines(expressions, arrays, scalars, names)
+    lines, _ = site_lines(expressions, arrays, scalars, names)
     arguments = ", ".join([*names, *(symbol.name for symbol in (*arrays, *scalars))])
     head = f'@njit(nogil=True, error_model="numpy")\ndef {name}({arguments}):\n    for i in range(out0.size):'
     text = "\n        ".join([head, *lines])
     module: dict[str, object] = {}
-    imports = f"import numpy as np\n{import_text([*functions, '_tanh'])}"
-    exec(compile(f"{imports}\n\n{library_text(functions)}\n\n\n{text}\n", "loop", "exec"), module)
+    exec(compile(module_text('"""A loop."""', text), "loop", "exec"), module)
     function = module[name]
 
     def apply(*values):

@@ -11,6 +11,7 @@ import numba
 import pytest
 
 import dmft_sym as ds
+from dmft_sym.solvers import march as marched
 from dmft_sym.support.progress import StepProgress, compilation_notice, notice
 
 RUN = {"steps": 2, "samples_per_dim": 2.0, "width_per_dim": 0.7, "richness": 2.0, "learning_rate": 0.02}
@@ -115,7 +116,6 @@ def test_solvers_show_what_they_wait_for(monkeypatch, tmp_path) -> None:
         compiled(1)
         return module.march(**arguments)
 
-    solver = theory.compile("numba")
-    solver._module = SimpleNamespace(march=march, labels=module.labels)
-    solver.raw(**RUN)
+    monkeypatch.setattr(marched, "march_module", lambda problem, backend: SimpleNamespace(march=march))
+    theory.compile("numba").raw(**RUN)
     assert "compiling the solver" in sys.stderr.getvalue()

@@ -1,4 +1,4 @@
-"""Arrays in the annotations of the library."""
+"""Arrays in annotations, and options of compiled functions."""
 
 from typing import Any, TypeAlias
 
@@ -6,3 +6,5 @@ import numpy as np
 
 _Floats: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
 _Ints: TypeAlias = np.ndarray[Any, np.dtype[np.integer[Any]]]
+
+_INSIDE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called by compiled functions alone
