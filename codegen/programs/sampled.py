@@ -49,10 +49,10 @@ def write(program: Program) -> str:
     ProgramError
         If the program has what a sampled solver cannot run; the message names it.
     """
-    return _Writer(program).text()
+    return _SampledModule(program).text()
 
 
-class _Writer:
+class _SampledModule:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.places = DeclaredPlaces(program)

@@ -76,7 +76,7 @@ def stamped(source: str) -> str:
     return f"{source.rstrip()}\n\n# source: {hashlib.sha256(source.rstrip().encode()).hexdigest()}\n"
 
 
-class _Text(ExecutionLoader):
+class _TextLoader(ExecutionLoader):
     """Loads a module from text that is at hand; tracebacks and `inspect` find it here too, file or not."""
 
     def __init__(self, text: str, path: Path) -> None:
@@ -141,7 +141,7 @@ def _executed(name: str, path: Path, text: str, folders: Sequence[Path]) -> Modu
     with _IMPORT:
         if name in sys.modules:
             return sys.modules[name]
-        spec = importlib.util.spec_from_file_location(name, path, loader=_Text(text, path))
+        spec = importlib.util.spec_from_file_location(name, path, loader=_TextLoader(text, path))
         assert spec is not None and spec.loader is not None and stamp is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # Numba looks the module up by name
