@@ -192,11 +192,6 @@ class Linear:
             return self.terms[0][1]
         return None
 
-    @property
-    def spaces(self) -> set[Space]:
-        """Spaces that occur (a well-formed combination has one)."""
-        return {atom.space for _, atom in self.terms}
-
     def __str__(self) -> str:
         if not self.terms:
             return "0"
