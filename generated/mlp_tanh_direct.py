@@ -90,7 +90,7 @@ class GaussianFields:
         self.factor = np.zeros((0, 0))  # Cholesky factor of the covariance of all rows
         self.normals = np.zeros((0, sites))  # independent standard normals, one per row
 
-    def member(self, operand: Field | Given, shape: tuple[int, int, int], tracked: bool) -> GaussianField:
+    def member(self, operand: SiteField | Given, shape: tuple[int, int, int], tracked: bool) -> GaussianField:
         """The field of one product; ``shape`` is (steps, samples, outputs) and ``tracked`` asks for tangents."""
         self.members.append(GaussianField(self, operand, shape, tracked))
         return self.members[-1]
@@ -157,7 +157,7 @@ class GaussianField:
     """One Gaussian field ``u`` or ``r``: values (steps, samples, outputs, sites), or covariances with its siblings."""
 
     def __init__(
-        self, family: GaussianFields, operand: Field | Given, shape: tuple[int, int, int], tracked: bool
+        self, family: GaussianFields, operand: SiteField | Given, shape: tuple[int, int, int], tracked: bool
     ) -> None:
         self.family, self.operand, self.tracked = family, operand, tracked
         self.steps, self.samples, self.outputs = shape
@@ -179,7 +179,7 @@ class GaussianField:
             there[: t + 1, :, :, t] = np.moveaxis(block, 2, 0).transpose(0, 3, 4, 1, 2)
 
 
-class Field:
+class SiteField:
     """A field of a single-site process, and its derivatives by the Gaussian fields that are tracked.
 
     Attributes
@@ -218,14 +218,14 @@ class Field:
             same_output = np.eye(outputs) if noise.outputs > 1 else np.ones((outputs, 1))
             self.tangent(noise)[t, :, :, s] += factor * np.einsum("mn,cd->mcnd", same_sample, same_output)[..., None]
 
-    def add_field(self, t: int, factor: float, other: Field) -> None:
+    def add_field(self, t: int, factor: float, other: SiteField) -> None:
         """``factor * other(t)``."""
         self.values[t] += factor * other.values[t]
         self.reached[t] |= other.reached[t]
         for noise, tangent in other.tangents.items():
             self.tangent(noise)[t] += factor * tangent[t]
 
-    def add_memory(self, t: int, kernel: Array | None, past: Field) -> None:
+    def add_memory(self, t: int, kernel: Array | None, past: SiteField) -> None:
         """``sum_{s, nu, c'} kernel[mu, c, s, nu, c'] past(s, nu, c')`` over the steps that ``kernel`` has."""
         if kernel is None:
             return
@@ -235,13 +235,13 @@ class Field:
         for noise, tangent in past.tangents.items():
             self.tangent(noise)[t] += contracted(kernel, tangent)
 
-    def add_vector_memory(self, t: int, kernel: Array, past: Field) -> None:
+    def add_vector_memory(self, t: int, kernel: Array, past: SiteField) -> None:
         """``sum_{s, nu} kernel[s, nu, c] past(s, nu, c)``, for every output."""
         self.values[t] += summed(kernel, past.values)
         for noise, tangent in past.tangents.items():
             self.tangent(noise)[t] += summed(kernel, tangent)
 
-    def set_function(self, t: int, value: Array | None, slopes: Iterable[tuple[Any, Field]]) -> None:
+    def set_function(self, t: int, value: Array | None, slopes: Iterable[tuple[Any, SiteField]]) -> None:
         """A function of fields of the same step; chain rule with ``slopes`` of shape (samples, outputs, sites).
 
         Where responses come by parts slopes may be ``None``.
@@ -272,7 +272,7 @@ def summed(kernel: Array, past: Array) -> Array:
     return np.stack(parts)[None]
 
 
-def overlap(a: Field | Given, b: Field | Given, t: int) -> Array:
+def overlap(a: SiteField | Given, b: SiteField | Given, t: int) -> Array:
     """``<a(t, mu, c) b(s, nu, c')>`` for ``s <= t``, shape (samples, outputs, t + 1, samples, outputs).
 
     Given things have one step. Fields of different processes are independent and have mean zero where one is Gaussian.
@@ -300,7 +300,7 @@ def solved(matrix: Array, values: Array) -> Array:
     return np.asarray(np.linalg.lstsq(matrix, values, rcond=1e-6)[0])
 
 
-def moment(a: Field, b: Field, t: int) -> Array:
+def moment(a: SiteField, b: SiteField, t: int) -> Array:
     """``<a(t, mu, c) b(t, mu, c)>``, shape (samples, outputs)."""
     block = overlap(a, b, t)[:, :, t]
     samples, outputs = np.maximum(block.shape[:2], block.shape[2:])
@@ -309,7 +309,7 @@ def moment(a: Field, b: Field, t: int) -> Array:
     return np.asarray(block[tuple(places)])
 
 
-def response(row: Field, noise: GaussianField, t: int, now: bool) -> Array | None:
+def response(row: SiteField, noise: GaussianField, t: int, now: bool) -> Array | None:
     """``<d row(t) / d noise(s)>`` for ``s <= t`` (``s < t`` unless ``now``); ``None`` if it vanishes."""
     if row.sites and not noise.tracked:
         return response_by_parts(row, noise, t, now)
@@ -320,7 +320,7 @@ def response(row: Field, noise: GaussianField, t: int, now: bool) -> Array | Non
     return np.asarray(tangents.mean(-1))
 
 
-def response_by_parts(row: Field, noise: GaussianField, t: int, now: bool) -> Array:
+def response_by_parts(row: SiteField, noise: GaussianField, t: int, now: bool) -> Array:
     """The same without tangents."""
     result = np.zeros((*row.shape[1:], min(t + now, noise.steps), noise.samples, noise.outputs))
     if not result.size:
@@ -331,7 +331,7 @@ def response_by_parts(row: Field, noise: GaussianField, t: int, now: bool) -> Ar
     return result
 
 
-def tangent_error(row: Field, noise: GaussianField, t: int, tangents: Array) -> float:
+def tangent_error(row: SiteField, noise: GaussianField, t: int, tangents: Array) -> float:
     """How far the sampling error of a response is seen, relative to the field that responds.
 
     A response multiplies operands of the products that made the Gaussian field, which have its covariance: the error is
@@ -352,7 +352,7 @@ def scaled(factor: float, kernel: Array | None) -> Array | None:
     return None if kernel is None else factor * kernel
 
 
-def correlations(field: Field) -> Array:
+def correlations(field: SiteField) -> Array:
     """``<field(t, mu, c) field(s, nu, c')>`` at all steps, shape (steps, samples, outputs) twice."""
     result = np.zeros(field.shape * 2)
     for t in range(field.shape[0]):
@@ -362,7 +362,7 @@ def correlations(field: Field) -> Array:
     return result
 
 
-def responses(row: Field, noise: GaussianField) -> Array:
+def responses(row: SiteField, noise: GaussianField) -> Array:
     """``<d row(t) / d noise(s)>`` at all steps, shape (steps, samples, outputs) twice."""
     result = np.zeros((*row.shape, noise.steps, noise.samples, noise.outputs))
     for t in range(row.shape[0]):
@@ -377,9 +377,10 @@ def largest_of(t: int, scalars: Iterable[Array]) -> float:
     return float(np.max([np.abs(values[t]).max() for values in scalars]))
 
 
-def bounded(t: int, fields: Mapping[str, Field | Mapping[int, Field]]) -> bool:
+def bounded(t: int, fields: Mapping[str, SiteField | Mapping[int, SiteField]]) -> bool:
     """Whether ``<a a>`` is at most `LARGEST_NORM2` for all fields at step ``t``; outputs may be small when not."""
-    members = [one for field in fields.values() for one in ([field] if isinstance(field, Field) else field.values())]
+    families = ([one] if isinstance(one, SiteField) else one.values() for one in fields.values())
+    members = [one for family in families for one in family]
     norms2 = (np.mean(a.values[t] ** 2, axis=-1) if a.sites else overlap(a, a, t)[:, :, t] for a in members)
     return all(norm2.max() <= LARGEST_NORM2 for norm2 in norms2)
 
@@ -453,11 +454,11 @@ def march(rng, *, steps, sites, gram, targets, L, eta0, gamma, s2, tangents=True
     x = Given(gram[:, None, :, None])
     identity = Given(np.eye(outputs)[None, :, None, :])
     # Space N: sampled.
-    w = Field(steps, 1, outputs, sites)
-    h = {l: Field(steps, samples, 1, sites) for l in range(1, L + 1)}
-    phi = {l: Field(steps, samples, 1, sites) for l in range(1, L + 1)}
-    z = {l: Field(steps, samples, outputs, sites) for l in range(1, L + 1)}
-    g = {l: Field(steps, samples, outputs, sites) for l in range(1, L + 1)}
+    w = SiteField(steps, 1, outputs, sites)
+    h = {l: SiteField(steps, samples, 1, sites) for l in range(1, L + 1)}
+    phi = {l: SiteField(steps, samples, 1, sites) for l in range(1, L + 1)}
+    z = {l: SiteField(steps, samples, outputs, sites) for l in range(1, L + 1)}
+    g = {l: SiteField(steps, samples, outputs, sites) for l in range(1, L + 1)}
     gaussian_w = GaussianFields(rng, s2, sites, -1)
     w_0 = gaussian_w.member(identity, (1, 1, outputs), False)
     gaussian_u_W0 = GaussianFields(rng, s2, sites, 1)
@@ -588,4 +589,4 @@ def standard_error(values):
         return np.full(values.shape[1:], np.nan)
     return values.std(axis=0, ddof=1) / np.sqrt(len(values))
 
-# source: 60cfa4925c76d220f3a2beff5d6ec11b4a3cd0d74c52c577f2e3ee696f4a68e1
+# source: c5a43e70c85b4fdf630f3e9828482879bf82f89769d39d84b576eb786ecd5028

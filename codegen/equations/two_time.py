@@ -18,9 +18,8 @@ from dmft_sym.derivation.pipeline import Pipeline
 from dmft_sym.program import OUTPUT, SAMPLE, ProgramError
 from dmft_sym.program.validation import smallest_depth
 
-from .two_time_results import ResultWriter
 from .two_time_scope import Scope
-from .two_time_setup import SetupWriter
+from .two_time_setup import ResultWriter, SetupWriter
 from .two_time_step import STEP, StepWriter
 from .two_time_text import DOCSTRING, MARCH_DOCSTRING, SOLVE
 
@@ -34,7 +33,7 @@ def two_time_source(derivation: Pipeline) -> str:
         If a function is left open, or if the program has other labels than samples and outputs.
     """
     _check(derivation)
-    return _Writer(derivation).text()
+    return _TwoTimeModule(derivation).text()
 
 
 def _check(derivation: Pipeline) -> None:
@@ -47,7 +46,7 @@ def _check(derivation: Pipeline) -> None:
             raise ProgramError(f"{function}: the function {free.func} is left open; numbers need a definite one")
 
 
-class _Writer:
+class _TwoTimeModule:
     def __init__(self, derivation: Pipeline) -> None:
         self.scope = Scope(derivation)
 
@@ -101,7 +100,7 @@ class _Writer:
     def _fields(self) -> Iterator[str]:
         for closure in self.scope.derivation.closures:
             for field in closure.process.fields:
-                yield f'"{field.name}": {self.scope.names.field(field)}'
+                yield f'"{field.name}": {self.scope.names.of(field)}'
 
     def _checks(self) -> Iterator[str]:
         yield from (
@@ -124,6 +123,6 @@ class _Writer:
     def _scalar_arrays(self) -> str:
         parts = []
         for scalar in self.scope.scalars:
-            name = self.scope.names.scalar(scalar)
+            name = self.scope.names.of(scalar)
             parts.append(name if scalar.layers is None else f"*{name}.values()")
         return ", ".join(parts)

@@ -48,17 +48,9 @@ class Names:
             if key not in self._names:
                 self._names[key] = self._new(f"gaussian_{noise.name}")
 
-    def field(self, field: Field) -> str:
-        """A field, a family of fields, or given inputs."""
-        return self._names[field]
-
-    def scalar(self, scalar: Scalar) -> str:
-        """A scalar over steps; given ones have their own names."""
-        return self._names[scalar]
-
-    def noise(self, noise: Noise) -> str:
-        """A Gaussian field."""
-        return self._names[noise]
+    def of(self, thing: Field | Scalar | Noise) -> str:
+        """A field or a family of fields, a scalar over steps, a Gaussian field."""
+        return self._names[thing]
 
     def family(self, noise: Noise) -> str:
         """Gaussian fields that are correlated with each other."""

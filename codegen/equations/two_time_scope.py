@@ -48,20 +48,14 @@ class Scope:
         """Scalars that are computed."""
         return [scalar for scalar in self.program.scalars if not scalar.data]
 
-    def ref(self, ref: FieldRef) -> str:
-        """A field, or a member of a family of fields."""
-        name = self.names.field(ref.field)
-        return name if ref.layer is None else f"{name}[{integer_text(ref.layer)}]"
+    def ref(self, ref: FieldRef | ScalarRef) -> str:
+        """A field or a scalar over steps, or a member of a family of them."""
+        return self.at(ref.declared, ref.layer)
 
-    def scalar_ref(self, ref: ScalarRef) -> str:
-        """A scalar over steps, or a member of a family of them."""
-        name = self.names.scalar(ref.scalar)
-        return name if ref.layer is None else f"{name}[{integer_text(ref.layer)}]"
-
-    def noise(self, noise: Noise, layer: sp.Expr | None) -> str:
-        """A Gaussian field at a layer."""
-        name = self.names.noise(noise)
-        return name if noise.layers is None or layer is None else f"{name}[{integer_text(layer)}]"
+    def at(self, thing: Field | Scalar | Noise, layer: sp.Expr | None) -> str:
+        """A field, a scalar or a Gaussian field at a layer."""
+        name = self.names.of(thing)
+        return name if thing.layers is None or layer is None else f"{name}[{integer_text(layer)}]"
 
     def factor(self, coefficient: sp.Expr, retained: bool) -> str:
         """A coefficient, with what weight decay leaves of the initial matrix if it is ``retained``."""
@@ -74,7 +68,7 @@ class Scope:
         names[SAMPLES] = self.names.of_samples
         for symbol, ref in function.arguments:
             if isinstance(ref, ScalarRef):
-                shown = self.scalar_ref(ref) + ("" if ref.scalar.data else "[t]")
+                shown = self.ref(ref) + ("" if ref.scalar.data else "[t]")
                 names[symbol] = f"{shown}[:, :, None]" if sites else shown
             elif isinstance(ref, FieldRef):
                 names[symbol] = f"{self.ref(ref)}.values[t]"

@@ -1,4 +1,4 @@
-"""What a direct two-time solver makes before its first step: constants, fields, Gaussian fields, scalars."""
+"""What a direct two-time solver makes before its first step, and what it returns after the last one."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Iterator
 
 import sympy as sp
 from dmft_sym.codegen.text.coefficient_text import integer_text, number_text
+from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 
 from dmft_sym.derivation.causal_sites import input_factor
 from dmft_sym.derivation.process_closure import ProcessClosure
 from dmft_sym.derivation.single_site import Noise
 from dmft_sym.derivation.uses import Use
-from dmft_sym.program import FieldRef
+from dmft_sym.program import Field, FieldRef
 
 from .two_time_scope import Scope, per_layer, sizes
 
 
 class SetupWriter:
-    """Lines before the loop over steps."""
+    """Lines before the loop over steps: constants, fields, Gaussian fields, scalars."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -40,14 +41,14 @@ class SetupWriter:
         for closure in self.scope.derivation.closures:
             yield f"# Space {closure.space}: " + ("closes as matrix algebra." if closure.gaussian else "sampled.")
             for field in closure.process.fields:
-                made = f"Field(steps, {sizes(field.axes)}, {self._sites(closure)})"
-                yield f"{self.scope.names.field(field)} = {per_layer(made, field.layers)}"
+                made = f"SiteField(steps, {sizes(field.axes)}, {self._sites(closure)})"
+                yield f"{self.scope.names.of(field)} = {per_layer(made, field.layers)}"
         for closure in self.scope.derivation.closures:
             yield from self._noises(closure)
         for scalar in self.scope.program.scalars:
             if not scalar.data:
                 made = f"np.zeros((steps, {sizes(scalar.axes)}))"
-                yield f"{self.scope.names.scalar(scalar)} = {per_layer(made, scalar.layers)}"
+                yield f"{self.scope.names.of(scalar)} = {per_layer(made, scalar.layers)}"
 
     def _sites(self, closure: ProcessClosure) -> str:
         return "0" if closure.gaussian else "sites"
@@ -56,7 +57,7 @@ class SetupWriter:
         for ref in self._finite_operands():
             factor = input_factor(self.scope.program, ref)
             tail = "" if factor == 1 else f", {number_text(factor)}"
-            yield f"{self.scope.names.field(ref.field)} = Given(gram[:, None, :, None]{tail})"
+            yield f"{self.scope.names.of(ref.field)} = Given(gram[:, None, :, None]{tail})"
         if self.scope.program.vectors:
             yield "identity = Given(np.eye(outputs)[None, :, None, :])"
 
@@ -77,7 +78,7 @@ class SetupWriter:
                 made = f"GaussianFields(rng, {variance}, {sites}, {1 if forward else -1})"
                 layers = noise.source.matrix.layers if isinstance(noise.source, Use) else None
                 yield f"{family} = {per_layer(made, layers)}"
-            yield f"{self.scope.names.noise(noise)} = {self._member(noise, closure)}"
+            yield f"{self.scope.names.of(noise)} = {self._member(noise, closure)}"
         for noise in closure.process.noises:
             if noise.static:
                 yield from self._static_draws(noise)
@@ -109,9 +110,61 @@ class SetupWriter:
         return per_layer(made, use.layers, use.index)
 
     def _static_draws(self, noise: Noise) -> Iterator[str]:
-        name = self.scope.names.noise(noise)
+        name = self.scope.names.of(noise)
         if noise.layers is None:
             yield f"{name}.draw(0)"
             return
         yield f"for noise in {name}.values():"
         yield "    noise.draw(0)"
+
+
+class ResultWriter:
+    """Lines after the loop over steps: scalars, correlations and responses by name."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    def lines(self) -> Iterator[str]:
+        """The dictionary that ``march`` returns."""
+        yield "return {"
+        yield '    "steps": done,'
+        yield '    "scalars": {'
+        for scalar in self.scope.scalars:
+            yield f'        "{scalar.name}": {self.scope.names.of(scalar)},'
+        yield "    },"
+        yield '    "correlations": {'
+        for closure in self.scope.derivation.closures:
+            for field in closure.process.fields:
+                yield f'        "{field.name}": {self._each(field, "correlations({0})")},'
+        yield "    },"
+        yield '    "responses": {'
+        for closure in self.scope.derivation.closures:
+            for kind in closure.responses:
+                yield f'        "{kind.row.name}, {kind.noise.name}": {self._response(kind.row, kind.noise)},'
+        yield "    },"
+        yield from wrapped('"tangent_error": max([', ["0.0", *self._tangent_errors()], "]),", "    ", WIDTH - 4)
+        yield "}"
+
+    def _tangent_errors(self) -> Iterator[str]:
+        rows = [kind.row for closure in self.scope.derivation.closures for kind in closure.responses]
+        for row in dict.fromkeys(rows):
+            name = self.scope.names.of(row)
+            members = f"[{name}]" if row.layers is None else f"{name}.values()"
+            yield f"*(one.tangent_error for one in {members})"
+
+    def _each(self, field: Field, call: str) -> str:
+        name = self.scope.names.of(field)
+        if field.layers is None:
+            return call.format(name)
+        return f"{{l: {call.format('one')} for l, one in {name}.items()}}"
+
+    def _response(self, row: Field, noise: Noise) -> str:
+        """Responses of all members of a family to all members of a Gaussian field: keys (layer, layer)."""
+        rows, noises = self.scope.names.of(row), self.scope.names.of(noise)
+        one = rows if row.layers is None else f"{rows}[l]"
+        other = noises if noise.layers is None else f"{noises}[k]"
+        loops = "" if row.layers is None else f" for l in {rows}"
+        loops += "" if noise.layers is None else f" for k in {noises}"
+        key = ", ".join(part for part, has in (("l", row.layers is not None), ("k", noise.layers is not None)) if has)
+        made = f"responses({one}, {other})"
+        return f"{{({key}): {made}{loops}}}" if loops else made

@@ -62,7 +62,7 @@ class StepWriter:
     def _site(self, equation: SiteEquation, drawn: set[Noise]) -> Iterator[str]:
         target = self.scope.ref(equation.target)
         for term in equation.noises:
-            noise = self.scope.noise(term.noise, term.layer)
+            noise = self.scope.at(term.noise, term.layer)
             if not term.noise.static and term.noise not in drawn:
                 drawn.add(term.noise)
                 yield f"{noise}.draw(t)"
@@ -82,7 +82,7 @@ class StepWriter:
             overlap = f"overlap({self.scope.ref(term.row)}, {self.scope.ref(term.past)}, t)[:, :, :t]"
             lines = [f"{target}.add_memory(t, {overlap} * ({self._weight(term)}), {past})"]
         else:
-            noise = self.scope.noise(term.noise, term.noise_layer)
+            noise = self.scope.at(term.noise, term.noise_layer)
             found = f"response({self.scope.ref(term.row)}, {noise}, t, {term.equal_time})"
             factor = self.scope.factor(term.coefficient, term.retained)
             lines = [f"{target}.add_memory(t, scaled({factor}, {found}), {past})"]
@@ -107,7 +107,7 @@ class StepWriter:
 
     def _weight(self, term: UpdateMemory | VectorMemory) -> str:
         factor = "" if term.coefficient == 1 else f"{bracketed(number_text(term.coefficient))} * "
-        weight = "" if term.weight is None else f" * {self.scope.scalar_ref(term.weight)}[:t]"
+        weight = "" if term.weight is None else f" * {self.scope.ref(term.weight)}[:t]"
         return f"{factor}lag{weight}"
 
     def _map(self, target: str, equation: SiteEquation) -> list[str]:
@@ -129,7 +129,7 @@ class StepWriter:
 
     def _scalar(self, equation: ScalarEquation) -> Iterator[str]:
         statement = equation.statement
-        target = f"{self.scope.scalar_ref(statement.target)}[t]"
+        target = f"{self.scope.ref(statement.target)}[t]"
         if isinstance(statement, Average):
             yield f"{target} = 0"
             for coefficient, function in statement.terms:

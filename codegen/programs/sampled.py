@@ -43,10 +43,10 @@ def write(program: Program, alone: bool = True) -> str:
     ProgramError
         If the program has what a sampled solver cannot run; the message names it.
     """
-    return _Writer(program).text(alone)
+    return _SampledModule(program).text(alone)
 
 
-class _Writer:
+class _SampledModule:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.places = DeclaredPlaces(program)

@@ -19,8 +19,6 @@ from dmft_sym.program import (
     Outer,
     Product,
     ProgramError,
-    RandomVector,
-    ScalarRef,
     SiteFunction,
     SiteMap,
     Statement,
@@ -190,13 +188,10 @@ class StatementWriter:
         if isinstance(target, VectorRef):
             memory = self.places.memories.get(target.vector.name)
             place = f"{self.places.row(target)}, {f'at.{memory}' if memory else None}"
-            yield from self._learn(
-                "learn_vector", place, statement, lambda term: self._vector_term(target.vector, term)
-            )
+            yield from self._learn("learn_vector", place, statement)
             return
-        inputs = target.matrix.source.finite
-        name, write = ("learn_inputs", self._input_term) if inputs else ("learn", self._matrix_term)
-        yield from self._layers(target, lambda: self._learn(name, self.places.matrix(target), statement, write))
+        name = "learn_inputs" if target.matrix.source.finite else "learn"
+        yield from self._layers(target, lambda: self._learn(name, self.places.matrix(target), statement))
 
     def _layers(self, target: MatrixRef, write: Callable[[], Lines]) -> Lines:
         """Lines for every layer of a family."""
@@ -209,15 +204,16 @@ class StatementWriter:
         yield head
         yield from body
 
-    def _learn(self, name: str, place: str, statement: Learn, write: Callable[[Outer], list[str]]) -> Lines:
+    def _learn(self, name: str, place: str, statement: Learn) -> Lines:
         """Terms of an increment, and the call that adds them."""
+        target = statement.target
         yield "terms = ["
         for term in statement.terms:
             if term.index is None or term.layers is None:
-                yield from wrapped("(", write(term), "),", _INDENT, _INNER)
+                yield from wrapped("(", self._term(term, target), "),", _INDENT, _INNER)
                 continue
             with self.places.scan(term.index, term.layers) as head:
-                yield from wrapped("*((", write(term), f") {head.removesuffix(':')}),", _INDENT, _INNER)
+                yield from wrapped("*((", self._term(term, target), f") {head.removesuffix(':')}),", _INDENT, _INNER)
         yield "]"
         yield f"replica.{name}({place}, terms, {self.optimizer})"
 
@@ -228,22 +224,18 @@ class StatementWriter:
             return [factor, "_ONE", self.labels.zeros()]
         return [factor, self.places.scalar(term.weight), f"(0, {self.labels.steps(term.weight.axes)})"]
 
-    def _vector_term(self, vector: RandomVector, term: Outer) -> list[str]:
-        return [*self._weight(term), self._stepped(term.left), self._counts(*term.factors, vector)]
-
-    def _input_term(self, term: Outer) -> list[str]:
-        return [*self._weight(term), self._stepped(term.left), self._counts(*term.factors)]
-
-    def _counts(self, *parts: FieldRef | ScalarRef | RandomVector) -> str:
-        return self.labels.counts(self.places.program.joined(*parts))
-
-    def _matrix_term(self, term: Outer) -> list[str]:
-        assert term.right is not None
-        left, right = (
-            f"({self.places.row(ref)}, {self.labels.count(ref.axes)}, {self.labels.steps(ref.axes)})"
-            for ref in (term.left, term.right)
-        )
-        return [*self._weight(term), left, right, self._counts(*term.factors)]
+    def _term(self, term: Outer, target: MatrixRef | VectorRef) -> list[str]:
+        """A term of an increment; a matrix between sampled spaces needs rows of both factors."""
+        vector = [target.vector] if isinstance(target, VectorRef) else []
+        counts = self.labels.counts(self.places.program.joined(*term.factors, *vector))
+        rows = [self._stepped(term.left)]
+        if isinstance(target, MatrixRef) and not target.matrix.source.finite:
+            assert term.right is not None
+            rows = [
+                f"({self.places.row(ref)}, {self.labels.count(ref.axes)}, {self.labels.steps(ref.axes)})"
+                for ref in (term.left, term.right)
+            ]
+        return [*self._weight(term), *rows, counts]
 
     # First uses
 
@@ -251,24 +243,25 @@ class StatementWriter:
         if isinstance(statement, Assign):
             for _, atom in statement.value.terms:
                 if isinstance(atom, VectorRef):
-                    yield self._vector_use(atom)
+                    yield self._use(atom)
                 elif isinstance(atom, Product) and atom.matrix.matrix.source.finite:
-                    yield self._input_use(atom.matrix)
+                    yield self._use(atom.matrix)
         elif isinstance(statement, SiteMap | Average):
             functions = [statement.function] if isinstance(statement, SiteMap) else [f for _, f in statement.terms]
-            yield from (self._vector_use(r) for f in functions for _, r in f.fields if isinstance(r, VectorRef))
+            yield from (self._use(r) for f in functions for _, r in f.fields if isinstance(r, VectorRef))
         elif isinstance(statement, Learn):
             target = statement.target
             if isinstance(target, VectorRef):
-                yield self._vector_use(target)
+                yield self._use(target)
             elif target.matrix.source.finite:
-                yield from self._layers(target, lambda: iter([self._input_use(target)]))
+                yield from self._layers(target, lambda: iter([self._use(target)]))
 
-    def _vector_use(self, ref: VectorRef) -> str:
-        return f"vectors.setdefault({self.places.row(ref)}, {self.numbers.text(sp.sqrt(ref.vector.variance))})"
-
-    def _input_use(self, ref: MatrixRef) -> str:
-        return f"inputs.setdefault({self.places.matrix(ref)}, {self.numbers.text(sp.sqrt(ref.matrix.variance))})"
+    def _use(self, ref: VectorRef | MatrixRef) -> str:
+        if isinstance(ref, VectorRef):
+            table, place = "vectors", self.places.row(ref)
+        else:
+            table, place = "inputs", self.places.matrix(ref)
+        return f"{table}.setdefault({place}, {self.numbers.text(sp.sqrt(ref.declared.variance))})"
 
 
 def _comment(statement: Statement) -> Lines:

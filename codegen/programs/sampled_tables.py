@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import sympy as sp
 from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 
-from dmft_sym.program import LayerRange
+from dmft_sym.program import LayerRange, Scalar
 
 from .sampled_places import DeclaredPlaces, Numbers, product
 
@@ -28,13 +28,8 @@ class TableWriter:
         places = self.places
         entries: list[Entry] = []
         for field in places.fields:
-            entries.append(
-                (
-                    places.attribute(field),
-                    "int",
-                    f"{field.name}{_span(field.layers)}, {self._labels.count(field.axes)} rows each",
-                )
-            )
+            meaning = f"{field.name}{_span(field.layers)}, {self._labels.count(field.axes)} rows each"
+            entries.append((places.attribute(field), "int", meaning))
         entries += [(places.attribute(v), "int", f"{v.name}, C rows") for v in places.vectors]
         entries += [(name, "int", f"memory of {vector}, C rows") for vector, name in places.memories.items()]
         if places.apart:
@@ -59,16 +54,10 @@ class TableWriter:
         """``Numbers`` and ``_numbers``."""
         texts = self.numbers.definitions()
         kinds = {name: "np.ndarray" if text.startswith("np.array") else "float" for name, text in texts.items()}
-        entries = [(name, kind, "") for name, kind in kinds.items()]
-        yield _tuple(
-            "Numbers", "Coefficients; those that depend on a layer are arrays.", [*entries, ("one", "float", "")]
-        )
-        lines = [
-            "return Numbers(",
-            *(f"{_INDENT}{name}={text}," for name, text in texts.items()),
-            f"{_INDENT}one=1.0,",
-            ")",
-        ]
+        entries = [*((name, kind, "") for name, kind in kinds.items()), ("one", "float", "")]
+        yield _tuple("Numbers", "Coefficients; those that depend on a layer are arrays.", entries)
+        values = [f"{_INDENT}{name}={text}," for name, text in texts.items()]
+        lines = ["return Numbers(", *values, f"{_INDENT}one=1.0,", ")"]
         arguments = ["C", *self.places.parameters.values()]
         yield function_text("_numbers", arguments, "Evaluate the coefficients.", lines)
 
@@ -78,13 +67,9 @@ class TableWriter:
         entries: list[Entry] = []
         lines = ["return Scalars("]
         for scalar in places.computed:
-            shape = [
-                "steps",
-                *([] if scalar.layers is None else [places.extent(scalar.layers)]),
-                self._labels.count(scalar.axes),
-            ]
-            entries.append((places.attribute(scalar), "np.ndarray", f"({', '.join(shape)})"))
-            lines.append(f"{_INDENT}{places.attribute(scalar)}=np.zeros(({', '.join(shape)})),")
+            shape = f"({self._shape('steps', scalar, [self._labels.count(scalar.axes)])})"
+            entries.append((places.attribute(scalar), "np.ndarray", shape))
+            lines.append(f"{_INDENT}{places.attribute(scalar)}=np.zeros({shape}),")
         for scalar in places.given:
             entries.append((places.attribute(scalar), "np.ndarray", f"({self._labels.count(scalar.axes)},), given"))
             shape_text = ", ".join(self._labels.sizes(scalar.axes)) + ("," if len(scalar.axes) == 1 else "")
@@ -97,12 +82,12 @@ class TableWriter:
     def results(self) -> Iterator[str]:
         """Entries of the scalars that a run returns."""
         for scalar in self.places.computed:
-            shape = [
-                "done",
-                *([] if scalar.layers is None else [self.places.extent(scalar.layers)]),
-                *self._labels.sizes(scalar.axes),
-            ]
-            yield f'"{scalar.name}": scalars.{self.places.attribute(scalar)}[:done].reshape({", ".join(shape)})'
+            shape = self._shape("done", scalar, self._labels.sizes(scalar.axes))
+            yield f'"{scalar.name}": scalars.{self.places.attribute(scalar)}[:done].reshape({shape})'
+
+    def _shape(self, steps: str, scalar: Scalar, sizes: Sequence[str]) -> str:
+        layers = [] if scalar.layers is None else [self.places.extent(scalar.layers)]
+        return ", ".join([steps, *layers, *sizes])
 
     def first_uses(self, body: Sequence[str]) -> str:
         """``_first_uses`` of these lines."""

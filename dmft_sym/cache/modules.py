@@ -110,7 +110,7 @@ def _library_of(source: str, found: dict[str, str] | None = None) -> dict[str, s
     return found
 
 
-class _Text(ExecutionLoader):
+class _TextLoader(ExecutionLoader):
     """Loads a module from text that is at hand; tracebacks and `inspect` find it here too, file or not."""
 
     def __init__(self, text: str, path: Path) -> None:
@@ -178,7 +178,7 @@ def _executed(name: str, path: Path, text: str, folders: Sequence[Path]) -> Modu
             return sys.modules[name]
         _load_library(text)
         stamp = _stamp(text)
-        spec = importlib.util.spec_from_file_location(name, path, loader=_Text(text, path))
+        spec = importlib.util.spec_from_file_location(name, path, loader=_TextLoader(text, path))
         assert spec is not None and spec.loader is not None and stamp is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # Numba looks the module up by name

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmft_sym.results.degenerate import degenerate
 from dmft_sym.results.store import SEM
 from dmft_sym.support.array_types import Floats
+from dmft_sym.support.degenerate import degenerate
 
 if TYPE_CHECKING:
     import xarray as xr

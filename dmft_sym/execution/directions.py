@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .interface import Array, Place
 
@@ -78,10 +77,6 @@ class SpannedDirections:
         remainder /= np.sqrt(remainder.dot(remainder))
         self._append(remainder)
         return remainder
-
-    def coefficients(self, rows: NDArray[np.floating]) -> Array:
-        """``<p_k row>`` for every row, shape (rows, count); rows may be shorter than the capacity."""
-        return rows @ self.basis[: self.count, : rows.shape[1]].T
 
     def _append(self, direction: Array) -> None:
         if self.count == len(self.basis):

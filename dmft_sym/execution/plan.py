@@ -238,11 +238,6 @@ class Plan:
         """Slots of fields and random vectors, by the names that users see."""
         return {str(ref): slot for ref, slot in self.fields.items()} | {v.name: v.slot for v in self.vectors}
 
-    @property
-    def products(self) -> list[Multiply]:
-        """Every product with a matrix, in program order."""
-        return [product for step in self.steps if isinstance(step, Combine) for product in step.products]
-
     def labels(self, axes: Axes) -> tuple[int, ...]:
         """Sizes of the labels ``axes``."""
         return tuple(self.sizes[label] for label in axes)

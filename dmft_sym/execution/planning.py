@@ -95,7 +95,7 @@ def make_plan(
     sizes = label_sizes(program, values, outputs, given)
     # Of the samples that there are some may not be trained on: P is then what is given.
     numbers = {**{label.size: size for label, size in sizes.items()}, **values, OUTPUTS: outputs}
-    return _Builder(program, numbers, sizes, reduced_transpose, given).build(statements)
+    return _PlanBuilder(program, numbers, sizes, reduced_transpose, given).build(statements)
 
 
 def label_sizes(program: Program, values: Mapping[sp.Symbol, float], outputs: int, data: Given) -> dict[Label, int]:
@@ -130,7 +130,7 @@ def _check_values(program: Program, values: Mapping[sp.Symbol, float]) -> None:
             raise ExecutionError(f"{symbol.name} = {value!r}: allowed is an integer")
 
 
-class _Builder:
+class _PlanBuilder:
     def __init__(
         self,
         program: Program,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_sym.results.degenerate import degenerate
 from dmft_sym.results.store import SEM, ResultError
 from dmft_sym.support.array_types import Floats
+from dmft_sym.support.degenerate import degenerate
 from dmft_sym.support.messages import InputError, show
 
 from .panels import DASHED, axis_label, legend_above, light_grid, new_figure, of_networks, spaced

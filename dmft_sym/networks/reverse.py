@@ -225,9 +225,8 @@ class ReverseMode:
 
     def materialize(self, primal: FieldRef, adjoint: Adjoint) -> FieldRef:
         """The adjoint of ``primal`` as a named field."""
-        terms = adjoint.linear.terms
-        if not adjoint.functions and len(terms) == 1 and terms[0][0] == 1 and isinstance(terms[0][1], FieldRef):
-            return terms[0][1]
+        if not adjoint.functions and (held := adjoint.linear.only):
+            return held
         if primal.field in self.scanned:
             ref = FieldRef(self.total_field(primal.field))
         else:

@@ -25,6 +25,7 @@ from dmft_sym.program import (
     LayerRange,
     Linear,
     MatrixRef,
+    Product,
     ProgramError,
     RandomVector,
     Scalar,
@@ -370,10 +371,8 @@ class Tracer:
         """The vector as a named field (matrices and updates act on fields)."""
         if not isinstance(vector, Vector):
             raise ProgramError(f"expected a traced vector, got {type(vector).__name__}")
-        if vector.function is None and len(vector.combination.terms) == 1:
-            coefficient, atom = vector.combination.terms[0]
-            if coefficient == 1 and isinstance(atom, FieldRef):
-                return cast(FieldRef, self._current(atom))
+        if vector.function is None and (held := vector.combination.only):
+            return cast(FieldRef, self._current(held))
         content = self._content(vector)
         known = self._known[-1]
         if content not in known:
@@ -388,7 +387,25 @@ class Tracer:
             number += 1
         return f"{stem}{number}"
 
-    def check_layers(self, ref: MatrixRef) -> None:
+    def multiply(self, ref: MatrixRef, transposed: bool, vector: Vector) -> Vector:
+        """A matrix times a vector; given inputs, and multiples of them, need no field of their own."""
+        self._check_layers(ref)
+        if transposed and ref.matrix.source.finite:
+            raise ProgramError(
+                f"{ref}.T: the inputs are given, and a vector of their space {ref.matrix.source} is no part of a "
+                f"network; allowed are transposes of matrices between hidden spaces"
+            )
+        if not (isinstance(vector, Vector) and vector.space.finite):
+            product = Product(ref, self.as_field(vector), transposed)
+            return Vector(self, Linear.of(product), product.space)
+        total = Linear()
+        for coefficient, atom in vector.value.terms:
+            if not isinstance(atom, FieldRef):
+                raise ProgramError(f"{ref} @ ({vector.value}): allowed are the inputs and multiples of them")
+            total += Linear.of(Product(ref, atom), coefficient)
+        return Vector(self, total, ref.matrix.target)
+
+    def _check_layers(self, ref: MatrixRef) -> None:
         """A member of a family is used inside a scan over the layers of the family, and with the scan's index."""
         family, name = ref.matrix.layers, ref.matrix.name
         if family is None:
@@ -429,10 +446,8 @@ class Tracer:
     def _assign(self, ref: FieldRef, vector: Vector) -> None:
         """Assign a vector; if it is a field that we have named, that field gets the name of ``ref``."""
         content = self._content(vector)
-        held = content.terms[0][1] if isinstance(content, Linear) and len(content.terms) == 1 else None
-        field = self._known[-1].get(content)
-        if isinstance(held, FieldRef) and content == Linear.of(held):
-            field = held
+        held = content.only if isinstance(content, Linear) else None
+        field = held or self._known[-1].get(content)
         if field not in self._automatic or field not in self._known[-1].values():
             self._put(ref, content)
             return
@@ -449,10 +464,8 @@ class Tracer:
         The next layer comes first in reverse mode and assigns the adjoint of the carry; what this layer adds is that of
         the field that was copied.
         """
-        field = self._known[-1].get(self._content(vector))
-        if vector.function is None and len(vector.combination.terms) == 1:
-            coefficient, atom = vector.combination.terms[0]
-            field = self._current(atom) if coefficient == 1 and isinstance(atom, FieldRef) else field
+        held = vector.combination.only if vector.function is None else None
+        field = self._current(held) if held else self._known[-1].get(self._content(vector))
         if isinstance(field, FieldRef) and field in self._automatic and self._is_used(field, later):
             self._put(ref, Linear.of(field))
         else:

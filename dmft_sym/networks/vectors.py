@@ -15,7 +15,6 @@ from dmft_sym.program import (
     GaussianMatrix,
     Linear,
     MatrixRef,
-    Product,
     ProgramError,
     ScalarRef,
     SiteFunction,
@@ -47,8 +46,8 @@ class Recorder(Protocol):
     def apply(self, function: Callable[..., object], *arguments: Vector | Mean) -> Vector:
         """A site-wise function of vectors."""
 
-    def check_layers(self, ref: MatrixRef) -> None:
-        """Refuse a member that its family does not have."""
+    def multiply(self, ref: MatrixRef, transposed: bool, vector: Vector) -> Vector:
+        """A matrix, or its transpose, times a vector."""
 
 
 def number(value: Number) -> sp.Expr:
@@ -232,25 +231,4 @@ class WeightsMember:
         return replace(self, transposed=not self.transposed)
 
     def __matmul__(self, vector: Vector) -> Vector:
-        self.tracer.check_layers(self.ref)
-        if self.transposed and self.ref.matrix.source.finite:
-            raise ProgramError(
-                f"{self}: the inputs are given, and a vector of their space {self.ref.matrix.source} is no part of a "
-                f"network; allowed are transposes of matrices between hidden spaces"
-            )
-        if isinstance(vector, Vector) and vector.space.finite:
-            return self._of_inputs(vector)
-        product = Product(self.ref, self.tracer.as_field(vector), self.transposed)
-        return Vector(self.tracer, Linear.of(product), product.space)
-
-    def _of_inputs(self, vector: Vector) -> Vector:
-        """The matrix applied to a multiple of the given inputs, which need no field of their own."""
-        total = Linear()
-        for coefficient, atom in vector.value.terms:
-            if not isinstance(atom, FieldRef):
-                raise ProgramError(f"{self} @ ({vector.value}): allowed are the inputs and multiples of them")
-            total += Linear.of(Product(self.ref, atom), coefficient)
-        return Vector(self.tracer, total, self.ref.matrix.target)
-
-    def __str__(self) -> str:
-        return f"{self.ref}{'.T' if self.transposed else ''}"
+        return self.tracer.multiply(self.ref, self.transposed, vector)

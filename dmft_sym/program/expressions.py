@@ -186,9 +186,11 @@ class Linear:
         return Linear(tuple((sp.powdenest(sp.cancel(factor * c), force=True), a) for c, a in self.terms))
 
     @property
-    def spaces(self) -> set[Space]:
-        """Spaces that occur (a well-formed combination has one)."""
-        return {atom.space for _, atom in self.terms}
+    def only(self) -> FieldRef | None:
+        """The field, if the combination is one field and nothing else."""
+        if len(self.terms) == 1 and self.terms[0][0] == 1 and isinstance(self.terms[0][1], FieldRef):
+            return self.terms[0][1]
+        return None
 
     def __str__(self) -> str:
         if not self.terms:

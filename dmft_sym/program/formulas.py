@@ -149,7 +149,7 @@ def parse_formula(text: str, names: Iterable[str] = ("h",)) -> sp.Expr:
     known = {name: sp.Symbol(name, real=True) for name in names}
     tree = _syntax(text)
     _Size(text).check(tree)
-    return _Builder(text, known).build(tree)
+    return _ExpressionBuilder(text, known).build(tree)
 
 
 def _syntax(text: str) -> ast.expr:
@@ -196,7 +196,7 @@ class _Size:
         return 1 + size
 
 
-class _Builder:
+class _ExpressionBuilder:
     """Turns allowed nodes into SymPy; everything else is refused by name."""
 
     def __init__(self, text: str, names: dict[str, sp.Symbol]) -> None:

@@ -26,18 +26,7 @@ from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Sit
 
 @dataclass(frozen=True)
 class Step:
-    """Statements over growing spaces, and what they declare; `Program` is one that was checked.
-
-    Parameters
-    ----------
-    statements
-        In the order of execution; backward fields, error, forward fields, updates for the proportional
-        regime.
-    optimizer
-        How the increments of ``Learn`` enter the weights.
-    name
-        For titles and docstrings only; no stage looks at it.
-    """
+    """Statements over growing spaces, and what they declare; see `Program`, which is one that was checked."""
 
     statements: tuple[Statement, ...]
     optimizer: Optimizer = field(default_factory=Optimizer)

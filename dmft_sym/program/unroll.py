@@ -10,6 +10,7 @@ import sympy as sp
 
 from .errors import ProgramError
 from .expressions import FieldRef, LayerSum, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
+from .labels import LayerRange
 from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, Statement
 from .step import Step
 
@@ -48,12 +49,14 @@ def _integer(value: sp.Expr, integers: Integers, where: object) -> int:
     return int(number)
 
 
+def _layers(layers: LayerRange, integers: Integers, where: object) -> range:
+    return range(_integer(layers.start, integers, where), _integer(layers.stop, integers, where) + 1)
+
+
 def _flatten(statements: tuple[Statement, ...], integers: dict[sp.Symbol, int]) -> Iterator[Statement]:
     for statement in statements:
         if isinstance(statement, ForLayers):
-            start = _integer(statement.layers.start, integers, statement)
-            stop = _integer(statement.layers.stop, integers, statement)
-            order = range(start, stop + 1)
+            order = _layers(statement.layers, integers, statement)
             for layer in reversed(order) if statement.descending else order:
                 yield from _flatten(statement.body, {**integers, statement.index: layer})
         elif isinstance(statement, Learn):
@@ -83,8 +86,7 @@ def _learns(statement: Learn, integers: dict[sp.Symbol, int]) -> Iterator[Learn]
         return
     family = target.matrix.layers
     assert family is not None and isinstance(target.layer, sp.Symbol)
-    start, stop = (_integer(end, integers, statement) for end in (family.start, family.stop))
-    for layer in range(start, stop + 1):
+    for layer in _layers(family, integers, statement):
         bound = {**integers, target.layer: layer}
         yield Learn(MatrixRef(target.matrix, sp.Integer(layer)), tuple(_outers(statement.terms, bound)))
 
@@ -93,8 +95,7 @@ def _outers(terms: tuple[Outer, ...], integers: dict[sp.Symbol, int]) -> Iterato
     for term in terms:
         layers: list[dict[sp.Symbol, int]] = [integers]
         if term.index is not None and term.layers is not None:
-            start, stop = (_integer(end, integers, term) for end in (term.layers.start, term.layers.stop))
-            layers = [{**integers, term.index: layer} for layer in range(start, stop + 1)]
+            layers = [{**integers, term.index: layer} for layer in _layers(term.layers, integers, term)]
         for bound in layers:
             right = None if term.right is None else _at(term.right, bound)
             weight = None if term.weight is None else _at(term.weight, bound)

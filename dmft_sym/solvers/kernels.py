@@ -40,7 +40,7 @@ Overlap: TypeAlias = Callable[[FieldRef, FieldRef], Array]
 
 
 @dataclass(frozen=True)
-class Kernel:
+class FieldKernel:
     """The kernel ``<F F>`` of a field, or of the members of a family.
 
     Attributes
@@ -97,7 +97,7 @@ class Kernels:
         self._statements = flat_statements(program, program.integers(values))
 
     @cached_property
-    def fields(self) -> list[Kernel]:
+    def fields(self) -> list[FieldKernel]:
         """Kernels of all fields that matrices act on, that are read out, or that weights learn from."""
         used: dict[FieldRef, None] = {}
         for statement in self._statements:
@@ -111,7 +111,7 @@ class Kernels:
         for ref in used:
             if not ref.field.data:
                 families.setdefault(ref.field, {})[ref.key[1]] = ref
-        return [Kernel(_capital(field.name), field, members) for field, members in families.items()]
+        return [FieldKernel(_capital(field.name), field, members) for field, members in families.items()]
 
     @cached_property
     def _gradients(self) -> list[_Gradient]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
 
 
-class March(Arithmetic):
+class RowMarch(Arithmetic):
     """Programs whose equations close: ``O(T^3)`` time and ``O(T^2)`` memory."""
 
     method = EQUATIONS

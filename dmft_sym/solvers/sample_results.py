@@ -14,7 +14,7 @@ from dmft_sym.results.names import describe
 from dmft_sym.results.store import SEM
 from dmft_sym.support.array_types import Array
 
-from .kernels import Kernel, alignment
+from .kernels import FieldKernel, alignment
 from .measurements import Measurements
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _both(axes: Axes) -> list[str]:
     return [label.name for label in axes] + [f"{label}2" for label in axes]
 
 
-def _kernel_variable(kernel: Kernel, values: Mapping[int, Array], steps: Sequence[int]) -> xr.DataArray:
+def _kernel_variable(kernel: FieldKernel, values: Mapping[int, Array], steps: Sequence[int]) -> xr.DataArray:
     import xarray as xr
 
     dims = ["kernel_step", *_both(kernel.field.axes)]

@@ -36,7 +36,7 @@ DEFAULT_SITES = 20_000
 SITES_OPTIONS = frozenset({"sites", "error", "seed", "replicas", "kernels", "matrices", "at"})
 
 
-class SampledSites(Arithmetic):
+class SiteSampling(Arithmetic):
     """Any program with outputs: fields on sampled sites, directions that matrices know, noise beyond them."""
 
     method = CONDITIONING

@@ -19,9 +19,9 @@ from .arguments import RunArguments, check_flag, check_progress, run_arguments
 from .attributes import common_attributes
 from .coordinates import Coordinates
 from .generated_modules import march_module, sampled_module
-from .march import March, march
+from .march import RowMarch, march
 from .method import CONDITIONING, WORDS, Arithmetic, Call, Progress, current_method
-from .sampled_sites import SampledSites
+from .sampled_sites import SiteSampling
 from .two_time_sampling import TwoTimeSampling
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from dmft_sym.derivation.problem import Problem
 
-ARITHMETICS: tuple[type[Arithmetic], ...] = (March, TwoTimeSampling, Coordinates, SampledSites)
+ARITHMETICS: tuple[type[Arithmetic], ...] = (RowMarch, TwoTimeSampling, Coordinates, SiteSampling)
 """How a method is carried out; of those that apply to a problem, the first."""
 DEFAULTS: Mapping[str, Any] = {
     "tol": None, "dtype": "float64", "order_parameters": True, "sites": None, "error": None, "seed": 0, "replicas": 8,
@@ -82,7 +82,7 @@ class Solver:
 
     def __init__(self, theory: Problem, backend: str = "numba") -> None:
         self.theory = theory
-        allowed = ("numba", "numpy", "mpmath") if March.applies(theory) else ("numba", "numpy")
+        allowed = ("numba", "numpy", "mpmath") if RowMarch.applies(theory) else ("numba", "numpy")
         if backend not in allowed:
             raise ArgumentError(f"backend = {show(backend)}: allowed are {', '.join(allowed)} {theory.data.where}")
         self.backend = backend
@@ -90,7 +90,7 @@ class Solver:
     @property
     def module(self) -> ModuleType | None:
         """The generated module; ``None`` where ``backend="numpy"`` runs the program itself."""
-        if March.applies(self.theory):
+        if RowMarch.applies(self.theory):
             return march_module(self.theory, self.backend)
         return sampled_module(self.theory) if self.backend == "numba" else None
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_sym.support.array_types import Floats
 from dmft_sym.support.outcomes import Failure, SpectrumError, named
@@ -24,8 +23,8 @@ from .method import Progress, counted
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
     from dmft_sym.spectra import MatrixProgram
-    from dmft_sym.spectra.march.two_time import TwoTimeSpectra
-    from dmft_sym.spectra.pencil.coordinates import SpectrumTrack
+    from dmft_sym.spectra.march.two_time import TwoTimeSpectra, TwoTimeSpectrum
+    from dmft_sym.spectra.pencil.coordinates import CoordinateSpectrum, SpectrumTrack
 
     from .arguments import RunArguments
 
@@ -58,26 +57,11 @@ class WantedSpectra:
     progress: Progress | None
 
 
-class Spectrum(Protocol):
-    """What both routes know of one matrix at one step."""
-
-    @property
-    def edge(self) -> float: ...
-
-    @property
-    def outliers(self) -> NDArray[Any]: ...
-
-    @property
-    def leading(self) -> float: ...
-
-    def density(self, x: Any) -> NDArray[Any]: ...
-
-
 @dataclass
 class Track:
     """One matrix along training."""
 
-    spectra: dict[int, Spectrum] = field(default_factory=dict)
+    spectra: dict[int, TwoTimeSpectrum | CoordinateSpectrum] = field(default_factory=dict)
     overlaps: dict[int, dict[str, Floats]] = field(default_factory=dict)
     bands: dict[int, Floats] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)

@@ -224,7 +224,7 @@ class _Comparison:
         plan = self.run.arithmetic.plan
         by_slot = {slot: ref for ref, slot in plan.fields.items()}
         found: dict[tuple[int, bool], list[FieldRef]] = {}
-        for product in plan.products:
+        for product in averages.products_of(plan):
             operands = found.setdefault((product.matrix, product.transpose), [])
             if by_slot[product.operand] not in operands:
                 operands.append(by_slot[product.operand])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dmft_sym.execution import ExecutionError, ExecutionResult
 from dmft_sym.execution.coordinates import GrowingCoordinates, Side
 from dmft_sym.execution.interface import Array
-from dmft_sym.execution.plan import MatrixKey, Multiply
+from dmft_sym.execution.plan import Combine, MatrixKey, Multiply, Plan
 from dmft_sym.program import FieldRef
 
 RESPONSE_ERROR = 1e-4
@@ -107,7 +107,8 @@ def _noise(result: ExecutionResult, operand: FieldRef, side: Side, scale: float,
     """Coefficients of ``u(s, d)`` along the ``e_k``, shape (S * C, directions)."""
     fields = _stacked(result, operand)
     steps, outputs, size = fields.shape
-    rows = side.directions.coefficients(fields.reshape(steps * outputs, size))
+    directions = side.directions.basis[: side.directions.count, :size]
+    rows = fields.reshape(steps * outputs, size) @ directions.T
     plan = result.arithmetic.plan
     learned = plan.matrices[matrix].learned
     retention = plan.recursion.retention(np.arange(steps)) if learned else np.ones(steps)
@@ -127,9 +128,14 @@ def _noise_side(arithmetic: GrowingCoordinates, product: Multiply) -> tuple[Side
     return matrix.backward, matrix.backward.std / spec.inverse_aspect
 
 
+def products_of(plan: Plan) -> list[Multiply]:
+    """Every product with a matrix, in program order."""
+    return [product for step in plan.steps if isinstance(step, Combine) for product in step.products]
+
+
 def _find_product(result: ExecutionResult, operand: FieldRef, key: MatrixKey) -> Multiply:
     plan = result.arithmetic.plan
-    for product in plan.products:
+    for product in products_of(plan):
         if plan.matrices[product.matrix].key == key and product.operand == plan.fields[operand]:
             return product
     raise ExecutionError(f"no product of {key[0]} with {operand} in this program")
@@ -140,7 +146,7 @@ def _operands(result: ExecutionResult, product: Multiply) -> list[FieldRef]:
     plan = result.arithmetic.plan
     slots = {
         other.operand
-        for other in plan.products
+        for other in products_of(plan)
         if (other.matrix, other.transpose) == (product.matrix, product.transpose)
     }
     return [ref for ref, slot in plan.fields.items() if slot in slots]

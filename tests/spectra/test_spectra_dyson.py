@@ -41,7 +41,7 @@ def test_rectangular_matrix_has_marchenko_pastur(narrow):
     bulk = narrow.at("W0", 2).bulk
     ((low, high),) = bulk.intervals()
     np.testing.assert_allclose([low, high], [0.2, 0.8], atol=1e-10)
-    assert bulk.atom == pytest.approx(0.64, abs=1e-8)
+    assert bulk.support.atom == pytest.approx(0.64, abs=1e-8)
     x = np.linspace(0.21, 0.79, 59)
     expected = np.sqrt((0.64 - x**2) * (x**2 - 0.04)) / (np.pi * 0.25 * x)
     np.testing.assert_allclose(bulk.density(x), expected, rtol=1e-9)
@@ -124,7 +124,7 @@ def field(spectra, name):
 def test_kernel_with_an_atom_and_its_mass(narrow):
     """More samples than dimensions: a fraction ``1 - 1/alpha`` of the eigenvalues of ``S`` is zero."""
     bulk = narrow.at("NTK", 3).bulk
-    assert bulk.atom == pytest.approx(2 / 3, abs=1e-8)
+    assert bulk.support.atom == pytest.approx(2 / 3, abs=1e-8)
     assert sum(bulk.masses()) == pytest.approx(1 / 3, abs=1e-4)
 
 

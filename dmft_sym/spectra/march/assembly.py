@@ -12,7 +12,7 @@ from dmft_sym.spectra.matrices.equal_time import EqualTime
 from dmft_sym.support.array_types import Floats
 
 from .dyson import DysonOfEquations
-from .flat_sites import FlatEquation, NoiseAt, Side, flat_sites, operand_of, side_of
+from .flat_sites import FlatEquation, MatrixSide, NoiseAt, flat_sites, operand_of, side_of
 from .level_one import TwoTime
 from .places import PlaceTable
 from .spike_system import Drive, LevelTwoProduct, Link, SpikeSystem
@@ -160,7 +160,7 @@ class Assembly:
             drives[beta].updates.append((here, there, self.value(update.coefficient, step) * kernel))
         return drives
 
-    def _product(self, equation: FlatEquation, operand: FieldRef, side: Side) -> int:
+    def _product(self, equation: FlatEquation, operand: FieldRef, side: MatrixSide) -> int:
         for _, noise, _ in equation.noises:
             if side_of(noise) == side and operand_of(noise) == operand:
                 return self.products.index(noise)
@@ -196,7 +196,7 @@ class Assembly:
                         found.append(link)
         return found
 
-    def _link(self, gamma: int, beta: int, target: Side, source: Side, step: int) -> Link:
+    def _link(self, gamma: int, beta: int, target: MatrixSide, source: MatrixSide, step: int) -> Link:
         mixed = _nonzero(self.table.overlap(target, source.opposite, step))
         if not self.responses:
             return Link(gamma, beta, None, mixed, None)

@@ -177,11 +177,6 @@ class BulkOfEquations:
             found.bands[-1, 1] = top
         return found
 
-    @property
-    def atom(self) -> float:
-        """Weight of the eigenvalue (singular value) zero."""
-        return self.support.atom
-
     def intervals(self) -> list[tuple[float, float]]:
         """Intervals of the support; gaps narrower than a scan are not seen. None for a bulk that is the point zero."""
         return [(float(low), float(high)) for low, high in self.support.bands]

@@ -17,8 +17,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_sym.spectra.numerics.continuation import DysonEquation
+from dmft_sym.spectra.numerics.continuation import SIGN_ERROR, DysonEquation
 from dmft_sym.support.array_types import Array
+
+_RESIDUAL = 1e-13  # relative size of steps that are rounding
 
 
 @dataclass(frozen=True)
@@ -98,17 +100,18 @@ class DysonOfEquations(DysonEquation):
         """The resolvent, shape (K,)."""
         return self.green(z, g)[:, self.probe, self.probe]
 
-    def is_physical(self, z: Array, g: Array, tol: float = 1e-8) -> NDArray[np.bool_]:
+    def is_physical(self, z: Array, g: Array) -> NDArray[np.bool_]:
         """Whether no imaginary part of a resolvent is positive."""
         found = self.diagonal(z, g)
-        return np.asarray((found.imag <= tol * np.abs(found)).all(axis=1))
+        return np.asarray((found.imag <= SIGN_ERROR * np.abs(found)).all(axis=1))
 
     def falls(self, z: Array, g: Array) -> NDArray[np.bool_]:
         """Whether no resolvent increases: ``G' = -G (zeta' - Sigma') G``."""
         green, velocity = self.green(z, g), self.velocity(z, g)
         kernel = np.broadcast_to(self.slope, green.shape).astype(velocity.dtype)
         slope = (green @ self._less_self_energy(kernel, velocity) @ green).real
-        return np.asarray((self.resolvents(slope) >= -1e-8 * np.abs(slope).max(axis=(-1, -2))[:, None]).all(axis=1))
+        size = np.abs(slope).max(axis=(-1, -2))[:, None]
+        return np.asarray((self.resolvents(slope) >= -SIGN_ERROR * size).all(axis=1))
 
     def image(self, green: Array) -> Array:
         """What the unknowns have to be: ``H[row_e, noise_e]``, shape (K, e)."""
@@ -121,7 +124,7 @@ class DysonOfEquations(DysonEquation):
         right = response[:, self.field][:, :, self.noise]  # H[field_e', noise_e]
         return left * np.swapaxes(right, 1, 2) * self.coefficient
 
-    def polished(self, z: Array, h: Array, steps: int = 50, tol: float = 1e-13) -> tuple[Array, NDArray[np.bool_]]:
+    def polished(self, z: Array, h: Array, steps: int = 50) -> tuple[Array, NDArray[np.bool_]]:
         """Solutions next to an edge, to rounding; returns unknowns and where they converged."""
         h = h.copy()
         eye = np.eye(self.size)
@@ -134,7 +137,7 @@ class DysonOfEquations(DysonEquation):
             size = np.abs(change).max(axis=1, initial=0)
             scale = 1 + np.abs(h).max(axis=1, initial=0)
             # Next to a double root steps stay of the order of the root of the rounding error.
-            done = (size <= tol * scale) | (np.abs(residual).max(axis=1, initial=0) <= 0.03 * tol * scale)
+            done = (size <= _RESIDUAL * scale) | (np.abs(residual).max(axis=1, initial=0) <= 0.03 * _RESIDUAL * scale)
             if done.all() or not np.isfinite(size).all():
                 break
         return h, done & np.isfinite(h).all(axis=1)

@@ -19,7 +19,7 @@ Integers: TypeAlias = Mapping[sp.Symbol, int]
 
 
 @dataclass(frozen=True)
-class Side:
+class MatrixSide:
     """One direction of one matrix: the places ``x_i = A h_i`` (or ``y_j = A^T g_j``) with a common averaging rule."""
 
     matrix: GaussianMatrix
@@ -27,9 +27,9 @@ class Side:
     transpose: bool
 
     @property
-    def opposite(self) -> Side:
+    def opposite(self) -> MatrixSide:
         """The other direction of the same matrix."""
-        return Side(self.matrix, self.member, not self.transpose)
+        return MatrixSide(self.matrix, self.member, not self.transpose)
 
     def __str__(self) -> str:
         member = "" if self.member is None else f"[{self.member}]"
@@ -86,14 +86,14 @@ def flat_sites(joint: JointDerivation, integers: Integers) -> list[FlatEquation]
     return found
 
 
-def side_of(noise: NoiseAt) -> Side:
+def side_of(noise: NoiseAt) -> MatrixSide:
     """The matrix and the direction of the product that leaves a Gaussian field behind."""
     use, layer = noise[0].source, noise[1]
     assert isinstance(use, Use)
     member = None
     if use.family:
         member = int(use.member) if use.member is not None else layer
-    return Side(use.matrix, member, use.transpose)
+    return MatrixSide(use.matrix, member, use.transpose)
 
 
 def operand_of(noise: NoiseAt) -> FieldRef:

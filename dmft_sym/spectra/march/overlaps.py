@@ -23,7 +23,7 @@ from dmft_sym.support.array_types import Floats
 from .arnoldi import eigenvector_at_one
 from .assembly import Assembly
 from .bulk import BulkOfEquations
-from .flat_sites import NoiseAt, Side, side_of
+from .flat_sites import MatrixSide, NoiseAt, side_of
 from .spike_system import SpikeSystem
 
 # Relative distance from the edge below which squared overlaps follow their law there: the root of the distance.
@@ -138,7 +138,7 @@ class OutlierVectors:
                     total += weight * mixed @ level_one
         return total
 
-    def _known(self, side: Side, direction: Direction) -> tuple[Floats | None, Floats | None]:
+    def _known(self, side: MatrixSide, direction: Direction) -> tuple[Floats | None, Floats | None]:
         """Response of the direction to the Gaussian fields of a side, and overlap with the operands of the other."""
         table = self.assembly.table
         known = _stack([direction.response(n) for n in table[side].noises], self.system.horizon)

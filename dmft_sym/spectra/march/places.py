@@ -14,7 +14,7 @@ import numpy as np
 from dmft_sym.program import FieldRef
 from dmft_sym.support.array_types import Floats
 
-from .flat_sites import NoiseAt, Side, operand_of
+from .flat_sites import MatrixSide, NoiseAt, operand_of
 from .level_one import TwoTime
 
 Column = TypeVar("Column")
@@ -31,7 +31,7 @@ class PlacesOfSide:
         What the matrix is applied to.
     """
 
-    def __init__(self, side: Side, run: TwoTime) -> None:
+    def __init__(self, side: MatrixSide, run: TwoTime) -> None:
         self.noises = _places(side, run)
         self.operands = [operand_of(noise) for noise in self.noises]
 
@@ -44,17 +44,17 @@ class PlaceTable:
 
     def __init__(self, run: TwoTime) -> None:
         self.run = run
-        self._places: dict[Side, PlacesOfSide] = {}
-        self._responses: dict[tuple[Side, Side], Floats] = {}
-        self._overlaps: dict[tuple[Side, Side], Floats] = {}
-        self._norms: dict[Side, Floats] = {}
+        self._places: dict[MatrixSide, PlacesOfSide] = {}
+        self._responses: dict[tuple[MatrixSide, MatrixSide], Floats] = {}
+        self._overlaps: dict[tuple[MatrixSide, MatrixSide], Floats] = {}
+        self._norms: dict[MatrixSide, Floats] = {}
 
-    def __getitem__(self, side: Side) -> PlacesOfSide:
+    def __getitem__(self, side: MatrixSide) -> PlacesOfSide:
         if side not in self._places:
             self._places[side] = PlacesOfSide(side, self.run)
         return self._places[side]
 
-    def response(self, row: Side, column: Side, step: int) -> Floats:
+    def response(self, row: MatrixSide, column: MatrixSide, step: int) -> Floats:
         """``<d operand_row / d noise_column>`` of the steps before ``step``, shape (step * rows, step * columns)."""
         key = row, column
         if key not in self._responses:
@@ -62,14 +62,14 @@ class PlaceTable:
             self._responses[key] = self._stacked(operands, noises, lambda ref, noise: self.run.response(ref, *noise))
         return self._responses[key][: step * len(self[row]), : step * len(self[column])]
 
-    def overlap(self, row: Side, column: Side, step: int) -> Floats:
+    def overlap(self, row: MatrixSide, column: MatrixSide, step: int) -> Floats:
         """``<operand_row operand_column>`` of the steps before ``step``, shape (step * rows, step * columns)."""
         key = row, column
         if key not in self._overlaps:
             self._overlaps[key] = self.correlations(self[row].operands, self[column].operands)
         return self._overlaps[key][: step * len(self[row]), : step * len(self[column])]
 
-    def norms(self, side: Side) -> Floats:
+    def norms(self, side: MatrixSide) -> Floats:
         """Norm of every operand at every step, at least a millionth of its largest; shape (T * places,)."""
         if side not in self._norms:
             count = len(self[side])
@@ -99,7 +99,7 @@ class PlaceTable:
         return full
 
 
-def _places(side: Side, run: TwoTime) -> list[NoiseAt]:
+def _places(side: MatrixSide, run: TwoTime) -> list[NoiseAt]:
     """Where training uses a matrix in one direction, at integer layers; none for a matrix that is drawn anew."""
     if side.matrix.fresh:
         return []

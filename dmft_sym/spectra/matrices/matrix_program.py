@@ -23,14 +23,12 @@ import sympy as sp
 
 from dmft_sym.program import (
     Assign,
-    Field,
     FieldRef,
     LayerRange,
     Program,
     ProgramError,
     Statement,
     flatten,
-    walk,
 )
 
 
@@ -92,14 +90,6 @@ class MatrixProgram(Eigenproblem):
     layers: LayerRange | None = None
     member: sp.Expr | None = None
     family: str = ""
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        """Level-two fields: inputs first, then in the order of assignment."""
-        inputs = [left.field for left, _ in self.pairs]
-        every = (*self.statements, *self.transposed)
-        assigned = [s.target.field for _, s in walk(every) if isinstance(s, Assign)]
-        return tuple(dict.fromkeys((*inputs, *assigned)))
 
     def with_member(self, member: int) -> MatrixProgram:
         """One member of a family of matrices."""

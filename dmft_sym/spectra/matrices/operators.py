@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import NoReturn, Protocol
 
-from dmft_sym.networks.vectors import Mean, Member, Vector
+from dmft_sym.networks.vectors import Mean, Member, Vector, WeightsMember
 from dmft_sym.program import (
     Assign,
     Field,
@@ -33,24 +32,6 @@ class HasProgram(Protocol):
         """The program of its training."""
 
 
-@dataclass(frozen=True)
-class Applied:
-    """A matrix of the network inside a function: ``m["W1"] @ x``, ``m["W1"].T @ y``."""
-
-    recorder: MatrixRecorder
-    ref: MatrixRef
-    transposed: bool = False
-
-    @property
-    def T(self) -> Applied:
-        """The transpose."""
-        return replace(self, transposed=not self.transposed)
-
-    def __matmul__(self, vector: Vector) -> Vector:
-        product = Product(self.ref, self.recorder.as_field(vector), self.transposed)
-        return Vector(self.recorder, Linear.of(product), product.space)
-
-
 class MatrixRecorder:
     """Records what a function does to a vector; ``m[name]`` is a matrix of the trained network."""
 
@@ -59,21 +40,20 @@ class MatrixRecorder:
         self.statements: list[Statement] = []
         self._count = 0
 
-    def __getitem__(self, name: str) -> Applied:
+    def __getitem__(self, name: str) -> WeightsMember:
         from .catalogue import find_matrix
 
         matrix, member = find_matrix(self.program, name)
         if matrix.layers is not None and member is None:
             raise ProgramError(f"matrix = {name!r}: allowed in a product is one member, such as {matrix.name}1")
-        return Applied(self, MatrixRef(matrix, member))
+        return WeightsMember(self, MatrixRef(matrix, member))
 
     def as_field(self, vector: Vector) -> FieldRef:
         """The vector as a field that a matrix can act on."""
         if not isinstance(vector, Vector):
             raise ProgramError(f"expected a traced vector, got {type(vector).__name__}")
-        terms = vector.value.terms
-        if len(terms) == 1 and terms[0][0] == 1 and isinstance(terms[0][1], FieldRef):
-            return terms[0][1]
+        if held := vector.value.only:
+            return held
         self._count += 1
         return self.assign(f"a{self._count}", vector).value.terms[0][1]  # type: ignore[return-value]
 
@@ -89,8 +69,10 @@ class MatrixRecorder:
         """Refuse site-wise functions."""
         raise ProgramError("functions of sites inside of an operator: allowed are products, sums and numbers")
 
-    def check_layers(self, ref: MatrixRef) -> None:
-        """Members were looked up when they were asked for."""
+    def multiply(self, ref: MatrixRef, transposed: bool, vector: Vector) -> Vector:
+        """A matrix, or its transpose, times a vector."""
+        product = Product(ref, self.as_field(vector), transposed)
+        return Vector(self, Linear.of(product), product.space)
 
 
 def operator(

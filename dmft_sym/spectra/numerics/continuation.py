@@ -24,6 +24,7 @@ _DESCENT = 0.25  # factor by which a step of the continuation approaches the rea
 _SHORTEST = 1e-4  # relative length of a step below which the continuation is given up
 _REMEMBERED = 64  # real solutions that are kept as starting points
 _CLOSE = 1e-6  # relative distance from the axis from which Newton's method jumps onto it
+SIGN_ERROR = 1e-8  # relative size of a part of the wrong sign that is rounding
 POINT = 1e-3  # outliers next to a bulk that is a point are found down to this part of the largest
 
 
@@ -91,8 +92,8 @@ class DysonEquation(ABC):
         """The resolvent of the probe at a solution."""
 
     @abstractmethod
-    def is_physical(self, z: Array, g: Array, tol: float = 1e-8) -> NDArray[np.bool_]:
-        """Whether imaginary parts have the sign of a resolvent's, up to ``tol`` of the size of ``G``."""
+    def is_physical(self, z: Array, g: Array) -> NDArray[np.bool_]:
+        """Whether imaginary parts have the sign of a resolvent's, up to `SIGN_ERROR` of the size of ``G``."""
 
     @abstractmethod
     def falls(self, z: Array, g: Array) -> NDArray[np.bool_]:

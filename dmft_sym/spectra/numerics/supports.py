@@ -45,11 +45,6 @@ class Support:
     masses: Floats
     atom: float
 
-    @property
-    def upper(self) -> float:
-        """The upper edge of the bulk."""
-        return float(self.bands[-1, 1]) if len(self.bands) else 0.0
-
 
 def density(dyson: DysonEquation, x: Floats) -> Floats:
     """Density of the bulk at real ``x``; of singular values if the pencil is folded.

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from types import ModuleType
 
 import numpy as np
@@ -29,6 +28,7 @@ from dmft_sym.spectra.matrices.matrix_program import FlatMatrix, MatrixProgram
 from dmft_sym.spectra.numerics.continuation import BulkError
 from dmft_sym.spectra.numerics.supports import Support, density, support, upper_edge
 from dmft_sym.support.array_types import Floats
+from dmft_sym.support.degenerate import degenerate
 from dmft_sym.support.outcomes import SpectrumError, named
 from dmft_sym.support.threads import single_threaded
 
@@ -41,7 +41,6 @@ from .symmetric import Layout, symmetric_pencil
 
 Fields = dict[int, dict[str, Floats]]
 
-_DEGENERATE = 1e-6  # relative distance of outliers that are one and the same, as seen by overlaps
 _NEGLIGIBLE = 10  # overlaps of different outputs below this multiple of tol are rounding
 
 
@@ -298,7 +297,7 @@ def _overlaps(effective: EffectivePencil, outliers: PencilOutliers, fields: Fiel
     """``|cos|`` between every input and every field of its sectors."""
     pencil = effective.pencil
     found: dict[tuple[str, str], Floats] = {}
-    groups = _groups(outliers.values)
+    groups = degenerate(outliers.values)
     if not groups:
         return found
     kinds = 2 if pencil.folded else 1
@@ -316,9 +315,3 @@ def _overlaps(effective: EffectivePencil, outliers: PencilOutliers, fields: Fiel
                 columns = slice(i.output, i.output + 1) if several else slice(None)
                 table[:, columns] = cosines[:, columns]
     return found
-
-
-def _groups(values: Floats) -> list[slice]:
-    """Runs of degenerate outliers."""
-    cuts = [0, *(np.flatnonzero(np.abs(np.diff(values)) > _DEGENERATE * np.abs(values[1:])) + 1), len(values)]
-    return [slice(a, b) for a, b in pairwise(cuts)] if len(values) else []

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_sym.spectra.numerics.continuation import DysonEquation
+from dmft_sym.spectra.numerics.continuation import SIGN_ERROR, DysonEquation
 from dmft_sym.support.array_types import Array, Floats
 
 from .pencil import Pencil
@@ -141,14 +141,14 @@ class PencilDyson(DysonEquation):
         crossed = b[..., r[:, None], c[None, :]] * b[..., r[None, :], c[:, None]]
         return (left * right + crossed) * self._twice
 
-    def is_physical(self, z: Array, g: Array, tol: float = 1e-8) -> NDArray[np.bool_]:
-        """Whether ``Im G`` is negative semidefinite, up to ``tol`` of the size of ``G``."""
+    def is_physical(self, z: Array, g: Array) -> NDArray[np.bool_]:
+        """Whether ``Im G`` is negative semidefinite."""
         full = self.full(g)
         top = np.linalg.eigvalsh(full.imag)[..., -1]
-        return top <= tol * np.abs(full).max(axis=(-1, -2))
+        return top <= SIGN_ERROR * np.abs(full).max(axis=(-1, -2))
 
     def falls(self, z: Array, g: Array) -> NDArray[np.bool_]:
         """Whether ``dG/dz = -<H^{-1} L_1 H^{-1}>`` is negative semidefinite."""
         slope = self.full(self.velocity(z, g)).real
         size = np.abs(slope).max(axis=(-1, -2))
-        return np.asarray(np.linalg.eigvalsh(slope)[:, -1] <= 1e-8 * size)
+        return np.asarray(np.linalg.eigvalsh(slope)[:, -1] <= SIGN_ERROR * size)

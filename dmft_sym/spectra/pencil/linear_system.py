@@ -75,10 +75,10 @@ def linear_system(flat: FlatMatrix, plan: Plan, number: Evaluator, correlate: Co
     ValueError
         If a coefficient has no finite value.
     """
-    return _Writer(flat, plan, number, correlate).system()
+    return _SystemWriter(flat, plan, number, correlate).system()
 
 
-class _Writer:
+class _SystemWriter:
     def __init__(self, flat: FlatMatrix, plan: Plan, number: Evaluator, correlate: Correlate) -> None:
         self.flat = flat
         self.outputs = plan.outputs if flat.per_output else 1

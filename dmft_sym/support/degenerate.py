@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from dmft_sym.support.array_types import Floats
+from .array_types import Floats
 
 DEGENERATE = 1e-6
 """Relative distance below which outliers of the theory are one and the same."""
