@@ -11,7 +11,7 @@ from .plain_text import equation, plain, wrapped
 
 CITATIONS = {"spectral": "arXiv:2605.07870", "linear": "arXiv:2502.02531", "dmft": "arXiv:2205.09653"}
 """Papers that stages cite, by key."""
-LONG = 110
+LONG = 150
 """Letters of LaTeX from which on a term has a row of its own."""
 _CITE = re.compile(r"\\cite\{.*?\}")
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-import averages
 import numpy as np
 import pytest
 import sympy as sp
+from averages import correlation, field, products_of, response
 from dmft_sym.codegen.programs.coordinates import write
 from execution_support import program, values
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -267,12 +267,10 @@ def test_correlations_and_responses():
     for a in expected.fields:
         for b in expected.fields:
             if a.space == b.space:
-                one, other = averages.correlation(found, a, b), averages.correlation(expected, a, b)
+                one, other = correlation(found, a, b), correlation(expected, a, b)
                 assert np.abs(one - other).max() < 1e-12 * max(1, np.abs(other).max())
     few = both(theory.program, arguments.values, 1, 6, tol=1e-13, record_steps=range(6))
-    one, other = (
-        averages.response(run, averages.field(run, "h", 2), averages.field(run, "g", 2), ("W", 1)) for run in few
-    )
+    one, other = (response(run, field(run, "h", 2), field(run, "g", 2), ("W", 1)) for run in few)
     assert largest_difference(one, other) < 1e-12
 
 
@@ -289,7 +287,7 @@ def test_the_network_in_the_end():
         assert one.forward.noise == other.forward.noise
         assert one.backward.noise == other.backward.noise
         np.testing.assert_allclose(one.current(30, 30), other.current(30, 30), atol=1e-9)
-    for product in expected.plan.products:
+    for product in products_of(expected.plan):
         results = []
         for network in (found, expected):
             target = next(s.target for s in network.plan.steps if product in getattr(s, "products", ()))

@@ -45,7 +45,6 @@ def run(theory):
         ({"method": "equations", "tol": 0.1}, "^tol with method = .equations.: allowed is nothing"),
         ({"method": "equations", "antithetic": False}, "^antithetic with method = .equations."),
         ({"method": "equations", "threads": 1}, "^threads with method = .equations."),
-        ({"method": "equations", "matrices": ["W1"]}, '^matrices with method = "equations": allowed are none'),
         ({"method": "equations", "steps": 200}, '^method = "equations" with 600 rows .* up to 400'),
         ({"method": "equations", "steps": 100, "sites": 10**8}, "tangents need about .* more replicas"),
         ({"sites": 10**12}, "^sites = 1000000000000: allowed is what fits into memory; fields need at least"),
