@@ -149,7 +149,7 @@ class Equations(Sequence[sp.Eq]):
         return str(self.stage)
 
     def __repr__(self) -> str:
-        return f"<{len(self)} equations: {self.name.lower()}>"
+        return f"<{len(self)} equations: {self.name}>"
 
 
 def headed(equations: Iterable[Equation], heading: str) -> Iterator[Equation]:

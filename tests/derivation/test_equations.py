@@ -13,7 +13,7 @@ from programs_with_averages import gated
 
 import dmft_sym as ds
 from dmft_sym.derivation.site_equations import SiteWriter
-from dmft_sym.derivation.symbols import Correlation, MemoryKernel, Response
+from dmft_sym.derivation.symbols import Correlation, MemoryKernel, Response, ScalarAt
 from dmft_sym.program import LAYER, OUTPUTS, SAMPLES, ProgramError
 
 RUN = {
@@ -270,10 +270,38 @@ def test_equations_show_themselves(theory):
         assert made._repr_markdown_().startswith(f"### {made.name}")
         assert str(made).startswith(f"{made.name}\n---")
         assert "None" not in str(made) and "nan" not in str(made).lower()
-        assert repr(made) == f"<{len(made)} equations: {made.name.lower()}>"
+        assert repr(made) == f"<{len(made)} equations: {made.name}>"
 
 
 @pytest.mark.parametrize("steps", [0, 1.5])
 def test_conditions_of_no_step_are_refused(theory, steps):
     with pytest.raises(ProgramError, match=rf"^steps = {steps}: allowed is an integer >= 1$"):
         theory.spikes("W1").condition(steps)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda e: e.bulk("W0"),
+            "matrix = 'W0': allowed are matrices between hidden layers; this one has given inputs on",
+        ),
+        (
+            lambda e: e.spikes("NTK"),
+            "matrix = 'NTK': allowed are matrices between hidden layers; this one is over samples",
+        ),
+        (lambda e: e.spikes("W1").condition(), "condition of W1: allowed where outputs are the only labels"),
+    ],
+)
+def test_what_given_samples_do_not_have(call, message):
+    equations = ds.derive(ds.mlp(2, "tanh"), data=samples(2, 1)).equations
+    with pytest.raises(ProgramError, match=f"^{message}"):
+        call(equations)
+
+
+def test_spikes_on_given_samples_have_the_labels_of_samples():
+    """Sums over errors of samples, and a bulk that is that of the initial matrix."""
+    equations = ds.derive(ds.mlp(2, "tanh"), data=samples(2, 1)).equations
+    memory = equations.spikes("W[l]")["A_a_phi"].rhs
+    assert {part.name for part in memory.atoms(ScalarAt)} == {"Delta"}
+    assert [e.lhs.name for e in equations.bulk("W1")] == ["m_b", "m_a"]

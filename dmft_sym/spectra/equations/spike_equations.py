@@ -96,7 +96,7 @@ class SpikeEquations(Equations):
         Raises
         ------
         ProgramError
-            If the condition couples layers, as that of the NTK does.
+            If the condition couples layers, as that of the NTK does, or if samples are given.
 
         Examples
         --------
@@ -107,6 +107,11 @@ class SpikeEquations(Equations):
         """
         if not isinstance(steps, int) or steps < 1:
             raise ProgramError(f"steps = {steps!r}: allowed is an integer >= 1")
+        if self.writer.theory.program.data_fields:
+            raise ProgramError(
+                f"condition of {self.matrix}: allowed where outputs are the only labels, here its unknowns grow with the "
+                "samples; solver(..., matrices=[...], at=[1], method='equations') has its numbers"
+            )
         return spike_condition(self.matrix, self.items, steps, self.writer.optimizer)
 
     def one_step(self) -> sp.Expr:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dmft_sym.derivation.derived import DerivedEquations
 from dmft_sym.derivation.equations import Equations
 from dmft_sym.program import ProgramError
-from dmft_sym.spectra.matrices.catalogue import matrix_program
+from dmft_sym.spectra.matrices.catalogue import KERNEL, matrix_program
 from dmft_sym.spectra.matrices.matrix_program import MatrixProgram
 from dmft_sym.spectra.methods import DEPENDENCE
 
@@ -30,6 +30,7 @@ def joint_derivation(theory: Problem, matrix: str | MatrixProgram) -> JointDeriv
         If there is no such matrix, or if it belongs to another program.
     """
     if isinstance(matrix, str):
+        _check_finite(theory, matrix)
         matrix = matrix_program(theory.program, matrix)
     if not isinstance(matrix, MatrixProgram) or matrix.program != theory.program:
         raise ProgramError(f"matrix = {matrix!r:.60}: allowed is a name, or a matrix of this theory's program")
@@ -39,6 +40,15 @@ def joint_derivation(theory: Problem, matrix: str | MatrixProgram) -> JointDeriv
     joint = JointDerivation(matrix, theory) if known is None else known.renamed(matrix)
     theory.joint_derivations.setdefault(bare, joint)
     return joint
+
+
+def _check_finite(theory: Problem, name: str) -> None:
+    """Refuse matrices with finitely many rows or columns, whose spectra are those of arrays of numbers."""
+    inputs = {matrix.name for matrix in theory.program.matrices if matrix.source.finite}
+    if theory.program.data_fields and name in {KERNEL, *inputs}:
+        is_kernel = name == KERNEL
+        what = "is over samples, the variable NTK of results" if is_kernel else "has given inputs on one side"
+        raise ProgramError(f"matrix = {name!r}: allowed are matrices between hidden layers; this one {what}")
 
 
 def symbolic_bulk(theory: Problem, matrix: str | MatrixProgram) -> BulkEquations:
