@@ -109,8 +109,8 @@ class SpikeEquations(Equations):
             raise ProgramError(f"steps = {steps!r}: allowed is an integer >= 1")
         if self.writer.theory.program.data_fields:
             raise ProgramError(
-                f"condition of {self.matrix}: allowed where outputs are the only labels, here its unknowns grow with the "
-                "samples; solver(..., matrices=[...], at=[1], method='equations') has its numbers"
+                f"condition of {self.matrix}: allowed where outputs are the only labels, here its unknowns grow with "
+                "the samples; solver(..., matrices=[...], at=[1], method='equations') has its numbers"
             )
         return spike_condition(self.matrix, self.items, steps, self.writer.optimizer)
 
