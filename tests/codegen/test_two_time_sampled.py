@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 
-import averages
 import numpy as np
 import pytest
 import sympy as sp
+from averages import correlation, field
 from programs_with_averages import X, Y, gated, half_linear, linear_below, normalised, symmetric, theory_of, tied
 
 import dmft_sym as ds
@@ -101,9 +101,9 @@ def test_a_linear_activation_is_exact(depth, tmp_path):
     assert np.ptp(scalars["f"][:, :, 0]) > 0.5
     for name in ("h", "g"):
         for layer in range(1, depth + 1):
-            ref = averages.field(result, name, layer)
+            ref = field(result, name, layer)
             labels = run["correlations"][name][layer].shape
-            expected = averages.correlation(result, ref).reshape(labels)
+            expected = correlation(result, ref).reshape(labels)
             np.testing.assert_allclose(run["correlations"][name][layer], expected, atol=1e-8)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import averages
 import numpy as np
 import pytest
+from averages import response
 
 import dmft_sym as ds
 from dmft_sym.execution import run_coordinates
@@ -51,7 +51,7 @@ def test_responses_are_those_of_coordinates(name):
         (run.R_g.sel(layer=2), "g[2]", "h[1]", ("W", 1)),
     ]
     for reported, row, operand, matrix in pairs:
-        expected = averages.response(result, refs[row], refs[operand], matrix)
+        expected = response(result, refs[row], refs[operand], matrix)
         scale = abs(expected).max()
         np.testing.assert_allclose(reported.values, expected, rtol=0, atol=1e-4 * scale, err_msg=row)
 

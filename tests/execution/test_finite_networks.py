@@ -6,9 +6,9 @@ standard errors plus ``2/D`` of the loss (the ``O(1/D)`` correction of a finite 
 
 from __future__ import annotations
 
-import averages
 import numpy as np
 import pytest
+from averages import correlation, field
 from execution_support import program, values, worst_z
 
 from dmft_sym.execution import finite_memory, run_coordinates, run_finite
@@ -91,8 +91,8 @@ def test_two_time_correlations():
         run_finite(program(), numbers, 1, 20, 300, seed, normalise=True, record_steps=recorded) for seed in range(seeds)
     ]
     for ref in infinite.fields:
-        theory = averages.correlation(infinite, ref)
-        sample = np.array([averages.correlation(run, ref) for run in runs])
+        theory = correlation(infinite, ref)
+        sample = np.array([correlation(run, ref) for run in runs])
         error = sample.std(axis=0, ddof=1) / np.sqrt(seeds) + 2 / 300 * np.abs(theory).max() / 4
         assert (np.abs(sample.mean(axis=0) - theory) < 4 * error).all(), ref
 
@@ -101,8 +101,8 @@ def test_linear_regression_of_one_step():
     """After one step the weights are ``eta0 v(0)``: the step of the program is the step of the formula."""
     prog = program(deep_linear(0))
     run = run_finite(prog, values(), 1, 2, 50, 0, record_steps=[0, 1])
-    moved = run.fields[averages.field(run, "Delta")][0] - run.fields[averages.field(run, "Delta")][1]
-    np.testing.assert_allclose(moved, 0.05 * run.fields[averages.field(run, "v")][0], rtol=1e-12)
+    moved = run.fields[field(run, "Delta")][0] - run.fields[field(run, "Delta")][1]
+    np.testing.assert_allclose(moved, 0.05 * run.fields[field(run, "v")][0], rtol=1e-12)
 
 
 def test_seeds_repeat_and_differ():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import averages
 import numpy as np
 import pytest
+from averages import correlation, field, response
 from execution_support import REFERENCE, program, reference_run, values
 
 from dmft_sym.execution import run_coordinates
@@ -19,11 +19,11 @@ def test_reference_losses_and_correlations(case):
         found = run.observables[f"{kind}_loss"][case["times"]]
         np.testing.assert_allclose(found, case[kind], rtol=0, atol=1e-7)
     depth = case["parameters"]["depth"]
-    forward = [averages.field(run, "v")] + [averages.field(run, "h", layer) for layer in range(1, depth + 1)]
-    backward = [averages.field(run, "g", layer) for layer in range(1, depth + 1)]
+    forward = [field(run, "v")] + [field(run, "h", layer) for layer in range(1, depth + 1)]
+    backward = [field(run, "g", layer) for layer in range(1, depth + 1)]
     for fields, key in ((forward, "C_h_last"), (backward, "C_g_last")):
         for ref, row in zip(fields, case[key], strict=True):
-            found = averages.correlation(run, ref)[-1, -1].ravel()
+            found = correlation(run, ref)[-1, -1].ravel()
             np.testing.assert_allclose(found, row, rtol=0, atol=1e-7 * np.abs(row).max())
 
 
@@ -120,7 +120,7 @@ def test_outputs_are_equivalent():
     run = run_coordinates(program(), values(depth=1), outputs=3, steps=25, tol=1e-11, record_steps=[0, 10, 24])
     loss = run.observables["test_loss"]
     np.testing.assert_allclose(loss, np.broadcast_to(loss[:, :1], loss.shape), rtol=1e-9)
-    overlap = averages.correlation(run, averages.field(run, "h", 1))
+    overlap = correlation(run, field(run, "h", 1))
     order = [2, 0, 1]
     relabelled = overlap[:, order][:, :, :, order]
     np.testing.assert_allclose(relabelled, overlap, atol=1e-9)
@@ -149,13 +149,13 @@ def exact_responses(training, steps, tol, **changes):
 def test_responses_satisfy_the_averaging_rule(training):
     """``<h g> = s2 C_v R_g^T + (s2 R_v + eta0 gamma S o C_v) C_g`` (Stein's identity on ``h = u + A g``)."""
     run = exact_responses(training, 8, tol=1e-13)
-    v, h, g = averages.field(run, "v"), averages.field(run, "h", 1), averages.field(run, "g", 1)
+    v, h, g = field(run, "v"), field(run, "h", 1), field(run, "g", 1)
 
     def c(a, b):
-        return averages.correlation(run, a, b)[:, 0, :, 0]
+        return correlation(run, a, b)[:, 0, :, 0]
 
-    r_v = averages.response(run, v, g, ("W0", None))[:, 0, :, 0]
-    r_g = averages.response(run, g, v, ("W0", None))[:, 0, :, 0]
+    r_v = response(run, v, g, ("W0", None))[:, 0, :, 0]
+    r_g = response(run, g, v, ("W0", None))[:, 0, :, 0]
     np.testing.assert_allclose(np.diag(r_v), -1 / (2.0 * 0.7), rtol=1e-10)  # equal time: -1/(gamma nu)
     for matrix in (np.triu(r_v, 1), np.triu(r_g)):
         np.testing.assert_allclose(matrix, 0, atol=1e-10)
@@ -168,12 +168,12 @@ def test_responses_with_momentum_and_decay():
     momentum, decay, steps = 0.5, 0.05, 8
     training = GradientDescent(momentum=momentum, weight_decay=decay)
     run = exact_responses(training, steps, tol=1e-13, momentum=momentum, decay=decay)
-    v, h, g = averages.field(run, "v"), averages.field(run, "h", 1), averages.field(run, "g", 1)
+    v, h, g = field(run, "v"), field(run, "h", 1), field(run, "g", 1)
     r_v, r_g = (
-        averages.response(run, v, g, ("W0", None))[:, 0, :, 0],
-        averages.response(run, g, v, ("W0", None))[:, 0, :, 0],
+        response(run, v, g, ("W0", None))[:, 0, :, 0],
+        response(run, g, v, ("W0", None))[:, 0, :, 0],
     )
-    c_v, c_g, c_hg = (averages.correlation(run, a, b)[:, 0, :, 0] for a, b in ((v, v), (g, g), (h, g)))
+    c_v, c_g, c_hg = (correlation(run, a, b)[:, 0, :, 0] for a, b in ((v, v), (g, g), (h, g)))
     t = np.arange(steps)
     lag = np.maximum(t[:, None] - t, 0)
     kernel = ((1 - decay) ** lag - momentum**lag) / (1 - decay - momentum)
@@ -186,12 +186,12 @@ def test_responses_of_slow_fields_are_refused():
     numbers = values(depth=1, eta=0.001)
     run = run_coordinates(program(), numbers, 1, 30, tol=1e-8, record_steps=range(30))
     with pytest.raises(ValueError, match="condition number"):
-        averages.response(run, averages.field(run, "v"), averages.field(run, "g", 1), ("W0", None))
+        response(run, field(run, "v"), field(run, "g", 1), ("W0", None))
 
 
 def test_fields_of_different_layers_are_orthogonal():
     run = run_coordinates(program(), values(), 1, 5, record_steps=[0, 4])
-    assert not averages.correlation(run, averages.field(run, "h", 1), averages.field(run, "h", 2)).any()
+    assert not correlation(run, field(run, "h", 1), field(run, "h", 2)).any()
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import averages
 import numpy as np
 import sympy as sp
+from averages import far_sector, noise_rows, noise_side, products_of
 
 from dmft_sym.derivation.arrays import OrderParameter
 from dmft_sym.derivation.processes import Process, process_of
@@ -204,12 +204,12 @@ class _Comparison:
             if spec.fresh or not spec.variance or (transpose and not spec.inverse_aspect):
                 continue
             product = Multiply(number, plan.fields[operands[0]], transpose, 1.0)
-            side, scale = averages._noise_side(self.run.arithmetic, product)
-            noises = {o: averages._noise(self.run, o, side, scale, number) for o in operands}
+            side, scale = noise_side(self.run.arithmetic, product)
+            noises = {o: noise_rows(self.run, o, side, scale, number) for o in operands}
             for key, ref in self.refs.items():
                 if ref.space != (plan_space(self.theory, spec.key[0], transpose)):
                     continue
-                along = self._along(ref, side, averages._far_sector(self.run.arithmetic, product))
+                along = self._along(ref, side, far_sector(self.run.arithmetic, product))
                 predicted = np.zeros_like(along)
                 for operand, noise in noises.items():
                     response = tables.get((key, spec.key, transpose, operand))
@@ -224,7 +224,7 @@ class _Comparison:
         plan = self.run.arithmetic.plan
         by_slot = {slot: ref for ref, slot in plan.fields.items()}
         found: dict[tuple[int, bool], list[FieldRef]] = {}
-        for product in averages.products_of(plan):
+        for product in products_of(plan):
             operands = found.setdefault((product.matrix, product.transpose), [])
             if by_slot[product.operand] not in operands:
                 operands.append(by_slot[product.operand])

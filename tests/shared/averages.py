@@ -76,13 +76,13 @@ def response(result: ExecutionResult, a: FieldRef, operand: FieldRef, matrix: Ma
     if result.recorded != list(range(result.steps)):
         raise ExecutionError("responses need every step: record_steps=range(steps)")
     product = _find_product(result, operand, matrix)
-    side, scale = _noise_side(arithmetic, product)
+    side, scale = noise_side(arithmetic, product)
     operands = _operands(result, product)
     own = operands.index(operand)
-    noise = np.concatenate([_noise(result, ref, side, scale, product.matrix) for ref in operands])
+    noise = np.concatenate([noise_rows(result, ref, side, scale, product.matrix) for ref in operands])
     field = _stacked(result, a)
     steps, outputs = field.shape[:2]
-    if _sector(result, a) != _far_sector(arithmetic, product):
+    if _sector(result, a) != far_sector(arithmetic, product):
         return np.zeros((steps, outputs, steps, outputs))
     along = np.zeros((steps * outputs, len(side.noise)))
     known = [k for k, coordinate in enumerate(side.noise) if coordinate < field.shape[2]]
@@ -103,7 +103,7 @@ def _solve(noise: Array, along: Array, tol: float, what: str) -> Array:
     return np.linalg.lstsq(noise.T, along.T, rcond=None)[0].T
 
 
-def _noise(result: ExecutionResult, operand: FieldRef, side: Side, scale: float, matrix: int) -> Array:
+def noise_rows(result: ExecutionResult, operand: FieldRef, side: Side, scale: float, matrix: int) -> Array:
     """Coefficients of ``u(s, d)`` along the ``e_k``, shape (S * C, directions)."""
     fields = _stacked(result, operand)
     steps, outputs, size = fields.shape
@@ -115,7 +115,7 @@ def _noise(result: ExecutionResult, operand: FieldRef, side: Side, scale: float,
     return scale * np.repeat(retention, outputs)[:, None] * rows
 
 
-def _noise_side(arithmetic: GrowingCoordinates, product: Multiply) -> tuple[Side, float]:
+def noise_side(arithmetic: GrowingCoordinates, product: Multiply) -> tuple[Side, float]:
     """The side that a product opens, and the standard deviation of its noise in the units of the field."""
     matrix = arithmetic.matrices[product.matrix]
     spec = matrix.spec
@@ -152,7 +152,7 @@ def _operands(result: ExecutionResult, product: Multiply) -> list[FieldRef]:
     return [ref for ref, slot in plan.fields.items() if slot in slots]
 
 
-def _far_sector(arithmetic: GrowingCoordinates, product: Multiply) -> int:
+def far_sector(arithmetic: GrowingCoordinates, product: Multiply) -> int:
     spec = arithmetic.plan.matrices[product.matrix]
     return spec.source if product.transpose else spec.target
 

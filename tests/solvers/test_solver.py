@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import averages
 import numpy as np
 import pytest
+from averages import correlation
 from strategies import SCANNED
 
 import dmft_sym as ds
@@ -76,10 +76,10 @@ def test_labels_and_attributes(solver):
     assert {key: run.attrs[key] for key in attrs} == attrs
     assert run.attrs["outcome"] == "completed"
     assert len(run.attrs["module_hash"]) == 64
-    for name, correlation in run.items():
+    for name, variable in run.items():
         if str(name).startswith("C_"):
-            swapped = correlation.transpose(..., "step2", "output2", "step", "output")
-            np.testing.assert_array_equal(correlation.values, swapped.values)
+            swapped = variable.transpose(..., "step2", "output2", "step", "output")
+            np.testing.assert_array_equal(variable.values, swapped.values)
 
 
 def test_long_names_say_what_responds_to_what(solver):
@@ -141,7 +141,7 @@ def test_every_field_has_its_correlation():
     for ref in result.fields:
         reported = run[f"C_{ref.field}"]
         axes = {axis: int(ref.layer) for axis in ("layer", "layer2") if axis in reported.dims}
-        expected = averages.correlation(result, ref, ref)
+        expected = correlation(result, ref, ref)
         np.testing.assert_allclose(reported.sel(axes), expected, rtol=0, atol=1e-9 * (abs(expected).max() or 1))
 
 
