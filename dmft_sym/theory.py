@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from .derivation.problem import Problem
 from .derivation.stage import Stage
-from .networks.parameters import STANDARD
 from .networks.standard import Network
 from .networks.training import GradientDescent, TrainingRule
 from .program import LAYER, TIME, ProgramError
@@ -64,11 +63,12 @@ class Theory(Problem):
     def symbols(self) -> Symbols:
         """Symbols of its equations by name: ``theory.symbols.gamma``; parameters, then labels."""
         from .derivation.named_symbols import Symbols
+        from .derivation.symbols import COLUMN, STEPS
         from .spectra.equations.joint import EIGEN, SINGULAR
 
         labels = (label for label in (TIME, LAYER, *self.program.labels))
         indices = (symbol for label in labels for symbol in (label.symbol, label.other, label.size))
-        return Symbols((*self.program.parameters, *(p.symbol for p in STANDARD), *indices, SINGULAR, EIGEN))
+        return Symbols((*self.program.parameters, *indices, SINGULAR, EIGEN, *STEPS[1:], COLUMN))
 
     def to_latex(self) -> str:
         """A self-contained LaTeX document with every stage."""

@@ -60,7 +60,8 @@ def condition_latex(condition: sp.Basic) -> str:
     """A relation between layer indices, solved for the index: ``l = 1``, ``l <= L - 2``."""
     if isinstance(condition, sp.And):
         return ",\\ ".join(sorted(condition_latex(part) for part in condition.args))
-    assert isinstance(condition, (sp.Eq, sp.Ge, sp.Le))
+    if not isinstance(condition, (sp.Eq, sp.Ge)):
+        return str(sp.latex(condition))
     slack = sp.expand(condition.lhs - condition.rhs)
     # Loop indices first, the depth last.
     for symbol in sorted(slack.free_symbols, key=lambda s: (s.name.isupper(), s.name)):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import sympy as sp
 from sympy.core.function import AppliedUndef
+from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.printing.latex import LatexPrinter
 
 from dmft_sym.program import PAST_STEP, STEP
@@ -38,7 +39,7 @@ _RANKS: tuple[type | tuple[type, ...], ...] = (
     Tangent,
 )
 """Factors of a product in the order in which they are written, after the coefficient; ``()`` for all others."""
-_OBJECTS = (Labelled, TwoPoint, Tangent, SiteAverage, sp.KroneckerDelta, KEPT, KERNEL, PAST_KERNEL)
+_OBJECTS = (Labelled, TwoPoint, Tangent, SiteAverage, sp.KroneckerDelta, sp.Piecewise, KEPT, KERNEL, PAST_KERNEL)
 
 
 class EquationPrinter(LatexPrinter):
@@ -102,9 +103,10 @@ class EquationPrinter(LatexPrinter):
     def _print_Piecewise(self, expr: sp.Piecewise) -> str:
         """A term under a condition on layers as a bracket, which is one or zero, before it."""
         (value, condition), *others = expr.args
-        if [tuple(other) for other in others] != [(0, True)] or not isinstance(condition, (sp.Eq, sp.Ge, sp.And)):
+        if others != [ExprCondPair(sp.Integer(0), sp.true)]:
             return str(super()._print_Piecewise(expr))
-        return f"\\left[{condition_latex(condition)}\\right]\\, {self.bracketed(value)}"
+        where = f"\\left[{condition_latex(condition)}\\right]"
+        return where if value == 1 else f"{where}\\, {self.bracketed(value)}"
 
     def _print_KroneckerDelta(self, expr: sp.KroneckerDelta, exp: str | None = None) -> str:
         return f"\\delta_{{{' '.join(self.doprint(arg) for arg in expr.args)}}}"

@@ -7,6 +7,7 @@ outputs and other labels count from 0, layers as the network does. Symbols are t
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar, Self, TypeAlias
 
 import sympy as sp
@@ -24,6 +25,7 @@ KEPT, KERNEL = sp.Function("rho"), sp.Function("kappa")
 """``rho(t)``: what is left of the initial weights; ``kappa(t - s)``: what an increment is worth later."""
 PAST_KERNEL = sp.Function("S_kappa")
 """``S_kappa(t, s)``: ``kappa(t - s)`` for ``s < t``, else zero."""
+_COMMAND = re.compile(r"\\[A-Za-z]+$")
 STEPS = (PAST_STEP, *sp.symbols("t_1 s_1", integer=True, nonnegative=True))
 """Steps that sums run over."""
 Place: TypeAlias = tuple[sp.Symbol, At]
@@ -237,7 +239,8 @@ class TwoPoint(AppliedUndef):
         steps = [printer.doprint(end.step) for end in (a, b) if end.step is not None]
         labels = ["".join(f"{printer.doprint(label)} " for label in end.axis_labels).rstrip() for end in (a, b)]
         several = any(len(end.axis_labels) > 1 for end in (a, b))  # one index each needs no comma
-        lower = (",\\," if several else "").join(labels)
+        between = ",\\," if several else " " if _COMMAND.search(labels[0]) else ""
+        lower = between.join(label for label in labels if label)
         letter = f"\\{self.accent} {self.letter}" if self.accent else self.letter
         body = f"{letter}^{{{names}}}" + (f"_{{{lower}}}" if lower else "")
         return body + (f"({','.join(steps)})" if steps else "")

@@ -131,11 +131,13 @@ class TwoTimeRun(ReplicaRun):
                 **self.values,
             )
         if self.wanted.matrices:
-            self._see_spectra(measured, state, run)
+            self._see_spectra(measured, state, run, 0 if self.call.problem.program.linear else sites)
         return np.asarray(run["scalars"]["f"][: run["steps"]]), measured, float(run["tangent_error"])
 
-    def _see_spectra(self, measured: Measurements, fields: Mapping[str, Any], run: Mapping[str, Any]) -> None:
-        """Outliers from the spike conditions."""
+    def _see_spectra(
+        self, measured: Measurements, fields: Mapping[str, Any], run: Mapping[str, Any], sites: int
+    ) -> None:
+        """Outliers from the spike conditions, of averages over so many sites; 0 where these are exact."""
         from .two_time_spectra import TwoTimeAverages, outliers_of_equations
 
         for step in self.wanted.spectrum_steps:
@@ -143,7 +145,8 @@ class TwoTimeRun(ReplicaRun):
                 averages = TwoTimeAverages(self.module, fields, run, step)
                 bulk = self.wanted.bulks[name]
                 found, bulk = outliers_of_equations(self.call.problem, name, averages, self.call.arguments.values, bulk)
-                measured.see_outliers(name, step, found, bulk, bulk.edge)
+                limit = bulk.edge * (1 + 4 * sites ** (-2 / 3) if sites else 1)  # below it noise makes outliers
+                measured.see_outliers(name, step, found[found > limit], bulk, limit)
 
     def _overlap(self, fields: Mapping[str, Any], a: FieldRef, b: FieldRef, step: int) -> Array:
         """``<a b>`` of a step, a matrix with a row for every label of ``a``."""

@@ -67,7 +67,7 @@ def test_gated_network_has_the_outliers_of_sampled_sites():
     """Two spaces of different size and a normalisation: both methods within four standard errors."""
     theory = ds.derive(ds.network(gated), data=samples(2, 1))
     wanted = {"matrices": ["V"], "at": [6], "steps": 7, "richness": 10.0, "learning_rate": 0.1}
-    derived = theory.compile("numpy")(method="equations", sites=4000, replicas=4, **wanted)
+    derived = theory.compile("numpy")(method="equations", sites=16_000, replicas=4, **wanted)
     sampled = theory.compile("numpy")(sites=32_000, replicas=8, **wanted)
     assert sampled.outlier.sizes["rank"] > 0
     for rank in range(sampled.outlier.sizes["rank"]):
