@@ -1,7 +1,8 @@
-"""Source of solvers. `generate`: closed equations -> IR -> ``numba`` (fast), ``numpy`` (the judge) or ``mpmath`` text.
+"""Source of solvers.
 
-On given samples `sampled` writes the solver on sampled sites from the program, and `two_time` the direct one from the
-single-site equations.
+`generate`: closed equations -> IR -> ``numba`` (fast), ``numpy`` (the judge), ``mpmath`` (any precision) or ``exact``
+(rational functions) text. On given samples `sampled` writes the solver on sampled sites from the program, `two_time`
+the direct one from the single-site equations.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from dmft_sym.derivation.exports import NamedParameter
     from dmft_sym.derivation.problem import Problem
 
-BACKENDS = ("numba", "numpy", "mpmath")
+BACKENDS = ("numba", "numpy", "mpmath", "exact")
 
 
 def generate(

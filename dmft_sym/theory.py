@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .derivation.problem import Problem
 from .derivation.stage import Stage
@@ -16,6 +16,7 @@ from .support.messages import show
 
 if TYPE_CHECKING:
     from .derivation.named_symbols import Symbols
+    from .solvers.exact_march import ExactRun
     from .solvers.solver import MethodInfo, Solver
     from .spectra.equations.bulk_equations import BulkEquations
     from .spectra.equations.spike_equations import SpikeEquations
@@ -149,6 +150,38 @@ class Theory(Problem):
         from .solvers.solver import Solver
 
         return Solver(self, backend)
+
+    def exact(self, steps: int, **parameters: Any) -> ExactRun:
+        """The first steps as rational functions of the parameters, by the march in exact arithmetic.
+
+        Parameters
+        ----------
+        steps
+            Number of steps; with all parameters open two take a second, with one open and numbers elsewhere six do.
+        **parameters
+            As of a run: ``samples_per_dim``, ``richness``, ...; numbers (``0.05`` is 1/20), fractions as text
+            (``"1/3"``), or expressions of SymPy. One that is missing stays the symbol of `symbols`; of ``richness``
+            that is ``gamma``, of ``init_std`` its square ``s2``.
+
+        Returns
+        -------
+        ExactRun
+            With the variables of a solver, such as ``test_loss[t]`` (one output) and ``C_h[l - 1, t, s]``, as SymPy.
+
+        Raises
+        ------
+        ArgumentError
+            If the equations do not close, or an argument is unknown or not exact.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> ds.derive(ds.deep_linear(1)).exact(steps=1).test_loss[0]
+        (gamma**2*nu*sigma_eps**2 + gamma**2*nu + s2**2)/(gamma**2*nu)
+        """
+        from .solvers.exact_march import exact_run
+
+        return exact_run(self, steps, parameters)
 
     @property
     def methods(self) -> tuple[MethodInfo, ...]:

@@ -16,7 +16,7 @@ class CoefficientTable:
     those that depend on a layer index are written in place.
     """
 
-    def __init__(self, march: March, exact: bool = False) -> None:
+    def __init__(self, march: March, exact: str = "") -> None:
         self._exact = exact
         self._constants = set(march.parameters) | set(march.integers)
         self._real = set(march.parameters)

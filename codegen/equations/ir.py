@@ -27,6 +27,8 @@ class ArraySpec:
         Columns are outputs only (one draw for all steps) instead of ``(step, output)``.
     causal
         Lower triangular in the steps (a response); otherwise the transpose of ``mirror`` (a correlation).
+    scale
+        By what the Gaussian field that it responds to is divided.
     """
 
     name: str
@@ -35,6 +37,7 @@ class ArraySpec:
     causal: bool
     meaning: str
     mirror: str = ""
+    scale: sp.Expr = sp.Integer(1)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from dmft_sym.derivation.closure import (
     Weight,
 )
 from dmft_sym.derivation.exports import NamedParameter
+from dmft_sym.derivation.single_site import Noise
 from dmft_sym.program import Assign, ForLayers
 from dmft_sym.program.validation import smallest_depth
 
@@ -65,7 +66,8 @@ def _spec(array: OrderParameter) -> ir.ArraySpec:
     words = "response of {} to {}" if array.kind == "R" else "correlation of {} and {}"
     meaning = words.format(array.row.name, array.column.name)
     mirror = "" if array.kind == "R" else f"C_{array.column.name}_{array.row.name}"
-    return ir.ArraySpec(array.name, axes, array.static, array.kind == "R", meaning, mirror)
+    scale = array.column.scale if isinstance(array.column, Noise) else sp.Integer(1)
+    return ir.ArraySpec(array.name, axes, array.static, array.kind == "R", meaning, mirror, scale)
 
 
 def _statement_texts(closed: ClosedEquations) -> list[str]:

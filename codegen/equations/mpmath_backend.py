@@ -12,7 +12,7 @@ class MpmathStyle(NumpyStyle):
 
     imports: tuple[str, ...] = ("import numpy as np", "from mpmath import mp")
     dtype = "object"
-    exact = True
+    exact = "mpf"
 
     def convert(self, name: str) -> str:
         return f"mp.mpf({name})"

@@ -20,7 +20,7 @@ class LineStyle(ABC):
 
     imports: tuple[str, ...] = ()
     dtype = "np.float64"
-    exact = False
+    exact = ""
 
     def matrix(self, ref: ir.Ref) -> str:
         """How lines name a matrix."""
@@ -173,7 +173,7 @@ class ModuleWriter:
         lines = [
             *signature(self.march, self.style.dtype),
             '    """March the closed equations; see the module docstring."""',
-            *argument_checks(self.march),
+            *argument_checks(self.march, self.style.exact == "field"),
             "    C = outputs",
             "    n = steps * C",
             "    one = np.eye(C, dtype=dtype)",
@@ -225,8 +225,14 @@ def scale_lines(march: ir.March, coefficients: CoefficientTable) -> list[str]:
     return wrapped('"scales": {', scales, "},", "        ")
 
 
-def argument_checks(march: ir.March) -> list[str]:
-    """Lines that refuse arguments for which the arrays or the equations make no sense."""
+def argument_checks(march: ir.March, symbolic: bool = False) -> list[str]:
+    """Lines that refuse arguments for which the arrays or the equations make no sense.
+
+    Parameters
+    ----------
+    symbolic
+        Whether parameters may be expressions, which have no sign.
+    """
     counts = [("steps", 1), ("outputs", 1), *((python_name(s), march.smallest_depth) for s in march.integers)]
     lines = []
     for name, low in counts:
@@ -234,7 +240,7 @@ def argument_checks(march: ir.March) -> list[str]:
             f"    if not {name} >= {low}:",
             f'        raise ValueError(f"{name} = {{{name}!r}}: allowed is an integer >= {low}")',
         ]
-    for symbol in march.parameters:
+    for symbol in () if symbolic else march.parameters:
         name = python_name(symbol)
         bound = "> 0" if symbol.is_positive else ">= 0" if symbol.is_nonnegative else None
         if bound is not None:
@@ -245,20 +251,24 @@ def argument_checks(march: ir.March) -> list[str]:
     return lines
 
 
-def kernel_table(march: ir.March, exact: bool = False) -> list[str]:
+def kernel_table(march: ir.March, exact: str = "") -> list[str]:
     """Lines that tabulate ``kappa(lag)`` and ``rho(t)`` by the optimizer's own recursion."""
     recursion = march.recursion
     if recursion.plain:
         return ["    kappa = np.ones(steps + 1, dtype)"]
     parts = (recursion.memory, recursion.keep, recursion.from_memory, recursion.first)
     memory, keep, start, first = (number_text(part, exact) for part in parts)
+    # Elements of a field do not multiply arrays, arrays of one element do.
+    one, lag, column = ("1:2", "lag:lag + 1", "[:, None]") if exact == "field" else ("1", "lag", "")
+    kept = f"({keep}) ** np.arange(steps)"
+    kept = f"({kept}){column}" if column else kept
     return [
         "    kappa = np.zeros(steps + 1, dtype)  # response of the weights to one increment, by lag",
-        f"    velocity, kappa[1] = {start}, {first}",
+        f"    velocity, kappa[{one}] = {start}, {first}",
         "    for lag in range(2, steps + 1):",
         f"        velocity = ({memory}) * velocity",
-        f"        kappa[lag] = ({keep}) * kappa[lag - 1] + velocity",
-        f"    rho = ({keep}) ** np.arange(steps)  # what is left of the initial weights",
+        f"        kappa[{lag}] = ({keep}) * kappa[lag - 1] + velocity",
+        f"    rho = {kept}  # what is left of the initial weights",
     ]
 
 

@@ -43,16 +43,23 @@ class _PowerPrinter(_Printer):
 
 
 class _ExactPrinter(_PowerPrinter):
-    """Fractions as quotients of ``mpf``, so that no constant is rounded to double precision."""
+    """Fractions as quotients that are not rounded to double precision."""
+
+    def __init__(self, quotient: str) -> None:
+        super().__init__({})
+        self._quotient = quotient
 
     def _print_Rational(self, expr: sp.Rational) -> str:
-        return f"(mp.mpf({expr.p}) / {expr.q})"
+        return self._quotient.format(p=expr.p, q=expr.q)
 
 
-def number_text(value: sp.Expr, exact: bool = False) -> str:
-    """A coefficient as Python source; ``exact`` for any precision."""
-    printer = _ExactPrinter if exact else _PowerPrinter
-    return str(printer({}).doprint(sp.sympify(value, strict=True)))
+_QUOTIENTS = {"mpf": "(mp.mpf({p}) / {q})", "field": "QQ({p}, {q})"}
+
+
+def number_text(value: sp.Expr, exact: str = "") -> str:
+    """A coefficient as Python source; ``exact`` with fractions of ``"mpf"``, or of elements of a ``"field"``."""
+    printer = _ExactPrinter(_QUOTIENTS[exact]) if exact else _PowerPrinter({})
+    return str(printer.doprint(sp.sympify(value, strict=True)))
 
 
 def float_text(value: sp.Expr, names: Names) -> str:
