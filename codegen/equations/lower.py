@@ -176,7 +176,9 @@ class _StatementLowering:
         for term in kernel.terms:
             source = term.point(TwoPoint)
             ref = None if source is None else self.names.ref(source)
-            yield from _looped((), term.condition, ir.AddKernel(term.coefficient, ref, term.steps, term.retained))
+            yield from _looped(
+                term.sums, term.condition, ir.AddKernel(term.coefficient, ref, term.steps, term.retained)
+            )
         for row in self.responses:
             yield from self._commented(row, (self._product(row, t) for t in row.terms if _has(row, t, kernel)))
 

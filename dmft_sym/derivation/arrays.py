@@ -104,22 +104,18 @@ class ArrayTable:
 
     def point(self, entry: Entry, row: Place = NOW, column: Place = THEN) -> TwoPoint:
         """The matrix as a function of labels at two places."""
-        return self._point(entry.array, entry.row, entry.column, row, column)
+        kind = Correlation if entry.array.kind == "C" else Response
+        ends = self._member(entry.array.row, entry.row, row), self._member(entry.array.column, entry.column, column)
+        return kind(*ends)
 
     @property
     def families(self) -> dict[type[TwoPoint], OrderParameter]:
         """The arrays by the functions that they are in equations, in the order of their declaration."""
         found = {}
         for array in self.arrays.values():
-            layers = [None if member.layers is None else LAYER.symbol for member in (array.row, array.column)]
-            found[self._point(array, *layers, NOW, THEN).func] = array
+            row, column = (None if member.layers is None else LAYER.symbol for member in (array.row, array.column))
+            found[self.point(Entry(array, row, column)).func] = array
         return found
-
-    def _point(
-        self, array: OrderParameter, first: sp.Expr | None, second: sp.Expr | None, row: Place, column: Place
-    ) -> TwoPoint:
-        kind = Correlation if array.kind == "C" else Response
-        return kind(self._member(array.row, first, row), self._member(array.column, second, column))
 
     def _member(self, member: Member, layer: sp.Expr | None, place: Place) -> Labelled:
         if isinstance(member, Noise):

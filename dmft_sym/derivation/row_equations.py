@@ -105,27 +105,31 @@ class RowWriter:
 
     @cached_property
     def _memories(self) -> dict[tuple[FieldRef, Loops], list[tuple[Memory, sp.Expr]]]:
-        """Terms of kernels by the remembered field and what they are summed over; independent fields have none."""
+        """Terms of kernels by the remembered field and the layers that are remembered; independent fields have none."""
         groups: dict[tuple[FieldRef, Loops], list[tuple[Memory, sp.Expr]]] = {}
         for memory in self.site.memories:
             loops: Loops = () if memory.index is None else ((memory.index, memory.layers),)  # type: ignore[assignment]
             term = self._kernel_term(memory, loops)
-            if term is not None:
-                groups.setdefault((memory.field, loops), []).append((memory, term))
+            if term is None:
+                continue
+            if memory.index is not None and (memory.field.layer is None or not memory.field.layer.has(memory.index)):
+                term, loops = sp.Sum(term, *_limits(loops)), ()
+            groups.setdefault((memory.field, loops), []).append((memory, term))
         return groups
 
     def _kernel_term(self, memory: Memory, loops: Loops) -> sp.Expr | None:
         """A memory's share of ``A(t, s)``."""
-        ranges, past = self._ranges(loops), PAST_KERNEL(STEP, PAST_STEP)
+        ranges, past, coefficient = self._ranges(loops), PAST_KERNEL(STEP, PAST_STEP), memory.coefficient
         if isinstance(memory, ResponseMemory):
             entry = self.table.entry("R", memory.row, memory.noise, memory.noise_layer, ranges)
-            factor = _kept(memory.retained) * (sp.KroneckerDelta(STEP, PAST_STEP) if memory.noise.fresh else 1)
+            factor = sp.KroneckerDelta(STEP, PAST_STEP) if memory.noise.fresh else sp.Integer(1)
+            coefficient *= _kept(memory.retained)
         elif isinstance(memory, UpdateMemory):
             entry = self.table.entry("C", memory.row, memory.past.field, memory.past.layer, ranges)
             factor = past
         else:
-            return memory.coefficient * past * _same(self.target.axes)
-        return None if entry is None else memory.coefficient * _if(entry.condition, self.table.point(entry) * factor)
+            return coefficient * past * _same(self.target.axes)
+        return None if entry is None else coefficient * _if(entry.condition, self.table.point(entry) * factor)
 
     def _kernels(self) -> Iterator[Equation]:
         for (remembered, loops), memories in self._memories.items():
