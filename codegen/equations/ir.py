@@ -49,8 +49,15 @@ class Ref:
 
 
 @dataclass(frozen=True)
+class Statement:
+    """What follows computes the equations of this statement of the program."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Comment:
-    """A line for the reader."""
+    """Number and left-hand side of the equation that what follows computes."""
 
     text: str
 
@@ -158,7 +165,8 @@ class CopyTransposed:
 
 
 Node: TypeAlias = (
-    Comment
+    Statement
+    | Comment
     | Loop
     | Guard
     | AddRow
@@ -180,6 +188,7 @@ class Observable:
     name: str
     terms: tuple[tuple[sp.Expr, Ref], ...]
     constant: sp.Expr
+    comment: Comment
 
 
 @dataclass(frozen=True)
@@ -202,6 +211,8 @@ class March:
         For the module's docstring: the network and its program.
     parameters
         Real run-time arguments; ``integers`` are depth-like ones.
+    definitions
+        The equations of the optimizer, that tables of ``kappa`` and ``rho`` are made by.
     smallest_depth
         Smallest value of the integer arguments for which every layer that is named exists.
     recursion
@@ -213,6 +224,7 @@ class March:
     parameters: tuple[sp.Symbol, ...]
     integers: tuple[sp.Symbol, ...]
     arrays: tuple[ArraySpec, ...]
+    definitions: tuple[Comment, ...]
     body: tuple[Node, ...]
     observables: tuple[Observable, ...]
     exports: tuple[Export, ...]

@@ -1,27 +1,33 @@
-"""Closed equations -> IR: rows become loops, guards and matrix nodes; nothing is decided here."""
+"""Closed equations -> IR: terms become loops, guards and matrix nodes. Nothing is decided here, and no network known.
+
+Every group of nodes stands below the number of the equation that it computes. Rows that several equations need are
+computed once: kernels ``A``, which are equations of their own, and the products ``W = sum R C`` of correlations
+``C = sum R C R^T``, which equations share where they are the same.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import sympy as sp
 
-from dmft_sym.derivation.arrays import Entry, OrderParameter
-from dmft_sym.derivation.closure import (
-    ClosedEquations,
-    Contribution,
-    Kernel,
-    LayerLoop,
-    RowEquations,
-    Weight,
-)
+from dmft_sym.derivation.arrays import OrderParameter
+from dmft_sym.derivation.closure import STAGE_OF_CLOSURE, ClosedEquations, StatementEquations
+from dmft_sym.derivation.domain import parts_of
+from dmft_sym.derivation.equations import Equation
 from dmft_sym.derivation.exports import NamedParameter
+from dmft_sym.derivation.layer_logic import within
 from dmft_sym.derivation.single_site import Noise
-from dmft_sym.program import Assign, ForLayers
+from dmft_sym.derivation.symbols import Correlation, MemoryKernel, Response, TwoPoint
+from dmft_sym.program import LayerRange
 from dmft_sym.program.validation import smallest_depth
 
 from . import ir
+from .terms import Limits, Term, layers_of
+
+Nodes = tuple[ir.Node, ...]
 
 
 def lower(closed: ClosedEquations, exports: Iterable[NamedParameter] = ()) -> ir.March:
@@ -33,32 +39,58 @@ def lower(closed: ClosedEquations, exports: Iterable[NamedParameter] = ()) -> ir
         Order parameters that users see, by name.
     """
     program = closed.program
-    specs = {array: _spec(array) for array in closed.arrays}
+    names = _Names(closed)
     body: list[ir.Node] = []
-    numbered = zip(closed.rows, _statement_texts(closed), strict=True)
     # Statements of one scan share its loop: at every layer they run in the order of the program.
-    for scans, group in itertools.groupby(numbered, key=lambda pair: pair[0].scans):
-        nodes: tuple[ir.Node, ...] = ()
-        for rows, statement in group:
-            nodes += (ir.Comment(statement), *_row_nodes(rows, specs))
+    for scans, group in itertools.groupby(closed.statements, key=lambda part: part.scans):
+        nodes = tuple(node for part in group for node in _StatementLowering(names, part).nodes())
         for scan in reversed(scans):
-            nodes = _looped(scan, nodes)
+            nodes = (ir.Loop(scan.index, scan.layers.start, scan.layers.stop, scan.descending, nodes),)
         body += nodes
     return ir.March(
         title=program.name,
         statements=str(program),
         parameters=tuple(s for s in program.parameters if not s.is_integer),
         integers=tuple(s for s in program.parameters if s.is_integer),
-        arrays=tuple(specs.values()),
+        arrays=tuple(names.specs.values()),
+        definitions=tuple(map(names.comment, closed.definitions)),
         body=tuple(body),
-        observables=tuple(
-            ir.Observable(o.name, tuple((c, _ref(e, specs)) for c, e in o.terms), o.constant)
-            for o in closed.observables
-        ),
-        exports=tuple(ir.Export(e.name, specs[e.array], e.scale, e.layer) for e in exports),
+        observables=tuple(map(names.observable, closed.observables)),
+        exports=tuple(ir.Export(e.name, names.specs[e.array], e.scale, e.layer) for e in exports),
         smallest_depth=smallest_depth(program),
         recursion=program.optimizer.recursion,
     )
+
+
+class _Names:
+    """Arrays of order parameters, and numbers of equations."""
+
+    def __init__(self, closed: ClosedEquations) -> None:
+        self.families = closed.families
+        self.specs = {array: _spec(array) for array in closed.arrays}
+        self.numbers = {equation: number for number, equation in enumerate(closed.equations, start=1)}
+
+    def ref(self, point: TwoPoint) -> ir.Ref:
+        """The matrix that an order parameter is kept in."""
+        array = self.families[point.func]
+        stored = zip(point.ends, (array.row_layers, array.column_layers), strict=True)
+        layers = (end.layer for end, layers in stored if layers is not None)
+        return ir.Ref(self.specs[array], tuple(layer for layer in layers if layer is not None))
+
+    def transposed(self, point: Correlation) -> ir.Ref:
+        """The matrix with row and column exchanged."""
+        return self.ref(Correlation(*reversed(point.ends)))
+
+    def comment(self, equation: Equation) -> ir.Comment:
+        """Number and left-hand side."""
+        return ir.Comment(f"({STAGE_OF_CLOSURE}.{self.numbers[equation]}) {equation.left}")
+
+    def observable(self, equation: Equation) -> ir.Observable:
+        """A sum of correlations at equal times and a constant."""
+        terms = [(term.coefficient, term.point(Correlation)) for term in map(Term.of, equation.terms)]
+        refs = tuple((coefficient, self.ref(point)) for coefficient, point in terms if point is not None)
+        constant = sp.Add(*(coefficient for coefficient, point in terms if point is None))
+        return ir.Observable(equation.label, refs, constant, self.comment(equation))
 
 
 def _spec(array: OrderParameter) -> ir.ArraySpec:
@@ -70,67 +102,157 @@ def _spec(array: OrderParameter) -> ir.ArraySpec:
     return ir.ArraySpec(array.name, axes, array.static, array.kind == "R", meaning, mirror, scale)
 
 
-def _statement_texts(closed: ClosedEquations) -> list[str]:
-    return [str(s) for _, s in closed.program.walk() if isinstance(s, Assign)]
+class _Row:
+    """An equation with its place inside of the loops of a statement.
+
+    Attributes
+    ----------
+    loops
+        Layers that it is repeated over beside those of the scan.
+    pinned
+        The layer of the scan at which alone the equation holds.
+    guard
+        The condition on layers under which it holds.
+    """
+
+    def __init__(self, equation: Equation, part: StatementEquations) -> None:
+        assert isinstance(equation.left, TwoPoint)
+        self.equation = equation
+        self.left: TwoPoint = equation.left
+        self.terms = tuple(map(Term.of, equation.terms))
+        scans = {scan.index: scan.layers for scan in part.scans}
+        ranges = dict(equation.where.ranges)
+        self.loops: Limits = tuple((i, r.start, r.stop) for i, r in ranges.items() if i not in scans)
+        target, here = part.statement.target.layer, self.left.ends[0].layer
+        self.pinned = {i: sp.solve(target - here, i)[0] for i in scans if i not in ranges}  # type: ignore[operator]
+        known = {relation for i, at in self.pinned.items() for relation in parts_of(within(at, scans[i], {}))}
+        relations = [relation for relation in parts_of(equation.where.condition) if relation not in known]
+        self.guard = sp.And(*(sp.Eq(i, at, evaluate=False) for i, at in self.pinned.items()), *relations)
 
 
-def _ref(entry: Entry, specs: dict[OrderParameter, ir.ArraySpec]) -> ir.Ref:
-    return ir.Ref(specs[entry.array], entry.layers)
+class _StatementLowering:
+    """Nodes of the equations of one statement."""
+
+    def __init__(self, names: _Names, part: StatementEquations) -> None:
+        self.names = names
+        self.part = part
+        rows = [_Row(equation, part) for equation in part.equations]
+        self.kernels, self.responses, self.correlations = (
+            [row for row in rows if isinstance(row.left, kind)] for kind in (MemoryKernel, Response, Correlation)
+        )
+
+    def nodes(self) -> Iterator[ir.Node]:
+        """Responses to what is in the step, kernels with what they propagate, correlations."""
+        yield ir.Statement(str(self.part.statement))
+        for row in self.responses:
+            yield from self._commented(row, (self._added(row, t) for t in row.terms if t.point(MemoryKernel) is None))
+        for kernel in self.kernels:
+            yield self.names.comment(kernel.equation)
+            yield from _looped(kernel.loops, kernel.guard, *self._propagated(kernel))
+        yield from (self.names.comment(row.equation) for row in self.correlations)
+        yield from self._correlated()
+        for row in self.correlations:
+            copy = ir.CopyTransposed(self.names.transposed(row.left), self.names.ref(row.left))
+            yield from _looped(row.loops, row.guard, copy)
+
+    def _commented(self, row: _Row, terms: Iterable[Nodes]) -> Nodes:
+        nodes = tuple(itertools.chain(*terms))
+        return (self.names.comment(row.equation), *nodes) if nodes else ()
+
+    def _added(self, row: _Row, term: Term) -> Nodes:
+        """A field of the same step, or the Gaussian field itself: at one layer of those of the equation."""
+        left, loops, guard, source = row.left, row.loops, sp.And(row.guard, term.condition), term.point(Response)
+        for loop in row.loops:
+            layer = term.value_of(loop[0])
+            if layer is not None:
+                guard = sp.And(guard, within(layer, LayerRange(*loop[1:]), dict(row.equation.where.ranges)))
+                left, loops = left.subs(loop[0], layer), tuple(other for other in loops if other != loop)
+        ref = self.names.ref(left)
+        if source is None:
+            return _looped(loops, guard, ir.AddIdentity(ref, term.coefficient, term.retained))
+        return _looped(loops, guard, ir.AddRow(ref, term.coefficient, self.names.ref(source)))
+
+    def _propagated(self, kernel: _Row) -> Iterator[ir.Node]:
+        """The row of a kernel and its products with response matrices."""
+        yield ir.StartKernel()
+        for term in kernel.terms:
+            source = term.point(TwoPoint)
+            ref = None if source is None else self.names.ref(source)
+            yield from _looped(
+                term.sums, term.condition, ir.AddKernel(term.coefficient, ref, term.steps, term.retained)
+            )
+        for row in self.responses:
+            yield from self._commented(row, (self._product(row, t) for t in row.terms if _has(row, t, kernel)))
+
+    def _product(self, row: _Row, term: Term) -> Nodes:
+        source = term.point(Response)
+        assert source is not None
+        product = ir.AddProduct(self.names.ref(row.left), self.names.ref(source))
+        return _looped(row.loops, sp.And(row.guard, term.condition), product)
+
+    def _correlated(self) -> Iterator[ir.Node]:
+        """Rows ``W``, each with the correlations that it enters."""
+        shared: dict[tuple[Nodes, Limits, sp.Basic], Nodes] = {}
+        for row in self.correlations:
+            for (source, outer, condition), terms in _groups(row).items():
+                start = ir.StartWeight(source.ends[1].step is None)
+                weights = (start, *itertools.chain(*(self._weight(term, outer) for term in terms)))
+                inside, outside = _split(sp.And(row.guard, condition), row.loops)
+                target = ir.AddCorrelation(self.names.ref(row.left), self.names.ref(source))
+                key = (weights, outer, outside)
+                shared[key] = (*shared.get(key, ()), *_looped(row.loops, inside, target))
+        for (weights, outer, condition), targets in shared.items():
+            yield from _looped(outer, condition, *weights, *targets)
+
+    def _weight(self, term: Term, outer: Limits) -> Nodes:
+        """A term of ``W = sum R C``, summed over the layers of its Gaussian field."""
+        response, covariance = term.point(Response, present=True), term.point(Correlation)
+        assert response is not None
+        inner = tuple(limit for limit in term.sums if limit not in outer)
+        add = ir.AddWeight(term.coefficient, self.names.ref(response), None, None, False)
+        if covariance is not None:
+            fresh = covariance.ends[0].step == covariance.ends[1].step
+            matrix, transposed = self.names.ref(covariance), self.names.transposed(covariance)
+            add = replace(add, covariance=matrix, transposed=transposed, fresh=fresh)
+        return _looped(inner, _split(term.condition, inner)[0], add)
 
 
-def _guarded(condition: sp.Basic, node: ir.Node) -> ir.Node:
-    return node if condition == sp.true else ir.Guard(condition, (node,))
+def _has(row: _Row, term: Term, kernel: _Row) -> bool:
+    """Whether a term of a response is a product with this kernel, at the layer where the response is."""
+    found = term.point(MemoryKernel)
+    if found is None or found.func != kernel.left.func or term.sums != kernel.loops:
+        return False
+    return layers_of(found) == tuple(layer.subs(row.pinned) for layer in layers_of(kernel.left))
 
 
-def _looped(loop: LayerLoop | ForLayers | None, nodes: tuple[ir.Node, ...]) -> tuple[ir.Node, ...]:
-    if loop is None:
-        return nodes
-    return (ir.Loop(loop.index, loop.layers.start, loop.layers.stop, loop.descending, nodes),)
+def _groups(row: _Row) -> dict[tuple[Response, Limits, sp.Basic], list[Term]]:
+    """Terms of a correlation by the response of the column, its layers, and the condition outside of other sums."""
+    found: dict[tuple[Response, Limits, sp.Basic], list[Term]] = {}
+    for term in row.terms:
+        source = term.point(Response, present=False)
+        assert source is not None
+        layer = source.ends[1].layer
+        outer = tuple(limit for limit in term.sums if layer is not None and layer.has(limit[0]))
+        inner = tuple(limit for limit in term.sums if limit not in outer)
+        found.setdefault((source, outer, _split(term.condition, inner)[1]), []).append(term)
+    return found
 
 
-def _row_nodes(rows: RowEquations, specs: dict[OrderParameter, ir.ArraySpec]) -> tuple[ir.Node, ...]:
-    nodes: list[ir.Node] = []
-    for part in rows.local:
-        assert part.source is not None
-        add = ir.AddRow(_ref(part.destination, specs), part.coefficient, _ref(part.source, specs))
-        nodes += _looped(part.loop, (_guarded(part.condition, add),))
-    for part in rows.direct:
-        identity = ir.AddIdentity(_ref(part.destination, specs), part.coefficient, part.retained)
-        nodes += _looped(part.loop, (_guarded(part.condition, identity),))
-    for kernel, transfers in rows.kernels:
-        nodes += _kernel_nodes(kernel, transfers, specs)
-    for weight in rows.weights:
-        nodes += _weight_nodes(weight, specs)
-    for mirror in rows.mirrors:
-        node = ir.CopyTransposed(_ref(mirror.transposed, specs), _ref(mirror.entry, specs))
-        nodes += _looped(mirror.loop, (_guarded(mirror.condition, node),))
-    return tuple(nodes)
+def _split(condition: sp.Basic, loops: Limits) -> tuple[sp.Basic, sp.Basic]:
+    """The part of a condition that depends on the labels of loops, and the rest."""
+    indices = {index for index, _, _ in loops}
+    inside = [part for part in parts_of(condition) if part.free_symbols & indices]
+    return sp.And(*inside), sp.And(*(part for part in parts_of(condition) if part not in inside))
 
 
-def _kernel_nodes(
-    kernel: Kernel, transfers: tuple[Contribution, ...], specs: dict[OrderParameter, ir.ArraySpec]
-) -> tuple[ir.Node, ...]:
-    nodes: list[ir.Node] = [ir.StartKernel()]
-    for term in kernel.terms:
-        source = None if term.entry is None else _ref(term.entry, specs)
-        condition = sp.true if term.entry is None else term.entry.condition
-        nodes.append(_guarded(condition, ir.AddKernel(term.coefficient, source, term.steps, term.retained)))
-    for part in transfers:
-        assert part.source is not None
-        product = ir.AddProduct(_ref(part.destination, specs), _ref(part.source, specs))
-        nodes += _looped(part.loop, (_guarded(part.condition, product),))
-    return _looped(kernel.loop, tuple(nodes))
+def _looped(loops: Limits, condition: sp.Basic, *nodes: ir.Node) -> Nodes:
+    """Nodes inside of loops, under a condition that stands as far outside as it can."""
+    inside, outside = _split(condition, loops)
+    nodes = _guarded(inside, nodes)
+    for index, start, stop in reversed(loops):
+        nodes = (ir.Loop(index, start, stop, False, nodes),)
+    return _guarded(outside, nodes)
 
 
-def _weight_nodes(weight: Weight, specs: dict[OrderParameter, ir.ArraySpec]) -> tuple[ir.Node, ...]:
-    nodes: list[ir.Node] = [ir.StartWeight(weight.noise.static)]
-    for term in weight.terms:
-        cov = term.covariance
-        matrix, back = (None if e is None else _ref(e, specs) for e in (cov.entry, cov.transposed))
-        add = ir.AddWeight(cov.coefficient, _ref(term.response, specs), matrix, back, cov.fresh)
-        nodes += _looped(term.loop, (_guarded(term.condition, add),))
-    for part in weight.targets:
-        assert part.source is not None
-        node = ir.AddCorrelation(_ref(part.destination, specs), _ref(part.source, specs))
-        nodes += _looped(part.loop, (_guarded(part.condition, node),))
-    return _looped(weight.loop, tuple(nodes))
+def _guarded(condition: sp.Basic, nodes: Nodes) -> Nodes:
+    return nodes if condition == sp.true else (ir.Guard(condition, nodes),)

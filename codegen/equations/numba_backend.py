@@ -15,7 +15,7 @@ from dmft_sym.codegen.text.library_text import module_text
 from dmft_sym.codegen.text.wrapping import wrapped
 
 from .coefficients import CoefficientTable
-from .ir import AddIdentity, AddKernel, ArraySpec, Comment, March, Node, Ref
+from .ir import AddIdentity, AddKernel, ArraySpec, March, Node, Ref, Statement
 from .python_text import (
     LineStyle,
     NodeWriter,
@@ -105,7 +105,7 @@ class NumbaNodes(NodeWriter):
         """Source lines of a block."""
         for node in nodes:
             yield from super().lines((node,), indent)
-            if isinstance(node, Comment):
+            if isinstance(node, Statement):
                 yield f"{indent}step.begin()"
 
     def line(self, node: Node) -> str | None:
@@ -166,6 +166,7 @@ class NumbaWriter:
     def _observables(self) -> Iterator[str]:
         for observable in self.march.observables:
             terms = [f"({_number(self.coefficients.factor(c))}, {_place(ref)})" for c, ref in observable.terms]
+            yield f"    # {observable.comment.text}"
             constant = "0" if observable.constant == 0 else self.coefficients.text(observable.constant)
             yield from wrapped("step.observe(", [f'"{observable.name}"', constant, *terms], ")", "    ")
 

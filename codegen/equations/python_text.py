@@ -75,7 +75,7 @@ class NodeWriter:
     def lines(self, nodes: tuple[ir.Node, ...], indent: str) -> Iterator[str]:
         """Source lines of a block."""
         for node in nodes:
-            if isinstance(node, ir.Comment):
+            if isinstance(node, ir.Statement | ir.Comment):
                 yield f"{indent}# {node.text}"
             elif isinstance(node, ir.Loop | ir.Guard):
                 body = list(self.lines(node.body, indent + "    "))
@@ -210,6 +210,7 @@ class ModuleWriter:
             terms = [f"{self.coefficients.factor(c)}{matrix(ref)}[i, i].diagonal()" for c, ref in observable.terms]
             if observable.constant != 0:
                 terms.append(self.coefficients.text(observable.constant))
+            yield f"        # {observable.comment.text}"
             yield f"        {observable.name}[t] = {' + '.join(terms) or '0'}"
 
 
@@ -253,9 +254,9 @@ def argument_checks(march: ir.March, symbolic: bool = False) -> list[str]:
 
 def kernel_table(march: ir.March, exact: str = "") -> list[str]:
     """Lines that tabulate ``kappa(lag)`` and ``rho(t)`` by the optimizer's own recursion."""
-    recursion = march.recursion
+    recursion, numbers = march.recursion, [f"    # {comment.text}" for comment in march.definitions]
     if recursion.plain:
-        return ["    kappa = np.ones(steps + 1, dtype)"]
+        return [*numbers, "    kappa = np.ones(steps + 1, dtype)"]
     parts = (recursion.memory, recursion.keep, recursion.from_memory, recursion.first)
     memory, keep, start, first = (number_text(part, exact) for part in parts)
     # Elements of a field do not multiply arrays, arrays of one element do.
@@ -263,6 +264,7 @@ def kernel_table(march: ir.March, exact: str = "") -> list[str]:
     kept = f"({keep}) ** np.arange(steps)"
     kept = f"({kept}){column}" if column else kept
     return [
+        *numbers,
         "    kappa = np.zeros(steps + 1, dtype)  # response of the weights to one increment, by lag",
         f"    velocity, kappa[{one}] = {start}, {first}",
         "    for lag in range(2, steps + 1):",
@@ -286,7 +288,9 @@ def docstring(march: ir.March, backend: str) -> str:
     )
     return f'''"""Mean-field equations of training: {march.title} ({backend} back end).
 
-Written by dmft_sym.codegen from the closed equations; not meant to be edited. The program:
+Written by dmft_sym.codegen from the closed equations; not meant to be edited. Lines stand below the numbers of the
+equations that they compute, as `dmft-sym derive` prints them: (7.k) is number k of `theory.equations.closed`. The
+program:
 
 {program}
 

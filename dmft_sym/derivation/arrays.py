@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sympy as sp
 
-from dmft_sym.program import Field, FieldRef, LayerRange
+from dmft_sym.program import LAYER, Field, FieldRef, LayerRange
 
 from .layer_logic import Ranges, intersection, same, within
-from .processes import Member, Process
+from .processes import Member, Process, process_of
 from .single_site import Noise
+from .site_equations import SiteWriter
+from .symbols import NOW, THEN, Correlation, Labelled, Place, Response, TwoPoint
 
 
 @dataclass(frozen=True)
@@ -52,48 +55,72 @@ class OrderParameter:
 
 @dataclass(frozen=True)
 class Entry:
-    """One two-time matrix of an order parameter, with the condition under which it exists."""
+    """One two-time matrix of an order parameter: layers of row and column, and the condition under which it exists."""
 
     array: OrderParameter
-    layers: tuple[sp.Expr, ...]
+    row: sp.Expr | None
+    column: sp.Expr | None
     condition: sp.Basic = sp.true
 
 
 class ArrayTable:
-    """Finds the matrix for a row field and a column at given layers."""
+    """The order parameters that are kept, and the SymPy functions that they are in equations.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    processes
+        All of the program: order parameters are of two members of one process.
+    sites
+        Writes Gaussian fields with their labels.
+    """
+
+    def __init__(self, processes: Sequence[Process], sites: SiteWriter) -> None:
+        self.processes = processes
+        self.sites = sites
         self.arrays: dict[tuple[str, Field, Member], OrderParameter] = {}
 
-    def declare(self, kind: str, process: Process, row: Field, column: Member) -> OrderParameter | None:
-        """Declare the array of two members of one process (once); ``None`` if it is always empty."""
+    def declare(self, kind: str, row: Field, column: Member) -> None:
+        """Declare the array of two members of one process (once)."""
         key = (kind, row, column)
         if key not in self.arrays:
-            self.arrays[key] = _layout(kind, process, row, column)
-        return self.arrays[key]
+            self.arrays[key] = _layout(kind, process_of(self.processes, row), row, column)
 
-    def entry(
-        self,
-        kind: str,
-        process: Process,
-        row: FieldRef,
-        column: Member,
-        layer: sp.Expr | None,
-        ranges: Ranges,
-    ) -> Entry | None:
+    def entry(self, kind: str, row: FieldRef, column: Member, layer: sp.Expr | None, ranges: Ranges) -> Entry | None:
         """The matrix for ``row`` and ``column`` at ``layer``; ``None`` if it cannot exist."""
         array = self.arrays.get((kind, row.field, column))
         if array is None:
             return None
+        process = process_of(self.processes, row)
         condition = sp.true if process.coupled else _aligned(process, row, column, layer, ranges)
-        if condition == sp.false:
-            return None
-        layers: list[sp.Expr] = []
         for stored, value in ((array.row_layers, row.layer), (array.column_layers, layer)):
             if stored is not None and value is not None:
                 condition = sp.And(condition, within(value, stored, ranges))
-                layers.append(value)
-        return None if condition == sp.false else Entry(array, tuple(layers), condition)
+        if condition == sp.false:
+            return None
+        # Layers that are not stored follow from the others.
+        first = row.layer if array.row_layers is not None else process.partner_layer(column, layer, row.field)
+        second = layer if array.column_layers is not None else process.partner_layer(row.field, first, column)
+        return Entry(array, first, second, condition)
+
+    def point(self, entry: Entry, row: Place = NOW, column: Place = THEN) -> TwoPoint:
+        """The matrix as a function of labels at two places."""
+        kind = Correlation if entry.array.kind == "C" else Response
+        ends = self._member(entry.array.row, entry.row, row), self._member(entry.array.column, entry.column, column)
+        return kind(*ends)
+
+    @property
+    def families(self) -> dict[type[TwoPoint], OrderParameter]:
+        """The arrays by the functions that they are in equations, in the order of their declaration."""
+        found = {}
+        for array in self.arrays.values():
+            row, column = (None if member.layers is None else LAYER.symbol for member in (array.row, array.column))
+            found[self.point(Entry(array, row, column)).func] = array
+        return found
+
+    def _member(self, member: Member, layer: sp.Expr | None, place: Place) -> Labelled:
+        if isinstance(member, Noise):
+            return self.sites.noise(member, layer, *place)
+        return self.sites.field(FieldRef(member, layer), *place)
 
 
 def _layout(kind: str, process: Process, row: Field, column: Member) -> OrderParameter:

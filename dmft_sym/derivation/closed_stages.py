@@ -9,7 +9,6 @@ import sympy as sp
 
 from dmft_sym.program import Step
 
-from .closed_equations import ClosedWriter
 from .equations import Equation, headed
 from .site_equations import SiteWriter
 from .stage_lines import escaped, matrices_text
@@ -101,9 +100,9 @@ def closure_text(problem: Problem) -> str:
 
 def closure_equations(problem: Problem) -> Iterator[Equation]:
     """The closed equations below the statements they follow from, as in the comments of generated modules."""
-    writer = ClosedWriter(problem)
     places = {id(statement): place for place, (_, statement) in enumerate(problem.program.walk(), start=1)}
-    for statement, equations in writer.statements():
-        heading = f"Statement (1.{places[id(statement)]}): \\texttt{{{escaped(str(statement))}}}"
-        yield from headed(equations, heading)
-    yield from headed(writer.observables(), "Reported scalars")
+    yield from headed(problem.closed.definitions, "Training rule")
+    for part in problem.closed.statements:
+        heading = f"Statement (1.{places[id(part.statement)]}): \\texttt{{{escaped(str(part.statement))}}}"
+        yield from headed(part.equations, heading)
+    yield from headed(problem.closed.observables, "Reported scalars")

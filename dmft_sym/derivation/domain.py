@@ -50,6 +50,11 @@ class Domain:
         return f"    ({text})" if text else ""
 
 
+def parts_of(condition: sp.Basic) -> tuple[sp.Basic, ...]:
+    """The relations that a condition consists of."""
+    return condition.args if isinstance(condition, sp.And) else () if condition == sp.true else (condition,)
+
+
 def layers_latex(index: sp.Expr, layers: LayerRange, descending: bool = False) -> str:
     """``l = 1, ..., L-1`` in text mode, in the order in which layers follow each other."""
     first, last = (layers.stop, layers.start) if descending else (layers.start, layers.stop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import overload
 
@@ -13,6 +13,7 @@ from dmft_sym.program import ProgramError
 from .domain import Domain
 from .equation_latex import line
 from .stage import Line, Stage
+from .symbols import Gram, TwoPoint
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,15 @@ class Equations(Sequence[sp.Eq]):
 
     def __repr__(self) -> str:
         return f"<{len(self)} equations: {self.name}>"
+
+
+def without_zeros(equation: Equation, defined: Collection[type]) -> Equation:
+    """Without terms that contain what has no equation: order parameters of fields that are zero."""
+
+    def is_zero(term: sp.Expr) -> bool:
+        return any(part.func not in defined and not isinstance(part, Gram) for part in term.atoms(TwoPoint))
+
+    return replace(equation, terms=tuple(term for term in equation.terms if not is_zero(term)))
 
 
 def headed(equations: Iterable[Equation], heading: str) -> Iterator[Equation]:

@@ -118,7 +118,7 @@ class Pipeline:
         """
         if self.program.scalars:
             raise ProgramError("closed: allowed for programs without scalars; where there are some, see closures")
-        return Closure(self.site_builder, self.site_equations, self.processes).close()
+        return Closure(self.site_builder, self.site_equations, self.processes, self.reactions).close()
 
     @cached_property
     def order_parameters(self) -> list[NamedParameter]:

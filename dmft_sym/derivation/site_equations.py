@@ -19,6 +19,7 @@ from dmft_sym.program import (
     LayerSum,
     Learn,
     Observe,
+    Optimizer,
     Product,
     ScalarRef,
     SiteFunction,
@@ -49,6 +50,7 @@ from .symbols import (
     KEPT,
     KERNEL,
     NOW,
+    PAST_KERNEL,
     THEN,
     Applied,
     Correlation,
@@ -69,6 +71,7 @@ from .uses import Use
 
 STAGE_OF_SITES = 6
 """Number of the stage that has the single-site equations."""
+LAG = sp.Symbol("tau", integer=True, positive=True)
 
 
 class SiteWriter:
@@ -268,3 +271,16 @@ def _member(use: Use, layer: sp.Expr | None) -> sp.Expr | None:
 def tangent_writer(builder: SiteBuilder) -> SiteWriter:
     """Writes derivatives by any Gaussian field of a process."""
     return SiteWriter(builder, lambda part: Tangent(part, COLUMN))
+
+
+def of_optimizer(optimizer: Optimizer, past: bool = False) -> Iterator[Equation]:
+    """What a training rule does to increments and to initial weights; ``past``: with the kernel of past steps."""
+    plain = optimizer.recursion.plain
+    if past:
+        kernel = sp.Integer(1) if plain else KERNEL(STEP - PAST_STEP)
+        value = sp.Piecewise((kernel, PAST_STEP < STEP), (0, True))
+        yield Equation(PAST_KERNEL(STEP, PAST_STEP), (value,), note="what an increment of step $s$ is worth")
+    if not plain:
+        yield Equation(KERNEL(LAG), (optimizer.kernel(LAG),), note="$\\tau$ steps after an increment")
+    if optimizer.recursion.decays:
+        yield Equation(KEPT(STEP), (optimizer.retention(STEP),), note="what is left of initial weights")

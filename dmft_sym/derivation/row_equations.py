@@ -1,0 +1,306 @@
+"""Closed equations of one statement: kernels, responses and correlations of its field's row, as SymPy.
+
+Every field of a process is a causal linear functional of its Gaussian fields, ``F = sum_n R[F, n] n``, so the
+single-site equations give linear recursions for the rows of ``R``, and ``C[F, F'] = sum R[F, n] <n n'> R[F', n']^T``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import TypeAlias
+
+import sympy as sp
+
+from dmft_sym.program import PAST_STEP, STEP, Axes, Field, FieldRef, Label, LayerRange
+
+from .arrays import ArrayTable, Entry
+from .domain import Domain, parts_of
+from .equations import Equation
+from .layer_logic import within
+from .processes import Member, process_of
+from .single_site import Memory, Noise, NoiseTerm, Reaction, ResponseMemory, SiteBuilder, SiteEquation, UpdateMemory
+from .symbols import FIRST, KEPT, NOW, PAST_KERNEL, SECOND, THEN, MemoryKernel, Place, TwoPoint
+from .uses import Use
+
+Loops: TypeAlias = tuple[tuple[sp.Symbol, LayerRange], ...]
+"""Layer labels that a term is repeated or summed over."""
+Limits: TypeAlias = list[tuple[sp.Symbol, sp.Expr, sp.Expr]]
+Found: TypeAlias = dict[TwoPoint, Equation]
+
+
+class RowWriter:
+    """Writes the closed equations that follow from one single-site equation.
+
+    Parameters
+    ----------
+    table
+        Order parameters that are kept.
+    builder
+        Has the covariances of Gaussian fields.
+    reach
+        Fields that depend on a Gaussian field.
+    reactions
+        Fields with the Gaussian fields of the same step that they respond to.
+    site
+        The single-site equation.
+    """
+
+    def __init__(
+        self,
+        table: ArrayTable,
+        builder: SiteBuilder,
+        reach: Mapping[Noise, set[Field]],
+        reactions: frozenset[Reaction],
+        site: SiteEquation,
+    ) -> None:
+        self.table = table
+        self.builder = builder
+        self.reach = reach
+        self.reactions = reactions
+        self.site = site
+        self.target = site.target
+        self.process = process_of(table.processes, site.target)
+        self.scans: Loops = tuple((scan.index, scan.layers) for scan in site.scans)
+
+    def equations(self) -> Iterator[Equation]:
+        """Kernels, then responses, then correlations."""
+        yield from self._kernels()
+        yield from self._responses()
+        yield from self._correlations()
+
+    def _ranges(self, *loops: Loops) -> dict[sp.Symbol, LayerRange]:
+        return dict(sum(loops, self.scans))
+
+    def _where(self, loops: Loops, condition: sp.Basic = sp.true) -> Domain:
+        return Domain((*self.scans, *loops), condition, any(scan.descending for scan in self.site.scans))
+
+    def _sweep(self, member: Member, symbol: str) -> tuple[sp.Expr | None, Loops]:
+        """Layer of another member next to the target: a loop over all, or the aligned one."""
+        if member.layers is None:
+            return None, ()
+        if self.process.coupled:
+            index = sp.Symbol(symbol, integer=True)
+            return index, ((index, member.layers),)
+        return self.process.partner_layer(self.target.field, self.target.layer, member), ()
+
+    def _add(
+        self,
+        found: Found,
+        entry: Entry,
+        loops: Loops,
+        term: sp.Expr,
+        condition: sp.Basic = sp.true,
+        coefficient: sp.Expr = sp.Integer(1),
+    ) -> None:
+        """One more term of the equation for an order parameter, there under a condition on layers."""
+        left = self.table.point(entry)
+        if left not in found:
+            found[left] = Equation(left, (), self._where(loops, entry.condition))
+        beyond = sp.And(*(part for part in parts_of(condition) if part not in parts_of(entry.condition)))
+        found[left] = replace(found[left], terms=(*found[left].terms, coefficient * _if(beyond, term)))
+
+    # Kernels
+
+    @cached_property
+    def _memories(self) -> dict[tuple[FieldRef, Loops], list[tuple[Memory, sp.Expr]]]:
+        """Terms of kernels by the remembered field and the layers that are remembered; independent fields have none."""
+        groups: dict[tuple[FieldRef, Loops], list[tuple[Memory, sp.Expr]]] = {}
+        for memory in self.site.memories:
+            loops: Loops = () if memory.index is None else ((memory.index, memory.layers),)  # type: ignore[assignment]
+            term = self._kernel_term(memory, loops)
+            if term is None:
+                continue
+            if memory.index is not None and (memory.field.layer is None or not memory.field.layer.has(memory.index)):
+                term, loops = sp.Sum(term, *_limits(loops)), ()
+            groups.setdefault((memory.field, loops), []).append((memory, term))
+        return groups
+
+    def _kernel_term(self, memory: Memory, loops: Loops) -> sp.Expr | None:
+        """A memory's share of ``A(t, s)``."""
+        ranges, past, coefficient = self._ranges(loops), PAST_KERNEL(STEP, PAST_STEP), memory.coefficient
+        if isinstance(memory, ResponseMemory):
+            entry = self.table.entry("R", memory.row, memory.noise, memory.noise_layer, ranges)
+            factor = sp.KroneckerDelta(STEP, PAST_STEP) if memory.noise.fresh else sp.Integer(1)
+            coefficient *= _kept(memory.retained)
+        elif isinstance(memory, UpdateMemory):
+            entry = self.table.entry("C", memory.row, memory.past.field, memory.past.layer, ranges)
+            factor = past
+        else:
+            return coefficient * past * _same(self.target.axes)
+        return None if entry is None else coefficient * _if(entry.condition, self.table.point(entry) * factor)
+
+    def _kernels(self) -> Iterator[Equation]:
+        for (remembered, loops), memories in self._memories.items():
+            note = "$s < t$" if _strict(memories) else "$s \\le t$"
+            yield Equation(self._kernel(remembered), tuple(term for _, term in memories), self._where(loops), note)
+
+    def _kernel(self, remembered: FieldRef, column: Place = THEN) -> sp.Expr:
+        field = self.table.sites.field
+        return MemoryKernel(field(self.target, *NOW), field(remembered, *column))
+
+    # Responses
+
+    def _responses(self) -> Iterator[Equation]:
+        """One equation per response of the field: all contributions to it together."""
+        found: Found = {}
+        for term in self.site.locals:
+            for entry, source, loops in self._transfers(term.field):
+                self._add(found, entry, loops, self.table.point(source), source.condition, term.coefficient)
+        for (remembered, outer), memories in self._memories.items():
+            steps = (FIRST[0], 0, STEP - 1 if _strict(memories) else STEP)
+            limits = (steps, *_over(remembered.axes, FIRST), *_limits(outer))
+            for entry, source, loops in self._transfers(remembered, outer):
+                product = self._kernel(remembered, FIRST) * self.table.point(source, FIRST)
+                self._add(found, entry, loops, sp.Sum(product, *limits), source.condition)
+        for driven in self.site.noises:
+            self._add_noise(found, driven)
+        yield from map(_pinned, found.values())
+
+    def _transfers(self, source: FieldRef, outer: Loops = ()) -> Iterator[tuple[Entry, Entry, Loops]]:
+        """``R[target, n]`` and ``R[source, n]`` for every Gaussian field of the process."""
+        for noise in self.process.noises:
+            if source.field in self.reach[noise]:
+                layer, loops = self._sweep(noise, "l_n")
+                ranges = self._ranges(loops, outer)
+                rows = (self.table.entry("R", row, noise, layer, ranges) for row in (self.target, source))
+                entry, origin = rows
+                if entry is not None and origin is not None:
+                    yield entry, origin, loops
+
+    def _add_noise(self, found: Found, driven: NoiseTerm) -> None:
+        """The Gaussian field itself; where there is an equation for all of its layers, as a term of that one."""
+        entry = self.table.entry("R", self.target, driven.noise, driven.layer, self._ranges())
+        if entry is None:
+            return
+        unit = driven.coefficient * _same(driven.noise.axes) * _kept(driven.retained)
+        if not driven.noise.static:
+            unit *= sp.KroneckerDelta(STEP, PAST_STEP)
+        own = self.table.point(entry)
+        for left, equation in found.items():
+            layer = left.ends[1].layer
+            if left.func == own.func and layer in dict(equation.where.ranges[len(self.scans) :]):
+                unit *= sp.KroneckerDelta(layer, entry.column)
+                found[left] = replace(equation, terms=(*equation.terms, unit))
+                return
+        self._add(found, entry, (), unit)
+
+    # Correlations
+
+    def _correlations(self) -> Iterator[Equation]:
+        """``sum R[F, n] <n n'> R[F', n']^T`` for all fields whose correlation with the target is kept."""
+        found: Found = {}
+        partners = [c for kind, row, c in self.table.arrays if kind == "C" and row == self.target.field]
+        for noise in self.process.noises if partners else ():
+            layer, outer = self._sweep(noise, "l_n")
+            weights = list(self._weights(noise, layer, outer))
+            for partner in partners:
+                if partner in self.reach[noise]:
+                    self._add_products(found, partner, noise, layer, outer, weights)
+        yield from map(_pinned, found.values())
+
+    def _weights(
+        self, noise: Noise, layer: sp.Expr | None, outer: Loops
+    ) -> Iterator[tuple[sp.Expr, sp.Expr, sp.Basic, Limits]]:
+        """``sum_n R[F, n](t, t1) <n n'>``: coefficient, product, the condition under which it exists, sums."""
+        for other in self.process.noises:
+            coefficient = self.builder.noise_covariance(other, noise)
+            if coefficient is None or self.target.field not in self.reach[other]:
+                continue
+            other_layer, inner = self._sweep(other, "l_k")
+            if inner and isinstance(other.source, Use) and other.source.family:
+                other_layer, inner = layer, ()  # members are independent: same layer only
+            ranges = self._ranges(outer, inner)
+            entries = [self.table.entry("R", self.target, other, other_layer, ranges)]
+            if isinstance(other.source, Use) and isinstance(noise.source, Use):
+                first, second = other.source.operand_at(other_layer), noise.source.operand_at(layer)
+                entries.append(self.table.entry("C", first, second.field, second.layer, ranges))
+            found = [entry for entry in entries if entry is not None]
+            if len(found) == len(entries):
+                places = ((NOW, FIRST), (FIRST, _place(noise)))
+                product = sp.Mul(
+                    *(self.table.point(entry, *place) for entry, place in zip(found, places, strict=False))
+                )
+                condition = sp.And(*(entry.condition for entry in found))
+                limits = [*self._steps(self.target.field, other, FIRST[0], STEP), *_over(noise.axes, FIRST)]
+                yield coefficient, product, condition, [*limits, *_limits(inner)]
+
+    def _add_products(
+        self,
+        found: Found,
+        partner: Field,
+        noise: Noise,
+        layer: sp.Expr | None,
+        outer: Loops,
+        weights: Iterable[tuple[sp.Expr, sp.Expr, sp.Basic, Limits]],
+    ) -> None:
+        """Terms ``sum R(t, t1) C(t1, s1) R(s, s1)`` with one Gaussian field of the partner."""
+        partner_layer, loops = self._sweep(partner, "l_p")
+        ranges = self._ranges(outer, loops)
+        entry = self.table.entry("C", self.target, partner, partner_layer, ranges)
+        source = self.table.entry("R", FieldRef(partner, partner_layer), noise, layer, ranges)
+        if entry is None or source is None:
+            return
+        limits = _limits(outer)
+        if isinstance(noise.source, Use):  # without a covariance there is one sum only
+            limits += _over(noise.axes, SECOND)
+            limits += [] if noise.fresh else self._steps(partner, noise, SECOND[0], PAST_STEP)
+        for coefficient, product, condition, sums in weights:
+            term = sp.Sum(product * self.table.point(source, THEN, _place(noise)), *sums, *limits)
+            self._add(found, entry, loops, term, sp.And(condition, source.condition), coefficient)
+
+    def _steps(self, row: Field, noise: Noise, step: sp.Symbol, last: sp.Symbol) -> Limits:
+        """Steps of a Gaussian field up to that of the row; before it, if the row precedes the Gaussian field."""
+        return [] if noise.static else [(step, sp.Integer(0), last if (row, noise) in self.reactions else last - 1)]
+
+
+def _place(noise: Noise) -> Place:
+    """Where the second Gaussian field of a covariance is: that of a vector is the first itself."""
+    if not isinstance(noise.source, Use):
+        return FIRST
+    return (FIRST[0], SECOND[1]) if noise.fresh else SECOND
+
+
+def _strict(memories: Iterable[tuple[Memory, sp.Expr]]) -> bool:
+    """Whether the memory ends before ``t``: a response to what is drawn later in the step is zero at ``s = t``."""
+    return not any(isinstance(memory, ResponseMemory) and memory.equal_time for memory, _ in memories)
+
+
+def _kept(retained: bool) -> sp.Expr:
+    return KEPT(STEP) if retained else sp.Integer(1)
+
+
+def _same(axes: Axes) -> sp.Expr:
+    """The identity over labels."""
+    return sp.Mul(*(sp.KroneckerDelta(label.symbol, label.other) for label in axes))
+
+
+def _over(axes: Iterable[Label], place: Place) -> Limits:
+    return [(place[1](label), sp.Integer(0), label.size - 1) for label in axes]
+
+
+def _limits(loops: Loops) -> Limits:
+    return [(index, layers.start, layers.stop) for index, layers in loops]
+
+
+def _if(condition: sp.Basic, term: sp.Expr) -> sp.Expr:
+    """A term that is there under a condition on layers."""
+    return term if condition == sp.true else sp.Piecewise((term, condition), (0, True))
+
+
+def _pinned(equation: Equation) -> Equation:
+    """An equation of a scan that holds at one layer alone, at this layer."""
+    where = equation.where
+    for relation in parts_of(where.condition):
+        for index, layers in where.ranges:
+            slack = sp.expand(relation.lhs - relation.rhs) if isinstance(relation, sp.Eq) else sp.Integer(0)
+            if abs(slack.coeff(index)) != 1:
+                continue
+            layer = sp.expand(index - slack / slack.coeff(index))
+            others = tuple(pair for pair in where.ranges if pair[0] != index)
+            left = (part.subs(index, layer) for part in parts_of(where.condition) if part != relation)
+            condition = sp.And(within(layer, layers, dict(others)), *left)
+            terms = tuple(term.subs(index, layer) for term in equation.terms)
+            return Equation(equation.left.subs(index, layer), terms, Domain(others, condition, where.descending))
+    return equation
