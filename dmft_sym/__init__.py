@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .support.deprecation import OldModules
 
 if TYPE_CHECKING:
+    from . import limits
     from .comparison.runs import compare
     from .networks import MUP, NTK, GradientDescent, Network, OnlineSGD, Parametrization, deep_linear, mlp, network
     from .regimes import Proportional, Samples
@@ -66,6 +67,7 @@ __all__ = [
     "critical_richness",
     "deep_linear",
     "derive",
+    "limits",
     "load",
     "mlp",
     "network",
@@ -91,6 +93,8 @@ sys.meta_path.append(OldModules(_OLD_MODULES, __name__))
 
 
 def __getattr__(name: str) -> Any:
+    if name == "limits":
+        return import_module(".limits", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module 'dmft_sym' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name], __name__), name)

@@ -1,8 +1,8 @@
-"""The command line: ``dmft-sym derive | generate | run | spectrum | simulate | compare | plot | schema``.
+"""The command line: ``dmft-sym derive | generate | run | spectrum | simulate | compare | plot | check | schema``.
 
-Exit status: 0 fine, 2 bad input (a line for every error on standard error), 3 the run diverged (the file has everything
-before), 130 interrupted. Nothing is ever half-written. Libraries are imported inside the commands, so that help is
-quick.
+Exit status: 0 fine, 1 a check failed, 2 bad input (a line for every error on standard error), 3 the run diverged (the
+file has everything before), 130 interrupted. Nothing is ever half-written. Libraries are imported inside the commands,
+so that help is quick.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .support.exit_status import BAD_INPUT, DIVERGED, INTERRUPTED
+from .support.exit_status import BAD_INPUT, DIVERGED, FAILED, INTERRUPTED
 from .support.messages import InputError, show, show_path, warnings_as_notes
 
 if TYPE_CHECKING:
@@ -85,6 +85,11 @@ _OPTIONS = {
         "losses, order-parameters (heat maps over two steps); where samples are given outputs and kernels; of "
         "spectra: spectrum (bulk and outliers at each step), outliers (tracks), sharpness. Example: --kind "
         "order-parameters",
+    ),
+    "--limit": (
+        "NAME",
+        "A limit to check, instead of all: wide, population, regression, small_init; may be repeated. Example: "
+        "--limit wide",
     ),
     "--scale": ("SCALE", "Axes of the losses: linear, log or loglog. Example: --scale linear"),
 }
@@ -300,6 +305,29 @@ def plot(
             figure = drawn[kind](dataset, simulation)
     plots.save_figure(figure, path)
     typer.echo(f"{path}: written")
+
+
+@app.command()
+def check(
+    spec: SpecPath,
+    limit: Annotated[list[str] | None, _option("--limit")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Check limits of the equations: by structure, by exact first steps, by numbers that approach them.
+
+    A limit that does not apply is a line that says why. The exit status is 1 if a check fails.
+    """
+    from .spec.objects import physical_arguments
+
+    read = _read(spec, overrides)
+    limits = _session().limits
+    arguments = physical_arguments(read)
+    arguments["steps"] = min(int(arguments["steps"]), limits.STEPS)
+    with _words_of_specs(read), _progress("check") as progress:
+        found = limits.check(_theory(read), limit or None, progress=progress, **arguments)
+    typer.echo(str(found))
+    if found.failed:
+        raise typer.Exit(FAILED)
 
 
 @app.command()

@@ -16,6 +16,8 @@ from .support.messages import show
 
 if TYPE_CHECKING:
     from .derivation.named_symbols import Symbols
+    from .limits.limit import Limit
+    from .limits.limiting import LimitingTheory
     from .solvers.exact_march import ExactRun
     from .solvers.solver import MethodInfo, Solver
     from .spectra.equations.bulk_equations import BulkEquations
@@ -150,6 +152,30 @@ class Theory(Problem):
         from .solvers.solver import Solver
 
         return Solver(self, backend)
+
+    def limit(self, limit: Limit) -> LimitingTheory:
+        """A limit of the closed equations: what is left of them, what vanished, and a solver.
+
+        Parameters
+        ----------
+        limit
+            One of ``ds.limits``: ``wide``, ``population``, ..., or a ``ds.limits.Limit`` of your own.
+
+        Raises
+        ------
+        ProgramError
+            If there is no limit, naming the term that diverges and what would cure it.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> limiting = ds.derive(ds.deep_linear(1)).limit(ds.limits.wide)
+        >>> limiting.equations["A_Delta_v"].rhs
+        -eta0*C_g(1, t, c, 1, s, c')*S_kappa(t, s) - s2*R_g_u_W0(1, t, c, s, c')/gamma
+        """
+        from .limits.limiting import LimitingTheory
+
+        return LimitingTheory(self, limit)
 
     def exact(self, steps: int, **parameters: Any) -> ExactRun:
         """The first steps as rational functions of the parameters, by the march in exact arithmetic.

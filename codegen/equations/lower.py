@@ -50,8 +50,8 @@ def lower(closed: ClosedEquations, exports: Iterable[NamedParameter] = ()) -> ir
     return ir.March(
         title=program.name,
         statements=str(program),
-        parameters=tuple(s for s in program.parameters if not s.is_integer),
-        integers=tuple(s for s in program.parameters if s.is_integer),
+        parameters=tuple(s for s in closed.parameters if not s.is_integer),
+        integers=tuple(s for s in closed.parameters if s.is_integer),
         arrays=tuple(names.specs.values()),
         definitions=tuple(map(names.comment, closed.definitions)),
         body=tuple(body),
@@ -67,7 +67,7 @@ class _Names:
 
     def __init__(self, closed: ClosedEquations) -> None:
         self.families = closed.families
-        self.specs = {array: _spec(array) for array in closed.arrays}
+        self.specs = {array: _spec(array, closed.absent) for array in closed.arrays}
         self.numbers = {equation: number for number, equation in enumerate(closed.equations, start=1)}
 
     def ref(self, point: TwoPoint) -> ir.Ref:
@@ -93,12 +93,12 @@ class _Names:
         return ir.Observable(equation.label, refs, constant, self.comment(equation))
 
 
-def _spec(array: OrderParameter) -> ir.ArraySpec:
+def _spec(array: OrderParameter, absent: Iterable[sp.Symbol]) -> ir.ArraySpec:
     axes = tuple((layers.start, layers.stop) for layers in array.stored)
     words = "response of {} to {}" if array.kind == "R" else "correlation of {} and {}"
     meaning = words.format(array.row.name, array.column.name)
     mirror = "" if array.kind == "R" else f"C_{array.column.name}_{array.row.name}"
-    scale = array.column.scale if isinstance(array.column, Noise) else sp.Integer(1)
+    scale = array.column.scale.subs(dict.fromkeys(absent, 1)) if isinstance(array.column, Noise) else sp.Integer(1)
     return ir.ArraySpec(array.name, axes, array.static, array.kind == "R", meaning, mirror, scale)
 
 

@@ -50,6 +50,8 @@ class ClosedEquations:
         What follows from every statement that assigns a field.
     observables
         Reported scalars.
+    absent
+        Parameters of the program that have gone to a limit, and occur in no equation.
     """
 
     program: Step
@@ -58,6 +60,12 @@ class ClosedEquations:
     definitions: tuple[Equation, ...]
     statements: tuple[StatementEquations, ...]
     observables: tuple[Equation, ...]
+    absent: tuple[sp.Symbol, ...] = ()
+
+    @property
+    def parameters(self) -> tuple[sp.Symbol, ...]:
+        """Parameters that the equations may have."""
+        return tuple(symbol for symbol in self.program.parameters if symbol not in self.absent)
 
     @property
     def arrays(self) -> tuple[OrderParameter, ...]:

@@ -46,6 +46,8 @@ class Problem(Pipeline):
     """
 
     program: Program
+    variant: str = ""
+    """Tells problems of one program apart whose closed equations differ: a limit of them."""
 
     def __init__(self, network: Network, data: Regime, training: TrainingRule, probes: Collection[str] = ()) -> None:
         self.network = network

@@ -23,7 +23,8 @@ def march_module(problem: Problem, backend: str) -> ModuleType:
         with notice("deriving the equations (a few seconds, once for each network)"):
             return solver_source(problem, backend, alone=False)
 
-    return _module(problem, backend, made, problem.probes)
+    told_apart = (problem.variant,) if problem.variant else ()
+    return _module(problem, backend, made, (*problem.probes, *told_apart))
 
 
 def sampled_module(problem: Problem) -> ModuleType:

@@ -1,0 +1,80 @@
+"""A limit as an object: which parameters scale how with ``eps``, and in words why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import sympy as sp
+
+from dmft_sym.program import ProgramError
+from dmft_sym.support.messages import show
+
+EPS = sp.Symbol("eps", positive=True)
+"""The small number of all limits."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A limit of the equations of training: parameters are functions of ``eps``, which goes to zero.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    scaling
+        Values of parameters by the names of their symbols (`Theory.symbols`): expressions in `EPS` and in the
+        parameters themselves, ``{"nu": 1 / EPS}``, ``{"gamma": EPS * gamma}``.
+    why
+        What becomes small, in words.
+    rate
+        Power of ``eps`` with which losses approach the limit; ``None`` if it depends on the network.
+    powers
+        Powers of ``eps`` of order parameters, by name, that are claimed; all are derived, and claims are compared.
+    even
+        Whether the equations are even in ``eps`` by a symmetry, so that corrections of odd order are not there.
+    cures
+        What to change where an order parameter diverges, by the name of the parameter that makes it.
+
+    Raises
+    ------
+    ProgramError
+        If an entry is not what it should be.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> wide = ds.limits.Limit("wide", {"nu": 1 / ds.limits.EPS}, "the width exceeds the dimension", rate=1)
+    >>> limiting = ds.derive(ds.deep_linear(1)).limit(wide)
+    >>> limiting.equations["A_Delta_v"]
+    Eq(A_Delta_v(t, c, s, c'), -eta0*C_g(1, t, c, 1, s, c')*S_kappa(t, s) - s2*R_g_u_W0(1, t, c, s, c')/gamma)
+    """
+
+    name: str
+    scaling: Mapping[str, sp.Expr]
+    why: str = ""
+    rate: sp.Rational | int | None = None
+    powers: Mapping[str, sp.Rational | int] = field(default_factory=dict)
+    even: bool = False
+    cures: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, value in self.scaling.items():
+            if not isinstance(value, sp.Expr) or EPS not in value.free_symbols:
+                raise ProgramError(f"scaling of {name} = {show(value)}: allowed is an expression in ds.limits.EPS")
+
+    def __hash__(self) -> int:
+        return hash((self.name, *sorted(self.scaling.items(), key=str)))
+
+    def values(self, symbols: Mapping[str, sp.Symbol]) -> dict[sp.Symbol, sp.Expr]:
+        """What the symbols of a theory become.
+
+        Raises
+        ------
+        ProgramError
+            If the theory has no such symbol.
+        """
+        for name in self.scaling:
+            if name not in symbols:
+                raise ProgramError(f"limit {self.name}: the equations have no {name}; they have {', '.join(symbols)}")
+        return {symbols[name]: sp.sympify(value) for name, value in self.scaling.items()}

@@ -1,0 +1,45 @@
+"""The limits that have names."""
+
+from __future__ import annotations
+
+from dmft_sym.networks.parameters import ALPHA, GAMMA, INIT_VARIANCE, NU
+
+from .limit import EPS, Limit
+
+CENTERED = "centered = true"
+
+wide = Limit(
+    "wide",
+    {NU.name: 1 / EPS},
+    why="the width exceeds the dimension, and the first layer is not driven by its own noise",
+    rate=1,
+)
+"""Infinite width, ``nu -> oo``."""
+
+population = Limit(
+    "population",
+    {ALPHA.name: 1 / EPS},
+    why="samples exceed the dimension, and errors keep no memory of them",
+    rate=1,
+)
+"""Infinite data, ``alpha -> oo``."""
+
+regression = Limit(
+    "regression",
+    {GAMMA.name: EPS * GAMMA, NU.name: EPS**-4},
+    why="wide and lazy: features stay what they were, and the predictor learns by linear regression, at the sum of the "
+    "rates of all layers",
+    rate=2,
+    even=True,
+)
+"""Linear regression, as the limit of a wide and lazy linear network."""
+
+small_init = Limit(
+    "small_init",
+    {INIT_VARIANCE.name: EPS * INIT_VARIANCE},
+    why="weights start at the saddle point, which they leave after a time that grows like log(1/eps)",
+)
+"""Small initialization, ``init_std -> 0`` at a fixed number of steps."""
+
+ALL: dict[str, Limit] = {limit.name: limit for limit in (wide, population, regression, small_init)}
+"""By name."""

@@ -1,0 +1,259 @@
+"""Limits of closed equations, by three routes: structure, exact first steps, approach in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import sympy as sp
+from hypothesis import HealthCheck, assume, given, settings
+from strategies import trainings
+from typer.testing import CliRunner
+
+import dmft_sym as ds
+from dmft_sym import cli
+from dmft_sym.limits.checks import approach, exact, fitted, structural
+from dmft_sym.limits.limiting import LimitingTheory
+from dmft_sym.program import ProgramError
+from dmft_sym.support.errors import ArgumentError
+
+EPS, Limit = ds.limits.EPS, ds.limits.Limit
+GAMMA = sp.Symbol("gamma", positive=True)
+RUN = {
+    "samples_per_dim": 2.0, "width_per_dim": 0.8, "richness": 2.0, "learning_rate": 0.02, "label_noise": 0.3,
+    "init_std": 0.9,
+}  # fmt: skip
+
+
+def residual(net, x):
+    n = net.hidden("N")
+    first, blocks = net.matrix("W0", net.inputs, n), net.matrix("W", n, n, layers=(1, net.depth - 1))
+    h = net.scan(lambda layer, h: h + blocks[layer] @ h, first @ x, layers=(1, net.depth - 1))
+    return net.readout("w", h)
+
+
+def tied(net, x):
+    n = net.hidden("N")
+    first, inner = net.matrix("W0", net.inputs, n), net.matrix("W", n, n)
+    h = net.scan(lambda _, h: h + inner @ h, first @ x, layers=(1, net.depth - 1))
+    return net.readout("w", h)
+
+
+def lora(net, x):
+    """A frozen matrix and a trained product of two, through a bottleneck, that starts at zero."""
+    n, m = net.hidden("N"), net.hidden("M", 0.5)
+    h = net.matrix("W0", net.inputs, n, train=False) @ x
+    low = net.matrix("B", m, n, init=0) @ (net.matrix("A", n, m) @ h)
+    return net.readout("w", net.matrix("W1", n, n, train=False) @ h + low)
+
+
+def autoencoder(net, x):
+    n, m = net.hidden("N"), net.hidden("M", 0.5)
+    first, inner = net.matrix("W0", net.inputs, n), net.matrix("V", n, m)
+    h = first @ x
+    return net.readout("w", h + inner.T @ (inner @ h))
+
+
+NETWORKS = {
+    "deep linear": (ds.deep_linear(2), {}),
+    "NTK": (ds.deep_linear(2, parametrization=ds.NTK), {}),
+    "residual": (ds.network(residual), {"depth": 2}),
+    "tied": (ds.network(tied), {"depth": 2}),
+    "lora": (ds.network(lora), {}),
+    "autoencoder": (ds.network(autoencoder), {}),
+}
+
+
+QUICK = {
+    ("deep linear", "population"),
+    ("deep linear", "regression"),
+    ("lora", "population"),
+    ("residual", "regression"),
+}
+CASES = [
+    pytest.param(name, limit, marks=() if limit == "wide" or (name, limit) in QUICK else pytest.mark.slow)
+    for name in NETWORKS
+    for limit in ("wide", "population", "regression")
+    if (name, limit) != ("NTK", "regression")  # gamma goes with the width there: the limit is that of muP
+]
+
+
+@pytest.mark.parametrize(("name", "limit"), CASES)
+def test_limits_hold_by_structure_exactly_and_by_their_rate(name, limit):
+    network, more = NETWORKS[name]
+    theory = ds.derive(network)
+    (row,) = ds.limits.check(theory, [limit], **RUN, **more, steps=12)
+    assert row.verdict == "holds", str(row)
+    assert row.structural.holds and row.exact.holds and row.approach.holds
+
+
+@pytest.mark.parametrize(
+    "training", [ds.OnlineSGD(), ds.GradientDescent(momentum=0.5, weight_decay=0.02)], ids=["online", "memory"]
+)
+def test_limits_hold_for_other_training_rules(training):
+    more = {"momentum": 0.5, "weight_decay": 0.02} if isinstance(training, ds.GradientDescent) else {}
+    rows = ds.limits.check(ds.derive(ds.deep_linear(1), training=training), ["wide", "population"], **RUN, **more)
+    assert [row.verdict for row in rows] == ["holds", "holds"], str(rows)
+
+
+@settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(trainings())
+def test_networks_drawn_at_random_have_the_limits(training):
+    """Infinite width and infinite data, by structure and in numbers."""
+    _, theory, parameters = training
+    assume(3 <= len(theory.closed.families) <= 14)
+    values = {**parameters, "learning_rate": parameters["learning_rate"] / 20}
+    for limit in (ds.limits.wide, ds.limits.population):
+        if not set(limit.scaling) <= {symbol.name for symbol in theory.program.parameters}:
+            continue
+        limiting = theory.limit(limit)
+        assert structural(limiting).holds
+        whole = {key: value for key, value in values.items() if np.isfinite(value)}
+        scaled = {p.keyword for p in theory.parameters if p.symbol.name in limit.scaling}
+        verdict = approach(limiting, {**whole, **dict.fromkeys(scaled, 1.0)}, steps=4, rate=limit.rate)
+        assert verdict.holds, str(verdict)
+
+
+def test_the_wide_limit_is_the_run_at_infinite_width():
+    theory = ds.derive(ds.deep_linear(2))
+    arguments = {key: value for key, value in RUN.items() if key != "width_per_dim"}
+    limit = theory.limit(ds.limits.wide).solve("numpy", steps=30, **arguments)
+    run = theory.compile("numpy")(steps=30, width_per_dim=np.inf, **arguments)
+    for name in ("train_loss", "test_loss", "C_h", "R_h"):
+        np.testing.assert_allclose(limit[name], run[name], rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_wide_and_lazy_networks_do_linear_regression(depth):
+    """At ``L + 1`` times the rate of one layer, ``s2^L``: the network without hidden layers is another program."""
+    arguments = {"steps": 25, "samples_per_dim": 2.0, "label_noise": 0.3}
+    limit = ds.derive(ds.deep_linear(depth)).limit(ds.limits.regression)
+    lazy = limit.solve("numpy", richness=1.0, learning_rate=0.03, init_std=0.9, **arguments)
+    rate = 0.03 * (depth + 1) * 0.81**depth
+    plain = ds.derive(ds.deep_linear(0)).compile("numpy")(learning_rate=rate, **arguments)
+    np.testing.assert_allclose(lazy.test_loss, plain.test_loss, rtol=1e-12)
+    np.testing.assert_allclose(lazy.train_loss, plain.train_loss, rtol=1e-12)
+
+
+def test_equations_of_a_limit_say_what_vanished():
+    limiting = ds.derive(ds.deep_linear(2)).limit(ds.limits.wide)
+    assert limiting.powers["R_v_rbar_W0"] == sp.Rational(1, 2)
+    assert {item.label for item in limiting.vanished if item.term is None} == {"R_Delta_rbar_W0", "R_v_rbar_W0"}
+    assert {item.order for item in limiting.vanished if item.term is not None} == {1}
+    assert not any("nu" in {s.name for s in equation.rhs.free_symbols} for equation in limiting.equations)
+    assert "Vanished" in limiting.equations.stage.text
+    assert "\\begin{align}" in limiting.equations.latex
+    assert repr(limiting).count("\n") == 0
+
+
+def test_a_limit_of_ones_own():
+    """Little noise: a limit in one line, with the rate that noise has in losses."""
+    noiseless = Limit("noiseless", {"sigma_eps": EPS * sp.Symbol("sigma_eps", nonnegative=True)}, "labels are exact", 2)
+    (row,) = ds.limits.check(ds.derive(ds.deep_linear(1)), [noiseless], **RUN)
+    assert row.verdict == "holds", str(row)
+
+
+class Tampered(LimitingTheory):
+    """A limit whose equation for a label has another right-hand side."""
+
+    label, changed = "", staticmethod(lambda terms: terms)
+
+    @property
+    def closed(self):
+        closed = super().closed
+        rows = tuple(
+            replace(part, equations=tuple(self._wrong(equation) for equation in part.equations))
+            for part in closed.statements
+        )
+        return replace(closed, statements=rows)
+
+    def _wrong(self, equation):
+        return replace(equation, terms=self.changed(equation.terms)) if equation.label == self.label else equation
+
+
+class FactorOfTwo(Tampered):
+    label, changed = "A_h_g", staticmethod(lambda terms: tuple(2 * term for term in terms))
+
+
+class ForgottenResponse(Tampered):
+    label, changed = "A_Delta_v", staticmethod(lambda terms: tuple(t for t in terms if "R_g" not in str(t)))
+
+
+@pytest.mark.parametrize("kind", [FactorOfTwo, ForgottenResponse])
+def test_wrong_equations_fail_every_check(kind):
+    limiting = kind(ds.derive(ds.deep_linear(2)), ds.limits.wide)
+    assert structural(limiting).holds is False
+    assert exact(limiting)[0].holds is False
+    assert approach(limiting, RUN).holds is False
+
+
+def test_a_wrong_rate_fails_every_check():
+    limiting = ds.derive(ds.deep_linear(2)).limit(replace(ds.limits.wide, rate=2))
+    assert structural(limiting).holds is False
+    assert exact(limiting)[0].holds is False
+    assert approach(limiting, RUN).holds is False
+
+
+def test_claimed_powers_are_compared_with_those_derived():
+    claimed = replace(ds.limits.wide, powers={"R_v_rbar_W0": 1})
+    assert "R_v_rbar_W0: eps^1/2" in str(structural(ds.derive(ds.deep_linear(1)).limit(claimed)))
+    right = replace(ds.limits.wide, powers={"R_v_rbar_W0": sp.Rational(1, 2)})
+    assert structural(ds.derive(ds.deep_linear(1)).limit(right)).holds
+
+
+def test_rates_are_fitted_to_the_smallest_sizes():
+    sizes = (1e-2, 3e-3, 1e-3, 3e-4)
+    assert fitted(sizes, [size + 3 * size**2 for size in sizes], 1).holds
+    assert not fitted(sizes, [np.sqrt(size) for size in sizes], 1).holds
+    assert not fitted(sizes, [1.0, 1.0, 1.0, 1.0], 1).holds
+
+
+def test_a_divergent_limit_names_the_term_and_the_cure():
+    lazy = Limit("lazy", {"gamma": EPS * GAMMA}, "features stay", cures={"gamma": "centered = true"})
+    with pytest.raises(ProgramError) as error:
+        ds.derive(ds.deep_linear(2)).limit(lazy)
+    assert "limit lazy: C_Delta diverges as 1/richness^2 by its term s2*Sum(C_g(1," in str(error.value)
+    assert str(error.value).endswith("centered = true would cure it")
+    (row,) = ds.limits.check(ds.derive(ds.deep_linear(2)), [lazy], **RUN)
+    assert row.verdict == "does not apply" and "C_Delta diverges" in row.reason
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Limit("x", {"nu": 3}), "scaling of nu = 3: allowed is an expression in ds.limits.EPS"),
+        (lambda: Limit("x", {"nu": sp.Integer(3)}), "scaling of nu = 3: allowed is an expression in ds.limits.EPS"),
+        (lambda: ds.derive(ds.deep_linear(1)).limit(Limit("x", {"mu": EPS})), "limit x: the equations have no mu;"),
+        (lambda: ds.derive(ds.deep_linear(1)).limit(Limit("x", {"nu": sp.exp(EPS)})), "allowed are powers of eps"),
+    ],
+)
+def test_bad_limits_are_refused(make, message):
+    with pytest.raises(ProgramError) as error:
+        make()
+    assert message in str(error.value)
+
+
+def test_unknown_limits_are_refused():
+    with pytest.raises(ArgumentError, match="did you mean wide"):
+        ds.limits.check(ds.derive(ds.deep_linear(1)), ["wid"], **RUN)
+
+
+def test_the_command_prints_a_table_and_its_status_says_whether_a_check_failed(monkeypatch, tmp_path):
+    spec = "examples/deep_linear.toml"
+    result = CliRunner().invoke(cli.app, ["check", spec, "--limit", "wide"])
+    assert result.exit_code == 0
+    assert "wide (deep linear network): holds" in result.output
+    monkeypatch.setitem(ds.limits.ALL, "wide", replace(ds.limits.wide, rate=2))
+    result = CliRunner().invoke(cli.app, ["check", spec, "--limit", "wide"])
+    assert result.exit_code == 1
+    assert "FAIL" in result.output
+    assert cli.main(["check", spec, "--limit", "wid"]) == 2
+
+
+def test_what_does_not_apply_says_why():
+    theory = ds.derive(ds.mlp(1), data=ds.Samples(np.eye(2), [1.0, -1.0]))
+    rows = ds.limits.check(theory, ["wide"], richness=1.0, learning_rate=0.1)
+    assert rows[0].holds is None and "the equations have no nu" in rows[0].reason
+    assert "does not apply" in str(rows)
+    assert "<td>wide</td>" in rows._repr_html_()
