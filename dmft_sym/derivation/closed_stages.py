@@ -93,8 +93,8 @@ def closure_text(problem: Problem) -> str:
         "$S_\\kappa(t,s)$ is what an increment of step $s$ is worth at step $t$, zero unless $s < t$. A response to a "
         "vector that is drawn once has no second step. Row $t$ follows from rows before it and from those computed "
         "earlier in the same step, in the order below. A bracket is one where its condition holds and zero elsewhere "
-        "\\cite{linear,spectral}. The statements of the program that stand above the equations are the comments of a "
-        "generated solver, where the same equations follow in the same order."
+        "\\cite{linear,spectral}. The statements of the program that stand above the equations, and the numbers of the "
+        "equations, are the comments of a generated solver."
     )
 
 
