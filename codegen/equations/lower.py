@@ -218,7 +218,7 @@ class _StatementLowering:
 def _has(row: _Row, term: Term, kernel: _Row) -> bool:
     """Whether a term of a response is a product with this kernel, at the layer where the response is."""
     found = term.point(MemoryKernel)
-    if found is None or found.func != kernel.left.func or term.sums != kernel.loops:
+    if found is None or found.func != kernel.left.func:
         return False
     return layers_of(found) == tuple(layer.subs(row.pinned) for layer in layers_of(kernel.left))
 
