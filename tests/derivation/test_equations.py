@@ -82,8 +82,8 @@ CLOSED = {
     "residual": (lambda: ds.derive(ds.network(residual)), 1, {"depth": 3}, 4),
     "tied": (lambda: ds.derive(ds.network(tied)), 1, {"depth": 3}, 4),
     "autoencoder": (lambda: ds.derive(ds.network(autoencoder)), 1, {}, 4),
-    "again": (lambda: ds.derive(ds.network(again)), 1, {"depth": 3}, 4),
-    "fed": (lambda: ds.derive(ds.network(fed)), 1, {"depth": 3}, 4),
+    "again": (lambda: ds.derive(ds.network(again)), 1, {"depth": 3}, 3),
+    "fed": (lambda: ds.derive(ds.network(fed)), 1, {"depth": 3}, 3),
 }
 
 
