@@ -6,7 +6,6 @@ single-site equations give linear recursions for the rows of ``R``, and ``C[F, F
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -19,7 +18,7 @@ from dmft_sym.program import PAST_STEP, STEP, Axes, Field, FieldRef, Label, Laye
 from .arrays import ArrayTable, Entry
 from .domain import Domain, parts_of
 from .equations import Equation
-from .layer_logic import Ranges, equal, within
+from .layer_logic import within
 from .processes import Member, process_of
 from .single_site import Memory, Noise, NoiseTerm, Reaction, ResponseMemory, SiteEquation, UpdateMemory
 from .symbols import FIRST, KEPT, NOW, PAST_KERNEL, SECOND, THEN, MemoryKernel, Place, TwoPoint
@@ -122,21 +121,16 @@ class RowWriter:
     def _kernels(self) -> Iterator[Equation]:
         for (remembered, loops), memories in self._memories.items():
             note = "$s < t$" if _strict(memories) else "$s \\le t$"
-            note += ", a further memory of the same field" if self._number(remembered, loops) > 1 else ""
             kernel = self._kernel(remembered, loops, THEN)
             yield Equation(kernel, tuple(term for _, term in memories), self._where(loops), note)
 
     def _kernel(self, remembered: FieldRef, loops: Loops, column: Place) -> sp.Expr:
-        """``A(t, s)``; where kernels of a field may be at the same layer ``A``, ``A2``, ``A3``."""
-        field, number = self.table.sites.field, self._number(remembered, loops)
-        letter = {"letter": f"A{number}"} if number > 1 else {}
-        return MemoryKernel.between(field(self.target, *NOW), field(remembered, *column), **letter)
-
-    def _number(self, remembered: FieldRef, loops: Loops) -> int:
-        """Among kernels of the same field that may be at the same layer."""
-        until = itertools.takewhile(lambda key: key != (remembered, loops), self._memories)
-        same = ((other, self._ranges(loops, others)) for other, others in until if other.field == remembered.field)
-        return 1 + sum(_meet(remembered.layer, other.layer, ranges) for other, ranges in same)
+        """``A(t, s)``; further memories of a field, at other layers, are ``A2``, ``A3``."""
+        same = [key for key in self._memories if key[0].field == remembered.field]
+        number = same.index((remembered, loops)) + 1
+        what = {"letter": f"A{number}"} if number > 1 else {}
+        field = self.table.sites.field
+        return MemoryKernel.between(field(self.target, *NOW), field(remembered, *column), **what)
 
     # Responses
 
@@ -255,11 +249,6 @@ def _place(noise: Noise) -> Place:
     if not isinstance(noise.source, Use):
         return FIRST
     return (FIRST[0], SECOND[1]) if noise.fresh else SECOND
-
-
-def _meet(a: sp.Expr | None, b: sp.Expr | None, ranges: Ranges) -> bool:
-    """Whether two layers of a field may be the same one."""
-    return a is None or b is None or equal(a, b, ranges) is not False
 
 
 def _strict(memories: Iterable[tuple[Memory, sp.Expr]]) -> bool:
