@@ -1466,11 +1466,11 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
     step.start_weight()
     step.add_weight(s2, R_g_w, static=True)
     step.add_correlation(C_g_g + L - 1, R_g_w, static=True)
-    if L == 1:
+    if L - 1 == 0:
         step.start_weight()
         step.add_covariance(s2, R_g_u_W0, C_v_v, C_v_v)
         step.add_correlation(C_g_g + L - 1, R_g_u_W0)
-    if L >= 2:
+    if L - 2 >= 0:
         step.start_weight()
         step.add_covariance(s2, R_g_u_W + L - 2, C_h_h + L - 2, C_h_h + L - 2)
         step.add_correlation(C_g_g + L - 1, R_g_u_W + L - 2)
@@ -1495,11 +1495,11 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         step.start_weight()
         step.add_covariance(s2, R_g_r_W + l - 1, C_g_g + l, C_g_g + l)
         step.add_correlation(C_g_g + l - 1, R_g_r_W + l - 1)
-        if l == 1:
+        if l - 1 == 0:
             step.start_weight()
             step.add_covariance(s2, R_g_u_W0, C_v_v, C_v_v)
             step.add_correlation(C_g_g + l - 1, R_g_u_W0)
-        if l >= 2:
+        if l - 2 >= 0:
             step.start_weight()
             step.add_covariance(s2, R_g_u_W + l - 2, C_h_h + l - 2, C_h_h + l - 2)
             step.add_correlation(C_g_g + l - 1, R_g_u_W + l - 2)
@@ -1589,11 +1589,11 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
     # (7.29) R_h_u_W0(1, t, c, s, c')
     step.add_product(R_h_u_W0, R_g_u_W0)
     # (7.30) C_h(1, t, c, 1, s, c')
-    if L == 1:
+    if 0 == L - 1:
         step.start_weight()
         step.add_weight(s2, R_h_w, static=True)
         step.add_correlation(C_h_h, R_h_w, static=True)
-    if L >= 2:
+    if L - 2 >= 0:
         step.start_weight()
         step.add_covariance(s2, R_h_r_W, C_g_g + 1, C_g_g + 1)
         step.add_correlation(C_h_h, R_h_r_W)
@@ -1622,7 +1622,7 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
             step.start_weight()
             step.add_weight(s2, R_h_w, static=True)
             step.add_correlation(C_h_h + l, R_h_w, static=True)
-        if L - l >= 2:
+        if L - l - 2 >= 0:
             step.start_weight()
             step.add_covariance(s2, R_h_r_W + l, C_g_g + l + 1, C_g_g + l + 1)
             step.add_correlation(C_h_h + l, R_h_r_W + l)
@@ -1641,4 +1641,4 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         },
     }
 
-# source: 1f73bd78289eb8e4dc1a09b69aa472a809efe1ed769644ef4891f643d06f8e11
+# source: e0cac5e6179e37b9af211d946247fcd615c41831dad8961e8680b56d00ed8e61

@@ -1466,11 +1466,11 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
     step.start_weight()
     step.add_weight(s2, R_g_w, static=True)
     step.add_correlation(C_g_g + L - 1, R_g_w, static=True)
-    if L == 1:
+    if L - 1 == 0:
         step.start_weight()
         step.add_covariance(s2, R_g_u_W0, C_v_v, C_v_v)
         step.add_correlation(C_g_g + L - 1, R_g_u_W0)
-    if L >= 2:
+    if L - 2 >= 0:
         step.start_weight()
         step.add_covariance(s2, R_g_u_W + L - 2, C_h_h + L - 2, C_h_h + L - 2)
         step.add_correlation(C_g_g + L - 1, R_g_u_W + L - 2)
@@ -1495,11 +1495,11 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         step.start_weight()
         step.add_covariance(s2, R_g_r_W + l - 1, C_g_g + l, C_g_g + l)
         step.add_correlation(C_g_g + l - 1, R_g_r_W + l - 1)
-        if l == 1:
+        if l - 1 == 0:
             step.start_weight()
             step.add_covariance(s2, R_g_u_W0, C_v_v, C_v_v)
             step.add_correlation(C_g_g + l - 1, R_g_u_W0)
-        if l >= 2:
+        if l - 2 >= 0:
             step.start_weight()
             step.add_covariance(s2, R_g_u_W + l - 2, C_h_h + l - 2, C_h_h + l - 2)
             step.add_correlation(C_g_g + l - 1, R_g_u_W + l - 2)
@@ -1582,11 +1582,11 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
     # (7.28) R_h_u_W0(1, t, c, s, c')
     step.add_product(R_h_u_W0, R_g_u_W0)
     # (7.29) C_h(1, t, c, 1, s, c')
-    if L == 1:
+    if 0 == L - 1:
         step.start_weight()
         step.add_weight(s2, R_h_w, static=True)
         step.add_correlation(C_h_h, R_h_w, static=True)
-    if L >= 2:
+    if L - 2 >= 0:
         step.start_weight()
         step.add_covariance(s2, R_h_r_W, C_g_g + 1, C_g_g + 1)
         step.add_correlation(C_h_h, R_h_r_W)
@@ -1615,7 +1615,7 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
             step.start_weight()
             step.add_weight(s2, R_h_w, static=True)
             step.add_correlation(C_h_h + l, R_h_w, static=True)
-        if L - l >= 2:
+        if L - l - 2 >= 0:
             step.start_weight()
             step.add_covariance(s2, R_h_r_W + l, C_g_g + l + 1, C_g_g + l + 1)
             step.add_correlation(C_h_h + l, R_h_r_W + l)
@@ -1634,4 +1634,4 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         },
     }
 
-# source: 2ad1ae3bffc4f6abf160dbbfc5e729c5783501184314e73d2112d6ebc8aabca3
+# source: 86836282a64a8d95a833e73e0e1b3cd2bbcc883c4c2742282c443e98c95b28cd

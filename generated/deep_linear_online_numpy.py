@@ -143,11 +143,11 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         W = 0 * one
         W += s2 * R_g_w[i]
         C_g_g[L - 1][i] += W @ R_g_w.T
-        if L == 1:
+        if L - 1 == 0:
             W = zero_row.copy()
             W += s2 * R_g_u_W0[i] @ C_v_v
             C_g_g[L - 1][i] += W @ R_g_u_W0.T
-        if L >= 2:
+        if L - 2 >= 0:
             W = zero_row.copy()
             W += s2 * R_g_u_W[L - 2][i] @ C_h_h[L - 2]
             C_g_g[L - 1][i] += W @ R_g_u_W[L - 2].T
@@ -172,11 +172,11 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
             W = zero_row.copy()
             W += s2 * R_g_r_W[l - 1][i] @ C_g_g[l]
             C_g_g[l - 1][i] += W @ R_g_r_W[l - 1].T
-            if l == 1:
+            if l - 1 == 0:
                 W = zero_row.copy()
                 W += s2 * R_g_u_W0[i] @ C_v_v
                 C_g_g[l - 1][i] += W @ R_g_u_W0.T
-            if l >= 2:
+            if l - 2 >= 0:
                 W = zero_row.copy()
                 W += s2 * R_g_u_W[l - 2][i] @ C_h_h[l - 2]
                 C_g_g[l - 1][i] += W @ R_g_u_W[l - 2].T
@@ -259,11 +259,11 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         # (7.28) R_h_u_W0(1, t, c, s, c')
         R_h_u_W0[i] += A @ R_g_u_W0
         # (7.29) C_h(1, t, c, 1, s, c')
-        if L == 1:
+        if 0 == L - 1:
             W = 0 * one
             W += s2 * R_h_w[i]
             C_h_h[0][i] += W @ R_h_w.T
-        if L >= 2:
+        if L - 2 >= 0:
             W = zero_row.copy()
             W += s2 * R_h_r_W[0][i] @ C_g_g[1]
             C_h_h[0][i] += W @ R_h_r_W[0].T
@@ -292,7 +292,7 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
                 W = 0 * one
                 W += s2 * R_h_w[i]
                 C_h_h[l][i] += W @ R_h_w.T
-            if L - l >= 2:
+            if L - l - 2 >= 0:
                 W = zero_row.copy()
                 W += s2 * R_h_r_W[l][i] @ C_g_g[l + 1]
                 C_h_h[l][i] += W @ R_h_r_W[l].T
@@ -340,4 +340,4 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         },
     }
 
-# source: 60a2ef856ce6be730ad3ee17abb3bd9d9922981775e256876c7bca486ad6e432
+# source: b39fd49ac0102d70a7cd316485cf24ae34fcb31c32d16a163291b8f58c44871a

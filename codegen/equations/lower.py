@@ -118,8 +118,8 @@ class _Row:
         self.terms = tuple(map(Term.of, equation.terms))
         scans, ranges = {scan.index: scan.layers for scan in part.scans}, dict(equation.where.ranges)
         self.loops: Limits = tuple((i, r.start, r.stop) for i, r in ranges.items() if i not in scans)
-        target, here = part.statement.target.layer, self.left.ends[0].layer
-        layers = {i: sp.solve(target - here, i)[0] for i in scans if i not in ranges}  # type: ignore[operator]
+        slack = (part.statement.target.layer or 0) - (self.left.ends[0].layer or 0)
+        layers = {i: sp.expand(i - slack / sp.expand(slack).coeff(i)) for i in scans if i not in ranges}
         known = {relation for i, layer in layers.items() for relation in parts_of(within(layer, scans[i], {}))}
         at = (sp.Eq(i, layer, evaluate=False) for i, layer in layers.items())
         self.guard = sp.And(*at, *(part for part in parts_of(equation.where.condition) if part not in known))

@@ -274,8 +274,8 @@ def _limits(loops: Loops) -> Limits:
 
 
 def _if(condition: sp.Basic, term: sp.Expr) -> sp.Expr:
-    """A term that is there under a condition on layers."""
-    return term if condition == sp.true else sp.Piecewise((term, condition), (0, True))
+    """A term under a condition on layers, which stays as it is: layers may be 0, and their symbols are positive."""
+    return term if condition == sp.true else sp.Piecewise((term, condition), (0, True), evaluate=False)
 
 
 def _pinned(equation: Equation) -> Equation:
