@@ -25,7 +25,7 @@ from dmft_sym.program import LayerRange
 from dmft_sym.program.validation import smallest_depth
 
 from . import ir
-from .terms import Limits, Term, layers_of
+from .terms import Limits, Term
 
 Nodes = tuple[ir.Node, ...]
 
@@ -109,10 +109,8 @@ class _Row:
     ----------
     loops
         Layers that it is repeated over beside those of the scan.
-    pinned
-        The layer of the scan at which alone the equation holds.
     guard
-        The condition on layers under which it holds.
+        The condition on layers under which it holds; of an equation at one layer of the scan, that it is this one.
     """
 
     def __init__(self, equation: Equation, part: StatementEquations) -> None:
@@ -120,14 +118,13 @@ class _Row:
         self.equation = equation
         self.left: TwoPoint = equation.left
         self.terms = tuple(map(Term.of, equation.terms))
-        scans = {scan.index: scan.layers for scan in part.scans}
-        ranges = dict(equation.where.ranges)
+        scans, ranges = {scan.index: scan.layers for scan in part.scans}, dict(equation.where.ranges)
         self.loops: Limits = tuple((i, r.start, r.stop) for i, r in ranges.items() if i not in scans)
-        target, here = part.statement.target.layer, self.left.ends[0].layer
-        self.pinned = {i: sp.solve(target - here, i)[0] for i in scans if i not in ranges}  # type: ignore[operator]
-        known = {relation for i, at in self.pinned.items() for relation in parts_of(within(at, scans[i], {}))}
-        relations = [relation for relation in parts_of(equation.where.condition) if relation not in known]
-        self.guard = sp.And(*(sp.Eq(i, at, evaluate=False) for i, at in self.pinned.items()), *relations)
+        slack = (part.statement.target.layer or 0) - (self.left.ends[0].layer or 0)
+        layers = {i: sp.expand(i - slack / sp.expand(slack).coeff(i)) for i in scans if i not in ranges}
+        known = {relation for i, layer in layers.items() for relation in parts_of(within(layer, scans[i], {}))}
+        at = (sp.Eq(i, layer, evaluate=False) for i, layer in layers.items())
+        self.guard = sp.And(*at, *(part for part in parts_of(equation.where.condition) if part not in known))
 
 
 class _StatementLowering:
@@ -178,11 +175,11 @@ class _StatementLowering:
         for term in kernel.terms:
             source = term.point(TwoPoint)
             ref = None if source is None else self.names.ref(source)
-            yield from _looped(
-                term.sums, term.condition, ir.AddKernel(term.coefficient, ref, term.steps, term.retained)
-            )
+            add = ir.AddKernel(term.coefficient, ref, term.steps, term.retained)
+            yield from _looped(term.sums, term.condition, add)
         for row in self.responses:
-            yield from self._commented(row, (self._product(row, t) for t in row.terms if _has(row, t, kernel)))
+            terms = (term for term in row.terms if term.point(kernel.left.func) is not None)
+            yield from self._commented(row, (self._product(row, term) for term in terms))
 
     def _product(self, row: _Row, term: Term) -> Nodes:
         source = term.point(Response)
@@ -215,14 +212,6 @@ class _StatementLowering:
             matrix, transposed = self.names.ref(covariance), self.names.transposed(covariance)
             add = replace(add, covariance=matrix, transposed=transposed, fresh=fresh)
         return _looped(inner, _split(term.condition, inner)[0], add)
-
-
-def _has(row: _Row, term: Term, kernel: _Row) -> bool:
-    """Whether a term of a response is a product with this kernel, at the layer where the response is."""
-    found = term.point(MemoryKernel)
-    if found is None or found.func != kernel.left.func or term.sums != kernel.loops:
-        return False
-    return layers_of(found) == tuple(layer.subs(row.pinned) for layer in layers_of(kernel.left))
 
 
 def _groups(row: _Row) -> dict[tuple[Response, Limits, sp.Basic], list[Term]]:

@@ -136,9 +136,8 @@ def condition_text(condition: sp.Basic) -> str:
     """A relation between layer indices as Python."""
     if isinstance(condition, sp.And):
         return " and ".join(sorted(condition_text(part) for part in condition.args))
-    assert isinstance(condition, (sp.Eq, sp.Ge))
-    operator = "==" if isinstance(condition, sp.Eq) else ">="
-    return f"{integer_text(condition.lhs)} {operator} {integer_text(condition.rhs)}"
+    assert isinstance(condition, sp.Rel)
+    return f"{integer_text(condition.lhs)} {condition.rel_op} {integer_text(condition.rhs)}"
 
 
 def shape_text(array: ir.ArraySpec) -> str:

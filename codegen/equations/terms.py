@@ -51,8 +51,11 @@ class Term:
                 found.append(factor)
             else:
                 coefficient *= factor
-        layers = {symbol for factor in found if isinstance(factor, TwoPoint) for symbol in symbols_of(factor)}
-        return Term(coefficient, condition, tuple(found), tuple(limit for limit in limits if limit[0] in layers))
+        ends = [end for factor in found if isinstance(factor, TwoPoint) for end in factor.ends]
+        sums = tuple(
+            limit for limit in limits if any(end.layer is not None and end.layer.has(limit[0]) for end in ends)
+        )
+        return Term(coefficient, condition, tuple(found), sums)
 
     @property
     def retained(self) -> bool:
@@ -77,13 +80,3 @@ class Term:
         """What a Kronecker delta fixes a layer label to."""
         deltas = (set(factor.args) for factor in self.factors if isinstance(factor, sp.KroneckerDelta))
         return next((layer for delta in deltas if index in delta for layer in delta - {index}), None)
-
-
-def symbols_of(point: TwoPoint) -> set[sp.Symbol]:
-    """Layer labels in an order parameter."""
-    return {symbol for layer in layers_of(point) for symbol in layer.free_symbols}
-
-
-def layers_of(point: TwoPoint) -> tuple[sp.Expr, ...]:
-    """Layers of the row and of the column, as far as they have any."""
-    return tuple(end.layer for end in point.ends if end.layer is not None)

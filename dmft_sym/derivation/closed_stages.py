@@ -87,14 +87,17 @@ def site_equations(problem: Problem) -> Iterator[Equation]:
 
 def closure_text(problem: Problem) -> str:
     """How to read the closed equations."""
+    several = any(equation.label.startswith("A2_") for equation in problem.closed.equations)
+    further = " ($A2$: at further layers)" if several else ""
     return (
         "All functions of the sites are linear, so the fields are Gaussian and the equations close. $A$ is the memory "
-        "of one field in the equation of another, $R$ the response of a field to a Gaussian field, $C$ a correlation; "
+        f"of one field in the equation of another{further}, $R$ the response of a field to a Gaussian field, $C$ a "
+        "correlation; "
         "$S_\\kappa(t,s)$ is what an increment of step $s$ is worth at step $t$, zero unless $s < t$. A response to a "
         "vector that is drawn once has no second step. Row $t$ follows from rows before it and from those computed "
         "earlier in the same step, in the order below. A bracket is one where its condition holds and zero elsewhere "
-        "\\cite{linear,spectral}. The statements of the program that stand above the equations are the comments of a "
-        "generated solver, where the same equations follow in the same order."
+        "\\cite{linear,spectral}. The statements of the program that stand above the equations, and the numbers of the "
+        "equations, are the comments of a generated solver."
     )
 
 

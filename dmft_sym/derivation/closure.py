@@ -154,7 +154,7 @@ class Closure:
             yield own, own
 
     def _statement(self, assigned: tuple[tuple[ForLayers, ...], Assign], equation: SiteEquation) -> StatementEquations:
-        row = RowWriter(self.table, self.builder, self.reach, self.reactions, equation)
+        row = RowWriter(self.table, self.reactions, equation)
         return StatementEquations(*assigned, tuple(row.equations()))
 
     def _observable(self, observe: Observe) -> Equation:

@@ -17,18 +17,18 @@ class Domain:
     Attributes
     ----------
     descending
-        Whether the layers follow each other from the last one down.
+        Labels whose layers follow each other from the last one down.
     """
 
     ranges: tuple[tuple[sp.Symbol, LayerRange], ...] = ()
     condition: sp.Basic = sp.true
-    descending: bool = False
+    descending: frozenset[sp.Symbol] = frozenset()
 
     @staticmethod
     def of(scans: tuple[ForLayers, ...]) -> Domain:
         """The layers of scans."""
         ranges = tuple((scan.index, scan.layers) for scan in scans)
-        return Domain(ranges, descending=any(scan.descending for scan in scans))
+        return Domain(ranges, descending=frozenset(scan.index for scan in scans if scan.descending))
 
     def holds(self, values: Mapping[sp.Symbol, int]) -> bool:
         """Whether the equation exists at these layers and this depth."""
@@ -38,7 +38,7 @@ class Domain:
     @property
     def latex(self) -> str:
         """In text mode."""
-        parts = [layers_latex(label, layers, self.descending) for label, layers in self.ranges]
+        parts = [layers_latex(label, layers, label in self.descending) for label, layers in self.ranges]
         if self.condition != sp.true:
             parts.append(f"if ${condition_latex(self.condition)}$")
         return ", ".join(parts)

@@ -6,7 +6,7 @@ single-site equations give linear recursions for the rows of ``R``, and ``C[F, F
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import TypeAlias
@@ -20,7 +20,7 @@ from .domain import Domain, parts_of
 from .equations import Equation
 from .layer_logic import within
 from .processes import Member, process_of
-from .single_site import Memory, Noise, NoiseTerm, Reaction, ResponseMemory, SiteBuilder, SiteEquation, UpdateMemory
+from .single_site import Memory, Noise, NoiseTerm, Reaction, ResponseMemory, SiteEquation, UpdateMemory
 from .symbols import FIRST, KEPT, NOW, PAST_KERNEL, SECOND, THEN, MemoryKernel, Place, TwoPoint
 from .uses import Use
 
@@ -37,27 +37,14 @@ class RowWriter:
     ----------
     table
         Order parameters that are kept.
-    builder
-        Has the covariances of Gaussian fields.
-    reach
-        Fields that depend on a Gaussian field.
     reactions
         Fields with the Gaussian fields of the same step that they respond to.
     site
         The single-site equation.
     """
 
-    def __init__(
-        self,
-        table: ArrayTable,
-        builder: SiteBuilder,
-        reach: Mapping[Noise, set[Field]],
-        reactions: frozenset[Reaction],
-        site: SiteEquation,
-    ) -> None:
+    def __init__(self, table: ArrayTable, reactions: frozenset[Reaction], site: SiteEquation) -> None:
         self.table = table
-        self.builder = builder
-        self.reach = reach
         self.reactions = reactions
         self.site = site
         self.target = site.target
@@ -74,7 +61,7 @@ class RowWriter:
         return dict(sum(loops, self.scans))
 
     def _where(self, loops: Loops, condition: sp.Basic = sp.true) -> Domain:
-        return Domain((*self.scans, *loops), condition, any(scan.descending for scan in self.site.scans))
+        return replace(Domain.of(self.site.scans), ranges=(*self.scans, *loops), condition=condition)
 
     def _sweep(self, member: Member, symbol: str) -> tuple[sp.Expr | None, Loops]:
         """Layer of another member next to the target: a loop over all, or the aligned one."""
@@ -134,11 +121,16 @@ class RowWriter:
     def _kernels(self) -> Iterator[Equation]:
         for (remembered, loops), memories in self._memories.items():
             note = "$s < t$" if _strict(memories) else "$s \\le t$"
-            yield Equation(self._kernel(remembered), tuple(term for _, term in memories), self._where(loops), note)
+            kernel = self._kernel(remembered, loops, THEN)
+            yield Equation(kernel, tuple(term for _, term in memories), self._where(loops), note)
 
-    def _kernel(self, remembered: FieldRef, column: Place = THEN) -> sp.Expr:
+    def _kernel(self, remembered: FieldRef, loops: Loops, column: Place) -> sp.Expr:
+        """``A(t, s)``; further memories of a field, at other layers, are ``A2``, ``A3``."""
+        same = [key for key in self._memories if key[0].field == remembered.field]
+        number = same.index((remembered, loops)) + 1
+        what = {"letter": f"A{number}"} if number > 1 else {}
         field = self.table.sites.field
-        return MemoryKernel(field(self.target, *NOW), field(remembered, *column))
+        return MemoryKernel.between(field(self.target, *NOW), field(remembered, *column), **what)
 
     # Responses
 
@@ -152,7 +144,7 @@ class RowWriter:
             steps = (FIRST[0], 0, STEP - 1 if _strict(memories) else STEP)
             limits = (steps, *_over(remembered.axes, FIRST), *_limits(outer))
             for entry, source, loops in self._transfers(remembered, outer):
-                product = self._kernel(remembered, FIRST) * self.table.point(source, FIRST)
+                product = self._kernel(remembered, outer, FIRST) * self.table.point(source, FIRST)
                 self._add(found, entry, loops, sp.Sum(product, *limits), source.condition)
         for driven in self.site.noises:
             self._add_noise(found, driven)
@@ -161,43 +153,40 @@ class RowWriter:
     def _transfers(self, source: FieldRef, outer: Loops = ()) -> Iterator[tuple[Entry, Entry, Loops]]:
         """``R[target, n]`` and ``R[source, n]`` for every Gaussian field of the process."""
         for noise in self.process.noises:
-            if source.field in self.reach[noise]:
-                layer, loops = self._sweep(noise, "l_n")
-                ranges = self._ranges(loops, outer)
-                rows = (self.table.entry("R", row, noise, layer, ranges) for row in (self.target, source))
-                entry, origin = rows
-                if entry is not None and origin is not None:
-                    yield entry, origin, loops
+            layer, loops = self._sweep(noise, "l_n")
+            ranges = self._ranges(loops, outer)
+            entry = self.table.entry("R", self.target, noise, layer, ranges)
+            origin = self.table.entry("R", source, noise, layer, ranges)
+            if entry is not None and origin is not None:
+                yield entry, origin, loops
 
     def _add_noise(self, found: Found, driven: NoiseTerm) -> None:
-        """The Gaussian field itself; where there is an equation for all of its layers, as a term of that one."""
-        entry = self.table.entry("R", self.target, driven.noise, driven.layer, self._ranges())
-        if entry is None:
-            return
+        """The Gaussian field itself: of all of its layers, that of the term."""
+        layer, loops = self._sweep(driven.noise, "l_n")
+        entry = self.table.entry("R", self.target, driven.noise, layer, self._ranges(loops))
         unit = driven.coefficient * _same(driven.noise.axes) * _kept(driven.retained)
         if not driven.noise.static:
             unit *= sp.KroneckerDelta(STEP, PAST_STEP)
-        own = self.table.point(entry)
-        for left, equation in found.items():
-            layer = left.ends[1].layer
-            if left.func == own.func and layer in dict(equation.where.ranges[len(self.scans) :]):
-                unit *= sp.KroneckerDelta(layer, entry.column)
-                found[left] = replace(equation, terms=(*equation.terms, unit))
-                return
-        self._add(found, entry, (), unit)
+        if loops:
+            unit *= sp.KroneckerDelta(layer, driven.layer)
+        if entry is not None:
+            self._add(found, entry, loops, unit)
 
     # Correlations
 
     def _correlations(self) -> Iterator[Equation]:
         """``sum R[F, n] <n n'> R[F', n']^T`` for all fields whose correlation with the target is kept."""
         found: Found = {}
-        partners = [c for kind, row, c in self.table.arrays if kind == "C" and row == self.target.field]
+        partners = [
+            column
+            for kind, row, column in self.table.arrays
+            if kind == "C" and row == self.target.field and isinstance(column, Field)
+        ]
         for noise in self.process.noises if partners else ():
             layer, outer = self._sweep(noise, "l_n")
             weights = list(self._weights(noise, layer, outer))
             for partner in partners:
-                if partner in self.reach[noise]:
-                    self._add_products(found, partner, noise, layer, outer, weights)
+                self._add_products(found, partner, noise, layer, outer, weights)
         yield from map(_pinned, found.values())
 
     def _weights(
@@ -205,8 +194,8 @@ class RowWriter:
     ) -> Iterator[tuple[sp.Expr, sp.Expr, sp.Basic, Limits]]:
         """``sum_n R[F, n](t, t1) <n n'>``: coefficient, product, the condition under which it exists, sums."""
         for other in self.process.noises:
-            coefficient = self.builder.noise_covariance(other, noise)
-            if coefficient is None or self.target.field not in self.reach[other]:
+            coefficient = self.table.sites.builder.noise_covariance(other, noise)
+            if coefficient is None:
                 continue
             other_layer, inner = self._sweep(other, "l_k")
             if inner and isinstance(other.source, Use) and other.source.family:
@@ -285,8 +274,8 @@ def _limits(loops: Loops) -> Limits:
 
 
 def _if(condition: sp.Basic, term: sp.Expr) -> sp.Expr:
-    """A term that is there under a condition on layers."""
-    return term if condition == sp.true else sp.Piecewise((term, condition), (0, True))
+    """A term under a condition on layers, which stays as it is: layers may be 0, and their symbols are positive."""
+    return term if condition == sp.true else sp.Piecewise((term, condition), (0, True), evaluate=False)
 
 
 def _pinned(equation: Equation) -> Equation:

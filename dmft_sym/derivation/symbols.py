@@ -215,12 +215,13 @@ class TwoPoint(AppliedUndef):
     column: ClassVar[type[Labelled]]
 
     def __new__(cls, *args: sp.Expr, **options: Any) -> Self:
-        if hasattr(cls, "row"):
-            return super().__new__(cls, *args, **options)
-        a, b = args
-        same = a.func == b.func
-        name = f"{cls.letter}_{a.func.__name__}" + ("" if same else f"_{b.func.__name__}")
-        made = family(cls, name, row=a.func, column=b.func)
+        return super().__new__(cls, *args, **options) if hasattr(cls, "row") else cls.between(*args)
+
+    @classmethod
+    def between(cls, a: Labelled, b: Labelled, **what: Any) -> Self:
+        """The number that belongs to two things; ``what`` tells it from others of its kind."""
+        names = a.func.__name__ + ("" if a.func == b.func else f"_{b.func.__name__}")
+        made = family(cls, f"{what.get('letter', cls.letter)}_{names}", row=a.func, column=b.func, **what)
         return made(*a.args, *b.args)
 
     @property

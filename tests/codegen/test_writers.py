@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from dmft_sym.codegen import BACKENDS
 
@@ -36,6 +37,16 @@ RANGES = [
 def test_source_is_valid_for_every_range_of_layers(span, backend):
     source = ds.derive(ds.network(scanned(*span))).source(backend)
     compile(source, "generated", "exec")
+
+
+@pytest.mark.parametrize("span", RANGES[3:5])
+def test_layers_may_begin_anywhere(span):
+    """The first one is zero, or two; conditioning knows no equations."""
+    solver = ds.derive(ds.network(scanned(*span)), training=ds.GradientDescent(weight_decay=0.1)).compile("numpy")
+    settings = {"samples_per_dim": 2.0, "width_per_dim": 0.7, "richness": 2.0, "learning_rate": 0.05}
+    runs = [solver(**settings, depth=3, steps=6, method=method) for method in ("equations", "conditioning")]
+    for loss in ("train_loss", "test_loss"):
+        np.testing.assert_allclose(runs[0][loss], runs[1][loss], rtol=1e-10)
 
 
 @pytest.mark.parametrize("backend", ["numba", "numpy"])

@@ -14,7 +14,7 @@ from programs_with_averages import gated
 import dmft_sym as ds
 from dmft_sym.derivation.site_equations import SiteWriter
 from dmft_sym.derivation.symbols import Correlation, MemoryKernel, Response, ScalarAt
-from dmft_sym.program import LAYER, OUTPUTS, SAMPLES, ProgramError
+from dmft_sym.program import DEPTH, LAYER, OUTPUTS, SAMPLES, ProgramError
 
 RUN = {
     "samples_per_dim": 2.0,
@@ -52,6 +52,23 @@ def autoencoder(net, x):
     return net.readout("w", h + inner.T @ (inner @ h))
 
 
+def again(net, x):
+    """A matrix in a scan and once more at its first layer: a memory of each."""
+    n = net.hidden("N")
+    first, inner = net.matrix("W0", net.inputs, n), net.matrix("W", n, n)
+    start = first @ x
+    h = net.scan(lambda _, h: h + inner @ h, start, layers=(1, net.depth - 1))
+    return net.readout("w", h + 0.7 * (inner @ start))
+
+
+def fed(net, x):
+    """The input at every layer, by one matrix: a memory of it that sums over layers."""
+    n = net.hidden("N")
+    first, inner = net.matrix("W0", net.inputs, n), net.matrix("W", n, n)
+    h = net.scan(lambda _, h: inner @ h + 0.5 * (first @ x), first @ x, layers=(1, net.depth - 1))
+    return net.readout("w", h)
+
+
 CLOSED = {
     "two outputs": (lambda: ds.derive(ds.deep_linear(2)), 2, {"depth": 2}, 4),
     "regression": (lambda: ds.derive(ds.deep_linear(0)), 1, {}, 6),
@@ -65,6 +82,8 @@ CLOSED = {
     "residual": (lambda: ds.derive(ds.network(residual)), 1, {"depth": 3}, 4),
     "tied": (lambda: ds.derive(ds.network(tied)), 1, {"depth": 3}, 4),
     "autoencoder": (lambda: ds.derive(ds.network(autoencoder)), 1, {}, 4),
+    "again": (lambda: ds.derive(ds.network(again)), 1, {"depth": 3}, 3),
+    "fed": (lambda: ds.derive(ds.network(fed)), 1, {"depth": 3}, 3),
 }
 
 
@@ -89,6 +108,22 @@ def test_closed_equations_are_what_the_march_computes(name):
         if variable.startswith("C_") and variable in theory.equations.closed.labels:
             checked += compare_correlation(evaluate, run, variable, steps)
     assert checked > 2
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_no_two_closed_equations_are_for_the_same(name):
+    items = CLOSED[name][0]().equations.closed.items
+    integers = {DEPTH: 4}
+    seen = set()
+    for item in items:
+        labels = [label for label, _ in item.where.ranges]
+        for layers in product(*(layers.at(integers) for _, layers in item.where.ranges)):
+            values = {**integers, **dict(zip(labels, layers, strict=True))}
+            if item.where.holds(values):
+                left = item.left.subs(values)
+                assert left not in seen
+                seen.add(left)
+    assert len(seen) >= len([item for item in items if not item.where.ranges and item.where.holds(integers)])
 
 
 def compare_correlation(evaluate, run, variable, steps) -> int:

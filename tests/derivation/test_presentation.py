@@ -70,7 +70,7 @@ def test_equations_have_numbers(name):
 def test_closed_equations_stand_below_the_comments_of_the_solver(name):
     """What a reader of the generated module has in front of him leads to the equations, in the same order."""
     theory = derived(name)
-    comments = re.findall(r"^ +# (.*)$", theory.source("numpy"), re.MULTILINE)
+    comments = re.findall(r"^ +# (?!\(7\.)(.*)$", theory.source("numpy"), re.MULTILINE)
     headings = re.findall(r"^Statement \((1\.\d+)\): (.*)$", str(theory.steps[-1]), re.MULTILINE)
     assert [statement for _, statement in headings] == comments
     program = str(theory.steps[0])
@@ -78,6 +78,29 @@ def test_closed_equations_stand_below_the_comments_of_the_solver(name):
         field = re.match(r"\w+", statement).group()
         first = re.search(rf"^\({number}\)  (\w)", program, re.MULTILINE).group(1)
         assert first == {"Delta": "Δ"}.get(field, field)[0]
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("name", THEORIES)
+def test_lines_of_the_solver_stand_below_numbers_of_equations(name, backend):
+    """Those of the last stage, below the statement that they follow from, and of `theory.equations.closed`."""
+    theory = derived(name)
+    source = theory.source(backend)
+    numbered = {f"(7.{k}) {equation.lhs}" for k, equation in enumerate(theory.equations.closed, start=1)}
+    assert set(re.findall(r"^ +# (\(7\..*)$", source, re.MULTILINE)) == numbered
+    assert theory.steps[-1].expressions == tuple(equation.rhs for equation in theory.equations.closed)
+    printed = places_of_numbers(r"^Statement \(.*?\): (.*)$|^\((7\.\d+)\)  ", str(theory.steps[-1]))
+    march = source[source.index("\ndef march(") :]
+    assert places_of_numbers(r"^ +# (?!\(7\.)(.*)$|^ +# \((7\.\d+)\) ", march) == printed
+
+
+def places_of_numbers(pattern, text):
+    """Pairs of a number and the statement above it; reported scalars come after the last one."""
+    found, statement = set(), ""
+    for heading, number in re.findall(pattern, text, re.MULTILINE):
+        statement = heading or statement
+        found |= {(number, statement)} if number else set()
+    return found
 
 
 @pytest.mark.parametrize("name", THEORIES)
