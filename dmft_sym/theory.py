@@ -16,6 +16,7 @@ from .support.messages import show
 
 if TYPE_CHECKING:
     from .derivation.named_symbols import Symbols
+    from .limits.lazy_sites import LazySites
     from .limits.limit import Limit
     from .limits.limiting import LimitingTheory
     from .solvers.exact_march import ExactRun
@@ -153,8 +154,8 @@ class Theory(Problem):
 
         return Solver(self, backend)
 
-    def limit(self, limit: Limit) -> LimitingTheory:
-        """A limit of the closed equations: what is left of them, what vanished, and a solver.
+    def limit(self, limit: Limit) -> LimitingTheory | LazySites:
+        """A limit of the equations: what is left of them, what vanished, and a solver.
 
         Parameters
         ----------
@@ -173,9 +174,9 @@ class Theory(Problem):
         >>> limiting.equations["A_Delta_v"].rhs
         -eta0*C_g(1, t, c, 1, s, c')*S_kappa(t, s) - s2*R_g_u_W0(1, t, c, s, c')/gamma
         """
-        from .limits.limiting import LimitingTheory
+        from .limits.table import limit_of
 
-        return LimitingTheory(self, limit)
+        return limit_of(self, limit)
 
     def exact(self, steps: int, **parameters: Any) -> ExactRun:
         """The first steps as rational functions of the parameters, by the march in exact arithmetic.

@@ -8,6 +8,15 @@ from .limit import EPS, Limit
 
 CENTERED = "centered = true"
 
+lazy = Limit(
+    "lazy",
+    {GAMMA.name: EPS * GAMMA},
+    why="features stay what they were, and outputs move along a static kernel; the law is the same at -w and -gamma",
+    even=True,
+    cures={GAMMA.name: CENTERED},
+)
+"""The lazy limit, ``gamma0 -> 0``."""
+
 wide = Limit(
     "wide",
     {NU.name: 1 / EPS},
@@ -41,5 +50,5 @@ small_init = Limit(
 )
 """Small initialization, ``init_std -> 0`` at a fixed number of steps."""
 
-ALL: dict[str, Limit] = {limit.name: limit for limit in (wide, population, regression, small_init)}
+ALL: dict[str, Limit] = {limit.name: limit for limit in (lazy, wide, population, regression, small_init)}
 """By name."""

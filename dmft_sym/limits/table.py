@@ -11,7 +11,9 @@ from dmft_sym.program import ProgramError
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
 
+from . import site_checks
 from .checks import Verdict, approach, exact, structural
+from .lazy_sites import LazySites
 from .limit import Limit
 from .limiting import LimitingTheory
 from .standard import ALL
@@ -127,10 +129,18 @@ def _named(limit: Limit | str) -> Limit:
 def _row(theory: Problem, limit: Limit, arguments: Mapping[str, Any]) -> LimitCheck:
     name = theory.program.name
     try:
-        limiting = LimitingTheory(theory, limit)
+        limiting = limit_of(theory, limit)
     except ProgramError as error:
         none = Verdict(None, "")
         return LimitCheck(limit.name, name, none, none, none, str(error).removeprefix(f"limit {limit.name}: "))
+    if isinstance(limiting, LazySites):
+        sampled = Verdict(None, "averages over sites are not rational functions")
+        checked = (
+            site_checks.structural(limiting, arguments.get("depth")),
+            sampled,
+            site_checks.approach(limiting, arguments),
+        )
+        return LimitCheck(limit.name, name, *checked)
     steps = {key: value for key, value in arguments.items() if key == "steps"}
     values = {key: value for key, value in arguments.items() if key != "steps"}
     fixed = {p.keyword: values[p.keyword] for p in theory.parameters if p.integer and p.keyword in values}
@@ -139,6 +149,11 @@ def _row(theory: Problem, limit: Limit, arguments: Mapping[str, Any]) -> LimitCh
     return LimitCheck(
         limit.name, name, structural(limiting), proved, approach(limiting, values, rate=expected, **steps)
     )
+
+
+def limit_of(theory: Problem, limit: Limit) -> LimitingTheory | LazySites:
+    """The limit of closed equations, or of single-site equations where fields are averaged over sites."""
+    return LazySites(theory, limit) if theory.program.scalars else LimitingTheory(theory, limit)
 
 
 def _matrices(limiting: LimitingTheory, fixed: Mapping[str, int]) -> int:

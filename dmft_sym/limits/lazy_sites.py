@@ -1,0 +1,314 @@
+"""The lazy limit on given samples: static fields, and a kernel that is the sum of overlaps of all arrays' gradients.
+
+Memories in single-site equations carry ``eta0 gamma`` and vanish with the richness; what is left of the fields does not
+depend on the step. Outputs are averages over ``gamma``: their order ``1/eps`` vanishes by the sign of the readout, and
+their order one is how far all arrays move along their gradients, which are the updates of the program.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from dmft_sym.derivation.average_equations import AverageWriter
+from dmft_sym.derivation.equations import Equation, Equations
+from dmft_sym.derivation.single_site import ResponseMemory, ScalarEquation
+from dmft_sym.derivation.site_equations import SiteWriter
+from dmft_sym.derivation.symbols import (
+    THEN,
+    Labelled,
+    NoiseAt,
+    ScalarAt,
+    SiteAverage,
+    TwoPoint,
+)
+from dmft_sym.networks.parameters import ETA, GAMMA
+from dmft_sym.program import (
+    LAYER,
+    SAMPLES,
+    STEP,
+    Compute,
+    FieldRef,
+    Learn,
+    MatrixRef,
+    Outer,
+    ProgramError,
+    ScalarRef,
+)
+from dmft_sym.program.site_functions import numpy_function
+
+from .jumps import jumps
+from .limit import EPS, Limit
+from .limiting import Vanished
+from .parity import Parities
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from dmft_sym.derivation.problem import Problem
+
+Numbers: TypeAlias = NDArray[np.float64]
+KERNEL = sp.Function("K_NTK")
+"""The neural tangent kernel, a function of the labels of two outputs."""
+_LAYER = sp.Symbol("k", integer=True, positive=True)
+
+
+class LazySites:
+    """The lazy limit of a network on given samples.
+
+    Parameters
+    ----------
+    theory
+        Whose equations go to the limit.
+    limit
+        With ``gamma`` of first order.
+
+    Raises
+    ------
+    ProgramError
+        If parameters other than the richness scale, weights decay, or outputs diverge: naming what would cure it.
+    """
+
+    def __init__(self, theory: Problem, limit: Limit) -> None:
+        self.theory, self.limit = theory, limit
+        if dict(limit.scaling) != {GAMMA.name: EPS * GAMMA}:
+            raise ProgramError(
+                f"limit {limit.name}: allowed where fields are averaged over sites is the lazy one, gamma -> eps gamma"
+            )
+        if theory.program.optimizer.recursion.decays:
+            raise ProgramError(f"limit {limit.name}: with weight decay no field stays what it was; weight_decay = 0")
+        self.sites = SiteWriter(theory.site_builder)
+        self.parities = Parities(theory)
+        self._check_outputs()
+        self._check_responses()
+
+    @property
+    def rate(self) -> int:
+        """Corrections are even in ``gamma``, as the law is in ``(w, gamma)``: ``|gamma|`` at jumps, or ``gamma^2``."""
+        return 1 if jumps(self.theory) else 2
+
+    @cached_property
+    def equations(self) -> Equations:
+        """Outputs and errors from step to step, the kernel, and the static fields with their covariances."""
+        text = f"Limit {self.limit.name}: {self.limit.why}."
+        items = [*self._dynamics(), *self._kernel(), *self._static()]
+        return Equations(items, f"Limit: {self.limit.name}", text)
+
+    @cached_property
+    def vanished(self) -> tuple[Vanished, ...]:
+        """Memories of updates, responses, and orders that are odd in the readout."""
+        return tuple(self._vanished())
+
+    def solve(self, backend: str = "numpy", **arguments: Any) -> xr.Dataset:
+        """Outputs by the static kernel, measured at initialization by the default method.
+
+        Parameters
+        ----------
+        **arguments
+            As of a run, without ``richness``.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``f`` (step, sample, output) and ``NTK`` (sample, output, sample2, output2).
+        """
+        from dmft_sym.solvers.solver import Solver
+
+        steps, rate = int(arguments["steps"]), float(arguments["learning_rate"])
+        run = Solver(self.theory, backend)(kernels=[0], richness=1.0, **{**arguments, "steps": 1})
+        kernel = run.NTK.isel(kernel_step=0, drop=True)
+        outputs = self._outputs(np.asarray(kernel), steps, rate)
+        return kernel.to_dataset(name="NTK").assign(f=(("step", *run.f.dims[1:]), outputs))
+
+    def _outputs(self, kernel: Numbers, steps: int, rate: float) -> Numbers:
+        """``f(t+1) = f(t) + (eta0/P) K Delta(t)`` from zero, with the memory of the optimizer."""
+        shape = kernel.shape[: kernel.ndim // 2]
+        square = kernel.reshape(int(np.prod(shape)), -1)
+        momentum, count = float(self.theory.training.momentum), self.theory.data.values[SAMPLES]
+        outputs, velocity = np.zeros((steps, *shape)), np.zeros(shape)
+        for t in range(steps - 1):
+            change = square @ self._errors(outputs[t]).ravel()
+            velocity = momentum * velocity + rate / count * change.reshape(shape)
+            outputs[t + 1] = outputs[t] + velocity
+        return outputs
+
+    def _errors(self, outputs: Numbers) -> Numbers:
+        """Minus the derivative of the loss by every output, zero where samples are not trained on."""
+        values: dict[Any, Numbers] = {self.output: outputs}
+        for equation in self.scalars:
+            statement = equation.statement
+            if isinstance(statement, Compute):
+                symbols = [symbol for symbol, _ in statement.arguments]
+                arrays = [values.get(ref, self._given(ref)) for _, ref in statement.arguments]
+                (values[statement.target],) = numpy_function([statement.expression], symbols)(*arrays)
+        return np.broadcast_to(values[self.error], outputs.shape)
+
+    def _given(self, ref: ScalarRef) -> Numbers:
+        """Given numbers, with axes of length one for labels that they do not have."""
+        if not ref.scalar.data:
+            return np.zeros(())
+        array = np.asarray(self.theory.data.given[ref.scalar.name], dtype=float)
+        sizes = iter(array.shape)
+        return array.reshape([next(sizes) if label in ref.axes else 1 for label in self.theory.program.labels])
+
+    @cached_property
+    def scalars(self) -> list[ScalarEquation]:
+        """Outputs, errors and what is between them."""
+        return [equation for equation in self.theory.causal if isinstance(equation, ScalarEquation)]
+
+    @cached_property
+    def output(self) -> ScalarRef:
+        """The outputs of the network."""
+        (output,) = (equation.target for equation in self.scalars if self.parities.is_output(equation))
+        return output
+
+    @cached_property
+    def error(self) -> ScalarRef:
+        """By what increments are weighted."""
+        learns = [statement for _, statement in self.theory.program.walk() if isinstance(statement, Learn)]
+        (error,) = {term.weight for learn in learns for term in learn.terms}
+        assert error is not None
+        return error
+
+    def _dynamics(self) -> Iterator[Equation]:
+        """``f`` grows along the kernel; errors that are linear in ``f`` have an equation of their own."""
+        change = self._change()
+        f, after = (self.sites.scalar(self.output, step) for step in (STEP, STEP + 1))
+        yield Equation(after, (f, change))
+        for equation in (e for e in self.scalars if isinstance(e.statement, Compute)):
+            made = self.sites.equation(equation)
+            yield made
+            slope = sp.diff(made.right, f)
+            if equation.target == self.error and not slope.has(ScalarAt):
+                now, then = (self.sites.scalar(self.error, step) for step in (STEP, STEP + 1))
+                yield Equation(then, (now, slope * change))
+
+    def _change(self) -> sp.Expr:
+        """``(eta0/P) sum K Delta``."""
+        labels = self.theory.program.labels
+        error = self.sites.scalar(self.error, STEP, THEN[1])
+        here = [label.symbol for label in labels]
+        there = [label.other for label in labels]
+        limits = [(label.other, sp.Integer(0), label.size - 1) for label in labels]
+        return ETA / SAMPLES * sp.Sum(KERNEL(*here, *there) * error, *limits)
+
+    def _kernel(self) -> Iterator[Equation]:
+        """Every trained array adds ``<left left> <right right>`` of its updates (arXiv:2205.09653)."""
+        labels = self.theory.program.labels
+        left = KERNEL(*(label.symbol for label in labels), *(label.other for label in labels))
+        terms = [term for _, s in self.theory.program.walk() if isinstance(s, Learn) for term in self._gradients(s)]
+        yield Equation(left, tuple(terms), note="the neural tangent kernel")
+
+    def _gradients(self, learn: Learn) -> Iterator[sp.Expr]:
+        target = learn.target
+        ratio = target.matrix.target.ratio if isinstance(target, MatrixRef) else target.space.ratio
+        layers = target.matrix.layers if isinstance(target, MatrixRef) else None
+        for first, second in itertools.product(learn.terms, repeat=2):
+            strength = ratio * self._strength(first) * self._strength(second)
+            second = _renamed(second)
+            body = strength * self._overlap(first.left, second.left)
+            if first.right is not None and second.right is not None:
+                body *= self._overlap(first.right, second.right)
+            else:
+                body *= sp.Mul(*(sp.KroneckerDelta(label.symbol, label.other) for label in _axes(target)))
+            sums = [
+                (o.index, o.layers.start, o.layers.stop) for o in (first, second) if o.index is not None and o.layers
+            ]
+            sums += [(LAYER.symbol, layers.start, layers.stop)] if layers is not None else []
+            yield sp.Sum(body, *sums) if sums else body
+
+    def _strength(self, term: Outer) -> sp.Expr:
+        return sp.cancel(term.coefficient * SAMPLES / (ETA * GAMMA))
+
+    def _overlap(self, a: FieldRef, b: FieldRef) -> sp.Expr:
+        return static(self.sites.overlap(a, b))
+
+    def _static(self) -> Iterator[Equation]:
+        """Fields without memories, their correlations, and the covariances of what drives them."""
+        for equation in self.theory.site_equations:
+            made = self.sites.equation(equation)
+            terms = tuple(static(term) for term in made.terms if not _is_memory(term))
+            yield Equation(static(made.left), terms, made.where)
+        for closure in self.theory.closures:
+            for covariance in self.sites.covariances(closure.process.noises):
+                yield Equation(static(covariance.left), tuple(map(static, covariance.terms)), covariance.where)
+        writer = AverageWriter(self.theory)
+        for closure in self.theory.closures:
+            for averaged in writer.correlations(closure):
+                a, b = (static(end) for end in averaged.left.ends)
+                yield Equation(static(averaged.left), (SiteAverage(a * b),), averaged.where)
+
+    def _vanished(self) -> Iterator[Vanished]:
+        for equation in self.theory.site_equations:
+            made = self.sites.equation(equation)
+            yield from (Vanished(made.label, term, sp.Integer(1)) for term in made.terms if _is_memory(term))
+
+    def _check_outputs(self) -> None:
+        """Outputs over ``gamma`` stay finite if they are odd in what is symmetric at the start."""
+        centered = getattr(self.theory.training, "centered", False)
+        for equation in (e for e in self.theory.causal if isinstance(e, ScalarEquation)):
+            if self.parities.is_output(equation) and self.parities.of_average(equation) != -1 and not centered:
+                raise ProgramError(
+                    f"limit {self.limit.name}: {equation.target} diverges as 1/richness, because it is not odd in the "
+                    "readout; centered = true would cure it"
+                )
+
+    def _check_responses(self) -> None:
+        """Fields of a step that respond to Gaussian fields of the step do so with an odd average."""
+        for equation in self.theory.site_equations:
+            for memory in (m for m in equation.memories if isinstance(m, ResponseMemory)):
+                reacts = (memory.row.field, memory.noise) in self.theory.reactions
+                if reacts and self.parities.of(memory.row) * self.parities.of_noise(memory.noise) != -1:
+                    raise ProgramError(
+                        f"limit {self.limit.name}: the response of {memory.row} to {memory.noise.name} stays of order "
+                        "one, because it is not odd in the readout: fields keep a memory that no static kernel has"
+                    )
+
+    def __repr__(self) -> str:
+        return f"<limit {self.limit.name} of {self.theory.program.name}: {len(self.equations)} equations>"
+
+    def _repr_latex_(self) -> str:
+        return self.equations._repr_latex_()
+
+
+def static(expression: sp.Expr) -> sp.Expr:
+    """The same of fields that do not depend on the step."""
+    points = {point: type(point).mro()[1](*map(static, point.ends)) for point in expression.atoms(TwoPoint)}
+    things = {thing: _timeless(thing) for thing in expression.atoms(Labelled) if thing.step is not None}
+    return expression.xreplace({**points, **things})
+
+
+def _timeless(thing: Labelled) -> Labelled:
+    kind = next(base for base in type(thing).mro() if base.__module__ == Labelled.__module__)
+    values = tuple((slot, value) for slot, value in thing.labels.items() if slot not in (LAYER.name, "step"))
+    more = {"bar": thing.bar, "initial": thing.initial} if isinstance(thing, NoiseAt) else {}
+    made: Labelled = kind.of(str(thing.name), thing.layer, values, **more)  # type: ignore[attr-defined]
+    return made
+
+
+def _is_memory(term: sp.Expr) -> bool:
+    """Whether a term sums over past steps."""
+    return any(limit[0] == THEN[0] for part in term.atoms(sp.Sum) for limit in part.limits)
+
+
+def _renamed(term: Outer) -> Outer:
+    """A term that is summed over layers with another index."""
+    from dataclasses import replace
+
+    if term.index is None:
+        return term
+    moved = {term.index: _LAYER}
+    left, right = (None if ref is None else FieldRef(ref.field, None if ref.layer is None else ref.layer.subs(moved))
+                   for ref in (term.left, term.right))  # fmt: skip
+    assert left is not None
+    return replace(term, left=left, right=right, index=_LAYER, coefficient=term.coefficient.subs(moved))
+
+
+def _axes(target: Any) -> tuple[Any, ...]:
+    return () if isinstance(target, MatrixRef) else target.axes
