@@ -1,6 +1,8 @@
 """Mean-field equations of training: deep linear network (numba back end).
 
-Written by dmft_sym.codegen from the closed equations; not meant to be edited. The program:
+Written by dmft_sym.codegen from the closed equations; not meant to be edited. Lines stand below the numbers of the
+equations that they compute, as `dmft-sym derive` prints them: (7.k) is number k of `theory.equations.closed`. The
+program:
 
     program deep linear network
       space N: nu * n sites
@@ -81,6 +83,14 @@ def _add_row(target: _Floats, factor: float, source: _Floats, lo: int, hi: int) 
         y, x = target[a], source[a]
         for b in range(min(hi, source.shape[1])):
             y[b] += factor * x[b]
+
+
+@njit(cache=True)
+def _add_first_row(target: _Floats, factor: float, source: _Floats, lo: int, hi: int) -> None:
+    """target[t] += factor * source[0], of which the columns of the first step are not zero."""
+    for a in range(hi - lo):
+        for b in range(hi - lo):
+            target[lo + a, b] += factor * source[a, b]
 
 
 @njit(cache=True)
@@ -1031,9 +1041,9 @@ def _helpers(desk: _Desk, store: _Floats, flat: _Floats, history: _History) -> I
 
 # Lines that work on a kernel or weight row; on rows of matrices; that plan products, and do them; observables.
 _START, _KERNEL_IDENTITY, _KERNEL_PAST, _KERNEL_NOW, _WEIGHT, _FRESH = range(6)
-_ROW, _IDENTITY, _STATIC_PRODUCT, _STATIC_CORRELATION, _MIRROR = range(6, 11)
-_PLAN_PRODUCT, _PLAN_COVARIANCE, _PLAN_CORRELATION, _FINISH = range(11, 15)
-_OBSERVE, _CONSTANT = range(15, 17)
+_ROW, _FIRST_ROW, _IDENTITY, _STATIC_PRODUCT, _STATIC_CORRELATION, _MIRROR = range(6, 12)
+_PLAN_PRODUCT, _PLAN_COVARIANCE, _PLAN_CORRELATION, _FINISH = range(12, 16)
+_OBSERVE, _CONSTANT = range(16, 18)
 
 
 class _Table(NamedTuple):
@@ -1079,6 +1089,8 @@ def _matrix_line(
     """A line of rows of matrices."""
     if code == _ROW:
         _add_row(block[a], factor, block[b], lo, hi)
+    elif code == _FIRST_ROW:
+        _add_first_row(block[a], factor, block[b], lo, hi)
     elif code == _IDENTITY:
         _add_identity(block[a], factor, lo, hi)
     elif code == _STATIC_PRODUCT:
@@ -1223,6 +1235,11 @@ class _Step:
         """target[t] += factor * source[t]."""
         self._finish()
         self._line(_ROW, target, source, factor=factor, static=static)
+
+    def add_first_row(self, target: int, factor: float, source: int, static: bool = False) -> None:
+        """target[t] += factor * source[0]."""
+        self._finish()
+        self._line(_FIRST_ROW, target, source, factor=factor, static=static)
 
     def add_identity(self, target: int, factor: float, static: bool = False, retained: bool = False) -> None:
         """target[t, t] += factor * 1."""
@@ -1410,6 +1427,7 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         raise ValueError(f"s2 = {s2!r}: allowed is a number >= 0")
     if not sigma_eps >= 0:
         raise ValueError(f"sigma_eps = {sigma_eps!r}: allowed is a number >= 0")
+    # (7.1) S_kappa(t, s)
     kappa = np.ones(steps + 1, dtype)
     rho = np.ones(steps, dtype)
     s2 = dtype(s2)
@@ -1446,62 +1464,77 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
     C_r_r = step.correlation("C_r_r")  # correlation of r and r
     # g[L] = w
     step.begin()
+    # (7.3) R_g_w(L, t, c, c')
     step.add_identity(R_g_w, 1, static=True)
+    # (7.2) A_g_h(L, t, c, L, s, c')
     step.start_kernel()
     step.add_kernel_identity(c1)
+    # (7.3) R_g_w(L, t, c, c')
     step.add_product(R_g_w, R_h_w, static=True)
+    # (7.4) R_g_u_W0(1, t, c, s, c')
     if L - 1 == 0:
         step.add_product(R_g_u_W0, R_h_u_W0)
+    # (7.5) R_g_u_W(L, t, c, L - 1, s, c')
     if L - 2 >= 0:
         step.add_product(R_g_u_W + L - 2, R_h_u_W + L - 2)
+    # (7.6) C_g(L, t, c, L, s, c')
     step.start_weight()
     step.add_weight(s2, R_g_w, static=True)
     step.add_correlation(C_g_g + L - 1, R_g_w, static=True)
-    step.start_weight()
-    if L - 1 == 0:
+    if L == 1:
+        step.start_weight()
         step.add_covariance(s2, R_g_u_W0, C_v_v, C_v_v)
-    if L - 1 == 0:
         step.add_correlation(C_g_g + L - 1, R_g_u_W0)
-    step.start_weight()
-    if L - 2 >= 0:
+    if L >= 2:
+        step.start_weight()
         step.add_covariance(s2, R_g_u_W + L - 2, C_h_h + L - 2, C_h_h + L - 2)
-    if L - 2 >= 0:
         step.add_correlation(C_g_g + L - 1, R_g_u_W + L - 2)
     for l in range(L - 1, 0, -1):
         # g[l] = W[l]^T g[l + 1]
         step.begin()
+        # (7.8) R_g_r_W(l, t, c, l, s, c')
         step.add_identity(R_g_r_W + l - 1, 1)
+        # (7.7) A_g_h(l, t, c, l, s, c')
         step.start_kernel()
         step.add_kernel(s2, R_g_u_W + l - 1)
         step.add_kernel_past(c1, C_g_g + l)
+        # (7.8) R_g_r_W(l, t, c, l, s, c')
         step.add_product(R_g_r_W + l - 1, R_h_r_W + l - 1)
-        if l - 1 == 0:
+        # (7.9) R_g_u_W0(1, t, c, s, c')
+        if l == 1:
             step.add_product(R_g_u_W0, R_h_u_W0)
+        # (7.10) R_g_u_W(l, t, c, l - 1, s, c')
         if l - 2 >= 0:
             step.add_product(R_g_u_W + l - 2, R_h_u_W + l - 2)
+        # (7.11) C_g(l, t, c, l, s, c')
         step.start_weight()
         step.add_covariance(s2, R_g_r_W + l - 1, C_g_g + l, C_g_g + l)
         step.add_correlation(C_g_g + l - 1, R_g_r_W + l - 1)
-        step.start_weight()
-        if l - 1 == 0:
+        if l == 1:
+            step.start_weight()
             step.add_covariance(s2, R_g_u_W0, C_v_v, C_v_v)
-        if l - 1 == 0:
             step.add_correlation(C_g_g + l - 1, R_g_u_W0)
-        step.start_weight()
-        if l - 2 >= 0:
+        if l >= 2:
+            step.start_weight()
             step.add_covariance(s2, R_g_u_W + l - 2, C_h_h + l - 2, C_h_h + l - 2)
-        if l - 2 >= 0:
             step.add_correlation(C_g_g + l - 1, R_g_u_W + l - 2)
     # Delta = betastar + (-1/(gamma*nu)) W0^T g[1]
     step.begin()
+    # (7.13) R_Delta_betastar(t, c, c')
     step.add_identity(R_Delta_betastar, 1, static=True)
+    # (7.14) R_Delta_rbar_W0(t, c, s, c')
     step.add_identity(R_Delta_r_W0, c2)
+    # (7.12) A_Delta_v(t, c, s, c')
     step.start_kernel()
     step.add_kernel(c3, R_g_u_W0)
     step.add_kernel_past(c4, C_g_g)
+    # (7.13) R_Delta_betastar(t, c, c')
     step.add_product(R_Delta_betastar, R_v_betastar, static=True)
+    # (7.14) R_Delta_rbar_W0(t, c, s, c')
     step.add_product(R_Delta_r_W0, R_v_r_W0)
+    # (7.15) R_Delta_rbar_X(t, c, s, c')
     step.add_product(R_Delta_r_X, R_v_r_X)
+    # (7.16) C_Delta(t, c, s, c')
     step.start_weight()
     step.add_weight(1, R_Delta_betastar, static=True)
     step.add_correlation(C_Delta_Delta, R_Delta_betastar, static=True)
@@ -1513,8 +1546,11 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
     step.add_correlation(C_Delta_Delta, R_Delta_r_X)
     # r = X Delta + sigma_eps eps
     step.begin()
+    # (7.17) R_r_u_X(t, c, s, c')
     step.add_identity(R_r_u_X, 1)
+    # (7.18) R_r_eps(t, c, s, c')
     step.add_identity(R_r_eps, sigma_eps)
+    # (7.19) C_r(t, c, s, c')
     step.start_weight()
     step.add_fresh_covariance(1, R_r_u_X, C_Delta_Delta)
     step.add_correlation(C_r_r, R_r_u_X)
@@ -1523,12 +1559,18 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
     step.add_correlation(C_r_r, R_r_eps)
     # v = (1/alpha) X^T r
     step.begin()
+    # (7.23) R_v_rbar_X(t, c, s, c')
     step.add_identity(R_v_r_X, c5)
+    # (7.20) A_v_Delta(t, c, s, c')
     step.start_kernel()
     step.add_kernel_now(1, R_r_u_X)
+    # (7.21) R_v_betastar(t, c, c')
     step.add_product(R_v_betastar, R_Delta_betastar, static=True)
+    # (7.22) R_v_rbar_W0(t, c, s, c')
     step.add_product(R_v_r_W0, R_Delta_r_W0)
+    # (7.23) R_v_rbar_X(t, c, s, c')
     step.add_product(R_v_r_X, R_Delta_r_X)
+    # (7.24) C_v(t, c, s, c')
     step.start_weight()
     step.add_weight(1, R_v_betastar, static=True)
     step.add_correlation(C_v_v, R_v_betastar, static=True)
@@ -1540,24 +1582,28 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
     step.add_correlation(C_v_v, R_v_r_X)
     # h[1] = W0 v
     step.begin()
+    # (7.28) R_h_u_W0(1, t, c, s, c')
     step.add_identity(R_h_u_W0, 1)
+    # (7.25) A_h_g(1, t, c, 1, s, c')
     step.start_kernel()
     step.add_kernel(c6, R_v_r_W0)
     step.add_kernel_past(c1, C_v_v)
+    # (7.26) R_h_w(L, t, c, c')
     if 0 == L - 1:
         step.add_product(R_h_w, R_g_w, static=True)
+    # (7.27) R_h_r_W(1, t, c, 1, s, c')
     if L - 2 >= 0:
         step.add_product(R_h_r_W, R_g_r_W)
+    # (7.28) R_h_u_W0(1, t, c, s, c')
     step.add_product(R_h_u_W0, R_g_u_W0)
-    step.start_weight()
-    if 0 == L - 1:
+    # (7.29) C_h(1, t, c, 1, s, c')
+    if L == 1:
+        step.start_weight()
         step.add_weight(s2, R_h_w, static=True)
-    if 0 == L - 1:
         step.add_correlation(C_h_h, R_h_w, static=True)
-    step.start_weight()
-    if L - 2 >= 0:
+    if L >= 2:
+        step.start_weight()
         step.add_covariance(s2, R_h_r_W, C_g_g + 1, C_g_g + 1)
-    if L - 2 >= 0:
         step.add_correlation(C_h_h, R_h_r_W)
     step.start_weight()
     step.add_covariance(s2, R_h_u_W0, C_v_v, C_v_v)
@@ -1565,29 +1611,35 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
     for l in range(1, L):
         # h[l + 1] = W[l] h[l]
         step.begin()
+        # (7.33) R_h_u_W(l + 1, t, c, l, s, c')
         step.add_identity(R_h_u_W + l - 1, 1)
+        # (7.30) A_h_g(l + 1, t, c, l + 1, s, c')
         step.start_kernel()
         step.add_kernel(s2, R_h_r_W + l - 1)
         step.add_kernel_past(c1, C_h_h + l - 1)
+        # (7.31) R_h_w(L, t, c, c')
         if l == L - 1:
             step.add_product(R_h_w, R_g_w, static=True)
+        # (7.32) R_h_r_W(l + 1, t, c, l + 1, s, c')
         if L - l - 2 >= 0:
             step.add_product(R_h_r_W + l, R_g_r_W + l)
+        # (7.33) R_h_u_W(l + 1, t, c, l, s, c')
         step.add_product(R_h_u_W + l - 1, R_g_u_W + l - 1)
-        step.start_weight()
+        # (7.34) C_h(l + 1, t, c, l + 1, s, c')
         if l == L - 1:
+            step.start_weight()
             step.add_weight(s2, R_h_w, static=True)
-        if l == L - 1:
             step.add_correlation(C_h_h + l, R_h_w, static=True)
-        step.start_weight()
-        if L - l - 2 >= 0:
+        if L - l >= 2:
+            step.start_weight()
             step.add_covariance(s2, R_h_r_W + l, C_g_g + l + 1, C_g_g + l + 1)
-        if L - l - 2 >= 0:
             step.add_correlation(C_h_h + l, R_h_r_W + l)
         step.start_weight()
         step.add_covariance(s2, R_h_u_W + l - 1, C_h_h + l - 1, C_h_h + l - 1)
         step.add_correlation(C_h_h + l, R_h_u_W + l - 1)
+    # (7.35) train_loss(t, c)
     step.observe("train_loss", 0, (1, C_r_r))
+    # (7.36) test_loss(t, c)
     step.observe("test_loss", c7, (1, C_Delta_Delta))
     return {
         **step.march(kappa, rho, progress),
@@ -1597,4 +1649,4 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         },
     }
 
-# source: 541368aa8b1e74f8373016b2ffcb2fd1d25b9cfd72741a6cfb065e8e1e6313b7
+# source: 6d08b81537ee3d15d543efd429e426b92d34aa1e1a39554fafa18bffa5e6f28d

@@ -1,6 +1,8 @@
 """Mean-field equations of training: deep linear network (numpy back end).
 
-Written by dmft_sym.codegen from the closed equations; not meant to be edited. The program:
+Written by dmft_sym.codegen from the closed equations; not meant to be edited. Lines stand below the numbers of the
+equations that they compute, as `dmft-sym derive` prints them: (7.k) is number k of `theory.equations.closed`. The
+program:
 
     program deep linear network
       space N: nu * n sites
@@ -86,6 +88,7 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
     nu = dtype(nu)
     s2 = dtype(s2)
     sigma_eps = dtype(sigma_eps)
+    # (7.1) S_kappa(t, s)
     kappa = np.ones(steps + 1, dtype)
     c1 = eta0*gamma
     c2 = -1/(gamma*nu**0.5)
@@ -123,62 +126,77 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         i = slice(t * C, (t + 1) * C)
         past = np.repeat(np.concatenate([kappa[t:0:-1], np.zeros(steps - t, dtype)]), C)
         # g[L] = w
+        # (7.3) R_g_w(L, t, c, c')
         R_g_w[i] += one
+        # (7.2) A_g_h(L, t, c, L, s, c')
         A = zero_row.copy()
         A += c1 * past * one_row
+        # (7.3) R_g_w(L, t, c, c')
         R_g_w[i] += A @ R_h_w
+        # (7.4) R_g_u_W0(1, t, c, s, c')
         if L - 1 == 0:
             R_g_u_W0[i] += A @ R_h_u_W0
+        # (7.5) R_g_u_W(L, t, c, L - 1, s, c')
         if L - 2 >= 0:
             R_g_u_W[L - 2][i] += A @ R_h_u_W[L - 2]
+        # (7.6) C_g(L, t, c, L, s, c')
         W = 0 * one
         W += s2 * R_g_w[i]
         C_g_g[L - 1][i] += W @ R_g_w.T
-        W = zero_row.copy()
-        if L - 1 == 0:
+        if L == 1:
+            W = zero_row.copy()
             W += s2 * R_g_u_W0[i] @ C_v_v
-        if L - 1 == 0:
             C_g_g[L - 1][i] += W @ R_g_u_W0.T
-        W = zero_row.copy()
-        if L - 2 >= 0:
+        if L >= 2:
+            W = zero_row.copy()
             W += s2 * R_g_u_W[L - 2][i] @ C_h_h[L - 2]
-        if L - 2 >= 0:
             C_g_g[L - 1][i] += W @ R_g_u_W[L - 2].T
         C_g_g[L - 1][:, i] = C_g_g[L - 1][i].T
         for l in range(L - 1, 0, -1):
             # g[l] = W[l]^T g[l + 1]
+            # (7.8) R_g_r_W(l, t, c, l, s, c')
             R_g_r_W[l - 1][i, i] += one
+            # (7.7) A_g_h(l, t, c, l, s, c')
             A = zero_row.copy()
             A += s2 * R_g_u_W[l - 1][i]
             A += c1 * past * C_g_g[l][i]
+            # (7.8) R_g_r_W(l, t, c, l, s, c')
             R_g_r_W[l - 1][i] += A @ R_h_r_W[l - 1]
-            if l - 1 == 0:
+            # (7.9) R_g_u_W0(1, t, c, s, c')
+            if l == 1:
                 R_g_u_W0[i] += A @ R_h_u_W0
+            # (7.10) R_g_u_W(l, t, c, l - 1, s, c')
             if l - 2 >= 0:
                 R_g_u_W[l - 2][i] += A @ R_h_u_W[l - 2]
+            # (7.11) C_g(l, t, c, l, s, c')
             W = zero_row.copy()
             W += s2 * R_g_r_W[l - 1][i] @ C_g_g[l]
             C_g_g[l - 1][i] += W @ R_g_r_W[l - 1].T
-            W = zero_row.copy()
-            if l - 1 == 0:
+            if l == 1:
+                W = zero_row.copy()
                 W += s2 * R_g_u_W0[i] @ C_v_v
-            if l - 1 == 0:
                 C_g_g[l - 1][i] += W @ R_g_u_W0.T
-            W = zero_row.copy()
-            if l - 2 >= 0:
+            if l >= 2:
+                W = zero_row.copy()
                 W += s2 * R_g_u_W[l - 2][i] @ C_h_h[l - 2]
-            if l - 2 >= 0:
                 C_g_g[l - 1][i] += W @ R_g_u_W[l - 2].T
             C_g_g[l - 1][:, i] = C_g_g[l - 1][i].T
         # Delta = betastar + (-1/(gamma*nu)) W0^T g[1]
+        # (7.13) R_Delta_betastar(t, c, c')
         R_Delta_betastar[i] += one
+        # (7.14) R_Delta_rbar_W0(t, c, s, c')
         R_Delta_r_W0[i, i] += c2 * one
+        # (7.12) A_Delta_v(t, c, s, c')
         A = zero_row.copy()
         A += c3 * R_g_u_W0[i]
         A += c4 * past * C_g_g[0][i]
+        # (7.13) R_Delta_betastar(t, c, c')
         R_Delta_betastar[i] += A @ R_v_betastar
+        # (7.14) R_Delta_rbar_W0(t, c, s, c')
         R_Delta_r_W0[i] += A @ R_v_r_W0
+        # (7.15) R_Delta_rbar_X(t, c, s, c')
         R_Delta_r_X[i] += A @ R_v_r_X
+        # (7.16) C_Delta(t, c, s, c')
         W = 0 * one
         W += R_Delta_betastar[i]
         C_Delta_Delta[i] += W @ R_Delta_betastar.T
@@ -190,8 +208,11 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         C_Delta_Delta[i] += W @ R_Delta_r_X.T
         C_Delta_Delta[:, i] = C_Delta_Delta[i].T
         # r = X Delta + sigma_eps eps
+        # (7.17) R_r_u_X(t, c, s, c')
         R_r_u_X[i, i] += one
+        # (7.18) R_r_eps(t, c, s, c')
         R_r_eps[i, i] += sigma_eps * one
+        # (7.19) C_r(t, c, s, c')
         W = zero_row.copy()
         W += R_r_u_X[i] @ (C_Delta_Delta * same_step)
         C_r_r[i] += W @ R_r_u_X.T
@@ -200,12 +221,18 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         C_r_r[i] += W @ R_r_eps.T
         C_r_r[:, i] = C_r_r[i].T
         # v = (1/alpha) X^T r
+        # (7.23) R_v_rbar_X(t, c, s, c')
         R_v_r_X[i, i] += c5 * one
+        # (7.20) A_v_Delta(t, c, s, c')
         A = zero_row.copy()
         A[:, i] += R_r_u_X[i, i]
+        # (7.21) R_v_betastar(t, c, c')
         R_v_betastar[i] += A @ R_Delta_betastar
+        # (7.22) R_v_rbar_W0(t, c, s, c')
         R_v_r_W0[i] += A @ R_Delta_r_W0
+        # (7.23) R_v_rbar_X(t, c, s, c')
         R_v_r_X[i] += A @ R_Delta_r_X
+        # (7.24) C_v(t, c, s, c')
         W = 0 * one
         W += R_v_betastar[i]
         C_v_v[i] += W @ R_v_betastar.T
@@ -217,24 +244,28 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         C_v_v[i] += W @ R_v_r_X.T
         C_v_v[:, i] = C_v_v[i].T
         # h[1] = W0 v
+        # (7.28) R_h_u_W0(1, t, c, s, c')
         R_h_u_W0[i, i] += one
+        # (7.25) A_h_g(1, t, c, 1, s, c')
         A = zero_row.copy()
         A += c6 * R_v_r_W0[i]
         A += c1 * past * C_v_v[i]
+        # (7.26) R_h_w(L, t, c, c')
         if 0 == L - 1:
             R_h_w[i] += A @ R_g_w
+        # (7.27) R_h_r_W(1, t, c, 1, s, c')
         if L - 2 >= 0:
             R_h_r_W[0][i] += A @ R_g_r_W[0]
+        # (7.28) R_h_u_W0(1, t, c, s, c')
         R_h_u_W0[i] += A @ R_g_u_W0
-        W = 0 * one
-        if 0 == L - 1:
+        # (7.29) C_h(1, t, c, 1, s, c')
+        if L == 1:
+            W = 0 * one
             W += s2 * R_h_w[i]
-        if 0 == L - 1:
             C_h_h[0][i] += W @ R_h_w.T
-        W = zero_row.copy()
-        if L - 2 >= 0:
+        if L >= 2:
+            W = zero_row.copy()
             W += s2 * R_h_r_W[0][i] @ C_g_g[1]
-        if L - 2 >= 0:
             C_h_h[0][i] += W @ R_h_r_W[0].T
         W = zero_row.copy()
         W += s2 * R_h_u_W0[i] @ C_v_v
@@ -242,30 +273,36 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         C_h_h[0][:, i] = C_h_h[0][i].T
         for l in range(1, L):
             # h[l + 1] = W[l] h[l]
+            # (7.33) R_h_u_W(l + 1, t, c, l, s, c')
             R_h_u_W[l - 1][i, i] += one
+            # (7.30) A_h_g(l + 1, t, c, l + 1, s, c')
             A = zero_row.copy()
             A += s2 * R_h_r_W[l - 1][i]
             A += c1 * past * C_h_h[l - 1][i]
+            # (7.31) R_h_w(L, t, c, c')
             if l == L - 1:
                 R_h_w[i] += A @ R_g_w
+            # (7.32) R_h_r_W(l + 1, t, c, l + 1, s, c')
             if L - l - 2 >= 0:
                 R_h_r_W[l][i] += A @ R_g_r_W[l]
+            # (7.33) R_h_u_W(l + 1, t, c, l, s, c')
             R_h_u_W[l - 1][i] += A @ R_g_u_W[l - 1]
-            W = 0 * one
+            # (7.34) C_h(l + 1, t, c, l + 1, s, c')
             if l == L - 1:
+                W = 0 * one
                 W += s2 * R_h_w[i]
-            if l == L - 1:
                 C_h_h[l][i] += W @ R_h_w.T
-            W = zero_row.copy()
-            if L - l - 2 >= 0:
+            if L - l >= 2:
+                W = zero_row.copy()
                 W += s2 * R_h_r_W[l][i] @ C_g_g[l + 1]
-            if L - l - 2 >= 0:
                 C_h_h[l][i] += W @ R_h_r_W[l].T
             W = zero_row.copy()
             W += s2 * R_h_u_W[l - 1][i] @ C_h_h[l - 1]
             C_h_h[l][i] += W @ R_h_u_W[l - 1].T
             C_h_h[l][:, i] = C_h_h[l][i].T
+        # (7.35) train_loss(t, c)
         train_loss[t] = C_r_r[i, i].diagonal()
+        # (7.36) test_loss(t, c)
         test_loss[t] = C_Delta_Delta[i, i].diagonal() + c7
         if progress is not None:
             progress(t + 1, steps)
@@ -303,4 +340,4 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         },
     }
 
-# source: 63af2f01d7adfb09d6c1a4f70df2801c5ce30d88b3e2b0f1ecb0ad69f0fbe5b9
+# source: 60a2ef856ce6be730ad3ee17abb3bd9d9922981775e256876c7bca486ad6e432
