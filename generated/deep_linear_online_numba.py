@@ -86,6 +86,14 @@ def _add_row(target: _Floats, factor: float, source: _Floats, lo: int, hi: int) 
 
 
 @njit(cache=True)
+def _add_first_row(target: _Floats, factor: float, source: _Floats, lo: int, hi: int) -> None:
+    """target[t] += factor * source[0], of which the columns of the first step are not zero."""
+    for a in range(hi - lo):
+        for b in range(hi - lo):
+            target[lo + a, b] += factor * source[a, b]
+
+
+@njit(cache=True)
 def _add_identity(target: _Floats, factor: float, lo: int, hi: int) -> None:
     """target[t, t] += factor * 1."""
     shift = lo if target.shape[1] == target.shape[0] else 0
@@ -1033,9 +1041,9 @@ def _helpers(desk: _Desk, store: _Floats, flat: _Floats, history: _History) -> I
 
 # Lines that work on a kernel or weight row; on rows of matrices; that plan products, and do them; observables.
 _START, _KERNEL_IDENTITY, _KERNEL_PAST, _KERNEL_NOW, _WEIGHT, _FRESH = range(6)
-_ROW, _IDENTITY, _STATIC_PRODUCT, _STATIC_CORRELATION, _MIRROR = range(6, 11)
-_PLAN_PRODUCT, _PLAN_COVARIANCE, _PLAN_CORRELATION, _FINISH = range(11, 15)
-_OBSERVE, _CONSTANT = range(15, 17)
+_ROW, _FIRST_ROW, _IDENTITY, _STATIC_PRODUCT, _STATIC_CORRELATION, _MIRROR = range(6, 12)
+_PLAN_PRODUCT, _PLAN_COVARIANCE, _PLAN_CORRELATION, _FINISH = range(12, 16)
+_OBSERVE, _CONSTANT = range(16, 18)
 
 
 class _Table(NamedTuple):
@@ -1081,6 +1089,8 @@ def _matrix_line(
     """A line of rows of matrices."""
     if code == _ROW:
         _add_row(block[a], factor, block[b], lo, hi)
+    elif code == _FIRST_ROW:
+        _add_first_row(block[a], factor, block[b], lo, hi)
     elif code == _IDENTITY:
         _add_identity(block[a], factor, lo, hi)
     elif code == _STATIC_PRODUCT:
@@ -1225,6 +1235,11 @@ class _Step:
         """target[t] += factor * source[t]."""
         self._finish()
         self._line(_ROW, target, source, factor=factor, static=static)
+
+    def add_first_row(self, target: int, factor: float, source: int, static: bool = False) -> None:
+        """target[t] += factor * source[0]."""
+        self._finish()
+        self._line(_FIRST_ROW, target, source, factor=factor, static=static)
 
     def add_identity(self, target: int, factor: float, static: bool = False, retained: bool = False) -> None:
         """target[t, t] += factor * 1."""
@@ -1634,4 +1649,4 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         },
     }
 
-# source: 86836282a64a8d95a833e73e0e1b3cd2bbcc883c4c2742282c443e98c95b28cd
+# source: f96ffb191b63ddc108b8848fb8ca4c26aa6df9efdb3f86eec9ee7300baa88f07

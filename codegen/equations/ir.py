@@ -91,6 +91,15 @@ class AddRow:
 
 
 @dataclass(frozen=True)
+class AddFirstRow:
+    """``target[t] += coefficient * source[0]``, of which the columns of the first step are not zero."""
+
+    target: Ref
+    coefficient: sp.Expr
+    source: Ref
+
+
+@dataclass(frozen=True)
 class AddIdentity:
     """``target[t, t] += coefficient * 1`` over outputs (the only column if static)."""
 
@@ -170,6 +179,7 @@ Node: TypeAlias = (
     | Loop
     | Guard
     | AddRow
+    | AddFirstRow
     | AddIdentity
     | StartKernel
     | AddKernel

@@ -167,7 +167,8 @@ class _StatementLowering:
         ref = self.names.ref(left)
         if source is None:
             return _looped(loops, guard, ir.AddIdentity(ref, term.coefficient, term.retained))
-        return _looped(loops, guard, ir.AddRow(ref, term.coefficient, self.names.ref(source)))
+        node = ir.AddFirstRow if source.ends[0].step == 0 else ir.AddRow
+        return _looped(loops, guard, node(ref, term.coefficient, self.names.ref(source)))
 
     def _propagated(self, kernel: _Row) -> Iterator[ir.Node]:
         """The row of a kernel and its products with response matrices."""

@@ -37,6 +37,9 @@ class NumbaStyle(LineStyle):
     def add_row(self, target: str, factor: str, source: str, static: bool) -> str:
         return _call("add_row", target, _number(factor), source, static=static)
 
+    def add_first_row(self, target: str, factor: str, source: str, static: bool) -> str:
+        return _call("add_first_row", target, _number(factor), source, static=static)
+
     def add_identity(self, target: str, factor: str, static: bool) -> str:
         return _call("add_identity", target, _number(factor), static=static)
 

@@ -14,6 +14,9 @@ class NumpyStyle(LineStyle):
     def add_row(self, target: str, factor: str, source: str, static: bool) -> str:
         return f"{target}[i] += {factor}{source}[i]"
 
+    def add_first_row(self, target: str, factor: str, source: str, static: bool) -> str:
+        return f"{target}[i, :C] += {factor}{source}[:C, :C]"
+
     def add_identity(self, target: str, factor: str, static: bool) -> str:
         return f"{target}[i{'' if static else ', i'}] += {factor}one"
 

@@ -38,6 +38,9 @@ class LineStyle(ABC):
     def add_row(self, target: str, factor: str, source: str, static: bool) -> str: ...
 
     @abstractmethod
+    def add_first_row(self, target: str, factor: str, source: str, static: bool) -> str: ...
+
+    @abstractmethod
     def add_identity(self, target: str, factor: str, static: bool) -> str: ...
 
     @abstractmethod
@@ -94,6 +97,8 @@ class NodeWriter:
         match node:
             case ir.AddRow(target, coefficient, source):
                 return style.add_row(at(target), factor(coefficient), at(source), target.array.static)
+            case ir.AddFirstRow(target, coefficient, source):
+                return style.add_first_row(at(target), factor(coefficient), at(source), target.array.static)
             case ir.AddIdentity(target, coefficient, retained):
                 return style.add_identity(at(target), factor(coefficient, retained), target.array.static)
             case ir.StartKernel():

@@ -68,7 +68,7 @@ class Scope:
         names[SAMPLES] = self.names.of_samples
         for symbol, ref in function.arguments:
             if isinstance(ref, ScalarRef):
-                shown = self.ref(ref) + ("" if ref.scalar.data else "[t]")
+                shown = self.ref(ref) + ("" if ref.scalar.data else "[0]" if ref.initial else "[t]")
                 names[symbol] = f"{shown}[:, :, None]" if sites else shown
             elif isinstance(ref, FieldRef):
                 names[symbol] = f"{self.ref(ref)}.values[t]"

@@ -22,7 +22,7 @@ from dmft_sym.derivation.single_site import (
     VectorMemory,
 )
 from dmft_sym.derivation.site_equations import STAGE_OF_SITES, SiteWriter
-from dmft_sym.program import Average, FieldRef, ForLayers, SiteFunction
+from dmft_sym.program import Average, FieldRef, ForLayers, ProgramError, SiteFunction
 
 from .python_text import condition_text
 from .two_time_scope import Scope, bracketed, layer_loop
@@ -70,6 +70,10 @@ class StepWriter:
         for memory in equation.memories:
             yield from self._memory(target, memory, equation)
         for local in equation.locals:
+            if local.step == 0:
+                raise ProgramError(
+                    f"{local.field}(0): allowed at the first step are scalars in a direct two-time solver"
+                )
             yield f"{target}.add_field(t, {number_text(local.coefficient)}, {self.scope.ref(local.field)})"
         if equation.function is not None:
             yield from self._map(target, equation)

@@ -95,6 +95,8 @@ def advance(
         elif operation == Operation.END_UPDATE:
             if matrices[line[1], _PENDING] + line[2] > matrices[line[1], _ROOM]:
                 _flush(line[1], pool, scratch, sectors, matrices, weights)
+        elif operation == Operation.ONCE:  # the next line is for the first step alone
+            state[1] += state[0] > 0
         elif operation == Operation.KEEP:
             for sector in range(sectors.shape[0]):
                 ranks[state[0], sector] = sectors[sector, _USED]

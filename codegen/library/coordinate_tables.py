@@ -29,6 +29,7 @@ class Operation(IntEnum):
     """The first number of a line. What follows is described where it is carried out."""
 
     # Of fields and matrices, see `advance`.
+    ONCE = auto()
     ZERO = auto()
     SCALE = auto()
     ADD = auto()

@@ -11,6 +11,7 @@ from dmft_sym.codegen.library.numba_history import _History
 from dmft_sym.codegen.library.numba_rows import (
     _add_correlation_static,
     _add_covariance_fresh,
+    _add_first_row,
     _add_identity,
     _add_kernel_identity,
     _add_kernel_now,
@@ -26,9 +27,9 @@ from numba import njit
 
 # Lines that work on a kernel or weight row; on rows of matrices; that plan products, and do them; observables.
 _START, _KERNEL_IDENTITY, _KERNEL_PAST, _KERNEL_NOW, _WEIGHT, _FRESH = range(6)
-_ROW, _IDENTITY, _STATIC_PRODUCT, _STATIC_CORRELATION, _MIRROR = range(6, 11)
-_PLAN_PRODUCT, _PLAN_COVARIANCE, _PLAN_CORRELATION, _FINISH = range(11, 15)
-_OBSERVE, _CONSTANT = range(15, 17)
+_ROW, _FIRST_ROW, _IDENTITY, _STATIC_PRODUCT, _STATIC_CORRELATION, _MIRROR = range(6, 12)
+_PLAN_PRODUCT, _PLAN_COVARIANCE, _PLAN_CORRELATION, _FINISH = range(12, 16)
+_OBSERVE, _CONSTANT = range(16, 18)
 
 
 class _Table(NamedTuple):
@@ -74,6 +75,8 @@ def _matrix_line(
     """A line of rows of matrices."""
     if code == _ROW:
         _add_row(block[a], factor, block[b], lo, hi)
+    elif code == _FIRST_ROW:
+        _add_first_row(block[a], factor, block[b], lo, hi)
     elif code == _IDENTITY:
         _add_identity(block[a], factor, lo, hi)
     elif code == _STATIC_PRODUCT:

@@ -9,6 +9,7 @@ from dmft_sym.codegen.library.common import _Floats
 from dmft_sym.codegen.library.numba_advance import (
     _CONSTANT,
     _FINISH,
+    _FIRST_ROW,
     _FRESH,
     _IDENTITY,
     _KERNEL_IDENTITY,
@@ -98,6 +99,11 @@ class _Step:
         """target[t] += factor * source[t]."""
         self._finish()
         self._line(_ROW, target, source, factor=factor, static=static)
+
+    def add_first_row(self, target: int, factor: float, source: int, static: bool = False) -> None:
+        """target[t] += factor * source[0]."""
+        self._finish()
+        self._line(_FIRST_ROW, target, source, factor=factor, static=static)
 
     def add_identity(self, target: int, factor: float, static: bool = False, retained: bool = False) -> None:
         """target[t, t] += factor * 1."""

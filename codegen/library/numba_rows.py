@@ -24,6 +24,14 @@ def _add_row(target: _Floats, factor: float, source: _Floats, lo: int, hi: int) 
 
 
 @njit(cache=True)
+def _add_first_row(target: _Floats, factor: float, source: _Floats, lo: int, hi: int) -> None:
+    """target[t] += factor * source[0], of which the columns of the first step are not zero."""
+    for a in range(hi - lo):
+        for b in range(hi - lo):
+            target[lo + a, b] += factor * source[a, b]
+
+
+@njit(cache=True)
 def _add_identity(target: _Floats, factor: float, lo: int, hi: int) -> None:
     """target[t, t] += factor * 1."""
     shift = lo if target.shape[1] == target.shape[0] else 0

@@ -16,9 +16,11 @@ from dmft_sym.codegen.text.names import free_name, python_name
 
 from dmft_sym.program import (
     OUTPUTS,
+    Assign,
     Field,
     FieldRef,
     GaussianMatrix,
+    Initial,
     LayerRange,
     MatrixRef,
     Observe,
@@ -155,11 +157,16 @@ class DeclaredPlaces:
         return base if not layer else f"{base} + {product(layer, self.labels.count(ref.axes))}"
 
     def scalar(self, ref: ScalarRef) -> str:
-        """A scalar by label, at the present step."""
+        """A scalar by label, at its step."""
         name = f"scalars.{self.attribute(ref.scalar)}"
         if ref.scalar.data:
             return name
-        return f"{name}[t]" if ref.layer is None else f"{name}[t, {self.layer(ref.layer, ref.scalar.layers) or '0'}]"
+        step = "0" if ref.initial else "t"
+        return (
+            f"{name}[{step}]"
+            if ref.layer is None
+            else f"{name}[{step}, {self.layer(ref.layer, ref.scalar.layers) or '0'}]"
+        )
 
     def matrix(self, ref: MatrixRef) -> str:
         """Number of a matrix."""
@@ -256,6 +263,8 @@ def _check(program: Program) -> None:
         if product.matrix.matrix.target.finite or (product.transpose and product.matrix.matrix.source.finite):
             raise ProgramError(f"{product}: allowed in a sampled solver are products that end in a hidden space")
     for _, statement in program.walk():
+        if isinstance(statement, Assign) and any(isinstance(atom, Initial) for _, atom in statement.value.terms):
+            raise ProgramError(f"{statement}: allowed at the first step are scalars in a sampled solver")
         if isinstance(statement, Observe):
             raise ProgramError(f"{statement}: allowed in a sampled solver are averages")
     names = [symbol.name for symbol in program.parameters]

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import sympy as sp
 
 from dmft_sym.program import PAST_STEP, STEP, Axes, Field, FieldRef, Label, LayerRange
+from dmft_sym.program.labels import here
 
 from .arrays import ArrayTable, Entry
 from .domain import Domain, parts_of
@@ -139,7 +140,8 @@ class RowWriter:
         found: Found = {}
         for term in self.site.locals:
             for entry, source, loops in self._transfers(term.field):
-                self._add(found, entry, loops, self.table.point(source), source.condition, term.coefficient)
+                point = self.table.point(source, (term.step, here))
+                self._add(found, entry, loops, point, source.condition, term.coefficient)
         for (remembered, outer), memories in self._memories.items():
             steps = (FIRST[0], 0, STEP - 1 if _strict(memories) else STEP)
             limits = (steps, *_over(remembered.axes, FIRST), *_limits(outer))

@@ -16,6 +16,7 @@ import sympy as sp
 
 from dmft_sym.program import (
     LAYER,
+    STEP,
     Assign,
     Average,
     Axes,
@@ -23,6 +24,7 @@ from dmft_sym.program import (
     Field,
     FieldRef,
     ForLayers,
+    Initial,
     LayerRange,
     LayerSum,
     Outer,
@@ -164,12 +166,16 @@ class VectorMemory:
 
 @dataclass(frozen=True)
 class LocalTerm:
-    """``coefficient * field(t)``, a field assigned earlier in the step, summed over ``index`` if given."""
+    """``coefficient * field(t)``, a field assigned earlier in the step, summed over ``index`` if given.
+
+    ``step`` is ``t``, or 0 for the field as it was at the first step.
+    """
 
     coefficient: sp.Expr
     field: FieldRef
     index: sp.Symbol | None = None
     layers: LayerRange | None = None
+    step: sp.Expr = STEP
 
 
 Memory: TypeAlias = ResponseMemory | UpdateMemory | VectorMemory
@@ -258,6 +264,8 @@ class SiteBuilder:
         for coefficient, atom in assign.value.terms:
             if isinstance(atom, FieldRef):
                 local.append(LocalTerm(coefficient, atom))
+            elif isinstance(atom, Initial):
+                local.append(LocalTerm(coefficient, atom.field, step=sp.Integer(0)))
             elif isinstance(atom, LayerSum):
                 local.append(LocalTerm(coefficient, atom.field, atom.index, atom.layers))
             elif isinstance(atom, VectorRef):

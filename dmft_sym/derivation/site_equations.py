@@ -15,6 +15,7 @@ from dmft_sym.program import (
     Axes,
     Compute,
     FieldRef,
+    Initial,
     Label,
     LayerSum,
     Learn,
@@ -109,7 +110,8 @@ class SiteWriter:
         return field_at(ref, step, at, self.labels)
 
     def scalar(self, ref: ScalarRef, step: sp.Expr = STEP, at: At = here) -> ScalarAt:
-        """A scalar."""
+        """A scalar, perhaps at the first step."""
+        step = sp.Integer(0) if ref.initial else step
         return ScalarAt.of(ref.scalar.name, ref.layer, values_of(ref, step, at, self.labels))
 
     def noise(self, noise: Noise, layer: sp.Expr | None, step: sp.Expr = STEP, at: At = here) -> NoiseAt:
@@ -165,13 +167,15 @@ class SiteWriter:
             return Applied.of(atom.matrix, atom.transpose, self.field(atom.operand))
         if isinstance(atom, LayerSum):
             return sp.Sum(self.field(atom.field), (atom.index, atom.layers.start, atom.layers.stop))
+        if isinstance(atom, Initial):
+            return self.field(atom.field, sp.Integer(0))
         return self._argument(atom)
 
     def _kept(self, retained: bool) -> sp.Expr:
         return KEPT(STEP) if retained else sp.Integer(1)
 
     def _local(self, term: LocalTerm) -> sp.Expr:
-        body = self.moved(self.field(term.field))
+        body = self.moved(self.field(term.field, term.step))
         return term.coefficient * body if term.index is None else self._sum(term.coefficient * body, (), term)
 
     def _memory(self, term: Memory) -> sp.Expr:

@@ -28,7 +28,7 @@ PAST_KERNEL = sp.Function("S_kappa")
 _COMMAND = re.compile(r"\\[A-Za-z]+$")
 STEPS = (PAST_STEP, *sp.symbols("t_1 s_1", integer=True, nonnegative=True))
 """Steps that sums run over."""
-Place: TypeAlias = tuple[sp.Symbol, At]
+Place: TypeAlias = tuple[sp.Expr, At]
 """A step, and the values of other labels."""
 
 

@@ -32,6 +32,7 @@ from .plan import (
     MapSites,
     Multiply,
     PlannedAverage,
+    Remember,
     Rows,
     Step,
 )
@@ -124,6 +125,8 @@ class _Writer:
             self.done.scalars[ref] = slice(self.scalars[number], len(self.done.registers))
         for number in self.plan.given:
             self.scalars[number] = self.registers(len(network.scalars[number]), network.scalars[number])
+        for number in set(range(len(network.scalars))) - set(self.scalars):  # those of the first step
+            self.scalars[number] = self.registers(len(network.scalars[number]))
 
     def line(self, operation: str, *arguments: int) -> None:
         """One more line."""
@@ -178,6 +181,8 @@ class _Writer:
             self._map_sites(step)
         elif isinstance(step, AverageSites):
             self._average(step)
+        elif isinstance(step, Remember):
+            self._remember(step)
         else:
             self._compute(step)
 
@@ -225,6 +230,14 @@ class _Writer:
             self.line("SOFTMAX", found, count, expressions.value(argument), step.shape[-1])
             expressions.places[share] = found
         self._set(out, expressions.value(expression), count)
+
+    def _remember(self, step: Remember) -> None:
+        """A line that is carried out once."""
+        self.line("ONCE")
+        if step.scalar:
+            self._set(self.scalars[step.target], self.scalars[step.source], len(self.network.scalars[step.target]))
+        else:
+            self.line("SCALE", step.target, self.number(1.0), step.source, -1)
 
     def _set(self, out: int, value: int, count: int) -> None:
         self.line("TAKE", out, count, value, -1)

@@ -26,6 +26,7 @@ from .plan import (
     MapSites,
     Multiply,
     Plan,
+    Remember,
     Rows,
     Step,
 )
@@ -72,6 +73,7 @@ class Arithmetic(ABC):
         self.scalars: list[Array] = [np.zeros(int(np.prod(shape))) for shape in plan.scalar_shapes]
         for number, given in plan.given.items():
             self.scalars[number][:] = given
+        self._remembered: set[Remember] = set()
 
     @abstractmethod
     def begin_step(self) -> None:
@@ -129,8 +131,17 @@ class Arithmetic(ABC):
         elif isinstance(step, AverageSites):
             total = self.scalars[step.target]
             total[:] = sum(coefficient * self.mean(value, len(total)) for coefficient, value in step.terms)
+        elif isinstance(step, Remember):
+            self.remember(step)
         else:
             self.compute(step)
+
+    def remember(self, statement: Remember) -> None:
+        """``target = source``, when it is executed for the first time."""
+        if statement not in self._remembered:
+            values = self.scalars if statement.scalar else self.values
+            values[statement.target][:] = values[statement.source]
+            self._remembered.add(statement)
 
     def compute(self, statement: ComputeScalar) -> None:
         """``target = function`` of scalars, outputs along the last axis."""

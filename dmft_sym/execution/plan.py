@@ -139,7 +139,16 @@ class ComputeScalar:
     shape: tuple[int, ...]
 
 
-Step: TypeAlias = Combine | MapSites | AverageSites | ComputeScalar
+@dataclass(frozen=True)
+class Remember:
+    """``target = source`` at the first step alone: slots of fields, or numbers of scalars if ``scalar``."""
+
+    target: int
+    source: int
+    scalar: bool = False
+
+
+Step: TypeAlias = Combine | MapSites | AverageSites | ComputeScalar | Remember
 
 
 @dataclass(frozen=True)

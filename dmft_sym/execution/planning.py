@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TypeGuard
 
 import numpy as np
 import sympy as sp
@@ -20,6 +21,7 @@ from dmft_sym.program import (
     Compute,
     FieldRef,
     GaussianMatrix,
+    Initial,
     Label,
     LayerSum,
     Learn,
@@ -55,8 +57,10 @@ from .plan import (
     Multiply,
     Plan,
     PlannedAverage,
+    Remember,
     Rows,
     SectorPlan,
+    Step,
     VectorPlan,
 )
 from .site_values import SiteValues
@@ -148,6 +152,7 @@ class _PlanBuilder:
         self.plan = Plan(sizes)
         self.sites = _Sites()
         self.vector_slots: dict[str, int] = {}
+        self.first: dict[FieldRef | ScalarRef, int] = {}  # slots and numbers of what the first step had
         self.matrix_numbers: dict[MatrixKey, int] = {}
         self.pending: list[tuple[MatrixKey, GaussianMatrix]] = []
 
@@ -180,11 +185,16 @@ class _PlanBuilder:
                 products.append(self._multiply(coefficient, atom, target, statement))
             else:
                 assert not isinstance(atom, LayerSum)  # the statements are flat
-                slot = self._vector(atom) if isinstance(atom, VectorRef) else self._field(atom)
+                slot = self._slot_of(atom)
                 self.sites.unite(("slot", slot), ("slot", target))
                 rows = self._rows(atom.axes, statement.target.axes)
                 terms.append((self.number(coefficient, statement), slot, rows))
         self.plan.steps.append(Combine(target, tuple(terms), tuple(products)))
+
+    def _slot_of(self, atom: FieldRef | VectorRef | Initial) -> int:
+        if isinstance(atom, Initial):
+            return self._initial_field(atom.field)
+        return self._vector(atom) if isinstance(atom, VectorRef) else self._field(atom)
 
     def _multiply(self, coefficient: sp.Expr, product: Product, target: int, statement: Assign) -> Multiply:
         matrix = self._matrix(product.matrix)
@@ -240,13 +250,33 @@ class _PlanBuilder:
     def _scalar(self, ref: ScalarRef) -> int:
         """Number of a scalar; a given one has its values looked up."""
         plan = self.plan
+        if ref.initial:
+            return self._initial_scalar(ref)
         if ref not in plan.scalars:
             shape = plan.labels(ref.axes)
-            number = plan.scalars[ref] = len(plan.scalars)
+            number = plan.scalars[ref] = len(plan.scalar_shapes)
             plan.scalar_shapes.append(shape)
             if ref.scalar.data:
                 plan.given[number] = self._given(ref.scalar.name, shape).reshape(-1)
         return plan.scalars[ref]
+
+    def _initial_scalar(self, ref: ScalarRef) -> int:
+        """Number of a scalar as it was at the first step; it is remembered before it is first read."""
+        if ref not in self.first:
+            source = self._scalar(ref.present)
+            self.first[ref] = len(self.plan.scalar_shapes)
+            self.plan.scalar_shapes.append(self.plan.scalar_shapes[source])
+            self.plan.steps.append(Remember(self.first[ref], source, scalar=True))
+        return self.first[ref]
+
+    def _initial_field(self, ref: FieldRef) -> int:
+        """Slot of a field as it was at the first step."""
+        if ref not in self.first:
+            source, target = self._field(ref), self._slot(ref.space, ref.axes)
+            self.sites.unite(("slot", source), ("slot", target))
+            self.plan.steps.append(Remember(target, source))
+            self.first[ref] = target
+        return self.first[ref]
 
     def _given(self, name: str, shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         if name not in self.data:
@@ -363,6 +393,7 @@ class _PlanBuilder:
         lasting = {m.source for m in self.plan.matrices if not m.fresh}
         lasting |= {m.target for m in self.plan.matrices if not m.fresh}
         lasting |= {self.plan.slots[v.slot] for v in self.plan.vectors if not v.fresh}
+        lasting |= {self.plan.slots[step.target] for step in self.plan.steps if _remembers_field(step)}
         spaces = self.sites.sector_spaces()
         names = [space.name for space in spaces]
         sectors = []
@@ -376,6 +407,10 @@ class _PlanBuilder:
         if any(symbol in space.ratio.free_symbols for symbol in self.number.infinite):
             return float("inf")
         return self.number(space.ratio, f"space {space.name}")
+
+
+def _remembers_field(step: Step) -> TypeGuard[Remember]:
+    return isinstance(step, Remember) and not step.scalar
 
 
 Site = tuple[str, int]

@@ -33,6 +33,9 @@ class TrainingRule:
         Heavy-ball coefficient in [0, 1); a run may override a non-zero one.
     weight_decay
         Decoupled decay per step in [0, 1).
+    centered
+        Subtract the output that the network has at initialization, for the error, the reported losses and outputs
+        alike: training begins at zero output. The limit of small richness needs it.
 
     Raises
     ------
@@ -42,6 +45,7 @@ class TrainingRule:
 
     momentum: float = 0.0
     weight_decay: float = 0.0
+    centered: bool = False
 
     def __post_init__(self) -> None:
         for key in ("momentum", "weight_decay"):
@@ -49,6 +53,8 @@ class TrainingRule:
             bad = isinstance(value, bool) or not isinstance(value, numbers.Real)
             if bad or not 0 <= value < 1:
                 raise ProgramError(f"{key} = {value!r}: allowed is a number >= 0 and < 1")
+        if not isinstance(self.centered, bool):
+            raise ProgramError(f"centered = {self.centered!r}: allowed is True or False")
 
     @property
     def fresh(self) -> bool:

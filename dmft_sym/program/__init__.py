@@ -2,7 +2,7 @@
 
 from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
-from .expressions import FieldRef, LayerSum, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
+from .expressions import FieldRef, Initial, LayerSum, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
 from .labels import (
     DEPTH,
     LAYER,
@@ -42,6 +42,7 @@ __all__ = [
     "FieldRef",
     "ForLayers",
     "GaussianMatrix",
+    "Initial",
     "Label",
     "LayerRange",
     "LayerSum",

@@ -1,13 +1,13 @@
 """Right-hand sides: linear combinations of fields, random vectors and matrix-vector products.
 
 The coefficients are SymPy expressions in the parameters; atoms are references to declared things at the
-current step.
+current step, or at the first one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeAlias
 
 import sympy as sp
@@ -78,11 +78,20 @@ class FieldRef(Reference):
 
 @dataclass(frozen=True)
 class ScalarRef(Reference):
-    """A scalar at the current step; ``layer`` selects a member of a family."""
+    """A scalar at the current step, or at the first one if ``initial``; ``layer`` selects a member of a family."""
 
     kind: ClassVar[str] = "scalar"
     scalar: Scalar
     layer: sp.Expr | None = None
+    initial: bool = False
+
+    @property
+    def present(self) -> ScalarRef:
+        """The scalar at the current step."""
+        return replace(self, initial=False)
+
+    def __str__(self) -> str:
+        return super().__str__() + ("(0)" if self.initial else "")
 
 
 @dataclass(frozen=True)
@@ -161,7 +170,27 @@ class LayerSum:
         return f"sum_{{{self.index}={self.layers}}} {self.field}"
 
 
-Atom: TypeAlias = FieldRef | VectorRef | Product | LayerSum
+@dataclass(frozen=True)
+class Initial:
+    """``field(0)``: a field as it was at the first step."""
+
+    field: FieldRef
+
+    @property
+    def space(self) -> Space:
+        """Space of the field."""
+        return self.field.space
+
+    @property
+    def axes(self) -> Axes:
+        """Labels of the field."""
+        return self.field.axes
+
+    def __str__(self) -> str:
+        return f"{self.field}(0)"
+
+
+Atom: TypeAlias = FieldRef | VectorRef | Product | LayerSum | Initial
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import sympy as sp
 from .expressions import (
     Argument,
     FieldRef,
+    Initial,
     LayerSum,
     Linear,
     MatrixRef,
@@ -101,6 +102,7 @@ def field_latex(ref: FieldRef, step: sp.Expr | None = STEP, at: At = here) -> st
 def scalar_latex(ref: ScalarRef, step: sp.Expr | None = STEP, at: At = here) -> str:
     r"""A scalar with its labels, e.g. ``\Delta_{\mu c}(t)``."""
     name = latex_name(ref.scalar.name, ref.layer, labels=map(at, ref.axes))
+    step = sp.Integer(0) if ref.initial else step
     return name if step is None or ref.scalar.data else f"{name}({sp.latex(step)})"
 
 
@@ -150,6 +152,8 @@ def linear_latex(value: Linear) -> str:
     for coefficient, atom in value.terms:
         if isinstance(atom, FieldRef):
             body = field_latex(atom)
+        elif isinstance(atom, Initial):
+            body = field_latex(atom.field, sp.Integer(0))
         elif isinstance(atom, VectorRef):
             body = vector_latex(atom)
         elif isinstance(atom, LayerSum):

@@ -11,6 +11,7 @@ from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
 from .expressions import (
     Atom,
     FieldRef,
+    Initial,
     LayerSum,
     Linear,
     MatrixRef,
@@ -214,7 +215,7 @@ def reads(statement: Statement) -> list[FieldRef | VectorRef | ScalarRef]:
     if isinstance(statement, Average):
         return [ref for _, function in statement.terms for _, ref in function.arguments]
     if isinstance(statement, Compute):
-        return [ref for _, ref in statement.arguments]
+        return [ref.present for _, ref in statement.arguments]
     if isinstance(statement, Learn):
         return [ref for term in statement.terms for ref in (term.left, term.right, term.weight) if ref is not None]
     if isinstance(statement, Observe):
@@ -226,7 +227,7 @@ def _operand(atom: Atom) -> FieldRef | VectorRef:
     """What stands behind the coefficient and the matrix of a term."""
     if isinstance(atom, Product):
         return atom.operand
-    return atom.field if isinstance(atom, LayerSum) else atom
+    return atom.field if isinstance(atom, LayerSum | Initial) else atom
 
 
 def is_linear(function: SiteFunction) -> bool:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import sympy as sp
 
 from .errors import ProgramError
-from .expressions import FieldRef, LayerSum, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
+from .expressions import FieldRef, Initial, LayerSum, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
 from .labels import LayerRange
 from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, Statement
 from .step import Step
@@ -126,6 +126,8 @@ def _linear(value: Linear, integers: Integers) -> Linear:
             continue
         if isinstance(atom, FieldRef):
             atom = _at(atom, integers)
+        elif isinstance(atom, Initial):
+            atom = Initial(_at(atom.field, integers))
         elif isinstance(atom, Product):
             atom = Product(_at(atom.matrix, integers), _at(atom.operand, integers), atom.transpose)
         total += Linear.of(atom, _coefficient(coefficient, integers))

@@ -11,9 +11,9 @@ import sympy as sp
 
 from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
-from .expressions import FieldRef, LayerSum, MatrixRef, Product, ScalarRef, VectorRef
+from .expressions import FieldRef, Initial, LayerSum, MatrixRef, Product, ScalarRef, VectorRef
 from .statements import Assign, Average, Compute, Learn, SiteMap, Statement
-from .step import Step, reads, symbols_of
+from .step import Step, reads, scalar_refs, symbols_of
 from .unroll import flat_statements
 
 _ASSIGNING = (Assign, SiteMap, Average, Compute)
@@ -24,6 +24,7 @@ def validate(program: Step) -> None:
     """Raise `ProgramError` naming the statement if ``program`` is ill-formed."""
     _check_declarations(program)
     _check_sums(program)
+    _check_first_step(program)
     _check_updates(program)
     _check_indices(program)
     first = smallest_depth(program)
@@ -70,6 +71,18 @@ def _check_sums(program: Step) -> None:
     for _, statement in program.walk():
         if isinstance(statement, Assign) and any(isinstance(atom, LayerSum) for _, atom in statement.value.terms):
             raise ProgramError(f"{statement}: a training step adds up layers in a scan; sums are for level two")
+
+
+def _check_first_step(program: Step) -> None:
+    """Scalars at the first step are for functions of scalars, fields for sums; what is given has no steps."""
+    for _, statement in program.walk():
+        allowed = [ref for _, ref in statement.arguments] if isinstance(statement, Compute) else []
+        for ref in scalar_refs(statement):
+            if ref.initial and (ref not in allowed or ref.scalar.data):
+                raise ProgramError(f"{statement}: allowed at the first step are scalars that a scalar is computed from")
+        atoms = [atom for _, atom in statement.value.terms] if isinstance(statement, Assign) else []
+        if any(isinstance(atom, Initial) and atom.field.field.data for atom in atoms):
+            raise ProgramError(f"{statement}: allowed at the first step are fields that are computed")
 
 
 def _check_updates(program: Step) -> None:

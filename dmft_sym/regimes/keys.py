@@ -179,12 +179,15 @@ class TrainingKeys(Keys):
         Heavy-ball coefficient.
     weight_decay
         Decoupled decay per step.
+    centered
+        Whether the output of the network at initialization is subtracted, which small richness needs.
     """
 
     learning_rate: Annotated[float, BY_KEYWORD["learning_rate"]]
     steps: Count
     momentum: Annotated[float, BY_KEYWORD["momentum"]] = 0.0
     weight_decay: Annotated[float, BY_KEYWORD["weight_decay"]] = 0.0
+    centered: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ from dmft_sym.program import (
     Field,
     FieldRef,
     GaussianMatrix,
+    Initial,
     Linear,
     MatrixRef,
     Observe,
@@ -252,11 +253,13 @@ class Proportional(Regime):
         data = MatrixRef(GaussianMatrix("X", dim, samples, fresh=training.fresh))
         teacher = VectorRef(RandomVector("betastar", dim))
         noise = VectorRef(RandomVector("eps", samples, fresh=training.fresh))
+        predictor, centering = _predictor(backward.input_adjoint.scaled(scalings.predictor), training.centered, dim)
         gap = FieldRef(Field("Delta", dim))
         error = FieldRef(Field("r", samples))
         statements: list[Statement] = [
             *backward.statements,
-            Assign(gap, Linear.of(teacher) + backward.input_adjoint.scaled(-scalings.predictor)),
+            *centering,
+            Assign(gap, Linear.of(teacher) + predictor.scaled(-1)),
             Assign(error, Linear.of(Product(data, gap)) + Linear.of(noise, LABEL_NOISE)),
             Assign(trace.input, Linear.of(Product(data, error, True), 1 / ALPHA)),
             *trace.statements,
@@ -280,3 +283,11 @@ class Proportional(Regime):
         """A spec with one output, and the route to spectra, if nothing is said."""
         found = super().completed(spec, folder).replaced("network", outputs=spec.network.outputs or 1)
         return found.replaced("spectrum", method=_method_of_spectra(spec))
+
+
+def _predictor(value: Linear, centered: bool, dim: Space) -> tuple[Linear, list[Statement]]:
+    """The predictor, from which that of the first step is subtracted if it is ``centered``; a statement names it."""
+    if not centered:
+        return value, []
+    beta = FieldRef(Field("beta", dim))
+    return Linear.of(beta) + Linear.of(Initial(beta), -1), [Assign(beta, value)]

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import sympy as sp
 
 from dmft_sym.networks.parameters import ETA, GAMMA
@@ -26,6 +28,7 @@ from dmft_sym.program import (
     ScalarRef,
     SiteFunction,
     Space,
+    Statement,
     VectorRef,
 )
 
@@ -38,6 +41,7 @@ FIXED = Setting(
     frozenset({"x", "f", "Delta", "y", "train"}),
 )
 OUTPUT_FUNCTION = ScalarRef(Scalar("f", (SAMPLE, OUTPUT)))
+RAW_OUTPUT = ScalarRef(Scalar("f_raw", (SAMPLE, OUTPUT)))
 TARGETS = ScalarRef(Scalar("y", (SAMPLE, OUTPUT), data=True))
 ERROR = ScalarRef(Scalar("Delta", (SAMPLE, OUTPUT)))
 TRAINED_SAMPLES = ScalarRef(Scalar("train", (SAMPLE,), data=True))
@@ -76,12 +80,21 @@ def fixed_program(
         error, arguments = mask * error, [*arguments, (mask, TRAINED_SAMPLES)]
     statements = (
         *trace.statements,
-        Average(OUTPUT_FUNCTION, outputs),
+        *_output(outputs, training.centered),
         Compute(ERROR, error, tuple(arguments)),
         *backward.statements,
         *updates(backward, trace.frozen, ETA * GAMMA / SAMPLES, ERROR),  # (1/P) sum_mu Delta_mu g h^T / n
     )
     return Program(statements, training.optimizer(), name)
+
+
+def _output(terms: tuple[tuple[sp.Expr, SiteFunction], ...], centered: bool) -> list[Statement]:
+    """The output ``f``, from which that of the first step is subtracted if it is ``centered``."""
+    if not centered:
+        return [Average(OUTPUT_FUNCTION, terms)]
+    now, first = sp.symbols("now first", real=True)
+    difference = ((now, RAW_OUTPUT), (first, replace(RAW_OUTPUT, initial=True)))
+    return [Average(RAW_OUTPUT, terms), Compute(OUTPUT_FUNCTION, now - first, difference)]
 
 
 def _output_term(readout: Readout, scalings: Scalings) -> tuple[sp.Expr, SiteFunction]:

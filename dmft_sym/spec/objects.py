@@ -55,7 +55,8 @@ def training_of(spec: Spec) -> TrainingRule:
     from dmft_sym.networks import GradientDescent, OnlineSGD
 
     rule = OnlineSGD if spec.data.fresh else GradientDescent
-    return rule(momentum=spec.training.momentum, weight_decay=spec.training.weight_decay)
+    keys = spec.training
+    return rule(momentum=keys.momentum, weight_decay=keys.weight_decay, centered=keys.centered)
 
 
 def physical_arguments(spec: Spec) -> dict[str, float | int]:
