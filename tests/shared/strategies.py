@@ -217,9 +217,10 @@ def recipes(draw: st.DrawFn) -> Recipe:
 
 @st.composite
 def training_rules(draw: st.DrawFn) -> TrainingRule:
-    """Batch or online, with or without momentum and weight decay."""
+    """Batch or online, with or without momentum and weight decay, a third of them centered."""
     rule = draw(st.sampled_from((GradientDescent, OnlineSGD)))
-    return rule(momentum=draw(st.sampled_from((0.0, 0.5))), weight_decay=draw(st.sampled_from((0.0, 0.04))))
+    memory = {"momentum": draw(st.sampled_from((0.0, 0.5))), "weight_decay": draw(st.sampled_from((0.0, 0.04)))}
+    return rule(**memory, centered=draw(st.sampled_from((False, False, True))))
 
 
 @st.composite
