@@ -30,6 +30,17 @@ class Domain:
         ranges = tuple((scan.index, scan.layers) for scan in scans)
         return Domain(ranges, descending=frozenset(scan.index for scan in scans if scan.descending))
 
+    def at(self, index: sp.Symbol, value: sp.Expr) -> Domain:
+        """With one value of a layer label, which is one of its range."""
+        ranges = tuple((label, layers) for label, layers in self.ranges if label != index)
+        return Domain(ranges, self.condition.subs(index, value), self.descending)
+
+    def within(self, index: sp.Symbol | None, layers: LayerRange | None) -> Domain:
+        """For the layers of one more label, if there is one."""
+        if index is None or layers is None:
+            return self
+        return Domain((*self.ranges, (index, layers)), self.condition, self.descending)
+
     def holds(self, values: Mapping[sp.Symbol, int]) -> bool:
         """Whether the equation exists at these layers and this depth."""
         inside = all(values[label] in layers.at(dict(values)) for label, layers in self.ranges)

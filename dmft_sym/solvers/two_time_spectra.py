@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from dmft_sym.derivation.symbols import Correlation, ScalarAt
+from dmft_sym.derivation.symbols import Correlation
 from dmft_sym.program import OUTPUT, SAMPLE, TIME
-from dmft_sym.spectra.equations.bulk_equations import BulkResponse
-from dmft_sym.spectra.equations.site_group import RETENTION
-from dmft_sym.spectra.equations.symbolic import symbolic_spikes
-from dmft_sym.spectra.march.lowered_spikes import LoweredSpikes, outliers_above
+from dmft_sym.spectra.equations.symbolic import joint_derivation
+from dmft_sym.spectra.march.averages import Averages
+from dmft_sym.spectra.march.bulk import BulkOfEquations
+from dmft_sym.spectra.march.lowering import Place
+from dmft_sym.spectra.march.matrix_of_run import MatrixOfRun
+from dmft_sym.spectra.march.outliers import outliers
 from dmft_sym.spectra.measured.sampled_outliers import MarchenkoPastur
 
 if TYPE_CHECKING:
@@ -23,8 +26,9 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
+@dataclass(frozen=True, eq=False)
 class TwoTimeAverages:
-    """Averages of a run before a step, by the SymPy functions that they are.
+    """Where averages of a run before a step are.
 
     Parameters
     ----------
@@ -36,33 +40,68 @@ class TwoTimeAverages:
         Number of past steps that are looked at.
     """
 
-    def __init__(self, module: Any, fields: Mapping[str, Any], run: Mapping[str, Any], step: int) -> None:
-        self.module, self.fields, self.run, self.step = module, fields, run, step
+    module: Any
+    fields: Mapping[str, Any]
+    run: Mapping[str, Any]
+    step: int
 
-    def __call__(self, point: sp.Expr) -> Array:
-        """A correlation, a response or a scalar at given layers; an axis for every other label."""
-        if isinstance(point, ScalarAt):
-            return self._with_labels(self._member(self.run["scalars"][point.name], point)[: self.step], [point.slots])
-        a, b = point.ends
-        if isinstance(point, Correlation):
-            one, other = (self._member(self.fields[end.func.__name__], end) for end in (a, b))
+
+class SampleAverages(Averages):
+    """Averages of a run before a step, by the SymPy functions that they are.
+
+    Parameters
+    ----------
+    problem
+        What was trained.
+    values
+        Of the parameters of the program.
+    found
+        Where the averages are.
+    """
+
+    def __init__(self, problem: Problem, values: Mapping[sp.Symbol, float], found: TwoTimeAverages) -> None:
+        super().__init__(problem.program.optimizer, values, found.step)
+        self.module, self.fields, self.run = found.module, found.fields, found.run
+        samples, outputs = found.run["scalars"]["f"].shape[1:]
+        self.sizes = {SAMPLE.name: samples, OUTPUT.name: outputs}
+
+    def two_time(self, place: Place) -> Array:
+        """See `Averages.two_time`."""
+        (a, first), (b, second) = place.ends
+        if issubclass(place.function, Correlation):
+            one, other = (self._member(self.fields[end.__name__], layer) for end, layer in ((a, first), (b, second)))
             found = self._correlation(one, other)
         else:
-            found = self.run["responses"][f"{a.func.__name__}, {b.func.__name__}"]
-            layers = tuple(int(end.layer) for end in (a, b) if end.layer is not None)
+            found = self.run["responses"][f"{a.__name__}, {b.__name__}"]
+            layers = tuple(layer for layer in (first, second) if layer is not None)
             found = found if not layers else found[layers if len(layers) > 1 else layers[0]]
-            found = found[: self.step, :, :, : self.step]
+            found = found[: self.steps, :, :, : self.steps]
         return self._with_labels(found, [a.slots, b.slots])
 
+    def scalar(self, place: Place) -> Array:
+        """See `Averages.scalar`."""
+        layer = place.layers[0] if place.layers else None
+        found = self._member(self.run["scalars"][place.function.__name__], layer)
+        return self._with_labels(found[: self.steps], [place.function.slots])
+
+    def equal_time(self, point: sp.Expr, step: int) -> float:
+        """See `Averages.equal_time`."""
+        raise ValueError(f"{point}: weight matrices have no coefficients that depend on the step")
+
+    def size(self, thing: Any, layer: int | None) -> Array:
+        """One, for all: there are few unknowns."""
+        slots = [slot for slot in (SAMPLE.name, OUTPUT.name) if slot in thing.slots]
+        return np.ones((self.steps, *(self.sizes[slot] for slot in slots)))
+
     @staticmethod
-    def _member(family: Any, end: Any) -> Any:
-        return family if end.layer is None else family[int(end.layer)]
+    def _member(family: Any, layer: int | None) -> Any:
+        return family if layer is None else family[layer]
 
     def _correlation(self, one: Any, other: Any) -> Array:
         """Row by row: a row of either field has its correlations with all steps before."""
         shapes = [field.values.shape[1:3] for field in (one, other)]
-        found = np.zeros((self.step, *shapes[0], self.step, *shapes[1]))
-        for t in range(self.step):
+        found = np.zeros((self.steps, *shapes[0], self.steps, *shapes[1]))
+        for t in range(self.steps):
             found[t, :, :, : t + 1] = self.module.overlap(one, other, t)[:, :, : t + 1]
             back = self.module.overlap(other, one, t)[:, :, : t + 1]
             found[: t + 1, :, :, t] = np.transpose(back, (2, 3, 4, 0, 1))
@@ -93,30 +132,9 @@ def outliers_of_equations(
     bulk
         The initial bulk.
     """
-    if averages.step == 0:  # nothing is learned yet
+    step = averages.step
+    if step == 0:  # nothing is learned yet
         return np.zeros(0), bulk
-    recursion = problem.program.optimizer.numbers(lambda expression, _: float(sp.sympify(expression).subs(values)))
-    step, retention = averages.step, float(recursion.retention(averages.step))
-    spikes = symbolic_spikes(problem, name)
-    scaled = bulk.scaled(retention)
-    samples, outputs = averages.run["scalars"]["f"].shape[1:]
-    sizes = {TIME: step, SAMPLE: samples, OUTPUT: outputs}
-    lowered = LoweredSpikes(
-        spikes.items,
-        lambda symbol: next((n for label, n in sizes.items() if _runs_over(symbol, label)), step),
-        {symbol: int(value) for symbol, value in values.items() if symbol.is_integer},
-        {**values, RETENTION: retention},
-        averages,
-        recursion.kernel(step)[:0:-1],
-    )
-
-    def resolvent(response: BulkResponse, z: float) -> float:
-        of_source, of_target = scaled.resolvents(z)
-        return of_source if response.ends[0][0] == spikes.source else of_target
-
-    return outliers_above(scaled.edge, lambda z: lowered.matrix(z, resolvent)), scaled
-
-
-def _runs_over(symbol: sp.Symbol, label: Any) -> bool:
-    """Whether a symbol is a value of a label, at any place."""
-    return symbol in (label.symbol, label.other) or symbol.name.startswith(f"{label.symbol.name}_")
+    matrix = MatrixOfRun(problem, joint_derivation(problem, name), SampleAverages(problem, values, averages))
+    found = outliers(matrix.at(step).matrix, BulkOfEquations(matrix.dyson(step), name))
+    return found.values, bulk.scaled(float(matrix.averages.recursion.retention(step)))

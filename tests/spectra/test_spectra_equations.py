@@ -6,9 +6,9 @@ import pytest
 import sympy as sp
 
 import dmft_sym as ds
-from dmft_sym.derivation.symbols import Correlation, MemoryKernel, Response, TwoPoint
+from dmft_sym.derivation.symbols import KEPT, Correlation, MemoryKernel, Response, TwoPoint
 from dmft_sym.networks.parameters import ETA, GAMMA, INIT_VARIANCE, NU
-from dmft_sym.program import Field, FieldRef, LayerRange, ProgramError, Space
+from dmft_sym.program import STEP, Field, FieldRef, LayerRange, ProgramError, Space
 from dmft_sym.spectra import operator
 from dmft_sym.spectra.equations.bulk_equations import BulkResponse
 
@@ -104,7 +104,7 @@ def test_independent_condition_has_no_responses(theory):
 def test_decay_enters_with_both_factors():
     decayed = ds.derive(ds.deep_linear(2), training=ds.GradientDescent(weight_decay=0.1))
     found = {str(e.left): e.solved for e in decayed.bulk("W0").equations}
-    rho = sp.Symbol("rho")
+    rho = KEPT(STEP)
     assert sp.simplify(found["m_b(z)"] - 1 / (Z - rho**2 * INIT_VARIANCE * resolvent("a"))) == 0
     memory = decayed.spikes("W[l]")["A_a_h"].rhs
     (response,) = memory.atoms(Response)

@@ -1,4 +1,4 @@
-"""The printed equations of level two hold for the numbers: symbolic and numeric closing are separate code."""
+"""The printed equations of level two hold for the numbers that they were lowered to, and for every level-two field."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from dmft_sym.program import FieldRef
 from dmft_sym.solvers.spectrum_routes import two_time_spectra
 from dmft_sym.spectra.equations.bulk_equations import BulkResponse
 from dmft_sym.spectra.equations.joint import EIGEN, SINGULAR
-from dmft_sym.spectra.equations.site_group import OTHER_LAYER, RETENTION
-from dmft_sym.spectra.march.flat_sites import operand_of, side_of
-from dmft_sym.spectra.march.overlaps import OutlierVectors, field_direction
+from dmft_sym.spectra.equations.site_group import RETENTION, level_two, operand
+from dmft_sym.spectra.march.overlaps import Direction, OutlierVectors
 from dmft_sym.spectra.march.two_time import TwoTimeSpectra
 from dmft_sym.spectra.matrices.equal_time import EqualTime
 
 RICH = {"samples_per_dim": 4.0, "width_per_dim": 1.0, "richness": 8.0, "learning_rate": 0.006, "label_noise": 0.2}
 STEP = 30
-LAYER = sp.Symbol("l", integer=True, positive=True)
 
 
 def tied(net, x):
@@ -47,16 +45,16 @@ class Numbers:
 
     def __init__(self, run: TwoTimeSpectra, matrix: str) -> None:
         self.spectrum = run.at(matrix, STEP)
-        self.assembly = self.spectrum.assembly
+        self.made = self.spectrum.matrix
+        self.averages = run.averages
         self.run = run.run
         self.z = float(self.spectrum.outliers[0])
-        self.system = self.spectrum.system
-        self.vectors = OutlierVectors(self.assembly, self.system, self.spectrum.bulk, self.z)
+        self.spikes = self.made.at(STEP)
+        self.vectors = OutlierVectors(self.spikes, self.spectrum.bulk, self.z)
         self.green = self.vectors.green
-        self.places = {(f.field.name, self.layer(f)): i for i, f in enumerate(self.assembly.fields)}
-        self.drives = self.system.drive_vectors(self.vectors.right)
-        self.known = {f.name: f for f in run.theory.program.fields}
-        keep = self.assembly.recursion.keep
+        self.places = {name: i for i, name in enumerate(self.made.level_two.names())}
+        self.memories = {(place.function, place.layers): place for place in self.made.lowered.memories}
+        keep = self.averages.recursion.keep
         self.symbols = {RETENTION: keep**STEP, EIGEN: self.z, SINGULAR: self.z, **self.run.integers}
         self.kernel = keep ** np.arange(STEP - 1, -1, -1)
 
@@ -92,10 +90,10 @@ class Numbers:
             column = self.ref(point.column, bound)
             if self.run.correlation(column, column) is None:
                 return np.zeros(STEP)
-            return self.vectors._readout(place, field_direction(self.assembly, column, STEP))
+            return self.vectors.readout(place, Direction(self.made, self.averages, column, STEP))
         if point.kind == "R":
             return self.response(place, *self.noise(point.column, bound))
-        return self.memory(place, self.ref(point.column, bound))
+        return self.memory(point, row, self.ref(point.column, bound))
 
     def noise(self, column, bound: dict):
         noise, layer = column
@@ -103,24 +101,16 @@ class Numbers:
 
     def response(self, place: int, noise, layer) -> np.ndarray:
         total = np.zeros(STEP)
-        for made, drives in zip(self.system.products, self.drives, strict=True):
-            partners = self.assembly.table[side_of(made.noise).opposite].operands
-            for equation, _, coefficients in drives:
-                for number, operand in enumerate(partners):
-                    block = self.run.response(operand, noise, layer)
-                    if block is not None:
-                        strength = self.green[place, equation] * coefficients[number :: len(partners)]
-                        total += block[:STEP, :STEP].T @ strength
+        for equation, term in self.made.projected((noise, None if layer is None else sp.Integer(layer))):
+            known = self.spikes.known_to(term)[:STEP]
+            total += self.green[place, equation] * known @ self.spikes.driven(term, self.vectors.right)
         return total
 
-    def memory(self, place: int, remembered: FieldRef) -> np.ndarray:
-        total = np.zeros(STEP)
-        for made, drives in zip(self.system.products, self.drives, strict=True):
-            partners = self.assembly.table[side_of(made.noise).opposite].operands
-            for equation, _, coefficients in drives:
-                if equation == place and remembered in partners:
-                    total += coefficients[partners.index(remembered) :: len(partners)]
-        return total
+    def memory(self, point, row: FieldRef, remembered: FieldRef) -> np.ndarray:
+        function = self.made.spikes.writer.point(point).func
+        layers = tuple(int(ref.layer) for ref in (row, remembered) if ref.layer is not None)
+        numbers, columns, weights = self.spikes.strength(self.memories[function, layers])
+        return np.bincount(numbers, weights * self.vectors.right[columns], minlength=STEP)
 
     def matrix(self, point, bound: dict) -> np.ndarray | None:
         """A two-time matrix of training, shape (STEP, STEP)."""
@@ -135,8 +125,9 @@ class Numbers:
 def instances(numbers: Numbers, equation):
     """Values of the labels in the ranges that an equation states."""
     depth = max(numbers.run.integers.values())
-    for layer, other in product(range(1, depth + 1), repeat=2):
-        bound = {LAYER: layer, OTHER_LAYER: other}
+    labels = [label for label, _ in equation.domain.ranges]
+    for layers in product(range(1, depth + 1), repeat=len(labels)):
+        bound = dict(zip(labels, layers, strict=True))
         if equation.domain.holds({**bound, **numbers.run.integers}):
             yield bound
 
@@ -159,34 +150,22 @@ def test_printed_equations_hold(name):
                     checked += 1
         spikes = theory.spikes(matrix)
         for equation in (*spikes.memories, *spikes.equations):
-            checked += check_spike(numbers, equation, matrix, run.run.integers)
+            checked += check_spike(numbers, equation, matrix)
     assert checked > 50
 
 
-def check_spike(numbers: Numbers, equation, matrix: str, integers: dict) -> int:
+def check_spike(numbers: Numbers, equation, matrix: str) -> int:
     checked = 0
     for bound in instances(numbers, equation):
-        for label in labels_of(equation, integers):
-            full = {**bound, **label}
-            left = numbers.vector(equation.left, full)
-            if left is None:
-                continue
-            total = sum_of_terms(numbers, equation, full)
-            prefactor = numbers.scalar(equation.prefactor, full)
-            size = np.abs(left).max() + np.abs(total).max()
-            assert np.abs(left - prefactor * total).max() <= 1e-6 * size + 1e-12, f"{matrix}: {equation} at {full}"
-            checked += 1
+        left = numbers.vector(equation.left, bound)
+        if left is None:
+            continue
+        total = sum_of_terms(numbers, equation, bound)
+        prefactor = numbers.scalar(equation.prefactor, bound)
+        size = np.abs(left).max() + np.abs(total).max()
+        assert np.abs(left - prefactor * total).max() <= 1e-6 * size + 1e-12, f"{matrix}: {equation} at {bound}"
+        checked += 1
     return checked
-
-
-def labels_of(equation, integers: dict):
-    """A free summation label on the left-hand side (memories of a shared matrix)."""
-    label = sp.Symbol("l_s", integer=True, positive=True)
-    column = equation.left.column
-    layer = column.layer if isinstance(column, FieldRef) else column[1]
-    if equation.left.kind == "X" and layer is not None and label in layer.free_symbols:
-        return [{label: value} for value in range(1, max(integers.values()))]
-    return [{}]
 
 
 def sum_of_terms(numbers: Numbers, equation, bound: dict) -> np.ndarray:
@@ -212,5 +191,10 @@ def sum_of_terms(numbers: Numbers, equation, bound: dict) -> np.ndarray:
 
 def test_operands_of_products_are_fields():
     run = two_time_spectra(ds.derive(ds.deep_linear(2)), steps=3, backend="numpy", **RICH)
-    assembly = run.at("NTK", 2).assembly
-    assert {operand_of(noise) for noise in assembly.products} <= set(assembly.fields)
+    made = run.at("NTK", 2).matrix
+    terms = [term for equation in made.joint.site_equations for term in equation.noises if level_two(term.noise)]
+    layers = [[None] if t.layer is None else t.noise.layers.at(run.run.integers) for t in terms]
+    operands = {
+        operand(t.noise, None if n is None else sp.Integer(n)) for t, at in zip(terms, layers, strict=True) for n in at
+    }
+    assert operands and operands <= set(made.level_two.fields)

@@ -12,11 +12,11 @@ import dmft_sym as ds
 from dmft_sym.solvers.arguments import run_arguments
 from dmft_sym.spectra import matrix_program
 from dmft_sym.spectra.equations.joint import JointDerivation
-from dmft_sym.spectra.march.assembly import Assembly
 from dmft_sym.spectra.march.bulk import BulkOfEquations
 from dmft_sym.spectra.march.level_one import TwoTime
+from dmft_sym.spectra.march.march_averages import MarchAverages
+from dmft_sym.spectra.march.matrix_of_run import MatrixOfRun
 from dmft_sym.spectra.march.outliers import outliers
-from dmft_sym.spectra.march.places import PlaceTable
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "data" / "proportional.json").read_text())
 CASES = {case["name"]: case for case in REFERENCE["cases"]}
@@ -40,15 +40,16 @@ def theories():
     }
 
 
-def table_of(theory, steps, **parameters):
+def averages_of(theory, steps, **parameters):
     arguments = run_arguments(theory, steps, parameters)
     raw = theory.compile("numpy").raw(steps=steps, **parameters)
-    return PlaceTable(TwoTime(theory, raw, arguments.values, arguments.outputs))
+    return MarchAverages(TwoTime(theory, raw, arguments.values, arguments.outputs))
 
 
-def assembly(table, name, **options):
-    theory = table.run.theory
-    return Assembly(JointDerivation(matrix_program(theory.program, name), theory), table, **options)
+def matrix_of(averages, name):
+    theory = averages.run.theory
+    joint = JointDerivation(matrix_program(theory.program, name), theory)
+    return MatrixOfRun(theory, joint, averages, outputs=averages.run.outputs)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -56,12 +57,11 @@ def test_outliers_of_the_reference(theories, name):
     case = CASES[name]
     given = case["parameters"]
     parameters = {keyword: given[key] for keyword, key in KEYWORDS.items() if key in given}
-    table = table_of(theories[given.get("online", False)], given["steps"], **parameters)
+    averages = averages_of(theories[given.get("online", False)], given["steps"], **parameters)
     for matrix, expected in case["outliers"].items():
-        made = assembly(table, matrix)
+        made = matrix_of(averages, matrix)
         for step, values in expected.items():
-            system = made.system(int(step))
-            found = outliers(system, BulkOfEquations(system.dyson))
+            found = outliers(made.at(int(step)).matrix, BulkOfEquations(made.dyson(int(step))))
             # The reference is rounded to 8 decimals.
             np.testing.assert_allclose(found.values, values, rtol=0, atol=6e-9)
 
@@ -75,10 +75,9 @@ SHARPNESS = [
 
 @pytest.mark.parametrize(("depth", "parameters", "expected"), SHARPNESS)
 def test_sharpness(theories, depth, parameters, expected):
-    table = table_of(theories[False], 60, depth=depth, richness=6, learning_rate=0.01, **parameters)
-    made = assembly(table, "NTK")
+    averages = averages_of(theories[False], 60, depth=depth, richness=6, learning_rate=0.01, **parameters)
+    made = matrix_of(averages, "NTK")
     for step, value in expected.items():
-        system = made.system(step)
-        (found,) = outliers(system, BulkOfEquations(system.dyson)).values
+        (found,) = outliers(made.at(step).matrix, BulkOfEquations(made.dyson(step))).values
         digits = 3 if depth == 1 else 2
         assert round(found, digits) == value

@@ -15,12 +15,12 @@ from sympy.core.function import AppliedUndef
 
 from dmft_sym.derivation.domain import Domain
 from dmft_sym.derivation.equations import Equation, Equations
-from dmft_sym.derivation.single_site import ResponseMemory, SiteEquation
+from dmft_sym.derivation.single_site import SiteEquation
 from dmft_sym.derivation.symbols import family
 from dmft_sym.program import FieldRef
 from dmft_sym.program.printing import latex_name
 
-from .site_group import OTHER_LAYER, RETENTION, SiteGroups, level_two
+from .site_group import OTHER_LAYER, OwnTerm, SiteGroups
 
 
 class BulkResponse(AppliedUndef):
@@ -83,7 +83,7 @@ class BulkEquation:
 
     def at(self, index: sp.Symbol, value: sp.Expr) -> BulkEquation:
         """With one value of a layer label."""
-        return BulkEquation(self.left.subs(index, value), self.right.subs(index, value))
+        return BulkEquation(self.left.subs(index, value), self.right.subs(index, value), self.domain.at(index, value))
 
     @property
     def solved(self) -> sp.Expr:
@@ -161,16 +161,13 @@ def _equation(
         total += _delta(target, aligned)
     needed: list[tuple[FieldRef, FieldRef]] = []
     factor, z = groups.factor(target.field), groups.joint.eigenvalue
-    for local in equation.locals:
-        total += _sum(local, factor * local.coefficient * BulkResponse.of(local.field, aligned, z))
-        needed.append((local.field, aligned))
-    for memory in equation.memories:
-        if isinstance(memory, ResponseMemory) and level_two(memory.noise):
-            strength = memory.coefficient * factor * (RETENTION if memory.retained else 1)
-            for driven in groups.driven_by(memory.noise, memory.noise_layer):
-                loop = BulkResponse.of(memory.row, driven.ref, z) * BulkResponse.of(memory.field, aligned, z)
-                total += _sum(memory, sp.powdenest(sp.cancel(strength * driven.coefficient), force=True) * loop)
-                needed += [(memory.row, driven.ref), (memory.field, aligned)]
+    for term in groups.own_terms(equation):
+        value = term.coefficient * BulkResponse.of(term.field, aligned, z)
+        if term.loop is not None:
+            value *= BulkResponse.of(*term.loop, z)
+            needed.append(term.loop)
+        total += _sum(term, term.over_sources(value))
+        needed.append((term.field, aligned))
     left = BulkResponse.of(target, aligned, z)
     return BulkEquation(left, total / factor, _domain(equation, aligned)), needed
 
@@ -196,9 +193,9 @@ def _delta(target: FieldRef, source: FieldRef) -> sp.Expr:
     return sp.KroneckerDelta(target.layer, source.layer)
 
 
-def _sum(term: object, value: sp.Expr) -> sp.Expr:
+def _sum(term: OwnTerm, value: sp.Expr) -> sp.Expr:
     """The value under the sum over layers of a term, if it has one."""
-    index, layers = getattr(term, "index", None), getattr(term, "layers", None)
+    index, layers = term.index, term.layers
     return value if index is None or layers is None else sp.Sum(value, (index, layers.start, layers.stop))
 
 

@@ -8,6 +8,7 @@ of the level-two fields are what is new (docs/mathematics.md, Spectra).
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import sympy as sp
 
@@ -38,6 +39,8 @@ class JointDerivation(Pipeline):
         self.training = training
         self.known = training.uses
         self.eigenvalue = EIGEN if matrix.symmetric else SINGULAR
+        self.spikes: dict[tuple[str, str], Any] = {}
+        """Spike equations that were made, by name of the matrix and dependence."""
 
     def renamed(self, matrix: MatrixProgram) -> JointDerivation:
         """The same derivation for another member of the family; stages that were made are kept."""

@@ -13,7 +13,7 @@ from dmft_sym.derivation.equations import Equation
 from dmft_sym.derivation.symbols import KERNEL, MemoryKernel, TwoPoint
 from dmft_sym.program import OUTPUT, OUTPUTS, PAST_STEP, STEP, Optimizer, ProgramError
 
-from .site_group import OTHER_LAYER
+from .site_group import OTHER_LAYER, RETENTION
 
 _FACTORED = 200  # operations up to which a condition is factored: the time grows out of bounds
 
@@ -89,7 +89,7 @@ class _System:
 
     def _at(self, expression: sp.Expr) -> sp.Expr:
         outputs = {OUTPUT.symbol: 0, OUTPUT.other: 0, OUTPUTS: 1}
-        return expression.subs({STEP: self.steps, **outputs})
+        return expression.subs({RETENTION: sp.Symbol("rho"), STEP: self.steps, **outputs})
 
     def _worth(self, expression: sp.Expr) -> sp.Expr:
         """What increments are worth, in numbers of steps."""

@@ -11,13 +11,13 @@ columns over the steps ``s < t`` (docs/mathematics.md, Spectra).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 import sympy as sp
 
 from dmft_sym.derivation.domain import Domain
-from dmft_sym.derivation.equations import Equations
+from dmft_sym.derivation.equations import Equation, Equations
 from dmft_sym.derivation.layer_logic import within
 from dmft_sym.derivation.processes import Member, process_of
 from dmft_sym.derivation.single_site import Noise, ResponseMemory, SiteEquation, UpdateMemory
@@ -25,7 +25,7 @@ from dmft_sym.derivation.tangents import reached_fields
 from dmft_sym.program import Axes, FieldRef, LayerRange, ProgramError
 
 from .bulk_equations import BulkResponse
-from .site_group import OTHER_LAYER, RETENTION, SiteGroups, level_two, operand
+from .site_group import OTHER_LAYER, RETENTION, SiteGroups, level_two, operand, tidy
 from .spike_condition import spike_condition
 from .spike_terms import SpikeEquation, SpikeTerm, TwoPoint
 from .spike_writer import SpikeWriter
@@ -56,6 +56,7 @@ class SpikeEquations(Equations):
         memories: tuple[SpikeEquation, ...],
         equations: tuple[SpikeEquation, ...],
         writer: SpikeWriter,
+        builder: SpikeBuilder,
     ) -> None:
         text = (
             f"Outliers of {matrix}: where these linear equations have a solution, that is where an eigenvalue "
@@ -68,13 +69,21 @@ class SpikeEquations(Equations):
         self.matrix = matrix
         self.dependence = dependence
         self.writer = writer
+        self.builder = builder
         self.memories = memories
         self.equations = equations
 
-    @property
-    def source(self) -> str:
-        """Name of the level-two field that the matrix is applied to."""
-        return str(self.writer.groups.joint.matrix.input.field.name)
+    def projected(self, column: Column) -> tuple[Equation, ...]:
+        """What training drives every level-two field with, averaged with a field, or differentiated by a Gaussian one.
+
+        The overlaps and responses of the level-two fields are the sum of these, with the bulk responses as weights.
+
+        Parameters
+        ----------
+        column
+            Any field of training, or a Gaussian field with its layer.
+        """
+        return tuple(map(self.writer.equation, self.builder.of_member(self.builder.projected(column))))
 
     @property
     def unknowns(self) -> tuple[TwoPoint, ...]:
@@ -120,19 +129,32 @@ class SpikeEquations(Equations):
 
 
 def spike_equations(groups: SiteGroups, dependence: str = "joint") -> SpikeEquations:
-    """Collect the linear equations of a matrix, from the overlaps and responses that its memories contain."""
-    builder = _Builder(groups, dependence == "joint")
+    """Collect the linear equations of a matrix, from the overlaps and responses that its memories contain; once."""
+    key = groups.joint.matrix.name, dependence
+    if key not in groups.joint.spikes:
+        groups.joint.spikes[key] = _spike_equations(groups, dependence)
+    found: SpikeEquations = groups.joint.spikes[key]
+    return found
+
+
+def _spike_equations(groups: SiteGroups, dependence: str) -> SpikeEquations:
+    builder = SpikeBuilder(groups, dependence == "joint")
     memories = builder.memories()
-    equations = tuple(builder.close(memories))
-    matrix = groups.joint.matrix
-    if matrix.index is not None and matrix.member is not None:
-        memories, equations = (
-            tuple(equation.at(matrix.index, matrix.member) for equation in group) for group in (memories, equations)
-        )
-    return SpikeEquations(matrix.name, dependence, memories, equations, SpikeWriter(groups))
+    made = (builder.of_member(memories), builder.of_member(builder.close(memories)))
+    return SpikeEquations(groups.joint.matrix.name, dependence, *made, SpikeWriter(groups), builder)
 
 
-class _Builder:
+class SpikeBuilder:
+    """Makes the equations of the overlaps and responses of level-two fields.
+
+    Parameters
+    ----------
+    groups
+        Fields of level two, and training.
+    responses
+        False for the classical condition.
+    """
+
     def __init__(self, groups: SiteGroups, responses: bool) -> None:
         self.groups = groups
         self.responses = responses
@@ -141,6 +163,21 @@ class _Builder:
         self.known_responses = {
             (row, noise) for noise in theory.noises for row in reached_fields(theory.site_equations, [noise])
         }
+
+    def of_member(self, equations: Iterable[SpikeEquation]) -> tuple[SpikeEquation, ...]:
+        """The equations of the one matrix of a family that is meant."""
+        matrix = self.groups.joint.matrix
+        if matrix.index is None or matrix.member is None:
+            return tuple(equations)
+        made = (equation.at(matrix.index, matrix.member) for equation in equations)
+        return tuple(equation for equation in made if equation.domain.condition != sp.false)
+
+    def projected(self, column: Column) -> Iterator[SpikeEquation]:
+        """See `SpikeEquations.projected`."""
+        for equation in self.groups.joint.site_equations:
+            left = TwoPoint("C" if isinstance(column, FieldRef) else "R", equation.target, column)
+            terms = (*self._through_noise(equation, left), *self._through_memory(equation, left))
+            yield SpikeEquation(left, terms, domain=_domain(equation))
 
     def memories(self) -> tuple[SpikeEquation, ...]:
         """Strengths of all memories of fields of training."""
@@ -153,23 +190,26 @@ class _Builder:
         target = equation.target
         factor = self.groups.factor(target.field)
         found: dict[TwoPoint, list[SpikeTerm]] = {}
+        domains: dict[TwoPoint, Domain] = {}
         for memory in equation.memories:
             term: SpikeTerm | None = None
             if isinstance(memory, UpdateMemory):
                 summed = self._summed(memory)
                 unknown = TwoPoint("C", memory.row, memory.past)
                 term = SpikeTerm(
-                    _tidy(factor * memory.coefficient), unknown, past=True, weight=memory.weight, summed=summed
+                    tidy(factor * memory.coefficient), unknown, past=True, weight=memory.weight, summed=summed
                 )
             elif isinstance(memory, ResponseMemory) and not level_two(memory.noise):
                 rho = RETENTION if memory.retained else sp.Integer(1)
                 response = TwoPoint("R", memory.row, (memory.noise, memory.noise_layer))
                 if self.responses and not memory.noise.fresh:
-                    term = SpikeTerm(_tidy(factor * memory.coefficient * rho), response)
+                    term = SpikeTerm(tidy(factor * memory.coefficient * rho), response)
             if term is not None:
-                found.setdefault(TwoPoint("X", target, memory.field), []).append(term)
+                left = TwoPoint("X", target, memory.field)
+                found.setdefault(left, []).append(term)
+                domains[left] = _domain(equation).within(memory.index, memory.layers)
         for left, terms in found.items():
-            yield SpikeEquation(left, tuple(terms), domain=_domain(equation))
+            yield SpikeEquation(left, tuple(terms), domain=domains[left])
 
     def _summed(self, memory: UpdateMemory) -> Axes:
         """Labels of an increment that the remembered field does not have."""
@@ -225,18 +265,12 @@ class _Builder:
 
     def _own(self, equation: SiteEquation, left: TwoPoint) -> Iterator[SpikeTerm]:
         """Level-two fields at the same sites: local terms and self-energies."""
-        factor = self.groups.factor(equation.target.field)
-        for local in equation.locals:
-            unknown = TwoPoint(left.kind, local.field, left.column)
-            yield SpikeTerm(_tidy(factor * local.coefficient), unknown, index=local.index, layers=local.layers)
-        for memory in equation.memories:
-            if isinstance(memory, ResponseMemory) and level_two(memory.noise):
-                rho = RETENTION if memory.retained else sp.Integer(1)
-                for driven in self.groups.driven_by(memory.noise, memory.noise_layer):
-                    bulk = BulkResponse.of(memory.row, driven.ref, self.groups.joint.eigenvalue)
-                    weight = _tidy(factor * memory.coefficient * rho * driven.coefficient) * bulk
-                    unknown = TwoPoint(left.kind, memory.field, left.column)
-                    yield SpikeTerm(weight, unknown, index=memory.index, layers=memory.layers)
+        for term in self.groups.own_terms(equation):
+            weight = term.coefficient
+            if term.loop is not None:
+                weight = term.over_sources(weight * BulkResponse.of(*term.loop, self.groups.joint.eigenvalue))
+            unknown = TwoPoint(left.kind, term.field, left.column)
+            yield SpikeTerm(weight, unknown, index=term.index, layers=term.layers)
 
     def _through_noise(self, equation: SiteEquation, left: TwoPoint) -> Iterator[SpikeTerm]:
         """``<u F'>``: the Gaussian field of a level-two product is correlated with those of training."""
@@ -253,7 +287,7 @@ class _Builder:
                     continue
                 covariance = self.groups.joint.site_builder.noise_covariance(driven.noise, noise)
                 rho = RETENTION if driven.retained else sp.Integer(1)
-                weight = _tidy(factor * driven.coefficient * rho * covariance)
+                weight = tidy(factor * driven.coefficient * rho * covariance)
                 first = operand(driven.noise, driven.layer)
                 unknown = TwoPoint("C", first, operand(noise, layer))
                 yield SpikeTerm(weight, unknown, known, index=index, layers=layers)
@@ -314,7 +348,3 @@ def _domain(equation: SiteEquation, column: Column | None = None, condition: sp.
         if layer == OTHER_LAYER and layers is not None:
             ranges.append((OTHER_LAYER, layers))
     return Domain(tuple(ranges), condition)
-
-
-def _tidy(value: sp.Expr) -> sp.Expr:
-    return sp.powdenest(sp.cancel(value), force=True)

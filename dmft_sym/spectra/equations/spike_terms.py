@@ -77,4 +77,5 @@ class SpikeEquation:
     def at(self, index: sp.Symbol, value: sp.Expr) -> SpikeEquation:
         """With one value of a layer label."""
         terms = tuple(term.at(index, value) for term in self.terms)
-        return SpikeEquation(self.left.at(index, value), terms, self.prefactor.subs(index, value))
+        domain = self.domain.at(index, value)
+        return SpikeEquation(self.left.at(index, value), terms, self.prefactor.subs(index, value), domain)

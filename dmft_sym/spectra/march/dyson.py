@@ -1,12 +1,12 @@
 """The matrix Dyson equation of a level-two program, in numbers: the (2,2) block of the averaging rule.
 
-With ``zeta`` the diagonal matrix that has ``z`` in the eigen-equations and 1 elsewhere, ``L`` the local terms and ``E``
-the coefficients of the Gaussian fields, the level-two fields of the bulk obey
+With ``zeta`` the diagonal matrix that has ``z`` in the eigen-equations and 1 elsewhere, and ``L`` the local terms, the
+level-two fields of the bulk obey
 
-    G = (zeta - L - Sigma)^{-1},   H = G E,   Sigma[alpha, j] = sum_e coefficient_e H[row_e, noise_e]
+    G = (zeta - L - Sigma)^{-1},   Sigma[alpha, j] = sum_e coefficient_e G[row_e, source_e]
 
-with one self-energy entry ``e`` for every memory of a level-two product (docs/mathematics.md, Spectra). All functions
-take a batch of ``z``, shape (K,), and work on arrays (K, n, n).
+with one self-energy entry ``e`` for every memory of a level-two product and every equation that its Gaussian field
+drives (docs/mathematics.md, Spectra). All functions take a batch of ``z``, shape (K,), and work on arrays (K, n, n).
 """
 
 from __future__ import annotations
@@ -33,10 +33,8 @@ class DysonOfEquations(DysonEquation):
         Shape (n,), 1 in eigen-equations and 0 elsewhere.
     local
         ``L``, shape (n, n).
-    drive
-        ``E``, shape (n, noises).
-    equation, field, row, noise, coefficient
-        Of every self-energy entry ``e``: ``Sigma[equation, field] += coefficient * H[row, noise]``.
+    equation, field, row, source, coefficient
+        Of every self-energy entry ``e``: ``Sigma[equation, field] += coefficient * G[row, source]``.
     probe
         Position of the field whose response to its own source is the resolvent.
     folded
@@ -45,11 +43,10 @@ class DysonOfEquations(DysonEquation):
 
     eigen: NDArray[np.float64]
     local: NDArray[np.float64]
-    drive: NDArray[np.float64]
     equation: NDArray[np.intp]
     field: NDArray[np.intp]
     row: NDArray[np.intp]
-    noise: NDArray[np.intp]
+    source: NDArray[np.intp]
     coefficient: NDArray[np.float64]
     probe: int
     folded: bool = False
@@ -114,14 +111,13 @@ class DysonOfEquations(DysonEquation):
         return np.asarray((self.resolvents(slope) >= -SIGN_ERROR * size).all(axis=1))
 
     def image(self, green: Array) -> Array:
-        """What the unknowns have to be: ``H[row_e, noise_e]``, shape (K, e)."""
-        return (green @ self.drive)[:, self.row, self.noise]
+        """What the unknowns have to be: ``G[row_e, source_e]``, shape (K, e)."""
+        return green[:, self.row, self.source]
 
     def tangent(self, green: Array) -> Array:
         """Derivative of `image` with respect to the unknowns, shape (K, e, e)."""
-        response = green @ self.drive
         left = green[:, self.row][:, :, self.equation]  # G[row_e, equation_e']
-        right = response[:, self.field][:, :, self.noise]  # H[field_e', noise_e]
+        right = green[:, self.field][:, :, self.source]  # G[field_e', source_e]
         return left * np.swapaxes(right, 1, 2) * self.coefficient
 
     def polished(self, z: Array, h: Array, steps: int = 50) -> tuple[Array, NDArray[np.bool_]]:

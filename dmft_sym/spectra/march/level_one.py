@@ -55,6 +55,7 @@ class TwoTime:
     ) -> None:
         self.theory = theory
         self.outputs = outputs
+        self.values = dict(values)
         self.steps = int(raw["steps"])
         self.evaluate = Evaluator(values)
         self.integers = {s: int(v) for s, v in values.items() if s.is_integer}

@@ -1,208 +1,383 @@
-"""``J(z)`` of a spike condition from its SymPy equations: every term becomes a block of a matrix.
+"""``J(z) = G(z) K`` of a spike condition, from its SymPy equations.
 
-Unknowns are overlaps and responses of level-two fields at the past steps and labels; memories are put in. A term is
-``coefficient(z) * known * unknown``, where the coefficient contains bulk responses and the known part two-time averages
-of training, errors of samples and what increments are worth.
+A level-two field ``F`` is driven by fields of training: by those that it remembers, with the strengths ``A`` of the
+memories, and by Gaussian fields that are correlated with those of training. Its overlap or response with a column
+``phi`` (a field or a Gaussian field of training) is
+
+    C[F; phi] = sum_alpha G[F, alpha] sum_d known[phi, d] strength_d,
+
+over the equations ``alpha`` at its site and what drives them. The strengths are pointwise in the steps: ``strength =
+push @ x``; ``known`` are two-time matrices of training, which are multiplied column by column of a block; ``G`` is the
+bulk. That is ``x = J(z) x`` (docs/mathematics.md, Spectra). ``J`` is applied without being stored.
+
+Entries are ordered by step within a block: the leading part of a known matrix is what was known before a step, and is
+a view of what is kept for all steps.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
-from dmft_sym.derivation.equations import Equation
-from dmft_sym.derivation.symbols import KERNEL, MemoryKernel, ScalarAt, TwoPoint
-from dmft_sym.program import PAST_STEP
-from dmft_sym.spectra.equations.bulk_equations import BulkResponse
+from dmft_sym.derivation.symbols import Correlation
+from dmft_sym.program import TIME
+from dmft_sym.spectra.equations.spike_equations import SpikeEquations
+from dmft_sym.support.array_types import Floats
 
-Floats: TypeAlias = NDArray[np.float64]
-Known: TypeAlias = Callable[[sp.Expr], Floats]
-"""The values of a two-time average or a scalar at given layers, an axis for every other label, steps before ``t``."""
-Resolvents: TypeAlias = Callable[[BulkResponse, float], float]
-"""A bulk response at an eigenvalue."""
+from .averages import Averages
+from .lowering import Factor, Labels, Lowering, Place, Term, Thing
+from .spike_matrix import Block, Link, SpikeMatrix
+
+Numbers: TypeAlias = NDArray[np.intp]
+FieldName: TypeAlias = tuple[str, int | None]
+Strength: TypeAlias = tuple[Numbers, Numbers, Floats]
+"""``weights * x``: numbers of the values, of the unknowns, and weights."""
 
 
 @dataclass(frozen=True)
-class _Block:
-    """``coefficient * values`` from one family of unknowns to another, shape (rows, columns)."""
+class Drive:
+    """What drives the equation of a level-two field: an unknown or a memory, with a coefficient.
 
-    row: sp.Expr
-    column: sp.Expr
+    Attributes
+    ----------
+    equation
+        The position of the field.
+    partner
+        What of training it stands next to: a field that is remembered, or a Gaussian field.
+    """
+
+    equation: int
     coefficient: sp.Expr
-    values: Floats
+    unknown: Place
+    partner: Thing
+    labels: Labels
+
+
+@dataclass
+class Column:
+    """A field or Gaussian field of training that level-two fields have overlaps with, or respond to.
+
+    Attributes
+    ----------
+    rows
+        By level-two field: its overlap or response.
+    drives
+        What drives the level-two fields at its sites, with the known matrix to the column.
+    """
+
+    labels: Labels
+    rows: dict[int, Place] = field(default_factory=dict)
+    drives: dict[Drive, Term] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns with the same drives.
+
+    Attributes
+    ----------
+    widths
+        Number of values of every column at a step.
+    seen
+        Level-two fields whose overlaps and responses with the columns are unknowns.
+    drives
+        With the number of values of each at a step.
+    known
+        From the drives to the columns at all steps, shape (T, columns, T, drives).
+    """
+
+    columns: list[Column]
+    widths: list[int]
+    seen: tuple[int, ...]
+    drives: dict[Drive, int]
+    known: Floats
+
+    @property
+    def width(self) -> int:
+        """Entries a step."""
+        return sum(self.widths)
 
 
 class LoweredSpikes:
-    """``J(z)`` of one matrix at one step.
+    """The spike condition of one matrix of one run, at any of its steps.
 
     Parameters
     ----------
-    items
-        The spike equations.
-    sizes
-        Length of every index: past steps, and labels by the symbols that run over them.
-    integers, values
-        Values of layers' symbols, and of parameters.
-    known
-        Averages of training.
-    kernel
-        What an increment of the steps ``0, ..., t - 1`` is worth at ``t``, shape (t,).
+    spikes
+        Its equations.
+    averages
+        Of the run.
+    fields
+        Names and layers of the level-two fields, in the order of ``G``.
+    copies
+        How often every outlier is repeated by the outputs.
     """
 
     def __init__(
         self,
-        items: Sequence[Equation],
-        sizes: Callable[[sp.Symbol], int],
-        integers: Mapping[sp.Symbol, int],
-        values: Mapping[sp.Symbol, float],
-        known: Known,
-        kernel: Floats,
+        spikes: SpikeEquations,
+        averages: Averages,
+        fields: Sequence[FieldName],
+        copies: int = 1,
     ) -> None:
-        self.sizes, self.integers, self.values, self.known, self.kernel = sizes, integers, values, known, kernel
-        self.functions = {item.left.func for item in items}
-        self.places: dict[sp.Expr, slice] = {}
-        self.blocks: list[_Block] = []
-        instances = [pair for item in items for pair in self._instances(item)]
-        for left, _ in instances:
-            self._place(left)
-        for left, terms in instances:
-            for term in terms:
-                self.blocks += self._lowered(left, term)
-        self.size = max((place.stop for place in self.places.values()), default=0)
+        self.spikes, self.averages, self.copies = spikes, averages, copies
+        self.position = {name: number for number, name in enumerate(fields)}
+        self.lowering = Lowering(spikes.items, averages.integers)
+        found = dict(self.lowering.terms())
+        self.memories = {place: terms for place, terms in found.items() if place.is_memory}
+        self._rows = {place: terms for place, terms in found.items() if not place.is_memory}
+        self.groups = list(self._groups())
+        self._places = {
+            column.rows[row]: (number, k, sum(group.widths[:c]), group.widths[c])
+            for number, group in enumerate(self.groups)
+            for k, row in enumerate(group.seen)
+            for c, column in enumerate(group.columns)
+        }
 
-    def _instances(self, item: Equation) -> Iterator[tuple[sp.Expr, list[sp.Expr]]]:
-        """The equation at every layer where it holds."""
-        ranges = [layers.at(dict(self.integers)) for _, layers in item.where.ranges]
-        for layers in itertools.product(*ranges):
-            bound = {**self.integers, **dict(zip((index for index, _ in item.where.ranges), layers, strict=True))}
-            if item.where.holds(bound):
-                yield item.left.subs(bound), [term.subs(bound) for term in item.terms]
+    @cached_property
+    def sources(self) -> dict[Link, set[int]]:
+        """By level-two field and equation that drives it: the fields whose unknowns do so."""
+        found: dict[Link, set[int]] = {}
+        for group in self.groups:
+            for drive in group.drives:
+                through = self.memories.get(drive.unknown)
+                unknowns = [drive.unknown] if through is None else [term.unknown for term in through]
+                fields = {self.field(one) for one in unknowns if one in self._places}
+                for seen in group.seen:
+                    found.setdefault((seen, drive.equation), set()).update(fields)
+        return found
 
-    def _indices(self, point: sp.Expr) -> list[sp.Symbol]:
-        """Symbols of the labels of a thing; layers are numbers."""
-        return [argument for argument in point.args if argument.is_Symbol]
+    def field(self, place: Place) -> int:
+        """Number of the level-two field of a two-point function."""
+        function, layer = place.ends[0]
+        return self.position[function.__name__, layer]
 
-    def _key(self, point: sp.Expr) -> sp.Expr:
-        """An unknown without its labels: the function at its layers."""
-        return point.func(*(a if not a.is_Symbol else sp.S.NaN for a in point.args))
+    def known(self, place: Place, terms: Sequence[Term]) -> dict[Drive, Term]:
+        """Terms of a left-hand side whose known matrix and unknown are not zero, by what drives it."""
+        number = self.field(place)
+        return {
+            Drive(number, term.coefficient, term.unknown, term.partner, term.columns): term
+            for term in terms
+            if (term.unknown in self._rows or term.unknown in self.memories)
+            and self.averages.two_time(term.known) is not None
+        }
 
-    def _place(self, point: sp.Expr) -> slice:
-        key = self._key(point)
-        if key not in self.places:
-            start = max((place.stop for place in self.places.values()), default=0)
-            count = int(np.prod([self.sizes(symbol) for symbol in self._indices(point)]))
-            self.places[key] = slice(start, start + count)
-        return self.places[key]
-
-    def _lowered(self, left: sp.Expr, term: sp.Expr) -> Iterator[_Block]:
-        """Blocks of a term, one for every layer that it is summed over."""
-        factors = list(sp.Mul.make_args(term))
-        sums = [factor for factor in factors if isinstance(factor, sp.Sum)]
-        outer = sp.Mul(*(factor for factor in factors if factor not in sums))
-        (body, limits) = (sums[0].function, sums[0].limits) if sums else (sp.Integer(1), ())
-        layered = [limit for limit in limits if limit[1] != 0 and limit[0] not in self._steps(limits)]
-        ranges = [range(int(low.subs(self.integers)), int(high.subs(self.integers)) + 1) for _, low, high in layered]
-        for layers in itertools.product(*ranges):
-            bound = dict(zip((symbol for symbol, *_ in layered), layers, strict=True))
-            block = self._block(left, (outer * body).subs(bound))
-            if block is not None:
-                yield block
+    def _columns(self) -> list[Column]:
+        """Columns of all unknowns, with what drives the fields at their sites."""
+        found: dict[tuple[bool, Thing], Column] = {}
+        for place, terms in self._rows.items():
+            drives = self.known(place, terms)
+            labels = terms[0].rows if terms else ()
+            column = found.setdefault((issubclass(place.function, Correlation), place.ends[1]), Column(labels))
+            column.labels = column.labels or labels
+            column.rows[self.field(place)] = place
+            column.drives.update(drives)
+        return [column for column in found.values() if column.drives]
 
     @staticmethod
-    def _steps(limits: Sequence[Any]) -> set[sp.Symbol]:
-        return {symbol for symbol, low, _ in limits if low.has(PAST_STEP)}
+    def _seen(columns: list[Column], memories: dict[Place, list[Term]]) -> set[Place]:
+        """Unknowns that drive anything."""
+        used = {drive.unknown for column in columns for drive in column.drives}
+        return used | {term.unknown for place in used & memories.keys() for term in memories[place]}
 
-    def _block(self, left: sp.Expr, product: sp.Expr) -> _Block | None:
-        coefficient: sp.Expr = sp.Integer(1)
-        operands: list[tuple[Floats, list[sp.Symbol]]] = []
-        unknown: sp.Expr | None = None
-        for factor in sp.Mul.make_args(product):
-            if isinstance(factor, TwoPoint) and factor.func in self.functions:
-                unknown = factor
-            elif isinstance(factor, TwoPoint | ScalarAt) and self._indices(factor):
-                operands.append((self.known(self._key(factor)), self._indices(factor)))
-            elif factor.has(KERNEL):
-                operands.append((self.kernel, [PAST_STEP]))
-            else:
-                coefficient = coefficient * factor
-        assert unknown is not None
-        if self._key(unknown) not in self.places:
-            return None  # no layer where it has an equation
-        values = self._contracted(self._indices(left), self._indices(unknown), operands)
-        return _Block(self._key(left), self._key(unknown), coefficient, values)
+    def _groups(self) -> Iterator[Group]:
+        columns = self._columns()
+        seen = self._seen(columns, self.memories)
+        found: dict[Any, list[Column]] = {}
+        for column in columns:
+            rows = tuple(number for number, place in column.rows.items() if place in seen)
+            found.setdefault((rows, tuple(column.drives)), []).append(column)
+        for (rows, drives), members in found.items():
+            if rows:
+                known = [self._between(column, drives) for column in members]
+                widths = [self.width(column.labels) for column in members]
+                parts = {drive: self.width(drive.labels) for drive in drives}
+                yield Group(members, widths, rows, parts, np.concatenate(known, axis=1))
 
-    def _contracted(
-        self, rows: list[sp.Symbol], columns: list[sp.Symbol], operands: list[tuple[Floats, list[sp.Symbol]]]
-    ) -> Floats:
-        """The known part as a matrix from the labels of an unknown to those of the left-hand side."""
-        letters = {symbol: number for number, symbol in enumerate(dict.fromkeys([*rows, *columns]))}
-        free = len(letters)
-        out = [letters[symbol] for symbol in rows]
-        parts: list[Any] = [x for array, symbols in operands for x in (array, [letters[symbol] for symbol in symbols])]
-        for symbol in columns:
-            size = self.sizes(symbol)
-            if symbol in rows:  # the same label on both sides
-                parts += [np.eye(size), [letters[symbol], free]]
-                out.append(free)
-                free += 1
-            else:
-                parts += [np.ones(size), [letters[symbol]]]
-                out.append(letters[symbol])
-        for symbol in rows:
-            parts += [np.ones(self.sizes(symbol)), [letters[symbol]]]
-        made = np.einsum(*parts, out, optimize=True)
-        count = int(np.prod([self.sizes(symbol) for symbol in rows]))
-        return np.asarray(made, dtype=np.float64).reshape(count, -1)
+    def _between(self, column: Column, drives: tuple[Drive, ...]) -> Floats:
+        """Known matrices from drives to a column, shape (T, values of the column, T, values of the drives)."""
+        whole = np.concatenate([self.known_matrix(column.drives[drive]) for drive in drives], axis=2)
+        return whole.reshape(self.averages.steps, -1, *whole.shape[1:])
 
-    def matrix(self, z: float, resolvents: Resolvents) -> Floats:
-        """``J(z)`` without memories, shape (unknowns, unknowns)."""
-        whole = np.zeros((self.size, self.size))
-        for block in self.blocks:
-            weight = self._weight(block.coefficient, z, resolvents)
-            whole[self.places[block.row], self.places[block.column]] += weight * block.values
-        memory = np.zeros(self.size, dtype=bool)
-        for key, place in self.places.items():
-            memory[place] = isinstance(key, MemoryKernel)
-        own, through = whole[np.ix_(~memory, ~memory)], whole[np.ix_(~memory, memory)]
-        return np.asarray(own + through @ whole[np.ix_(memory, ~memory)])
+    def width(self, labels: Labels) -> int:
+        """Number of values of labels other than the step."""
+        return int(np.prod([self.averages.sizes.get(slot, 1) for slot, _ in labels if slot != TIME.name], dtype=int))
 
-    def _weight(self, coefficient: sp.Expr, z: float, resolvents: Resolvents) -> float:
-        bulk = {response: resolvents(response, z) for response in coefficient.atoms(BulkResponse)}
-        present = {point: float(self.known(point)) for point in coefficient.atoms(TwoPoint)}
-        numbers = {part: sp.Float(value) for part, value in {**bulk, **present}.items()}
-        return float(coefficient.xreplace(numbers).subs(self.values))
+    def known_matrix(self, term: Term) -> Floats:
+        """The known matrix of a term at all steps, shape (values of the column, T, values of the drive)."""
+        array = self.averages.two_time(term.known)
+        assert array is not None
+        axes = [label for label in term.known_labels if self._is_axis(label[0])]
+        order = [axes.index(label) for label in (*term.rows, *term.columns) if self._is_axis(label[0])]
+        return np.transpose(array, order).reshape(-1, self.averages.steps, self.width(term.columns))
+
+    def _is_axis(self, slot: str) -> bool:
+        return slot == TIME.name or slot in self.averages.sizes
+
+    def at(self, step: int, horizon: int | None = None) -> SpikesAtStep:
+        """The condition before the update of ``step``.
+
+        Parameters
+        ----------
+        horizon
+            Steps of training that are part of the index set: ``step`` of them, or more. What happens after ``step``
+            does not move outliers, but the vectors of an outlier know it.
+        """
+        return SpikesAtStep(self, step, step if horizon is None else horizon)
 
 
-def outliers_above(edge: float, condition: Callable[[float], Floats]) -> Floats:
-    """Points above the edge at which an eigenvalue of ``J(z)`` is one, descending, with multiplicity.
+@dataclass(frozen=True)
+class SpikesAtStep:
+    """The spike condition at a step: ``J(z)``, and where its unknowns are."""
 
-    Parameters
-    ----------
-    condition
-        ``J(z)`` as a matrix.
-    """
-    from scipy.optimize import brentq
+    lowered: LoweredSpikes
+    step: int
+    horizon: int
 
-    def real_eigenvalues(z: float) -> Floats:
-        found = np.linalg.eigvals(condition(z))
-        kept = found.real[np.abs(found.imag) < 1e-9 * np.abs(found).max(initial=1.0)]
-        return np.sort(kept)[::-1]
+    @cached_property
+    def _starts(self) -> tuple[list[int], int]:
+        """Where the unknowns of every group begin, and how many there are."""
+        counts = [len(group.seen) * group.width * self.horizon for group in self.lowered.groups]
+        return [sum(counts[:number]) for number in range(len(counts))], sum(counts)
 
-    def excess(z: float, rank: int) -> float:
-        found = real_eigenvalues(z)
-        return float(found[rank] - 1) if len(found) > rank else -1.0
+    def entries(self, place: Place) -> Numbers:
+        """Where the values of an unknown are, by step and labels; shape (horizon * values,)."""
+        if place not in self.lowered._places:  # it is zero
+            return np.zeros(0, dtype=int)
+        number, k, offset, width = self.lowered._places[place]
+        group = self.lowered.groups[number]
+        start = self._starts[0][number] + k * group.width * self.horizon + offset
+        return self._spread(start, group.width, width)
 
-    count = int((real_eigenvalues(edge) > 1).sum())
-    roots = []
-    for rank in range(count):
-        high = edge + max(0.1 * abs(edge), 1e-3)
-        while excess(high, rank) > 0:
-            high = edge + 2 * (high - edge)
-        roots.append(brentq(excess, edge, high, args=(rank,), xtol=1e-13, rtol=1e-13))
-    return np.sort(np.array(roots))[::-1]
+    def _spread(self, start: int, total: int, width: int) -> Numbers:
+        """Entries of one of several things that are ordered by step."""
+        return (start + np.arange(self.horizon)[:, None] * total + np.arange(width)).ravel()
+
+    @cached_property
+    def matrix(self) -> SpikeMatrix:
+        """``J(z)``."""
+        h, made = self.horizon, _Push()
+        blocks = []
+        for group, start in zip(self.lowered.groups, self._starts[0], strict=True):
+            total, width = sum(group.drives.values()), group.width * h
+            known = np.ascontiguousarray(group.known[:h, :, :h].reshape(width, h * total))
+            parts = self._parts(group, total)
+            for k, seen in enumerate(group.seen):
+                unknowns = slice(start + k * width, start + (k + 1) * width)
+                blocks.append(Block(seen, unknowns, slice(made.end, made.end + h * total), known))
+                made.add(seen, h * total, parts)
+        scale = self._scale()
+        push, fields, equations = made.matrix(len(scale))
+        copies = self.lowered.copies
+        return SpikeMatrix(tuple(blocks), push, fields, equations, scale, self.lowered.sources, copies, h)
+
+    def _parts(self, group: Group, total: int) -> list[tuple[int, Numbers, Strength]]:
+        """Equations that the drives of a group belong to, rows, and strengths."""
+        parts, offset = [], 0
+        for drive, width in group.drives.items():
+            weight = self.lowered.averages.number(drive.coefficient, self.step)
+            row, column, strength = self.strength(drive.unknown)
+            parts.append((drive.equation, self._spread(offset, total, width), (row, column, weight * strength)))
+            offset += width
+        return parts
+
+    @property
+    def unknowns(self) -> Iterable[Place]:
+        """Overlaps and responses that ``x`` has."""
+        return self.lowered._places
+
+    def field(self, unknown: Place) -> int:
+        """Position of the level-two field of an unknown."""
+        return self.lowered.field(unknown)
+
+    def known_to(self, term: Term) -> Floats:
+        """The known matrix of a term from the steps of the matrix to those of a direction."""
+        return self.lowered.known_matrix(term)[:, : self.horizon].reshape(-1, self.horizon)
+
+    def driven(self, term: Term, x: Floats) -> Floats:
+        """What a term multiplies its known matrix with, for unknowns ``x``; by step and labels."""
+        rows, columns, weights = self.strength(term.unknown)
+        count = self.horizon * self.lowered.width(term.columns)
+        weight = self.lowered.averages.number(term.coefficient, self.step)
+        return weight * np.bincount(rows, weights * x[columns], minlength=count)
+
+    def strength(self, unknown: Place) -> Strength:
+        """An unknown or a memory as ``weights * x``: numbers of its values, of the unknowns, and weights."""
+        if unknown not in self.lowered.memories:
+            entries = self.entries(unknown)
+            return np.arange(len(entries)), entries, np.ones(len(entries))
+        made = [self._remembered(term) for term in self.lowered.memories[unknown]]
+        rows, columns, weights = map(np.concatenate, zip(*made, strict=True))
+        return rows, columns, weights
+
+    def _remembered(self, term: Term) -> Strength:
+        """A term of a memory: pointwise in the steps, and a sum over labels that the memory does not have."""
+        kept = [label for label in dict.fromkeys((*term.rows, *term.columns)) if self.lowered._is_axis(label[0])]
+        sizes = [self._size(slot) for slot, _ in kept]
+        values = dict(zip(kept, (part.ravel() for part in np.indices(sizes)), strict=True))
+
+        def flat(labels: Labels) -> Numbers:
+            found = np.zeros(len(values[kept[0]]), int)
+            for label in labels:
+                if label in values:
+                    found = found * self._size(label[0]) + values[label]
+            return found
+
+        weight = np.full(int(np.prod(sizes)), self.lowered.averages.number(term.coefficient, self.step))
+        for factor in term.factors:
+            weight *= self._worth(factor)[tuple(values[label] for label in factor.labels if label in values)]
+        entries = self.entries(term.unknown)
+        if not len(entries):
+            return entries, entries, np.zeros(0)
+        return flat(term.rows), entries[flat(term.columns)], weight
+
+    def _size(self, slot: str) -> int:
+        return self.horizon if slot == TIME.name else self.lowered.averages.sizes[slot]
+
+    def _worth(self, factor: Factor) -> Floats:
+        """A scalar, or what increments of the steps before are worth: nothing if they are later."""
+        if factor.place is not None:
+            return self.lowered.averages.scalar(factor.place)
+        kernel = self.lowered.averages.recursion.kernel(self.step)[:0:-1]
+        return np.concatenate([kernel, np.zeros(self.horizon - self.step)])
+
+    def _scale(self) -> Floats:
+        """Overlaps are of the size of the field of training, responses of the inverse size of what is responded to."""
+        scale = np.ones(self._starts[1])
+        for place in self.lowered._places:
+            function, layer = place.ends[1]
+            size = self.lowered.averages.size(function, layer)[: self.horizon].ravel()
+            scale[self.entries(place)] = size if issubclass(place.function, Correlation) else 1 / size
+        return scale
+
+
+class _Push:
+    """Collects the entries of the sparse matrix of strengths."""
+
+    def __init__(self) -> None:
+        self.end = 0
+        self._entries: list[Strength] = []
+        self._bulk: list[tuple[Numbers, Numbers]] = []
+
+    def add(self, seen: int, count: int, parts: list[tuple[int, Numbers, Strength]]) -> None:
+        """Rows for one level-two field."""
+        equations = np.zeros(count, dtype=int)
+        for equation, places, (row, column, weight) in parts:
+            equations[places] = equation
+            self._entries.append((self.end + places[row], column, weight))
+        self._bulk.append((np.full(count, seen), equations))
+        self.end += count
+
+    def matrix(self, size: int) -> tuple[csr_matrix, Numbers, Numbers]:
+        """The matrix, with the bulk response of every row."""
+        none = np.zeros(0, dtype=int)
+        rows, columns, weights = map(np.concatenate, zip((none, none, np.zeros(0)), *self._entries, strict=True))
+        fields, equations = map(np.concatenate, zip((none, none), *self._bulk, strict=True))
+        return csr_matrix((weights, (rows, columns)), shape=(self.end, size)), fields, equations

@@ -20,7 +20,7 @@ from dmft_sym.support.outcomes import Failure, SpectrumError
 
 from .arnoldi import real_eigenvalues
 from .bulk import BulkOfEquations
-from .spike_system import SpikeSystem
+from .spike_matrix import SpikeMatrix
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class OutlierValues:
     margins: Floats = field(default_factory=lambda: np.empty(0))
 
 
-def outliers(system: SpikeSystem, bulk: BulkOfEquations) -> OutlierValues:
+def outliers(system: SpikeMatrix, bulk: BulkOfEquations) -> OutlierValues:
     """All outliers above the upper edge; next to a bulk that is the point zero, down to a thousandth of the largest."""
     edge = bulk.upper_edge
     if system.size == 0:
@@ -56,7 +56,7 @@ def outliers(system: SpikeSystem, bulk: BulkOfEquations) -> OutlierValues:
     return OutlierValues(values, edge, margins)
 
 
-def _cyclic(system: SpikeSystem, bulk: BulkOfEquations) -> tuple[list[float], list[float]]:
+def _cyclic(system: SpikeMatrix, bulk: BulkOfEquations) -> tuple[list[float], list[float]]:
     """``J`` is a cycle of blocks times bulk responses: its eigenvalues are known once and for all ``z``."""
     cycle = system.cycle
     assert cycle is not None
@@ -74,7 +74,7 @@ def _cyclic(system: SpikeSystem, bulk: BulkOfEquations) -> tuple[list[float], li
     return roots, [value / least for value in known]
 
 
-def _general(system: SpikeSystem, bulk: BulkOfEquations) -> tuple[list[float], list[float]]:
+def _general(system: SpikeMatrix, bulk: BulkOfEquations) -> tuple[list[float], list[float]]:
     """Roots of the leading eigenvalues of ``J(z)`` minus one."""
     edge = bulk.lowest
     known = _leading_real(system, bulk, edge)
@@ -90,10 +90,10 @@ def _general(system: SpikeSystem, bulk: BulkOfEquations) -> tuple[list[float], l
     return found, known
 
 
-def _leading_real(system: SpikeSystem, bulk: BulkOfEquations, z: float) -> list[float]:
+def _leading_real(system: SpikeMatrix, bulk: BulkOfEquations, z: float) -> list[float]:
     """Leading real eigenvalues of ``J(z)``, descending: all above one and some below."""
     green = bulk.outside(z)[1]
-    return real_eigenvalues(lambda x: system.scaled(green, x), system.size, 1.0)
+    return real_eigenvalues(system.at(green).scaled, system.size, 1.0)
 
 
 def _root(function: Callable[[float], float], edge: float, bulk: BulkOfEquations) -> float:

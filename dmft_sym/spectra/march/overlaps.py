@@ -11,20 +11,21 @@ which come in pairs ``z, -z``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from dmft_sym.derivation.single_site import Noise
+from dmft_sym.derivation.symbols import Correlation
 from dmft_sym.program import FieldRef, RandomVector
 from dmft_sym.support.array_types import Floats
 
 from .arnoldi import eigenvector_at_one
-from .assembly import Assembly
 from .bulk import BulkOfEquations
-from .flat_sites import MatrixSide, NoiseAt, side_of
-from .spike_system import SpikeSystem
+from .lowered_spikes import SpikesAtStep
+from .lowering import Term
+from .march_averages import MarchAverages
+from .matrix_of_run import MatrixOfRun
 
 # Relative distance from the edge below which squared overlaps follow their law there: the root of the distance.
 _NEAREST = 1e-7
@@ -38,45 +39,54 @@ class Direction:
 
     Attributes
     ----------
-    correlation
-        With a field of training at all steps, shape (steps of the direction, T); ``None`` if independent.
-    response
-        To a Gaussian field of training, the same.
-    norm
-        Mean square, shape (steps of the direction,).
+    matrix
+        The matrix whose vectors are meant.
+    what
+        The field, or the vector.
+    averages
+        Of its run.
+    horizon
+        Number of steps of fields.
     """
 
-    correlation: Callable[[FieldRef], Floats | None]
-    response: Callable[[NoiseAt], Floats | None]
-    norm: Floats
+    matrix: MatrixOfRun
+    averages: MarchAverages
+    what: FieldRef | RandomVector
+    horizon: int
 
+    @property
+    def variance(self) -> float:
+        """Of the entries of a random vector; one for a field, whose size is in its averages."""
+        if isinstance(self.what, FieldRef):
+            return 1.0
+        return self.averages.run.evaluate(self.what.variance, self.what.name)
 
-def field_direction(assembly: Assembly, ref: FieldRef, horizon: int) -> Direction:
-    """A field of training at the steps before ``horizon``."""
-    run = assembly.run
-    own = run.correlation(ref, ref)
-    norm = np.zeros(run.steps) if own is None else np.diag(own)
+    @property
+    def norm(self) -> Floats:
+        """Mean square, shape (steps of the direction,)."""
+        if isinstance(self.what, RandomVector):
+            return np.array([self.variance])
+        own = self.averages.run.correlation(self.what, self.what)
+        return np.zeros(self.horizon) if own is None else np.diag(own)[: self.horizon].copy()
 
-    def rows(block: Floats | None) -> Floats | None:
-        return None if block is None else block[:horizon]
+    def correlation(self, other: FieldRef) -> Floats | None:
+        """With a field of training at all steps, shape (steps of the direction, T); ``None`` if independent."""
+        if isinstance(self.what, FieldRef):
+            found = self.averages.run.correlation(self.what, other)
+            return None if found is None else found[: self.horizon]
+        response = self.averages.run.response(other, Noise(self.what), None)
+        return None if response is None else self.variance * response.T
 
-    return Direction(
-        lambda other: rows(run.correlation(ref, other)),
-        lambda noise: rows(run.response(ref, noise[0], noise[1])),
-        norm[:horizon].copy(),
-    )
+    def response(self, noise: Noise, layer: int | None) -> Floats | None:
+        """To a Gaussian field of training, the same."""
+        if isinstance(self.what, RandomVector):
+            return None
+        found = self.averages.run.response(self.what, noise, layer)
+        return None if found is None else found[: self.horizon]
 
-
-def vector_direction(assembly: Assembly, vector: RandomVector) -> Direction:
-    """A random vector of the program, drawn once and not trained: the teacher, or the label noise."""
-    run = assembly.run
-    variance = run.evaluate(vector.variance, vector.name)
-
-    def correlation(other: FieldRef) -> Floats | None:
-        response = run.response(other, Noise(vector), None)
-        return None if response is None else variance * response.T
-
-    return Direction(correlation, lambda noise: None, np.array([variance]))
+    def terms(self) -> list[tuple[int, Term]]:
+        """Of overlaps with a field, or of responses to a random vector, by the positions of the level-two fields."""
+        return self.matrix.projected(self.what if isinstance(self.what, FieldRef) else (Noise(self.what), None))
 
 
 class OutlierVectors:
@@ -84,87 +94,67 @@ class OutlierVectors:
 
     Parameters
     ----------
-    assembly, system, bulk
-        Of the matrix at a step; the system has the steps that directions belong to.
+    spikes, bulk
+        Of the matrix at a step; spikes have the steps that directions belong to.
     value
         The outlier.
     """
 
-    def __init__(self, assembly: Assembly, system: SpikeSystem, bulk: BulkOfEquations, value: float) -> None:
-        self.assembly = assembly
-        self.system = system
+    def __init__(self, spikes: SpikesAtStep, bulk: BulkOfEquations, value: float) -> None:
+        self.spikes = spikes
+        system = self.system = spikes.matrix
         edge = bulk.upper_edge
         place = max(value, edge + _NEAREST * abs(edge))
         self.weight = float(np.sqrt((value - edge) / (place - edge)))
         self.green = bulk.outside(place)[1]
         scale = system.scale
-        self.right = scale * eigenvector_at_one(lambda x: system.scaled(self.green, x), system.size)
-        self.left = eigenvector_at_one(self._transposed, system.size) / scale
+        applied = system.at(self.green)
+        self.right = scale * eigenvector_at_one(applied.scaled, system.size)
+        units = scale[:, None]
+        self.left = eigenvector_at_one(lambda y: units * applied.transposed(y / units), system.size) / scale
         shift = _STEP * min(place, place - edge)
         near, far = (bulk.outside(place + k * shift)[1] - bulk.outside(place - k * shift)[1] for k in (1, 2))
-        self.slope = float(self.left @ system.apply((8 * near - far) / (12 * shift), self.right))
+        self.slope = float(self.left @ system.at((8 * near - far) / (12 * shift))(self.right))
 
-    def _transposed(self, y: Floats) -> Floats:
-        scale = self.system.scale[:, None]
-        return np.asarray(scale * self.system.apply_transposed(self.green, y / scale))
-
-    def overlap(self, start: FieldRef, direction: Direction) -> Floats:
+    def overlap(self, start: int, direction: Direction) -> Floats:
         """``|cos|`` between the vector of the outlier and a direction at its steps, shape (steps of the direction,).
 
         Parameters
         ----------
         start
-            The input of the matrix program whose vector is meant (``a``: right, ``b``: left singular vectors).
+            Position of the input of the matrix program whose vector is meant (``a``: right, ``b``: left singular
+            vectors).
         """
-        place = self.assembly.fields.index(start)
-        read = self._readout(place, direction)
-        source = self._source(place, direction)
-        kinds = 1 if self.assembly.joint.matrix.symmetric else 2
+        read = self.readout(start, direction)
+        source = self._source(start, direction)
+        kinds = 1 if direction.matrix.joint.matrix.symmetric else 2
         with np.errstate(divide="ignore", invalid="ignore"):
             squared = self.weight * kinds * read * source / (-self.slope) / direction.norm
         return np.sqrt(np.maximum(np.nan_to_num(squared), 0.0))
 
-    def _readout(self, place: int, direction: Direction) -> Floats:
-        """``<direction F>`` for the right eigenvector."""
+    def readout(self, place: int, direction: Direction) -> Floats:
+        """``<direction F>`` for the right eigenvector, ``F`` the level-two field at a position."""
         total = np.zeros(len(direction.norm))
-        for product, drives in zip(self.system.products, self.system.drive_vectors(self.right), strict=True):
-            known, mixed = self._known(side_of(product.noise), direction)
-            overlap_count = product.overlap.stop - product.overlap.start
-            for equation, noise, level_one in drives:
-                weight = self.green[place, equation]
-                if known is not None and overlap_count:
-                    total += weight * known @ noise
-                if mixed is not None:
-                    total += weight * mixed @ level_one
-        return total
-
-    def _known(self, side: MatrixSide, direction: Direction) -> tuple[Floats | None, Floats | None]:
-        """Response of the direction to the Gaussian fields of a side, and overlap with the operands of the other."""
-        table = self.assembly.table
-        known = _stack([direction.response(n) for n in table[side].noises], self.system.horizon)
-        mixed = _stack([direction.correlation(ref) for ref in table[side.opposite].operands], self.system.horizon)
-        return known, mixed
+        for number, term in direction.terms():
+            if self.green[place, number]:
+                known = self.spikes.known_to(term)[: len(total)]
+                total += self.green[place, number] * known @ self.spikes.driven(term, self.right)
+        return direction.variance * total
 
     def _source(self, place: int, direction: Direction) -> Floats:
         """``l . b`` for a source along the direction in the equation of ``F``."""
         total = np.zeros(len(direction.norm))
-        for product in self.system.products:
-            weight = self.green[product.operand, place]
-            response, overlap = self._known(side_of(product.noise).opposite, direction)
-            if overlap is not None:
-                total += weight * overlap @ self.left[product.overlap]
-            if response is not None and product.response.stop > product.response.start:
-                total += weight * response @ self.left[product.response]
+        averages = direction.averages
+        for unknown in self.spikes.unknowns:
+            weight = self.green[self.spikes.field(unknown), place]
+            if weight:
+                thing, layer = unknown.ends[1]
+                overlap = issubclass(unknown.function, Correlation)
+                known = (
+                    direction.correlation(averages.ref(thing, layer))
+                    if overlap
+                    else direction.response(averages.noise(thing), layer)
+                )
+                if known is not None:
+                    total += weight * known[:, : self.system.horizon] @ self.left[self.spikes.entries(unknown)]
         return total
-
-
-def _stack(blocks: list[Floats | None], step: int) -> Floats | None:
-    """Columns of several places, step by step."""
-    shapes = [block.shape[0] for block in blocks if block is not None]
-    if not shapes:
-        return None
-    full = np.zeros((shapes[0], step * len(blocks)))
-    for number, block in enumerate(blocks):
-        if block is not None:
-            full[:, number :: len(blocks)] = block[:, :step]
-    return full

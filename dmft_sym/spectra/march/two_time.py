@@ -22,15 +22,14 @@ from dmft_sym.spectra.methods import DEPENDENCE
 from dmft_sym.support.array_types import Floats
 from dmft_sym.support.outcomes import Failure, SpectrumError
 
-from .assembly import Assembly
 from .bulk import BulkOfEquations
 from .dyson import DysonOfEquations
-from .flat_sites import side_of
 from .level_one import TwoTime
+from .march_averages import MarchAverages
+from .matrix_of_run import MatrixOfRun
 from .outliers import OutlierValues, outliers
-from .overlaps import Direction, OutlierVectors, field_direction, vector_direction
-from .places import PlaceTable
-from .spike_system import SpikeSystem
+from .overlaps import Direction, OutlierVectors
+from .spike_matrix import SpikeMatrix
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
@@ -46,7 +45,8 @@ class TwoTimeSpectrum:
         The bulk, with densities and intervals.
     """
 
-    assembly: Assembly
+    matrix: MatrixOfRun
+    averages: MarchAverages
     step: int
     bulk: BulkOfEquations
 
@@ -56,9 +56,9 @@ class TwoTimeSpectrum:
         return self.bulk.upper_edge
 
     @cached_property
-    def system(self) -> SpikeSystem:
+    def system(self) -> SpikeMatrix:
         """``J(z)``."""
-        return self.assembly.system(self.step)
+        return self.matrix.at(self.step).matrix
 
     @cached_property
     def found(self) -> OutlierValues:
@@ -98,23 +98,31 @@ class TwoTimeSpectrum:
         """
         start = self._input(side)
         direction = self._direction(field, start)
-        copies = self.assembly.copies
-        system = self.assembly.system(self.step, self.step + 1)
+        copies = self.matrix.copies
+        place = self.matrix.level_two.fields.index(start)
         rows = []
-        for value in self.outliers[::copies]:
-            vectors = OutlierVectors(self.assembly, system, self.bulk, float(value))
-            rows += [vectors.overlap(start, direction)] * copies
+        for vectors in self._vectors:
+            rows += [vectors.overlap(place, direction)] * copies
         return np.array(rows).reshape(len(self.outliers), len(direction.norm))
+
+    @cached_property
+    def _vectors(self) -> list[OutlierVectors]:
+        """Of every outlier, those of copies once."""
+        spikes = self.matrix.at(self.step, self.step + 1)
+        return [OutlierVectors(spikes, self.bulk, float(value)) for value in self.outliers[:: self.matrix.copies]]
 
     def directions(self) -> list[tuple[str, str]]:
         """Pairs of a side and a field or vector in its space, of which `overlap` knows."""
-        fresh = any(side_of(noise).matrix.fresh for noise in self.assembly.products)
         known = {side: self._known(start) for side, start in self._inputs().items()}
-        return [] if fresh else [(side, name) for side, names in known.items() for part in names for name in part]
+        return (
+            []
+            if self.matrix.fresh
+            else [(side, name) for side, names in known.items() for part in names for name in part]
+        )
 
     def _known(self, start: FieldRef) -> tuple[dict[str, FieldRef], dict[str, RandomVector]]:
         """Fields and static random vectors of the space of an input, by name."""
-        program, run = self.assembly.run.theory.program, self.assembly.run
+        program, run = self.averages.run.theory.program, self.averages.run
         fields: dict[str, FieldRef] = {}
         for field in program.fields:
             layers = [None] if field.layers is None else list(field.layers.at(run.integers))
@@ -126,8 +134,7 @@ class TwoTimeSpectrum:
         return fields, {v.name: v for v in static if v.space == start.space}
 
     def _inputs(self) -> dict[str, FieldRef]:
-        flat = self.assembly.joint.matrix.flat(self.assembly.run.integers)
-        return {left.field.name: left for left, _ in flat.pairs}
+        return {left.field.name: left for left, _ in self.matrix.level_two.matrix.pairs}
 
     def _input(self, side: str) -> FieldRef:
         inputs = self._inputs()
@@ -136,17 +143,15 @@ class TwoTimeSpectrum:
         return inputs[side]
 
     def _direction(self, name: str, start: FieldRef) -> Direction:
-        fresh = [side_of(noise).matrix.name for noise in self.assembly.products if side_of(noise).matrix.fresh]
-        if fresh:
+        if self.matrix.fresh:
             raise ValueError(
-                f"field = {name!r}: {fresh[0]} is drawn anew at every step, and the two-time matrices do not know its "
-                f"overlaps with the {self.assembly.joint.matrix.name}"
+                f"field = {name!r}: {self.matrix.fresh[0]} is drawn anew at every step, and the two-time matrices do "
+                f"not know its overlaps with the {self.matrix.joint.matrix.name}"
             )
         fields, vectors = self._known(start)
-        if name in fields:
-            return field_direction(self.assembly, fields[name], self.step + 1)
-        if name in vectors:
-            return vector_direction(self.assembly, vectors[name])
+        known: dict[str, FieldRef | RandomVector] = {**vectors, **fields}
+        if name in known:
+            return Direction(self.matrix, self.averages, known[name], self.step + 1)
         raise ValueError(f"field = {name!r}: allowed next to {start} are {', '.join([*fields, *vectors])}")
 
 
@@ -180,8 +185,8 @@ class TwoTimeSpectra:
         self.theory = theory
         self.steps = steps
         self.run = TwoTime(theory, raw, values, outputs)
-        self.table = PlaceTable(self.run)
-        self._assemblies: dict[object, Assembly] = {}
+        self.averages = MarchAverages(self.run)
+        self._matrices: dict[object, MatrixOfRun] = {}
         self._bulks: dict[object, BulkOfEquations] = {}
 
     def at(self, matrix: str | MatrixProgram, step: int, dependence: str = "joint") -> TwoTimeSpectrum:
@@ -203,32 +208,31 @@ class TwoTimeSpectra:
         SpectrumError
             If the run diverged before it.
         """
-        assembly = self._assembly(matrix, dependence)
+        found = self._matrix(matrix, dependence)
         if isinstance(step, bool) or not isinstance(step, int | np.integer) or not 0 <= step < self.steps:
             raise ValueError(f"spectrum step = {step!r}: allowed are steps of the run, 0 to {self.steps - 1}")
         if step >= self.run.steps:
-            raise SpectrumError(Failure.DIVERGED_BEFORE, f"{assembly.joint.matrix.name} at step {step}")
-        return TwoTimeSpectrum(assembly, int(step), self._bulk(assembly, int(step)))
+            raise SpectrumError(Failure.DIVERGED_BEFORE, f"{found.joint.matrix.name} at step {step}")
+        return TwoTimeSpectrum(found, self.averages, int(step), self._bulk(found, int(step)))
 
-    def _assembly(self, matrix: str | MatrixProgram, dependence: str) -> Assembly:
+    def _matrix(self, matrix: str | MatrixProgram, dependence: str) -> MatrixOfRun:
         if dependence not in DEPENDENCE:
             raise ValueError(f"dependence = {dependence!r}: allowed are {', '.join(DEPENDENCE)}")
         key = matrix, dependence
-        if key not in self._assemblies:
+        if key not in self._matrices:
             joint = joint_derivation(self.theory, matrix)
-            self._assemblies[key] = Assembly(joint, self.table, responses=dependence == "joint")
-        return self._assemblies[key]
+            self._matrices[key] = MatrixOfRun(self.theory, joint, self.averages, dependence, self.run.outputs)
+        return self._matrices[key]
 
-    def _bulk(self, assembly: Assembly, step: int) -> BulkOfEquations:
+    def _bulk(self, matrix: MatrixOfRun, step: int) -> BulkOfEquations:
         """The bulk, computed once for Dyson equations with the same numbers (a weight matrix without decay)."""
-        dyson = assembly.dyson(step)
+        dyson = matrix.dyson(step)
         key = _numbers(dyson)
         if key not in self._bulks:
-            name = f"{assembly.joint.matrix.name} at step {step}"
-            self._bulks[key] = BulkOfEquations(dyson, name)
+            self._bulks[key] = BulkOfEquations(dyson, f"{matrix.joint.matrix.name} at step {step}")
         return self._bulks[key]
 
 
 def _numbers(dyson: DysonOfEquations) -> tuple[object, ...]:
-    arrays = (dyson.eigen, dyson.local, dyson.drive, dyson.equation, dyson.field, dyson.row, dyson.noise)
+    arrays = (dyson.eigen, dyson.local, dyson.equation, dyson.field, dyson.row, dyson.source)
     return (*(array.tobytes() for array in arrays), dyson.coefficient.tobytes(), dyson.probe, dyson.folded)
