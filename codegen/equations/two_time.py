@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from importlib import resources
 
+from dmft_sym.codegen.text.library_text import TWO_TIME, module_text
 from dmft_sym.codegen.text.names import python_name
 from dmft_sym.codegen.text.wrapping import wrapped
 from sympy.core.function import AppliedUndef
@@ -23,9 +23,17 @@ from .two_time_setup import ResultWriter, SetupWriter
 from .two_time_step import STEP, StepWriter
 from .two_time_text import DOCSTRING, MARCH_DOCSTRING, SOLVE
 
+KINDS = {"numpy": None, "numba": "CompiledTangents"}
+"""Classes of tangents at sampled sites by back end, if not the plain one."""
 
-def two_time_source(derivation: Pipeline) -> str:
+
+def two_time_source(derivation: Pipeline, backend: str = "numpy", alone: bool = True) -> str:
     """Source of a module with ``march`` (one run) and ``solve`` (several, with standard errors).
+
+    Parameters
+    ----------
+    alone
+        Whether the module stands alone, with what it needs of the library; otherwise it imports the library.
 
     Raises
     ------
@@ -33,7 +41,7 @@ def two_time_source(derivation: Pipeline) -> str:
         If a function is left open, or if the program has other labels than samples and outputs.
     """
     _check(derivation)
-    return _TwoTimeModule(derivation).text()
+    return _TwoTimeModule(derivation, KINDS[backend]).text(alone)
 
 
 def _check(derivation: Pipeline) -> None:
@@ -47,13 +55,11 @@ def _check(derivation: Pipeline) -> None:
 
 
 class _TwoTimeModule:
-    def __init__(self, derivation: Pipeline) -> None:
-        self.scope = Scope(derivation)
+    def __init__(self, derivation: Pipeline, kind: str | None) -> None:
+        self.scope = Scope(derivation, kind)
 
-    def text(self) -> str:
+    def text(self, alone: bool) -> str:
         """The module."""
-        library = resources.files("dmft_sym.codegen.library").joinpath("two_time_fields.py").read_text(encoding="utf-8")
-        start = library.index("from __future__")
         arguments = ", ".join(python_name(s) for s in self.scope.parameters)
         head = DOCSTRING.format(
             title=self.scope.program.name,
@@ -62,7 +68,8 @@ class _TwoTimeModule:
             closures=textwrap.indent("\n".join(self._closures()), "    "),
             train="``train`` is 1 for samples that are trained on and 0 for others. " if self.scope.masked else "",
         )
-        return "\n\n".join([head, library[start:].rstrip() + "\n", self._march(), SOLVE.strip() + "\n"])
+        own = "\n\n".join([self._march(), SOLVE.strip() + "\n"])
+        return module_text(head, own.rstrip("\n"), alone, TWO_TIME, ["overlap"])
 
     def _closures(self) -> Iterator[str]:
         for closure in self.scope.derivation.closures:

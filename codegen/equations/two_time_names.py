@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterable
-from importlib import resources
 
+from dmft_sym.codegen.text.library_text import TWO_TIME, library_names
 from dmft_sym.codegen.text.names import free_name
 
 from dmft_sym.derivation.pipeline import Pipeline
@@ -15,9 +14,10 @@ from dmft_sym.derivation.uses import Use
 from dmft_sym.program import Field, Scalar
 
 _LOCAL = {
-    "Any", "Array", "DIVERGENCE", "Iterable", "NDArray", "TypeAlias", "all", "annotations", "done", "float", "gram",
-    "identity", "k", "kappa", "l", "l_s", "lag", "largest", "limit", "march", "math", "noise", "np", "one", "outputs",
-    "progress", "range", "rho", "rng", "samples", "sites", "solve", "steps", "t", "targets", "train", "value", "y",
+    "Any", "Iterable", "Mapping", "TypeAlias", "all", "annotations", "done", "float", "gram",
+    "identity", "k", "kappa", "l", "l_s", "lag", "largest", "limit", "march", "math", "njit", "noise", "np", "one",
+    "outputs", "progress", "range", "rho", "rng", "samples", "sites", "solve", "steps", "t", "targets", "train",
+    "value", "y",
 }  # fmt: skip
 _COMMON = re.compile(r"s\d+|share\d+")  # subexpressions that functions share
 
@@ -32,7 +32,7 @@ class Names:
     """
 
     def __init__(self, derivation: Pipeline, parameters: Iterable[str]) -> None:
-        self._taken = {*_LOCAL, *_library_names(), *parameters}
+        self._taken = {*_LOCAL, *library_names(TWO_TIME), *parameters}
         self.of_samples = self._new("P")
         self._names: dict[object, str] = {}
         program = derivation.program
@@ -66,9 +66,3 @@ def _family_key(noise: Noise) -> tuple[object, ...]:
     if isinstance(noise.source, Use):
         return "family", noise.source.matrix, noise.source.transpose
     return "family", noise.source
-
-
-def _library_names() -> set[str]:
-    """Classes and functions of the module's own library."""
-    text = resources.files("dmft_sym.codegen.library").joinpath("two_time_fields.py").read_text(encoding="utf-8")
-    return {node.name for node in ast.parse(text).body if isinstance(node, ast.ClassDef | ast.FunctionDef)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import sympy as sp
 from dmft_sym.codegen.text.coefficient_text import integer_text, number_text, range_text
 from dmft_sym.codegen.text.names import python_name
@@ -26,10 +28,16 @@ from .two_time_names import Names
 
 
 class Scope:
-    """A derivation and the text that stands for its objects."""
+    """A derivation and the text that stands for its objects.
 
-    def __init__(self, derivation: Pipeline) -> None:
-        self.derivation = derivation
+    Parameters
+    ----------
+    kind
+        Class of tangents at sampled sites, if not the plain one.
+    """
+
+    def __init__(self, derivation: Pipeline, kind: str | None = None) -> None:
+        self.derivation, self.kind = derivation, kind
         self.program = derivation.program
         self.builder = derivation.site_builder
         self.parameters = [s for s in self.program.parameters if s != SAMPLES]
@@ -37,6 +45,13 @@ class Scope:
         self.closure_of: dict[Field, ProcessClosure] = {
             field: closure for closure in derivation.closures for field in closure.process.fields
         }
+
+    @cached_property
+    def kept(self) -> set[Field]:
+        """Fields whose tangents of past steps are needed, by memories or in results."""
+        sites = [equation for closure in self.derivation.closures for equation in closure.equations]
+        past = {term.field.field for equation in sites for term in equation.memories}
+        return past | {kind.row for closure in self.derivation.closures for kind in closure.responses}
 
     @property
     def masked(self) -> bool:

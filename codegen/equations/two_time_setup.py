@@ -41,7 +41,8 @@ class SetupWriter:
         for closure in self.scope.derivation.closures:
             yield f"# Space {closure.space}: " + ("closes as matrix algebra." if closure.gaussian else "sampled.")
             for field in closure.process.fields:
-                made = f"SiteField(steps, {sizes(field.axes)}, {self._sites(closure)})"
+                tail = "" if closure.gaussian or field in self.scope.kept else ", kept=False"
+                made = f"SiteField(steps, {sizes(field.axes)}, {self._sites(closure)}{tail})"
                 yield f"{self.scope.names.of(field)} = {per_layer(made, field.layers)}"
         for closure in self.scope.derivation.closures:
             yield from self._noises(closure)
@@ -75,7 +76,8 @@ class SetupWriter:
                 families[family] = None
                 variance = number_text(self._variance(noise))
                 forward = isinstance(noise.source, Use) and not noise.source.transpose
-                made = f"GaussianFields(rng, {variance}, {sites}, {1 if forward else -1})"
+                kind = "" if closure.gaussian or self.scope.kind is None else f", {self.scope.kind}"
+                made = f"GaussianFields(rng, {variance}, {sites}, {1 if forward else -1}{kind})"
                 layers = noise.source.matrix.layers if isinstance(noise.source, Use) else None
                 yield f"{family} = {per_layer(made, layers)}"
             yield f"{self.scope.names.of(noise)} = {self._member(noise, closure)}"

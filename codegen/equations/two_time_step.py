@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import sympy as sp
 from dmft_sym.codegen.text.coefficient_text import number_text
 from dmft_sym.codegen.text.numpy_text import numpy_lines
+from dmft_sym.codegen.text.wrapping import wrapped
 
 from dmft_sym.derivation.layer_logic import within
 from dmft_sym.derivation.plain_text import plain
@@ -67,43 +68,46 @@ class StepWriter:
                 drawn.add(term.noise)
                 yield f"{noise}.draw(t)"
             yield f"{target}.add_noise(t, {self.scope.factor(term.coefficient, term.retained)}, {noise})"
-        for memory in equation.memories:
-            yield from self._memory(target, memory, equation)
+        yield from self._memories(target, equation)
         for local in equation.locals:
             yield f"{target}.add_field(t, {number_text(local.coefficient)}, {self.scope.ref(local.field)})"
         if equation.function is not None:
             yield from self._map(target, equation)
 
-    def _memory(self, target: str, term: Memory, equation: SiteEquation) -> Iterator[str]:
-        past = self.scope.ref(term.field)
-        if isinstance(term, VectorMemory):
-            lines = [f"{target}.add_vector_memory(t, {self._weight(term)}, {past})"]
-        elif isinstance(term, UpdateMemory):
-            overlap = f"overlap({self.scope.ref(term.row)}, {self.scope.ref(term.past)}, t)[:, :, :t]"
-            lines = [f"{target}.add_memory(t, {overlap} * ({self._weight(term)}), {past})"]
-        else:
-            noise = self.scope.at(term.noise, term.noise_layer)
-            found = f"response({self.scope.ref(term.row)}, {noise}, t, {term.equal_time})"
-            factor = self.scope.factor(term.coefficient, term.retained)
-            lines = [f"{target}.add_memory(t, scaled({factor}, {found}), {past})"]
-            lines = self._guarded(lines, term, equation)
-        if term.index is not None and term.layers is not None:
-            lines = [layer_loop(term.index, term.layers), *(f"    {line}" for line in lines)]
-        yield from lines
+    def _memories(self, target: str, equation: SiteEquation) -> Iterator[str]:
+        """Memories of the same past are one: their kernels are added first."""
+        kernels: dict[tuple[str, str, str], list[str]] = {}
+        for term in equation.memories:
+            condition = self._condition(term, equation)
+            loop = "" if term.index is None or term.layers is None else layer_loop(term.index, term.layers)
+            if condition != sp.false:
+                guard = "" if condition == sp.true else f"if {condition_text(condition)}:"
+                kernels.setdefault((loop, guard, self.scope.ref(term.field)), []).append(self._kernel(term))
+        for (loop, guard, past), parts in kernels.items():
+            indent = ""
+            for head in filter(None, (loop, guard)):
+                yield indent + head
+                indent += "    "
+            yield from (indent + line for line in wrapped(f"{target}.add_memory(", ["t", past, *parts], ")"))
 
-    def _guarded(self, lines: list[str], term: ResponseMemory, equation: SiteEquation) -> list[str]:
-        """The product in the other direction may not exist at a layer."""
-        if term.noise_layer is None or term.noise.layers is None:
-            return lines
+    def _kernel(self, term: Memory) -> str:
+        if isinstance(term, VectorMemory):
+            return f"per_output({self._weight(term)}, {self.scope.ref(term.field)})"
+        if isinstance(term, UpdateMemory):
+            overlap = f"overlap({self.scope.ref(term.row)}, {self.scope.ref(term.past)}, t)[:, :, :t]"
+            return f"{overlap} * ({self._weight(term)})"
+        noise = self.scope.at(term.noise, term.noise_layer)
+        found = f"response({self.scope.ref(term.row)}, {noise}, t, {term.equal_time})"
+        return f"scaled({self.scope.factor(term.coefficient, term.retained)}, {found})"
+
+    def _condition(self, term: Memory, equation: SiteEquation) -> sp.Basic:
+        """Where the product in the other direction exists."""
+        if not isinstance(term, ResponseMemory) or term.noise_layer is None or term.noise.layers is None:
+            return sp.true
         ranges = {scan.index: scan.layers for scan in equation.scans}
         if term.index is not None and term.layers is not None:
             ranges[term.index] = term.layers
-        condition = within(term.noise_layer, term.noise.layers, ranges)
-        if condition == sp.true:
-            return lines
-        if condition == sp.false:
-            return []
-        return [f"if {condition_text(condition)}:", *(f"    {line}" for line in lines)]
+        return within(term.noise_layer, term.noise.layers, ranges)
 
     def _weight(self, term: UpdateMemory | VectorMemory) -> str:
         factor = "" if term.coefficient == 1 else f"{bracketed(number_text(term.coefficient))} * "
