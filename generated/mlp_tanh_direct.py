@@ -56,8 +56,8 @@ import numpy as np
 #
 #     import numpy as np
 #     from dmft_sym.codegen.library.two_time_fields import (
-#         DIVERGENCE, GaussianFields, Given, SiteField, bounded, correlations, kernel_of_updates, largest_of, overlap,
-#         per_output, response, responses, scaled,
+#         DIVERGENCE, GaussianFields, Given, SiteField, bounded, kernel_of_updates, largest_of, overlap, per_output, response,
+#         results, scaled,
 #     )
 
 
@@ -450,6 +450,39 @@ def responses(row: SiteField, noise: GaussianField) -> _Floats:
     return result
 
 
+def members(family: Any) -> dict[Any, Any]:
+    """By layer; of a thing that is no family, it alone, by ``None``."""
+    return family if isinstance(family, dict) else {None: family}
+
+
+def unkeyed(found: dict[Any, Any]) -> Any:
+    """Values by layers without those that are ``None``; of one thing its value."""
+    layers = {tuple(layer for layer in key if layer is not None): value for key, value in found.items()}
+    layers = {key[0] if len(key) == 1 else key: value for key, value in layers.items()}
+    return layers.get((), layers)
+
+
+def results(
+    done: int, scalars: Mapping[str, Any], fields: Mapping[str, Any], pairs: Mapping[str, tuple[Any, Any]]
+) -> dict[str, Any]:
+    """What a march returns: of families by layer, responses by that of the field and that of the Gaussian field."""
+    both = {
+        name: {(i, k): responses(a, b) for i, a in members(row).items() for k, b in members(noise).items()}
+        for name, (row, noise) in pairs.items()
+    }
+    rows = [one for row, _ in pairs.values() for one in members(row).values()]
+    return {
+        "steps": done,
+        "scalars": scalars,
+        "correlations": {
+            name: unkeyed({(i,): correlations(a) for i, a in members(family).items()})
+            for name, family in fields.items()
+        },
+        "responses": {name: unkeyed(found) for name, found in both.items()},
+        "tangent_error": max([0.0, *(row.tangent_error for row in rows)]),
+    }
+
+
 def largest_of(t: int, scalars: Iterable[_Floats]) -> float:
     """The largest absolute value of scalars at step ``t``, NaN if there is one."""
     return float(np.max([np.abs(values[t]).max() for values in scalars]))
@@ -457,9 +490,8 @@ def largest_of(t: int, scalars: Iterable[_Floats]) -> float:
 
 def bounded(t: int, fields: Mapping[str, SiteField | Mapping[int, SiteField]]) -> bool:
     """Whether ``<a a>`` is at most `LARGEST_NORM2` for all fields at step ``t``; outputs may be small when not."""
-    families = ([one] if isinstance(one, SiteField) else one.values() for one in fields.values())
-    members = [one for family in families for one in family]
-    norms2 = (np.mean(a.values[t] ** 2, axis=-1) if a.sites else overlap(a, a, t)[:, :, t] for a in members)
+    every = [one for family in fields.values() for one in members(family).values()]
+    norms2 = (np.mean(a.values[t] ** 2, axis=-1) if a.sites else overlap(a, a, t)[:, :, t] for a in every)
     return all(norm2.max() <= LARGEST_NORM2 for norm2 in norms2)
 
 
@@ -567,8 +599,8 @@ def march(rng, *, steps, sites, gram, targets, L, eta0, gamma, s2, tangents=True
         s0 = np.tanh(h[L].values[t])
         phi[L].set_function(t, s0, [(1 - s0 ** 2, h[L])])
         # (6.6) f_(μ c)(t) = 1/γ ⟨φ^L_μ(t) w_c(t)⟩
-        f[t] = 0
-        f[t] += (1 / gamma) * np.mean(phi[L].values[t] * w.values[t], axis=-1)
+        mean0 = np.mean(phi[L].values[t] * w.values[t], axis=-1)
+        f[t] = mean0 / gamma
         # (6.7) Δ_(μ c)(t) = - f_(μ c)(t) + y_(μ c)
         Delta[t] = y - f[t]
         # (6.8) z^L_(μ c)(t) = w_c(t)
@@ -601,27 +633,7 @@ def march(rng, *, steps, sites, gram, targets, L, eta0, gamma, s2, tangents=True
             inspect(t, fields)
         if progress is not None:
             progress(t + 1)
-    return {
-        "steps": done,
-        "scalars": {
-            "f": f,
-            "Delta": Delta,
-        },
-        "correlations": {
-            "w": correlations(w),
-            "h": {l: correlations(one) for l, one in h.items()},
-            "phi": {l: correlations(one) for l, one in phi.items()},
-            "z": {l: correlations(one) for l, one in z.items()},
-            "g": {l: correlations(one) for l, one in g.items()},
-        },
-        "responses": {
-            "phi, r_W": {(l, k): responses(phi[l], r_W[k]) for l in phi for k in r_W},
-            "g, u_W": {(l, k): responses(g[l], u_W[k]) for l in g for k in u_W},
-        },
-        "tangent_error": max([
-            0.0, *(one.tangent_error for one in phi.values()), *(one.tangent_error for one in g.values()),
-        ]),
-    }
+    return results(done, {"f": f, "Delta": Delta}, fields, {"phi, r_W": (phi, r_W), "g, u_W": (g, u_W)})
 
 
 def solve(seed, *, batches=8, **arguments):
@@ -663,4 +675,4 @@ def standard_error(values):
         return np.full(values.shape[1:], np.nan)
     return values.std(axis=0, ddof=1) / np.sqrt(len(values))
 
-# source: bd14fde8bd656411518d4c6026ac04ecc6be7b07c3d31d51327e2d388373ac00
+# source: 2cb4a0baad7d8d24ced2b83f449006ca69cd24cfe660fb4568ac88982ab11468

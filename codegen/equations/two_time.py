@@ -1,7 +1,8 @@
-"""Single-site equations on given samples -> a direct two-time solver in plain NumPy, row by row, responses by tangents.
+"""Single-site equations on given samples -> a direct two-time solver, row by row, responses by tangents.
 
-The solver transcribes the derived objects: noises, memories and their coefficients, tangents, averages. It is slow and
-has nothing in common with the sampled solver (no directions, no conditioning of matrices), which is what it is for.
+`two_time_lower` turns the printed equations into nodes, `two_time_step` these into text. Both back ends have the same
+text; what differs is the class of tangents, which are nearly all of the work. The solver has nothing in common with the
+sampled solver (no directions, no conditioning of matrices), which is what it is for.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from dmft_sym.derivation.pipeline import Pipeline
 from dmft_sym.program import OUTPUT, SAMPLE, ProgramError
 from dmft_sym.program.validation import smallest_depth
 
+from .two_time_lower import Lowering
 from .two_time_scope import Scope
 from .two_time_setup import ResultWriter, SetupWriter
-from .two_time_step import STEP, StepWriter
+from .two_time_step import StepText
 from .two_time_text import DOCSTRING, MARCH_DOCSTRING, SOLVE
 
 KINDS = {"numpy": None, "numba": "CompiledTangents"}
 """Classes of tangents at sampled sites by back end, if not the plain one."""
+STEP = "        "  # indentation of what is done at a step
 
 
 def two_time_source(derivation: Pipeline, backend: str = "numpy", alone: bool = True) -> str:
@@ -90,7 +93,7 @@ class _TwoTimeModule:
             "    done, limit = steps, np.inf",
             "    for t in range(steps):",
             f"{STEP}lag = kappa[t:0:-1, None, None]  # kappa(t - s) for s = 0, ..., t - 1",
-            *StepWriter(self.scope).lines(),
+            *StepText(self.scope.symbols).lines(tuple(Lowering(self.scope).step()), STEP),
             f"{STEP}largest = largest_of(t, [{self._scalar_arrays()}])",
             f"{STEP}limit = DIVERGENCE * largest if t == 0 and largest > 0 else limit",
             f"{STEP}if not largest <= limit or not np.isfinite(largest) or not bounded(t, fields):",

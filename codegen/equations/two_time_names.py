@@ -19,7 +19,7 @@ _LOCAL = {
     "outputs", "progress", "range", "rho", "rng", "samples", "sites", "solve", "steps", "t", "targets", "train",
     "value", "y",
 }  # fmt: skip
-_COMMON = re.compile(r"s\d+|share\d+")  # subexpressions that functions share
+_COMMON = re.compile(r"(s|share|mean)\d+")  # subexpressions that functions share
 
 
 class Names:
@@ -34,7 +34,8 @@ class Names:
     def __init__(self, derivation: Pipeline, parameters: Iterable[str]) -> None:
         self._taken = {*_LOCAL, *library_names(TWO_TIME), *parameters}
         self.of_samples = self._new("P")
-        self._names: dict[object, str] = {}
+        self._names: dict[Field | Scalar | Noise, str] = {}
+        self._families: dict[tuple[object, ...], str] = {}
         program = derivation.program
         fields = [field for closure in derivation.closures for field in closure.process.fields]
         operands = [product.operand.field for *_, product in program.products() if product.operand.space.finite]
@@ -45,8 +46,13 @@ class Names:
         for noise in derivation.noises:
             self._names[noise] = self._new(f"{noise.name}_0" if noise.initial else noise.name)
             key = _family_key(noise)
-            if key not in self._names:
-                self._names[key] = self._new(f"gaussian_{noise.name}")
+            if key not in self._families:
+                self._families[key] = self._new(f"gaussian_{noise.name}")
+
+    @property
+    def things(self) -> Iterable[Field | Scalar | Noise]:
+        """All fields, scalars and Gaussian fields."""
+        return self._names.keys()
 
     def of(self, thing: Field | Scalar | Noise) -> str:
         """A field or a family of fields, a scalar over steps, a Gaussian field."""
@@ -54,7 +60,7 @@ class Names:
 
     def family(self, noise: Noise) -> str:
         """Gaussian fields that are correlated with each other."""
-        return self._names[_family_key(noise)]
+        return self._families[_family_key(noise)]
 
     def _new(self, name: str) -> str:
         name = free_name(f"{name}_" if _COMMON.fullmatch(name) else name, self._taken)
@@ -64,5 +70,5 @@ class Names:
 
 def _family_key(noise: Noise) -> tuple[object, ...]:
     if isinstance(noise.source, Use):
-        return "family", noise.source.matrix, noise.source.transpose
-    return "family", noise.source
+        return noise.source.matrix, noise.source.transpose
+    return (noise.source,)

@@ -11,8 +11,10 @@ from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 from dmft_sym.derivation.causal_sites import input_factor
 from dmft_sym.derivation.process_closure import ProcessClosure
 from dmft_sym.derivation.single_site import Noise
+from dmft_sym.derivation.site_equations import SiteWriter
+from dmft_sym.derivation.symbols import NOW, THEN, TwoPoint
 from dmft_sym.derivation.uses import Use
-from dmft_sym.program import Field, FieldRef
+from dmft_sym.program import LAYER, FieldRef
 
 from .two_time_scope import Scope, per_layer, sizes
 
@@ -22,6 +24,7 @@ class SetupWriter:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
+        self.writer = SiteWriter(scope.derivation.site_builder)
 
     def lines(self) -> Iterator[str]:
         """In the order of execution."""
@@ -86,15 +89,10 @@ class SetupWriter:
                 yield from self._static_draws(noise)
 
     def _variance(self, noise: Noise) -> sp.Expr:
-        """Coefficient of the overlap of the operands in the covariance, which siblings share."""
-        siblings = [
-            n for n in self.scope.derivation.noises if self.scope.names.family(n) == self.scope.names.family(noise)
-        ]
-        found = {self.scope.builder.noise_covariance(noise, sibling) for sibling in siblings}
-        found.discard(sp.Integer(0))  # different members of a family
-        (coefficient,) = found or {sp.Integer(0)}
-        assert coefficient is not None
-        return coefficient
+        """Coefficient of the overlap of the operands in the printed covariance, which siblings share."""
+        layer = None if noise.layers is None else LAYER.symbol
+        covariance = self.writer.covariance(noise, layer, NOW, noise, layer, THEN)
+        return covariance.xreplace(dict.fromkeys(covariance.atoms(TwoPoint, sp.KroneckerDelta), sp.Integer(1)))
 
     def _member(self, noise: Noise, closure: ProcessClosure) -> str:
         tracked = "False"
@@ -108,7 +106,7 @@ class SetupWriter:
         use = noise.source
         if use.family:
             family += f"[{integer_text(use.index if use.member is None else use.member)}]"
-        made = f"{family}.member({self.scope.ref(use.operand)}, {shape}, {tracked})"
+        made = f"{family}.member({self.scope.at(use.operand.field, use.operand.layer)}, {shape}, {tracked})"
         return per_layer(made, use.layers, use.index)
 
     def _static_draws(self, noise: Noise) -> Iterator[str]:
@@ -128,45 +126,12 @@ class ResultWriter:
 
     def lines(self) -> Iterator[str]:
         """The dictionary that ``march`` returns."""
-        yield "return {"
-        yield '    "steps": done,'
-        yield '    "scalars": {'
-        for scalar in self.scope.scalars:
-            yield f'        "{scalar.name}": {self.scope.names.of(scalar)},'
-        yield "    },"
-        yield '    "correlations": {'
-        for closure in self.scope.derivation.closures:
-            for field in closure.process.fields:
-                yield f'        "{field.name}": {self._each(field, "correlations({0})")},'
-        yield "    },"
-        yield '    "responses": {'
-        for closure in self.scope.derivation.closures:
-            for kind in closure.responses:
-                yield f'        "{kind.row.name}, {kind.noise.name}": {self._response(kind.row, kind.noise)},'
-        yield "    },"
-        yield from wrapped('"tangent_error": max([', ["0.0", *self._tangent_errors()], "]),", "    ", WIDTH - 4)
-        yield "}"
-
-    def _tangent_errors(self) -> Iterator[str]:
-        rows = [kind.row for closure in self.scope.derivation.closures for kind in closure.responses]
-        for row in dict.fromkeys(rows):
-            name = self.scope.names.of(row)
-            members = f"[{name}]" if row.layers is None else f"{name}.values()"
-            yield f"*(one.tangent_error for one in {members})"
-
-    def _each(self, field: Field, call: str) -> str:
-        name = self.scope.names.of(field)
-        if field.layers is None:
-            return call.format(name)
-        return f"{{l: {call.format('one')} for l, one in {name}.items()}}"
-
-    def _response(self, row: Field, noise: Noise) -> str:
-        """Responses of all members of a family to all members of a Gaussian field: keys (layer, layer)."""
-        rows, noises = self.scope.names.of(row), self.scope.names.of(noise)
-        one = rows if row.layers is None else f"{rows}[l]"
-        other = noises if noise.layers is None else f"{noises}[k]"
-        loops = "" if row.layers is None else f" for l in {rows}"
-        loops += "" if noise.layers is None else f" for k in {noises}"
-        key = ", ".join(part for part, has in (("l", row.layers is not None), ("k", noise.layers is not None)) if has)
-        made = f"responses({one}, {other})"
-        return f"{{({key}): {made}{loops}}}" if loops else made
+        scalars = [f'"{scalar.name}": {self.scope.names.of(scalar)}' for scalar in self.scope.scalars]
+        kinds = (kind for closure in self.scope.derivation.closures for kind in closure.responses)
+        pairs = [
+            f'"{kind.row.name}, {kind.noise.name}": '
+            f"({self.scope.names.of(kind.row)}, {self.scope.names.of(kind.noise)})"
+            for kind in kinds
+        ]
+        parts = ["done", f"{{{', '.join(scalars)}}}", "fields", f"{{{', '.join(pairs)}}}"]
+        yield from wrapped("return results(", parts, ")", "", WIDTH - 4)

@@ -348,6 +348,39 @@ def responses(row: SiteField, noise: GaussianField) -> _Floats:
     return result
 
 
+def members(family: Any) -> dict[Any, Any]:
+    """By layer; of a thing that is no family, it alone, by ``None``."""
+    return family if isinstance(family, dict) else {None: family}
+
+
+def unkeyed(found: dict[Any, Any]) -> Any:
+    """Values by layers without those that are ``None``; of one thing its value."""
+    layers = {tuple(layer for layer in key if layer is not None): value for key, value in found.items()}
+    layers = {key[0] if len(key) == 1 else key: value for key, value in layers.items()}
+    return layers.get((), layers)
+
+
+def results(
+    done: int, scalars: Mapping[str, Any], fields: Mapping[str, Any], pairs: Mapping[str, tuple[Any, Any]]
+) -> dict[str, Any]:
+    """What a march returns: of families by layer, responses by that of the field and that of the Gaussian field."""
+    both = {
+        name: {(i, k): responses(a, b) for i, a in members(row).items() for k, b in members(noise).items()}
+        for name, (row, noise) in pairs.items()
+    }
+    rows = [one for row, _ in pairs.values() for one in members(row).values()]
+    return {
+        "steps": done,
+        "scalars": scalars,
+        "correlations": {
+            name: unkeyed({(i,): correlations(a) for i, a in members(family).items()})
+            for name, family in fields.items()
+        },
+        "responses": {name: unkeyed(found) for name, found in both.items()},
+        "tangent_error": max([0.0, *(row.tangent_error for row in rows)]),
+    }
+
+
 def largest_of(t: int, scalars: Iterable[_Floats]) -> float:
     """The largest absolute value of scalars at step ``t``, NaN if there is one."""
     return float(np.max([np.abs(values[t]).max() for values in scalars]))
@@ -355,9 +388,8 @@ def largest_of(t: int, scalars: Iterable[_Floats]) -> float:
 
 def bounded(t: int, fields: Mapping[str, SiteField | Mapping[int, SiteField]]) -> bool:
     """Whether ``<a a>`` is at most `LARGEST_NORM2` for all fields at step ``t``; outputs may be small when not."""
-    families = ([one] if isinstance(one, SiteField) else one.values() for one in fields.values())
-    members = [one for family in families for one in family]
-    norms2 = (np.mean(a.values[t] ** 2, axis=-1) if a.sites else overlap(a, a, t)[:, :, t] for a in members)
+    every = [one for family in fields.values() for one in members(family).values()]
+    norms2 = (np.mean(a.values[t] ** 2, axis=-1) if a.sites else overlap(a, a, t)[:, :, t] for a in every)
     return all(norm2.max() <= LARGEST_NORM2 for norm2 in norms2)
 
 

@@ -1,0 +1,172 @@
+"""Intermediate form of a sampled two-time solver: what a step does to fields, Gaussian fields and scalars.
+
+`two_time_lower` makes it from the single-site equations, which are SymPy; text of it is `two_time_step`. Layers,
+coefficients and functions are expressions still; functions have symbols for what they are of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import sympy as sp
+
+from dmft_sym.program import LayerRange
+
+
+@dataclass(frozen=True)
+class Item:
+    """A field, a Gaussian field or a scalar, by its name in the module; at a layer if it is one of a family."""
+
+    name: str
+    layer: sp.Expr | None = None
+
+
+@dataclass(frozen=True)
+class Number(Item):
+    """A scalar; those that are given have no steps."""
+
+    given: bool = False
+
+
+@dataclass(frozen=True)
+class SiteMean:
+    """The average of a function over sampled sites."""
+
+    functions: Functions
+
+
+@dataclass(frozen=True)
+class Moment:
+    """``<a(t) b(t)>`` of a Gaussian process."""
+
+    a: Item
+    b: Item
+
+
+@dataclass(frozen=True)
+class Functions:
+    """Expressions, and what their symbols stand for at the present step; others are parameters."""
+
+    expressions: tuple[sp.Expr, ...]
+    arguments: tuple[tuple[sp.Symbol, Item | SiteMean | Moment], ...]
+
+
+@dataclass(frozen=True)
+class ResponseKernel:
+    """``coefficient * <d row(t) / d noise(s)>``, ``s = t`` included if ``now``."""
+
+    coefficient: sp.Expr
+    row: Item
+    noise: Item
+    now: bool
+
+
+@dataclass(frozen=True)
+class UpdateKernel:
+    """``coefficient * kappa(t - s) weight(s) <row(t) past(s)>``."""
+
+    coefficient: sp.Expr
+    row: Item
+    past: Item
+    weight: Number | None
+
+
+@dataclass(frozen=True)
+class VectorKernel:
+    """``coefficient * kappa(t - s) weight(s)``, for every output."""
+
+    coefficient: sp.Expr
+    weight: Number | None
+
+
+Kernel: TypeAlias = ResponseKernel | UpdateKernel | VectorKernel
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The row of a Gaussian field."""
+
+    noise: Item
+
+
+@dataclass(frozen=True)
+class AddNoise:
+    """``target += coefficient * noise``."""
+
+    target: Item
+    coefficient: sp.Expr
+    noise: Item
+
+
+@dataclass(frozen=True)
+class AddField:
+    """``target += coefficient * field``, of the same step."""
+
+    target: Item
+    coefficient: sp.Expr
+    field: Item
+
+
+@dataclass(frozen=True)
+class Remember:
+    """``target += sum over past steps, samples and outputs of (sum of kernels) * past``."""
+
+    target: Item
+    past: Item
+    kernels: tuple[Kernel, ...]
+
+
+@dataclass(frozen=True)
+class Map:
+    """``target = function`` of fields of the same step.
+
+    Attributes
+    ----------
+    functions
+        The function, in a sampled process, and its slopes in ``fields``, unless responses come by parts.
+    """
+
+    target: Item
+    functions: Functions
+    fields: tuple[Item, ...]
+    sampled: bool = True
+    sloped: bool = True
+
+
+@dataclass(frozen=True)
+class Compute:
+    """``target = function`` of scalars and averages."""
+
+    target: Item
+    functions: Functions
+
+
+@dataclass(frozen=True)
+class Loop:
+    """For every layer of a range."""
+
+    index: sp.Symbol
+    layers: LayerRange
+    body: tuple[Node, ...]
+    descending: bool = False
+
+
+@dataclass(frozen=True)
+class Guard:
+    """If a condition on layers holds."""
+
+    condition: sp.Basic
+    body: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """What computes one printed equation."""
+
+    number: str
+    equation: str
+    body: tuple[Node, ...]
+
+
+Node: TypeAlias = Draw | AddNoise | AddField | Remember | Map | Compute | Loop | Guard | Numbered
