@@ -56,8 +56,8 @@ import numpy as np
 #
 #     import numpy as np
 #     from dmft_sym.codegen.library.two_time_fields import (
-#         DIVERGENCE, GaussianFields, Given, SiteField, bounded, kernel_of_updates, largest_of, overlap, per_output, response,
-#         results, scaled,
+#         DIVERGENCE, GaussianFields, Given, SiteField, bounded, checked, drawn, kernel_of_updates, largest_of, overlap,
+#         per_output, response, results, scaled,
 #     )
 
 
@@ -128,6 +128,25 @@ def identity_of(shape: tuple[int, ...], noise: tuple[int, ...]) -> _Floats:
 DIVERGENCE = 1e12  # a scalar beyond this multiple of the largest first one counts as divergence
 LARGEST_NORM2 = 1e75  # of a field: products of two kernels, and their squares, have to be finite numbers
 PROBES = 16  # sites at which the error of a response is looked at
+
+
+def checked(steps: int, sites: int, gram: Any, targets: Any) -> tuple[_Floats, _Floats, int, int]:
+    """Overlaps of inputs and targets as arrays, numbers of samples and outputs.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, its value and what is allowed.
+    """
+    gram, targets = np.asarray(gram, float), np.asarray(targets, float)
+    samples, outputs = targets.shape
+    if not steps >= 1:
+        raise ValueError(f"steps = {steps!r}: allowed is an integer >= 1")
+    if not (sites >= 2 and sites % 2 == 0):
+        raise ValueError(f"sites = {sites!r}: allowed is an even integer >= 2")
+    if gram.shape != (samples, samples):
+        raise ValueError(f"gram has shape {gram.shape}: allowed is {(samples, samples)}, as of targets")
+    return gram, targets, samples, outputs
 
 
 class Given:
@@ -253,6 +272,12 @@ class GaussianField:
             there = other.covariances.setdefault(self, np.zeros((*theirs, *shape)))
             here[t, :, :, : t + 1] = block
             there[: t + 1, :, :, t] = np.moveaxis(block, 2, 0).transpose(0, 3, 4, 1, 2)
+
+
+def drawn(field: GaussianField) -> GaussianField:
+    """A field that is the same at all steps."""
+    field.draw(0)
+    return field
 
 
 class SiteField:
@@ -539,14 +564,7 @@ def march(rng, *, steps, sites, gram, targets, L, eta0, gamma, s2, tangents=True
     ValueError
         Naming the argument, its value and what is allowed.
     """
-    gram, targets = np.asarray(gram, float), np.asarray(targets, float)
-    samples, outputs = targets.shape
-    if not steps >= 1:
-        raise ValueError(f"steps = {steps!r}: allowed is an integer >= 1")
-    if not (sites >= 2 and sites % 2 == 0):
-        raise ValueError(f"sites = {sites!r}: allowed is an even integer >= 2")
-    if gram.shape != (samples, samples):
-        raise ValueError(f"gram has shape {gram.shape}: allowed is {(samples, samples)}, as of targets")
+    gram, targets, samples, outputs = checked(steps, sites, gram, targets)
     if not L >= 1:
         raise ValueError(f"L = {L!r}: allowed is an integer >= 1")
     P = samples
@@ -562,15 +580,13 @@ def march(rng, *, steps, sites, gram, targets, L, eta0, gamma, s2, tangents=True
     z = {l: SiteField(steps, samples, outputs, sites, kept=False) for l in range(1, L + 1)}
     g = {l: SiteField(steps, samples, outputs, sites) for l in range(1, L + 1)}
     gaussian_w = GaussianFields(rng, s2, sites, -1)
-    w_0 = gaussian_w.member(identity, (1, 1, outputs), False)
+    w_0 = drawn(gaussian_w.member(identity, (1, 1, outputs), False))
     gaussian_u_W0 = GaussianFields(rng, s2, sites, 1)
-    u_W0 = gaussian_u_W0.member(x, (1, samples, 1), False)
+    u_W0 = drawn(gaussian_u_W0.member(x, (1, samples, 1), False))
     gaussian_u_W = {l: GaussianFields(rng, s2, sites, 1) for l in range(1, L)}
     u_W = {l: gaussian_u_W[l].member(phi[l], (steps, samples, 1), tangents) for l in range(1, L)}
     gaussian_r_W = {l: GaussianFields(rng, s2, sites, -1) for l in range(1, L)}
     r_W = {l: gaussian_r_W[l].member(g[l + 1], (steps, samples, outputs), tangents) for l in range(1, L)}
-    w_0.draw(0)
-    u_W0.draw(0)
     f = np.zeros((steps, samples, outputs))
     Delta = np.zeros((steps, samples, outputs))
     fields = {"w": w, "h": h, "phi": phi, "z": z, "g": g}
@@ -675,4 +691,4 @@ def standard_error(values):
         return np.full(values.shape[1:], np.nan)
     return values.std(axis=0, ddof=1) / np.sqrt(len(values))
 
-# source: 2cb4a0baad7d8d24ced2b83f449006ca69cd24cfe660fb4568ac88982ab11468
+# source: 59a3e42dd1135df87cbbb08f39c70386e1b9c9e198ef745798406052c1ad8a81

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from dmft_sym.codegen.text.library_text import TWO_TIME, module_text
 from dmft_sym.codegen.text.names import python_name
-from dmft_sym.codegen.text.wrapping import wrapped
+from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 from sympy.core.function import AppliedUndef
 
 from dmft_sym.derivation.pipeline import Pipeline
@@ -21,7 +21,7 @@ from dmft_sym.program.validation import smallest_depth
 
 from .two_time_lower import Lowering
 from .two_time_scope import Scope
-from .two_time_setup import ResultWriter, SetupWriter
+from .two_time_setup import SetupWriter
 from .two_time_step import StepText
 from .two_time_text import DOCSTRING, MARCH_DOCSTRING, SOLVE
 
@@ -87,6 +87,7 @@ class _TwoTimeModule:
         lines = [
             *wrapped("def march(", ["rng", "*", "steps", "sites", *given, *options], "):"),
             textwrap.indent(MARCH_DOCSTRING, "    "),
+            "    gram, targets, samples, outputs = checked(steps, sites, gram, targets)",
             *(f"    {line}" for line in self._checks()),
             *(f"    {line}" for line in SetupWriter(self.scope).lines()),
             f"    fields = {{{', '.join(self._fields())}}}",
@@ -103,7 +104,7 @@ class _TwoTimeModule:
             f"{STEP}    inspect(t, fields)",
             f"{STEP}if progress is not None:",
             f"{STEP}    progress(t + 1)",
-            *(f"    {line}" for line in ResultWriter(self.scope).lines()),
+            *self._result(),
         ]
         return "\n".join(lines) + "\n"
 
@@ -113,22 +114,20 @@ class _TwoTimeModule:
                 yield f'"{field.name}": {self.scope.names.of(field)}'
 
     def _checks(self) -> Iterator[str]:
-        yield from (
-            "gram, targets = np.asarray(gram, float), np.asarray(targets, float)",
-            "samples, outputs = targets.shape",
-            "if not steps >= 1:",
-            '    raise ValueError(f"steps = {steps!r}: allowed is an integer >= 1")',
-            "if not (sites >= 2 and sites % 2 == 0):",
-            '    raise ValueError(f"sites = {sites!r}: allowed is an even integer >= 2")',
-            "if gram.shape != (samples, samples):",
-            '    raise ValueError(f"gram has shape {gram.shape}: allowed is {(samples, samples)}, as of targets")',
-        )
         for symbol in self.scope.parameters:
             name = python_name(symbol)
             if symbol.is_integer:
                 low = smallest_depth(self.scope.program)
                 yield f"if not {name} >= {low}:"
                 yield f'    raise ValueError(f"{name} = {{{name}!r}}: allowed is an integer >= {low}")'
+
+    def _result(self) -> list[str]:
+        names = self.scope.names
+        kinds = [kind for closure in self.scope.derivation.closures for kind in closure.responses]
+        scalars = ", ".join(f'"{scalar.name}": {names.of(scalar)}' for scalar in self.scope.scalars)
+        pairs = [f'"{k.row.name}, {k.noise.name}": ({names.of(k.row)}, {names.of(k.noise)})' for k in kinds]
+        parts = ["done", f"{{{scalars}}}", "fields", f"{{{', '.join(pairs)}}}"]
+        return wrapped("return results(", parts, ")", "    ", WIDTH)
 
     def _scalar_arrays(self) -> str:
         parts = []

@@ -64,23 +64,11 @@ class ResponseKernel:
 
 @dataclass(frozen=True)
 class UpdateKernel:
-    """``coefficient * kappa(t - s) weight(s) <row(t) past(s)>``."""
-
-    coefficient: sp.Expr
-    row: Item
-    past: Item
-    weight: Number | None
-
-
-@dataclass(frozen=True)
-class VectorKernel:
-    """``coefficient * kappa(t - s) weight(s)``, for every output."""
+    """``coefficient * kappa(t - s) weight(s)``, times an overlap ``<row(t) past(s)>``; for every output if without."""
 
     coefficient: sp.Expr
     weight: Number | None
-
-
-Kernel: TypeAlias = ResponseKernel | UpdateKernel | VectorKernel
+    overlap: tuple[Item, Item] | None
 
 
 @dataclass(frozen=True)
@@ -91,21 +79,13 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class AddNoise:
-    """``target += coefficient * noise``."""
+class Add:
+    """``target += coefficient * source`` of the same step: a Gaussian field or another one."""
 
     target: Item
     coefficient: sp.Expr
-    noise: Item
-
-
-@dataclass(frozen=True)
-class AddField:
-    """``target += coefficient * field``, of the same step."""
-
-    target: Item
-    coefficient: sp.Expr
-    field: Item
+    source: Item
+    noise: bool
 
 
 @dataclass(frozen=True)
@@ -114,7 +94,7 @@ class Remember:
 
     target: Item
     past: Item
-    kernels: tuple[Kernel, ...]
+    kernels: tuple[ResponseKernel | UpdateKernel, ...]
 
 
 @dataclass(frozen=True)
@@ -169,4 +149,4 @@ class Numbered:
     body: tuple[Node, ...]
 
 
-Node: TypeAlias = Draw | AddNoise | AddField | Remember | Map | Compute | Loop | Guard | Numbered
+Node: TypeAlias = Draw | Add | Remember | Map | Compute | Loop | Guard | Numbered

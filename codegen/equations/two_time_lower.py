@@ -132,7 +132,7 @@ class Lowering:
     def _sum(self, equation: Equation) -> Iterator[ir.Node]:
         """Gaussian fields, fields of the same step, and memories; those of the same past are one."""
         target = self.item(equation.left)
-        memories: dict[tuple[ir.Item, _Place], list[ir.Kernel]] = {}
+        memories: dict[tuple[ir.Item, _Place], list[ir.ResponseKernel | ir.UpdateKernel]] = {}
         for term in equation.terms:
             total = next(iter(term.atoms(sp.Sum)), None)
             if total is None:
@@ -155,24 +155,20 @@ class Lowering:
     def _present(self, target: ir.Item, term: sp.Expr) -> Iterator[ir.Node]:
         """A Gaussian field, drawn where it first occurs, or a field of the same step."""
         for part in term.atoms(FieldAt, NoiseAt):
-            item, coefficient = self.item(part), term.xreplace({part: sp.Integer(1)})
-            if isinstance(part, FieldAt):
-                yield ir.AddField(target, coefficient, item)
-                continue
-            if part.step is not None and item.name not in self.drawn:
+            item, noise = self.item(part), isinstance(part, NoiseAt)
+            if noise and part.step is not None and item.name not in self.drawn:
                 self.drawn.add(item.name)
                 yield ir.Draw(item)
-            yield ir.AddNoise(target, coefficient, item)
+            yield ir.Add(target, term.xreplace({part: sp.Integer(1)}), item, noise)
 
-    def _kernel(self, body: sp.Expr, coefficient: sp.Expr, now: bool) -> ir.Kernel:
+    def _kernel(self, body: sp.Expr, coefficient: sp.Expr, now: bool) -> ir.ResponseKernel | ir.UpdateKernel:
         """What multiplies the past."""
-        weight = next((self.number(part) for part in body.atoms(ScalarAt)), None)
+        weight, overlap = next((self.number(part) for part in body.atoms(ScalarAt)), None), None
         for pair in body.atoms(TwoPoint):
-            row, column = map(self.item, pair.ends)
+            overlap = self.item(pair.ends[0]), self.item(pair.ends[1])
             if isinstance(pair, Response):
-                return ir.ResponseKernel(coefficient, row, column, now)
-            return ir.UpdateKernel(coefficient, row, column, weight)
-        return ir.VectorKernel(coefficient, weight)
+                return ir.ResponseKernel(coefficient, *overlap, now)
+        return ir.UpdateKernel(coefficient, weight, overlap)
 
     def _condition(self, body: sp.Expr, ranges: Mapping[sp.Symbol, LayerRange]) -> sp.Basic:
         """Where the product in the other direction exists, to whose Gaussian field there is a response."""

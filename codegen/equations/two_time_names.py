@@ -14,10 +14,10 @@ from dmft_sym.derivation.uses import Use
 from dmft_sym.program import Field, Scalar
 
 _LOCAL = {
-    "Any", "Iterable", "Mapping", "TypeAlias", "all", "annotations", "done", "float", "gram",
+    "Any", "Iterable", "Mapping", "TypeAlias", "all", "annotations", "done", "fields", "float", "gram", "inspect",
     "identity", "k", "kappa", "l", "l_s", "lag", "largest", "limit", "march", "math", "njit", "noise", "np", "one",
-    "outputs", "progress", "range", "rho", "rng", "samples", "sites", "solve", "steps", "t", "targets", "train",
-    "value", "y",
+    "outputs", "progress", "range", "rho", "rng", "samples", "sites", "solve", "steps", "t", "tangents", "targets",
+    "train", "value", "y",
 }  # fmt: skip
 _COMMON = re.compile(r"(s|share|mean)\d+")  # subexpressions that functions share
 

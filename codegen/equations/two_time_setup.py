@@ -1,4 +1,4 @@
-"""What a direct two-time solver makes before its first step, and what it returns after the last one."""
+"""What a direct two-time solver makes before its first step."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import sympy as sp
 from dmft_sym.codegen.text.coefficient_text import integer_text, number_text
-from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 
 from dmft_sym.derivation.causal_sites import input_factor
 from dmft_sym.derivation.process_closure import ProcessClosure
@@ -84,9 +83,6 @@ class SetupWriter:
                 layers = noise.source.matrix.layers if isinstance(noise.source, Use) else None
                 yield f"{family} = {per_layer(made, layers)}"
             yield f"{self.scope.names.of(noise)} = {self._member(noise, closure)}"
-        for noise in closure.process.noises:
-            if noise.static:
-                yield from self._static_draws(noise)
 
     def _variance(self, noise: Noise) -> sp.Expr:
         """Coefficient of the overlap of the operands in the printed covariance, which siblings share."""
@@ -101,37 +97,10 @@ class SetupWriter:
         steps = "1" if noise.static else "steps"
         shape = f"({steps}, {sizes(noise.axes)})"
         family = self.scope.names.family(noise)
-        if not isinstance(noise.source, Use):
-            return f"{family}.member(identity, {shape}, {tracked})"
-        use = noise.source
-        if use.family:
+        use = noise.source if isinstance(noise.source, Use) else None
+        if use is not None and use.family:
             family += f"[{integer_text(use.index if use.member is None else use.member)}]"
-        made = f"{family}.member({self.scope.at(use.operand.field, use.operand.layer)}, {shape}, {tracked})"
-        return per_layer(made, use.layers, use.index)
-
-    def _static_draws(self, noise: Noise) -> Iterator[str]:
-        name = self.scope.names.of(noise)
-        if noise.layers is None:
-            yield f"{name}.draw(0)"
-            return
-        yield f"for noise in {name}.values():"
-        yield "    noise.draw(0)"
-
-
-class ResultWriter:
-    """Lines after the loop over steps: scalars, correlations and responses by name."""
-
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
-
-    def lines(self) -> Iterator[str]:
-        """The dictionary that ``march`` returns."""
-        scalars = [f'"{scalar.name}": {self.scope.names.of(scalar)}' for scalar in self.scope.scalars]
-        kinds = (kind for closure in self.scope.derivation.closures for kind in closure.responses)
-        pairs = [
-            f'"{kind.row.name}, {kind.noise.name}": '
-            f"({self.scope.names.of(kind.row)}, {self.scope.names.of(kind.noise)})"
-            for kind in kinds
-        ]
-        parts = ["done", f"{{{', '.join(scalars)}}}", "fields", f"{{{', '.join(pairs)}}}"]
-        yield from wrapped("return results(", parts, ")", "", WIDTH - 4)
+        operand = "identity" if use is None else self.scope.at(use.operand.field, use.operand.layer)
+        made = f"{family}.member({operand}, {shape}, {tracked})"
+        made = f"drawn({made})" if noise.static else made
+        return made if use is None else per_layer(made, use.layers, use.index)

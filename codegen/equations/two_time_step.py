@@ -53,10 +53,9 @@ class StepText:
     def _statement(self, node: ir.Node, width: int) -> Iterator[str]:
         if isinstance(node, ir.Draw):
             yield f"{_item(node.noise)}.draw(t)"
-        elif isinstance(node, ir.AddNoise):
-            yield f"{_item(node.target)}.add_noise(t, {_factor(node.coefficient)}, {_item(node.noise)})"
-        elif isinstance(node, ir.AddField):
-            yield f"{_item(node.target)}.add_field(t, {_factor(node.coefficient)}, {_item(node.field)})"
+        elif isinstance(node, ir.Add):
+            name = "add_noise" if node.noise else "add_field"
+            yield f"{_item(node.target)}.{name}(t, {_factor(node.coefficient)}, {_item(node.source)})"
         elif isinstance(node, ir.Remember):
             kernels = [self._kernel(kernel, node.past) for kernel in node.kernels]
             yield from wrapped(f"{_item(node.target)}.add_memory(", ["t", _item(node.past), *kernels], ")", "", width)
@@ -66,16 +65,16 @@ class StepText:
             lines, (text,) = self._functions(node.functions, sites=False)
             yield from (*lines, f"{_item(node.target)}[t] = {text}")
 
-    def _kernel(self, kernel: ir.Kernel, past: ir.Item) -> str:
+    def _kernel(self, kernel: ir.ResponseKernel | ir.UpdateKernel, past: ir.Item) -> str:
         if isinstance(kernel, ir.ResponseKernel):
             found = f"response({_item(kernel.row)}, {_item(kernel.noise)}, t, {kernel.now})"
             return f"scaled({_factor(kernel.coefficient)}, {found})"
         lag = "lag" if kernel.coefficient == 1 else f"{_bracketed(number_text(kernel.coefficient))} * lag"
         if kernel.weight is not None:
             lag += f" * {_item(kernel.weight)}" + ("" if kernel.weight.given else "[:t]")
-        if isinstance(kernel, ir.VectorKernel):
+        if kernel.overlap is None:
             return f"per_output({lag}, {_item(past)})"
-        return f"overlap({_item(kernel.row)}, {_item(kernel.past)}, t)[:, :, :t] * ({lag})"
+        return f"overlap({', '.join(map(_item, kernel.overlap))}, t)[:, :, :t] * ({lag})"
 
     def _map(self, node: ir.Map) -> Iterator[str]:
         lines, texts = self._functions(node.functions, sites=True)

@@ -19,6 +19,25 @@ LARGEST_NORM2 = 1e75  # of a field: products of two kernels, and their squares, 
 PROBES = 16  # sites at which the error of a response is looked at
 
 
+def checked(steps: int, sites: int, gram: Any, targets: Any) -> tuple[_Floats, _Floats, int, int]:
+    """Overlaps of inputs and targets as arrays, numbers of samples and outputs.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, its value and what is allowed.
+    """
+    gram, targets = np.asarray(gram, float), np.asarray(targets, float)
+    samples, outputs = targets.shape
+    if not steps >= 1:
+        raise ValueError(f"steps = {steps!r}: allowed is an integer >= 1")
+    if not (sites >= 2 and sites % 2 == 0):
+        raise ValueError(f"sites = {sites!r}: allowed is an even integer >= 2")
+    if gram.shape != (samples, samples):
+        raise ValueError(f"gram has shape {gram.shape}: allowed is {(samples, samples)}, as of targets")
+    return gram, targets, samples, outputs
+
+
 class Given:
     """What is known before the first step: inputs, by their overlaps ``(P, P)``, or initial vectors, one per output."""
 
@@ -142,6 +161,12 @@ class GaussianField:
             there = other.covariances.setdefault(self, np.zeros((*theirs, *shape)))
             here[t, :, :, : t + 1] = block
             there[: t + 1, :, :, t] = np.moveaxis(block, 2, 0).transpose(0, 3, 4, 1, 2)
+
+
+def drawn(field: GaussianField) -> GaussianField:
+    """A field that is the same at all steps."""
+    field.draw(0)
+    return field
 
 
 class SiteField:
