@@ -51,21 +51,25 @@ def solver_source(problem: Problem, backend: str = "numba", method: str | None =
     if not problem.program.scalars:
         return generate(problem.closed, problem.order_parameters, backend, alone)
     if method == "equations":
-        return direct_source(problem)
+        return direct_source(problem, backend, alone)
     from .programs.sampled import write
 
     if backend != "numba":
         raise ProgramError(
             f"backend = {show(backend)}: allowed is 'numba' where samples are given; 'numpy' runs the program "
-            "itself, and direct_source() has the two-time equations"
+            "itself, and method = 'equations' has the two-time equations"
         )
     return write(problem.program, alone)
 
 
-def direct_source(problem: Problem) -> str:
-    """Source of the direct two-time solver of a problem; see `Theory.direct_source`."""
-    from .equations.two_time import two_time_source
+def direct_source(problem: Problem, backend: str = "numpy", alone: bool = True) -> str:
+    """Source of the direct two-time solver of a problem, ``numpy`` or ``numba``; see `Theory.direct_source`."""
+    from .equations.two_time import KINDS, two_time_source
 
+    if backend not in KINDS:
+        raise ProgramError(
+            f"backend = {show(backend)}: allowed are {', '.join(map(show, KINDS))} where samples are given"
+        )
     if not problem.program.scalars:
         raise ProgramError("direct_source: allowed for given samples, data=ds.Samples(inputs, targets)")
-    return two_time_source(problem)
+    return two_time_source(problem, backend, alone)

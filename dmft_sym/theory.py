@@ -123,9 +123,10 @@ class Theory(Problem):
         ----------
         backend
             ``"numba"`` (fast), ``"numpy"`` (plain) or ``"mpmath"`` (any precision, small sizes). Where samples are
-            given ``"numba"`` only, the solver on sampled sites.
+            given the solver on sampled sites, ``"numba"`` only.
         method
-            ``"equations"``: where samples are given, the solver of the two-time equations (plain NumPy) instead.
+            ``"equations"``: where samples are given, the solver of the two-time equations instead (``"numba"`` or
+            ``"numpy"``).
 
         Raises
         ------

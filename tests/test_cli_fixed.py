@@ -197,12 +197,14 @@ def test_derive_and_generate(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert "tanh" in capsys.readouterr().out
     assert cli.main(["derive", "spec.toml", "--latex", "theory.tex"]) == 0
     assert "\\tanh" in Path("theory.tex").read_text()
-    for method, name in (("conditioning", "solver.py"), ("equations", "direct.py")):
-        options = ["--set", f"solver.method={method}", "--backend", "numba"]
+    made = (("conditioning", "numba", "solver"), ("equations", "numpy", "direct"), ("equations", "numba", "compiled"))
+    for method, backend, stem in made:
+        name, options = f"{stem}.py", ["--set", f"solver.method={method}", "--backend", backend]
         assert cli.main(["generate", "spec.toml", *options, "-o", name]) == 0
         compile(Path(name).read_text(), name, "exec")
     assert "njit" in Path("solver.py").read_text()
     assert "njit" not in Path("direct.py").read_text()
+    assert "njit" in Path("compiled.py").read_text()
     capsys.readouterr()
     assert "backend = 'numpy': allowed is 'numba'" in complaint(capsys, "generate", "spec.toml")
     jumps = [f"--set={key}" for key in ("network.activation=relu", "solver.method=equations", "spectrum.matrices=[]")]

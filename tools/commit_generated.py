@@ -39,6 +39,8 @@ def _solvers() -> Iterator[tuple[str, str, str]]:
     for name, theory in theories_on_samples():
         yield f"{name}_sampled", program_key(str(theory.program), "sampled"), theory.source()
         yield f"{name}_direct", program_key(str(theory.program), "direct"), theory.direct_source()
+        compiled = theory.source("numba", method="equations")
+        yield f"{name}_direct_numba", program_key(str(theory.program), "direct_numba"), compiled
 
 
 def committed_files() -> dict[str, str]:

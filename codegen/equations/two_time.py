@@ -1,31 +1,42 @@
-"""Single-site equations on given samples -> a direct two-time solver in plain NumPy, row by row, responses by tangents.
+"""Single-site equations on given samples -> a direct two-time solver, row by row, responses by tangents.
 
-The solver transcribes the derived objects: noises, memories and their coefficients, tangents, averages. It is slow and
-has nothing in common with the sampled solver (no directions, no conditioning of matrices), which is what it is for.
+`two_time_lower` turns the printed equations into nodes, `two_time_step` these into text. Both back ends have the same
+text; what differs is the class of tangents, which are nearly all of the work. The solver has nothing in common with the
+sampled solver (no directions, no conditioning of matrices), which is what it is for.
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from importlib import resources
 
+from dmft_sym.codegen.text.library_text import TWO_TIME, module_text
 from dmft_sym.codegen.text.names import python_name
-from dmft_sym.codegen.text.wrapping import wrapped
+from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 from sympy.core.function import AppliedUndef
 
 from dmft_sym.derivation.pipeline import Pipeline
 from dmft_sym.program import OUTPUT, SAMPLE, ProgramError
 from dmft_sym.program.validation import smallest_depth
 
+from .two_time_lower import Lowering
 from .two_time_scope import Scope
-from .two_time_setup import ResultWriter, SetupWriter
-from .two_time_step import STEP, StepWriter
+from .two_time_setup import SetupWriter
+from .two_time_step import StepText
 from .two_time_text import DOCSTRING, MARCH_DOCSTRING, SOLVE
 
+KINDS = {"numpy": None, "numba": "CompiledTangents"}
+"""Classes of tangents at sampled sites by back end, if not the plain one."""
+STEP = "        "  # indentation of what is done at a step
 
-def two_time_source(derivation: Pipeline) -> str:
+
+def two_time_source(derivation: Pipeline, backend: str = "numpy", alone: bool = True) -> str:
     """Source of a module with ``march`` (one run) and ``solve`` (several, with standard errors).
+
+    Parameters
+    ----------
+    alone
+        Whether the module stands alone, with what it needs of the library; otherwise it imports the library.
 
     Raises
     ------
@@ -33,7 +44,7 @@ def two_time_source(derivation: Pipeline) -> str:
         If a function is left open, or if the program has other labels than samples and outputs.
     """
     _check(derivation)
-    return _TwoTimeModule(derivation).text()
+    return _TwoTimeModule(derivation, KINDS[backend]).text(alone)
 
 
 def _check(derivation: Pipeline) -> None:
@@ -47,13 +58,11 @@ def _check(derivation: Pipeline) -> None:
 
 
 class _TwoTimeModule:
-    def __init__(self, derivation: Pipeline) -> None:
-        self.scope = Scope(derivation)
+    def __init__(self, derivation: Pipeline, kind: str | None) -> None:
+        self.scope = Scope(derivation, kind)
 
-    def text(self) -> str:
+    def text(self, alone: bool) -> str:
         """The module."""
-        library = resources.files("dmft_sym.codegen.library").joinpath("two_time_fields.py").read_text(encoding="utf-8")
-        start = library.index("from __future__")
         arguments = ", ".join(python_name(s) for s in self.scope.parameters)
         head = DOCSTRING.format(
             title=self.scope.program.name,
@@ -62,7 +71,8 @@ class _TwoTimeModule:
             closures=textwrap.indent("\n".join(self._closures()), "    "),
             train="``train`` is 1 for samples that are trained on and 0 for others. " if self.scope.masked else "",
         )
-        return "\n\n".join([head, library[start:].rstrip() + "\n", self._march(), SOLVE.strip() + "\n"])
+        own = "\n\n".join([self._march(), SOLVE.strip() + "\n"])
+        return module_text(head, own.rstrip("\n"), alone, TWO_TIME, ["overlap"])
 
     def _closures(self) -> Iterator[str]:
         for closure in self.scope.derivation.closures:
@@ -77,13 +87,14 @@ class _TwoTimeModule:
         lines = [
             *wrapped("def march(", ["rng", "*", "steps", "sites", *given, *options], "):"),
             textwrap.indent(MARCH_DOCSTRING, "    "),
+            "    gram, targets, samples, outputs = checked(steps, sites, gram, targets)",
             *(f"    {line}" for line in self._checks()),
             *(f"    {line}" for line in SetupWriter(self.scope).lines()),
             f"    fields = {{{', '.join(self._fields())}}}",
             "    done, limit = steps, np.inf",
             "    for t in range(steps):",
             f"{STEP}lag = kappa[t:0:-1, None, None]  # kappa(t - s) for s = 0, ..., t - 1",
-            *StepWriter(self.scope).lines(),
+            *StepText(self.scope.symbols).lines(tuple(Lowering(self.scope).step()), STEP),
             f"{STEP}largest = largest_of(t, [{self._scalar_arrays()}])",
             f"{STEP}limit = DIVERGENCE * largest if t == 0 and largest > 0 else limit",
             f"{STEP}if not largest <= limit or not np.isfinite(largest) or not bounded(t, fields):",
@@ -93,7 +104,7 @@ class _TwoTimeModule:
             f"{STEP}    inspect(t, fields)",
             f"{STEP}if progress is not None:",
             f"{STEP}    progress(t + 1)",
-            *(f"    {line}" for line in ResultWriter(self.scope).lines()),
+            *self._result(),
         ]
         return "\n".join(lines) + "\n"
 
@@ -103,22 +114,20 @@ class _TwoTimeModule:
                 yield f'"{field.name}": {self.scope.names.of(field)}'
 
     def _checks(self) -> Iterator[str]:
-        yield from (
-            "gram, targets = np.asarray(gram, float), np.asarray(targets, float)",
-            "samples, outputs = targets.shape",
-            "if not steps >= 1:",
-            '    raise ValueError(f"steps = {steps!r}: allowed is an integer >= 1")',
-            "if not (sites >= 2 and sites % 2 == 0):",
-            '    raise ValueError(f"sites = {sites!r}: allowed is an even integer >= 2")',
-            "if gram.shape != (samples, samples):",
-            '    raise ValueError(f"gram has shape {gram.shape}: allowed is {(samples, samples)}, as of targets")',
-        )
         for symbol in self.scope.parameters:
             name = python_name(symbol)
             if symbol.is_integer:
                 low = smallest_depth(self.scope.program)
                 yield f"if not {name} >= {low}:"
                 yield f'    raise ValueError(f"{name} = {{{name}!r}}: allowed is an integer >= {low}")'
+
+    def _result(self) -> list[str]:
+        names = self.scope.names
+        kinds = [kind for closure in self.scope.derivation.closures for kind in closure.responses]
+        scalars = ", ".join(f'"{scalar.name}": {names.of(scalar)}' for scalar in self.scope.scalars)
+        pairs = [f'"{k.row.name}, {k.noise.name}": ({names.of(k.row)}, {names.of(k.noise)})' for k in kinds]
+        parts = ["done", f"{{{scalars}}}", "fields", f"{{{', '.join(pairs)}}}"]
+        return wrapped("return results(", parts, ")", "    ", WIDTH)
 
     def _scalar_arrays(self) -> str:
         parts = []

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterable
-from importlib import resources
 
+from dmft_sym.codegen.text.library_text import TWO_TIME, library_names
 from dmft_sym.codegen.text.names import free_name
 
 from dmft_sym.derivation.pipeline import Pipeline
@@ -15,11 +14,12 @@ from dmft_sym.derivation.uses import Use
 from dmft_sym.program import Field, Scalar
 
 _LOCAL = {
-    "Any", "Array", "DIVERGENCE", "Iterable", "NDArray", "TypeAlias", "all", "annotations", "done", "float", "gram",
-    "identity", "k", "kappa", "l", "l_s", "lag", "largest", "limit", "march", "math", "noise", "np", "one", "outputs",
-    "progress", "range", "rho", "rng", "samples", "sites", "solve", "steps", "t", "targets", "train", "value", "y",
+    "Any", "Iterable", "Mapping", "TypeAlias", "all", "annotations", "done", "fields", "float", "gram", "inspect",
+    "identity", "k", "kappa", "l", "l_s", "lag", "largest", "limit", "march", "math", "njit", "noise", "np", "one",
+    "outputs", "progress", "range", "rho", "rng", "samples", "sites", "solve", "steps", "t", "tangents", "targets",
+    "train", "value", "y",
 }  # fmt: skip
-_COMMON = re.compile(r"s\d+|share\d+")  # subexpressions that functions share
+_COMMON = re.compile(r"(s|share|mean)\d+")  # subexpressions that functions share
 
 
 class Names:
@@ -32,9 +32,10 @@ class Names:
     """
 
     def __init__(self, derivation: Pipeline, parameters: Iterable[str]) -> None:
-        self._taken = {*_LOCAL, *_library_names(), *parameters}
+        self._taken = {*_LOCAL, *library_names(TWO_TIME), *parameters}
         self.of_samples = self._new("P")
-        self._names: dict[object, str] = {}
+        self._names: dict[Field | Scalar | Noise, str] = {}
+        self._families: dict[tuple[object, ...], str] = {}
         program = derivation.program
         fields = [field for closure in derivation.closures for field in closure.process.fields]
         operands = [product.operand.field for *_, product in program.products() if product.operand.space.finite]
@@ -45,8 +46,13 @@ class Names:
         for noise in derivation.noises:
             self._names[noise] = self._new(f"{noise.name}_0" if noise.initial else noise.name)
             key = _family_key(noise)
-            if key not in self._names:
-                self._names[key] = self._new(f"gaussian_{noise.name}")
+            if key not in self._families:
+                self._families[key] = self._new(f"gaussian_{noise.name}")
+
+    @property
+    def things(self) -> Iterable[Field | Scalar | Noise]:
+        """All fields, scalars and Gaussian fields."""
+        return self._names.keys()
 
     def of(self, thing: Field | Scalar | Noise) -> str:
         """A field or a family of fields, a scalar over steps, a Gaussian field."""
@@ -54,7 +60,7 @@ class Names:
 
     def family(self, noise: Noise) -> str:
         """Gaussian fields that are correlated with each other."""
-        return self._names[_family_key(noise)]
+        return self._families[_family_key(noise)]
 
     def _new(self, name: str) -> str:
         name = free_name(f"{name}_" if _COMMON.fullmatch(name) else name, self._taken)
@@ -64,11 +70,5 @@ class Names:
 
 def _family_key(noise: Noise) -> tuple[object, ...]:
     if isinstance(noise.source, Use):
-        return "family", noise.source.matrix, noise.source.transpose
-    return "family", noise.source
-
-
-def _library_names() -> set[str]:
-    """Classes and functions of the module's own library."""
-    text = resources.files("dmft_sym.codegen.library").joinpath("two_time_fields.py").read_text(encoding="utf-8")
-    return {node.name for node in ast.parse(text).body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+        return noise.source.matrix, noise.source.transpose
+    return (noise.source,)

@@ -1,4 +1,4 @@
-"""What a direct two-time solver makes before its first step, and what it returns after the last one."""
+"""What a direct two-time solver makes before its first step."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import sympy as sp
 from dmft_sym.codegen.text.coefficient_text import integer_text, number_text
-from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 
 from dmft_sym.derivation.causal_sites import input_factor
 from dmft_sym.derivation.process_closure import ProcessClosure
 from dmft_sym.derivation.single_site import Noise
+from dmft_sym.derivation.site_equations import SiteWriter
+from dmft_sym.derivation.symbols import NOW, THEN, TwoPoint
 from dmft_sym.derivation.uses import Use
-from dmft_sym.program import Field, FieldRef
+from dmft_sym.program import LAYER, FieldRef
 
 from .two_time_scope import Scope, per_layer, sizes
 
@@ -22,6 +23,7 @@ class SetupWriter:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
+        self.writer = SiteWriter(scope.derivation.site_builder)
 
     def lines(self) -> Iterator[str]:
         """In the order of execution."""
@@ -41,7 +43,8 @@ class SetupWriter:
         for closure in self.scope.derivation.closures:
             yield f"# Space {closure.space}: " + ("closes as matrix algebra." if closure.gaussian else "sampled.")
             for field in closure.process.fields:
-                made = f"SiteField(steps, {sizes(field.axes)}, {self._sites(closure)})"
+                tail = "" if closure.gaussian or field in self.scope.kept else ", kept=False"
+                made = f"SiteField(steps, {sizes(field.axes)}, {self._sites(closure)}{tail})"
                 yield f"{self.scope.names.of(field)} = {per_layer(made, field.layers)}"
         for closure in self.scope.derivation.closures:
             yield from self._noises(closure)
@@ -75,24 +78,17 @@ class SetupWriter:
                 families[family] = None
                 variance = number_text(self._variance(noise))
                 forward = isinstance(noise.source, Use) and not noise.source.transpose
-                made = f"GaussianFields(rng, {variance}, {sites}, {1 if forward else -1})"
+                kind = "" if closure.gaussian or self.scope.kind is None else f", {self.scope.kind}"
+                made = f"GaussianFields(rng, {variance}, {sites}, {1 if forward else -1}{kind})"
                 layers = noise.source.matrix.layers if isinstance(noise.source, Use) else None
                 yield f"{family} = {per_layer(made, layers)}"
             yield f"{self.scope.names.of(noise)} = {self._member(noise, closure)}"
-        for noise in closure.process.noises:
-            if noise.static:
-                yield from self._static_draws(noise)
 
     def _variance(self, noise: Noise) -> sp.Expr:
-        """Coefficient of the overlap of the operands in the covariance, which siblings share."""
-        siblings = [
-            n for n in self.scope.derivation.noises if self.scope.names.family(n) == self.scope.names.family(noise)
-        ]
-        found = {self.scope.builder.noise_covariance(noise, sibling) for sibling in siblings}
-        found.discard(sp.Integer(0))  # different members of a family
-        (coefficient,) = found or {sp.Integer(0)}
-        assert coefficient is not None
-        return coefficient
+        """Coefficient of the overlap of the operands in the printed covariance, which siblings share."""
+        layer = None if noise.layers is None else LAYER.symbol
+        covariance = self.writer.covariance(noise, layer, NOW, noise, layer, THEN)
+        return covariance.xreplace(dict.fromkeys(covariance.atoms(TwoPoint, sp.KroneckerDelta), sp.Integer(1)))
 
     def _member(self, noise: Noise, closure: ProcessClosure) -> str:
         tracked = "False"
@@ -101,70 +97,10 @@ class SetupWriter:
         steps = "1" if noise.static else "steps"
         shape = f"({steps}, {sizes(noise.axes)})"
         family = self.scope.names.family(noise)
-        if not isinstance(noise.source, Use):
-            return f"{family}.member(identity, {shape}, {tracked})"
-        use = noise.source
-        if use.family:
+        use = noise.source if isinstance(noise.source, Use) else None
+        if use is not None and use.family:
             family += f"[{integer_text(use.index if use.member is None else use.member)}]"
-        made = f"{family}.member({self.scope.ref(use.operand)}, {shape}, {tracked})"
-        return per_layer(made, use.layers, use.index)
-
-    def _static_draws(self, noise: Noise) -> Iterator[str]:
-        name = self.scope.names.of(noise)
-        if noise.layers is None:
-            yield f"{name}.draw(0)"
-            return
-        yield f"for noise in {name}.values():"
-        yield "    noise.draw(0)"
-
-
-class ResultWriter:
-    """Lines after the loop over steps: scalars, correlations and responses by name."""
-
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
-
-    def lines(self) -> Iterator[str]:
-        """The dictionary that ``march`` returns."""
-        yield "return {"
-        yield '    "steps": done,'
-        yield '    "scalars": {'
-        for scalar in self.scope.scalars:
-            yield f'        "{scalar.name}": {self.scope.names.of(scalar)},'
-        yield "    },"
-        yield '    "correlations": {'
-        for closure in self.scope.derivation.closures:
-            for field in closure.process.fields:
-                yield f'        "{field.name}": {self._each(field, "correlations({0})")},'
-        yield "    },"
-        yield '    "responses": {'
-        for closure in self.scope.derivation.closures:
-            for kind in closure.responses:
-                yield f'        "{kind.row.name}, {kind.noise.name}": {self._response(kind.row, kind.noise)},'
-        yield "    },"
-        yield from wrapped('"tangent_error": max([', ["0.0", *self._tangent_errors()], "]),", "    ", WIDTH - 4)
-        yield "}"
-
-    def _tangent_errors(self) -> Iterator[str]:
-        rows = [kind.row for closure in self.scope.derivation.closures for kind in closure.responses]
-        for row in dict.fromkeys(rows):
-            name = self.scope.names.of(row)
-            members = f"[{name}]" if row.layers is None else f"{name}.values()"
-            yield f"*(one.tangent_error for one in {members})"
-
-    def _each(self, field: Field, call: str) -> str:
-        name = self.scope.names.of(field)
-        if field.layers is None:
-            return call.format(name)
-        return f"{{l: {call.format('one')} for l, one in {name}.items()}}"
-
-    def _response(self, row: Field, noise: Noise) -> str:
-        """Responses of all members of a family to all members of a Gaussian field: keys (layer, layer)."""
-        rows, noises = self.scope.names.of(row), self.scope.names.of(noise)
-        one = rows if row.layers is None else f"{rows}[l]"
-        other = noises if noise.layers is None else f"{noises}[k]"
-        loops = "" if row.layers is None else f" for l in {rows}"
-        loops += "" if noise.layers is None else f" for k in {noises}"
-        key = ", ".join(part for part, has in (("l", row.layers is not None), ("k", noise.layers is not None)) if has)
-        made = f"responses({one}, {other})"
-        return f"{{({key}): {made}{loops}}}" if loops else made
+        operand = "identity" if use is None else self.scope.at(use.operand.field, use.operand.layer)
+        made = f"{family}.member({operand}, {shape}, {tracked})"
+        made = f"drawn({made})" if noise.static else made
+        return made if use is None else per_layer(made, use.layers, use.index)

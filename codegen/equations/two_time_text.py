@@ -14,6 +14,7 @@ a function jumps, and everywhere without ``tangents``. The processes:
 
 ``march(rng, steps=T, sites=S, gram, targets, {arguments})`` runs it once, ``solve(seed, batches=R, ...)``
 several times, with means and standard errors. ``gram`` has ``x_mu . x_nu / D``, shape (P, P), ``targets`` shape (P, C).
+``overlap(a, b, t)`` is the average over sites of two fields that ``inspect`` shows.
 {train}Scalars have shape (T, P, C), correlations (T, P, C, T, P, C), an axis of length one standing for a label that a
 field does not have; families are dictionaries by layer. Responses are to Gaussian fields before weight decay. Time is
 counted in gradient steps; everything is dimensionless.

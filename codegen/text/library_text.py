@@ -33,6 +33,8 @@ MODULES = (
     "sampled_walk",
 )
 """Those that are copied or imported, each after those that it imports; a name is defined in one of them."""
+TWO_TIME = (*MODULES, "two_time_tangents", "numba_tangents", "two_time_fields")
+"""The same for solvers of sampled two-time equations, whose text keeps clear of the names in it."""
 
 _COPIED = "# The library of dmft_sym, the same in all modules. One that does not stand alone only imports:\n#\n"
 _OWN = "# From here on this network's own."
@@ -49,16 +51,25 @@ class _Definition:
     block: bool
 
 
-def module_text(docstring: str, own: str, alone: bool = True) -> str:
-    """A module of the given docstring and text, with what the text uses of the library: copied, or imported."""
-    used = _names(ast.parse(own))
-    called = used & _library().definitions.keys()
-    imports = [*_import_lines(used), *_library_imports(called)]
+def module_text(
+    docstring: str, own: str, alone: bool = True, modules: tuple[str, ...] = MODULES, public: Iterable[str] = ()
+) -> str:
+    """A module of the given docstring and text, with what the text uses of the library: copied, or imported.
+
+    Parameters
+    ----------
+    public
+        Names that are to be found in the module whether its text uses them or not.
+    """
+    library = _library(modules)
+    used = _names(ast.parse(own)) | set(public)
+    called = used & library.definitions.keys()
+    imports = [*library.import_lines(used), *library.library_imports(called)]
     copied = []
     if alone and called:
         instead = _COPIED + "\n".join(f"#     {line}".rstrip() for line in imports)
-        copied = [instead, library_text(called), _OWN]
-        imports = list(_import_lines(used | _names_in(called)))
+        copied = [instead, library_text(called, modules), _OWN]
+        imports = list(library.import_lines(used | library.names_in(called)))
     head = "\n".join([docstring, "", *imports])
     return "\n\n\n".join([head, *copied, own]) + "\n"
 
@@ -75,7 +86,7 @@ def linked(source: str) -> str:
     return "\n".join([docstring, "", *imports]) + own
 
 
-def library_text(names: Iterable[str]) -> str:
+def library_text(names: Iterable[str], modules: tuple[str, ...] = MODULES) -> str:
     """The definitions of ``names`` (``_tanh``, ...) and of all they need, in the order of the library.
 
     Raises
@@ -83,12 +94,13 @@ def library_text(names: Iterable[str]) -> str:
     KeyError
         If there is no such definition.
     """
-    chosen = list(dict.fromkeys(_library().definitions[name] for name in _in_order(names)))
+    library = _library(modules)
+    chosen = list(dict.fromkeys(library.definitions[name] for name in library.in_order(names)))
     pieces = []
     before: _Definition | None = None
     for definition in chosen:
         if before is None or before.module != definition.module:
-            about = textwrap.indent(_library().about[definition.module], "# ", lambda _: True)
+            about = textwrap.indent(library.about[definition.module], "# ", lambda _: True)
             pieces += ["\n\n\n" if before else "", *(f"{line.rstrip()}\n" for line in about.split("\n")), "\n"]
         else:
             pieces.append("\n\n\n" if definition.block or before.block else "\n")
@@ -97,49 +109,13 @@ def library_text(names: Iterable[str]) -> str:
     return "".join(pieces)
 
 
-def _in_order(names: Iterable[str]) -> list[str]:
-    """Names and those that their definitions need, in the order of the library."""
-    definitions = _library().definitions
-    needed: set[str] = set()
-    open_names = set(names)
-    while open_names:
-        name = open_names.pop()
-        needed.add(name)
-        open_names |= definitions[name].names & definitions.keys() - needed
-    return [name for name in definitions if name in needed]
-
-
-def _names_in(names: Iterable[str]) -> frozenset[str]:
-    """All names in the definitions of names and of what they need."""
-    return frozenset().union(*(_library().definitions[name].names for name in _in_order(names)))
-
-
 def _names(tree: ast.AST) -> frozenset[str]:
     return frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
 
 
-def _library_imports(names: Iterable[str]) -> Iterator[str]:
-    """Lines that import names from the library."""
-    definitions = _library().definitions
-    for module in MODULES:
-        found = sorted(name for name in names if definitions[name].module == module)
-        if found:
-            bare = wrapped(f"from {LIBRARY}.{module} import ", found, "")
-            yield from bare if len(bare) == 1 else wrapped(f"from {LIBRARY}.{module} import (", found, ")")
-
-
-def _import_lines(names: Iterable[str]) -> Iterator[str]:
-    """Lines that bind those names that the library takes from elsewhere; the standard library stands first."""
-    bindings = {name: _library().bindings[name] for name in names if name in _library().bindings}
-    for standard in (True, False):
-        some = {n: b for n, b in bindings.items() if (b[0].partition(".")[0] in sys.stdlib_module_names) is standard}
-        if not standard and len(some) not in (0, len(bindings)):
-            yield ""
-        for name, (module, part) in sorted(some.items(), key=lambda item: item[1]):
-            if not part:
-                yield f"import {module}" if name == module else f"import {module} as {name}"
-        for module in sorted({module for module, part in some.values() if part}):
-            yield f"from {module} import {', '.join(sorted(n for n, b in some.items() if b == (module, n)))}"
+def library_names(modules: tuple[str, ...] = MODULES) -> frozenset[str]:
+    """All names that modules of the library define."""
+    return frozenset(_library(modules).definitions)
 
 
 @dataclass(frozen=True)
@@ -150,13 +126,49 @@ class _Library:
     bindings: Bindings
     about: Mapping[str, str]
 
+    def in_order(self, names: Iterable[str]) -> list[str]:
+        """Names and those that their definitions need, in the order of the library."""
+        needed: set[str] = set()
+        open_names = set(names)
+        while open_names:
+            name = open_names.pop()
+            needed.add(name)
+            open_names |= self.definitions[name].names & self.definitions.keys() - needed
+        return [name for name in self.definitions if name in needed]
+
+    def names_in(self, names: Iterable[str]) -> frozenset[str]:
+        """All names in the definitions of names and of what they need."""
+        return frozenset().union(*(self.definitions[name].names for name in self.in_order(names)))
+
+    def library_imports(self, names: Iterable[str]) -> Iterator[str]:
+        """Lines that import names from the library."""
+        for module in self.about:
+            found = sorted(name for name in names if self.definitions[name].module == module)
+            if found:
+                bare = wrapped(f"from {LIBRARY}.{module} import ", found, "")
+                yield from bare if len(bare) == 1 else wrapped(f"from {LIBRARY}.{module} import (", found, ")")
+
+    def import_lines(self, names: Iterable[str]) -> Iterator[str]:
+        """Lines that bind those names that the library takes from elsewhere; the standard library stands first."""
+        bindings = {name: self.bindings[name] for name in names if name in self.bindings}
+        inside = {name for name, (module, _) in bindings.items() if module.partition(".")[0] in sys.stdlib_module_names}
+        for standard in (True, False):
+            some = {n: b for n, b in bindings.items() if (n in inside) is standard}
+            if not standard and len(some) not in (0, len(bindings)):
+                yield ""
+            for name, (module, part) in sorted(some.items(), key=lambda item: item[1]):
+                if not part:
+                    yield f"import {module}" if name == module else f"import {module} as {name}"
+            for module in sorted({module for module, part in some.values() if part}):
+                yield f"from {module} import {', '.join(sorted(n for n, b in some.items() if b == (module, n)))}"
+
 
 @functools.cache
-def _library() -> _Library:
+def _library(modules: tuple[str, ...]) -> _Library:
     definitions: dict[str, _Definition] = {}
     bindings: dict[str, tuple[str, str]] = {"itertools": ("itertools", "")}  # used by modules alone
     about: dict[str, str] = {}
-    for module in MODULES:
+    for module in modules:
         source = resources.files(LIBRARY).joinpath(f"{module}.py").read_text(encoding="utf-8")
         tree = ast.parse(source)
         about[module] = ast.get_docstring(tree) or ""

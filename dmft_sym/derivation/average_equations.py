@@ -64,7 +64,7 @@ class AverageWriter:
 
     def equations(self) -> Iterator[Equation]:
         """Scalars, then what closes every process."""
-        yield from self._scalars
+        yield from self.scalars
         for closure in self.derivation.closures:
             yield from self.correlations(closure)
             yield from self.responses(closure)
@@ -72,7 +72,8 @@ class AverageWriter:
                 yield from map(tangent_writer(self.derivation.site_builder).derivative, closure.tangents)
 
     @cached_property
-    def _scalars(self) -> list[Equation]:
+    def scalars(self) -> list[Equation]:
+        """Scalars in causal order; averages over Gaussian processes are made of correlations."""
         return [self._scalar(e) for e in self.derivation.causal if isinstance(e, ScalarEquation)]
 
     @cached_property
@@ -80,7 +81,7 @@ class AverageWriter:
         """Order parameters of fields that occur in any equation, without labels."""
         sites = [self.sites.equation(e) for e in self.derivation.causal]
         covariances = [e for c in self.derivation.closures for e in self.sites.covariances(c.process.noises)]
-        return _families([*sites, *covariances, *self._scalars])
+        return _families([*sites, *covariances, *self.scalars])
 
     def correlations(self, closure: ProcessClosure) -> Iterator[Equation]:
         """Correlations whose row is in a process."""

@@ -60,11 +60,12 @@ def coordinates_module(steps: int, dtype: str = "float64") -> ModuleType | None:
     return module
 
 
-def two_time_module(problem: Problem) -> ModuleType:
+def two_time_module(problem: Problem, backend: str) -> ModuleType:
     """The module that samples the two-time equations."""
     from dmft_sym.codegen import direct_source
 
-    return _module(problem, "direct", lambda: direct_source(problem))
+    kind = "direct" if backend == "numpy" else f"direct_{backend}"
+    return _module(problem, kind, lambda: direct_source(problem, backend, alone=False))
 
 
 def _module(problem: Problem, kind: str, make: Callable[[], str], probes: tuple[str, ...] = ()) -> ModuleType:
@@ -73,7 +74,7 @@ def _module(problem: Problem, kind: str, make: Callable[[], str], probes: tuple[
     from dmft_sym.cache.modules import load_module, program_key
     from dmft_sym.support.progress import compilation_notice
 
-    with compilation_notice() if kind in ("numba", "sampled") else nullcontext():
+    with compilation_notice() if kind in ("numba", "sampled", "direct_numba") else nullcontext():
         return load_module(program_key(str(problem.program), kind, probes), kind, make)
 
 

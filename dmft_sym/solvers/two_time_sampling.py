@@ -69,11 +69,11 @@ class TwoTimeRun(ReplicaRun):
         if self.options.error is None:  # how many sites an error needs is not known yet
             self.check_memory(self.sites())
         values = call.arguments.values
-        self.module = two_time_module(call.problem)
+        self.module = two_time_module(call.problem, call.backend)
         self.values: dict[str, Any] = {python_name(p.symbol): values[p.symbol] for p in call.problem.parameters}
         if self.data.total > self.data.count:
             self.values["train"] = self.data.train
-        self.extra = {"backend": "numpy", "module_hash": hash_of(self.module)}
+        self.extra = {"backend": call.backend, "module_hash": hash_of(self.module)}
 
     def check_memory(self, sites: int) -> None:
         """Refuse more sites than fit into memory."""

@@ -12,6 +12,7 @@ import pytest
 from commit_generated import committed_files
 
 import dmft_sym as ds
+from dmft_sym.solvers.generated_modules import two_time_module
 
 FOLDER = Path(dmft_sym.generated.__file__).parent
 
@@ -91,6 +92,29 @@ def test_march_that_stands_alone_gives_the_same_bits(tmp_path):
         for name, value in alone.items():
             np.testing.assert_array_equal(found[name], value, err_msg=name)
     assert len(found["C_h_h"]) == 2
+
+
+def test_direct_module_that_stands_alone_gives_the_same_bits(tmp_path):
+    """Compiled, as the one that imports the library."""
+    (tmp_path / "solver.py").write_text((FOLDER / "mlp_tanh_direct_numba.py").read_text())
+    code = (
+        "import sys; sys.modules['dmft_sym'] = None\n"
+        "import numpy as np, solver\n"
+        "x, y = np.random.default_rng(1).standard_normal((2, 3, 2))\n"
+        "given = dict(steps=6, sites=700, gram=x @ x.T / 2, targets=y, L=3, eta0=0.3, gamma=2.0, s2=1.0)\n"
+        "found = solver.march(np.random.default_rng(0), **given)\n"
+    )
+    save = "np.savez('alone', **found['scalars'])\n"
+    subprocess.run([sys.executable, "-W", "error", "-c", code + save], cwd=tmp_path, check=True)
+    theory = ds.derive(ds.mlp(activation="tanh"), data=ds.Samples(np.ones((1, 1)), np.ones(1)))
+    scope = {"solver": two_time_module(theory, "numba")}
+    assert scope["solver"].__name__ == "dmft_sym.generated.mlp_tanh_direct_numba"
+    exec(code.replace("import sys; sys.modules['dmft_sym'] = None\n", "").replace(", solver", ""), scope)  # our own
+    with np.load(tmp_path / "alone.npz") as alone:
+        assert set(alone) == {"f", "Delta"}
+        for name, value in alone.items():
+            assert len(value) == 6
+            np.testing.assert_array_equal(scope["found"]["scalars"][name], value, err_msg=name)
 
 
 def test_sampled_module_that_stands_alone_gives_the_same_bits(tmp_path):

@@ -331,10 +331,11 @@ def test_two_ways_to_responses_where_a_matrix_is_used_twice(tmp_path):
     assert np.all(np.abs(found[True][0][1:3]).max(axis=(1, 2, 3, 4)) > 50 * found[False][1].max())
 
 
-def test_tangents_that_do_not_converge(tmp_path):
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_tangents_that_do_not_converge(backend, tmp_path):
     """A few sites respond without bounds: the run is repeated with responses by parts, which agree."""
     theory = theory_of(ds.mlp(2, "sin(2*h)"))
-    solver = theory.compile("numpy")
+    solver = theory.compile(backend)
     settings = {"richness": 2.0, "learning_rate": 0.5, "steps": 8, "replicas": 8}
     other = solver(**settings, sites=40_000)
     run = solver(**settings, sites=8000, method="equations")
@@ -344,14 +345,15 @@ def test_tangents_that_do_not_converge(tmp_path):
     given = {"sites": 1000, **arguments(theory, 8, L=2, eta0=0.5, gamma=2.0, s2=1.0)}
     mean, error = direct_module(theory, tmp_path).solve(0, batches=8, **given)
     assert scores(mean["scalars"]["f"], error["scalars"]["f"], *expected).max() > 10
-    smooth = theory_of(ds.mlp(2, "tanh")).compile("numpy")(**settings, sites=8000, method="equations")
+    smooth = theory_of(ds.mlp(2, "tanh")).compile(backend)(**settings, sites=8000, method="equations")
     assert smooth.attrs["responses"] == "tangents"
     assert smooth.attrs["tangent_error"] < 0.1
 
 
-def test_tangent_kernel_of_a_shared_matrix():
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_tangent_kernel_of_a_shared_matrix(backend):
     """It needs correlations of different fields, those of all layers."""
-    solver = theory_of(tied(sp.tanh)).compile("numpy")
+    solver = theory_of(tied(sp.tanh)).compile(backend)
     settings = {"richness": 2.0, "learning_rate": 0.3, "steps": 5}
     run = solver(**settings, sites=8000, method="equations")
     other = solver(**settings, sites=16_000)

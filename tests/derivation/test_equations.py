@@ -174,7 +174,7 @@ def test_nonlinear_equations_are_what_the_sampled_solver_computes(network):
     theory = ds.derive(made, data=samples(2, 1))
     numbers, given = known_numbers(theory, 2), given_data(theory)
     scope: dict = {}
-    exec(theory.source(method="equations"), scope)  # our own generated source
+    exec(theory.source("numpy", method="equations"), scope)  # our own generated source
     variables: dict = {}
     arguments = {s.name: value for s, value in numbers.items() if s in theory.program.parameters and s != SAMPLES}
     run = scope["march"](

@@ -116,15 +116,16 @@ def test_errors_of_callbacks_are_not_taken_for_bad_arguments(theory):
         assert not isinstance(caught.value, ArgumentError)
 
 
-def test_the_direct_solver_reports(theory):
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_the_direct_solver_reports(theory, backend):
     """Progress in steps of all replicas; the module that ran is named."""
     seen = []
-    run = theory.compile()(
+    run = theory.compile(backend)(
         **SETTINGS, method="equations", sites=80, replicas=2, progress=lambda *done: seen.append(done)
     )
     assert seen == [(step, 6) for step in range(1, 7)]
     assert len(run.attrs["module_hash"]) == 64
-    assert (run.attrs["backend"], run.attrs["antithetic"]) == ("numpy", 1)
+    assert (run.attrs["backend"], run.attrs["antithetic"]) == (backend, 1)
 
 
 def test_runs_diverge_by_one_rule(theory):
