@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 STEPS = "gradient steps"
+TIMES = "learning rate × gradient steps"
 
 _VARIABLES = {
     "f": "output of the network",
@@ -23,7 +24,7 @@ _VARIABLES = {
     "outlier": "outliers of a trained matrix",
     "outlier_limit": "smallest outlier that stands out of the noise of a replica",
     "bulk_edge": "edges of the bulk of a trained matrix",
-    "escape_step": "escape of the first outlier",
+    **dict.fromkeys(("escape_step", "escape_time"), "escape of the first outlier"),
     "sharpness": "leading eigenvalue of the NTK",
     "overlap": "|cos| between the vectors of an outlier and a field",
     "value": "singular value, eigenvalue of the NTK",
@@ -32,6 +33,7 @@ _VARIABLES = {
 }
 _AXES = {
     **dict.fromkeys(("step", "step2", "kernel_step", "spectrum_step"), "training step"),
+    **dict.fromkeys(("time", "time2", "kernel_time", "spectrum_time"), "time of the flow"),
     **dict.fromkeys(("sample", "sample2"), "number of the sample, training samples first"),
     **dict.fromkeys(("output", "output2"), "output of the network"),
     **dict.fromkeys(("layer", "layer2"), "layer"),
@@ -60,7 +62,8 @@ def describe(dataset: xr.Dataset, **words: str) -> xr.Dataset:
 
 
 def _attributes(long_name: str, name: object) -> dict[str, str]:
-    return {"long_name": long_name, "units": STEPS if str(name).endswith(("step", "step2")) else "1"}
+    units = {"step": STEPS, "time": TIMES}.get(str(name).removesuffix("2").rpartition("_")[2], "1")
+    return {"long_name": long_name, "units": units}
 
 
 def _in_words(name: str, words: dict[str, str], kernel: bool) -> str:

@@ -25,5 +25,6 @@ def common_attributes(theory: Problem, arguments: RunArguments) -> dict[str, Any
         "online": int(rule.fresh),  # netCDF has no truth values
         "momentum": arguments.given.get("momentum", rule.momentum),
         "weight_decay": arguments.given.get("weight_decay", rule.weight_decay),
+        **rule.options,
         **{f"version_{name.replace('-', '_')}": version(name) for name in ("dmft-sym", "numpy", "numba")},
     }
