@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -17,27 +16,6 @@ IN_TIME = {
     "spectrum_step": "spectrum_time",
 }
 """The axes of a flow by those of steps."""
-_VARIABLES = {"escape_step": "escape_time"}
-
-
-def in_time(dataset: xr.Dataset, times: Sequence[float] | None) -> xr.Dataset:
-    """The results of a flow, whose steps are numbers of times, over axes of time.
-
-    Parameters
-    ----------
-    times
-        Of the flow; ``None`` for steps, which stay what they are.
-    """
-    import numpy as np
-
-    from .names import describe
-
-    if times is None:
-        return dataset
-    found = {step: time for step, time in IN_TIME.items() if step in dataset.dims}
-    values = {time: np.asarray(times)[dataset[step].values] for step, time in found.items()}
-    renamed = dataset.rename({**found, **{old: new for old, new in _VARIABLES.items() if old in dataset}})
-    return describe(renamed.assign_coords(values))
 
 
 def in_steps(dataset: Labelled) -> Labelled:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .axes import IN_TIME
 from .store import BIAS, SEM
 
 if TYPE_CHECKING:
@@ -59,6 +61,27 @@ def describe(dataset: xr.Dataset, **words: str) -> xr.Dataset:
         if name in dataset.coords:
             dataset[name].attrs = _attributes(long_name, name)
     return dataset
+
+
+def in_time(dataset: xr.Dataset, times: Sequence[float] | None) -> xr.Dataset:
+    """The results of a flow, whose steps are numbers of times, over axes of time.
+
+    Parameters
+    ----------
+    times
+        Of the flow; ``None`` for steps, which stay what they are.
+    """
+    import numpy as np
+
+    if times is None:
+        return dataset
+    found = {step: time for step, time in IN_TIME.items() if step in dataset.dims}
+    values = {time: np.asarray(times)[dataset[step].values] for step, time in found.items()}
+    renamed = dataset.rename(found).assign_coords(values)
+    if "escape_step" in renamed:
+        renamed = renamed.rename(escape_step="escape_time")
+        renamed["escape_time"].attrs = {}
+    return describe(renamed)
 
 
 def _attributes(long_name: str, name: object) -> dict[str, str]:

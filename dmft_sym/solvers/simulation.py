@@ -103,7 +103,7 @@ def simulate(
         Naming the argument, its value and what is allowed.
     """
     from dmft_sym.derivation.problem import Problem
-    from dmft_sym.results.axes import in_time
+    from dmft_sym.results.names import in_time
 
     if not isinstance(theory, Problem):
         raise ArgumentError(f"theory = {show(theory)}: allowed is what ds.derive returned")

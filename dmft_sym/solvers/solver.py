@@ -208,7 +208,7 @@ class Solver:
         ArgumentError
             Naming the argument, its value and what is allowed; more steps or sites than fit into memory.
         """
-        from dmft_sym.results.axes import in_time
+        from dmft_sym.results.names import in_time
         from dmft_sym.results.store import bias_notes
 
         from .measurements import including_measured

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmft_sym.results.axes import in_time
-from dmft_sym.results.names import describe
+from dmft_sym.results.names import describe, in_time
 from dmft_sym.spectra.methods import DEPENDENCE, check_method, default_method
 from dmft_sym.support.array_types import Floats
 from dmft_sym.support.errors import ArgumentError
