@@ -15,7 +15,18 @@ from .support.deprecation import OldModules
 if TYPE_CHECKING:
     from . import limits
     from .comparison.runs import compare
-    from .networks import MUP, NTK, GradientDescent, Network, OnlineSGD, Parametrization, deep_linear, mlp, network
+    from .networks import (
+        MUP,
+        NTK,
+        GradientDescent,
+        GradientFlow,
+        Network,
+        OnlineSGD,
+        Parametrization,
+        deep_linear,
+        mlp,
+        network,
+    )
     from .regimes import Proportional, Samples
     from .results.store import load, save
     from .solvers.escape import critical_richness
@@ -42,6 +53,7 @@ _HOMES = {
             "MUP",
             "NTK",
             "GradientDescent",
+            "GradientFlow",
             "Network",
             "OnlineSGD",
             "Parametrization",
@@ -57,6 +69,7 @@ __all__ = [
     "MUP",
     "NTK",
     "GradientDescent",
+    "GradientFlow",
     "Network",
     "OnlineSGD",
     "Parametrization",

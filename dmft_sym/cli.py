@@ -441,11 +441,11 @@ def _solve(spec: Spec, label: str) -> xr.Dataset:
 
 
 def _spectra(spec: Spec) -> xr.Dataset:
-    from .spec.objects import physical_arguments, spectrum_arguments
+    from .spec.objects import physical_arguments, spectrum_arguments, tolerance_arguments
 
     wanted = spec.spectrum
     options: dict[str, Any] = {"method": wanted.method, "dependence": wanted.dependence}
-    options |= {"tol": spec.solver.tol, "points": wanted.points}
+    options |= {**tolerance_arguments(spec), "points": wanted.points}
     with _words_of_specs(spec), _progress("spectra") as progress:
         found: xr.Dataset = _session().spectrum(
             _theory(spec), **spectrum_arguments(spec), **physical_arguments(spec), **options, progress=progress
@@ -461,7 +461,7 @@ def _check_march_of_spectra(spec: Spec) -> None:
 
     if spec.spectrum.method == "equations":
         with _words_of_specs(spec):
-            check_march(spec.training.steps, spec.network.outputs or 1, spec.network.depth, 8)
+            check_march(int(spec.training.last) + 1, spec.network.outputs or 1, spec.network.depth, 8)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dmft_sym.results.axes import as_in, in_steps
 from dmft_sym.results.store import SEM, ResultError, check_dataset
 from dmft_sym.support.messages import show
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 FREE = frozenset({
-    "antithetic", "backend", "dim", "dtype", "error", "exact", "kind", "method", "normalise", "outcome",
-    "outcome_remedy", "replicas", "seed", "seeds", "sites", "steps", "threads", "tol", "wall_time", "width",
+    "antithetic", "backend", "dim", "dtype", "error", "exact", "kind", "max_steps", "method", "normalise", "outcome",
+    "outcome_remedy", "replicas", "rtol", "seed", "seeds", "sites", "steps", "threads", "time", "tol", "wall_time",
+    "width",
     "samples",  # sites, in results of before 0.2
 })  # fmt: skip
 """Attributes in which a run and its simulation may differ; so may versions and hashes, but not that of the data."""
@@ -132,6 +134,7 @@ class Comparison:
         """Entries that fluctuate; of a correlation or a kernel and its mirror image one."""
         error = self.standard_error[name]
         fluctuates = error > ROUNDING * abs(self.theory[name]).max()
+        fluctuates = in_steps(fluctuates)
         if "step2" in fluctuates.dims:
             fluctuates &= fluctuates["step2"] <= fluctuates["step"]
         if "sample2" in fluctuates.dims:
@@ -142,7 +145,8 @@ class Comparison:
         attrs = self.simulation.attrs
         sizes = [f" of {letter} = {attrs[key]}" for letter, key in (("D", "dim"), ("N", "width")) if key in attrs]
         size = sizes[0] if sizes else ""
-        steps = f", {self.theory.sizes['step']} steps" if "step" in self.theory.sizes else ""
+        counts = [f", {self.theory.sizes[name]} {name}s" for name in ("step", "time") if name in self.theory.sizes]
+        steps = "".join(counts)
         return f"theory and {self.seeds} networks{size}{steps}"
 
     def _caption(self) -> str:
@@ -218,6 +222,7 @@ def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
         raise ResultError(f"seeds = {sim.sizes.get('seed', 0)}: allowed for a comparison are simulations of 2 or more")
     _check_parameters(run, sim)
     _check_program(run, sim)
+    given, run, sim = run, in_steps(run), in_steps(sim)
     names = [str(name) for name in run.data_vars if name in sim.data_vars and _along_steps(run, str(name))]
     theory, simulation, errors = common_spectra(run, sim)
     if not names and not theory:
@@ -225,6 +230,7 @@ def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
     if names:
         found = zip(_common(run, sim, names), (theory, simulation, errors), strict=True)
         theory, simulation, errors = (steps.merge(spectra, combine_attrs="override") for steps, spectra in found)
+    theory, simulation, errors = (as_in(found, given) for found in (theory, simulation, errors))
     seeds = sim.sizes["seed"]
     error = simulation.std("seed", ddof=1) / math.sqrt(seeds)
     for name in errors.data_vars:

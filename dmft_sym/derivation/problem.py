@@ -6,7 +6,7 @@ are first needed, so that a solver found in the cache starts without them.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sympy as sp
@@ -56,7 +56,8 @@ class Problem(Pipeline):
         data.check(network, probes)
         trace = network.trace(data.setting)
         super().__init__(data.program(trace, training, network.name), probes)
-        self.parameters = _parameters(self.program, data, trace.parameters)
+        known = {**data.values, **training.values}
+        self.parameters = _parameters(self.program, known, trace.parameters)
         _check_probes(probes, [readout.vector.name for readout in trace.readouts])
         self.joint_derivations: dict[Any, Any] = {}
         """Derivations of level two that were made, by matrix (`dmft_sym.spectra.equations`)."""
@@ -66,15 +67,17 @@ class Problem(Pipeline):
         return self.data.noise_scale(use.matrix, use.transpose)
 
 
-def _parameters(program: Program, data: Regime, own: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
-    """Run-time parameters of the program; symbols that nobody declared are refused."""
+def _parameters(
+    program: Program, values: Mapping[sp.Symbol, float], own: tuple[Parameter, ...]
+) -> tuple[Parameter, ...]:
+    """Run-time parameters of the program, without those that have values; symbols that nobody declared are refused."""
     known = {parameter.symbol: parameter for parameter in (*STANDARD, *own)}
     used = [symbol.name for symbol in program.parameters]
     for parameter in own:
         keywords = [other.keyword for other in known.values()]
         if keywords.count(parameter.keyword) > 1 or used.count(parameter.symbol.name) > 1:
             raise ProgramError(f"parameter {parameter.keyword}: the name belongs to a standard parameter")
-    parameters = [symbol for symbol in program.parameters if symbol not in data.values]
+    parameters = [symbol for symbol in program.parameters if symbol not in values]
     for symbol in parameters:
         if symbol not in known:
             raise ProgramError(

@@ -6,6 +6,7 @@ independent of the saddle-point derivation, which it checks.
 
 from dmft_sym.support.errors import ExecutionError
 
+from .flow.run import flow_coordinates, flow_finite
 from .interface import Arithmetic
 from .result import ExecutionResult
 from .runner import finite_memory, run_coordinates, run_finite, run_sampled
@@ -15,6 +16,8 @@ __all__ = [
     "ExecutionError",
     "ExecutionResult",
     "finite_memory",
+    "flow_coordinates",
+    "flow_finite",
     "run_coordinates",
     "run_finite",
     "run_sampled",

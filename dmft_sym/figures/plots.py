@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dmft_sym.results.axes import in_steps
 from dmft_sym.results.store import SEM, ResultError
 from dmft_sym.support import files
 from dmft_sym.support.messages import InputError, show, show_path
@@ -56,6 +57,7 @@ def losses(run: xr.Dataset, sim: xr.Dataset | None = None, scale: str = "log") -
     """
     if scale not in SCALES:
         raise InputError(f"scale = {show(scale)}: allowed are {', '.join(SCALES)}")
+    run, sim = in_steps(run), None if sim is None else in_steps(sim)
     theory, simulation = (None, run) if "seed" in run.dims else (run, sim)
     names = [name for name in _LOSSES if name in run]
     if not names or not run.sizes.get("step"):
@@ -134,7 +136,7 @@ def _only(dataset: xr.Dataset, names: list[str]) -> xr.Dataset:
 
 
 def _lines(axis: Axes, loss: xr.DataArray, error: xr.DataArray | None = None) -> None:
-    steps = loss["step"].values
+    steps = in_steps(loss)["step"].values
     for index, values in _by_output(loss):
         axis.plot(steps, values, color=_colour(index), lw=1.6, zorder=3)
     for index, values in [] if error is None else _by_output(error):
@@ -143,7 +145,7 @@ def _lines(axis: Axes, loss: xr.DataArray, error: xr.DataArray | None = None) ->
 
 
 def _bands(axis: Axes, loss: xr.DataArray) -> None:
-    steps = loss["step"].values
+    steps = in_steps(loss)["step"].values
     for index, values in _by_output(loss):
         mean, error = mean_and_error(values)
         colour = _colour(index)
@@ -157,8 +159,8 @@ def _z_scores(axis: Axes, z: xr.DataArray) -> None:
     axis.axhspan(-2, 2, color="0.9", lw=0)
     axis.axhline(0, color="0.6", lw=0.8)
     for index, values in _by_output(z):
-        axis.plot(z["step"].values, values, color=_colour(index), lw=1.2)
-    axis.set_xlabel(axis_label(z))
+        axis.plot(in_steps(z)["step"].values, values, color=_colour(index), lw=1.2)
+    axis.set_xlabel(axis_label(in_steps(z)))
     axis.set_ylabel("z [standard errors]")
 
 
@@ -171,13 +173,14 @@ def _by_output(array: xr.DataArray) -> list[tuple[int, xr.DataArray]]:
 def _label_loss(axis: Axes, loss: xr.DataArray, scale: str) -> None:
     positive = bool((loss > 0).any())
     axis.set_title(str(loss.attrs.get("long_name", loss.name)).capitalize(), fontsize="medium")
-    axis.set_xlabel(axis_label(loss))
+    axis.set_xlabel(axis_label(in_steps(loss)))
     axis.set_ylabel(f"loss{' per output' if 'output' in loss.dims else ''} [{loss.attrs.get('units', '1')}]")
     light_grid(axis)
     if scale in ("log", "loglog") and positive:
         axis.set_yscale("log")
     if scale == "loglog":
-        axis.set_xscale("symlog", linthresh=1)
+        steps = in_steps(loss)["step"].values
+        axis.set_xscale("symlog", linthresh=min(1.0, float(steps[1])) if len(steps) > 1 else 1.0)
     axis.margins(x=0.01)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_sym.results.axes import in_steps, word
 from dmft_sym.results.store import BIAS, SEM, ResultError
 from dmft_sym.support.array_types import Floats
 from dmft_sym.support.messages import InputError
@@ -48,6 +49,7 @@ def outputs(run: xr.Dataset, sim: xr.Dataset | None = None) -> Figure:
     sim
         A simulation of the same samples.
     """
+    run, sim = in_steps(run), None if sim is None else in_steps(sim)
     if "f" not in run or not run.sizes.get("step"):
         raise ResultError("the result has no outputs on samples: allowed are results on given samples")
     theory, simulation = (None, run) if "seed" in run.dims else (run, _same_samples(run, sim))
@@ -143,6 +145,7 @@ def kernels(run: xr.Dataset, sim: xr.Dataset | None = None, outputs: tuple[int, 
     outputs
         The two outputs of the tangent kernel.
     """
+    name, run, sim = word(run), in_steps(run), None if sim is None else in_steps(sim)
     _check_outputs(run, outputs)
     sources = [("simulation" if "seed" in run.dims else "theory", _mean(run))]
     if sim is not None:
@@ -162,7 +165,7 @@ def kernels(run: xr.Dataset, sim: xr.Dataset | None = None, outputs: tuple[int, 
         ]
         _draw_row(figure, axes, row, shown_here, boundary)
     for axis, (step, words) in zip(grid[0], [(s, w) for s in shown for w, _ in sources], strict=True):
-        axis.set_title(f"step {step}, {words}", fontsize="small")
+        axis.set_title(f"{name} {step:g}, {words}", fontsize="small")
     for axis in grid[-1]:
         axis.set_xlabel("sample, by target", fontsize="small")
     skipped = [step for step in steps if step not in shown]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_sym.results.axes import in_steps, word
 from dmft_sym.results.store import SEM, ResultError
 from dmft_sym.support.array_types import Floats
 from dmft_sym.support.degenerate import degenerate
@@ -45,6 +46,7 @@ def spectra(run: xr.Dataset, sim: xr.Dataset | None = None, matrices: Sequence[s
     matrices
         Which rows; all matrices if not given.
     """
+    called, run, sim = word(run), in_steps(run), None if sim is None else in_steps(sim)
     _check(run, ("outlier", "bulk_edge"))
     if "sample" in run.dims:
         raise ResultError("the result has no densities, as those of given samples: allowed is the kind outliers")
@@ -57,7 +59,7 @@ def spectra(run: xr.Dataset, sim: xr.Dataset | None = None, matrices: Sequence[s
         _same_limits(row)
         row[0].set_ylabel(f"density of {name} [1]")
     for step, axis in zip(steps, grid[0], strict=True):
-        axis.set_title(f"step {step}", fontsize="medium")
+        axis.set_title(f"{called} {step:g}", fontsize="medium")
     legend_above(figure, list(grid.ravel()), 2.6)
     return figure
 
@@ -74,6 +76,7 @@ def outliers(run: xr.Dataset, sim: xr.Dataset | None = None, matrices: Sequence[
     run, sim, matrices
         As for `spectra`.
     """
+    run, sim = in_steps(run), None if sim is None else in_steps(sim)
     _check(run, ("outlier", "bulk_edge"))
     names = _chosen(run, matrices)
     figure = new_figure(3.6 * len(names) + 0.4, 3.6)
@@ -99,6 +102,7 @@ def sharpness(run: xr.Dataset, sim: xr.Dataset | None = None) -> Figure:
     run, sim
         As for `spectra`; the NTK has to be among the matrices.
     """
+    run, sim = in_steps(run), None if sim is None else in_steps(sim)
     if "sharpness" not in run:
         raise ResultError(
             'the result has no sharpness: allowed are results in the proportional regime whose matrices have "NTK"'
@@ -201,7 +205,8 @@ def _tracks(axis: Axes, run: xr.Dataset) -> None:
             error = run[f"outlier{SEM}"].isel(rank=rank).values
             label = "theory, ± standard error"
             axis.fill_between(steps, values - error, values + error, color=_OUTLIER, alpha=0.3, lw=0, label=label)
-    escape = float(run["escape_step"]) if "escape_step" in run else np.nan
+    names = [name for name in ("escape_step", "escape_time") if name in run]
+    escape = float(run[names[0]]) if names else np.nan
     if np.isfinite(escape):
         axis.axvline(escape, color="0.5", lw=0.8, ls=(0, (1, 2)), label="escape")
 

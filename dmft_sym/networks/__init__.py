@@ -3,13 +3,14 @@
 from .parametrization import MUP, NTK, Parametrization, Scalings
 from .standard import Network, deep_linear, mlp, network
 from .trace import Outputs, Trace, Tracer, trace
-from .training import GradientDescent, OnlineSGD, TrainingRule
+from .training import GradientDescent, GradientFlow, OnlineSGD, TrainingRule
 from .vectors import Vector, Weights
 
 __all__ = [
     "MUP",
     "NTK",
     "GradientDescent",
+    "GradientFlow",
     "Network",
     "OnlineSGD",
     "Outputs",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import sympy as sp
 
@@ -19,7 +21,7 @@ from dmft_sym.program import (
     VectorRef,
 )
 
-from .parameters import DECAY, MOMENTUM
+from .parameters import DECAY, ETA, MOMENTUM
 from .reverse import Backward
 
 
@@ -60,6 +62,30 @@ class TrainingRule:
     def fresh(self) -> bool:
         """Whether the samples are drawn anew at every step."""
         return False
+
+    @property
+    def continuous(self) -> bool:
+        """Whether training goes on in continuous time: a run has a ``time``, and neither steps nor a learning rate."""
+        return False
+
+    @property
+    def values(self) -> dict[sp.Symbol, float]:
+        """Symbols of the program that the rule sets, with their values."""
+        return {}
+
+    def refusal(self, argument: str) -> str | None:
+        """Why a standard argument of a run means nothing; ``None`` if it does."""
+        return None
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """How precisely it is carried out, where that is part of the rule."""
+        return {}
+
+    @property
+    def text(self) -> str:
+        """What a derivation says of it beside the optimizer (LaTeX text mode)."""
+        return ""
 
     def optimizer(self) -> Optimizer:
         """The memory of the program, with a symbol for every part that is switched on."""
@@ -111,3 +137,75 @@ class OnlineSGD(TrainingRule):
     def fresh(self) -> bool:
         """Always true: no sample is seen twice."""
         return True
+
+
+@dataclass(frozen=True)
+class GradientFlow(TrainingRule):
+    """Gradient flow on all samples: gradient descent in the limit ``eta0 -> 0`` at fixed time ``eta0 t``.
+
+    A run takes ``time`` instead of ``learning_rate`` and ``steps``: either the time at which it ends, or the times at
+    which results are wanted, from 0 to the end.
+
+    Parameters
+    ----------
+    rtol
+        Tolerance of an integration step: of the error of every trained array, in units of its size.
+    max_steps
+        Number of integration steps after which a run is given up.
+
+    Raises
+    ------
+    ProgramError
+        Naming the argument, its value and what is allowed; momentum and weight decay are those of steps.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> theory = ds.derive(ds.deep_linear(2), training=ds.GradientFlow())
+    >>> run = theory.compile()(time=[0.0, 0.5, 2.0], samples_per_dim=2, width_per_dim=1, richness=1)
+    >>> [round(float(loss), 5) for loss in run.train_loss.sel(output=0)]
+    []
+    """
+
+    rtol: float = 1e-6
+    max_steps: int = 100_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("momentum", "weight_decay"):
+            if getattr(self, key):
+                raise ProgramError(
+                    f"{key} = {getattr(self, key)!r}: allowed with GradientFlow is 0, a flow has no steps"
+                )
+        if isinstance(self.rtol, bool) or not isinstance(self.rtol, numbers.Real) or not 1e-12 <= self.rtol < 1:
+            raise ProgramError(f"rtol = {self.rtol!r}: allowed is a number >= 1e-12 and < 1")
+        steps = self.max_steps
+        if isinstance(steps, bool) or not isinstance(steps, numbers.Integral) or steps < 1:
+            raise ProgramError(f"max_steps = {steps!r}: allowed is an integer >= 1")
+
+    @property
+    def continuous(self) -> bool:
+        """Always true."""
+        return True
+
+    @property
+    def values(self) -> dict[sp.Symbol, float]:
+        """Increments are the right-hand side of the flow at a learning rate of one."""
+        return {ETA: 1.0}
+
+    def refusal(self, argument: str) -> str | None:
+        """There is no learning rate."""
+        return "a gradient flow has none, its time is eta0 t" if argument == "learning_rate" else None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Tolerance and number of steps."""
+        return {"rtol": self.rtol, "max_steps": self.max_steps}
+
+    @property
+    def text(self) -> str:
+        """The limit in which steps become a flow."""
+        return (
+            " The gradient flow is the limit $\\eta_0 \\to 0$ of these steps at fixed time $\\eta_0 t$: an increment "
+            "divided by $\\eta_0$ becomes a derivative by time, and $\\eta_0 \\sum_s$ an integral over it."
+        )

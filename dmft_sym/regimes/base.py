@@ -145,4 +145,5 @@ class Regime(ABC):
     @classmethod
     def completed(cls, spec: Spec, folder: str) -> Spec:
         """A spec with defaults that depend on other keys, and files relative to its folder."""
-        return spec.replaced("solver", method=spec.solver.method or cls.default_method)
+        usual = "conditioning" if spec.training.continuous else cls.default_method
+        return spec.replaced("solver", method=spec.solver.method or usual)

@@ -44,6 +44,12 @@ DISTINCT = Predicate(lambda entries: len(set(entries)) == len(entries))
 """Of lists, which are read as tuples."""
 LONGEST = MaxLen(10_000)
 Steps = Annotated[tuple[Index, ...], LONGEST, DISTINCT]
+Times = Annotated[tuple[Annotated[float, Ge(0), Lt(math.inf)], ...], LONGEST, DISTINCT]
+Time = Annotated[
+    Annotated[float, Gt(0), Lt(math.inf)] | Times,
+    Words("the end of the flow, a finite number > 0, or a list of ascending times from 0 to the end"),
+]
+FLOW = "gradient-flow"
 File = Annotated[str, Words("the name of an .npz or .csv file")]
 Matrix = Annotated[str, Words('the name of a matrix, such as "W0"')]
 Method = Literal["equations", "conditioning"]
@@ -71,6 +77,11 @@ class Keys:
     def faults(self) -> Iterator[Fault]:
         """What does not fit together in the section."""
         yield from ()
+
+    @classmethod
+    def needed(cls, table: Mapping[str, Any]) -> tuple[str, ...]:
+        """Keys without a default that have to be there, given the others."""
+        return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,12 +178,12 @@ class DataKeys(Keys):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingKeys(Keys):
-    """``[training]``: gradient descent.
+    """``[training]``: gradient descent, or its flow in continuous time.
 
     Parameters
     ----------
     learning_rate
-        ``eta0``.
+        ``eta0`` of gradient descent.
     steps
         Number of gradient steps.
     momentum
@@ -181,13 +192,58 @@ class TrainingKeys(Keys):
         Decoupled decay per step.
     centered
         Whether the output of the network at initialization is subtracted, which small richness needs.
+    kind
+        ``"gradient-descent"`` takes ``learning_rate`` and ``steps``; ``"gradient-flow"``, its limit of small steps,
+        takes ``time``.
+    time
+        Of the flow, learning rate times steps: its end, or a list of times from 0 to the end at which results are kept.
+    rtol
+        Tolerance of an integration step of the flow.
     """
 
-    learning_rate: Annotated[float, BY_KEYWORD["learning_rate"]]
-    steps: Count
+    learning_rate: Annotated[float, BY_KEYWORD["learning_rate"]] | None = None
+    steps: Count | None = None
     momentum: Annotated[float, BY_KEYWORD["momentum"]] = 0.0
     weight_decay: Annotated[float, BY_KEYWORD["weight_decay"]] = 0.0
     centered: bool = False
+    kind: Literal["gradient-descent", "gradient-flow"] = "gradient-descent"
+    time: Time | None = None
+    rtol: Annotated[float, Ge(1e-12), Lt(1)] = 1e-6
+
+    @classmethod
+    def needed(cls, table: Mapping[str, Any]) -> tuple[str, ...]:
+        """How long training lasts, and how fast it is."""
+        kinds = {FLOW: ("time",), "gradient-descent": ("learning_rate", "steps")}
+        kind = table.get("kind", "gradient-descent")
+        return kinds.get(kind, ()) if isinstance(kind, str) else ()
+
+    @property
+    def continuous(self) -> bool:
+        """Whether training is a flow."""
+        return self.kind == FLOW
+
+    @property
+    def last(self) -> float:
+        """The last step, or the end of a flow."""
+        if self.steps is not None:
+            return self.steps - 1
+        if isinstance(self.time, tuple):
+            return max(self.time, default=0.0)
+        return self.time or 0.0
+
+    def faults(self) -> Iterator[Fault]:
+        """Keys of the other kind, and times that do not ascend."""
+        if self.continuous:
+            others: dict[str, float | None] = {"learning_rate": None, "steps": None, "momentum": 0, "weight_decay": 0}
+        else:
+            others = {"time": None, "rtol": TrainingKeys.rtol}
+        for key, usual in others.items():
+            value = getattr(self, key)
+            if value != usual:
+                yield refused("training", key, value, f'nothing with kind = "{self.kind}"')
+        times = self.time if self.continuous and isinstance(self.time, tuple) else (0.0, 1.0)
+        if len(times) < 2 or times[0] != 0 or list(times) != sorted(times):
+            yield refused("training", "time", list(times), "a list of ascending times from 0 to the end")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,10 +304,13 @@ class SpectrumKeys(Keys):
         ``"W0"``, ``"W1"``, ... and ``"NTK"``; of given samples those between hidden layers.
     steps
         Steps, counted from 0; a spectrum is that of the weights before the update of the step. Without it, the last.
+    times
+        Times of a flow, instead of steps.
     """
 
     matrices: Annotated[tuple[Matrix, ...], LONGEST, DISTINCT] = ()
     steps: Steps = ()
+    times: Times = ()
 
     @property
     def values(self) -> int | None:
@@ -363,12 +422,37 @@ def refused(section: str, key: str, value: object, allowed: str, regime: str | N
 
 
 def late_steps(spec: Spec, section: str) -> Iterator[Fault]:
-    """Steps of a section beyond the last one."""
-    last = spec.training.steps - 1
-    for step in getattr(spec, section).steps:
+    """Steps or times of a section beyond the last one, and those of the other kind of training."""
+    steps, times = getattr(spec, section).steps, getattr(spec, section).times
+    kind = f'nothing with [training] kind = "{spec.training.kind}"'
+    if spec.training.continuous:
+        for time in times:
+            if time > spec.training.last:
+                yield refused(section, "times", time, f"times of the flow, 0 to {spec.training.last:g}")
+        if steps:
+            yield refused(section, "steps", list(steps), f"{kind}, use times")
+        return
+    if times:
+        yield refused(section, "times", list(times), f"{kind}, use steps")
+    last = int(spec.training.last)
+    for step in steps:
         if step > last:
             line = f"[{section}] steps = {step}: allowed are integers from 0 to {last}, the last step"
             yield Fault(section, "steps", line)
+
+
+def of_flows(spec: Spec) -> Iterator[Fault]:
+    """What there is of gradient descent only."""
+    if not spec.training.continuous:
+        return
+    where = f'with [training] kind = "{spec.training.kind}"'
+    for section in ("solver", "spectrum"):
+        method = getattr(getattr(spec, section), "method", None)
+        if method == "equations":
+            allowed = f'{where} is "conditioning"; equations are marched in steps, with a small learning_rate'
+            yield Fault(section, "method", f'[{section}] method = "equations": allowed {allowed}')
+    if spec.data.fresh:
+        yield Fault("data", "online", f"[data] online = true: allowed {where} is false, a flow sees all samples")
 
 
 def shown(value: object) -> str:

@@ -174,6 +174,8 @@ def _method_of_spectra(spec: Spec) -> str:
     """The route to spectra: what ``[spectrum]`` says, else what ``[solver]`` says, else the quicker one."""
     from dmft_sym.spectra.methods import default_method
 
+    if spec.training.continuous:
+        return spec.spectrum.method or "conditioning"
     quicker = default_method(spec.network.outputs or 1, spec.data.fresh, spec.spectrum.dependence)
     return spec.spectrum.method or spec.solver.method or quicker
 

@@ -27,6 +27,7 @@ from .keys import (
     SolverKeys,
     Spec,
     Steps,
+    Times,
     late_steps,
     refused,
     shown,
@@ -95,9 +96,12 @@ class KernelsKeys(Keys):
     ----------
     steps
         Steps, counted from 0; the first and the last if empty.
+    times
+        Times of a flow, instead of steps.
     """
 
     steps: Steps = ()
+    times: Times = ()
 
 
 def _limit_of_width(spec: Spec) -> Iterator[Fault]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .axes import IN_TIME
 from .store import BIAS, SEM
 
 if TYPE_CHECKING:
     import xarray as xr
 
 STEPS = "gradient steps"
+TIMES = "learning rate × gradient steps"
 
 _VARIABLES = {
     "f": "output of the network",
@@ -23,7 +26,7 @@ _VARIABLES = {
     "outlier": "outliers of a trained matrix",
     "outlier_limit": "smallest outlier that stands out of the noise of a replica",
     "bulk_edge": "edges of the bulk of a trained matrix",
-    "escape_step": "escape of the first outlier",
+    **dict.fromkeys(("escape_step", "escape_time"), "escape of the first outlier"),
     "sharpness": "leading eigenvalue of the NTK",
     "overlap": "|cos| between the vectors of an outlier and a field",
     "value": "singular value, eigenvalue of the NTK",
@@ -32,6 +35,7 @@ _VARIABLES = {
 }
 _AXES = {
     **dict.fromkeys(("step", "step2", "kernel_step", "spectrum_step"), "training step"),
+    **dict.fromkeys(("time", "time2", "kernel_time", "spectrum_time"), "time of the flow"),
     **dict.fromkeys(("sample", "sample2"), "number of the sample, training samples first"),
     **dict.fromkeys(("output", "output2"), "output of the network"),
     **dict.fromkeys(("layer", "layer2"), "layer"),
@@ -59,8 +63,30 @@ def describe(dataset: xr.Dataset, **words: str) -> xr.Dataset:
     return dataset
 
 
+def in_time(dataset: xr.Dataset, times: Sequence[float] | None) -> xr.Dataset:
+    """The results of a flow, whose steps are numbers of times, over axes of time.
+
+    Parameters
+    ----------
+    times
+        Of the flow; ``None`` for steps, which stay what they are.
+    """
+    import numpy as np
+
+    if times is None:
+        return dataset
+    found = {step: time for step, time in IN_TIME.items() if step in dataset.dims}
+    values = {time: np.asarray(times)[dataset[step].values] for step, time in found.items()}
+    renamed = dataset.rename(found).assign_coords(values)
+    if "escape_step" in renamed:
+        renamed = renamed.rename(escape_step="escape_time")
+        renamed["escape_time"].attrs = {}
+    return describe(renamed)
+
+
 def _attributes(long_name: str, name: object) -> dict[str, str]:
-    return {"long_name": long_name, "units": STEPS if str(name).endswith(("step", "step2")) else "1"}
+    units = {"step": STEPS, "time": TIMES}.get(str(name).removesuffix("2").rpartition("_")[2], "1")
+    return {"long_name": long_name, "units": units}
 
 
 def _in_words(name: str, words: dict[str, str], kernel: bool) -> str:

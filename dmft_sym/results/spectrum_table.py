@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .axes import word
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -21,14 +23,15 @@ def spectrum_table(dataset: xr.Dataset) -> str:
     from rich.console import Console
     from rich.table import Table
 
+    axis = word(dataset)
     table = Table(title="spectra of the trained matrices", box=box.SIMPLE_HEAD)
     table.add_column("matrix")
-    for column in ("step", "bulk edge"):
+    for column in (axis, "bulk edge"):
         table.add_column(column, justify="right")
     table.add_column("outliers, with multiplicity")
     for matrix in dataset["matrix"].values:
-        for step in dataset["spectrum_step"].values:
-            place = {"matrix": matrix, "spectrum_step": step}
+        for step in dataset[f"spectrum_{axis}"].values:
+            place = {"matrix": matrix, f"spectrum_{axis}": step}
             edge = float(dataset["bulk_edge"].sel(place | {"side": "upper"}))
             values = dataset["outlier"].sel(place).values
             errors = dataset["outlier_sem"].sel(place).values if "outlier_sem" in dataset else np.zeros(len(values))
@@ -36,7 +39,7 @@ def spectrum_table(dataset: xr.Dataset) -> str:
             shown = _list(values[kept], errors[kept]) if np.isfinite(edge) else "not computed"
             if "outlier_limit" in dataset and not kept.any():
                 shown = f"none above {float(dataset['outlier_limit'].sel(place)):.4g}"
-            table.add_row(str(matrix), str(step), _number(edge), shown)
+            table.add_row(str(matrix), f"{step:g}" if axis == "time" else str(step), _number(edge), shown)
     console = Console(width=100, color_system=None, legacy_windows=False)
     with console.capture() as capture:
         console.print(table)
@@ -45,11 +48,11 @@ def spectrum_table(dataset: xr.Dataset) -> str:
 
 
 def _notes(dataset: xr.Dataset) -> list[str]:
-    lines = []
-    for matrix in dataset["matrix"].values if "escape_step" in dataset else ():
-        escape = float(dataset["escape_step"].sel(matrix=matrix))
+    lines, axis = [], word(dataset)
+    for matrix in dataset["matrix"].values if f"escape_{axis}" in dataset else ():
+        escape = float(dataset[f"escape_{axis}"].sel(matrix=matrix))
         if np.isfinite(escape):
-            lines.append(f"{matrix}: an outlier is outside of the bulk from step {escape:.4g}")
+            lines.append(f"{matrix}: an outlier is outside of the bulk from {axis} {escape:.4g}")
     rate = dataset.attrs.get("learning_rate")
     if "sharpness" in dataset and rate is not None:
         products = float(rate) * dataset["sharpness"].values

@@ -12,6 +12,8 @@ from dmft_sym.support import files
 from dmft_sym.support.messages import InputError, first_line, show, show_path
 from dmft_sym.support.outcomes import Outcome
 
+from .axes import word
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -103,12 +105,14 @@ def summary(dataset: xr.Dataset) -> str:
     losses = []
     for name, words in (("train_loss", "train loss"), ("test_loss", "test loss")):
         if name in dataset and dataset[name].size:
-            kept = dataset[name].dropna("step", how="any")
+            kept = dataset[name].dropna(word(dataset), how="any")
             if kept.size:
-                losses.append(f"{words} {float(kept.isel(step=-1).mean()):.4g}")
+                losses.append(f"{words} {float(kept.isel({word(dataset): -1}).mean()):.4g}")
     outcome = Outcome.of(dataset.attrs)
-    steps = dataset.sizes.get("step", 0)
-    words = f"{steps} steps" if outcome.completed else str(outcome)
+    reached = f"{dataset.sizes.get('step', 0)} steps"
+    if "time" in dataset.sizes:
+        reached = f"flow to time {float(dataset['time'][-1]):g}" if dataset.sizes["time"] else "nothing"
+    words = reached if outcome.completed else str(outcome)
     if "f_sem" in dataset and dataset["f_sem"].size:
         losses.append(f"standard error of f up to {float(dataset['f_sem'].max()):.2g}")
     if f"f{BIAS}" in dataset and dataset[f"f{BIAS}"].size:

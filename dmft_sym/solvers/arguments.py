@@ -26,32 +26,79 @@ class RunArguments:
     ----------
     values
         Of the symbols of the program, depth included.
+    steps
+        Number of gradient steps, or of the times of a flow.
     given
         As the user named them, defaults filled in; what results record.
+    times
+        Of a flow, ascending from 0 to its end.
     """
 
     values: dict[sp.Symbol, float]
     outputs: int
     steps: int
     given: dict[str, float | int]
+    times: tuple[float, ...] | None = None
 
     @property
     def integers(self) -> dict[sp.Symbol, int]:
         """Values of the integer symbols, such as the depth."""
         return {symbol: int(value) for symbol, value in self.values.items() if symbol.is_integer}
 
+    @property
+    def axis(self) -> str:
+        """Along what a run goes: ``"step"``, or ``"time"``."""
+        return "step" if self.times is None else "time"
+
+    def place(self, step: int) -> float:
+        """What users call a step: its number, or its time."""
+        return step if self.times is None else self.times[step]
+
+    def where(self, step: int) -> str:
+        """A step in words: ``"step 20"``, or ``"time 2.5"``."""
+        return f"{self.axis} {self.place(step):g}" if self.times is not None else f"step {step}"
+
+    def only(self, times: Iterable[float]) -> RunArguments:
+        """The same run, a flow looked at at these times, at its beginning and at its end."""
+        return self if self.times is None else replace(self, times=(0.0, self.times[-1]), steps=2).including(times)
+
+    def including(self, times: Iterable[float]) -> RunArguments:
+        """The same run, a flow looked at at these times as well."""
+        if self.times is None:
+            return self
+        found = tuple(sorted({*self.times, *times}))
+        return replace(self, times=found, steps=len(found))
+
+    def step_of(self, name: str, place: object) -> int:
+        """The number of a step that users asked for, of a flow of one of its times.
+
+        Raises
+        ------
+        ArgumentError
+            If the run does not have it.
+        """
+        if self.times is None:
+            return _step_of(name, place, self.steps)
+        return self.times.index(check_time(name, place, self.times[-1]))
+
 
 DTYPES = ("float64", "float32")
+_TIMES, _EARLIEST = 200, 1e-5
+"""Of a flow whose end alone is given: number of times beside 0, and the first of them in units of the last."""
 
 
 def run_arguments(
-    theory: Problem, steps: object, keywords: Mapping[str, object], options: Iterable[str] = ()
+    theory: Problem,
+    steps: object,
+    keywords: Mapping[str, object],
+    options: Iterable[str] = (),
+    time: object = None,
 ) -> RunArguments:
     """Check the keyword arguments of a run against the parameters of a theory.
 
     Parameters
     ----------
-    steps, keywords
+    steps, time, keywords
         As the user gave them.
     options
         Further arguments of the call, which messages list.
@@ -61,14 +108,15 @@ def run_arguments(
     ArgumentError
         Naming the argument, its value and what is allowed.
     """
-    steps = _checked(Parameter(sp.Symbol("steps"), "steps", "", low=1, open_low=False, integer=True), steps)
+    number, times = _length(theory, steps, time)
     needed = _needed(theory)
     defaults = _defaults(theory)
     for name in sorted(set(keywords) - set(needed)):
         if name not in BY_KEYWORD:
             known = [*sorted(needed), *options]
+            length = "steps" if times is None else "time"
             raise ArgumentError(
-                f"{name}: unknown argument{suggestion(name, known)}; allowed are steps, {', '.join(known)}"
+                f"{name}: unknown argument{suggestion(name, known)}; allowed are {length}, {', '.join(known)}"
             )
         _check_unused(name, keywords[name], theory)
     given: dict[str, float | int] = {}
@@ -78,8 +126,72 @@ def run_arguments(
             raise ArgumentError(f"{name}: missing; allowed is {parameter.allowed} ({parameter.meaning})")
         given[name] = _checked(parameter, value)
     values = _symbol_values(theory, given)
-    values |= theory.data.values
-    return RunArguments(values, theory.data.outputs_of(given), int(steps), {**given, "steps": int(steps)})
+    values |= {**theory.data.values, **theory.training.values}
+    given |= {"steps": number} if times is None else {"time": times[-1]}
+    return RunArguments(values, theory.data.outputs_of(given), number, given, times)
+
+
+def _length(theory: Problem, steps: object, time: object) -> tuple[int, tuple[float, ...] | None]:
+    """Number of steps; or number of times, and the times."""
+    flows, name = theory.training.continuous, type(theory.training).__name__
+    wanted, unwanted, value = ("time", "steps", steps) if flows else ("steps", "time", time)
+    if value is not None:
+        raise ArgumentError(f"{unwanted} = {show(value)}: allowed is nothing with {name}, whose runs take {wanted}")
+    if flows:
+        times = _times(time)
+        return len(times), times
+    if steps is None:
+        raise ArgumentError("steps: missing; allowed is an integer >= 1, finite (number of gradient steps)")
+    parameter = Parameter(sp.Symbol("steps"), "steps", "", low=1, open_low=False, integer=True)
+    return int(_checked(parameter, steps)), None
+
+
+def _times(time: object) -> tuple[float, ...]:
+    """The times of a flow: as given, or many in logarithmic distances up to the end that is given.
+
+    Raises
+    ------
+    ArgumentError
+        Naming what is allowed.
+    """
+    import numpy as np
+
+    allowed = "allowed is the end of the flow, a finite number > 0, or ascending times from 0 to the end"
+    if time is None:
+        raise ArgumentError(f"time: missing; {allowed} (learning rate times steps, as the rate goes to 0)")
+    if isinstance(time, numbers.Real) and not isinstance(time, bool):
+        end = float(time)
+        if not 0 < end * _EARLIEST < math.inf:
+            raise ArgumentError(f"time = {time!r}: {allowed}")
+        return (0.0, *np.geomspace(end * _EARLIEST, end, _TIMES).tolist()[:-1], end)
+    try:
+        found = np.zeros(0) if isinstance(time, str | bytes | bool) else np.asarray(time, dtype=float)
+    except (TypeError, ValueError):
+        found = np.zeros(0)
+    ascending = found.ndim == 1 and len(found) > 1 and found[0] == 0 and bool((np.diff(found) > 0).all())
+    if not ascending or not np.isfinite(found).all():
+        raise ArgumentError(f"time = {show(time)}: {allowed}")
+    return tuple(found.tolist())
+
+
+def check_time(name: str, value: object, end: float) -> float:
+    """A time within a flow.
+
+    Raises
+    ------
+    ArgumentError
+        If it is something else.
+    """
+    number = math.nan if isinstance(value, bool) or not isinstance(value, numbers.Real) else float(value)
+    if not 0 <= number <= end:
+        raise ArgumentError(f"{name} = {show(value)}: allowed are times of the flow, 0 to {end:g}")
+    return number
+
+
+def _step_of(name: str, step: object, steps: int) -> int:
+    if isinstance(step, bool) or not isinstance(step, numbers.Integral) or not 0 <= int(step) < steps:
+        raise ArgumentError(f"{name} = {show(step)}: allowed are steps of the run, 0 to {steps - 1}")
+    return int(step)
 
 
 def check_integer(name: str, value: object, low: int) -> int:
@@ -180,7 +292,7 @@ def _check_unused(name: str, value: object, theory: Problem) -> None:
     """
     if name == "depth":
         raise ArgumentError(f"depth = {show(value)}: allowed is nothing, the forward pass does not use net.depth")
-    reason = theory.data.refusal(name)
+    reason = theory.data.refusal(name) or theory.training.refusal(name)
     if reason is not None:
         raise ArgumentError(f"{name} = {show(value)}: allowed is nothing, {reason}")
     number = _checked(BY_KEYWORD[name], value)

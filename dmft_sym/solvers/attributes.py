@@ -26,5 +26,6 @@ def common_attributes(theory: Problem, arguments: RunArguments) -> dict[str, Any
         "momentum": arguments.given.get("momentum", rule.momentum),
         "weight_decay": arguments.given.get("weight_decay", rule.weight_decay),
         "centered": int(rule.centered),
+        **rule.options,
         **{f"version_{name.replace('-', '_')}": version(name) for name in ("dmft-sym", "numpy", "numba")},
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +11,13 @@ from dmft_sym.regimes.samples import samples_of
 
 from .arguments import check_dtype
 from .generated_modules import coordinates_module, hash_of
-from .method import CONDITIONING, Arithmetic, Call, Solved, counted, end_of_run
+from .method import CONDITIONING, Arithmetic, Call, Solved, counted
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
     from dmft_sym.execution import ExecutionResult
+
+    Trained = tuple[ExecutionResult, dict[str, Any]]
 
 EXACT_TOL = 1e-8
 
@@ -45,65 +46,57 @@ class Coordinates(Arithmetic):
 
     def run(self, call: Call) -> Solved:
         """Losses, or on given samples outputs and what is measured along the way."""
-        return _measured(call) if call.problem.program.scalars else _observed(call)
+        return self._measured(call) if call.problem.program.scalars else self._observed(call)
+
+    def trained(self, call: Call, inspect: Any = None, at: Iterable[int] = ()) -> Trained:
+        """The run, and how it was carried out.
+
+        Parameters
+        ----------
+        inspect, at
+            Called with the step and the network; at which steps.
+        """
+        from dmft_sym.execution import run_coordinates
+
+        arguments, tol = call.arguments, tolerance(call)
+        dtype = "float64" if call.problem.program.scalars else check_dtype(call.options.dtype)
+        module = coordinates_module(arguments.steps, dtype) if call.backend == "numba" else None
+        result = run_coordinates(
+            call.problem.program,
+            arguments.values,
+            arguments.outputs,
+            arguments.steps,
+            tol,
+            np.dtype(dtype).type,
+            progress=counted(call.progress, arguments.steps),
+            inspect=inspect,
+            data=call.problem.data.given or None,
+            at=at,
+            module=module,
+        )
+        backend = "numpy" if module is None else "numba"
+        return result, {"tol": tol, "dtype": dtype, "backend": backend, "module_hash": hash_of(module)}
+
+    def _observed(self, call: Call) -> Solved:
+        from dmft_sym.results.order_parameters import make_dataset
+
+        result, attributes = self.trained(call)
+        return Solved(make_dataset(dict(result.observables), {}), result.outcome, attributes)
+
+    def _measured(self, call: Call) -> Solved:
+        from .measurements import Measurements, wanted_of
+        from .memory import check_kernels
+        from .sample_results import derived, labelled, network_dataset, output_track
+
+        data = samples_of(call.problem.data)
+        measured = Measurements(wanted_of(call, data))
+        check_kernels(measured.wanted, 1)
+        result, attributes = self.trained(call, measured.see_network, measured.wanted.steps)
+        dataset = network_dataset(output_track(result.scalars), measured, data)
+        dataset = dataset.merge(derived(dataset, data))
+        return Solved(labelled(dataset, data), result.outcome, attributes)
 
 
 def tolerance(call: Call) -> float:
     """``tol`` as given, or the default."""
     return EXACT_TOL if call.options.tol is None else float(call.options.tol)
-
-
-def _module(call: Call, dtype: str) -> ModuleType | None:
-    """Compiled code for a long run; short ones, and all of ``backend="numpy"``, interpret the plan."""
-    return coordinates_module(call.arguments.steps, dtype) if call.backend == "numba" else None
-
-
-def _made_by(module: ModuleType | None) -> dict[str, str]:
-    return {"backend": "numpy" if module is None else "numba", "module_hash": hash_of(module)}
-
-
-def _run(
-    call: Call, tol: float, dtype: str, module: ModuleType | None, inspect: Any = None, at: Iterable[int] = ()
-) -> ExecutionResult:
-    from dmft_sym.execution import run_coordinates
-
-    return run_coordinates(
-        call.problem.program,
-        call.arguments.values,
-        call.arguments.outputs,
-        call.arguments.steps,
-        tol,
-        np.dtype(dtype).type,
-        progress=counted(call.progress, call.arguments.steps),
-        inspect=inspect,
-        data=call.problem.data.given or None,
-        at=at,
-        module=module,
-    )
-
-
-def _observed(call: Call) -> Solved:
-    from dmft_sym.results.order_parameters import make_dataset
-
-    tol, dtype = tolerance(call), check_dtype(call.options.dtype)
-    module = _module(call, dtype)
-    result = _run(call, tol, dtype, module)
-    outcome = end_of_run(min(len(rows) for rows in result.observables.values()), call.arguments.steps)
-    attributes = {"tol": tol, "dtype": dtype, **_made_by(module)}
-    return Solved(make_dataset(dict(result.observables), {}), outcome, attributes)
-
-
-def _measured(call: Call) -> Solved:
-    from .measurements import Measurements, wanted_of
-    from .memory import check_kernels
-    from .sample_results import derived, labelled, network_dataset, output_track
-
-    data = samples_of(call.problem.data)
-    measured = Measurements(wanted_of(call, data))
-    check_kernels(measured.wanted, 1)
-    tol, module = tolerance(call), _module(call, "float64")
-    result = _run(call, tol, "float64", module, measured.see_network, measured.wanted.steps)
-    dataset = network_dataset(output_track(result.scalars), measured, data)
-    dataset = dataset.merge(derived(dataset, data))
-    attributes = {"tol": tol, **_made_by(module)}
-    return Solved(labelled(dataset, data), result.outcome, attributes)

@@ -82,6 +82,11 @@ def critical_richness(
             f"critical_richness {theory.data.where}: allowed is the proportional regime; compare outliers at a few "
             "richnesses, solver(richness=..., matrices=[...], at=[...])"
         )
+    if theory.training.continuous:
+        raise ArgumentError(
+            f"critical_richness with {type(theory.training).__name__}: allowed is GradientDescent, with a small "
+            "learning_rate; or compare escape_time of dmft_sym.spectrum at a few richnesses"
+        )
     method = current_method(theory.data, method, None)[0] or method
     if method not in METHODS:
         raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")

@@ -1,18 +1,34 @@
-"""The step of training at which the first outlier of a matrix leaves the bulk."""
+"""The step (or the time of a flow) at which the first outlier of a matrix leaves the bulk."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-Margins = Callable[[list[int]], list[float]]
+Margins = Callable[[list[Any]], list[float]]
+Between = Callable[[float, float], list[Any]]
 _SECTIONS = 16
+_RESOLVED = 0.01  # times this close, in units of the later one, are not divided any more
 
 
-def escape_step(margins: Margins, at: list[int]) -> float:
-    """The first crossing of the edge, between step 0 and the last of the steps ``at``.
+def steps_between(inside: float, outside: float) -> list[int]:
+    """Some steps between two steps; none between neighbours."""
+    found = {int(step) for step in np.linspace(inside, outside, _SECTIONS + 1).round()}
+    return sorted(found - {int(inside), int(outside)})
+
+
+def times_between(inside: float, outside: float) -> list[float]:
+    """Some times between two times, none if they are close."""
+    if outside - inside < _RESOLVED * outside:
+        return []
+    return [float(time) for time in np.linspace(inside, outside, _SECTIONS + 1)[1:-1]]
+
+
+def escape_step(margins: Margins, at: list[Any], between: Between = steps_between) -> float:
+    """The first crossing of the edge, between step 0 and the last of the steps (or times) ``at``.
 
     Parameters
     ----------
@@ -21,6 +37,8 @@ def escape_step(margins: Margins, at: list[int]) -> float:
         the outlier that is next to escape.
     at
         Steps, ascending; an escape and its return between two of them is not seen.
+    between
+        Steps between two steps, in whose distance the escape is looked for next; none if they are close enough.
 
     Returns
     -------
@@ -37,8 +55,9 @@ def escape_step(margins: Margins, at: list[int]) -> float:
         inside = max((step for step in known if step < outside), default=None)
         if inside is None:
             return float(outside)
-        if outside - inside == 1:
+        closer = between(inside, outside)
+        if not closer:
             before, now = known[inside], known[outside]
-            return inside + before / (before - now) if before >= 0 else float(outside)
-        between = sorted({int(step) for step in np.linspace(inside, outside, _SECTIONS + 1).round()} - set(known))
-        known |= dict(zip(between, margins(between), strict=True))
+            share = before / (before - now)
+            return float(inside + share * (outside - inside) if before >= 0 else outside)
+        known |= dict(zip(closer, margins(closer), strict=True))

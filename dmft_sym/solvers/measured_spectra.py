@@ -121,7 +121,7 @@ def spectrum_request(
     theory: Problem,
     arguments: RunArguments,
     matrices: Sequence[str | MatrixProgram],
-    at: Sequence[int],
+    at: Sequence[float],
     values: int | None,
 ) -> SpectrumRequest | None:
     """The request that the arguments of `dmft_sym.simulate` make, checked; None if they ask for no spectra.

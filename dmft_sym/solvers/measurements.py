@@ -23,7 +23,7 @@ from dmft_sym.support.array_types import Array
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
 
-from .arguments import RunArguments, check_integer
+from .arguments import RunArguments, check_integer, check_time
 from .kernels import Kernels, Overlap
 
 if TYPE_CHECKING:
@@ -156,9 +156,9 @@ def wanted_measurements(
     theory: Problem,
     arguments: RunArguments,
     sizes: Mapping[Label, int],
-    kernels: Sequence[int] | None,
+    kernels: Sequence[float] | None,
     matrices: Sequence[str],
-    at: Sequence[int],
+    at: Sequence[float],
     values: int | None = None,
 ) -> WantedMeasurements:
     """Check what is asked for.
@@ -167,9 +167,9 @@ def wanted_measurements(
     ----------
     kernels
         Steps at which kernels are kept; ``None`` for the first and the last, empty for none. Negative steps count from
-        the end.
+        the end. Of a flow, times that its arguments include (`including_measured`).
     matrices, at
-        Names of hidden matrices (``"W1"``), and steps.
+        Names of hidden matrices (``"W1"``), and steps or times.
 
     Raises
     ------
@@ -177,7 +177,8 @@ def wanted_measurements(
         Naming the argument, its value and what is allowed.
     """
     check_definite(theory.program)
-    kernel_steps = _steps("kernels", (0, arguments.steps - 1) if kernels is None else kernels, arguments.steps)
+    ends = (0, arguments.steps - 1)
+    kernel_steps = ends if kernels is None else _steps("kernels", kernels, arguments)
     known = hidden_matrices(theory.program, arguments)
     if isinstance(matrices, str) or not isinstance(matrices, Iterable):
         raise ArgumentError(f"matrices = {show(matrices)}: allowed is a list of names, such as ['W1']")
@@ -189,7 +190,7 @@ def wanted_measurements(
         raise ArgumentError(f"at = {show(at)}: allowed with the names of matrices, such as matrices=['W1']")
     chosen = {name: known[name] for name in matrices}
     bulks = {name: bulk_of(matrix, arguments.values) for name, (_, matrix) in chosen.items()}
-    spectrum_steps = _steps("at", at or ((arguments.steps - 1,) if matrices else ()), arguments.steps)
+    spectrum_steps = _steps("at", at, arguments) if at else ends[1:] if matrices else ()
     measured = Kernels(theory.program, arguments.values, sizes)
     keys = {name: key for name, (key, _) in chosen.items()}
     return WantedMeasurements(measured, kernel_steps, spectrum_steps, keys, bulks, values)
@@ -231,9 +232,30 @@ def bulk_of(matrix: GaussianMatrix, values: Mapping[Any, float]) -> MarchenkoPas
     return MarchenkoPastur(float(matrix.variance.subs(values)), float(matrix.aspect.subs(values)))
 
 
-def _steps(name: str, steps: Sequence[int], count: int) -> tuple[int, ...]:
+def including_measured(arguments: RunArguments, **wanted: object) -> RunArguments:
+    """The arguments of a flow with the times at which something is to be measured.
+
+    Raises
+    ------
+    ArgumentError
+        If they are no times of the flow.
+    """
+    if arguments.times is None:
+        return arguments
+    end, found = arguments.times[-1], []
+    for name, times in wanted.items():
+        if isinstance(times, str) or not isinstance(times, Iterable | None):
+            raise ArgumentError(f"{name} = {show(times)}: allowed is a list of times from 0 to {end:g}")
+        found += [check_time(name, time, end) for time in times or ()]
+    return arguments.including(found)
+
+
+def _steps(name: str, steps: Sequence[float], arguments: RunArguments) -> tuple[int, ...]:
+    count = arguments.steps
     if isinstance(steps, str) or not hasattr(steps, "__iter__"):
         raise ArgumentError(f"{name} = {show(steps)}: allowed is a list of steps from 0 to {count - 1}")
+    if arguments.times is not None:
+        return tuple(sorted({arguments.step_of(name, time) for time in steps}))
     found = set()
     for step in steps:
         number = check_integer(name, step, -count)

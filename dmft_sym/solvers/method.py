@@ -64,6 +64,8 @@ class Arithmetic(ABC):
         What it does, in a line.
     options
         Names of the options that it takes.
+    continuous
+        Whether it carries out a flow, and no steps.
     unused
         Names of options that may be given and mean nothing to it.
     """
@@ -71,6 +73,7 @@ class Arithmetic(ABC):
     method: ClassVar[str]
     summary: ClassVar[str]
     options: ClassVar[frozenset[str]]
+    continuous: ClassVar[bool] = False
     unused: ClassVar[frozenset[str]] = frozenset()
 
     @staticmethod

@@ -87,22 +87,23 @@ class SimulatedNetworks:
         ArgumentError
             If it cannot be started as asked.
         """
-        from dmft_sym.execution import run_finite
+        from dmft_sym.execution import flow_finite, run_finite
 
-        return run_finite(
-            theory.program,
-            arguments.values,
-            arguments.outputs,
-            arguments.steps,
-            self.size,
-            self.child(number),
-            self.normalise,
-            np.dtype(self.dtype).type,
-            range(arguments.steps) if record else None,
-            counted(self.progress, arguments.steps, number, self.count),
-            inspect=inspect,
-            data=data,
-        )
+        run: dict[str, Any] = {
+            "dim": self.size,
+            "seed": self.child(number),
+            "normalise": self.normalise,
+            "dtype": np.dtype(self.dtype).type,
+            "record_steps": range(arguments.steps) if record else None,
+            "progress": counted(self.progress, arguments.steps, number, self.count),
+            "inspect": inspect,
+            "data": data,
+        }
+        program, values, outputs = theory.program, arguments.values, arguments.outputs
+        if arguments.times is None:
+            return run_finite(program, values, outputs, arguments.steps, **run)
+        run |= theory.training.options
+        return flow_finite(program, values, outputs, arguments.times, **run)
 
     @property
     def attributes(self) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +16,9 @@ from dmft_sym.support.messages import show
 from .arguments import RunArguments, check_integer, run_arguments
 from .attributes import common_attributes
 from .measured_spectra import spectrum_request
-from .measurements import Measurements, wanted_measurements
+from .measurements import Measurements, including_measured, wanted_measurements
 from .memory import check_kernels, check_network
-from .method import Progress, end_of_run
+from .method import Progress
 from .sample_results import derived, labelled, network_dataset, output_track
 from .simulated_networks import SimulatedNetworks
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dmft_sym.execution import ExecutionResult
     from dmft_sym.program import FieldRef
     from dmft_sym.spectra import MatrixProgram
+    from dmft_sym.support.outcomes import Outcome
 
 # Two-time correlations need the fields of all steps; runs longer than this return losses only.
 RECORDED_STEPS = 400
@@ -41,14 +42,15 @@ def simulate(
     width: int | None = None,
     seeds: int = 4,
     seed: int = 0,
-    steps: int,
+    steps: int | None = None,
+    time: float | Sequence[float] | None = None,
     normalise: bool = False,
     dtype: str = "float64",
     order_parameters: bool = True,
     matrices: Sequence[str | MatrixProgram] = (),
-    at: Sequence[int] = (),
+    at: Sequence[float] = (),
     values: int | None = None,
-    kernels: Sequence[int] | None = None,
+    kernels: Sequence[float] | None = None,
     progress: Progress | None = None,
     **parameters: float,
 ) -> xr.Dataset:
@@ -64,6 +66,8 @@ def simulate(
         Number of networks.
     seed
         Seed of the random numbers: network ``k`` uses the pair ``(seed, k)``.
+    steps, time
+        Number of gradient steps; of a gradient flow its times, as for a `Solver`.
     normalise
         Scale random vectors to their expected norms, which makes error bars smaller.
     dtype
@@ -99,6 +103,7 @@ def simulate(
         Naming the argument, its value and what is allowed.
     """
     from dmft_sym.derivation.problem import Problem
+    from dmft_sym.results.names import in_time
 
     if not isinstance(theory, Problem):
         raise ArgumentError(f"theory = {show(theory)}: allowed is what ds.derive returned")
@@ -116,19 +121,20 @@ def simulate(
         given = dim
     number = size.default if given is None else given
     networks = SimulatedNetworks.checked(size.keyword, number, seeds, seed, normalise, dtype, progress)
-    start = time.perf_counter()
-    arguments = run_arguments(theory, steps, parameters)
+    start = perf_counter()
+    arguments = including_measured(run_arguments(theory, steps, parameters, time=time), kernels=kernels, at=at)
     if measured:
         names: Any = matrices  # operators are refused there
-        dataset = _measured(theory, networks, arguments, kernels, names, at, values)
+        dataset, outcome = _measured(theory, networks, arguments, kernels, names, at, values)
     else:
-        dataset = _observed(theory, networks, arguments, order_parameters, matrices, at, values)
+        dataset, outcome = _observed(theory, networks, arguments, order_parameters, matrices, at, values)
+    dataset = in_time(dataset, arguments.times)
     dataset.attrs = {
         **common_attributes(theory, arguments),
         **networks.attributes,
         **dataset.attrs,
-        **end_of_run(dataset.sizes["step"], arguments.steps).attrs(),
-        "wall_time": time.perf_counter() - start,
+        **outcome.attrs(),
+        "wall_time": perf_counter() - start,
     }
     return dataset
 
@@ -139,9 +145,9 @@ def _observed(
     arguments: RunArguments,
     order_parameters: bool,
     matrices: Sequence[str | MatrixProgram],
-    at: Sequence[int],
+    at: Sequence[float],
     values: int | None,
-) -> xr.Dataset:
+) -> tuple[xr.Dataset, Outcome]:
     """Losses and order parameters that the program observes, and measured spectra."""
     record = order_parameters and arguments.steps <= RECORDED_STEPS
     check_network(theory, arguments, networks.sized, networks.dtype, {}, {})
@@ -153,7 +159,13 @@ def _observed(
         results.append(networks.train(number, theory, arguments, record=record, inspect=inspect))
         tracks.append({} if measurement is None else measurement.tracks)
     dataset = _dataset(theory, results, record)
-    return dataset if request is None else dataset.merge(request.dataset(tracks))
+    outcome = _first_end(results)
+    return dataset if request is None else dataset.merge(request.dataset(tracks)), outcome
+
+
+def _first_end(results: list[ExecutionResult]) -> Outcome:
+    """How the network that came least far ended."""
+    return min(results, key=lambda result: result.steps).outcome
 
 
 def _dataset(theory: Problem, results: list[ExecutionResult], record: bool) -> xr.Dataset:
@@ -209,11 +221,11 @@ def _measured(
     theory: Problem,
     networks: SimulatedNetworks,
     arguments: RunArguments,
-    kernels: Sequence[int] | None,
+    kernels: Sequence[float] | None,
     matrices: Sequence[str],
-    at: Sequence[int],
+    at: Sequence[float],
     values: int | None,
-) -> xr.Dataset:
+) -> tuple[xr.Dataset, Outcome]:
     """Outputs, losses and kernels on the samples of a theory, and the largest singular values."""
     import xarray as xr
 
@@ -223,12 +235,13 @@ def _measured(
     wanted = wanted_measurements(theory, arguments, data.sizes, kernels, matrices, at, values)
     check_kernels(wanted, networks.count)
     check_network(theory, arguments, networks.sized, networks.dtype, data.given, data.sizes)
-    found = []
+    found, results = [], []
     for number in range(networks.count):
         measured = Measurements(wanted)
         result = networks.train(number, theory, arguments, inspect=measured.see_network, data=data.given)
+        results.append(result)
         found.append((output_track(result.scalars), measured))
     done = min(len(track) for track, _ in found)  # kernels and spectra of later steps are not those of all networks
     parts = [network_dataset(track[:done], measured, data, simulated=True) for track, measured in found]
     dataset = xr.concat(parts, "seed", join="inner").assign_coords(seed=np.arange(networks.count))
-    return labelled(dataset.merge(derived(dataset, data)), data)
+    return labelled(dataset.merge(derived(dataset, data)), data), _first_end(results)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from dmft_sym.support.messages import BiasWarning, show
 from .arguments import RunArguments, check_flag, check_progress, run_arguments
 from .attributes import common_attributes
 from .coordinates import Coordinates
+from .flow import Flow, no_flow
 from .generated_modules import march_module, sampled_module
 from .march import RowMarch, march
 from .method import CONDITIONING, WORDS, Arithmetic, Call, Progress, current_method
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from dmft_sym.derivation.problem import Problem
 
-ARITHMETICS: tuple[type[Arithmetic], ...] = (RowMarch, TwoTimeSampling, Coordinates, SiteSampling)
+ARITHMETICS: tuple[type[Arithmetic], ...] = (RowMarch, TwoTimeSampling, Coordinates, SiteSampling, Flow)
 """How a method is carried out; of those that apply to a problem, the first."""
 DEFAULTS: Mapping[str, Any] = {
     "tol": None, "dtype": "float64", "order_parameters": True, "sites": None, "error": None, "seed": 0, "replicas": 8,
@@ -97,7 +98,7 @@ class Solver:
     @property
     def methods(self) -> tuple[MethodInfo, ...]:
         """What can be done for this theory, the default first."""
-        default = self.theory.data.default_method
+        default = self._default
         kinds = {word: self._arithmetic(word, None) for word in WORDS if any(self._arithmetics(word))}
         found = [
             MethodInfo(word, kind.summary, kind.exact(self.theory), tuple(sorted(kind.options)), word == default)
@@ -108,7 +109,8 @@ class Solver:
     def __call__(
         self,
         *,
-        steps: int,
+        steps: int | None = None,
+        time: float | Sequence[float] | None = None,
         method: str | None = None,
         exact: bool | None = None,
         tol: float | None = None,
@@ -120,9 +122,9 @@ class Solver:
         replicas: int | None = None,
         antithetic: bool | None = None,
         bias: bool | None = None,
-        kernels: Sequence[int] | None = None,
+        kernels: Sequence[float] | None = None,
         matrices: Sequence[str] | None = None,
-        at: Sequence[int] | None = None,
+        at: Sequence[float] | None = None,
         threads: int | None = None,
         progress: Progress | None = None,
         **parameters: float,
@@ -133,6 +135,10 @@ class Solver:
         ----------
         steps
             Number of gradient steps ``T``.
+        time
+            Of a gradient flow, in place of ``steps`` and ``learning_rate``: ascending times from 0 at which results are
+            wanted, or the last one, then with 200 others in logarithmic distances over five decades. Its unit is that
+            of ``learning_rate`` times the number of steps.
         method
             ``"equations"``: the derived equations, marched (``O(T^3)`` time, ``O(T^2)`` memory) where they close, and
             sampled where they do not (slow, for a few steps and samples, to check the other). ``"conditioning"``: the
@@ -165,9 +171,9 @@ class Solver:
             so that all takes two to three times as long. ``sites`` are rounded up to a multiple of four a replica.
         kernels
             Where samples are given, steps at which kernels are kept; first and last by default, ``()`` for none.
-            Negative ones count from the end.
+            Negative ones count from the end. Of a flow, times.
         matrices, at
-            Hidden matrices (``"W1"``, ...) whose outliers are found, and at which steps (the last by default).
+            Hidden matrices (``"W1"``, ...) whose outliers are found, and at which steps or times (the last by default).
         threads
             Number of threads of sampled sites; all cores by default.
         progress
@@ -188,8 +194,9 @@ class Solver:
             softmax), accuracies; kernels of all layers (``Phi``, ``G``, ...: layer, kernel_step, sample, [output,]
             sample2, [output2]) and ``NTK``, with their alignments to the targets; ``outlier`` (matrix, spectrum_step,
             rank) and ``bulk_edge``. Sampled variables have standard errors ``<name>_sem`` and, with ``bias``,
-            ``<name>_bias`` and ``<name>_bias_sem``: ``f - f_bias`` is what more sites would give. A run that diverges
-            keeps the steps before and says so in the attributes ``outcome`` and ``outcome_remedy``.
+            ``<name>_bias`` and ``<name>_bias_sem``: ``f - f_bias`` is what more sites would give. Of a flow, axes
+            are ``time``, ``kernel_time`` and ``spectrum_time``. A run that diverges keeps the steps before and says so
+            in the attributes ``outcome`` and ``outcome_remedy``.
 
         Warns
         -----
@@ -201,22 +208,28 @@ class Solver:
         ArgumentError
             Naming the argument, its value and what is allowed; more steps or sites than fit into memory.
         """
-        start = time.perf_counter()
+        from dmft_sym.results.names import in_time
+        from dmft_sym.results.store import bias_notes
+
+        from .measurements import including_measured
+
+        start = perf_counter()
         given = {
             "tol": tol, "dtype": dtype, "order_parameters": order_parameters, "sites": sites, "error": error,
             "seed": seed, "replicas": replicas, "antithetic": antithetic, "bias": bias, "kernels": kernels,
             "matrices": matrices, "at": at, "threads": threads,
         }  # fmt: skip
         given = _with_old_names({name: value for name, value in given.items() if value is not None}, parameters)
-        arguments, given = self._arguments(steps, parameters, given)
+        arguments, given = self._arguments(steps, time, parameters, given)
         method, exact = current_method(self.theory.data, method, exact)
+        arguments = including_measured(arguments, kernels=kernels, at=at)
         kind = self._arithmetic(method, exact)
         options = _options(kind, given)
         check_progress(progress)
         solved = kind().run(Call(self.theory, self.backend, arguments, options, progress))
         if solved.outcome.step == 0:
             _check_ratios(arguments)
-        result = solved.dataset
+        result = in_time(solved.dataset, arguments.times)
         result.attrs = {
             **common_attributes(self.theory, arguments),
             **solved.attributes,
@@ -224,9 +237,8 @@ class Solver:
             "method": kind.method,
             "exact": int(kind.exact(self.theory)),
             **solved.outcome.attrs(),
-            "wall_time": time.perf_counter() - start,
+            "wall_time": perf_counter() - start,
         }
-        from dmft_sym.results.store import bias_notes
 
         for note in bias_notes(result):
             warnings.warn(note, BiasWarning, stacklevel=2)
@@ -238,7 +250,18 @@ class Solver:
         return march(self.theory, arguments, self.backend, np.float64, progress)
 
     def _arithmetics(self, method: str) -> list[type[Arithmetic]]:
-        return [kind for kind in ARITHMETICS if kind.method == method and kind.applies(self.theory)]
+        return [kind for kind in self._kinds if kind.method == method]
+
+    @property
+    def _kinds(self) -> list[type[Arithmetic]]:
+        """What can be done for this theory."""
+        continuous = self.theory.training.continuous
+        return [kind for kind in ARITHMETICS if kind.continuous == continuous and kind.applies(self.theory)]
+
+    @property
+    def _default(self) -> str:
+        """The method if a call names none; a flow has one."""
+        return CONDITIONING if self.theory.training.continuous else self.theory.data.default_method
 
     def _arithmetic(self, method: str | None, exact: bool | None) -> type[Arithmetic]:
         """How a method is carried out.
@@ -248,25 +271,28 @@ class Solver:
         ArgumentError
             If there is no such method, or none that is exact or not.
         """
-        method = self.theory.data.default_method if method is None else method
+        method = self._default if method is None else method
         if method not in WORDS:
             raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(WORDS)}")
         for kind in self._arithmetics(method):
             if exact is None or kind.exact(self.theory) == exact:
                 return kind
+        if self.theory.training.continuous:
+            raise ArgumentError(no_flow(self.theory, method, exact))
         if exact and method == CONDITIONING:
             raise ArgumentError("exact = true: allowed is false, conditioning is exact for a network that is linear")
         raise ArgumentError(f"exact = {show(exact)}: allowed with method = {method!r} is {show(not exact)}")
 
     def _arguments(
-        self, steps: object, parameters: Mapping[str, object], given: dict[str, Any]
+        self, steps: object, time: object, parameters: Mapping[str, object], given: dict[str, Any]
     ) -> tuple[RunArguments, dict[str, Any]]:
         """Checked arguments, and the options that any method of this theory has."""
-        kinds = [kind for kind in ARITHMETICS if kind.applies(self.theory)]
-        known = [name for name in DEFAULTS if any(name in kind.options | kind.unused for kind in kinds)]
+        if not self._kinds:
+            raise ArgumentError(no_flow(self.theory, CONDITIONING, None))
+        known = [name for name in DEFAULTS if any(name in kind.options | kind.unused for kind in self._kinds)]
         unknown = {name: value for name, value in given.items() if name not in known}
         options = ["method", "exact", *known, "progress"]
-        arguments = run_arguments(self.theory, steps, {**parameters, **unknown}, options)
+        arguments = run_arguments(self.theory, steps, {**parameters, **unknown}, options, time)
         return arguments, given
 
 

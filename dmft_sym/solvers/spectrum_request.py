@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def check_request(
     theory: Problem, arguments: RunArguments, matrices: object, at: object
 ) -> tuple[dict[str, MatrixProgram], list[int]]:
-    """The matrices by name, and the steps in ascending order.
+    """The matrices by name, and the steps (of a flow, numbers of its times) in ascending order.
 
     Raises
     ------
@@ -81,12 +81,20 @@ def _belongs_to_another(theory: Problem, matrix: MatrixProgram, arguments: RunAr
 
 
 def _steps(arguments: RunArguments, at: object) -> list[int]:
-    last = arguments.steps - 1
-    steps: list[Any] = _listed("at", at, f"allowed is a list of steps from 0 to {last}")
-    for step in steps:
-        if isinstance(step, bool) or not isinstance(step, numbers.Integral) or not 0 <= int(step) <= last:
-            raise ArgumentError(f"at = {show(step)}: allowed are steps of the run, 0 to {last}")
-    return sorted({int(step) for step in steps})
+    places = listed_places(arguments, at)
+    return sorted({arguments.step_of("at", place) for place in places})
+
+
+def listed_places(arguments: RunArguments, at: object) -> list[Any]:
+    """Steps or times that spectra are asked for at.
+
+    Raises
+    ------
+    ArgumentError
+        If they are no list.
+    """
+    last = arguments.place(arguments.steps - 1)
+    return _listed("at", at, f"allowed is a list of {arguments.axis}s from 0 to {last:g}")
 
 
 def _listed(name: str, value: object, allowed: str) -> list[Any]:

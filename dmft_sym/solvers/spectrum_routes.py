@@ -7,21 +7,22 @@ derivation.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dmft_sym.support.array_types import Floats
-from dmft_sym.support.outcomes import Failure, SpectrumError, named
+from dmft_sym.support.outcomes import Failure, Outcome, SpectrumError, named
 
-from .escape_step import escape_step
+from .escape_step import escape_step, steps_between, times_between
 from .generated_modules import coordinates_module
-from .method import Progress, counted
+from .method import Progress, counted, end_of_run
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
+    from dmft_sym.execution import ExecutionResult
     from dmft_sym.spectra import MatrixProgram
     from dmft_sym.spectra.march.two_time import TwoTimeSpectra, TwoTimeSpectrum
     from dmft_sym.spectra.pencil.coordinates import CoordinateSpectrum, SpectrumTrack
@@ -90,8 +91,8 @@ def two_time_spectra(theory: Problem, *, steps: int, backend: str = "numba", **p
     return TwoTimeSpectra(theory, raw, arguments.values, arguments.outputs, steps)
 
 
-def from_march(wanted: WantedSpectra) -> tuple[dict[str, Track], int]:
-    """Two-time matrices in the derived spike condition; also the number of steps before the run diverged, or all."""
+def from_march(wanted: WantedSpectra) -> tuple[dict[str, Track], Outcome]:
+    """Two-time matrices in the derived spike condition; also how the run ended."""
     theory, arguments, at = wanted.theory, wanted.arguments, wanted.at
     run = two_time_spectra(theory, steps=arguments.steps, **wanted.parameters)
     tracks = {name: Track(share=_columns_per_value(arguments, one)) for name, one in wanted.matrices.items()}
@@ -109,7 +110,7 @@ def from_march(wanted: WantedSpectra) -> tuple[dict[str, Track], int]:
                 wanted.progress(done, len(tracks) * len(at))
         if len(track.spectra) == len(at):
             track.escape = escape_step(lambda steps, name=name: _march_margins(run, wanted, name, steps), at)  # type: ignore[misc]
-    return tracks, run.run.steps
+    return tracks, end_of_run(run.run.steps, arguments.steps)
 
 
 def _march_values(run: TwoTimeSpectra, wanted: WantedSpectra, name: str, step: int, track: Track) -> None:
@@ -160,63 +161,79 @@ def _columns_per_value(arguments: RunArguments, matrix: MatrixProgram) -> float:
     return columns / min(rows, columns) if math.isfinite(columns) and not flat.symmetric else 1.0
 
 
-def from_coordinates(wanted: WantedSpectra) -> tuple[dict[str, Track], int]:
-    """Growing coordinates; also the number of steps before the run diverged, or all."""
-    from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
-
-    theory, arguments, at, tol = wanted.theory, wanted.arguments, wanted.at, wanted.tol
+def from_coordinates(wanted: WantedSpectra) -> tuple[dict[str, Track], Outcome]:
+    """Growing coordinates; also how the run ended."""
+    arguments, at = wanted.arguments, wanted.at
+    steps = sorted({0, *at})  # an escape may be before the steps asked for
     report = counted(wanted.progress, arguments.steps)
-    run = theory.program, arguments.values, arguments.outputs, arguments.steps
-    programs, steps = list(wanted.matrices.values()), sorted({0, *at})  # an escape may be before the steps asked for
-    module = coordinates_module(arguments.steps)
-    found, result = coordinate_spectra(
-        *run, programs, steps, tol=tol, overlaps=wanted.overlaps, progress=report, module=module
-    )
-    reached = min(len(rows) for rows in result.observables.values())
+    found, result = _observed(wanted, arguments, list(wanted.matrices.values()), steps, wanted.overlaps, report)
+    between = steps_between if arguments.times is None else times_between
+    places = [arguments.place(step) for step in at]
     tracks = {}
     for name, matrix in wanted.matrices.items():
         source = found[name]
         spectra = {step: one for step, one in source.spectra.items() if step in at}
         track = Track(dict(spectra), failures={step: text for step, text in source.failures.items() if step in at})
         if len(spectra) == len(at):
-            margins = _Margins(theory, arguments, matrix, tol, _first_margins(source))
-            track.escape = escape_step(margins, at)
+            known = {arguments.place(step): _first_margin(one.margins) for step, one in source.spectra.items()}
+            track.escape = escape_step(_Margins(wanted, matrix, known), places, between)
         for step, one in spectra.items():
             track.overlaps[step] = {f"{side} {field}": rows for (side, field), rows in one.overlaps.items()}
             if wanted.bands:
                 try:
-                    with named(f"{name} at step {step}"):
+                    with named(f"{name} at {arguments.where(step)}"):
                         track.bands[step] = one.support().bands
                 except SpectrumError as error:
                     track.failures[step] = str(error)
         for step in at:
-            if step >= reached and step not in track.failures:
-                track.failures[step] = str(SpectrumError(Failure.DIVERGED_BEFORE, f"{name} at step {step}"))
+            if step >= result.steps and step not in track.failures:
+                track.failures[step] = str(SpectrumError(Failure.DIVERGED_BEFORE, f"{name} at {arguments.where(step)}"))
         tracks[name] = track
-    return tracks, reached
+    return tracks, result.outcome
 
 
-def _first_margins(track: SpectrumTrack) -> dict[int, float]:
-    return {step: _first_margin(one.margins) for step, one in track.spectra.items()}
+def _observed(
+    wanted: WantedSpectra,
+    arguments: RunArguments,
+    matrices: list[MatrixProgram],
+    at: list[int],
+    overlaps: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[dict[str, SpectrumTrack], ExecutionResult]:
+    """Spectra at steps of a run in coordinates, or at times of a flow."""
+    from dmft_sym.spectra.pencil.coordinates import coordinate_spectra, flow_spectra
+
+    program, values, outputs = wanted.theory.program, arguments.values, arguments.outputs
+    options: dict[str, Any] = {"tol": wanted.tol, "overlaps": overlaps, "progress": progress}
+    if arguments.times is not None:
+        options |= wanted.theory.training.options
+        return flow_spectra(program, values, outputs, arguments.times, matrices, at, **options)
+    module = coordinates_module(arguments.steps)
+    return coordinate_spectra(program, values, outputs, arguments.steps, matrices, at, module=module, **options)
 
 
 @dataclass(frozen=True)
 class _Margins:
-    """First margins of a matrix at any steps, from another run for those that are not known yet."""
+    """First margins of a matrix at any steps or times, from another run for those that are not known yet."""
 
-    theory: Problem
-    arguments: RunArguments
+    wanted: WantedSpectra
     matrix: MatrixProgram
-    tol: float
-    known: dict[int, float]
+    known: dict[float, float]
 
-    def __call__(self, steps: list[int]) -> list[float]:
-        from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
-
-        missing = [step for step in steps if step not in self.known]
+    def __call__(self, places: list[Any]) -> list[float]:
+        missing = [place for place in places if place not in self.known]
         if missing:
-            run = self.theory.program, self.arguments.values, self.arguments.outputs, missing[-1] + 1
-            module = coordinates_module(missing[-1] + 1)
-            tracks, _ = coordinate_spectra(*run, [self.matrix], missing, tol=self.tol, overlaps=False, module=module)
-            self.known.update(dict.fromkeys(missing, math.nan) | _first_margins(tracks[self.matrix.name]))
-        return [self.known[step] for step in steps]
+            run, steps = self._up_to(missing)
+            tracks, _ = _observed(self.wanted, run, [self.matrix], steps)
+            spectra = tracks[self.matrix.name].spectra
+            found = {run.place(step): _first_margin(one.margins) for step, one in spectra.items()}
+            self.known.update(dict.fromkeys(missing, math.nan) | found)
+        return [self.known[place] for place in places]
+
+    def _up_to(self, places: list[Any]) -> tuple[RunArguments, list[int]]:
+        """A run to the last of the places, and their steps in it."""
+        arguments = self.wanted.arguments
+        if arguments.times is None:
+            return replace(arguments, steps=places[-1] + 1), places
+        times = (0.0, *places)
+        return replace(arguments, times=times, steps=len(times)), list(range(1, len(times)))

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence, Sized
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmft_sym.results.names import describe
+from dmft_sym.results.names import describe, in_time
 from dmft_sym.spectra.methods import DEPENDENCE, check_method, default_method
 from dmft_sym.support.array_types import Floats
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 
-from .arguments import check_integer, run_arguments
+from .arguments import check_integer, check_time, run_arguments
 from .attributes import common_attributes
+from .flow import flow_tolerance, no_flow
 from .memory import check_march_of
-from .method import Progress, current_method, end_of_run
-from .spectrum_request import check_request, check_tolerance
+from .method import CONDITIONING, Progress, current_method
+from .spectrum_request import check_request, check_tolerance, listed_places
 from .spectrum_routes import Track, WantedSpectra, from_coordinates, from_march
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from dmft_sym.derivation.problem import Problem
     from dmft_sym.spectra import MatrixProgram
+
+    from .arguments import RunArguments
 
 KERNEL = "NTK"
 SIDES = ("lower", "upper")
@@ -36,8 +39,9 @@ def spectrum(
     theory: Problem,
     *,
     matrices: Sequence[str | MatrixProgram],
-    at: Sequence[int],
-    steps: int,
+    at: Sequence[float],
+    steps: int | None = None,
+    time: float | Sequence[float] | None = None,
     method: str | None = None,
     dependence: str | None = None,
     tol: float | None = None,
@@ -59,9 +63,9 @@ def spectrum(
         or products and sums of them, made by `dmft_sym.operator`. Where samples are given, names of matrices between
         hidden layers.
     at
-        Steps; a spectrum is that of the weights before the update of the step.
-    steps
-        Number of gradient steps of the run.
+        Steps; a spectrum is that of the weights before the update of the step. Of a flow, times.
+    steps, time
+        Number of gradient steps of the run; of a gradient flow its end, or times as for a `Solver`.
     method
         ``"conditioning"``: growing coordinates. ``"equations"``: the derived spike condition on two-time matrices.
         The numbers agree. By default the quicker one: coordinates for one output and full batches, else the march.
@@ -88,6 +92,7 @@ def spectrum(
         lower ones where ``points`` is given. ``overlap`` (matrix, spectrum_step, rank, direction, output): ``|cos|``
         between the vectors of an outlier and a field, ``"a v"`` for right singular vectors with ``v``. ``escape_step``
         (matrix): where the first outlier leaves the bulk, between step 0 and the last step asked for, interpolated.
+        Of a flow the axis is ``spectrum_time``, and the variable ``escape_time``.
         ``sharpness`` (spectrum_step): leading eigenvalue of the NTK; gradient descent is stable below
         ``2 / learning_rate``.
         ``density`` and ``value`` (matrix, spectrum_step, point): density of the bulk, normalised to one together with
@@ -118,13 +123,18 @@ def spectrum(
         options = {"method": method, "tol": tol, "progress": progress, **parameters}
         if dependence not in (None, DEPENDENCE[0]):
             raise ArgumentError(f"dependence = {show(dependence)}: allowed is 'joint' {where}")
-        return _along_a_run(theory, matrices=matrices, at=at, steps=steps, **options)
-    start = time.perf_counter()
+        return _along_a_run(theory, matrices=matrices, at=at, steps=steps, time=time, **options)
+    start = perf_counter()
     dependence = DEPENDENCE[0] if dependence is None else dependence
     method = current_method(theory.data, method, None)[0]
     check_method(method, dependence)
+    if theory.training.continuous:
+        method, tol = _method_of_flow(theory, method, dependence), flow_tolerance(theory, tol)
     tol = check_tolerance(1e-8 if tol is None else tol)
-    arguments = run_arguments(theory, steps, parameters)
+    arguments = run_arguments(theory, steps, parameters, time=time)
+    if arguments.times is not None:
+        end = arguments.times[-1]
+        arguments = arguments.only(check_time("at", place, end) for place in listed_places(arguments, at))
     if method is None:
         fresh = any(matrix.fresh for matrix in theory.program.matrices)
         method = default_method(arguments.outputs, fresh, dependence)
@@ -132,13 +142,28 @@ def spectrum(
         check_march_of(theory, arguments, "numba")
     chosen, kept = check_request(theory, arguments, matrices, at)
     wanted = WantedSpectra(theory, arguments, parameters, chosen, kept, dependence, tol, points > 0, overlaps, progress)
-    tracks, reached = from_march(wanted) if method == "equations" else from_coordinates(wanted)
-    outcome = end_of_run(reached, arguments.steps)
-    dataset = _dataset(tracks, kept, arguments.outputs, points)
+    tracks, outcome = from_march(wanted) if method == "equations" else from_coordinates(wanted)
+    dataset = in_time(_dataset(tracks, kept, arguments, points), arguments.times)
     options = {"method": method, "dependence": dependence, "tol": tol}
     dataset.attrs |= {**common_attributes(theory, arguments), **options, **outcome.attrs()}
-    dataset.attrs["wall_time"] = time.perf_counter() - start
+    dataset.attrs["wall_time"] = perf_counter() - start
     return dataset
+
+
+def _method_of_flow(theory: Problem, method: str | None, dependence: str) -> str:
+    """The route to spectra of a flow.
+
+    Raises
+    ------
+    ArgumentError
+        If another one is asked for.
+    """
+    if dependence != DEPENDENCE[0]:
+        name = type(theory.training).__name__
+        raise ArgumentError(f"dependence = {show(dependence)}: allowed with {name} is {DEPENDENCE[0]!r}")
+    if method not in (None, CONDITIONING):
+        raise ArgumentError(no_flow(theory, str(method), None))
+    return CONDITIONING
 
 
 def _along_a_run(theory: Problem, **arguments: Any) -> xr.Dataset:
@@ -153,10 +178,10 @@ def _along_a_run(theory: Problem, **arguments: Any) -> xr.Dataset:
     return run[[name for name in names if name in run]]
 
 
-def _dataset(tracks: Mapping[str, Track], at: list[int], outputs: int, points: int) -> xr.Dataset:
+def _dataset(tracks: Mapping[str, Track], at: list[int], arguments: RunArguments, points: int) -> xr.Dataset:
     import xarray as xr
 
-    shape = len(tracks), len(at)
+    shape, outputs = (len(tracks), len(at)), arguments.outputs
     spectra = [[track.spectra.get(step) for step in at] for track in tracks.values()]
     ranks = max((len(s.outliers) for row in spectra for s in row if s is not None), default=0)
     outlier = np.full((*shape, ranks), np.nan)
@@ -190,17 +215,19 @@ def _dataset(tracks: Mapping[str, Track], at: list[int], outputs: int, points: i
     if directions:
         coords["direction"] = directions
     if points:
-        value, density = _densities(tracks, at, points)
+        value, density = _densities(tracks, at, arguments, points)
         variables["value"] = ((*labels, "point"), value)
         variables["density"] = ((*labels, "point"), density)
         coords["point"] = np.arange(points)
-    failures = [_failure(name, step, text) for name, t in tracks.items() for step, text in t.failures.items()]
+    lines = (
+        (f"{name} at {arguments.where(s)}: ", text) for name, t in tracks.items() for s, text in t.failures.items()
+    )
+    failures = [_failure(place, text) for place, text in lines]
     return describe(xr.Dataset(variables, coords, {"spectrum_failures": "\n".join(failures)}))
 
 
-def _failure(name: str, step: int, text: str) -> str:
+def _failure(place: str, text: str) -> str:
     """A line that says where."""
-    place = f"{name} at step {step}: "
     return place + " ".join(text.removeprefix(place).split())
 
 
@@ -213,7 +240,9 @@ def _overlaps(tracks: Mapping[str, Track], at: list[int], ranks: int, directions
     return table
 
 
-def _densities(tracks: Mapping[str, Track], at: list[int], points: int) -> tuple[Floats, Floats]:
+def _densities(
+    tracks: Mapping[str, Track], at: list[int], arguments: RunArguments, points: int
+) -> tuple[Floats, Floats]:
     """Densities on grids from the lower to the upper edge of each bulk, finer at the ends."""
     from dmft_sym.support.outcomes import SpectrumError, named
 
@@ -227,7 +256,7 @@ def _densities(tracks: Mapping[str, Track], at: list[int], points: int) -> tuple
             low, high = bands[0][0], found.edge
             value[m, k] = low + (high - low) * part
             try:
-                with named(f"{name} at step {step}"):
+                with named(f"{name} at {arguments.where(step)}"):
                     density[m, k] = track.share * found.density(value[m, k])
             except SpectrumError as error:
                 track.failures.setdefault(step, str(error))

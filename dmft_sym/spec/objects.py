@@ -52,21 +52,26 @@ def network_of(spec: Spec, data: Regime | None = None) -> Network:
 
 def training_of(spec: Spec) -> TrainingRule:
     """The training rule of a spec, ready for `dmft_sym.derive`."""
-    from dmft_sym.networks import GradientDescent, OnlineSGD
+    from dmft_sym.networks import GradientDescent, GradientFlow, OnlineSGD
 
+    if spec.training.continuous:
+        return GradientFlow(rtol=spec.training.rtol, centered=spec.training.centered)
     rule = OnlineSGD if spec.data.fresh else GradientDescent
     keys = spec.training
     return rule(momentum=keys.momentum, weight_decay=keys.weight_decay, centered=keys.centered)
 
 
-def physical_arguments(spec: Spec) -> dict[str, float | int]:
+def physical_arguments(spec: Spec) -> dict[str, Any]:
     """Keyword arguments that a solver and a simulation share."""
     richness = {} if spec.network.richness is None else {"richness": spec.network.richness}
+    training = spec.training
+    length = {"time": training.time} if training.continuous else {"steps": training.steps}
+    rate = {} if training.continuous else {"learning_rate": training.learning_rate}
     return {
         **richness,
-        "learning_rate": spec.training.learning_rate,
+        **rate,
         "init_std": spec.network.init_std,
-        "steps": spec.training.steps,
+        **length,
         **spec.data.parameters,
     }
 
@@ -84,12 +89,17 @@ def solver_arguments(spec: Spec) -> dict[str, Any]:
     """Further keyword arguments of a solver: how, and what is kept along the way."""
     solver = spec.solver
     found: dict[str, Any] = {"method": solver.method, **solver.options, **kernel_arguments(spec)}
-    found |= sampling_arguments(spec) if spec.sampled else {"tol": solver.tol}
+    found |= sampling_arguments(spec) if spec.sampled else tolerance_arguments(spec)
     if spec.sampled and solver.method == "conditioning":
         found["exact"] = False
     if regime_of(spec).spectra_of_runs and spec.spectrum.matrices:
         found |= spectrum_arguments(spec)
     return found
+
+
+def tolerance_arguments(spec: Spec) -> dict[str, Any]:
+    """The tolerance of coordinates; that of a flow follows its ``rtol`` if the file does not say it."""
+    return {} if spec.training.continuous and "tol" not in spec.given("solver") else {"tol": spec.solver.tol}
 
 
 def simulation_arguments(spec: Spec) -> dict[str, Any]:
@@ -104,17 +114,21 @@ def kernel_arguments(spec: Spec) -> dict[str, Any]:
     """Steps at which kernels are kept, in ascending order; the first and the last by default."""
     if "kernels" not in spec.sections:
         return {}
-    return {"kernels": tuple(sorted(set(spec.kernels.steps or (0, spec.training.steps - 1))))}
+    wanted = spec.kernels.times if spec.training.continuous else spec.kernels.steps
+    return {"kernels": tuple(sorted(set(wanted or (0, spec.training.last))))}
 
 
 def spectrum_arguments(spec: Spec) -> dict[str, Any]:
     """What `dmft_sym.spectrum` and a simulation need to know of the section ``[spectrum]``."""
-    return {"matrices": spec.spectrum.matrices, "at": spec.spectrum.steps or (spec.training.steps - 1,)}
+    wanted = spec.spectrum.times if spec.training.continuous else spec.spectrum.steps
+    return {"matrices": spec.spectrum.matrices, "at": wanted or (spec.training.last,)}
 
 
 def in_words_of_specs(error: ArgumentError, spec: Spec) -> SpecError:
     """What a solver refuses, with the keys of a spec for the arguments that they stand for."""
     homes = {key: f"[{name}] {key}" for name, keys in reversed([*spec.sections.items()]) for key in vars(keys)}
-    homes |= {"kernels": "[kernels] steps", "at": "[spectrum] steps", "steps": "[training] steps"}
+    places = "times" if spec.training.continuous else "steps"
+    homes |= {"kernels": f"[kernels] {places}", "at": f"[spectrum] {places}"}
+    homes |= {"steps": "[training] steps", "time": "[training] time"}
     text = re.sub(r"^\w+(?= = |: )", lambda found: homes.get(found[0], found[0]), str(error))
     return SpecError(re.sub(r"\bmethod = '(\w+)'", r'[solver] method = "\1"', text))

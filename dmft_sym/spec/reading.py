@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 
 from dmft_sym.regimes import REGIMES
-from dmft_sym.regimes.keys import Check, Fault, Spec, UnreadSectionError, late_steps, refused
+from dmft_sym.regimes.keys import Check, Fault, Spec, UnreadSectionError, late_steps, of_flows, refused
 from dmft_sym.support.errors import SpecError
 from dmft_sym.support.files import read_bytes
 from dmft_sym.support.messages import InputError, show, show_key, show_path, suggestion
@@ -30,7 +30,7 @@ MOST_LINES = 100
 """Errors that are listed."""
 USUAL = next(iter(REGIMES))
 """The regime of a spec that names none."""
-CHECKS: tuple[Check, ...] = (partial(late_steps, section="spectrum"),)
+CHECKS: tuple[Check, ...] = (partial(late_steps, section="spectrum"), of_flows)
 """What keys of any regime may be together; each has its own."""
 
 

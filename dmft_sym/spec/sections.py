@@ -41,11 +41,12 @@ def read_section(name: str, regime: str, table: Mapping[str, Any]) -> tuple[Keys
     table
         As in the file.
     """
-    keys = REGIMES[regime].sections.get(name, Keys)
+    keys: Any = REGIMES[regime].sections.get(name, Keys)
     known = {key: value for key, value in table.items() if key in names_of(keys)}
     unknown = [key for key in table if key not in known]
     found, errors = _validated(keys, known)
     faults = [*_refusals(name, regime, keys, known, errors)]
+    faults += [missing(keys, name, key) for key in keys.needed(known) if key not in known]
     faults += [_unknown_key(name, keys, key, table[key]) for key in unknown[:MOST_UNKNOWN]]
     if len(unknown) > MOST_UNKNOWN:
         faults.append(Fault(name, "", f"[{name}]: and {len(unknown) - MOST_UNKNOWN} more unknown keys"))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DIVERGENCE = 1e12
 """A loss, output or error this many times its first size will not come back: the run is reported as diverged."""
 
-_TEXT = re.compile(r"(?P<word>[a-z -]+?)(?: at step (?P<step>\d+))?")
+_TEXT = re.compile(r"(?P<word>[a-z -]+?)(?: at step (?P<step>\d+)| at time (?P<time>\S+))?")
 _COMPLETED = "completed"
 
 
@@ -26,6 +26,8 @@ class Failure(enum.Enum):
     """What can go wrong; the value is what files and messages say."""
 
     DIVERGED = "diverged"
+    TOO_MANY_STEPS = "too many steps"
+    NO_STEP = "no step within the tolerance"
     DIVERGED_BEFORE = "the run diverged before this step"
     NO_CONVERGENCE = "no convergence"
     AMBIGUOUS_BRANCH = "ambiguous branch of the Dyson equation"
@@ -41,6 +43,8 @@ class Failure(enum.Enum):
 
 _REMEDIES = {
     Failure.DIVERGED: "lower learning_rate (or richness, depth, init_std); what was computed before that step is kept",
+    Failure.TOO_MANY_STEPS: "raise rtol or max_steps, or end the flow earlier; what was computed before is kept",
+    Failure.NO_STEP: "lower tol or raise rtol; or the flow has no solution beyond this time",
     Failure.DIVERGED_BEFORE: "lower learning_rate (or richness, depth, init_std), or look at an earlier step",
     Failure.NO_CONVERGENCE: "look at another step or other grid points, or use a smaller init_std",
     Failure.AMBIGUOUS_BRANCH: "use a finer grid, or points further from the edges",
@@ -48,7 +52,7 @@ _REMEDIES = {
     Failure.NO_DENSITY: "use a finite samples_per_dim where densities are wanted",
     Failure.NOT_FINITE: "use a finite width_per_dim and samples_per_dim, or leave this matrix out",
 }
-_OF_RUNS = (Failure.DIVERGED,)
+_OF_RUNS = (Failure.DIVERGED, Failure.TOO_MANY_STEPS, Failure.NO_STEP)
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,13 @@ class Outcome:
         What happened; ``None`` for a completed run.
     step
         The training step at which it happened.
+    time
+        The time at which it happened, of a flow.
     """
 
     failure: Failure | None = None
     step: int | None = None
+    time: float | None = None
 
     @property
     def completed(self) -> bool:
@@ -88,10 +95,13 @@ class Outcome:
         match = _TEXT.fullmatch(text)
         if match is None or match["word"] not in known:
             raise ValueError(f"outcome = {text!r}: allowed are {', '.join(known)} [at step t]")
-        return cls(known[match["word"]], None if match["step"] is None else int(match["step"]))
+        step, time = match["step"], match["time"]
+        return cls(known[match["word"]], None if step is None else int(step), None if time is None else float(time))
 
     def __str__(self) -> str:
         word = _COMPLETED if self.failure is None else self.failure.value
+        if self.time is not None:
+            return f"{word} at time {self.time:.6g}"
         return word if self.step is None else f"{word} at step {self.step}"
 
 

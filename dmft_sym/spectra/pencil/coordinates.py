@@ -18,6 +18,7 @@ import sympy as sp
 
 from dmft_sym.execution.coordinates import GrowingCoordinates
 from dmft_sym.execution.evaluate import Evaluator
+from dmft_sym.execution.flow.run import flow_coordinates
 from dmft_sym.execution.interface import Arithmetic
 from dmft_sym.execution.result import ExecutionResult
 from dmft_sym.execution.runner import run_coordinates
@@ -168,10 +169,45 @@ def coordinate_spectra(
     -----
     The conditioning is due to Bolthausen (Commun. Math. Phys. 325, 2014).
     """
-    wanted = steps_of(at, steps)
+    wanted = {step: f"step {step}" for step in sorted(steps_of(at, steps))}
     observer = _Observer(program, values, outputs, flat_matrices(program, values, matrices), wanted, tol, overlaps)
     result = run_coordinates(
         program, values, outputs, steps, tol, progress=progress, inspect=observer.inspect, at=wanted, module=module
+    )
+    return observer.tracks, result
+
+
+def flow_spectra(
+    program: Program,
+    values: Mapping[sp.Symbol, float],
+    outputs: int,
+    times: Sequence[float],
+    matrices: Sequence[str | MatrixProgram],
+    at: Iterable[int],
+    *,
+    rtol: float,
+    tol: float,
+    max_steps: int,
+    overlaps: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[dict[str, SpectrumTrack], ExecutionResult]:
+    """Spectra along a gradient flow, in place of steps at the times of these numbers.
+
+    Parameters
+    ----------
+    times, rtol, max_steps
+        See `flow_coordinates`.
+    at
+        Numbers of ``times``, which spectra have in the tracks.
+
+    See Also
+    --------
+    coordinate_spectra : the remaining parameters, what is returned, and errors.
+    """
+    wanted = {number: f"time {times[number]:g}" for number in sorted(steps_of(at, len(times)))}
+    observer = _Observer(program, values, outputs, flat_matrices(program, values, matrices), wanted, tol, overlaps)
+    result = flow_coordinates(
+        program, values, outputs, times, rtol, tol, max_steps, progress, observer.inspect, at=wanted
     )
     return observer.tracks, result
 
@@ -200,7 +236,7 @@ class _Observer:
         values: Mapping[sp.Symbol, float],
         outputs: int,
         flats: Sequence[FlatMatrix],
-        wanted: set[int],
+        wanted: Mapping[int, str],
         tol: float,
         overlaps: bool,
     ) -> None:
@@ -219,7 +255,7 @@ class _Observer:
         with single_threaded():
             for flat in self.flats:
                 track = self.tracks[flat.name]
-                where = f"{flat.name} at step {step}"
+                where = f"{flat.name} at {self.wanted[step]}"
                 try:
                     with named(where):
                         track.spectra[step] = self._spectrum(flat, arithmetic, track)
