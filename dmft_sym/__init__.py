@@ -14,6 +14,7 @@ from .support.deprecation import OldModules
 
 if TYPE_CHECKING:
     from .comparison.runs import compare
+    from .limits.scaling import scaling
     from .networks import MUP, NTK, GradientDescent, Network, OnlineSGD, Parametrization, deep_linear, mlp, network
     from .regimes import Proportional, Samples
     from .results.store import load, save
@@ -32,6 +33,7 @@ _HOMES = {
     "Proportional": ".regimes",
     "Samples": ".regimes",
     "save": ".results.store",
+    "scaling": ".limits.scaling",
     "simulate": ".solvers.simulation",
     "spectrum": ".solvers.trained_spectra",
     "Theory": ".theory",
@@ -71,6 +73,7 @@ __all__ = [
     "network",
     "operator",
     "save",
+    "scaling",
     "simulate",
     "spectrum",
 ]

@@ -39,6 +39,7 @@ ORDER = """
     figures
     comparison
     solvers
+    limits
     spec
     theory
     cli

@@ -1,0 +1,1 @@
+"""Limits of theories, and powers of the width."""
