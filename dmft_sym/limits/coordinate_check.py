@@ -11,7 +11,7 @@ import math
 import numbers
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import sympy as sp
@@ -24,14 +24,12 @@ from dmft_sym.program import DEPTH, SAMPLES, FieldRef, ProgramError
 from dmft_sym.support.messages import show
 from dmft_sym.support.threads import single_threaded
 
+from .power_counting import CountedStep
 from .power_counting_powers import exponent_of
 from .scaling_program import WIDTH, ScaledNetwork
-from .scaling_search import symbol_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from .scaling import Scaling
 
 Sizes = dict[str, float]
 """Root mean squares by the name of the quantity."""
@@ -231,42 +229,73 @@ def fitted(widths: Sequence[int], sizes: Sequence[float]) -> tuple[float, float]
 _DEFAULTS: Mapping[str, float] = {"learning_rate": 0.5, "richness": 1.0, "init_std": 1.0}
 
 
-def checked(
-    run: Scaling,
-    predicted: Scaling,
-    widths: Sequence[int],
-    seeds: Sequence[int],
-    steps: int,
-    tolerance: float,
-    parameters: Mapping[str, float],
-) -> CoordinateCheck:
-    """Fit slopes to networks of one scaling and lay them beside the exponents of another.
+@dataclass(frozen=True)
+class CheckedNetworks:
+    """The networks of a coordinate check.
 
-    Raises
-    ------
-    ProgramError
-        If an argument means nothing, or if the networks diverge.
+    Attributes
+    ----------
+    network
+        Of which they are instances.
+    values
+        Of the symbols of its program, but for the width.
+    widths, seeds, steps
+        How wide they are, how many of every width, and how often they are updated.
     """
-    widths = _widths(widths)
-    for key, value in (("seeds", len(seeds)), ("steps", steps)):
-        if not isinstance(value, int) or value < 1:
-            raise ProgramError(f"{key} = {show(value)}: allowed is an integer >= 1")
-    values = {**_parameter_values(run.network, parameters), **symbol_values(run.exponents, dict(run.averages))}
-    numbers = {symbol: float(value) for symbol, value in values.items() if symbol in run.network.program.parameters}
-    sizes = [_mean_squares(measured_sizes(run.network, numbers, width, seeds, steps)) for width in widths]
-    expected = predictions(predicted, steps)
-    rows = []
-    for quantity, exponent in expected.items():
-        found = [size.get(quantity, 0.0) for size in sizes]
-        if exponent != -sp.oo and min(found) > 0:
-            rows.append(CheckedExponent(quantity, exponent, *fitted(widths, found), tuple(found)))
-    return CoordinateCheck(tuple(rows), widths, tolerance)
+
+    network: ScaledNetwork
+    values: Mapping[sp.Symbol, float]
+    widths: tuple[int, ...]
+    seeds: range
+    steps: int
+
+    @classmethod
+    def of(
+        cls,
+        network: ScaledNetwork,
+        exponents: Mapping[sp.Symbol, sp.Rational],
+        widths: Sequence[int],
+        seeds: int,
+        seed: int,
+        steps: int,
+        parameters: Mapping[str, float],
+    ) -> Self:
+        """The networks that a user asks for.
+
+        Raises
+        ------
+        ProgramError
+            If an argument means nothing.
+        """
+        for key, value, low in (("seeds", seeds, 1), ("seed", seed, 0), ("steps", steps, 1)):
+            if not isinstance(value, int) or value < low:
+                raise ProgramError(f"{key} = {show(value)}: allowed is an integer >= {low}")
+        values = {**_parameter_values(network, parameters), **exponents}
+        used = {symbol: float(value) for symbol, value in values.items() if symbol in network.program.parameters}
+        return cls(network, used, _widths(widths), range(seed, seed + seeds), steps)
+
+    def checked(self, expected: Mapping[str, sp.Expr], tolerance: float) -> CoordinateCheck:
+        """Fit slopes and lay them beside exponents.
+
+        Raises
+        ------
+        ProgramError
+            If the networks diverge.
+        """
+        runs = (measured_sizes(self.network, self.values, w, self.seeds, self.steps) for w in self.widths)
+        sizes = [_mean_squares(run) for run in runs]
+        rows = []
+        for quantity, exponent in expected.items():
+            found = tuple(size.get(quantity, 0.0) for size in sizes)
+            if exponent.is_finite and min(found) > 0:
+                rows.append(CheckedExponent(quantity, exponent, *fitted(self.widths, found), found))
+        return CoordinateCheck(tuple(rows), self.widths, tolerance)
 
 
-def predictions(scaling: Scaling, steps: int) -> dict[str, sp.Expr]:
+def predictions(network: ScaledNetwork, history: Sequence[CountedStep]) -> dict[str, sp.Expr]:
     """Exponents of what is measured, by its name."""
-    network, found = scaling.network, {}
-    first, *_, last = scaling.counted(steps)
+    found: dict[str, sp.Expr] = {}
+    first, last = history[0], history[-1]
     for ref in first.features:
         found[f"size of {ref} at init"] = exponent_of(first.fields[ref].size)
         found[f"change of {ref}"] = exponent_of(last.fields[ref].changed.size)

@@ -21,65 +21,15 @@ from .power_counting_powers import Powers, exponent_of, units
 from .scaling_arguments import NAMES, Exponent, Exponents, Given, given_exponents
 from .scaling_depth import DepthScaling, depth_scalings
 from .scaling_program import ScaledNetwork
+from .scaling_rows import MatrixScaling, ScalarExponents
 from .scaling_search import STEPS, found_exponents, stable, symbol_values
+from .scaling_table import ScalingTable
 
 if TYPE_CHECKING:
     from .coordinate_check import CoordinateCheck
-    from .scaling_table import ScalingTable
 
 LAYERS = 3
 """Layers that are written out for counting where their number is open: exponents are those of any more."""
-
-
-@dataclass(frozen=True)
-class MatrixScaling:
-    """What the width does to one matrix, a family of matrices or a readout.
-
-    Attributes
-    ----------
-    name
-        Of the matrix.
-    fan_in
-        ``"N"`` if the number of its inputs grows, ``"D"`` from given inputs.
-    init, multiplier, learning_rate
-        Exponents of the variance of stored entries, of what stands before them, and of the learning rate; ``None`` for
-        what starts at zero, or is frozen.
-    update
-        Exponent of what its updates add to the fields that it makes; to the output, for a readout.
-    """
-
-    name: str
-    fan_in: str
-    init: Exponent | None
-    multiplier: Exponent
-    learning_rate: Exponent | None
-    update: sp.Expr
-
-    @property
-    def verdict(self) -> str:
-        """``"lazy"``, ``"moves"``, ``"blows up"`` or ``"frozen"``."""
-        if self.learning_rate is None:
-            return "frozen"
-        return "moves" if self.update == 0 else "blows up" if self.update > 0 else "lazy"
-
-
-@dataclass(frozen=True)
-class ScalarExponents:
-    """Exponents of a scalar: of its mean over networks, and of what differs between networks.
-
-    Attributes
-    ----------
-    mean, fluctuation
-        Minus infinity for what vanishes.
-    """
-
-    mean: sp.Expr
-    fluctuation: sp.Expr
-
-    @property
-    def size(self) -> sp.Expr:
-        """The larger one."""
-        return sp.Max(self.mean, self.fluctuation)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -101,8 +51,12 @@ class Scaling:
 
     def counted(self, steps: int = STEPS) -> list[CountedStep]:
         """Exponents of everything at initialization and after every update."""
-        values = {s: units(v) for s, v in symbol_values(self.exponents, dict(self.averages)).items()}
-        return count(self.equations, values, steps)
+        return count(self.equations, {symbol: units(value) for symbol, value in self._symbols.items()}, steps)
+
+    @property
+    def _symbols(self) -> dict[sp.Symbol, Exponent]:
+        """Values of the symbols of exponents."""
+        return symbol_values(self.exponents, self.averages)
 
     @cached_property
     def _history(self) -> list[CountedStep]:
@@ -183,9 +137,7 @@ class Scaling:
     @property
     def table(self) -> ScalingTable:
         """The exponents as a table, in storage conventions."""
-        from .scaling_table import ScalingTable
-
-        return ScalingTable(self)
+        return ScalingTable(self.regime, self.features, self.matrices, self.scalars, self.depth)
 
     def gauge(
         self, *, multiplier: Exponent | int | None = None, learning_rate: Exponent | int | None = None
@@ -262,9 +214,11 @@ class Scaling:
         ProgramError
             If an argument means nothing, or if the networks diverge.
         """
-        from .coordinate_check import checked
+        from .coordinate_check import CheckedNetworks, predictions
 
-        return checked(self, against or self, widths, range(seed, seed + seeds), steps, tolerance, parameters)
+        networks = CheckedNetworks.of(self.network, self._symbols, widths, seeds, seed, steps, parameters)
+        predicted = against or self
+        return networks.checked(predictions(predicted.network, predicted.counted(steps)), tolerance)
 
     def __repr__(self) -> str:
         return "\n".join(self.table.short)

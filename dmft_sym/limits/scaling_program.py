@@ -35,6 +35,7 @@ from dmft_sym.program import (
     VectorRef,
     walk,
 )
+from dmft_sym.regimes.base import Regime
 from dmft_sym.regimes.sample_program import OUTPUT_FUNCTION
 from dmft_sym.regimes.samples import Samples
 from dmft_sym.support.messages import show
@@ -117,7 +118,7 @@ class ScaledNetwork:
         if not isinstance(network, Network):
             wrap = "; wrap the forward pass: ds.network(forward)" if callable(network) else ""
             raise ProgramError(f"network = {show(network)}: allowed is a network, such as ds.mlp(){wrap}")
-        if not isinstance(data, Samples):
+        if not isinstance(data, Regime) or not data.given:
             raise ProgramError(f"data = {show(data)}: allowed are given samples, ds.{Samples.example}")
         self.network, self.data = replace(network, parametrization=MUP), data
         data.check(self.network, ())

@@ -1,13 +1,13 @@
 """Finds the exponents that were left open: forward fields of order one, and the largest learning rates that are stable.
 
 Where all are open this is the maximal update parametrization: the program as it is comes first, and is taken if every
-update moves what it acts on at order one, since any larger rate would blow up. Otherwise the open rates are raised until
+update moves what it acts on at order one, since any larger rate would blow up. Otherwise open rates are raised until
 something blows up, all together and then one by one; those of readouts first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import sympy as sp
 
@@ -26,7 +26,7 @@ _GRID, _RANGE = UNIT // 12, 72
 
 
 def found_exponents(
-    equations: CountedEquations, given: Sequence[Exponents], averages: dict[str, Exponent]
+    equations: CountedEquations, given: Sequence[Exponents], averages: Mapping[str, Exponent]
 ) -> list[Exponents]:
     """The exponents with those that were open.
 
@@ -43,7 +43,7 @@ def found_exponents(
     return [one.completed(exact[sigma(one.info.name)], exact[rate(one.info.name)]) for one in given]
 
 
-def symbol_values(given: Sequence[Exponents], averages: dict[str, Exponent]) -> dict[sp.Symbol, Exponent]:
+def symbol_values(given: Sequence[Exponents], averages: Mapping[str, Exponent]) -> dict[sp.Symbol, Exponent]:
     """The symbols of the program, of exponents that are complete."""
     found = {multiplier(name): value for name, value in averages.items()}
     for one in given:
@@ -61,7 +61,9 @@ def stable(history: Sequence[CountedStep], reported: frozenset[str]) -> bool:
 
 
 class _Search:
-    def __init__(self, equations: CountedEquations, given: Sequence[Exponents], averages: dict[str, Exponent]) -> None:
+    def __init__(
+        self, equations: CountedEquations, given: Sequence[Exponents], averages: Mapping[str, Exponent]
+    ) -> None:
         self.equations, self.given = equations, given
         self.values: dict[sp.Symbol, int] = {s: units(v) for s, v in symbol_values(given, averages).items()}
         self.free = [rate(one.info.name) for one in given if one.info.trained and one.rate is None and not one.tied]

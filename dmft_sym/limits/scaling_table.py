@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
 
 import sympy as sp
 
-if TYPE_CHECKING:
-    from .scaling import MatrixScaling, Scaling
+from dmft_sym.program.printing import latex_name
+from dmft_sym.regimes.sample_program import OUTPUT_FUNCTION
+
+from .scaling_depth import DepthScaling
+from .scaling_rows import MatrixScaling, ScalarExponents
+
+OUTPUT = OUTPUT_FUNCTION.scalar.name
 
 _HEAD = ("matrix", "inputs", "init variance", "multiplier", "learning rate", "its updates")
 _ROWS_OF_REPR = 6
@@ -23,17 +27,25 @@ class ScalingTable:
 
     Parameters
     ----------
-    scaling
-        What is shown.
+    regime, features, matrices, scalars, depth
+        Those of a `Scaling`.
     """
 
-    def __init__(self, scaling: Scaling) -> None:
-        self.scaling = scaling
+    def __init__(
+        self,
+        regime: str,
+        features: sp.Expr,
+        matrices: Mapping[str, MatrixScaling],
+        scalars: Mapping[str, tuple[ScalarExponents, ScalarExponents]],
+        depth: Sequence[DepthScaling],
+    ) -> None:
+        self.regime, self.features, self.matrices = regime, features, matrices
+        self.scalars, self.depth = scalars, depth
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
         """Cells as text."""
-        return [_cells(row) for row in self.scaling.matrices.values()]
+        return [_cells(row) for row in self.matrices.values()]
 
     @property
     def abc(self) -> dict[str, tuple[sp.Expr | None, ...]]:
@@ -44,15 +56,15 @@ class ScalingTable:
                 None if row.init is None else -row.init / 2,
                 None if row.learning_rate is None else -row.learning_rate,
             )
-            for name, row in self.scaling.matrices.items()
+            for name, row in self.matrices.items()
         }
 
     @property
     def heading(self) -> str:
         """The regime with the exponents of features and output."""
-        start, change = self.scaling.output
+        start, change = self.scalars[OUTPUT]
         return (
-            f"{self.scaling.regime}: features move by {_power(self.scaling.features)}, the output starts at "
+            f"{self.regime}: features move by {_power(self.features)}, the output starts at "
             f"{_power(start.size)} and moves by {_power(change.size)}"
         )
 
@@ -60,13 +72,13 @@ class ScalingTable:
     def notes(self) -> list[str]:
         """Averages over sites, and exponents of the depth."""
         found = []
-        for name, (start, change) in self.scaling.scalars.items():
-            if name != "f":
+        for name, (start, change) in self.scalars.items():
+            if name != OUTPUT:
                 found.append(
                     f"average {name}: mean {_power(start.mean)}, fluctuation {_power(start.fluctuation)} at "
                     f"initialization; moves by {_power(change.size)}"
                 )
-        return [*found, *map(str, self.scaling.depth)]
+        return [*found, *map(str, self.depth)]
 
     @property
     def short(self) -> list[str]:
@@ -97,7 +109,7 @@ class ScalingTable:
     def latex(self) -> str:
         """A ``tabular``."""
         lines = [" & ".join(_HEAD) + r" \\ \hline"]
-        lines += [" & ".join(_latex_cells(row)) + r" \\" for row in self.scaling.matrices.values()]
+        lines += [" & ".join(_latex_cells(row)) + r" \\" for row in self.matrices.values()]
         return "\n".join([r"\begin{tabular}{l" + "c" * (len(_HEAD) - 1) + "}", *lines, r"\end{tabular}"])
 
 
@@ -115,8 +127,6 @@ def _cells(row: MatrixScaling) -> tuple[str, ...]:
 
 
 def _latex_cells(row: MatrixScaling) -> Iterator[str]:
-    from dmft_sym.program.printing import latex_name
-
     yield f"${latex_name(row.name, None)}$"
     yield f"${row.fan_in}$"
     for exponent, none in ((row.init, "starts at 0"), (row.multiplier, ""), (row.learning_rate, "frozen")):
