@@ -25,7 +25,7 @@ from dmft_sym.support.messages import show
 from dmft_sym.support.threads import single_threaded
 
 from .power_counting import CountedStep
-from .power_counting_powers import exponent_of
+from .power_counting_powers import Powers, exponent_of
 from .scaling_program import WIDTH, ScaledNetwork
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Sizes = dict[str, float]
 """Root mean squares by the name of the quantity."""
+Scalars = dict[str, "NDArray[Any]"]
+"""Values of scalars at initialization, and their changes, by the name of the quantity; shape (labels,)."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class CheckedExponent:
     fitted, error
         The slope of log size against log width, and its standard error; shape ().
     sizes
-        What was measured, root mean square over seeds, one for every width.
+        What was measured, one for every width.
     """
 
     quantity: str
@@ -129,17 +131,20 @@ class Coordinates:
         self._matrices = [matrix.copy() for matrix in self.run.matrices]
         self._scalars = [scalar.copy() for scalar in self.run.scalars]
 
-    def measured(self) -> Iterator[tuple[str, float]]:
-        """Root mean squares of fields, scalars and updates, by the names of `scaling`."""
+    def scalars(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Outputs and averages over sites."""
+        for ref, number in self.run.plan.scalars.items():
+            if ref.scalar.name in self.network.reported:
+                yield f"{ref} at init", self._scalars[number]
+                yield f"change of {ref}", self.run.scalars[number] - self._scalars[number]
+
+    def sizes(self) -> Iterator[tuple[str, float]]:
+        """Root mean squares of fields and updates."""
         run, names = self.run, self.network.forward_names
         for ref, slot in run.plan.fields.items():
             if ref.field.name in names:
                 yield f"size of {ref} at init", _rms(self._fields[slot])
                 yield f"change of {ref}", _rms(run.values[slot] - self._fields[slot])
-        for scalar, number in run.plan.scalars.items():
-            if scalar.scalar.name in self.network.reported:
-                yield f"size of {scalar} at init", _rms(self._scalars[number])
-                yield f"change of {scalar}", _rms(run.scalars[number] - self._scalars[number])
         yield from self._updates(run, names)
 
     def _updates(self, network: FiniteNetwork, names: frozenset[str]) -> Iterator[tuple[str, float]]:
@@ -178,13 +183,19 @@ def _rms(values: NDArray[Any]) -> float:
 
 def measured_sizes(
     network: ScaledNetwork, values: Mapping[sp.Symbol, float], width: int, seeds: Sequence[int], steps: int
-) -> list[Sizes]:
-    """Train networks of one width and measure them after the last update, root mean squares over seeds.
+) -> Sizes:
+    """Train networks of one width and measure them after the last update.
 
     Parameters
     ----------
     values
         Of the symbols of the program, but for the width.
+
+    Returns
+    -------
+    dict
+        Root mean squares over sites, labels and networks; of scalars the size of the mean over networks, and of what
+        differs between them.
 
     Raises
     ------
@@ -193,11 +204,23 @@ def measured_sizes(
     """
     known, data = {**values, WIDTH: width}, network.data
     plan = make_plan(network.program, known, data.outputs, reduced_transpose=False, data=data.given)
-    with single_threaded():
-        return [_coordinates(network, FiniteNetwork(plan, float, width, seed), steps) for seed in seeds]
+    with single_threaded(), np.errstate(over="ignore", invalid="ignore"):
+        runs = [_trained(network, FiniteNetwork(plan, float, width, seed), steps) for seed in seeds]
+    scalars = [dict(run.scalars()) for run in runs]
+    found = _mean_squares([dict(run.sizes()) for run in runs])
+    for name in scalars[0]:
+        stacked = np.stack([one[name] for one in scalars])
+        found[f"mean of {name}"] = _rms(stacked.mean(axis=0))
+        found[f"fluctuation of {name}"] = _rms(stacked - stacked.mean(axis=0))
+    if not all(map(math.isfinite, found.values())):
+        raise ProgramError(
+            f"coordinate check: a network diverges within {steps} steps; allowed are fewer steps or a smaller "
+            "learning_rate"
+        )
+    return found
 
 
-def _coordinates(network: ScaledNetwork, run: FiniteNetwork, steps: int) -> Sizes:
+def _trained(network: ScaledNetwork, run: FiniteNetwork, steps: int) -> Coordinates:
     coordinates = Coordinates(network, run)
     for step in range(steps + 1):
         for statement in run.plan.steps:
@@ -209,13 +232,7 @@ def _coordinates(network: ScaledNetwork, run: FiniteNetwork, steps: int) -> Size
                 run.learn_matrix(rule)
             for vector in run.plan.learn_vectors:
                 run.learn_vector(vector)
-    sizes = dict(coordinates.measured())
-    if not all(map(math.isfinite, sizes.values())):
-        raise ProgramError(
-            f"coordinate check: a network diverges within {steps} steps; allowed are fewer steps or a smaller "
-            "learning_rate"
-        )
-    return sizes
+    return coordinates
 
 
 def fitted(widths: Sequence[int], sizes: Sequence[float]) -> tuple[float, float]:
@@ -282,8 +299,7 @@ class CheckedNetworks:
         ProgramError
             If the networks diverge.
         """
-        runs = (measured_sizes(self.network, self.values, w, self.seeds, self.steps) for w in self.widths)
-        sizes = [_mean_squares(run) for run in runs]
+        sizes = [measured_sizes(self.network, self.values, w, self.seeds, self.steps) for w in self.widths]
         rows = []
         for quantity, exponent in expected.items():
             found = tuple(size.get(quantity, 0.0) for size in sizes)
@@ -301,11 +317,20 @@ def predictions(network: ScaledNetwork, history: Sequence[CountedStep]) -> dict[
         found[f"change of {ref}"] = exponent_of(last.fields[ref].changed.size)
     for scalar, powers in first.scalars.items():
         if scalar.scalar.name in network.reported:
-            found[f"size of {scalar} at init"] = exponent_of(powers.size)
-            found[f"change of {scalar}"] = exponent_of(last.scalars[scalar].changed.size)
+            found |= _of_scalar(f"{scalar} at init", powers)
+            found |= _of_scalar(f"change of {scalar}", last.scalars[scalar].changed)
     for one in network.weights:
         if one.trained:
             found[f"update of {one.name}"] = exponent_of(last.updates[one.name].size)
+    return found
+
+
+def _of_scalar(name: str, powers: Powers) -> dict[str, sp.Expr]:
+    """Its fluctuation, and its mean where that is not hidden by it."""
+    mean, fluctuation = powers.mean.size, powers.fluctuation.size
+    found = {f"fluctuation of {name}": exponent_of(fluctuation)}
+    if mean is not None and (fluctuation is None or mean > fluctuation):
+        found[f"mean of {name}"] = exponent_of(mean)
     return found
 
 

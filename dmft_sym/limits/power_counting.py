@@ -161,7 +161,7 @@ class _March:
         if noise.operand is None:
             return Powers.of(half, noise.sign)
         operand, first = self.now.fields[noise.operand], self.history[0].fields[noise.operand]
-        along = overlap(operand.changed, first.normalised).sizes_of_marks() if first else {}
+        along = overlap(operand.changed, first.direction).sizes_of_marks() if first else {}
         parts = {(noise.sign, marks): half + size for marks, size in operand.initial.sizes_of_marks().items()}
         for marks, size in operand.changed.sizes_of_marks().items():
             parts[noise.sign, marks] = half + along.get(marks, size)
@@ -173,22 +173,23 @@ class _March:
         """The part along another Gaussian field of the same matrix, from the overlap of the operands."""
         assert other.operand is not None
         scale = covariance.at(self.values) - other.variance.at(self.values) // 2
-        return overlap(operand, self._latest(other.operand).normalised).times(scale) * Powers.of(0, other.sign)
+        return overlap(operand, self._latest(other.operand).direction).times(scale) * Powers.of(0, other.sign)
 
     def _latest(self, ref: FieldRef) -> Powers:
         steps = (step for step in reversed(self.history) if ref in step.fields)
         return next((step.fields[ref] for step in steps), ZERO)
 
     def _response(self, entry: ResponseEntry) -> Powers:
-        """``<d row / d noise> field``: the noise is as large as the field, times the root of its variance."""
+        """``sum_s <d row / d noise(s)> field(s)``: the noise is as large as the field, times the root of its variance.
+
+        The row is taken to respond to all steps alike, so that the largest one tells how much.
+        """
         now = self.now.fields[entry.row]
         row = now.odd_in(entry.noise.sign) | now.odd_in(entry.noise.later)
-        if not row:
-            return ZERO
         past = self.history if entry.equal_time else self.history[:-1]
-        scale = -entry.noise.variance.at(self.values) // 2
-        fields = (step.fields.get(entry.field, ZERO).normalised for step in past)
-        return row * total(list(fields)).times(scale)
+        fields = total([step.fields.get(entry.field, ZERO) for step in past])
+        scale = entry.noise.variance.at(self.values) // 2
+        return row * fields.direction.times(-scale) if row else ZERO
 
     def _update(self, entry: UpdateEntry) -> Powers:
         return total([self._past(entry, step) for step in self.history[:-1]])

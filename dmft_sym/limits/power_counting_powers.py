@@ -95,12 +95,21 @@ class Powers:
 
     def times(self, exponent: int, marks: int = 0) -> Powers:
         """The quantity times a power of the width."""
-        return Powers({(signs, old | marks): e + exponent for (signs, old), e in self.parts.items()})
+        found: dict[Part, int] = {}
+        for (signs, old), e in self.parts.items():
+            _put(found, signs, old | marks, e + exponent)
+        return Powers(found)
 
     @property
     def normalised(self) -> Powers:
         """The quantity divided by its size."""
         return self if self.size is None else self.times(-self.size)
+
+    @property
+    def direction(self) -> Powers:
+        """The same as a direction: a random factor leaves its sign, which whatever goes along it has as well."""
+        same = [Powers({(signs, marks & ~RANDOM): e}) for (signs, marks), e in self.normalised.parts.items()]
+        return total(same)
 
     def sizes_of_marks(self) -> dict[int, int]:
         """The largest exponent for every set of marks."""

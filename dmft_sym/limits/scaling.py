@@ -180,7 +180,7 @@ class Scaling:
     def coordinate_check(
         self,
         widths: Sequence[int] = (64, 128, 256, 512),
-        seeds: int = 32,
+        seeds: int = 64,
         steps: int = 3,
         *,
         seed: int = 0,
