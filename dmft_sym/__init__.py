@@ -15,6 +15,7 @@ from .support.deprecation import OldModules
 if TYPE_CHECKING:
     from . import limits
     from .comparison.runs import compare
+    from .limits.scaling import scaling
     from .networks import (
         MUP,
         NTK,
@@ -44,6 +45,7 @@ _HOMES = {
     "Proportional": ".regimes",
     "Samples": ".regimes",
     "save": ".results.store",
+    "scaling": ".limits.scaling",
     "simulate": ".solvers.simulation",
     "spectrum": ".solvers.trained_spectra",
     "Theory": ".theory",
@@ -86,6 +88,7 @@ __all__ = [
     "network",
     "operator",
     "save",
+    "scaling",
     "simulate",
     "spectrum",
 ]
