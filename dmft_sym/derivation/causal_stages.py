@@ -81,7 +81,7 @@ def program_text(problem: Problem) -> str:
         "The spaces and "
         f"their sizes in units of the width are {spaces}. Entries are independent: {matrices_text(program)}."
         + ("" if program.optimizer.recursion.plain else f" {program.optimizer.latex()}")
-        + problem.training.text
+        + problem.words
     )
 
 

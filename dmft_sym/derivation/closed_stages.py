@@ -56,7 +56,7 @@ def program_text(problem: Problem) -> str:
         + matrices_text(program)
         + f". Parametrization: $\\gamma = {sp.latex(problem.network.parametrization.symbolic_gamma())}$. "
         + program.optimizer.latex()
-        + problem.training.text
+        + problem.words
     )
 
 

@@ -30,7 +30,7 @@ from .symbols import (
 
 _RANKS: tuple[type | tuple[type, ...], ...] = (
     KEPT,
-    (sp.Piecewise, sp.Sum),
+    (sp.Piecewise, sp.Sum, sp.Integral),
     (KERNEL, PAST_KERNEL),
     ScalarAt,
     (TwoPoint, SiteAverage),
@@ -39,7 +39,8 @@ _RANKS: tuple[type | tuple[type, ...], ...] = (
     Tangent,
 )
 """Factors of a product in the order in which they are written, after the coefficient; ``()`` for all others."""
-_OBJECTS = (Labelled, TwoPoint, Tangent, SiteAverage, sp.KroneckerDelta, sp.Piecewise, KEPT, KERNEL, PAST_KERNEL)
+_OBJECTS = (Labelled, TwoPoint, Tangent, SiteAverage, sp.KroneckerDelta, sp.Piecewise, sp.Integral, KEPT, KERNEL,
+            PAST_KERNEL)  # fmt: skip
 
 
 class EquationPrinter(LatexPrinter):
@@ -70,6 +71,11 @@ class EquationPrinter(LatexPrinter):
         """Sums over the past and over labels together; ``s < t`` where the last step is left out."""
         bounds = ", ".join(part for part in (self._steps(expr), self._labels(expr), self._layers(expr)) if part)
         return f"\\sum_{{{bounds}}} {self.bracketed(expr.function)}"
+
+    def _print_Integral(self, expr: sp.Integral) -> str:
+        """Integrals over the past, what they run over first."""
+        signs = [f"\\int_{{{sp.latex(low)}}}^{{{sp.latex(high)}}} d{sp.latex(v)}" for v, low, high in expr.limits]
+        return " ".join((*signs, "\\,", self.bracketed(expr.function)))
 
     def _steps(self, expr: sp.Sum) -> str:
         parts = []

@@ -47,6 +47,8 @@ class Pipeline:
 
     program: Step
     probes: tuple[str, ...] = ()
+    words: str = ""
+    """What is said of the training beside the optimizer (LaTeX text mode)."""
 
     def __init__(self, program: Step, probes: Collection[str] = ()) -> None:
         self.program = program

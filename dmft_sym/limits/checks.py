@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy as sp
@@ -18,6 +18,9 @@ from dmft_sym.solvers.solver import Solver
 
 from .limit import EPS
 from .limiting import LimitingTheory
+
+if TYPE_CHECKING:
+    from dmft_sym.derivation.problem import Problem
 
 ROOT = sp.Symbol("eps_root", positive=True)
 """Of ``eps``, so that powers of the root are powers of a generator."""
@@ -108,7 +111,7 @@ def exact(
     rng, count = random.Random(seed), 0
     closest: list[sp.Rational] = []
     for _ in range(tries):
-        values = {**_rationals(limiting, rng), **fixed}
+        values = {**rationals(limiting.theory, rng), **fixed}
         whole = exact_run(limiting.theory, steps, limiting.arguments_at(ROOT**2, values))
         left = limiting.exact(steps, **limiting.kept(values))
         for name in (name for name in left.variables if not name.startswith("R_")):
@@ -125,10 +128,10 @@ def exact(
     return Verdict(claimed is None or rate in (claimed, sp.oo), words), rate
 
 
-def _rationals(limiting: LimitingTheory, rng: random.Random) -> dict[str, Any]:
+def rationals(theory: Problem, rng: random.Random) -> dict[str, Any]:
     """Random values of all parameters by keyword; learning rates and what the optimizer keeps are below one."""
     values: dict[str, Any] = {}
-    for parameter in (parameter for parameter in limiting.theory.parameters if not parameter.integer):
+    for parameter in (parameter for parameter in theory.parameters if not parameter.integer):
         small = parameter.high == 1.0 or parameter.keyword == "learning_rate"
         root = Fraction(rng.randint(1, 6), rng.randint(7, 12) if small else rng.randint(3, 8))
         values[parameter.keyword] = root**2  # so that roots are rational too

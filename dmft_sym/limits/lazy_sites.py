@@ -77,6 +77,7 @@ class LazySites:
 
     def __init__(self, theory: Problem, limit: Limit) -> None:
         self.theory, self.limit = theory, limit
+        limit.values({symbol.name: symbol for symbol in theory.program.parameters})
         if dict(limit.scaling) != {GAMMA.name: EPS * GAMMA}:
             raise ProgramError(
                 f"limit {limit.name}: allowed where fields are averaged over sites is the lazy one, gamma -> eps gamma"

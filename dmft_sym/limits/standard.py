@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmft_sym.networks.parameters import ALPHA, GAMMA, INIT_VARIANCE, NU
+from dmft_sym.networks.parameters import ALPHA, ETA, GAMMA, INIT_VARIANCE, NU
 
 from .limit import EPS, Limit
 
@@ -50,5 +50,13 @@ small_init = Limit(
 )
 """Small initialization, ``init_std -> 0`` at a fixed number of steps."""
 
-ALL: dict[str, Limit] = {limit.name: limit for limit in (lazy, wide, population, regression, small_init)}
+gradient_flow = Limit(
+    "gradient_flow",
+    {ETA.name: EPS * ETA},
+    why="steps are infinitesimal at a fixed product of rate and steps, the time t; sums over steps become integrals",
+    rate=1,
+)
+"""Gradient flow, ``eta0 -> 0`` at fixed ``t = eta0 * step``."""
+
+ALL: dict[str, Limit] = {limit.name: limit for limit in (lazy, gradient_flow, wide, population, regression, small_init)}
 """By name."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dmft_sym.networks.parameters import ETA
 from dmft_sym.program import ProgramError
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
 
-from . import site_checks
+from . import flow_checks, site_checks
 from .checks import Verdict, approach, exact, structural
+from .flow_limit import FlowLimit
 from .lazy_sites import LazySites
 from .limit import Limit
 from .limiting import LimitingTheory
@@ -20,6 +22,8 @@ from .standard import ALL
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
+
+Verdicts: TypeAlias = tuple[Verdict, Verdict, Verdict]
 
 STEPS = 20
 """Steps of the approach in numbers on the command line."""
@@ -133,27 +137,54 @@ def _row(theory: Problem, limit: Limit, arguments: Mapping[str, Any]) -> LimitCh
     except ProgramError as error:
         none = Verdict(None, "")
         return LimitCheck(limit.name, name, none, none, none, str(error).removeprefix(f"limit {limit.name}: "))
-    if isinstance(limiting, LazySites):
-        sampled = Verdict(None, "averages over sites are not rational functions")
-        checked = (
-            site_checks.structural(limiting, arguments.get("depth")),
-            sampled,
-            site_checks.approach(limiting, arguments),
-        )
-        return LimitCheck(limit.name, name, *checked)
-    steps = {key: value for key, value in arguments.items() if key == "steps"}
-    values = {key: value for key, value in arguments.items() if key != "steps"}
-    fixed = {p.keyword: values[p.keyword] for p in theory.parameters if p.integer and p.keyword in values}
-    proved, rate = exact(limiting, 3 if _matrices(limiting, fixed) <= _FEW else 2, **fixed)
-    expected = limit.rate if limit.rate is not None else rate
-    return LimitCheck(
-        limit.name, name, structural(limiting), proved, approach(limiting, values, rate=expected, **steps)
+    kind = next(kind for kind in _CHECKED if isinstance(limiting, kind))
+    return LimitCheck(limit.name, name, *_CHECKED[kind](limiting, arguments))
+
+
+def _of_sites(limiting: LazySites, arguments: Mapping[str, Any]) -> Verdicts:
+    sampled = Verdict(None, "averages over sites are not rational functions")
+    proved = site_checks.structural(limiting, arguments.get("depth"))
+    return proved, sampled, site_checks.approach(limiting, arguments)
+
+
+def _of_flow(limiting: FlowLimit, arguments: Mapping[str, Any]) -> Verdicts:
+    fixed = _integers(limiting.theory, arguments)
+    return (
+        flow_checks.structural(limiting, fixed),
+        flow_checks.exact(limiting, fixed),
+        flow_checks.approach(limiting, arguments),
     )
 
 
-def limit_of(theory: Problem, limit: Limit) -> LimitingTheory | LazySites:
-    """The limit of closed equations, or of single-site equations where fields are averaged over sites."""
+def _of_closed(limiting: LimitingTheory, arguments: Mapping[str, Any]) -> Verdicts:
+    steps = {key: value for key, value in arguments.items() if key == "steps"}
+    values = {key: value for key, value in arguments.items() if key != "steps"}
+    fixed = _integers(limiting.theory, values)
+    proved, rate = exact(limiting, 3 if _matrices(limiting, fixed) <= _FEW else 2, **fixed)
+    expected = limiting.limit.rate if limiting.limit.rate is not None else rate
+    return structural(limiting), proved, approach(limiting, values, rate=expected, **steps)
+
+
+_CHECKED: Mapping[type, Callable[[Any, Mapping[str, Any]], Verdicts]] = {
+    LazySites: _of_sites,
+    FlowLimit: _of_flow,
+    LimitingTheory: _of_closed,
+}
+
+
+def limit_of(theory: Problem, limit: Limit) -> LimitingTheory | LazySites | FlowLimit:
+    """The limit of closed equations, also in continuous time, or of single-site equations with averages over sites."""
+    if set(limit.scaling) == {ETA.name}:
+        return FlowLimit(theory, limit)
     return LazySites(theory, limit) if theory.program.scalars else LimitingTheory(theory, limit)
+
+
+def _integers(theory: Problem, values: Mapping[str, Any]) -> dict[str, int]:
+    """Integer parameters that are given, or have a default of the network."""
+    given = {p.keyword: values[p.keyword] for p in theory.parameters if p.integer and p.keyword in values}
+    if theory.network.depth is not None:
+        given.setdefault("depth", theory.network.depth)
+    return given
 
 
 def _matrices(limiting: LimitingTheory, fixed: Mapping[str, int]) -> int:

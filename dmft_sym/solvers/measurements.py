@@ -177,8 +177,8 @@ def wanted_measurements(
         Naming the argument, its value and what is allowed.
     """
     check_definite(theory.program)
-    ends = (0, arguments.steps - 1)
-    kernel_steps = ends if kernels is None else _steps("kernels", kernels, arguments)
+    last = arguments.steps - 1
+    kernel_steps = tuple(sorted({0, last})) if kernels is None else _steps("kernels", kernels, arguments)
     known = hidden_matrices(theory.program, arguments)
     if isinstance(matrices, str) or not isinstance(matrices, Iterable):
         raise ArgumentError(f"matrices = {show(matrices)}: allowed is a list of names, such as ['W1']")
@@ -190,7 +190,7 @@ def wanted_measurements(
         raise ArgumentError(f"at = {show(at)}: allowed with the names of matrices, such as matrices=['W1']")
     chosen = {name: known[name] for name in matrices}
     bulks = {name: bulk_of(matrix, arguments.values) for name, (_, matrix) in chosen.items()}
-    spectrum_steps = _steps("at", at, arguments) if at else ends[1:] if matrices else ()
+    spectrum_steps = _steps("at", at, arguments) if at else (last,) if matrices else ()
     measured = Kernels(theory.program, arguments.values, sizes)
     keys = {name: key for name, (key, _) in chosen.items()}
     return WantedMeasurements(measured, kernel_steps, spectrum_steps, keys, bulks, values)

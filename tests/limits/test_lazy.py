@@ -70,9 +70,11 @@ def test_frozen_features_do_not_jump():
     assert not jumps(theory(ds.network(frozen_first)))
 
 
-@pytest.mark.slow
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("momentum", [pytest.param(0.0, marks=SLOW), pytest.param(0.5, marks=SLOW)])
 @pytest.mark.parametrize("network", [ds.mlp(3), ds.network(gated)])
-@pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_the_limit_holds_for_gated_networks_and_momentum(network, momentum):
     rows = ds.limits.check(theory(network, momentum=momentum), ["lazy"], learning_rate=0.1, sites=8000)
     assert rows[0].verdict == "holds", str(rows)
@@ -137,7 +139,7 @@ def test_what_has_no_static_kernel_is_refused():
     (row,) = ds.limits.check(theory(ds.mlp(1), weight_decay=0.1), ["lazy"], learning_rate=0.1)
     assert row.verdict == "does not apply" and "weight_decay = 0" in row.reason
     with pytest.raises(ProgramError, match="allowed where fields are averaged"):
-        theory(ds.mlp(1)).limit(ds.limits.Limit("half", {"eta0": ds.limits.EPS * sp.Symbol("eta0", positive=True)}, ""))
+        theory(ds.mlp(1)).limit(ds.limits.Limit("half", {"s2": ds.limits.EPS * sp.Symbol("s2", positive=True)}, ""))
 
 
 def test_a_spec_on_given_samples_is_checked():

@@ -25,7 +25,7 @@ def study():
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spectrum_routes, "escape_step", lambda margins, at: math.nan)
+        patch.setattr(spectrum_routes, "escape_step", lambda margins, at, between=None: math.nan)
         yield module
     del sys.modules[spec.name]
 
