@@ -16,6 +16,7 @@ from .support.messages import show
 
 if TYPE_CHECKING:
     from .derivation.named_symbols import Symbols
+    from .limits.independent_spikes import IndependentSpikes
     from .limits.lazy_sites import LazySites
     from .limits.limit import Limit
     from .limits.limiting import LimitingTheory
@@ -155,7 +156,7 @@ class Theory(Problem):
 
         return Solver(self, backend)
 
-    def limit(self, limit: Limit) -> LimitingTheory | LazySites:
+    def limit(self, limit: Limit) -> LimitingTheory | LazySites | IndependentSpikes:
         """A limit of the equations: what is left of them, what vanished, and a solver.
 
         Parameters

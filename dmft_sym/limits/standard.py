@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dmft_sym.networks.parameters import ALPHA, GAMMA, INIT_VARIANCE, NU
 
+from .independent_spikes import SCALING, SpikeLimit
 from .limit import EPS, Limit
 
 CENTERED = "centered = true"
@@ -50,5 +51,14 @@ small_init = Limit(
 )
 """Small initialization, ``init_std -> 0`` at a fixed number of steps."""
 
-ALL: dict[str, Limit] = {limit.name: limit for limit in (lazy, wide, population, regression, small_init)}
+independent = SpikeLimit(
+    "independent",
+    SCALING,
+    why="a rich network at the same strength of its increments: the first one does not know the initial weights, and "
+    "outliers are those of an independent spike",
+    rate=1,
+)
+"""Independent spikes after one step (Baik, Ben Arous and Peche)."""
+
+ALL: dict[str, Limit] = {limit.name: limit for limit in (lazy, wide, population, regression, small_init, independent)}
 """By name."""

@@ -11,8 +11,9 @@ from dmft_sym.program import ProgramError
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
 
-from . import site_checks
+from . import site_checks, spike_checks
 from .checks import Verdict, approach, exact, structural
+from .independent_spikes import IndependentSpikes, SpikeLimit
 from .lazy_sites import LazySites
 from .limit import Limit
 from .limiting import LimitingTheory
@@ -141,6 +142,11 @@ def _row(theory: Problem, limit: Limit, arguments: Mapping[str, Any]) -> LimitCh
             site_checks.approach(limiting, arguments),
         )
         return LimitCheck(limit.name, name, *checked)
+    if isinstance(limiting, IndependentSpikes):
+        roots = Verdict(None, "outliers are roots of polynomials, not rational functions")
+        return LimitCheck(
+            limit.name, name, spike_checks.structural(limiting), roots, spike_checks.approach(limiting, arguments)
+        )
     steps = {key: value for key, value in arguments.items() if key == "steps"}
     values = {key: value for key, value in arguments.items() if key != "steps"}
     fixed = {p.keyword: values[p.keyword] for p in theory.parameters if p.integer and p.keyword in values}
@@ -151,8 +157,10 @@ def _row(theory: Problem, limit: Limit, arguments: Mapping[str, Any]) -> LimitCh
     )
 
 
-def limit_of(theory: Problem, limit: Limit) -> LimitingTheory | LazySites:
-    """The limit of closed equations, or of single-site equations where fields are averaged over sites."""
+def limit_of(theory: Problem, limit: Limit) -> LimitingTheory | LazySites | IndependentSpikes:
+    """The limit of closed equations, of single-site equations where fields are averaged over sites, or of spikes."""
+    if isinstance(limit, SpikeLimit):
+        return IndependentSpikes(theory, limit)
     return LazySites(theory, limit) if theory.program.scalars else LimitingTheory(theory, limit)
 
 
