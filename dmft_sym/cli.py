@@ -88,8 +88,8 @@ _OPTIONS = {
     ),
     "--limit": (
         "NAME",
-        "A limit to check, instead of all: lazy, gradient_flow, wide, population, regression, small_init; may be "
-        "repeated. Example: --limit wide",
+        "A limit to check, instead of all: lazy, gradient_flow, wide, population, regression, small_init, independent; "
+        "may be repeated. Example: --limit wide",
     ),
     "--scale": ("SCALE", "Axes of the losses: linear, log or loglog. Example: --scale linear"),
 }

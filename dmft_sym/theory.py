@@ -17,6 +17,7 @@ from .support.messages import show
 if TYPE_CHECKING:
     from .derivation.named_symbols import Symbols
     from .limits.flow_limit import FlowLimit
+    from .limits.independent_spikes import IndependentSpikes
     from .limits.lazy_sites import LazySites
     from .limits.limit import Limit
     from .limits.limiting import LimitingTheory
@@ -156,7 +157,7 @@ class Theory(Problem):
 
         return Solver(self, backend)
 
-    def limit(self, limit: Limit) -> LimitingTheory | LazySites | FlowLimit:
+    def limit(self, limit: Limit) -> LimitingTheory | LazySites | FlowLimit | IndependentSpikes:
         """A limit of the equations: what is left of them, what vanished, and a solver.
 
         Parameters

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .checks import Verdict
 from .limit import EPS, Limit
-from .standard import ALL, gradient_flow, lazy, population, regression, small_init, wide
+from .standard import ALL, gradient_flow, independent, lazy, population, regression, small_init, wide
 from .table import STEPS, Checks, LimitCheck, check
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Verdict",
     "check",
     "gradient_flow",
+    "independent",
     "lazy",
     "population",
     "regression",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dmft_sym.networks.parameters import ALPHA, ETA, GAMMA, INIT_VARIANCE, NU
 
+from .independent_spikes import SCALING, SpikeLimit
 from .limit import EPS, Limit
 
 CENTERED = "centered = true"
@@ -58,5 +59,16 @@ gradient_flow = Limit(
 )
 """Gradient flow, ``eta0 -> 0`` at fixed ``t = eta0 * step``."""
 
-ALL: dict[str, Limit] = {limit.name: limit for limit in (lazy, gradient_flow, wide, population, regression, small_init)}
+independent = SpikeLimit(
+    "independent",
+    SCALING,
+    why="a rich network at the same strength of its increments: the first one does not know the initial weights, and "
+    "outliers are those of an independent spike",
+    rate=1,
+)
+"""Independent spikes after one step (Baik, Ben Arous and Peche)."""
+
+ALL: dict[str, Limit] = {
+    limit.name: limit for limit in (lazy, gradient_flow, wide, population, regression, small_init, independent)
+}
 """By name."""

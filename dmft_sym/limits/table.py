@@ -12,9 +12,10 @@ from dmft_sym.program import ProgramError
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
 
-from . import flow_checks, site_checks
+from . import flow_checks, site_checks, spike_checks
 from .checks import Verdict, approach, exact, structural
 from .flow_limit import FlowLimit
+from .independent_spikes import IndependentSpikes, SpikeLimit
 from .lazy_sites import LazySites
 from .limit import Limit
 from .limiting import LimitingTheory
@@ -165,15 +166,23 @@ def _of_closed(limiting: LimitingTheory, arguments: Mapping[str, Any]) -> Verdic
     return structural(limiting), proved, approach(limiting, values, rate=expected, **steps)
 
 
+def _of_spikes(limiting: IndependentSpikes, arguments: Mapping[str, Any]) -> Verdicts:
+    roots = Verdict(None, "outliers are roots of polynomials, not rational functions")
+    return spike_checks.structural(limiting), roots, spike_checks.approach(limiting, arguments)
+
+
 _CHECKED: Mapping[type, Callable[[Any, Mapping[str, Any]], Verdicts]] = {
     LazySites: _of_sites,
     FlowLimit: _of_flow,
+    IndependentSpikes: _of_spikes,
     LimitingTheory: _of_closed,
 }
 
 
-def limit_of(theory: Problem, limit: Limit) -> LimitingTheory | LazySites | FlowLimit:
-    """The limit of closed equations, also in continuous time, or of single-site equations with averages over sites."""
+def limit_of(theory: Problem, limit: Limit) -> LimitingTheory | LazySites | FlowLimit | IndependentSpikes:
+    """The limit of closed equations, also in continuous time, of single-site equations with averages, or of spikes."""
+    if isinstance(limit, SpikeLimit):
+        return IndependentSpikes(theory, limit)
     if set(limit.scaling) == {ETA.name}:
         return FlowLimit(theory, limit)
     return LazySites(theory, limit) if theory.program.scalars else LimitingTheory(theory, limit)
