@@ -16,10 +16,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from dmft_sym.execution.coordinates import GrowingCoordinates
+from dmft_sym.execution.coordinates import GrowingCoordinates, GrowingMatrix, Side
 from dmft_sym.execution.finite import FiniteNetwork
 from dmft_sym.execution.interface import Arithmetic, Array, taken
-from dmft_sym.execution.plan import Combine, Increment, LearnMatrix, Plan
+from dmft_sym.execution.plan import Combine, Increment, LearnMatrix, Multiply, Plan
 
 from .changes import MatrixChanges, VectorChanges, Weights
 
@@ -124,6 +124,11 @@ class FlowNetwork(Arithmetic):
         for number, matrix in stored.items():
             self.matrix(number)[...] = matrix
 
+    @contextmanager
+    def as_it_is(self) -> Iterator[None]:
+        """For a while, no direction is opened: what is evaluated beside the stages of a step leaves no trace."""
+        yield
+
     def norms(self, weights: Weights) -> dict[tuple[str, int], float]:
         """Norm of the weighted sum of slots for every array.
 
@@ -164,12 +169,24 @@ class FlowCoordinates(FlowNetwork, GrowingCoordinates):
 
     def __init__(self, plan: Plan, dtype: type, tol: float) -> None:
         self.matrix_changes, self.vector_changes = {}, {}
+        self._opens = True
         super().__init__(plan, dtype, tol)
         self.start_flow()
 
     def matrix(self, number: int) -> Array:
         """A matrix between the coordinates of its sectors."""
         return self.matrices[number].dense
+
+    @contextmanager
+    def as_it_is(self) -> Iterator[None]:
+        """Fields are projected on the directions that are open."""
+        self._opens = False
+        yield
+        self._opens = True
+
+    def _open(self, matrix: GrowingMatrix, side: Side, product: Multiply) -> None:
+        if self._opens:
+            super()._open(matrix, side, product)
 
     def grow(self, sector: int) -> None:
         """Enlarge everything that lives in ``sector``."""
