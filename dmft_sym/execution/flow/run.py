@@ -48,8 +48,8 @@ def flow_coordinates(
     rtol
         Tolerance of a step: of the error of every array, in units of its size.
     tol
-        Of directions that are dropped, see `run_coordinates`; 1e-4 ``rtol``, 1e-8 at most, if not given: what opens a direction is a
-        jump of the right-hand side, which counts as often as a step is long.
+        Of directions that are dropped, see `run_coordinates`; ``1e-4 rtol``, 1e-8 at most, if not given: to open one
+        is a jump of the right-hand side, which counts as often as a step is long.
     max_steps
         Number of steps, rejected ones included, after which the flow is given up.
     progress

@@ -163,8 +163,8 @@ class Steps:
 
         Directions are as good as not there until they are opened. In a long step that would be a jump of the right-hand
         side, so that stages which opened some are evaluated once more. Many stages amplify the jumps, which open
-        further directions and so on: where little moves, only the end of a step opens any, as what its stages see beyond
-        is below tolerance.
+        further directions and so on: where little moves, only the end of a step opens any, as what its stages see
+        beyond is below tolerance.
         """
         self._reserve(tableau.stages)
         still = self.stiff and length * self._speed < _STILL * self.rtol
