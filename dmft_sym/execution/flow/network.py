@@ -35,11 +35,14 @@ class FlowNetwork(Arithmetic):
         By number of the matrix, and by slot of the vector in the plan.
     travelled : dict
         Of both, the lengths of all steps, added up.
+    steps : int
+        How many were taken.
     """
 
     def start_flow(self) -> None:
         """Begin at the initial weights."""
         self.weights: Weights = _NONE
+        self.steps = 0
         self.matrix_changes = {rule.matrix: self._no_changes(rule) for rule in self.plan.learn_matrices}
         self.vector_changes = {rule.slot: VectorChanges(self.values[rule.slot]) for rule in self.plan.learn_vectors}
         self.travelled = {key: 0.0 for key, _ in self._changes()}
@@ -109,6 +112,7 @@ class FlowNetwork(Arithmetic):
             vector.start += vector.total(weights)
         for key, norm in norms.items():
             self.travelled[key] += norm
+        self.steps += 1
         self.place(_NONE)
 
     @contextmanager

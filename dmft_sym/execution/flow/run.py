@@ -125,7 +125,7 @@ def _step(
     network: FlowNetwork, steps: Steps, times: Sequence[float], max_steps: int, watch: Watch, track: Track
 ) -> Failure | None:
     """One step, and what is kept within it; the failure that ends the flow."""
-    if steps.taken + steps.rejected >= max_steps:
+    if network.steps + steps.rejected >= max_steps:
         return Failure.TOO_MANY_STEPS
     try:
         interval = steps.next()

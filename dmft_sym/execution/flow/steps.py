@@ -79,8 +79,8 @@ class Steps:
     ----------
     time : float
         How far the network is.
-    taken, rejected, evaluations : int
-        Numbers of steps, and of evaluations of the right-hand side.
+    rejected, evaluations : int
+        Numbers of steps that were not taken, and of evaluations of the right-hand side.
     stiff : bool
         Whether the stabilized method is at work.
     """
@@ -96,7 +96,7 @@ class Steps:
         self.network, self._evaluate = network, evaluate
         self.rtol, self.end, self.constant = rtol, end, constant
         self.time = 0.0
-        self.taken = self.rejected = self.evaluations = 0
+        self.rejected = self.evaluations = 0
         self.stiff = False
         self._stiffness = Stiffness(network, self.evaluate, SPARE)
         self._reserved = 0
@@ -141,7 +141,6 @@ class Steps:
         self.network.take_step(interval.weights)
         self.network.copy(SPARE, SPARE + interval.tableau.stages - 1)
         self.time = interval.end
-        self.taken += 1
 
     @property
     def done(self) -> bool:
