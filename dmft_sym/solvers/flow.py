@@ -48,7 +48,7 @@ class Flow(Coordinates):
 
 
 def flow_tolerance(problem: Problem, tol: object) -> float:
-    """``tol`` of coordinates, as given or a hundredth of that of a step.
+    """``tol`` of coordinates, as given, or far below that of a step.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def flow_tolerance(problem: Problem, tol: object) -> float:
     """
     rtol = float(problem.training.options["rtol"])
     if tol is None:
-        return min(1e-8, 0.01 * rtol)
+        return min(1e-8, 1e-4 * rtol)
     found = check_tolerance(tol)
     if found > rtol:
         raise ArgumentError(f"tol = {show(tol)}: allowed is a number below rtol = {rtol:g} of the flow")

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from dmft_sym.execution.coordinates import GrowingCoordinates
+from dmft_sym.execution.coordinates import GrowingCoordinates, GrowingMatrix, Side
 from dmft_sym.execution.finite import FiniteNetwork
 from dmft_sym.execution.interface import Arithmetic, Array, taken
-from dmft_sym.execution.plan import Combine, Increment, LearnMatrix, Plan
+from dmft_sym.execution.plan import Combine, Increment, LearnMatrix, Multiply, Plan
 
 from .changes import MatrixChanges, VectorChanges, Weights
 
@@ -35,11 +35,14 @@ class FlowNetwork(Arithmetic):
         By number of the matrix, and by slot of the vector in the plan.
     travelled : dict
         Of both, the lengths of all steps, added up.
+    steps : int
+        How many were taken.
     """
 
     def start_flow(self) -> None:
         """Begin at the initial weights."""
         self.weights: Weights = _NONE
+        self.steps = 0
         self.matrix_changes = {rule.matrix: self._no_changes(rule) for rule in self.plan.learn_matrices}
         self.vector_changes = {rule.slot: VectorChanges(self.values[rule.slot]) for rule in self.plan.learn_vectors}
         self.travelled = {key: 0.0 for key, _ in self._changes()}
@@ -109,6 +112,7 @@ class FlowNetwork(Arithmetic):
             vector.start += vector.total(weights)
         for key, norm in norms.items():
             self.travelled[key] += norm
+        self.steps += 1
         self.place(_NONE)
 
     @contextmanager
@@ -123,6 +127,11 @@ class FlowNetwork(Arithmetic):
         self.weights = weights
         for number, matrix in stored.items():
             self.matrix(number)[...] = matrix
+
+    @contextmanager
+    def as_it_is(self) -> Iterator[None]:
+        """For a while, no direction is opened: what is evaluated beside the stages of a step leaves no trace."""
+        yield
 
     def norms(self, weights: Weights) -> dict[tuple[str, int], float]:
         """Norm of the weighted sum of slots for every array.
@@ -164,12 +173,24 @@ class FlowCoordinates(FlowNetwork, GrowingCoordinates):
 
     def __init__(self, plan: Plan, dtype: type, tol: float) -> None:
         self.matrix_changes, self.vector_changes = {}, {}
+        self._opens = True
         super().__init__(plan, dtype, tol)
         self.start_flow()
 
     def matrix(self, number: int) -> Array:
         """A matrix between the coordinates of its sectors."""
         return self.matrices[number].dense
+
+    @contextmanager
+    def as_it_is(self) -> Iterator[None]:
+        """Fields are projected on the directions that are open."""
+        self._opens = False
+        yield
+        self._opens = True
+
+    def _open(self, matrix: GrowingMatrix, side: Side, product: Multiply) -> None:
+        if self._opens:
+            super()._open(matrix, side, product)
 
     def grow(self, sector: int) -> None:
         """Enlarge everything that lives in ``sector``."""

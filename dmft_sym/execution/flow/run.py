@@ -48,7 +48,8 @@ def flow_coordinates(
     rtol
         Tolerance of a step: of the error of every array, in units of its size.
     tol
-        Of directions that are dropped, see `run_coordinates`; a hundredth of ``rtol``, 1e-8 at most, if not given.
+        Of directions that are dropped, see `run_coordinates`; ``1e-4 rtol``, 1e-8 at most, if not given: to open one
+        is a jump of the right-hand side, which counts as often as a step is long.
     max_steps
         Number of steps, rejected ones included, after which the flow is given up.
     progress
@@ -67,7 +68,7 @@ def flow_coordinates(
         As `run_coordinates`, and if the program has fresh samples or an optimizer with memory or decay.
     """
     check_counts(outputs=outputs)
-    tol = min(1e-8, 0.01 * rtol) if tol is None else tol
+    tol = min(1e-8, 1e-4 * rtol) if tol is None else tol
     check_tolerance(tol, float)
     plan = make_plan(program, values, outputs, reduced_transpose=True, data=data)
     with single_threaded():
@@ -124,7 +125,7 @@ def _step(
     network: FlowNetwork, steps: Steps, times: Sequence[float], max_steps: int, watch: Watch, track: Track
 ) -> Failure | None:
     """One step, and what is kept within it; the failure that ends the flow."""
-    if steps.taken + steps.rejected >= max_steps:
+    if network.steps + steps.rejected >= max_steps:
         return Failure.TOO_MANY_STEPS
     try:
         interval = steps.next()
@@ -140,7 +141,8 @@ def _step(
 def _keep(network: FlowNetwork, interval: Interval, time: float, watch: Watch, track: Track) -> bool:
     """Keep what there is at a time within a step; false if it has diverged."""
     network.place(interval.at(time))
-    forward(network)
+    with network.as_it_is():
+        forward(network)
     if not track.keep():
         return False
     number = track.done - 1

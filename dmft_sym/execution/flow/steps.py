@@ -21,6 +21,8 @@ _REPEATED = 3  # how often stages are evaluated anew because they opened directi
 _BOUND = 12  # steps at the edge of stability after which the stabilized method is tried
 _TRIAL = 8  # its steps before it is compared
 _MOST_STAGES = 200
+_STILL = 0.01  # a step that moves every array by less than this, in units of the tolerance, opens directions at its end
+_STRICTER = 0.1  # tolerance of the stabilized method: of low order, its errors add up where arrays move
 _SMALLEST = 1e-14  # a step shorter than this part of the time that is reached makes no progress
 
 
@@ -77,8 +79,8 @@ class Steps:
     ----------
     time : float
         How far the network is.
-    taken, rejected, evaluations : int
-        Numbers of steps, and of evaluations of the right-hand side.
+    rejected, evaluations : int
+        Numbers of steps that were not taken, and of evaluations of the right-hand side.
     stiff : bool
         Whether the stabilized method is at work.
     """
@@ -94,7 +96,7 @@ class Steps:
         self.network, self._evaluate = network, evaluate
         self.rtol, self.end, self.constant = rtol, end, constant
         self.time = 0.0
-        self.taken = self.rejected = self.evaluations = 0
+        self.rejected = self.evaluations = 0
         self.stiff = False
         self._stiffness = Stiffness(network, self.evaluate, SPARE)
         self._reserved = 0
@@ -103,6 +105,7 @@ class Steps:
         speed = self._relative(slots(np.ones(1)))
         self._length = _FIRST / speed if speed > 0 else end
         self._before = 1.0  # error of the step before, in units of the tolerance
+        self._speed = math.inf  # of the arrays in the step before, in units of their size
         self._bound, self._patience, self._tried = 0, _BOUND, 0
 
     def evaluate(self, slot: int, weights: Weights) -> None:
@@ -138,7 +141,6 @@ class Steps:
         self.network.take_step(interval.weights)
         self.network.copy(SPARE, SPARE + interval.tableau.stages - 1)
         self.time = interval.end
-        self.taken += 1
 
     @property
     def done(self) -> bool:
@@ -159,19 +161,35 @@ class Steps:
         """Evaluate the stages of a step; its error in units of the tolerance.
 
         Directions are as good as not there until they are opened. In a long step that would be a jump of the right-hand
-        side, so that stages which opened some are evaluated once more.
+        side, so that stages which opened some are evaluated once more. Many stages amplify the jumps, which open
+        further directions and so on: where little moves, only the end of a step opens any, as what its stages see
+        beyond is below tolerance.
         """
         self._reserve(tableau.stages)
-        for _ in range(_REPEATED):
-            known = self.network.ranks()
-            for stage in range(1, tableau.stages):
-                self.evaluate(SPARE + stage, slots(length * tableau.a[stage, :stage]))
-            if not self.stiff or self.network.ranks() == known:
-                break
+        still = self.stiff and length * self._speed < _STILL * self.rtol
+        if still:
+            with self.network.as_it_is():
+                self._stages(tableau, length, tableau.stages - 1)
+            self._stages(tableau, length, tableau.stages, tableau.stages - 1)
+        else:
+            self._open_stages(tableau, length)
         if self.constant is not None:
             return 0.0
-        error = self._relative(slots(length * tableau.error)) / self.rtol
+        tolerance = self.rtol * (_STRICTER if self.stiff and not still else 1.0)
+        error = self._relative(slots(length * tableau.error)) / tolerance
         return error if math.isfinite(error) else math.inf
+
+    def _open_stages(self, tableau: Tableau, length: float) -> None:
+        """Evaluate the stages until they open no direction."""
+        for _ in range(_REPEATED):
+            known = self.network.ranks()
+            self._stages(tableau, length, tableau.stages)
+            if not self.stiff or self.network.ranks() == known:
+                break
+
+    def _stages(self, tableau: Tableau, length: float, end: int, first: int = 1) -> None:
+        for stage in range(first, end):
+            self.evaluate(SPARE + stage, slots(length * tableau.a[stage, :stage]))
 
     def _control(self, tableau: Tableau, length: float, error: float) -> None:
         """Length and method of the step after this one; proportional and integral control."""
@@ -179,6 +197,7 @@ class Steps:
         factor = _SAFETY * error ** (-0.7 * power) * self._before ** (0.4 * power)
         self._length = length * min(_GROW, max(_SHRINK, factor))
         self._before = error
+        self._speed = self._relative(slots(tableau.weights))
         if self.constant is None:
             (self._compare if self.stiff else self._look_for_stiffness)(tableau, length)
 

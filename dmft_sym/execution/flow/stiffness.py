@@ -52,7 +52,8 @@ class Stiffness:
         """
         self._age += 1
         if self._age > _LASTING:
-            self.known, self._age = _MARGIN * self._measured(), 0
+            with self._network.as_it_is():
+                self.known, self._age = _MARGIN * self._measured(), 0
         return self.known
 
     def _measured(self) -> float:
