@@ -10,8 +10,8 @@ of time. Terms that are smaller by powers of the learning rate vanish.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import sympy as sp
@@ -20,7 +20,19 @@ from dmft_sym.networks.parameters import ETA
 from dmft_sym.program import LAYER, STEP, TIME, ProgramError
 
 from .equations import Equation
-from .symbols import KEPT, PAST_KERNEL, STEPS, Correlation, Labelled, NoiseAt, TwoPoint, family
+from .symbols import (
+    KEPT,
+    KERNEL,
+    PAST_KERNEL,
+    STEPS,
+    Correlation,
+    Labelled,
+    NoiseAt,
+    Response,
+    SiteAverage,
+    TwoPoint,
+    family,
+)
 
 if TYPE_CHECKING:
     from dmft_sym.program.optimizer import Optimizer
@@ -33,6 +45,11 @@ NOW, FIRST = "_now", "_first"
 """What the names of parts at equal times, and of parts that remember the first step, end with."""
 _POWERS = {NOW: 0, FIRST: 0, "past": 1, "whole": 0}
 """Of the learning rate, by the part of a left-hand side."""
+
+
+_OBJECTS = (Labelled, TwoPoint, SiteAverage, sp.KroneckerDelta)
+CONTINUOUS = "Time is $\\eta_0$ times the step. Responses and kernels are $\\bar X(t) \\delta(t - s) + X(t, s)$."
+"""How equations in continuous time are read (LaTeX text mode)."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +182,48 @@ class ContinuousTime:
             yield Part(factor / ETA**power, power=power)
 
 
+def in_continuous_time(equation: Equation, first: Collection[type] = ()) -> Equation:
+    """A single-site equation with integrals over the past.
+
+    A memory of updates has the learning rate as its measure, a response is a density, and where the present step counts
+    it has a part at equal times.
+
+    Parameters
+    ----------
+    first
+        Responses that have a part of the first step.
+    """
+    terms = tuple(made for term in equation.terms for made in _of_past(term, first))
+    return replace(equation, left=_in_time(equation.left), terms=terms)
+
+
+def _of_past(term: sp.Expr, first: Collection[type]) -> Iterator[sp.Expr]:
+    flat = _flat(term)
+    factors = [factor for factor in flat.factors if factor.func not in (KEPT, KERNEL, PAST_KERNEL)]
+    coefficient = sp.Mul(*(factor for factor in factors if not factor.has(*_OBJECTS)))
+    body = sp.Mul(*(factor for factor in factors if factor.has(*_OBJECTS)))
+    found = [body]
+    for symbol, last in flat.steps:
+        response = next((factor for factor in factors if isinstance(factor, Response)), None)
+        found = [sp.Integral(body, (symbol, 0, STEP))]
+        if response is None:
+            coefficient /= ETA
+        elif last == STEP:
+            found.insert(0, body.xreplace({response: of_one_time(response, NOW)}).xreplace({symbol: STEP}))
+        if response is not None and response.func in first:
+            once = body.xreplace({response: of_one_time(response, FIRST)})
+            found.insert(0, once.xreplace({symbol: sp.Integer(0)}))
+    yield from (_product(coefficient, value, flat) for value in found)
+
+
+def _product(coefficient: sp.Expr, value: sp.Expr, flat: Flat) -> sp.Expr:
+    """With sums over labels and conditions again, in time."""
+    value = coefficient * (sp.Sum(value, *flat.sums) if flat.sums else value)
+    for condition in flat.conditions:
+        value = sp.Piecewise((value, condition), (0, True), evaluate=False)
+    return _in_time(value)
+
+
 class _Product:
     """One choice of a part for every factor of a term: equal steps are put in, others integrated over.
 
@@ -226,12 +285,7 @@ class _Product:
             last = self.bounds[symbol]
             end = above[0] if above else next(step for step in (STEP, *STEPS) if last.has(step))
             value = sp.Integral(value, (symbol, below[0] if below else 0, end))
-        if self.term.sums:
-            value = sp.Sum(value, *self.term.sums)
-        value *= coefficient
-        for condition in self.term.conditions:
-            value = sp.Piecewise((value, condition), (0, True), evaluate=False)
-        return _in_time(value)
+        return _product(coefficient, value, self.term)
 
 
 def _flat(term: sp.Expr) -> Flat:

@@ -6,8 +6,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .average_equations import AverageWriter
+from .continuous import CONTINUOUS, FIRST, ContinuousTime, in_continuous_time
 from .equations import Equations, without_zeros
 from .site_equations import SiteWriter, of_optimizer
+from .symbols import KEPT
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
@@ -33,12 +35,17 @@ class DerivedEquations:
         items = [*of_optimizer(derivation.program.optimizer), *map(writer.equation, derivation.causal)]
         for process in derivation.processes:
             items += writer.covariances(process.noises)
+        if derivation.continuous:
+            first = () if derivation.program.scalars else ContinuousTime(derivation.closed).parts[FIRST]
+            items = [in_continuous_time(item, first) for item in items if item.left.func != KEPT]
         return Equations(items, "Single-site equations", averages=True)
 
     @cached_property
     def closed(self) -> Equations:
         """Order parameters: kernels, responses, correlations, and scalars; where a process is sampled, as averages."""
         derivation = self._derivation
+        if derivation.continuous and not derivation.program.scalars:
+            return Equations(ContinuousTime(derivation.closed).equations, "Closed equations", CONTINUOUS)
         if not derivation.program.scalars:
             return Equations(derivation.closed.equations, "Closed equations")
         found = list(AverageWriter(derivation).equations())

@@ -119,7 +119,7 @@ class EquationPrinter(LatexPrinter):
 
     def two_point(self, expr: TwoPoint) -> str | None:
         """An order parameter as an average; ``None`` if it is written by its name."""
-        if not self.averages or isinstance(expr, Gram):
+        if not self.averages or isinstance(expr, Gram) or (isinstance(expr, Response) and expr.accent):
             return None
         a, b = expr.ends
         if isinstance(expr, Response):

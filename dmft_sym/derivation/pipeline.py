@@ -49,6 +49,8 @@ class Pipeline:
     probes: tuple[str, ...] = ()
     words: str = ""
     """What is said of the training beside the optimizer (LaTeX text mode)."""
+    continuous: bool = False
+    """Whether steps become infinitesimal: a gradient flow."""
 
     def __init__(self, program: Step, probes: Collection[str] = ()) -> None:
         self.program = program

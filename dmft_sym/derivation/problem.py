@@ -53,7 +53,7 @@ class Problem(Pipeline):
         self.network = network
         self.data = data
         self.training = training
-        self.words = training.text
+        self.words, self.continuous = training.text, training.continuous
         data.check(network, probes)
         trace = network.trace(data.setting)
         super().__init__(data.program(trace, training, network.name), probes)
