@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .derivation.named_symbols import Symbols
     from .limits.flow_limit import FlowLimit
     from .limits.independent_spikes import IndependentSpikes
+    from .limits.late_limit import LateTheory
     from .limits.lazy_sites import LazySites
     from .limits.limit import Limit
     from .limits.limiting import LimitingTheory
@@ -157,7 +158,7 @@ class Theory(Problem):
 
         return Solver(self, backend)
 
-    def limit(self, limit: Limit) -> LimitingTheory | LazySites | FlowLimit | IndependentSpikes:
+    def limit(self, limit: Limit) -> LimitingTheory | LazySites | FlowLimit | IndependentSpikes | LateTheory:
         """A limit of the equations: what is left of them, what vanished, and a solver.
 
         Parameters

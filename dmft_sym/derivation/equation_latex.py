@@ -161,7 +161,7 @@ def term_latex(term: sp.Expr, printer: EquationPrinter) -> str:
         return f"+ {printer.doprint(term)}"
     coefficient, rest = split(term)
     if not rest:
-        return signed(coefficient, "")
+        return signed(coefficient, "") if abs(coefficient) != 1 else f"{'+' if coefficient == 1 else '-'} 1"
     if not is_product(term):
         sign = "-" if term.could_extract_minus_sign() else "+"
         return f"{sign} {printer.doprint(-term if sign == '-' else term)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .checks import Verdict
 from .limit import EPS, Limit
-from .standard import ALL, gradient_flow, independent, lazy, population, regression, small_init, wide
+from .standard import ALL, gradient_flow, independent, late, lazy, population, regression, small_init, wide
 from .table import STEPS, Checks, LimitCheck, check
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "check",
     "gradient_flow",
     "independent",
+    "late",
     "lazy",
     "population",
     "regression",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dmft_sym.networks.parameters import ALPHA, ETA, GAMMA, INIT_VARIANCE, NU
 
 from .independent_spikes import SCALING, SpikeLimit
+from .late_limit import LateLimit
 from .limit import EPS, Limit
 
 CENTERED = "centered = true"
@@ -68,7 +69,14 @@ independent = SpikeLimit(
 )
 """Independent spikes after one step (Baik, Ben Arous and Peche)."""
 
+late = LateLimit(
+    "late",
+    {},
+    why="a linear system that does not change is left with what it answers to constant forces: interpolation, or ridge",
+)
+"""Infinitely many steps, of networks whose kernel does not change."""
+
 ALL: dict[str, Limit] = {
-    limit.name: limit for limit in (lazy, gradient_flow, wide, population, regression, small_init, independent)
+    limit.name: limit for limit in (lazy, gradient_flow, wide, population, regression, small_init, independent, late)
 }
 """By name."""

@@ -12,10 +12,11 @@ from dmft_sym.program import ProgramError
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
 
-from . import flow_checks, site_checks, spike_checks
+from . import flow_checks, late_checks, site_checks, spike_checks
 from .checks import Verdict, approach, exact, structural
 from .flow_limit import FlowLimit
 from .independent_spikes import IndependentSpikes, SpikeLimit
+from .late_limit import LateLimit, LateTheory
 from .lazy_sites import LazySites
 from .limit import Limit
 from .limiting import LimitingTheory
@@ -171,16 +172,24 @@ def _of_spikes(limiting: IndependentSpikes, arguments: Mapping[str, Any]) -> Ver
     return spike_checks.structural(limiting), roots, spike_checks.approach(limiting, arguments)
 
 
+def _of_late(limiting: LateTheory, arguments: Mapping[str, Any]) -> Verdicts:
+    endless = Verdict(None, "infinitely many steps have no first ones")
+    return late_checks.structural(limiting, arguments), endless, late_checks.approach(limiting, arguments)
+
+
 _CHECKED: Mapping[type, Callable[[Any, Mapping[str, Any]], Verdicts]] = {
     LazySites: _of_sites,
     FlowLimit: _of_flow,
     IndependentSpikes: _of_spikes,
+    LateTheory: _of_late,
     LimitingTheory: _of_closed,
 }
 
 
-def limit_of(theory: Problem, limit: Limit) -> LimitingTheory | LazySites | FlowLimit | IndependentSpikes:
+def limit_of(theory: Problem, limit: Limit) -> LimitingTheory | LazySites | FlowLimit | IndependentSpikes | LateTheory:
     """The limit of closed equations, also in continuous time, of single-site equations with averages, or of spikes."""
+    if isinstance(limit, LateLimit):
+        return LateTheory(theory, limit)
     if isinstance(limit, SpikeLimit):
         return IndependentSpikes(theory, limit)
     if set(limit.scaling) == {ETA.name}:

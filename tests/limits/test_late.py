@@ -1,0 +1,110 @@
+"""Infinitely many steps of regression: ridgeless interpolation, ridge with decay, and where there is no such limit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sympy as sp
+
+import dmft_sym as ds
+from dmft_sym.derivation.equations import Equation, Equations
+from dmft_sym.limits import late_checks
+from dmft_sym.limits.late_limit import LateTheory
+from dmft_sym.program import ProgramError
+from dmft_sym.support.errors import ArgumentError
+
+NOISE = 0.3
+RUN = {"label_noise": NOISE, "learning_rate": 0.2}
+
+
+def late_of(**memory):
+    return ds.derive(ds.deep_linear(0), training=ds.GradientDescent(**memory)).limit(ds.limits.late)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.9, 1.5, 4.0])
+def test_the_end_of_regression_interpolates(alpha):
+    """Hastie, Montanari, Rosset and Tibshirani (arXiv:1903.08560): ridgeless least squares on isotropic data."""
+    end = late_of().solve(samples_per_dim=alpha, **RUN)
+    bias, variance = max(1 - alpha, 0), NOISE**2 * (alpha / (1 - alpha) if alpha < 1 else 1 / (alpha - 1))
+    assert end.test_loss.item() == pytest.approx(bias + variance + NOISE**2, rel=1e-5)
+    assert end.train_loss.item() == pytest.approx(NOISE**2 * max(1 - 1 / alpha, 0), abs=1e-9)
+
+
+@pytest.mark.parametrize("memory", [{"weight_decay": 0.02}, {"weight_decay": 0.02, "momentum": 0.5}])
+def test_decay_is_ridge(memory):
+    """``beta = (S + lambda)^-1 X y``, ``lambda = decay (1 - momentum)/eta0``, by the law of Marchenko and Pastur."""
+    alpha, eta = 2.0, RUN["learning_rate"]
+    end = late_of(**memory).solve(samples_per_dim=alpha, **RUN)
+    ridge = memory["weight_decay"] * (1 - memory.get("momentum", 0.0)) / eta
+    low, high = (1 - alpha**-0.5) ** 2, (1 + alpha**-0.5) ** 2
+    angle = (np.arange(400) + 0.5) * np.pi / 400
+    modes = (low + high) / 2 - (high - low) / 2 * np.cos(angle)
+    weight = alpha * np.sqrt((high - modes) * (modes - low)) / (2 * np.pi * modes)
+    weight *= (high - low) / 2 * np.sin(angle) * np.pi / 400
+    expected = ((ridge**2 + NOISE**2 / alpha * modes) / (modes + ridge) ** 2) @ weight + NOISE**2
+    assert end.test_loss.item() == pytest.approx(expected, rel=1e-7)
+
+
+@pytest.mark.parametrize("memory", [{}, {"momentum": 0.5}, {"weight_decay": 0.02, "momentum": 0.5}])
+def test_the_limit_holds(memory):
+    theory = ds.derive(ds.deep_linear(0), training=ds.GradientDescent(**memory))
+    (row,) = ds.limits.check(theory, ["late"], samples_per_dim=2.0, **RUN)
+    assert row.verdict == "holds" and row.structural.holds and row.approach.holds, str(row)
+    assert row.exact.holds is None
+
+
+class Tampered(LateTheory):
+    """One equation has another right-hand side."""
+
+    label, changed = "", staticmethod(lambda terms: terms)
+
+    @property
+    def equations(self):
+        items = [
+            Equation(e.left, self.changed(e.terms)) if str(e.left) == self.label else e for e in super().equations.items
+        ]
+        return Equations(items, "tampered", "")
+
+
+class FactorOfTwo(Tampered):
+    label, changed = "A_r", staticmethod(lambda terms: tuple(2 * term for term in terms))
+
+
+class ForgottenResponse(Tampered):
+    label, changed = "R_r_u_X", staticmethod(lambda terms: tuple(t for t in terms if "A_r" not in str(t)))
+
+
+@pytest.mark.parametrize("kind", [FactorOfTwo, ForgottenResponse])
+def test_wrong_equations_fail(kind):
+    theory = ds.derive(ds.deep_linear(0), training=ds.GradientDescent(weight_decay=0.02))
+    limiting = kind(theory, ds.limits.late)
+    assert late_checks.structural(limiting, {"samples_per_dim": 2.0, **RUN}).holds is False
+    assert late_checks.approach(limiting, {"samples_per_dim": 2.0, **RUN}).holds is False
+
+
+def test_equations_are_products():
+    limiting = late_of(momentum=0.5)
+    a, z = limiting.equations["A_Delta_v"].rhs, sp.Symbol("z", positive=True)
+    eta = next(symbol for symbol in a.free_symbols if symbol.name == "eta0")
+    m = next(symbol for symbol in a.free_symbols if symbol.name == "m")
+    assert sp.cancel(a + eta * z / ((z - 1) * (z - m))) == 0
+    assert "R_(r u X) = A_r R_(r u X) + 1" in str(limiting.equations)
+
+
+@pytest.mark.parametrize(
+    ("theory", "message"),
+    [
+        (lambda: ds.derive(ds.deep_linear(1)), "A_g_h depends on C_|A_Delta_v depends on C_|A_h_g depends on C_"),
+        (lambda: ds.derive(ds.deep_linear(0), training=ds.OnlineSGD()), "fresh samples are noise without end"),
+        (lambda: ds.derive(ds.deep_linear(0), training=ds.GradientFlow()), "a flow ends where its steps do"),
+        (lambda: ds.derive(ds.mlp(1), data=ds.Samples(np.eye(2), [1.0, -1.0])), "averages over sites do not close"),
+    ],
+)
+def test_what_has_no_end_says_why(theory, message):
+    with pytest.raises(ProgramError, match=f"limit late: ({message})"):
+        theory().limit(ds.limits.late)
+
+
+def test_rates_that_are_not_stable_are_refused():
+    with pytest.raises(ArgumentError, match="allowed is a lower one"):
+        late_of().solve(samples_per_dim=2.0, label_noise=NOISE, learning_rate=20.0)
