@@ -93,18 +93,19 @@ def approach(limiting: IndependentSpikes, arguments: Mapping[str, Any]) -> Verdi
 
     Learning rates are those at which a spike stands at twice its threshold, so that there is an outlier.
     """
-    values = {name: value for name, value in arguments.items() if name != "steps"}
+    given = {name: value for name, value in arguments.items() if name != "steps"}
+    values = {"richness": 1.0, "learning_rate": 1.0, **given}
     distances: dict[str, list[float]] = {}
     for size in _SIZES:
         scaled = {**values, "richness": values["richness"] / size, "learning_rate": values["learning_rate"] * size}
         solved = limiting.solve(**scaled)
         for name in map(str, solved.matrix.values):
             theta, threshold = (float(solved[key].sel(matrix=name)) for key in ("theta", "threshold"))
-            if theta > 0:
+            if 0 < theta < np.inf and threshold < np.inf:
                 found = _distance(limiting, scaled, name, theta, _ABOVE * threshold or theta)
                 distances.setdefault(name, []).append(found)
     if not distances:
-        return Verdict(None, "no matrix moves within the first step")
+        return Verdict(None, "no matrix of finite ratio moves within the first step")
     rate = float(limiting.rate if limiting.limit.rate is None else limiting.limit.rate)
     verdicts = {name: _judged(found, rate) for name, found in distances.items()}
     words = "; ".join(f"{name}: {verdict}" for name, verdict in verdicts.items())

@@ -64,6 +64,15 @@ def test_the_limit_holds_for_fresh_batches_and_several_outputs():
     assert row.verdict == "holds", str(row)
 
 
+@pytest.mark.parametrize(("key", "matrices"), [("samples_per_dim", ["W[1]", "W0"]), ("width_per_dim", ["W[1]"])])
+def test_infinite_ratios(key, matrices):
+    """At infinite width the first matrix has no finite edge, and hidden ones no response within the step."""
+    limiting = theory().limit(ds.limits.independent)
+    verdict = spike_checks.approach(limiting, {**RUN, key: np.inf})
+    assert verdict.holds, verdict
+    assert [name for name in ("W[1]", "W0") if f"{name}:" in verdict.words] == matrices
+
+
 def test_outliers_of_a_given_strength_and_of_a_run():
     """At ``theta = 2`` and ``tau = s2 = 1``: ``5/2``. The classical condition of a run has the same as the formula."""
     limiting = theory().limit(ds.limits.independent)
