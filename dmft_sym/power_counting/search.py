@@ -13,11 +13,11 @@ import sympy as sp
 
 from dmft_sym.program import ProgramError
 
-from .power_counting import CountedStep, count
-from .power_counting_equations import CountedEquations, Values
-from .power_counting_powers import UNIT, units
-from .scaling_arguments import Exponent, Exponents
-from .scaling_program import multiplier, rate, sigma
+from .arguments import Exponent, Exponents
+from .counting import CountedStep, count
+from .equations import CountedEquations, Values
+from .powers import UNIT, units
+from .program import multiplier, rate, sigma
 
 STEPS = 3
 """Updates that are followed: after the first one a matrix may feel what the others have learned."""

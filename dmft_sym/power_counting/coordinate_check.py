@@ -24,9 +24,9 @@ from dmft_sym.program import DEPTH, SAMPLES, FieldRef, ProgramError
 from dmft_sym.support.messages import show
 from dmft_sym.support.threads import single_threaded
 
-from .power_counting import CountedStep
-from .power_counting_powers import Powers, exponent_of
-from .scaling_program import WIDTH, ScaledNetwork
+from .counting import CountedStep
+from .powers import Powers, exponent_of
+from .program import WIDTH, ScaledNetwork
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,9 +16,9 @@ import sympy as sp
 
 from dmft_sym.program import Assign, FieldRef, ForLayers, Linear, Product, Step
 
-from .power_counting import CountedStep
-from .power_counting_powers import overlap
-from .scaling_program import ScaledNetwork
+from .counting import CountedStep
+from .powers import overlap
+from .program import ScaledNetwork
 
 HALF = sp.Rational(1, 2)
 

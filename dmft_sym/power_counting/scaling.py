@@ -15,15 +15,15 @@ from dmft_sym.program import ProgramError
 from dmft_sym.regimes.samples import Samples
 from dmft_sym.support.messages import show
 
-from .power_counting import CountedStep, count
-from .power_counting_equations import CountedEquations
-from .power_counting_powers import Powers, exponent_of, units
-from .scaling_arguments import NAMES, Exponent, Exponents, Given, given_exponents
-from .scaling_depth import DepthScaling, depth_scalings
-from .scaling_program import ScaledNetwork
-from .scaling_rows import MatrixScaling, ScalarExponents
-from .scaling_search import STEPS, found_exponents, stable, symbol_values
-from .scaling_table import ScalingTable
+from .arguments import NAMES, Exponent, Exponents, Given, given_exponents
+from .counting import CountedStep, count
+from .depth import DepthScaling, depth_scalings
+from .equations import CountedEquations
+from .powers import Powers, exponent_of, units
+from .program import ScaledNetwork
+from .rows import MatrixScaling, ScalarExponents
+from .search import STEPS, found_exponents, stable, symbol_values
+from .table import ScalingTable
 
 if TYPE_CHECKING:
     from .coordinate_check import CoordinateCheck
