@@ -180,7 +180,7 @@ class Scaling:
     def coordinate_check(
         self,
         widths: Sequence[int] = (64, 128, 256, 512),
-        seeds: int = 64,
+        seeds: int = 128,
         steps: int = 3,
         *,
         seed: int = 0,
@@ -195,7 +195,8 @@ class Scaling:
         widths
             Numbers of hidden units ``N``, at least two.
         seeds, seed
-            Networks of every width, and the seed of the first.
+            Networks of the largest width, at least two, and the seed of the first; of smaller widths there are more,
+            as many sites in all.
         steps
             Updates after which they are measured.
         tolerance
@@ -308,7 +309,7 @@ def _filled(given: Given, parametrization: str | None) -> Given:
 def _usual_samples(network: Network) -> Samples:
     """A few samples of the usual size, random but always the same."""
     random = np.random.default_rng(0)
-    inputs = random.standard_normal((4, 8))
+    inputs = random.standard_normal((16, 16))
     inputs /= np.sqrt(np.mean(inputs**2, axis=1, keepdims=True))
     outputs = network.outputs if isinstance(network, Network) else 1
-    return Samples(inputs, random.choice([-1.0, 1.0], (4, outputs)))
+    return Samples(inputs, random.choice([-1.0, 1.0], (16, outputs)))

@@ -185,7 +185,7 @@ def test_without_a_skip_there_are_no_exponents_of_the_depth() -> None:
 # Finite networks
 
 
-QUICK = {"seeds": 32, "seed": 1}
+QUICK = {"seeds": 64, "seed": 1}
 
 
 def assert_confirmed(scaling: Scaling, **options: object) -> None:
@@ -198,13 +198,23 @@ def test_networks_of_growing_width_confirm_the_mlp(parametrization: str) -> None
     assert_confirmed(scaling_of("mlp", parametrization))
 
 
-@pytest.mark.parametrize("name", ["residual", "gated"])
+def test_networks_of_growing_width_confirm_that_standard_rates_blow_up() -> None:
+    """The terms with most powers of the width are largest at rates far above ``N^{-1/2}`` and below ``N^{1/2}``."""
+    assert_confirmed(scaling_of("relu", "standard"), steps=1, learning_rate=20, seeds=128)
+
+
+@pytest.mark.parametrize("name", ["residual", "gated", "tied"])
 def test_networks_of_growing_width_confirm(name: str) -> None:
     assert_confirmed(scaling_of(name))
 
 
+def test_networks_of_growing_width_confirm_attention() -> None:
+    """Scores move by order one only once the readout has learned: far enough from initialization."""
+    assert_confirmed(scaling_of("attention"), learning_rate=2)
+
+
 def test_networks_of_growing_width_confirm_that_large_scores_blow_up() -> None:
-    check = with_large_scores().coordinate_check(steps=1, learning_rate=0.02, richness=3, **QUICK)
+    check = with_large_scores().coordinate_check(steps=1, learning_rate=0.02, richness=3, seeds=256)
     for score in ("s1", "s2"):
         assert abs(check[f"fluctuation of {score} at init"].difference) < 0.1
         assert abs(check[f"fluctuation of change of {score}"].difference) < 0.1
