@@ -256,7 +256,7 @@ def predictions(network: ScaledNetwork, history: Sequence[CountedStep]) -> dict[
             found |= _of_scalar(f"{scalar} at init", powers)
             found |= _of_scalar(f"change of {scalar}", last.scalars[scalar].changed)
     for one in network.weights:
-        if one.trained:
+        if one.trained and one.name in last.updates:  # a family may have no members
             found[f"update of {one.name}"] = exponent_of(last.updates[one.name].size)
     return found
 

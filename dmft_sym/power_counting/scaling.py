@@ -49,9 +49,11 @@ class Scaling:
     exponents: tuple[Exponents, ...]
     averages: Mapping[str, Exponent]
 
-    def counted(self, steps: int = STEPS) -> list[CountedStep]:
+    def counted(self, steps: int = STEPS, equations: CountedEquations | None = None) -> list[CountedStep]:
         """Exponents of everything at initialization and after every update."""
-        return count(self.equations, {symbol: units(value) for symbol, value in self._symbols.items()}, steps)
+        return count(
+            equations or self.equations, {symbol: units(value) for symbol, value in self._symbols.items()}, steps
+        )
 
     @property
     def _symbols(self) -> dict[sp.Symbol, Exponent]:
@@ -204,7 +206,7 @@ class Scaling:
         against
             A scaling whose exponents are tested on the networks of this one; its own by default.
         **parameters
-            ``learning_rate`` (``eta0``), ``richness``, ``init_std`` (1 by default) and those of the forward pass.
+            ``learning_rate`` (``eta0``), ``richness``, ``init_std`` (all 1 by default) and those of the forward pass.
 
         Returns
         -------
@@ -214,12 +216,25 @@ class Scaling:
         ------
         ProgramError
             If an argument means nothing, or if the networks diverge.
+
+        Notes
+        -----
+        Coordinate checks are those of arXiv:2203.03466. Slopes are those at large width: terms ``1/N`` are fitted
+        where sizes bend. A row whose error exceeds the tolerance is undecided, and the check does not pass.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> check = ds.scaling(ds.mlp(depth=2)).coordinate_check(widths=(32, 64), seeds=16)
+        >>> check["change of h[1]"].predicted
+        0
         """
         from .coordinate_check import CheckedNetworks, predictions
 
         networks = CheckedNetworks.of(self.network, self._symbols, widths, seeds, seed, steps, parameters)
         predicted = against or self
-        return networks.checked(predictions(predicted.network, predicted.counted(steps)), tolerance)
+        equations = CountedEquations(predicted.network, self.network.depth)  # at the depth of what is run
+        return networks.checked(predictions(predicted.network, predicted.counted(steps, equations)), tolerance)
 
     def __repr__(self) -> str:
         return "\n".join(self.table.short)

@@ -43,6 +43,9 @@ NETWORKS = {
 }
 
 
+LONG = ("symmetric_tied", "symmetric_residual", "two_carries")
+
+
 @functools.cache
 def scaling_of(name: str, parametrization: str | None = None) -> Scaling:
     return ds.scaling(NETWORKS[name](), parametrization)
@@ -100,7 +103,9 @@ def test_a_small_readout_makes_standard_initialization_rich() -> None:
     assert found.equivalent(ds.scaling(ds.mlp(depth=2)))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in NETWORKS]
+)
 def test_every_network_has_a_maximal_update_table_and_a_lazy_one(name: str) -> None:
     found, lazy = scaling_of(name), scaling_of(name, "NTK")
     assert found.regime == "rich (feature learning, maximal update)"
@@ -203,9 +208,16 @@ def test_networks_of_growing_width_confirm_that_standard_rates_blow_up() -> None
     assert_confirmed(scaling_of("relu", "standard"), steps=1, learning_rate=20, seeds=128)
 
 
-@pytest.mark.parametrize("name", ["residual", "gated", "tied"])
+@pytest.mark.parametrize("name", [pytest.param("residual", marks=pytest.mark.slow), "gated", "tied"])
 def test_networks_of_growing_width_confirm(name: str) -> None:
     assert_confirmed(scaling_of(name))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_layers_that_are_checked_are_those_of_the_networks(depth: int) -> None:
+    check = ds.scaling(ds.mlp(depth=depth)).coordinate_check(widths=(16, 32), seeds=4)
+    layers = {row.quantity for row in check.rows if row.quantity.startswith("change of h")}
+    assert layers == {f"change of h[{layer}]" for layer in range(1, depth + 1)}
 
 
 def test_networks_of_growing_width_confirm_attention() -> None:
@@ -290,6 +302,7 @@ def test_a_forward_pass_is_to_be_wrapped() -> None:
     ("options", "message"),
     [
         ({"widths": (64,)}, "widths = .*: allowed are at least two integers > 1"),
+        ({"seeds": 1}, "seeds = 1: allowed is an integer >= 2"),
         ({"steps": 0}, "steps = 0: allowed is an integer >= 1"),
         ({"momentum": 0.5}, "momentum: there is no such parameter; allowed are learning_rate, richness, init_std"),
         ({"learning_rate": np.inf}, "learning_rate = inf: allowed is a finite number"),
