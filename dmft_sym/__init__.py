@@ -15,7 +15,6 @@ from .support.deprecation import OldModules
 if TYPE_CHECKING:
     from . import limits
     from .comparison.runs import compare
-    from .limits.scaling import scaling
     from .networks import (
         MUP,
         NTK,
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
         mlp,
         network,
     )
+    from .power_counting.scaling import scaling
     from .regimes import Proportional, Samples
     from .results.store import load, save
     from .solvers.escape import critical_richness
@@ -45,7 +45,7 @@ _HOMES = {
     "Proportional": ".regimes",
     "Samples": ".regimes",
     "save": ".results.store",
-    "scaling": ".limits.scaling",
+    "scaling": ".power_counting.scaling",
     "simulate": ".solvers.simulation",
     "spectrum": ".solvers.trained_spectra",
     "Theory": ".theory",

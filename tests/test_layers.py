@@ -39,7 +39,7 @@ ORDER = """
     figures
     comparison
     solvers
-    limits
+    limits power_counting
     spec
     theory
     cli

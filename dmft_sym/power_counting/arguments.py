@@ -23,7 +23,7 @@ import sympy as sp
 from dmft_sym.program import ProgramError
 from dmft_sym.support.messages import show, suggestion
 
-from .scaling_program import ScaledNetwork, WeightsInfo
+from .program import ScaledNetwork, WeightsInfo
 
 Exponent: TypeAlias = sp.Rational
 Given: TypeAlias = Mapping[str, object] | str | None

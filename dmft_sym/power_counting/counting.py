@@ -14,7 +14,7 @@ import sympy as sp
 
 from dmft_sym.program import FieldRef, ScalarRef, SiteFunction
 
-from .power_counting_equations import (
+from .equations import (
     CountedEquations,
     Entry,
     FieldStep,
@@ -27,8 +27,8 @@ from .power_counting_equations import (
     UpdateEntry,
     Values,
 )
-from .power_counting_functions import function_powers
-from .power_counting_powers import BLOWN_UP, CHANGED, ONE, ZERO, Powers, average, overlap, total
+from .functions import function_powers
+from .powers import BLOWN_UP, CHANGED, ONE, ZERO, Powers, average, overlap, total
 
 
 @dataclass

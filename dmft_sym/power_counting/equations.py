@@ -1,7 +1,7 @@
 """The derived single-site equations, written out layer by layer for counting: each coefficient as a power of the width.
 
 A coefficient of the equations is a product of numbers and of ``N^(sigma_W)``, ``N^(lambda_W)``, ``N^(rho_s)``
-(`scaling_program`); what is kept of it is the linear form in these exponents.
+(`program`); what is kept of it is the linear form in these exponents.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from dmft_sym.derivation.single_site import (
 from dmft_sym.derivation.uses import Use
 from dmft_sym.program import Average, FieldRef, LayerRange, ProgramError, ScalarRef, SiteFunction
 
-from .power_counting_powers import units
-from .scaling_program import WIDTH, ScaledNetwork, rate
+from .powers import units
+from .program import WIDTH, ScaledNetwork, rate
 
 Values: TypeAlias = Mapping[sp.Symbol, int]
 """Exponents in units."""

@@ -13,14 +13,17 @@ import sympy as sp
 
 from dmft_sym.program import ProgramError
 
-from .power_counting import CountedStep, count
-from .power_counting_equations import CountedEquations, Values
-from .power_counting_powers import UNIT, units
-from .scaling_arguments import Exponent, Exponents
-from .scaling_program import multiplier, rate, sigma
+from .arguments import Exponent, Exponents
+from .counting import CountedStep, count
+from .equations import CountedEquations, Values
+from .powers import UNIT, units
+from .program import multiplier, rate, sigma
 
 STEPS = 3
 """Updates that are followed: after the first one a matrix may feel what the others have learned."""
+LONG = 10
+"""Updates for which rates that are raised must stay stable: what grows from a fluctuation, a little more at every step,
+blows up later."""
 _GRID, _RANGE = UNIT // 12, 72
 """Rates are found as multiples of 1/12 between -6 and 6."""
 
@@ -102,13 +105,16 @@ class _Search:
     def _stable(self, history: list[CountedStep]) -> bool:
         return stable(history, self.equations.network.reported)
 
+    def _lasts(self, values: Values) -> bool:
+        return self._stable(self._history(values)) and self._stable(count(self.equations, values, LONG))
+
     def _raise(self, symbols: Sequence[sp.Symbol]) -> None:
         """The largest common value of some rates at which all is stable; not lower than what they have been."""
         low, high = max((self.values[symbol] // _GRID for symbol in symbols), default=_RANGE), _RANGE
-        if low == -_RANGE and not self._stable(self._history(self.values)):
+        if low == -_RANGE and not self._lasts(self.values):
             raise ProgramError("learning_rate = None: no learning rate is stable with the other exponents given")
         while high - low > 1:
             middle = (low + high) // 2
             raised = {**self.values, **dict.fromkeys(symbols, middle * _GRID)}
-            low, high = (middle, high) if self._stable(self._history(raised)) else (low, middle)
+            low, high = (middle, high) if self._lasts(raised) else (low, middle)
         self.values |= dict.fromkeys(symbols, low * _GRID)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from dmft_sym.program import Assign, FieldRef, ForLayers, Linear, Product, Step
+from dmft_sym.program import DEPTH, Assign, FieldRef, ForLayers, Linear, Product, Step
 
-from .power_counting import CountedStep
-from .power_counting_powers import overlap
-from .scaling_program import ScaledNetwork
+from .counting import CountedStep
+from .powers import overlap
+from .program import ScaledNetwork
 
 HALF = sp.Rational(1, 2)
 
@@ -39,6 +39,8 @@ class DepthScaling:
         Exponents of the depth, of a branch and of the learning rates of its matrices.
     parameters
         Symbols that stand before branches already: ``b``, which becomes ``b L^multiplier``.
+    written
+        The exponent of the depth that the forward pass has before its branches already.
     """
 
     field: str
@@ -47,15 +49,16 @@ class DepthScaling:
     multiplier: sp.Rational
     learning_rate: sp.Rational
     parameters: tuple[str, ...] = ()
+    written: sp.Rational = sp.Integer(0)
 
     def __str__(self) -> str:
         how = "correlated" if self.coherent else "independent"
         power = f"L^({self.multiplier})"
-        before = "".join(f"; {b} = {b}0 {power}" for b in self.parameters)
+        there = f" (written: L^({self.written}))" if self.written else ""
+        before = "" if self.written else "".join(f"; {b} = {b}0 {power}" for b in self.parameters)
         rates = f"learning rates L^{self.learning_rate}"
-        return (
-            f"branches of {self.field} ({', '.join(self.weights)}), {how} layers: multiplier {power}, {rates}{before}"
-        )
+        branches = f"branches of {self.field} ({', '.join(self.weights)}), {how} layers"
+        return f"{branches}: multiplier {power}{there}, {rates}{before}"
 
 
 def depth_scalings(network: ScaledNetwork, history: list[CountedStep]) -> tuple[DepthScaling, ...]:
@@ -82,6 +85,7 @@ def _of_scan(scan: ForLayers, history: list[CountedStep]) -> Iterator[DepthScali
                 multiplier,
                 _rate(multiplier, scan, weights),
                 _parameters(rest),
+                _written(rest),
             )
 
 
@@ -108,3 +112,10 @@ def _rate(multiplier: sp.Rational, scan: ForLayers, weights: tuple[str, ...]) ->
 def _parameters(branch: Linear) -> tuple[str, ...]:
     symbols = {s for coefficient, _ in branch.terms for s in coefficient.free_symbols if not s.is_integer}
     return tuple(sorted(s.name for s in symbols))
+
+
+def _written(branch: Linear) -> sp.Rational:
+    """The power of the depth before the branches, where all have one and it is the same; else zero."""
+    powers = {sp.powsimp(c).as_powers_dict().get(DEPTH, sp.Integer(0)) for c, _ in branch.terms}
+    (power,) = powers if len(powers) == 1 else (sp.Integer(0),)
+    return power

@@ -15,15 +15,15 @@ from dmft_sym.program import ProgramError
 from dmft_sym.regimes.samples import Samples
 from dmft_sym.support.messages import show
 
-from .power_counting import CountedStep, count
-from .power_counting_equations import CountedEquations
-from .power_counting_powers import Powers, exponent_of, units
-from .scaling_arguments import NAMES, Exponent, Exponents, Given, given_exponents
-from .scaling_depth import DepthScaling, depth_scalings
-from .scaling_program import ScaledNetwork
-from .scaling_rows import MatrixScaling, ScalarExponents
-from .scaling_search import STEPS, found_exponents, stable, symbol_values
-from .scaling_table import ScalingTable
+from .arguments import NAMES, Exponent, Exponents, Given, given_exponents
+from .counting import CountedStep, count
+from .depth import DepthScaling, depth_scalings
+from .equations import CountedEquations
+from .powers import Powers, exponent_of, units
+from .program import ScaledNetwork
+from .rows import MatrixScaling, ScalarExponents
+from .search import STEPS, found_exponents, stable, symbol_values
+from .table import ScalingTable
 
 if TYPE_CHECKING:
     from .coordinate_check import CoordinateCheck
@@ -49,9 +49,11 @@ class Scaling:
     exponents: tuple[Exponents, ...]
     averages: Mapping[str, Exponent]
 
-    def counted(self, steps: int = STEPS) -> list[CountedStep]:
+    def counted(self, steps: int = STEPS, equations: CountedEquations | None = None) -> list[CountedStep]:
         """Exponents of everything at initialization and after every update."""
-        return count(self.equations, {symbol: units(value) for symbol, value in self._symbols.items()}, steps)
+        return count(
+            equations or self.equations, {symbol: units(value) for symbol, value in self._symbols.items()}, steps
+        )
 
     @property
     def _symbols(self) -> dict[sp.Symbol, Exponent]:
@@ -180,7 +182,7 @@ class Scaling:
     def coordinate_check(
         self,
         widths: Sequence[int] = (64, 128, 256, 512),
-        seeds: int = 64,
+        seeds: int = 128,
         steps: int = 3,
         *,
         seed: int = 0,
@@ -195,7 +197,8 @@ class Scaling:
         widths
             Numbers of hidden units ``N``, at least two.
         seeds, seed
-            Networks of every width, and the seed of the first.
+            Networks of the largest width, at least two, and the seed of the first; of smaller widths there are more,
+            as many sites in all.
         steps
             Updates after which they are measured.
         tolerance
@@ -203,7 +206,7 @@ class Scaling:
         against
             A scaling whose exponents are tested on the networks of this one; its own by default.
         **parameters
-            ``learning_rate`` (``eta0``), ``richness``, ``init_std`` (1 by default) and those of the forward pass.
+            ``learning_rate`` (``eta0``), ``richness``, ``init_std`` (all 1 by default) and those of the forward pass.
 
         Returns
         -------
@@ -213,12 +216,25 @@ class Scaling:
         ------
         ProgramError
             If an argument means nothing, or if the networks diverge.
+
+        Notes
+        -----
+        Coordinate checks are those of arXiv:2203.03466. Slopes are those at large width: terms ``1/N`` are fitted
+        where sizes bend. A row whose error exceeds the tolerance is undecided, and the check does not pass.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> check = ds.scaling(ds.mlp(depth=2)).coordinate_check(widths=(32, 64), seeds=16)
+        >>> check["change of h[1]"].predicted
+        0
         """
         from .coordinate_check import CheckedNetworks, predictions
 
         networks = CheckedNetworks.of(self.network, self._symbols, widths, seeds, seed, steps, parameters)
         predicted = against or self
-        return networks.checked(predictions(predicted.network, predicted.counted(steps)), tolerance)
+        equations = CountedEquations(predicted.network, self.network.depth)  # at the depth of what is run
+        return networks.checked(predictions(predicted.network, predicted.counted(steps, equations)), tolerance)
 
     def __repr__(self) -> str:
         return "\n".join(self.table.short)
@@ -308,7 +324,7 @@ def _filled(given: Given, parametrization: str | None) -> Given:
 def _usual_samples(network: Network) -> Samples:
     """A few samples of the usual size, random but always the same."""
     random = np.random.default_rng(0)
-    inputs = random.standard_normal((4, 8))
+    inputs = random.standard_normal((16, 16))
     inputs /= np.sqrt(np.mean(inputs**2, axis=1, keepdims=True))
     outputs = network.outputs if isinstance(network, Network) else 1
-    return Samples(inputs, random.choice([-1.0, 1.0], (4, outputs)))
+    return Samples(inputs, random.choice([-1.0, 1.0], (16, outputs)))

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import sympy as sp
 
-from .power_counting_powers import BLOWN_UP, CHANGED, ONE, UNIT, ZERO, Part, Powers, exponent_of, total
+from .powers import BLOWN_UP, CHANGED, ONE, UNIT, ZERO, Part, Powers, exponent_of, total
 
 OneVariable: TypeAlias = Any
 """A function of SymPy, or a power as a `sympy.Lambda`."""

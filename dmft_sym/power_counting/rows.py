@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from .scaling_arguments import Exponent
+from .arguments import Exponent
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import sympy as sp
 from dmft_sym.program.printing import latex_name
 from dmft_sym.regimes.sample_program import OUTPUT_FUNCTION
 
-from .scaling_depth import DepthScaling
-from .scaling_rows import MatrixScaling, ScalarExponents
+from .depth import DepthScaling
+from .rows import MatrixScaling, ScalarExponents
 
 OUTPUT = OUTPUT_FUNCTION.scalar.name
 
