@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dmft_sym.networks.parameters import ALPHA, GAMMA, INIT_VARIANCE, NU
 
-from .limit import EPS, Limit
-
-CENTERED = "centered = true"
+from .limit import CENTERED, EPS, Limit
 
 lazy = Limit(
     "lazy",

@@ -13,6 +13,7 @@ from dmft_sym.support.messages import show, suggestion
 
 from . import site_checks
 from .checks import Verdict, approach, exact, structural
+from .first_step import split_problem
 from .lazy_sites import LazySites
 from .limit import Limit
 from .limiting import LimitingTheory
@@ -145,19 +146,31 @@ def _row(theory: Problem, limit: Limit, arguments: Mapping[str, Any]) -> LimitCh
     values = {key: value for key, value in arguments.items() if key != "steps"}
     fixed = {p.keyword: values[p.keyword] for p in theory.parameters if p.integer and p.keyword in values}
     proved, rate = exact(limiting, 3 if _matrices(limiting, fixed) <= _FEW else 2, **fixed)
-    expected = limit.rate if limit.rate is not None else rate
+    expected = limit.rate if limit.rate is not None else rate if rate.is_finite else None  # first steps may be equal
     return LimitCheck(
         limit.name, name, structural(limiting), proved, approach(limiting, values, rate=expected, **steps)
     )
 
 
 def limit_of(theory: Problem, limit: Limit) -> LimitingTheory | LazySites:
-    """The limit of closed equations, or of single-site equations where fields are averaged over sites."""
-    return LazySites(theory, limit) if theory.program.scalars else LimitingTheory(theory, limit)
+    """The limit of closed equations, or of single-site equations where fields are averaged over sites.
+
+    Where closed equations diverge, differences from the first step may cancel: fields are then split into what they
+    were and what changed.
+    """
+    if theory.program.scalars:
+        return LazySites(theory, limit)
+    try:
+        return LimitingTheory(theory, limit)
+    except ProgramError:
+        split = split_problem(theory)
+        if split is None:
+            raise
+        return LimitingTheory(split, limit, whole=theory)
 
 
 def _matrices(limiting: LimitingTheory, fixed: Mapping[str, int]) -> int:
-    """Number of two-time matrices at the depth of the network."""
+    """Number of two-time matrices of the whole theory at the depth of the network."""
     depth = fixed.get("depth", limiting.theory.network.depth or 0)
     values = {symbol: int(depth) for symbol in limiting.theory.program.parameters if symbol.is_integer}
-    return sum(math.prod(len(layers.at(values)) for layers in array.stored) for array in limiting.closed.arrays)
+    return sum(math.prod(len(layers.at(values)) for layers in array.stored) for array in limiting.whole.closed.arrays)
