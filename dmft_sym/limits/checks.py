@@ -129,7 +129,7 @@ def exact(
 def _rationals(limiting: LimitingTheory, rng: random.Random) -> dict[str, Any]:
     """Random values of all parameters by keyword; learning rates and what the optimizer keeps are below one."""
     values: dict[str, Any] = {}
-    for parameter in (parameter for parameter in limiting.theory.parameters if not parameter.integer):
+    for parameter in (parameter for parameter in limiting.whole.parameters if not parameter.integer):
         small = parameter.high == 1.0 or parameter.keyword == "learning_rate"
         root = Fraction(rng.randint(1, 6), rng.randint(7, 12) if small else rng.randint(3, 8))
         values[parameter.keyword] = root**2  # so that roots are rational too

@@ -258,4 +258,5 @@ def split_problem(theory: Problem) -> Problem | None:
     }
     made.__dict__ = {name: value for name, value in made.__dict__.items() if name not in stages}
     made.program, made.joint_derivations = program, {}
+    made.parameters = tuple(p for p in theory.parameters if p.symbol in program.parameters)
     return made

@@ -160,7 +160,7 @@ class LimitingTheory:
     def arguments_at(self, size: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of the whole theory at a value of ``eps``; those of the limit are where they scale from."""
         found = dict(arguments)
-        for parameter in self.theory.parameters:
+        for parameter in self.whole.parameters:
             value = self.limit.scaling.get(parameter.symbol.name)
             if value is None:
                 continue
@@ -172,7 +172,7 @@ class LimitingTheory:
 
     def kept(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments without those that went to the limit."""
-        gone = {p.keyword for p in self.theory.parameters if p.symbol in self.closed.absent}
+        gone = {p.keyword for p in self.whole.parameters} - {p.keyword for p in self.problem.parameters}
         return {name: value for name, value in arguments.items() if name not in gone}
 
     @property

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from strategies import trainings
 from test_limits import RUN, Tampered, lora, residual, tied
 
 import dmft_sym as ds
@@ -165,3 +167,31 @@ def test_names_of_the_parts_are_new():
     assert "dw" not in names and "w" in names
     (row,) = ds.limits.check(theory, ["lazy"], **RUN, steps=6)
     assert row.verdict == "holds", str(row)
+
+
+def test_parameters_of_a_predictor_that_cancels_are_gone():
+    """A random readout of the inputs: where it starts does not matter once its predictor is subtracted."""
+    theory = ds.derive(ds.network(lambda net, x: net.readout("w", x), name="linear"), training=CENTERED)
+    (row,) = ds.limits.check(theory, ["lazy"], **RUN, steps=6)
+    assert row.verdict == "holds", str(row)
+    assert "init_std" not in theory.limit(ds.limits.lazy).kept(RUN)
+
+
+@settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(trainings())
+def test_networks_drawn_at_random_are_split_exactly_and_have_the_limit(training):
+    _, drawn, parameters = training
+    values = {name: value for name, value in parameters.items() if name not in ("momentum", "weight_decay")}
+    assume(all(map(np.isfinite, values.values())))
+    theory = ds.derive(drawn.network, training=CENTERED)
+    assume(3 <= len(theory.closed.families) <= 30)
+    values |= {"learning_rate": values["learning_rate"] / 4, "richness": 1.0}
+    split = split_problem(theory)
+    known = {parameter.keyword for parameter in split.parameters} | {"outputs"}
+    whole = theory.compile("numpy")(steps=4, method="equations", **values)
+    parts = Solver(split, "numpy")(steps=4, method="equations", **{k: v for k, v in values.items() if k in known})
+    np.testing.assert_allclose(parts.test_loss, whole.test_loss, rtol=1e-11, atol=1e-13)
+    limiting = theory.limit(ds.limits.lazy)
+    assert structural(limiting).holds
+    verdict = approach(limiting, values, steps=4, rate=2)
+    assert verdict.holds, str(verdict)
