@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -111,8 +112,8 @@ def exact(
     rng, count = random.Random(seed), 0
     closest: list[sp.Rational] = []
     for _ in range(tries):
-        values = {**rationals(limiting.theory, rng), **fixed}
-        whole = exact_run(limiting.theory, steps, limiting.arguments_at(ROOT**2, values))
+        values = {**rationals(limiting.whole, rng), **fixed}
+        whole = exact_run(limiting.whole, steps, limiting.arguments_at(ROOT**2, values))
         left = limiting.exact(steps, **limiting.kept(values))
         for name in (name for name in left.variables if not name.startswith("R_")):
             full, limit = whole.elements(name), left.elements(name)
@@ -156,13 +157,14 @@ def approach(
     expected = limiting.limit.rate if rate is None else rate
     limit = limiting.solve(backend, steps=steps, **limiting.kept(values))
     distances = []
-    for size in _SIZES:
+    sizes = [math.sqrt(size) for size in _SIZES] if limiting.limit.even else _SIZES  # even: a series in eps^2
+    for size in sizes:
         scaled = limiting.arguments_at(size, values)
         arguments: dict[str, Any] = {k: v if isinstance(v, int) else float(v) for k, v in scaled.items()}
-        run = Solver(limiting.theory, backend)(steps=steps, method="equations", **arguments)
+        run = Solver(limiting.whole, backend)(steps=steps, method="equations", **arguments)
         losses = [name for name in limit.data_vars if str(name).endswith("loss")]
         distances.append(max(float(np.abs(run[name].values - limit[name].values).max()) for name in losses))
-    return fitted(_SIZES, distances, float(limiting.rate if expected is None else expected))
+    return fitted(sizes, distances, float(limiting.rate if expected is None else expected))
 
 
 def fitted(sizes: Sequence[float], distances: Sequence[float], rate: float) -> Verdict:

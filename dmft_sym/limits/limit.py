@@ -12,6 +12,8 @@ from dmft_sym.support.messages import show
 
 EPS = sp.Symbol("eps", positive=True)
 """The small number of all limits."""
+CENTERED = "centered = true"
+"""The cure of predictors that are large at the first step."""
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,15 @@ import sympy as sp
 from dmft_sym.derivation.closure import ClosedEquations
 from dmft_sym.derivation.equations import Equation, Equations
 from dmft_sym.derivation.exports import NamedParameter, named_parameters
+from dmft_sym.derivation.processes import Member
+from dmft_sym.derivation.single_site import Noise
 from dmft_sym.derivation.symbols import TwoPoint
+from dmft_sym.derivation.uses import Use
 from dmft_sym.networks.parameters import GAMMA, INIT_VARIANCE, NU
 from dmft_sym.networks.parametrization import MUP
 from dmft_sym.program import ProgramError
 
-from .limit import EPS, Limit
+from .limit import CENTERED, EPS, Limit
 from .orders import Orders, leading, parts
 
 if TYPE_CHECKING:
@@ -60,6 +63,8 @@ class LimitingTheory:
         Whose equations go to the limit.
     limit
         How parameters scale.
+    whole
+        The theory of a user, if the one whose equations go to the limit is the same training written in another way.
 
     Raises
     ------
@@ -67,8 +72,9 @@ class LimitingTheory:
         If there is no limit, naming the term that diverges and what would cure it.
     """
 
-    def __init__(self, theory: Problem, limit: Limit) -> None:
+    def __init__(self, theory: Problem, limit: Limit, whole: Problem | None = None) -> None:
         self.theory, self.limit = theory, limit
+        self.whole = theory if whole is None else whole
         self.values = scaled_parameters(theory, limit)
         self.orders = Orders(theory.closed.equations, self.values)
         self._check_finite()
@@ -154,7 +160,7 @@ class LimitingTheory:
     def arguments_at(self, size: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of the whole theory at a value of ``eps``; those of the limit are where they scale from."""
         found = dict(arguments)
-        for parameter in self.theory.parameters:
+        for parameter in self.whole.parameters:
             value = self.limit.scaling.get(parameter.symbol.name)
             if value is None:
                 continue
@@ -166,7 +172,7 @@ class LimitingTheory:
 
     def kept(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments without those that went to the limit."""
-        gone = {p.keyword for p in self.theory.parameters if p.symbol in self.closed.absent}
+        gone = {p.keyword for p in self.whole.parameters} - {p.keyword for p in self.problem.parameters}
         return {name: value for name, value in arguments.items() if name not in gone}
 
     @property
@@ -178,8 +184,16 @@ class LimitingTheory:
         """Order parameters of results: those that neither vanish nor are in units of a power of ``eps``."""
         finite = {array for func, array in self.closed.families.items() if self.orders.powers.get(func) == 0}
         for export in named_parameters(self.closed, self.theory.uses):
-            if export.array in finite:
+            if export.array in finite and all(map(self._is_known, (export.array.row, export.array.column))):
                 yield replace(export, scale=export.scale.subs(dict.fromkeys(self.closed.absent, 1)))
+
+    def _is_known(self, member: Member) -> bool:
+        """Whether the program of the user has a field, or what leaves a Gaussian field behind."""
+        program = self.whole.program
+        if not isinstance(member, Noise):
+            return member in program.fields
+        source = member.source
+        return source.operand.field in program.fields if isinstance(source, Use) else source in program.vectors
 
     def _leading_terms(self, equation: Equation) -> Iterator[sp.Expr]:
         """Terms of the power of the left-hand side, with leading coefficients."""
@@ -195,17 +209,18 @@ class LimitingTheory:
         return replace(equation, terms=() if gone else tuple(self._leading_terms(equation)))
 
     def _vanished(self) -> Iterator[Vanished]:
+        """What vanishes by a power; what is zero at any ``eps`` does not vanish."""
         seen = set()
         for equation in self.theory.closed.equations:
             func = equation.left.func
             power = self.orders.powers[func]
             if func not in self.needed:
-                if power > 0 and func not in seen:
+                if 0 < power < sp.oo and func not in seen:
                     yield Vanished(equation.label, None, power)
                 seen.add(func)
                 continue
             for term in equation.terms:
-                if self.orders.of(term) > power:
+                if power < self.orders.of(term) < sp.oo:
                     yield Vanished(equation.label, term, self.orders.of(term) - power)
 
     def _words(self) -> str:
@@ -243,6 +258,8 @@ class LimitingTheory:
         keywords = {parameter.symbol: parameter.keyword for parameter in self.theory.parameters}
         names = {name for symbol in self.values for name in (symbol.name, keywords.get(symbol, ""))}
         cures = [cure for name, cure in self.limit.cures.items() if name in names]
+        if getattr(self.whole.training, "centered", False):
+            cures = [cure for cure in cures if cure != CENTERED]
         return f"; {' or '.join(cures)} would cure it" if cures else ""
 
     def __repr__(self) -> str:

@@ -79,10 +79,11 @@ class Orders:
         self.values = dict(values)
         self.terms: dict[type, list[tuple[sp.Expr, list[type[TwoPoint]]]]] = {}
         for equation in equations:
+            found = self.terms.setdefault(equation.left.func, [])
             for term in equation.terms:
                 coefficient, points = parts(term)
                 power, _ = leading(self.scaled(coefficient))
-                self.terms.setdefault(equation.left.func, []).append((power, [point.func for point in points]))
+                found.append((power, [point.func for point in points]))
         self.powers = self._solved()
 
     def scaled(self, coefficient: sp.Expr) -> sp.Expr:
@@ -100,7 +101,7 @@ class Orders:
             before = dict(powers)
             for left, terms in self.terms.items():
                 found = [power + sum(powers.get(func, 0) for func in factors) for power, factors in terms]
-                powers[left] = min(found)
+                powers[left] = min(found, default=sp.oo)
             if powers == before:
                 return powers
         falling = next(left for left in powers if powers[left] != before[left])

@@ -6,9 +6,7 @@ from dmft_sym.networks.parameters import ALPHA, ETA, GAMMA, INIT_VARIANCE, NU
 
 from .independent_spikes import SCALING, SpikeLimit
 from .late_limit import LateLimit
-from .limit import EPS, Limit
-
-CENTERED = "centered = true"
+from .limit import CENTERED, EPS, Limit
 
 lazy = Limit(
     "lazy",

@@ -14,6 +14,7 @@ from dmft_sym.support.messages import show, suggestion
 
 from . import flow_checks, late_checks, site_checks, spike_checks
 from .checks import Verdict, approach, exact, structural
+from .first_step import split_problem
 from .flow_limit import FlowLimit
 from .independent_spikes import IndependentSpikes, SpikeLimit
 from .late_limit import LateLimit, LateTheory
@@ -161,9 +162,10 @@ def _of_flow(limiting: FlowLimit, arguments: Mapping[str, Any]) -> Verdicts:
 def _of_closed(limiting: LimitingTheory, arguments: Mapping[str, Any]) -> Verdicts:
     steps = {key: value for key, value in arguments.items() if key == "steps"}
     values = {key: value for key, value in arguments.items() if key != "steps"}
-    fixed = _integers(limiting.theory, values)
+    fixed = _integers(limiting.whole, values)
     proved, rate = exact(limiting, 3 if _matrices(limiting, fixed) <= _FEW else 2, **fixed)
-    expected = limiting.limit.rate if limiting.limit.rate is not None else rate
+    claimed = limiting.limit.rate
+    expected = claimed if claimed is not None else rate if rate.is_finite else None  # first steps may be equal
     return structural(limiting), proved, approach(limiting, values, rate=expected, **steps)
 
 
@@ -187,14 +189,26 @@ _CHECKED: Mapping[type, Callable[[Any, Mapping[str, Any]], Verdicts]] = {
 
 
 def limit_of(theory: Problem, limit: Limit) -> LimitingTheory | LazySites | FlowLimit | IndependentSpikes | LateTheory:
-    """The limit of closed equations, also in continuous time, of single-site equations with averages, or of spikes."""
+    """The limit of closed equations, also in continuous time, of single-site equations with averages, or of spikes.
+
+    Where closed equations diverge, differences from the first step may cancel: fields are then split into what they
+    were and what changed.
+    """
     if isinstance(limit, LateLimit):
         return LateTheory(theory, limit)
     if isinstance(limit, SpikeLimit):
         return IndependentSpikes(theory, limit)
     if set(limit.scaling) == {ETA.name}:
         return FlowLimit(theory, limit)
-    return LazySites(theory, limit) if theory.program.scalars else LimitingTheory(theory, limit)
+    if theory.program.scalars:
+        return LazySites(theory, limit)
+    try:
+        return LimitingTheory(theory, limit)
+    except ProgramError:
+        split = split_problem(theory)
+        if split is None:
+            raise
+        return LimitingTheory(split, limit, whole=theory)
 
 
 def _integers(theory: Problem, values: Mapping[str, Any]) -> dict[str, int]:
@@ -206,7 +220,7 @@ def _integers(theory: Problem, values: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _matrices(limiting: LimitingTheory, fixed: Mapping[str, int]) -> int:
-    """Number of two-time matrices at the depth of the network."""
+    """Number of two-time matrices of the whole theory at the depth of the network."""
     depth = fixed.get("depth", limiting.theory.network.depth or 0)
     values = {symbol: int(depth) for symbol in limiting.theory.program.parameters if symbol.is_integer}
-    return sum(math.prod(len(layers.at(values)) for layers in array.stored) for array in limiting.closed.arrays)
+    return sum(math.prod(len(layers.at(values)) for layers in array.stored) for array in limiting.whole.closed.arrays)
