@@ -225,10 +225,12 @@ class LimitingTheory:
 
     def _words(self) -> str:
         """What is in units of powers of ``eps``, and what vanished."""
-        small = [name for name, power in self.powers.items() if power > 0]
+        small = [name for name, power in self.powers.items() if power != 0 and power.is_finite]
         gone = [item.label for item in self.vanished if item.term is None]
         scaled = ", ".join(f"{name}: {self.powers[name]}" for name in small if name not in gone)
         parts_of_text = [f"In units of powers of $\\epsilon$: {_escaped(scaled)}." if scaled else ""]
+        if self.whole is not self.theory:
+            parts_of_text.insert(0, "Fields are split, $x = x_0 + dx$: what they were at the first step, what changed.")
         parts_of_text += [f"Vanished: {_escaped(', '.join(gone))}." if gone else ""]
         return " ".join(part for part in parts_of_text if part)
 

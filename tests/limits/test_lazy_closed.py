@@ -110,7 +110,9 @@ def test_equations_say_what_is_static_what_is_small_and_what_vanished():
     assert {item.order for item in limiting.vanished if item.term is not None} == {2}
     kernel = limiting.equations["A_dbeta_v"].rhs
     assert str(kernel) == "eta0*C_g(1, t, c, 1, s, c')*S_kappa(t, s) + s2*R_dg_u_W0(1, t, c, s, c')/gamma"
-    assert "In units of powers" in limiting.equations.stage.text and "\\begin{align}" in limiting.equations.latex
+    text = limiting.equations.stage.text
+    assert "x = x_0 + dx" in text and "R\\_Delta\\_rbar\\_W0: -1" in text and "oo" not in text
+    assert "\\begin{align}" in limiting.equations.latex
 
 
 class FactorOfTwo(Tampered):
