@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
+from networks_with_limits import RUN, lora, residual, tied
 from strategies import trainings
-from test_limits import RUN, Tampered, lora, residual, tied
+from test_limits import Tampered
 
 import dmft_sym as ds
 from dmft_sym.limits.checks import approach, exact, structural
