@@ -89,7 +89,7 @@ _OPTIONS = {
     "--limit": (
         "NAME",
         "A limit to check, instead of all: lazy, gradient_flow, wide, population, regression, small_init, "
-        "independent, late; "
+        "independent, deep, late; "
         "may be repeated. Example: --limit wide",
     ),
     "--scale": ("SCALE", "Axes of the losses: linear, log or loglog. Example: --scale linear"),

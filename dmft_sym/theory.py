@@ -16,12 +16,8 @@ from .support.messages import show
 
 if TYPE_CHECKING:
     from .derivation.named_symbols import Symbols
-    from .limits.flow_limit import FlowLimit
-    from .limits.independent_spikes import IndependentSpikes
-    from .limits.late_limit import LateTheory
-    from .limits.lazy_sites import LazySites
     from .limits.limit import Limit
-    from .limits.limiting import LimitingTheory
+    from .limits.table import AnyLimit
     from .solvers.exact_march import ExactRun
     from .solvers.solver import MethodInfo, Solver
     from .spectra.equations.bulk_equations import BulkEquations
@@ -158,7 +154,7 @@ class Theory(Problem):
 
         return Solver(self, backend)
 
-    def limit(self, limit: Limit) -> LimitingTheory | LazySites | FlowLimit | IndependentSpikes | LateTheory:
+    def limit(self, limit: Limit) -> AnyLimit:
         """A limit of the equations: what is left of them, what vanished, and a solver.
 
         Parameters

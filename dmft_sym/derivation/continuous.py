@@ -102,7 +102,7 @@ class ContinuousTime:
         _check_plain(closed.program.optimizer)
         whole = [equation for equation in closed.equations if isinstance(equation.left, TwoPoint) or
                  equation in closed.observables]  # fmt: skip
-        self.flat = [(equation, [_flat(term) for term in equation.terms]) for equation in whole]
+        self.flat = [(equation, [flat_term(term) for term in equation.terms]) for equation in whole]
         self.parts: dict[str, set[type]] = {kind: set() for kind in _POWERS}
         self._find_parts()
 
@@ -198,7 +198,7 @@ def in_continuous_time(equation: Equation, first: Collection[type] = ()) -> Equa
 
 
 def _of_past(term: sp.Expr, first: Collection[type]) -> Iterator[sp.Expr]:
-    flat = _flat(term)
+    flat = flat_term(term)
     factors = [factor for factor in flat.factors if factor.func not in (KEPT, KERNEL, PAST_KERNEL)]
     coefficient = sp.Mul(*(factor for factor in factors if not factor.has(*_OBJECTS)))
     body = sp.Mul(*(factor for factor in factors if factor.has(*_OBJECTS)))
@@ -288,7 +288,7 @@ class _Product:
         return _product(coefficient, value, self.term)
 
 
-def _flat(term: sp.Expr) -> Flat:
+def flat_term(term: sp.Expr) -> Flat:
     """Factors of a term, out of its sums and conditions."""
     factors: list[sp.Expr] = []
     steps: list[tuple[sp.Symbol, sp.Expr]] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .checks import Verdict
 from .limit import EPS, Limit
-from .standard import ALL, gradient_flow, independent, late, lazy, population, regression, small_init, wide
+from .standard import ALL, deep, gradient_flow, independent, late, lazy, population, regression, small_init, wide
 from .table import STEPS, Checks, LimitCheck, check
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "LimitCheck",
     "Verdict",
     "check",
+    "deep",
     "gradient_flow",
     "independent",
     "late",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dmft_sym.networks.parameters import ALPHA, ETA, GAMMA, INIT_VARIANCE, NU
+from dmft_sym.program import DEPTH
 
 from .independent_spikes import SCALING, SpikeLimit
 from .late_limit import LateLimit
@@ -67,6 +68,14 @@ independent = SpikeLimit(
 )
 """Independent spikes after one step (Baik, Ben Arous and Peche)."""
 
+deep = Limit(
+    "deep",
+    {DEPTH.name: 1 / EPS},
+    why="branches are of the order of the inverse root of the depth, layers a continuous time, sums over them integrals",
+    rate=1,
+)
+"""Infinite depth of residual networks, ``L -> oo``."""
+
 late = LateLimit(
     "late",
     {},
@@ -75,6 +84,7 @@ late = LateLimit(
 """Infinitely many steps, of networks whose kernel does not change."""
 
 ALL: dict[str, Limit] = {
-    limit.name: limit for limit in (lazy, gradient_flow, wide, population, regression, small_init, independent, late)
+    limit.name: limit
+    for limit in (lazy, gradient_flow, wide, population, regression, small_init, independent, deep, late)
 }
 """By name."""

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dmft_sym.networks.parameters import ETA
-from dmft_sym.program import ProgramError
+from dmft_sym.program import DEPTH, ProgramError
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
 
-from . import flow_checks, late_checks, site_checks, spike_checks
+from . import deep_checks, flow_checks, late_checks, site_checks, spike_checks
 from .checks import Verdict, approach, exact, structural
+from .deep_limit import DeepTheory
 from .first_step import split_problem
 from .flow_limit import FlowLimit
 from .independent_spikes import IndependentSpikes, SpikeLimit
@@ -26,6 +27,8 @@ from .standard import ALL
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
 
+AnyLimit: TypeAlias = LimitingTheory | LazySites | FlowLimit | IndependentSpikes | DeepTheory | LateTheory
+"""What a limit of a theory is, by its kind."""
 Verdicts: TypeAlias = tuple[Verdict, Verdict, Verdict]
 
 STEPS = 20
@@ -179,16 +182,22 @@ def _of_late(limiting: LateTheory, arguments: Mapping[str, Any]) -> Verdicts:
     return late_checks.structural(limiting, arguments), endless, late_checks.approach(limiting, arguments)
 
 
+def _of_deep(limiting: DeepTheory, arguments: Mapping[str, Any]) -> Verdicts:
+    whole = Verdict(None, "a depth is an integer, and no parameter of rational functions")
+    return deep_checks.structural(limiting), whole, deep_checks.approach(limiting, arguments)
+
+
 _CHECKED: Mapping[type, Callable[[Any, Mapping[str, Any]], Verdicts]] = {
     LazySites: _of_sites,
     FlowLimit: _of_flow,
     IndependentSpikes: _of_spikes,
     LateTheory: _of_late,
+    DeepTheory: _of_deep,
     LimitingTheory: _of_closed,
 }
 
 
-def limit_of(theory: Problem, limit: Limit) -> LimitingTheory | LazySites | FlowLimit | IndependentSpikes | LateTheory:
+def limit_of(theory: Problem, limit: Limit) -> AnyLimit:
     """The limit of closed equations, also in continuous time, of single-site equations with averages, or of spikes.
 
     Where closed equations diverge, differences from the first step may cancel: fields are then split into what they
@@ -198,6 +207,8 @@ def limit_of(theory: Problem, limit: Limit) -> LimitingTheory | LazySites | Flow
         return LateTheory(theory, limit)
     if isinstance(limit, SpikeLimit):
         return IndependentSpikes(theory, limit)
+    if set(limit.scaling) == {DEPTH.name}:
+        return DeepTheory(theory, limit)
     if set(limit.scaling) == {ETA.name}:
         return FlowLimit(theory, limit)
     if theory.program.scalars:
