@@ -323,7 +323,8 @@ def check(
     read = _read(spec, overrides)
     limits = _session().limits
     arguments = physical_arguments(read)
-    arguments["steps"] = min(int(arguments["steps"]), limits.STEPS)
+    if "steps" in arguments:  # a flow has none
+        arguments["steps"] = min(int(arguments["steps"]), limits.STEPS)
     with _words_of_specs(read), _progress("check") as progress:
         found = limits.check(_theory(read), limit or None, progress=progress, **arguments)
     typer.echo(str(found))

@@ -55,8 +55,6 @@ class FlowLimit:
                 f"limit {limit.name}: noise of fresh samples averages out, and what is left is the flow of the "
                 "population; ds.limits.population, or GradientDescent"
             )
-        if theory.training.continuous:
-            raise ProgramError(f"limit {limit.name}: training is a flow already; GradientDescent has this limit")
         try:
             self.continuous = ContinuousTime(theory.closed)
         except ProgramError as error:

@@ -68,8 +68,6 @@ class LateTheory:
             raise ProgramError(f"limit {limit.name}: averages over sites do not close; ds.limits.lazy does")
         if theory.training.fresh:
             raise ProgramError(f"limit {limit.name}: fresh samples are noise without end; use GradientDescent")
-        if theory.training.continuous:
-            raise ProgramError(f"limit {limit.name}: a flow ends where its steps do; GradientDescent has this limit")
         for equation in theory.closed.equations:
             if isinstance(equation.left, TwoPoint) and not isinstance(equation.left, Correlation):
                 self._check(equation)

@@ -71,7 +71,7 @@ independent = SpikeLimit(
 deep = Limit(
     "deep",
     {DEPTH.name: 1 / EPS},
-    why="branches are of the order of the inverse root of the depth, layers a continuous time, sums over them integrals",
+    why="branches are of the order of the inverse root of the depth, layers a time, sums over them integrals",
     rate=1,
 )
 """Infinite depth of residual networks, ``L -> oo``."""

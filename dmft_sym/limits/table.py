@@ -203,6 +203,10 @@ def limit_of(theory: Problem, limit: Limit) -> AnyLimit:
     Where closed equations diverge, differences from the first step may cancel: fields are then split into what they
     were and what changed.
     """
+    if theory.training.continuous:
+        raise ProgramError(
+            f"limit {limit.name}: training is a flow already, the limit gradient_flow of GradientDescent; allowed is that"
+        )
     if isinstance(limit, LateLimit):
         return LateTheory(theory, limit)
     if isinstance(limit, SpikeLimit):

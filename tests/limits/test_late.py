@@ -96,7 +96,7 @@ def test_equations_are_products():
     [
         (lambda: ds.derive(ds.deep_linear(1)), "A_g_h depends on C_|A_Delta_v depends on C_|A_h_g depends on C_"),
         (lambda: ds.derive(ds.deep_linear(0), training=ds.OnlineSGD()), "fresh samples are noise without end"),
-        (lambda: ds.derive(ds.deep_linear(0), training=ds.GradientFlow()), "a flow ends where its steps do"),
+        (lambda: ds.derive(ds.deep_linear(0), training=ds.GradientFlow()), "training is a flow already"),
         (lambda: ds.derive(ds.mlp(1), data=ds.Samples(np.eye(2), [1.0, -1.0])), "averages over sites do not close"),
     ],
 )

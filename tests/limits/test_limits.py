@@ -207,6 +207,12 @@ def test_the_command_prints_a_table_and_its_status_says_whether_a_check_failed(m
     assert cli.main(["check", spec, "--limit", "wid"]) == 2
 
 
+def test_a_flow_has_no_steps_to_check():
+    result = CliRunner().invoke(cli.app, ["check", "examples/gradient_flow.toml", "--limit", "wide"])
+    assert result.exit_code == 0, result.output
+    assert "does not apply, training is a flow already" in result.output
+
+
 def test_what_does_not_apply_says_why():
     theory = ds.derive(ds.mlp(1), data=ds.Samples(np.eye(2), [1.0, -1.0]))
     rows = ds.limits.check(theory, ["wide"], richness=1.0, learning_rate=0.1)
