@@ -204,9 +204,7 @@ def limit_of(theory: Problem, limit: Limit) -> AnyLimit:
     were and what changed.
     """
     if theory.training.continuous:
-        raise ProgramError(
-            f"limit {limit.name}: training is a flow already, the limit gradient_flow of GradientDescent; allowed is that"
-        )
+        raise ProgramError(f"limit {limit.name}: training is a flow already; GradientDescent has limits")
     if isinstance(limit, LateLimit):
         return LateTheory(theory, limit)
     if isinstance(limit, SpikeLimit):
