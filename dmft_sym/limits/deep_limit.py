@@ -148,11 +148,17 @@ class DeepTheory:
         """Whether an order parameter is carried on from layer to layer."""
         return any(_is_carried(equation.left, term) for term in equation.terms)
 
+    @staticmethod
+    def _increments(equation: Equation) -> Iterator[sp.Expr]:
+        """All but what is carried on; of ``(1 - 1/L) X`` the rest."""
+        for whole in equation.terms:
+            rest = _change(equation.left, whole) if _is_carried(equation.left, whole) else whole
+            if rest != 0:
+                yield rest
+
     def _terms(self, equation: Equation) -> Iterator[Term]:
         """All but what is carried on."""
-        for whole in equation.terms:
-            if _is_carried(equation.left, whole):
-                continue
+        for whole in self._increments(equation):
             flat = flat_term(whole)
             if flat.conditions:
                 raise ProgramError(f"limit {self.limit.name}: {equation.label} has conditions on layers")
@@ -264,7 +270,22 @@ def _is_layer_delta(factor: sp.KroneckerDelta) -> bool:
 
 
 def _is_carried(left: sp.Expr, term: sp.Expr) -> bool:
-    """Whether a term is the same one layer before."""
-    if not isinstance(left, TwoPoint) or term.func != left.func or left.func.row.slots[:1] != (LAYER.name,):
+    """Whether a term is the same one layer before, up to a factor that goes to one with the depth."""
+    coefficient, point = _split(term)
+    if not isinstance(left, TwoPoint) or point.func != left.func or left.func.row.slots[:1] != (LAYER.name,):
         return False
-    return abs(sp.simplify(left.args[0] - term.args[0])) == 1 and left.args[1:] == term.args[1:]
+    if abs(sp.simplify(left.args[0] - point.args[0])) != 1 or left.args[1:] != point.args[1:]:
+        return False
+    return coefficient == 1 or sp.limit(coefficient, DEPTH, sp.oo) == 1
+
+
+def _change(left: sp.Expr, term: sp.Expr) -> sp.Expr:
+    """What the factor of a carried term adds to one."""
+    coefficient, point = _split(term)
+    return sp.together(coefficient - 1) * point
+
+
+def _split(term: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """The coefficient and what it multiplies."""
+    coefficient, point = term.as_independent(TwoPoint, as_Add=False)
+    return coefficient, point

@@ -111,3 +111,18 @@ def test_a_wrong_rate_fails(theory):
 def test_what_has_no_limit_says_why(network, message):
     with pytest.raises(ProgramError, match=f"limit deep: .*{message}"):
         ds.derive(network).limit(ds.limits.deep)
+
+
+def test_a_stream_that_decays_is_carried_on():
+    """``h[l+1] = (1 - 1/L) h[l] + ...``: what the factor adds to one is an increment."""
+
+    def decaying(net, x):
+        n = net.hidden("N")
+        first, blocks = net.matrix("W0", net.inputs, n), net.matrix("W", n, n, layers=(1, net.depth - 1))
+        h = net.scan(
+            lambda i, h: h - h / net.depth + blocks[i] @ h / sp.sqrt(net.depth), first @ x, layers=(1, net.depth - 1)
+        )
+        return net.readout("w", h)
+
+    (row,) = ds.limits.check(ds.derive(ds.network(decaying)), ["deep"], **RUN)
+    assert row.verdict == "holds" and row.structural.holds and row.approach.holds, str(row)
