@@ -154,7 +154,7 @@ class Theory(Problem):
 
         return Solver(self, backend)
 
-    def limit(self, limit: Limit) -> AnyLimit:
+    def limit(self, limit: Limit | str) -> AnyLimit:
         """A limit of the equations: what is left of them, what vanished, and a solver.
 
         Parameters
@@ -174,9 +174,9 @@ class Theory(Problem):
         >>> limiting.equations["A_Delta_v"].rhs
         -eta0*C_g(1, t, c, 1, s, c')*S_kappa(t, s) - s2*R_g_u_W0(1, t, c, s, c')/gamma
         """
-        from .limits.table import limit_of
+        from .limits.table import limit_of, named
 
-        return limit_of(self, limit)
+        return limit_of(self, named(limit))
 
     def exact(self, steps: int, **parameters: Any) -> ExactRun:
         """The first steps as rational functions of the parameters, by the march in exact arithmetic.

@@ -112,8 +112,6 @@ class IndependentSpikes:
         self.theory, self.limit = theory, limit
         if dict(limit.scaling) != SCALING:
             raise ProgramError(f"limit {limit.name}: allowed is gamma -> gamma/eps at the same eta0 gamma")
-        if theory.training.continuous:
-            raise ProgramError(f"limit {limit.name}: a flow has no first step; training = GradientDescent() has")
         self.powers = _first_powers(theory, limit)
         self.spikes: list[Spike] = []
         self.reasons: dict[str, str] = {}
@@ -169,6 +167,8 @@ class IndependentSpikes:
 
         if theta is not None and not (isinstance(theta, int | float) and theta >= 0):
             raise ArgumentError(f"theta = {show(theta)}: allowed is a number >= 0")
+        if "steps" in arguments:
+            raise ArgumentError("steps: allowed is nothing, the limit is of the first one")
         run = None if theta is not None else two_time_spectra(self.theory, steps=2, backend=backend, **arguments).run
         values = _values(self.theory, arguments) if run is None else run.values
         rows = {}

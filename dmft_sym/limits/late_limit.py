@@ -16,7 +16,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from dmft_sym.derivation.equations import Equation, Equations
-from dmft_sym.derivation.symbols import Correlation, TwoPoint
+from dmft_sym.derivation.symbols import KEPT, Correlation, TwoPoint
 from dmft_sym.program import ProgramError
 from dmft_sym.support.errors import ArgumentError
 
@@ -107,7 +107,9 @@ class LateTheory:
 
     def _term(self, term: Term) -> sp.Expr:
         known = {EQUAL: sp.Integer(1), PAST: self.worth}
-        return term.coefficient * sp.Mul(*(known.get(f.key, symbol_of(f.key)) for f in term.factors))
+        kept = sp.Integer(0 if self.theory.program.optimizer.recursion.decays else 1)  # of initial weights, in the end
+        coefficient = term.coefficient.replace(lambda part: part.func == KEPT, lambda part: kept)
+        return coefficient * sp.Mul(*(known.get(f.key, symbol_of(f.key)) for f in term.factors))
 
     @cached_property
     def worth(self) -> sp.Expr:

@@ -119,7 +119,8 @@ def check(
     ArgumentError
         If there is no limit of a name.
     """
-    chosen = [_named(limit) for limit in (ALL.values() if limits is None else limits)]
+    asked = ALL.values() if limits is None else [limits] if isinstance(limits, str | Limit) else limits
+    chosen = [named(limit) for limit in asked]
     rows = []
     for limit in chosen:
         rows.append(_row(theory, limit, arguments))
@@ -128,11 +129,19 @@ def check(
     return Checks(rows)
 
 
-def _named(limit: Limit | str) -> Limit:
+def named(limit: Limit | str) -> Limit:
+    """A limit by its name.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none.
+    """
     if isinstance(limit, Limit):
         return limit
-    if limit not in ALL:
-        raise ArgumentError(f"limit = {show(limit)}: allowed are {', '.join(ALL)}{suggestion(limit, ALL)}")
+    if not isinstance(limit, str) or limit not in ALL:
+        near = suggestion(limit, ALL) if isinstance(limit, str) else ""
+        raise ArgumentError(f"limit = {show(limit)}: allowed are {', '.join(ALL)}{near}")
     return ALL[limit]
 
 

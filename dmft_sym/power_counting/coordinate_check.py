@@ -81,13 +81,15 @@ class CoordinateCheck:
 
     @property
     def refuted(self) -> tuple[CheckedExponent, ...]:
-        """The rows whose slope is not the exponent."""
-        return tuple(row for row in self.rows if not abs(row.difference) <= self.tolerance)
+        """The rows whose slope is not the exponent, by more than its error explains."""
+        return tuple(row for row in self.rows if not abs(row.difference) <= self.tolerance + 2 * row.error)
 
     @property
     def undecided(self) -> tuple[CheckedExponent, ...]:
         """The rows whose slope is not known to within the tolerance: more seeds, or larger widths, would tell."""
-        return tuple(row for row in self.rows if row.error > self.tolerance)
+        unknown = (row for row in self.rows if row.error > self.tolerance or abs(row.difference) > self.tolerance)
+        refuted = self.refuted
+        return tuple(row for row in unknown if row not in refuted)
 
     @property
     def passed(self) -> bool:

@@ -112,6 +112,8 @@ def exact_run(problem: Problem, steps: int, keywords: Mapping[str, Any]) -> Exac
         If the equations do not close, or an argument is unknown or not exact.
     """
     steps = check_integer("steps", steps, 1)
+    if problem.training.continuous:
+        raise ArgumentError("exact: a gradient flow has no first steps; allowed is GradientDescent")
     if problem.program.scalars:
         raise ArgumentError("exact: allowed where all equations close, as in the proportional regime")
     module = march_module(problem, "exact")

@@ -157,7 +157,7 @@ def test_matrices_whose_increment_has_several_directions_are_named():
     ("made", "reason"),
     [
         (lambda: ds.derive(ds.deep_linear(0)), "no matrix between spaces is trained"),
-        (lambda: ds.derive(ds.deep_linear(1), training=ds.GradientFlow()), "a flow has no first step"),
+        (lambda: ds.derive(ds.deep_linear(1), training=ds.GradientFlow()), "training is a flow already"),
         (
             lambda: ds.derive(ds.network(autoencoder), data=ds.Samples(np.eye(2), [1.0, -1.0])),
             "allowed where all equations close",

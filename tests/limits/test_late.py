@@ -53,6 +53,20 @@ def test_the_limit_holds(memory):
     assert row.exact.holds is None
 
 
+def test_random_features_forget_their_initial_readout():
+    """Under decay nothing is left of the initial readout in the end, and the run forgets it."""
+
+    def features(net, x):
+        n = net.hidden("N")
+        return net.readout("w", net.matrix("V", net.inputs, n, train=False) @ x)
+
+    theory = ds.derive(ds.network(features), training=ds.GradientDescent(weight_decay=0.05))
+    run = {"samples_per_dim": 2.0, "width_per_dim": 0.8, "richness": 2.0, **RUN}
+    end = theory.limit(ds.limits.late).solve(**run)
+    found = theory.compile("numpy")(method="conditioning", steps=1500, **run)
+    assert end.test_loss.item() == pytest.approx(found.test_loss.values[-1, 0], rel=1e-5)
+
+
 class Tampered(LateTheory):
     """One equation has another right-hand side."""
 

@@ -190,6 +190,19 @@ def test_bad_limits_are_refused(make, message):
     assert message in str(error.value)
 
 
+def test_limits_have_names_everywhere():
+    theory = ds.derive(ds.deep_linear(1))
+    assert theory.limit("wide").limit == ds.limits.wide
+    with pytest.raises(ArgumentError, match="did you mean wide"):
+        theory.limit("wid")
+    with pytest.raises(ArgumentError, match="allowed are lazy"):
+        theory.limit(None)
+    with pytest.raises(ArgumentError, match="a gradient flow has no first steps"):
+        ds.derive(ds.deep_linear(1), training=ds.GradientFlow()).exact(steps=2)
+    with pytest.raises(ArgumentError, match="steps: allowed is nothing"):
+        theory.limit("independent").solve(steps=3, learning_rate=0.05, samples_per_dim=2, width_per_dim=1, richness=1)
+
+
 def test_unknown_limits_are_refused():
     with pytest.raises(ArgumentError, match="did you mean wide"):
         ds.limits.check(ds.derive(ds.deep_linear(1)), ["wid"], **RUN)
