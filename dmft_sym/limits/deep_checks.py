@@ -11,6 +11,7 @@ import numpy as np
 import sympy as sp
 import xarray as xr
 
+from dmft_sym.derivation.continuous import TIMES
 from dmft_sym.derivation.equations import Equation
 from dmft_sym.derivation.symbols import PAST_KERNEL, TwoPoint
 from dmft_sym.program import DEPTH, LAYER, OUTPUTS, TIME
@@ -81,7 +82,7 @@ class _Values:
         if isinstance(part, sp.Heaviside):
             return (self._line(part.args[0]) > 0) * 1.0
         if isinstance(part, sp.KroneckerDelta) or part.func == PAST_KERNEL:
-            if any(symbol.name.startswith("c") for symbol in part.free_symbols):
+            if not all(_is_layer(symbol) or symbol in TIMES for symbol in part.free_symbols):  # of one output
                 return xr.DataArray(1.0)
             difference = self._line(part.args[0] - part.args[1])
             return (abs(difference) < 1e-9 if isinstance(part, sp.KroneckerDelta) else difference > 0) * 1.0
