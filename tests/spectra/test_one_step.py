@@ -126,6 +126,14 @@ def test_responses_within_the_step_lower_the_outlier():
     assert independent == pytest.approx([3.711, 1.703], abs=5e-4)
 
 
+@pytest.mark.parametrize("dependence", ["joint", "independent"])
+@pytest.mark.parametrize(("network", "matrix"), [("deep", "W0"), ("deep", "W[l]"), ("two paths", "A")])
+def test_far_from_the_bulk_the_condition_is_one(network, matrix, dependence):
+    """``det(1 - J)`` where bulk responses, and ``J`` with them, vanish; whatever the number of unknowns."""
+    condition = theory_of(network, "descent").spikes(matrix, dependence).one_step()
+    assert condition.subs(dict.fromkeys(condition.atoms(BulkResponse), 0)) == 1
+
+
 @pytest.mark.parametrize("matrix", ["W0", "W[l]"])
 def test_only_responses_that_the_order_of_a_step_allows(matrix):
     """Errors are computed after backward fields and before forward ones: ``g`` cannot respond within the step."""

@@ -47,10 +47,20 @@ def spike_condition(name: str, items: Iterable[Equation], steps: int, optimizer:
     order = sorted(rows, key=str)
     size = len(order)
     matrix = sp.Matrix(size, size, lambda i, j: rows[order[i]].get(order[j], sp.Integer(0)) - int(i == j))
-    # Over polynomials, without divisions: elimination on expressions takes minutes for matrices with several products.
-    exact = DomainMatrix.from_Matrix(matrix)
-    condition = exact.domain.to_sympy(exact.charpoly()[-1]) * (-1) ** size
+    condition = _determinant(-matrix)
     return sp.factor(condition) if sp.count_ops(condition) <= _FACTORED else condition
+
+
+def _determinant(matrix: sp.Matrix) -> sp.Expr:
+    """The determinant over rational functions, without elimination, which takes minutes on expressions."""
+    named = {part: sp.Dummy() for part in matrix.atoms(AppliedUndef)}  # independent generators, whatever they share
+    fractional = [power for power in matrix.atoms(sp.Pow) if power.exp.is_Rational and power.exp.q > 1]
+    roots = {power.base: (sp.Dummy(positive=True), power.exp.q) for power in fractional if power.base.is_Symbol}
+    powers = {base: root**degree for base, (root, degree) in roots.items()}
+    exact = DomainMatrix.from_Matrix(matrix.xreplace(named).subs(powers))
+    found = exact.domain.to_sympy(exact.charpoly()[-1]) * (-1) ** matrix.rows
+    back = {root: base ** sp.Rational(1, degree) for base, (root, degree) in roots.items()}
+    return found.subs(back).xreplace({name: part for part, name in named.items()})
 
 
 class _System:

@@ -100,7 +100,7 @@ class SpikeEquations(Equations):
         Parameters
         ----------
         steps
-            Number of gradient steps. One takes a second, two a minute: the determinant grows with it.
+            Number of gradient steps; the determinant grows with it.
 
         Raises
         ------
