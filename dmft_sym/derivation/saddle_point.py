@@ -7,6 +7,8 @@ conjugate fields, which vanish by causality (the generating functional is normal
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sympy as sp
@@ -51,11 +53,12 @@ class SaddlePoint:
 
 def saddle_point(action: MatrixAction) -> SaddlePoint:
     """Differentiate, solve for the conjugates, and read the single-site action."""
+    terms_of = _terms_of_parameters(action)
     equations: list[Stationarity] = []
     conjugates: dict[sp.Expr, sp.Expr] = {}
     for constraint in action.constraints:
         for variable in sorted(constraint.expression.atoms(Correlation, Response), key=str):
-            found = _vary(action, variable)
+            found = _vary(terms_of[variable], variable)
             equations.append(found)
             conjugates[found.solved_for] = sp.Integer(0) if found.vanishes else found.solution
         for conjugate in constraint.expression.atoms(ConjugateCorrelation, ConjugateResponse):
@@ -65,12 +68,20 @@ def saddle_point(action: MatrixAction) -> SaddlePoint:
     return SaddlePoint(tuple(equations), memory, noise, site)
 
 
-def _vary(action: MatrixAction, variable: sp.Expr) -> Stationarity:
+def _terms_of_parameters(action: MatrixAction) -> dict[sp.Expr, list[sp.Expr]]:
+    """The summands of the action that contain each order parameter."""
+    found: dict[sp.Expr, list[sp.Expr]] = defaultdict(list)
+    for term in (*action.substituted, *action.constraints):
+        for parameter in term.expression.atoms(Correlation, Response):
+            found[parameter].append(term.expression)
+    return found
+
+
+def _vary(terms: Iterable[sp.Expr], variable: sp.Expr) -> Stationarity:
     """Variation with respect to an order parameter, solved for its conjugate."""
-    terms = (*action.substituted, *action.constraints)
-    derivative = sp.Add(*(sp.diff(term.expression, variable) for term in terms))
+    derivative = sp.Add(*(sp.diff(term, variable) for term in terms))
     (conjugate,) = derivative.atoms(ConjugateCorrelation, ConjugateResponse)
-    solution = sp.cancel(sp.solve(derivative, conjugate)[0])
+    solution = sp.cancel(_root(derivative, conjugate))
     # An average of two conjugate fields is a derivative of Z = 1 with respect to two sources: zero.
     vanishes = isinstance(variable, Correlation)
     return Stationarity(variable, derivative, conjugate, solution, vanishes)
@@ -80,7 +91,14 @@ def _vary_conjugate(constraint: PairTerm, conjugate: sp.Expr) -> Stationarity:
     """Variation with respect to a conjugate: the order parameter is an average over the single site."""
     derivative = sp.diff(constraint.expression, conjugate)
     (parameter,) = derivative.atoms(Correlation, Response)
-    return Stationarity(conjugate, derivative, parameter, sp.solve(derivative, parameter)[0])
+    return Stationarity(conjugate, derivative, parameter, sp.expand(_root(derivative, parameter)))
+
+
+def _root(derivative: sp.Expr, unknown: sp.Expr) -> sp.Expr:
+    """Where a derivative vanishes, which is linear in the unknown: the action is bilinear in such pairs."""
+    derivative = sp.expand(derivative)
+    slope = derivative.coeff(unknown)
+    return -(derivative - slope * unknown) / slope
 
 
 def _site_terms(action: MatrixAction, conjugates: dict[sp.Expr, sp.Expr]) -> list[PairTerm]:
