@@ -55,7 +55,7 @@ class Grid:
         arrays: Mapping[Key, NDArray[Any]],
         times: Sequence[str],
     ) -> NDArray[Any]:
-        """Integrals one after the other: the sum, without half of both ends."""
+        """Integrals one after the other, between times of the left-hand side: the sum, without half of both ends."""
         if not ranges:
             return self._product(factors, masks, arrays, times)
         (first, *rest) = ranges
@@ -64,10 +64,7 @@ class Grid:
         if first.summed:
             return whole
         ends = [
-            self._ranged(
-                _put(factors, first.time, end), [_moved(r, first.time, end) for r in rest], masks, arrays, times
-            )
-            for end in (first.low, first.high)
+            self._ranged(_put(factors, first.time, end), rest, masks, arrays, times) for end in (first.low, first.high)
         ]
         outside = 1.0 if first.low == "0" else np.tri(self.points)  # between s and t there is nothing for t < s
         return self.width * (whole - outside * (ends[0] + ends[1]) / 2)
@@ -107,11 +104,6 @@ def _path(formula: str, points: int) -> Any:
 
 def _put(factors: Sequence[Factor], time: str, value: str) -> list[Factor]:
     return [replace(f, times=tuple(value if own == time else own for own in f.times)) for f in factors]
-
-
-def _moved(span: Range, time: str, value: str) -> Range:
-    low, high = (value if own == time else own for own in (span.low, span.high))
-    return replace(span, low=low, high=high)
 
 
 def solve(equations: Iterable[Row], kernels: Collection[str], points: int, end: float) -> Arrays:

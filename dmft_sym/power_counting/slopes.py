@@ -1,9 +1,10 @@
 """Slopes of log size against log width: what networks of every width say of a size, and the line through it.
 
 Sizes have a large-width expansion in ``1/N``: ``size(N) = c N^p (1 + d_1/N + d_2/N^2 + ...)``, as fluctuations of
-relative size ``N^{-1/2}`` enter them squared. Terms ``1/N`` and ``1/N^2`` are fitted with the exponent under a Gaussian
-prior, whose width is the one under which the sizes are most likely: sizes on a line are fitted by a line, and where
-they bend by more than their errors the slope is that of large widths.
+relative size ``N^{-1/2}`` enter them squared. Terms ``1/N`` and ``1/N^2`` are fitted with the exponent under Gaussian
+priors of several widths, each of which counts as much as the sizes are likely under it: sizes on a line are fitted by a
+line, where they bend by more than their errors the slope is that of large widths, and where errors hide whether they
+bend this is part of the error.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CORRECTIONS = (0.02, 0.1, 0.2, 0.4)
-"""Sizes of the term ``1/N`` at the smallest width from which the most likely one is taken; that of ``1/N^2`` is its
-square."""
+"""Sizes of the term ``1/N`` at the smallest width that are taken to be possible; that of ``1/N^2`` is the square."""
 ANY = 30.0
 """Spread of what the fit knows nothing of: the exponent and the logarithm of the size."""
 LEAST_ERROR = 3e-4
@@ -112,16 +112,19 @@ def slope(widths: Sequence[int], sizes: Sequence[Size]) -> tuple[float, float]:
     small = min(widths) / np.array(widths, dtype=float)
     design = np.stack([np.log(widths), np.ones_like(y), small, small**2], axis=1)
     fits = [_fit(design, y, errors, np.array([ANY, ANY, size, size**2])) for size in CORRECTIONS]
-    return max(fits)[1:]
+    evidence, exponents, variances = np.array(fits).T
+    weights = np.exp(evidence - evidence.max())
+    exponent = np.average(exponents, weights=weights)
+    return float(exponent), math.sqrt(np.average(variances + (exponents - exponent) ** 2, weights=weights))
 
 
 def _fit(
     design: NDArray[Any], y: NDArray[Any], errors: NDArray[Any], priors: NDArray[Any]
 ) -> tuple[float, float, float]:
-    """How likely the data are under a prior, and the first coefficient with its error."""
+    """How likely the data are under a prior (a logarithm), and the first coefficient with its variance."""
     marginal = np.diag(errors**2) + (design * priors**2) @ design.T
     solved = np.linalg.solve(marginal, np.stack([y, (design * priors**2)[:, 0]], axis=1))
     evidence = -0.5 * (y @ solved[:, 0] + np.linalg.slogdet(marginal)[1])
     gain = (design * priors**2)[:, 0]
     variance = priors[0] ** 2 - gain @ solved[:, 1]
-    return float(evidence), float(gain @ solved[:, 0]), math.sqrt(max(variance, 0.0))
+    return float(evidence), float(gain @ solved[:, 0]), max(float(variance), 0.0)

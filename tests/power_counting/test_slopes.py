@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -42,3 +43,70 @@ def test_means_and_fluctuations_are_told_apart() -> None:
     assert mean(values).error < 0.001
     assert 0.07 < fluctuation(values).value < 0.1  # a geometric mean lies below the root mean square
     assert fluctuation(values).error < 0.02
+
+
+# Errors
+
+
+def scatter_and_error(found: list[tuple[float, float]]) -> tuple[float, float]:
+    """Of numbers with errors: how far they scatter, and what their errors say."""
+    values, errors = np.array(found).T
+    return float(values.std(ddof=1)), math.sqrt(float(np.mean(errors**2)))
+
+
+@pytest.mark.parametrize("measure", [typical, mean, fluctuation])
+def test_errors_of_sizes_are_how_far_these_scatter(measure: Callable[[np.ndarray], Size]) -> None:
+    """Over 300 experiments on 50 networks each, which tells a scatter to 4 %."""
+    rng = np.random.default_rng(3)
+    draws = 2 + rng.standard_normal((300, 50, 2))
+    sizes = [measure(np.abs(one[:, 0]) if measure is typical else one) for one in draws]
+    scatter, error = scatter_and_error([(math.log(size.value), size.error) for size in sizes])
+    assert error == pytest.approx(scatter, rel=0.15)
+
+
+def test_heavy_tails_do_not_decide_a_typical_size() -> None:
+    """The geometric mean of a log-normal size is its median."""
+    sizes = np.exp(3 * np.random.default_rng(1).standard_normal(4000))
+    assert typical(sizes).value == pytest.approx(1, abs=4 * 3 / math.sqrt(4000))
+
+
+def test_the_scatter_between_networks_does_not_depend_on_their_mean() -> None:
+    """A geometric mean of Gaussian numbers of unit variance is ``exp(<log |g|>) = exp(-(log 2 + gamma_E)/2)``."""
+    values = 7 + np.random.default_rng(2).standard_normal((20_000, 1))
+    expected = math.exp(-(math.log(2) + np.euler_gamma) / 2)
+    assert fluctuation(values).value == pytest.approx(expected, rel=4 * 1.11 / math.sqrt(20_000) * 1.3)
+
+
+def test_what_is_not_there_in_one_network_is_not_there() -> None:
+    assert typical(np.array([1.0, 1e-15, 2.0])) == Size(0.0, 0.0)
+    assert mean(np.array([[1.0, -1.0], [-1.0, 1.0]])) == Size(0.0, 0.0)
+
+
+def test_means_of_labels_that_cancel_are_no_less_there() -> None:
+    values = np.array([1.0, -1.0]) + 1e-3 * np.random.default_rng(0).standard_normal((10, 2))
+    assert mean(values).value == pytest.approx(1, abs=1e-3)
+
+
+def slopes_of(bend: float, error: float) -> list[tuple[float, float]]:
+    """Of sizes ``sqrt(1 + bend 64/N)`` with errors, in 200 experiments."""
+    rng = np.random.default_rng(0)
+    curve = np.log(3 * np.sqrt(1 + bend * 64 / np.array(WIDTHS)))
+    return [
+        slope(WIDTHS, [Size(math.exp(value), error) for value in curve + error * rng.standard_normal(4)])
+        for _ in range(200)
+    ]
+
+
+@pytest.mark.parametrize("error", [0.02, 0.05])
+def test_errors_of_slopes_tell_how_far_these_are_from_the_exponent(error: float) -> None:
+    found = slopes_of(0, error)
+    assert np.mean([abs(exponent) < 2 * said for exponent, said in found]) > 0.9
+    scatter, said = scatter_and_error(found)
+    assert scatter < said < 1.7 * scatter  # errors include bends that nobody knows of
+
+
+@pytest.mark.parametrize("bend", [0.3, 1.0])
+@pytest.mark.parametrize("error", [0.02, 0.05])
+def test_bends_that_are_hidden_by_errors_refute_no_exponent(bend: float, error: float) -> None:
+    """A tenth and two errors are what `CoordinateCheck.refuted` grants."""
+    assert np.mean([abs(exponent) < 0.1 + 2 * said for exponent, said in slopes_of(bend, error)]) > 0.98
