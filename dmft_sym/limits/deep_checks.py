@@ -17,8 +17,9 @@ from dmft_sym.derivation.symbols import PAST_KERNEL, TwoPoint
 from dmft_sym.program import DEPTH, LAYER, OUTPUTS, TIME
 from dmft_sym.solvers.solver import Solver
 
-from .checks import Verdict
 from .deep_limit import DeepTheory, Key
+from .limit import EPS, Kind, Limit
+from .verdicts import Verdict, Verdicts
 
 _DEPTHS = (8, 16, 32)
 _STEPS = 2
@@ -167,3 +168,19 @@ def approach(limiting: DeepTheory, arguments: Mapping[str, Any], steps: int = 6)
     error = abs(last - first)
     holds = abs(last - rate) < 0.1 + error and error < 0.5
     return Verdict(bool(holds), f"rate {last:.2f} +- {error:.2f}, expected {rate}; distance {gaps[-1]:.1e}")
+
+
+def checks(limiting: DeepTheory, arguments: Mapping[str, Any]) -> Verdicts:
+    """All three."""
+    whole = Verdict(None, "a depth is an integer, and no parameter of rational functions")
+    return structural(limiting), whole, approach(limiting, arguments)
+
+
+deep = Limit(
+    "deep",
+    {DEPTH.name: 1 / EPS},
+    why="branches are of the order of the inverse root of the depth, layers a time, sums over them integrals",
+    rate=1,
+    kind=Kind(DeepTheory, checks, alone=DEPTH.name),
+)
+"""Infinite depth of residual networks, ``L -> oo``."""

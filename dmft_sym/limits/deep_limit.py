@@ -20,7 +20,7 @@ from dmft_sym.derivation.symbols import PAST_KERNEL, MemoryKernel, ReportedAt, T
 from dmft_sym.program import DEPTH, LAYER, OUTPUTS, ProgramError
 
 from .limit import EPS, Limit
-from .limiting import Vanished
+from .limit_theory import LimitTheory, Vanished, VanishedTerms
 from .orders import leading
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Term:
     factors: tuple[sp.Expr, ...]
 
 
-class DeepTheory:
+class DeepTheory(LimitTheory):
     """Closed equations of a residual network at infinite depth.
 
     Parameters
@@ -63,7 +63,7 @@ class DeepTheory:
     """
 
     def __init__(self, theory: Problem, limit: Limit) -> None:
-        self.theory, self.limit = theory, limit
+        super().__init__(theory, limit)
         limit.values({symbol.name: symbol for symbol in theory.program.parameters})
         if theory.program.scalars:
             raise ProgramError(f"limit {limit.name}: averages over sites do not close; a linear network does")
@@ -95,7 +95,7 @@ class DeepTheory:
         return Equations(items, f"Limit: {self.limit.name}", text.replace("_", "\\_"))
 
     @cached_property
-    def vanished(self) -> tuple[Vanished, ...]:
+    def vanished(self) -> VanishedTerms:
         """Terms of higher powers of ``1/L``, in units of what is left."""
         found = []
         for equation in self.known:
@@ -105,7 +105,7 @@ class DeepTheory:
                     found.append(
                         Vanished(equation.label, term.whole, self._power(term, self.carries(equation)) - power)
                     )
-        return tuple(found)
+        return VanishedTerms(found)
 
     def solve(self, depths: tuple[int, int] = (8, 16), **arguments: Any) -> xr.Dataset:
         """Losses at infinite depth: Euler's rule in depth is the network itself, extrapolated from two depths.
@@ -233,12 +233,6 @@ class DeepTheory:
             return thing
         values = [_depth(value) if slot == LAYER.name else value for slot, value in _labels(thing)]
         return thing.func(*values)
-
-    def __repr__(self) -> str:
-        return f"<limit {self.limit.name} of {self.theory.program.name}: {len(self.equations)} equations>"
-
-    def _repr_latex_(self) -> str:
-        return self.equations._repr_latex_()
 
 
 def _labels(thing: sp.Expr) -> list[tuple[str, sp.Expr]]:
