@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import sympy as sp
 
@@ -31,7 +31,17 @@ if TYPE_CHECKING:
 Key: TypeAlias = tuple[str, bool]
 """A family; and of kernels, whether it is that of the first or the last layer alone."""
 _MOST = 60
-WITHIN = sp.Symbol("tau_1", nonnegative=True)
+
+
+class Depth(sp.Symbol):
+    """A place in continuous depth, between 0 and 1, of a layer label."""
+
+    def __new__(cls, name: str) -> Self:
+        """With a name that prints as ``tau`` and what tells it apart."""
+        return super().__new__(cls, name, nonnegative=True)
+
+
+WITHIN = Depth("tau_1")
 """What integrals over the depth below run over."""
 
 
@@ -68,6 +78,7 @@ class DeepTheory(LimitTheory):
         if theory.program.scalars:
             raise ProgramError(f"limit {limit.name}: averages over sites do not close; a linear network does")
         self.known = [e for e in theory.closed.equations if e not in theory.closed.definitions]
+        self.layers = frozenset(label for equation in self.known for label in layer_labels(equation))
         self.carried = {equation.left.func for equation in self.known if self.carries(equation)}
         if not self.carried:
             raise ProgramError(
@@ -124,6 +135,7 @@ class DeepTheory(LimitTheory):
         """
         from dmft_sym.solvers.solver import Solver
 
+        self.refuse(arguments, ("depth",))
         solver = Solver(self.theory, "numpy")
         few, many = (solver(method="equations", depth=depth, **arguments) for depth in depths)
         losses = [observable.name for observable in self.theory.program.observables]
@@ -165,7 +177,7 @@ class DeepTheory(LimitTheory):
             things = tuple(factor for factor in flat.factors if _is_thing(factor))
             power, coefficient = leading(sp.Mul(*(f for f in flat.factors if not _is_thing(f))).subs(DEPTH, 1 / EPS))
             sums = sum(1 for symbol, *limits in flat.sums if OUTPUTS not in sp.Tuple(*limits).free_symbols)
-            deltas = sum(1 for factor in things if isinstance(factor, sp.KroneckerDelta) and _is_layer_delta(factor))
+            deltas = sum(1 for factor in things if self._is_layer_delta(factor))
             yield Term(whole, flat, power - sums + deltas, coefficient, things)
 
     def _power(self, term: Term, carries: bool, powers: dict[Key, sp.Expr] | None = None) -> sp.Expr:
@@ -193,19 +205,22 @@ class DeepTheory(LimitTheory):
             )
         return powers
 
+    def _is_layer_delta(self, factor: sp.Expr) -> bool:
+        return isinstance(factor, sp.KroneckerDelta) and bool(factor.free_symbols & self.layers)
+
     def key(self, thing: sp.Expr) -> Key:
         """What has a power of its own."""
         edge = isinstance(thing, MemoryKernel) and all(
-            not sp.sympify(value).free_symbols - {DEPTH} for slot, value in _labels(thing) if slot == LAYER.name
+            not sp.sympify(value).free_symbols - {DEPTH} for slot, value in labels_of(thing) if slot == LAYER.name
         )
-        has_layers = any(slot == LAYER.name for slot, _ in _labels(thing))
+        has_layers = any(slot == LAYER.name for slot, _ in labels_of(thing))
         return thing.func.__name__, edge and has_layers
 
     def _made(self, term: Term, carried: tuple[sp.Symbol, bool] | None) -> sp.Expr:
         """A term with integrals over depth."""
         factors, steep = [], None
         for factor in term.factors:
-            if isinstance(factor, sp.KroneckerDelta) and _is_layer_delta(factor):
+            if self._is_layer_delta(factor):
                 steep = factor
             else:
                 factors.append(self._in_depth(factor))
@@ -215,27 +230,28 @@ class DeepTheory(LimitTheory):
             if OUTPUTS in sp.Tuple(*limits).free_symbols:
                 steps.append((symbol, *limits))
             else:
-                value = sp.Integral(value, (_tau(symbol), 0, 1))
+                value = sp.Integral(value, (tau(symbol), 0, 1))
         value = sp.Sum(value, *steps) if steps else value
         if carried is not None:
             label, down = carried
-            tau = _tau(label)
+            here = tau(label)
             if steep is not None:
-                (other,) = (_tau(arg) for arg in steep.args if arg != label)
-                value *= sp.Heaviside(other - tau if down else tau - other)
+                (other,) = (tau(arg) for arg in steep.args if arg != label)
+                value *= sp.Heaviside(other - here if down else here - other)
             else:
-                value = sp.Integral(value.subs(tau, WITHIN), (WITHIN, tau, 1) if down else (WITHIN, 0, tau))
+                value = sp.Integral(value.subs(here, WITHIN), (WITHIN, here, 1) if down else (WITHIN, 0, here))
         return term.coefficient * value
 
     def _in_depth(self, thing: sp.Expr) -> sp.Expr:
         """With continuous depth in the place of layers."""
         if not isinstance(thing, TwoPoint):
             return thing
-        values = [_depth(value) if slot == LAYER.name else value for slot, value in _labels(thing)]
+        values = [_depth(value) if slot == LAYER.name else value for slot, value in labels_of(thing)]
         return thing.func(*values)
 
 
-def _labels(thing: sp.Expr) -> list[tuple[str, sp.Expr]]:
+def labels_of(thing: sp.Expr) -> list[tuple[str, sp.Expr]]:
+    """Names of labels of an order parameter with their values."""
     if not isinstance(thing, TwoPoint):
         return []
     return list(zip((*thing.row.slots, *thing.column.slots), thing.args, strict=True))
@@ -246,21 +262,28 @@ def _depth(value: Any) -> sp.Expr:
     labels = sp.sympify(value).free_symbols - {DEPTH}
     if labels:
         (label,) = labels
-        return _tau(label)
+        return tau(label)
     return sp.Integer(1) if sp.sympify(value).has(DEPTH) else sp.Integer(0)
 
 
-def _tau(label: sp.Symbol) -> sp.Symbol:
-    suffix = label.name.partition("_")[2]
-    return sp.Symbol(f"tau_{suffix}" if suffix else "tau", nonnegative=True)
+def tau(label: sp.Symbol) -> Depth:
+    """The depth of a layer label."""
+    if label == LAYER.symbol:
+        return Depth("tau")
+    return Depth(f"tau_{label.name.rpartition('_')[2]}")
+
+
+def layer_labels(equation: Equation) -> Iterator[sp.Symbol]:
+    """Symbols that are numbers of layers: what stands where an order parameter has its layer."""
+    for part in (equation.left, *equation.terms):
+        for point in part.atoms(TwoPoint):
+            for slot, value in labels_of(point):
+                if slot == LAYER.name:
+                    yield from sp.sympify(value).free_symbols - {DEPTH}
 
 
 def _is_thing(factor: sp.Expr) -> bool:
     return isinstance(factor, TwoPoint | sp.KroneckerDelta | ReportedAt) or factor.func == PAST_KERNEL
-
-
-def _is_layer_delta(factor: sp.KroneckerDelta) -> bool:
-    return all(arg.name.split("_")[0] == LAYER.symbol.name for arg in factor.args if isinstance(arg, sp.Symbol))
 
 
 def _is_carried(left: sp.Expr, term: sp.Expr) -> bool:
