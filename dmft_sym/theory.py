@@ -17,7 +17,7 @@ from .support.messages import show
 if TYPE_CHECKING:
     from .derivation.named_symbols import Symbols
     from .limits.limit import Limit
-    from .limits.table import AnyLimit
+    from .limits.limit_theory import LimitTheory
     from .solvers.exact_march import ExactRun
     from .solvers.solver import MethodInfo, Solver
     from .spectra.equations.bulk_equations import BulkEquations
@@ -154,7 +154,7 @@ class Theory(Problem):
 
         return Solver(self, backend)
 
-    def limit(self, limit: Limit | str) -> AnyLimit:
+    def limit(self, limit: Limit | str) -> LimitTheory:
         """A limit of the equations: what is left of them, what vanished, and a solver.
 
         Parameters

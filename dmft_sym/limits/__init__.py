@@ -1,32 +1,25 @@
 """Limits of derived equations, and how they are checked: structure, exact first steps, approach in numbers.
 
-`lazy`, `wide`, `population`, `regression`, `small_init`, ... are objects for `Theory.limit`; a `Limit` of your own says
-which parameters scale how with `EPS`.
+`lazy`, `wide`, `population`, `regression`, `small_init`, ... (what `ALL` has by name) are objects for `Theory.limit`; a
+`Limit` of your own says which parameters scale how with `EPS`.
 """
 
 from __future__ import annotations
 
-from .checks import Verdict
-from .limit import EPS, Limit
-from .standard import ALL, deep, gradient_flow, independent, late, lazy, population, regression, small_init, wide
+from .limit import EPS, Kind, Limit
+from .standard import ALL
 from .table import STEPS, Checks, LimitCheck, check
+from .verdicts import Verdict
 
-__all__ = [
-    "ALL",
-    "EPS",
-    "STEPS",
-    "Checks",
-    "Limit",
-    "LimitCheck",
-    "Verdict",
-    "check",
-    "deep",
-    "gradient_flow",
-    "independent",
-    "late",
-    "lazy",
-    "population",
-    "regression",
-    "small_init",
-    "wide",
-]
+__all__ = ["ALL", "EPS", "STEPS", "Checks", "Kind", "Limit", "LimitCheck", "Verdict", "check"]
+
+
+def __getattr__(name: str) -> Limit:
+    """A limit by its name."""
+    if name not in ALL:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return ALL[name]
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *ALL]

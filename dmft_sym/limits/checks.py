@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -19,33 +18,16 @@ from dmft_sym.solvers.solver import Solver
 
 from .limit import EPS
 from .limiting import LimitingTheory
+from .verdicts import Verdict, Verdicts, fitted
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
 
 ROOT = sp.Symbol("eps_root", positive=True)
 """Of ``eps``, so that powers of the root are powers of a generator."""
-_TOLERANCE = 0.1
 _SIZES = (1e-2, 3e-3, 1e-3, 3e-4)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The outcome of a check.
-
-    Attributes
-    ----------
-    holds
-        Whether it holds; ``None`` if it does not apply.
-    words
-        What was found.
-    """
-
-    holds: bool | None
-    words: str
-
-    def __str__(self) -> str:
-        return self.words
+_FEW = 40
+"""Two-time matrices up to which a third step in exact arithmetic is quick."""
 
 
 def structural(limiting: LimitingTheory) -> Verdict:
@@ -167,12 +149,27 @@ def approach(
     return fitted(sizes, distances, float(limiting.rate if expected is None else expected))
 
 
-def fitted(sizes: Sequence[float], distances: Sequence[float], rate: float) -> Verdict:
-    """Whether distances fall with a power of the sizes."""
-    if max(distances) < 1e-12:
-        return Verdict(True, "no distance at all")
-    x, y = np.log(sizes), np.log(np.maximum(distances, 1e-300))
-    slopes = np.diff(y) / np.diff(x)
-    slope, error = float(slopes[-1]), float(abs(slopes[-1] - slopes[-2]))
-    holds = abs(slope - rate) < _TOLERANCE + error and error < _TOLERANCE
-    return Verdict(holds, f"rate {slope:.2f} +- {error:.2f}, expected {rate:g}; distance {distances[-1]:.1e}")
+def checks(limiting: LimitingTheory, arguments: Mapping[str, Any]) -> Verdicts:
+    """All three; a third step in exact arithmetic where it is quick."""
+    steps = {key: value for key, value in arguments.items() if key == "steps"}
+    values = {key: value for key, value in arguments.items() if key != "steps"}
+    fixed = integers(limiting.whole, values)
+    proved, rate = exact(limiting, 3 if _matrices(limiting, fixed) <= _FEW else 2, **fixed)
+    claimed = limiting.limit.rate
+    expected = claimed if claimed is not None else rate if rate.is_finite else None  # first steps may be equal
+    return structural(limiting), proved, approach(limiting, values, rate=expected, **steps)
+
+
+def integers(theory: Problem, values: Mapping[str, Any]) -> dict[str, int]:
+    """Integer parameters that are given, or have a default of the network."""
+    given = {p.keyword: values[p.keyword] for p in theory.parameters if p.integer and p.keyword in values}
+    if theory.network.depth is not None:
+        given.setdefault("depth", theory.network.depth)
+    return given
+
+
+def _matrices(limiting: LimitingTheory, fixed: Mapping[str, int]) -> int:
+    """Number of two-time matrices of the whole theory at the depth of the network."""
+    depth = fixed.get("depth", limiting.theory.network.depth or 0)
+    values = {symbol: int(depth) for symbol in limiting.theory.program.parameters if symbol.is_integer}
+    return sum(math.prod(len(layers.at(values)) for layers in array.stored) for array in limiting.whole.closed.arrays)

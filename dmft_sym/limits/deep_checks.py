@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import sympy as sp
 import xarray as xr
+from numpy.typing import NDArray
 
 from dmft_sym.derivation.continuous import TIMES
 from dmft_sym.derivation.equations import Equation
-from dmft_sym.derivation.symbols import PAST_KERNEL, TwoPoint
+from dmft_sym.derivation.symbols import PAST_KERNEL, MemoryKernel, ReportedAt, TwoPoint
 from dmft_sym.program import DEPTH, LAYER, OUTPUTS, TIME
+from dmft_sym.solvers.arguments import run_arguments
 from dmft_sym.solvers.solver import Solver
 
-from .checks import Verdict
-from .deep_limit import DeepTheory, Key
+from .deep_limit import DeepTheory, Depth, Key, labels_of, tau
+from .limit import EPS, Kind, Limit
+from .verdicts import Verdict, Verdicts, fitted
 
 _DEPTHS = (8, 16, 32)
 _STEPS = 2
-_NETWORKS = (4, 8, 16, 32)
+_NETWORKS, _RUN = (4, 8, 16, 32), 3
+"""Depths of networks, and their steps."""
+_SMALL = 1e-12
 
 
 def structural(limiting: DeepTheory) -> Verdict:
@@ -53,8 +57,8 @@ def _difference(limiting: DeepTheory, whole: Equation, limit: Equation, depth: i
             found = found.isel(backwards).cumsum(label).isel(backwards)
         else:
             found = found.shift({label: 1}, fill_value=0.0).cumsum(label)
-    names = {dim: str(dim).replace("tau", label, 1) for dim in expected.dims if str(dim).startswith("tau")}
-    return float(abs(found - expected.rename(names)).mean())
+    names = {tau(layer).name: layer.name for layer in limiting.layers}
+    return float(abs(found - expected.rename({a: b for a, b in names.items() if a in expected.dims})).mean())
 
 
 class _Values:
@@ -63,11 +67,13 @@ class _Values:
     Every family is a polynomial of its layers over the depth, and an oscillation of its steps.
     """
 
-    def __init__(self, limiting: DeepTheory, depth: int, continuous: bool) -> None:
-        self.limiting, self.depth, self.continuous = limiting, depth, continuous
+    def __init__(self, limiting: DeepTheory, depth: int, continuous: bool, steps: int = _STEPS) -> None:
+        self.limiting, self.depth, self.continuous, self.steps = limiting, depth, continuous, steps
         rng = random.Random(1)
         self.numbers = {s: rng.uniform(0.6, 0.9) for s in limiting.theory.program.parameters if s != DEPTH}
         self.layers = np.arange(1, depth) / depth
+        self.known: dict[sp.Expr, xr.DataArray] = {}
+        self.lines: dict[sp.Expr, xr.DataArray] = {}
 
     def of(self, part: sp.Expr) -> xr.DataArray:
         """The value of an expression."""
@@ -77,12 +83,14 @@ class _Values:
             return _product(map(self.of, part.args))
         if isinstance(part, sp.Sum | sp.Integral):
             return self._total(part)
-        if isinstance(part, TwoPoint):
-            return self._function(part)
+        if isinstance(part, TwoPoint | ReportedAt):
+            if part not in self.known:
+                self.known[part] = self._function(part)
+            return self.known[part]
         if isinstance(part, sp.Heaviside):
             return (self._line(part.args[0]) > 0) * 1.0
         if isinstance(part, sp.KroneckerDelta) or part.func == PAST_KERNEL:
-            if not all(_is_layer(symbol) or symbol in TIMES for symbol in part.free_symbols):  # of one output
+            if not part.free_symbols <= {*self.limiting.layers, *TIMES}:  # of one output
                 return xr.DataArray(1.0)
             difference = self._line(part.args[0] - part.args[1])
             return (abs(difference) < 1e-9 if isinstance(part, sp.KroneckerDelta) else difference > 0) * 1.0
@@ -123,23 +131,21 @@ class _Values:
 
     def _line(self, expression: sp.Expr) -> xr.DataArray:
         """A linear function of labels."""
-        expression = sp.sympify(expression).subs(DEPTH, self.depth)
-        value = xr.DataArray(float(expression.subs(dict.fromkeys(expression.free_symbols, 0))))
-        for symbol in expression.free_symbols:
-            value = value + float(expression.coeff(symbol)) * self.axis(symbol)
-        return value
+        if expression not in self.lines:
+            whole = sp.sympify(expression).subs(DEPTH, self.depth)
+            value = xr.DataArray(float(whole.subs(dict.fromkeys(whole.free_symbols, 0))))
+            for symbol in whole.free_symbols:
+                value = value + float(whole.coeff(symbol)) * self.axis(symbol)
+            self.lines[expression] = value
+        return self.lines[expression]
 
     def axis(self, symbol: sp.Symbol) -> xr.DataArray:
         """Numbers of a label."""
-        if symbol.name.startswith("tau"):
+        if isinstance(symbol, Depth):
             return xr.DataArray(self.layers, dims=[symbol.name])
-        if _is_layer(symbol):
+        if symbol in self.limiting.layers:
             return xr.DataArray(np.arange(1.0, self.depth), dims=[symbol.name])
-        return xr.DataArray(np.arange(float(_STEPS)), dims=[symbol.name])
-
-
-def _is_layer(symbol: sp.Symbol) -> bool:
-    return symbol.name.split("_")[0] == LAYER.symbol.name
+        return xr.DataArray(np.arange(float(self.steps)), dims=[symbol.name])
 
 
 def _added(terms: Iterable[xr.DataArray]) -> xr.DataArray:
@@ -156,14 +162,108 @@ def _product(factors: Iterable[xr.DataArray]) -> xr.DataArray:
     return found
 
 
-def approach(limiting: DeepTheory, arguments: Mapping[str, Any], steps: int = 6) -> Verdict:
-    """Whether losses of deeper and deeper networks close up with one over the depth."""
-    given = {name: value for name, value in arguments.items() if name not in ("depth", "steps")}
-    solver, rate = Solver(limiting.theory, "numpy"), limiting.limit.rate or limiting.rate
-    losses = [observable.name for observable in limiting.theory.program.observables]
-    runs = [solver(method="equations", depth=depth, steps=steps, **given) for depth in _NETWORKS]
-    gaps = [max(float(abs(b[n] - a[n]).max()) for n in losses) for a, b in itertools.pairwise(runs)]
-    first, last = np.log2(gaps[0] / gaps[1]), np.log2(gaps[1] / gaps[2])
-    error = abs(last - first)
-    holds = abs(last - rate) < 0.1 + error and error < 0.5
-    return Verdict(bool(holds), f"rate {last:.2f} +- {error:.2f}, expected {rate}; distance {gaps[-1]:.1e}")
+def approach(limiting: DeepTheory, arguments: Mapping[str, Any]) -> Verdict:
+    """Whether order parameters of networks solve the limiting equations, the better the deeper they are.
+
+    Sums over the layers of a network stand for integrals; what is left over has to fall with the depth in every
+    equation.
+    """
+    given = {name: value for name, value in arguments.items() if name not in ("depth", "steps", "outputs")}
+    rests = [_rests(limiting, given, depth) for depth in _NETWORKS]
+    expected = float(limiting.rate if limiting.limit.rate is None else limiting.limit.rate)
+    for label, last in rests[-1].items():
+        if last > _SMALL and np.log2(rests[-2][label] / last) < expected / 2:
+            return Verdict(False, f"{label} is not solved by deep networks: {last:.1e} is left over at the last depth")
+    return fitted([1 / depth for depth in _NETWORKS], [max(rest.values()) for rest in rests], expected)
+
+
+def _rests(limiting: DeepTheory, given: Mapping[str, Any], depth: int) -> dict[str, float]:
+    """Of every equation but those that define kernels, in units of its size; means over layers and steps."""
+    numbers = _Marched(limiting, given, depth)
+    found: dict[str, float] = {}
+    for equation in limiting.equations.items:
+        if not isinstance(equation.left, MemoryKernel):
+            left = numbers.of(equation.left)
+            size = max(float(abs(left).mean()), _SMALL)
+            found[equation.label] = max(
+                found.get(equation.label, 0.0), float(abs(left - numbers.of(equation.right)).mean()) / size
+            )
+    return found
+
+
+class _Marched(_Values):
+    """Numbers of expressions of continuous depth with order parameters of a network, in units of their powers.
+
+    Kernels of memory, which a march does not keep, are what their limiting equations say.
+    """
+
+    def __init__(self, limiting: DeepTheory, given: Mapping[str, Any], depth: int) -> None:
+        super().__init__(limiting, depth, True, _RUN)
+        keywords = {**given, "depth": depth}
+        self.numbers = run_arguments(limiting.theory, _RUN, keywords).values
+        self.run = Solver(limiting.theory, "numpy").raw(steps=_RUN, **keywords)
+        kernels = (item for item in limiting.equations.items if isinstance(item.left, MemoryKernel))
+        self.kernels = {item.left: item.right for item in kernels}
+        self.values: dict[sp.Expr, xr.DataArray] = {}
+
+    def _function(self, point: sp.Expr) -> xr.DataArray:
+        if isinstance(point, MemoryKernel):
+            return self._kernel(point)
+        if isinstance(point, ReportedAt):
+            return _taken(np.asarray(self.run[point.func.__name__], dtype=float), [self._step(point.step), 0])
+        array, (row, column) = self.limiting.theory.closed.families[point.func], point.ends
+        places = [(row.layer, array.row_layers), (column.layer, array.column_layers)]
+        at: list[xr.DataArray | int]
+        at = [self._layer(depth, layers.at({DEPTH: self.depth})) for depth, layers in places if layers is not None]
+        at += [self._step(row.step), 0 if array.static else self._step(column.step)]
+        power = float(self.limiting.powers_of[self.limiting.key(point)])
+        return _taken(np.asarray(self.run[array.name], dtype=float), at) * self.depth**power
+
+    def _kernel(self, point: sp.Expr) -> xr.DataArray:
+        """By its equation at an edge, if there is one, or between the edges."""
+        same = [left for left in self.kernels if left.func == point.func]
+        left = next((left for left in same if _edges(left) and _edges(left) == _edges(point)), None)
+        left = left or next(left for left in same if not _edges(left))
+        if left not in self.values:
+            self.values[left] = self.of(self.kernels[left])
+        at = {}
+        for symbol, (slot, value) in zip(left.args, labels_of(point), strict=True):
+            if slot in (LAYER.name, TIME.name) and str(symbol) in self.values[left].dims:
+                layers = range(1, self.depth)
+                at[str(symbol)] = self._layer(value, layers) if slot == LAYER.name else self._step(value)
+        return self.values[left].isel(at)
+
+    def _layer(self, depth: sp.Expr, layers: range) -> xr.DataArray:
+        """Where the layer of a depth is in an array of some layers."""
+        numbers = (self._line(depth) * self.depth).round().astype(int)
+        return (numbers - layers.start).clip(0, len(layers) - 1)
+
+    def _step(self, step: sp.Expr) -> xr.DataArray:
+        return self._line(step).astype(int)
+
+
+def _edges(kernel: MemoryKernel) -> tuple[sp.Expr, ...]:
+    """Depths of the first or the last layer."""
+    return tuple(value for slot, value in labels_of(kernel) if slot == LAYER.name and value.is_number)
+
+
+def _taken(array: NDArray[Any], at: Sequence[xr.DataArray | int]) -> xr.DataArray:
+    """Entries of an array at labels, with the axes of these."""
+    whole = xr.DataArray(array)
+    return whole.isel(dict(zip(whole.dims, at, strict=True)))
+
+
+def checks(limiting: DeepTheory, arguments: Mapping[str, Any]) -> Verdicts:
+    """All three."""
+    whole = Verdict(None, "a depth is an integer, and no parameter of rational functions")
+    return structural(limiting), whole, approach(limiting, arguments)
+
+
+deep = Limit(
+    "deep",
+    {DEPTH.name: 1 / EPS},
+    why="branches are of the order of the inverse root of the depth, layers a time, sums over them integrals",
+    rate=1,
+    kind=Kind(DeepTheory, checks, alone=DEPTH.name),
+)
+"""Infinite depth of residual networks, ``L -> oo``."""

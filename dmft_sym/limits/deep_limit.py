@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import sympy as sp
 
@@ -20,7 +20,7 @@ from dmft_sym.derivation.symbols import PAST_KERNEL, MemoryKernel, ReportedAt, T
 from dmft_sym.program import DEPTH, LAYER, OUTPUTS, ProgramError
 
 from .limit import EPS, Limit
-from .limiting import Vanished
+from .limit_theory import LimitTheory, Vanished, VanishedTerms
 from .orders import leading
 
 if TYPE_CHECKING:
@@ -31,7 +31,17 @@ if TYPE_CHECKING:
 Key: TypeAlias = tuple[str, bool]
 """A family; and of kernels, whether it is that of the first or the last layer alone."""
 _MOST = 60
-WITHIN = sp.Symbol("tau_1", nonnegative=True)
+
+
+class Depth(sp.Symbol):
+    """A place in continuous depth, between 0 and 1, of a layer label."""
+
+    def __new__(cls, name: str) -> Self:
+        """With a name that prints as ``tau`` and what tells it apart."""
+        return super().__new__(cls, name, nonnegative=True)
+
+
+WITHIN = Depth("tau_1")
 """What integrals over the depth below run over."""
 
 
@@ -46,7 +56,7 @@ class Term:
     factors: tuple[sp.Expr, ...]
 
 
-class DeepTheory:
+class DeepTheory(LimitTheory):
     """Closed equations of a residual network at infinite depth.
 
     Parameters
@@ -63,11 +73,12 @@ class DeepTheory:
     """
 
     def __init__(self, theory: Problem, limit: Limit) -> None:
-        self.theory, self.limit = theory, limit
+        super().__init__(theory, limit)
         limit.values({symbol.name: symbol for symbol in theory.program.parameters})
         if theory.program.scalars:
             raise ProgramError(f"limit {limit.name}: averages over sites do not close; a linear network does")
         self.known = [e for e in theory.closed.equations if e not in theory.closed.definitions]
+        self.layers = frozenset(label for equation in self.known for label in layer_labels(equation))
         self.carried = {equation.left.func for equation in self.known if self.carries(equation)}
         if not self.carried:
             raise ProgramError(
@@ -95,7 +106,7 @@ class DeepTheory:
         return Equations(items, f"Limit: {self.limit.name}", text.replace("_", "\\_"))
 
     @cached_property
-    def vanished(self) -> tuple[Vanished, ...]:
+    def vanished(self) -> VanishedTerms:
         """Terms of higher powers of ``1/L``, in units of what is left."""
         found = []
         for equation in self.known:
@@ -105,7 +116,7 @@ class DeepTheory:
                     found.append(
                         Vanished(equation.label, term.whole, self._power(term, self.carries(equation)) - power)
                     )
-        return tuple(found)
+        return VanishedTerms(found)
 
     def solve(self, depths: tuple[int, int] = (8, 16), **arguments: Any) -> xr.Dataset:
         """Losses at infinite depth: Euler's rule in depth is the network itself, extrapolated from two depths.
@@ -124,6 +135,7 @@ class DeepTheory:
         """
         from dmft_sym.solvers.solver import Solver
 
+        self.refuse(arguments, ("depth",))
         solver = Solver(self.theory, "numpy")
         few, many = (solver(method="equations", depth=depth, **arguments) for depth in depths)
         losses = [observable.name for observable in self.theory.program.observables]
@@ -165,7 +177,7 @@ class DeepTheory:
             things = tuple(factor for factor in flat.factors if _is_thing(factor))
             power, coefficient = leading(sp.Mul(*(f for f in flat.factors if not _is_thing(f))).subs(DEPTH, 1 / EPS))
             sums = sum(1 for symbol, *limits in flat.sums if OUTPUTS not in sp.Tuple(*limits).free_symbols)
-            deltas = sum(1 for factor in things if isinstance(factor, sp.KroneckerDelta) and _is_layer_delta(factor))
+            deltas = sum(1 for factor in things if self._is_layer_delta(factor))
             yield Term(whole, flat, power - sums + deltas, coefficient, things)
 
     def _power(self, term: Term, carries: bool, powers: dict[Key, sp.Expr] | None = None) -> sp.Expr:
@@ -193,19 +205,22 @@ class DeepTheory:
             )
         return powers
 
+    def _is_layer_delta(self, factor: sp.Expr) -> bool:
+        return isinstance(factor, sp.KroneckerDelta) and bool(factor.free_symbols & self.layers)
+
     def key(self, thing: sp.Expr) -> Key:
         """What has a power of its own."""
         edge = isinstance(thing, MemoryKernel) and all(
-            not sp.sympify(value).free_symbols - {DEPTH} for slot, value in _labels(thing) if slot == LAYER.name
+            not sp.sympify(value).free_symbols - {DEPTH} for slot, value in labels_of(thing) if slot == LAYER.name
         )
-        has_layers = any(slot == LAYER.name for slot, _ in _labels(thing))
+        has_layers = any(slot == LAYER.name for slot, _ in labels_of(thing))
         return thing.func.__name__, edge and has_layers
 
     def _made(self, term: Term, carried: tuple[sp.Symbol, bool] | None) -> sp.Expr:
         """A term with integrals over depth."""
         factors, steep = [], None
         for factor in term.factors:
-            if isinstance(factor, sp.KroneckerDelta) and _is_layer_delta(factor):
+            if self._is_layer_delta(factor):
                 steep = factor
             else:
                 factors.append(self._in_depth(factor))
@@ -215,33 +230,28 @@ class DeepTheory:
             if OUTPUTS in sp.Tuple(*limits).free_symbols:
                 steps.append((symbol, *limits))
             else:
-                value = sp.Integral(value, (_tau(symbol), 0, 1))
+                value = sp.Integral(value, (tau(symbol), 0, 1))
         value = sp.Sum(value, *steps) if steps else value
         if carried is not None:
             label, down = carried
-            tau = _tau(label)
+            here = tau(label)
             if steep is not None:
-                (other,) = (_tau(arg) for arg in steep.args if arg != label)
-                value *= sp.Heaviside(other - tau if down else tau - other)
+                (other,) = (tau(arg) for arg in steep.args if arg != label)
+                value *= sp.Heaviside(other - here if down else here - other)
             else:
-                value = sp.Integral(value.subs(tau, WITHIN), (WITHIN, tau, 1) if down else (WITHIN, 0, tau))
+                value = sp.Integral(value.subs(here, WITHIN), (WITHIN, here, 1) if down else (WITHIN, 0, here))
         return term.coefficient * value
 
     def _in_depth(self, thing: sp.Expr) -> sp.Expr:
         """With continuous depth in the place of layers."""
         if not isinstance(thing, TwoPoint):
             return thing
-        values = [_depth(value) if slot == LAYER.name else value for slot, value in _labels(thing)]
+        values = [_depth(value) if slot == LAYER.name else value for slot, value in labels_of(thing)]
         return thing.func(*values)
 
-    def __repr__(self) -> str:
-        return f"<limit {self.limit.name} of {self.theory.program.name}: {len(self.equations)} equations>"
 
-    def _repr_latex_(self) -> str:
-        return self.equations._repr_latex_()
-
-
-def _labels(thing: sp.Expr) -> list[tuple[str, sp.Expr]]:
+def labels_of(thing: sp.Expr) -> list[tuple[str, sp.Expr]]:
+    """Names of labels of an order parameter with their values."""
     if not isinstance(thing, TwoPoint):
         return []
     return list(zip((*thing.row.slots, *thing.column.slots), thing.args, strict=True))
@@ -252,21 +262,28 @@ def _depth(value: Any) -> sp.Expr:
     labels = sp.sympify(value).free_symbols - {DEPTH}
     if labels:
         (label,) = labels
-        return _tau(label)
+        return tau(label)
     return sp.Integer(1) if sp.sympify(value).has(DEPTH) else sp.Integer(0)
 
 
-def _tau(label: sp.Symbol) -> sp.Symbol:
-    suffix = label.name.partition("_")[2]
-    return sp.Symbol(f"tau_{suffix}" if suffix else "tau", nonnegative=True)
+def tau(label: sp.Symbol) -> Depth:
+    """The depth of a layer label."""
+    if label == LAYER.symbol:
+        return Depth("tau")
+    return Depth(f"tau_{label.name.rpartition('_')[2]}")
+
+
+def layer_labels(equation: Equation) -> Iterator[sp.Symbol]:
+    """Symbols that are numbers of layers: what stands where an order parameter has its layer."""
+    for part in (equation.left, *equation.terms):
+        for point in part.atoms(TwoPoint):
+            for slot, value in labels_of(point):
+                if slot == LAYER.name:
+                    yield from sp.sympify(value).free_symbols - {DEPTH}
 
 
 def _is_thing(factor: sp.Expr) -> bool:
     return isinstance(factor, TwoPoint | sp.KroneckerDelta | ReportedAt) or factor.func == PAST_KERNEL
-
-
-def _is_layer_delta(factor: sp.KroneckerDelta) -> bool:
-    return all(arg.name.split("_")[0] == LAYER.symbol.name for arg in factor.args if isinstance(arg, sp.Symbol))
 
 
 def _is_carried(left: sp.Expr, term: sp.Expr) -> bool:

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from dmft_sym.derivation.continuous import FIRST, NOW
 from dmft_sym.derivation.symbols import TwoPoint
 from dmft_sym.networks.parameters import ETA, GAMMA, INIT_VARIANCE
-from dmft_sym.program import TIME
 from dmft_sym.solvers.arguments import run_arguments
 from dmft_sym.solvers.exact_march import exact_run
 from dmft_sym.solvers.solver import Solver
 
-from .checks import ROOT, Verdict, fitted, rationals
+from .checks import ROOT, integers, rationals
 from .flow_limit import FlowLimit
-from .grid_terms import Key, Row, Term, rows
-from .limit import EPS
+from .grid_terms import Key, Row, Term, place_of, rows
+from .limit import EPS, Kind, Limit
 from .orders import leading
+from .verdicts import Verdict, Verdicts, fitted
 from .volterra import Arrays, Grid
 
 if TYPE_CHECKING:
@@ -177,10 +177,7 @@ def _pairs(
         name = next((name for name in options if name in whole.variables), None)
         parts = {kind: f"{func.__name__}{kind}" for kind in (NOW, FIRST, "")}
         for labels in dict.fromkeys(labels for other, labels in start if name and other in parts.values()):
-            column = len([slot for slot in func.row.slots if slot != TIME.name])
-            stored = ((array.row_layers, 0), (array.column_layers, column))
-            place = tuple(labels[at] - layers.at(integers).start for layers, at in stored if layers is not None)
-            found = whole.elements(str(name))[place]
+            found = whole.elements(str(name))[place_of(array, func, labels, integers)]
             now, first, whole_or_past = (start.get((part, labels), sp.Integer(0)) for part in parts.values())
             scale = exports[array].scale
             if array.static or func.letter == "C":
@@ -203,3 +200,19 @@ def approach(limiting: FlowLimit, arguments: Mapping[str, Any]) -> Verdict:
         distances.append(max(float(np.abs(flow[name].values - loss).max()) for name, loss in every.items()))
     expected = float(limiting.rate if limiting.limit.rate is None else limiting.limit.rate)
     return fitted([1 / steps for steps in _TIMES], distances, expected)
+
+
+def checks(limiting: FlowLimit, arguments: Mapping[str, Any]) -> Verdicts:
+    """All three."""
+    fixed = integers(limiting.theory, arguments)
+    return structural(limiting, fixed), exact(limiting, fixed), approach(limiting, arguments)
+
+
+gradient_flow = Limit(
+    "gradient_flow",
+    {ETA.name: EPS * ETA},
+    why="steps are infinitesimal at a fixed product of rate and steps, the time t; sums over steps become integrals",
+    rate=1,
+    kind=Kind(FlowLimit, checks, alone=ETA.name),
+)
+"""Gradient flow, ``eta0 -> 0`` at fixed ``t = eta0 * step``."""

@@ -19,7 +19,7 @@ from dmft_sym.support.messages import show
 
 from .grid_terms import Row, rows
 from .limit import Limit
-from .limiting import Vanished
+from .limit_theory import LimitTheory, Vanished, VanishedTerms
 from .volterra import Arrays, solve
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
 
 
-class FlowLimit:
+class FlowLimit(LimitTheory):
     """Closed equations in continuous time.
 
     Parameters
@@ -45,7 +45,7 @@ class FlowLimit:
     """
 
     def __init__(self, theory: Problem, limit: Limit) -> None:
-        self.theory, self.limit = theory, limit
+        super().__init__(theory, limit)
         if theory.program.scalars:
             raise ProgramError(
                 f"limit {limit.name}: averages over sites do not close; finite networks flow, ds.GradientFlow()"
@@ -75,12 +75,12 @@ class FlowLimit:
         return Equations(self.continuous.equations, f"Limit: {self.limit.name}", text)
 
     @cached_property
-    def vanished(self) -> tuple[Vanished, ...]:
+    def vanished(self) -> VanishedTerms:
         """Terms of higher orders in the learning rate, in units of what is left.
 
         Sums over steps differ from integrals by the first order.
         """
-        return tuple(Vanished(e.label, term, sp.Integer(order)) for e, term, order in self.continuous.vanished)
+        return VanishedTerms(Vanished(e.label, term, sp.Integer(order)) for e, term, order in self.continuous.vanished)
 
     def rows(self, values: dict[sp.Symbol, Any]) -> list[Row]:
         """The equations at values of parameters."""
@@ -132,9 +132,3 @@ class FlowLimit:
             key = (observable.name, (0,))
             losses[observable.name] = (("time", "output"), ((4 * fine[key][::2] - coarse[key]) / 3)[:, None])
         return xr.Dataset(losses, {"time": np.linspace(0, float(time), points), "output": [0]})
-
-    def __repr__(self) -> str:
-        return f"<limit {self.limit.name} of {self.theory.program.name}: {len(self.equations)} equations>"
-
-    def _repr_latex_(self) -> str:
-        return self.equations._repr_latex_()

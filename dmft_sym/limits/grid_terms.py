@@ -7,12 +7,13 @@ and those of continuous time are read by the same code.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import sympy as sp
 
+from dmft_sym.derivation.arrays import OrderParameter
 from dmft_sym.derivation.continuous import TIMES
 from dmft_sym.derivation.equations import Equation
 from dmft_sym.derivation.symbols import PAST_KERNEL, ReportedAt, TwoPoint
@@ -78,6 +79,13 @@ def rows(equations: Iterable[Equation], values: Numbers) -> Iterator[Row]:
                 (left,) = _factors(_at(equation.left, known))
                 terms = [term for part in equation.terms for term in _terms(_at(part, known), values)]
                 yield Row(left, tuple(terms), equation.label)
+
+
+def place_of(array: OrderParameter, point: type[TwoPoint], labels: Sequence[int], integers: Numbers) -> tuple[int, ...]:
+    """Where the layers of an order parameter stand in its array of a march."""
+    column = len([slot for slot in point.row.slots if slot != TIME.name])
+    stored = ((array.row_layers, 0), (array.column_layers, column))
+    return tuple(labels[at] - layers.at(dict(integers)).start for layers, at in stored if layers is not None)
 
 
 def _layers(equation: Equation, integers: Numbers) -> Iterator[dict[sp.Symbol, int]]:

@@ -30,7 +30,8 @@ from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 
 from .limit import EPS, Limit
-from .limiting import Vanished, scaled_parameters
+from .limit_theory import LimitTheory, Vanished, VanishedTerms
+from .limiting import scaled_parameters
 from .orders import Orders, parts
 
 if TYPE_CHECKING:
@@ -42,10 +43,6 @@ if TYPE_CHECKING:
 SCALING = {GAMMA.name: GAMMA / EPS, ETA.name: EPS * ETA}
 """Rich networks, at increments of the same strength."""
 _THETA2 = sp.Symbol("theta2", positive=True)
-
-
-class SpikeLimit(Limit):
-    """A limit in which increments of matrices do not know the initial weights."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ class Spike:
         yield Equation(self.symbol("theta_c"), (sp.sqrt(self.threshold),), note="the threshold")
 
 
-class IndependentSpikes:
+class IndependentSpikes(LimitTheory):
     """The limit of independent spikes, of the trained matrices of a network that have it.
 
     Parameters
@@ -109,7 +106,7 @@ class IndependentSpikes:
     """
 
     def __init__(self, theory: Problem, limit: Limit) -> None:
-        self.theory, self.limit = theory, limit
+        super().__init__(theory, limit)
         if dict(limit.scaling) != SCALING:
             raise ProgramError(f"limit {limit.name}: allowed is gamma -> gamma/eps at the same eta0 gamma")
         self.powers = _first_powers(theory, limit)
@@ -132,9 +129,9 @@ class IndependentSpikes:
         return Equations(items, f"Limit: {self.limit.name}", text)
 
     @cached_property
-    def vanished(self) -> tuple[Vanished, ...]:
+    def vanished(self) -> VanishedTerms:
         """Terms of the spike equations with responses of training."""
-        return tuple(item for spike in self.spikes for item in self._vanished(spike.matrix))
+        return VanishedTerms(item for spike in self.spikes for item in self._vanished(spike.matrix))
 
     @property
     def rate(self) -> sp.Expr:
@@ -220,12 +217,6 @@ class IndependentSpikes:
                 order = sum(self.powers.get(point.func, sp.oo) for point in parts(term)[1] if point.func in known)
                 if order not in (0, sp.oo):
                     yield Vanished(item.label, term, order)
-
-    def __repr__(self) -> str:
-        return f"<limit {self.limit.name} of {self.theory.program.name}: {len(self.equations)} equations>"
-
-    def _repr_latex_(self) -> str:
-        return self.equations._repr_latex_()
 
 
 def strength_in(condition: sp.Expr, bulk: BulkEquations, matrix: str) -> sp.Expr:

@@ -7,9 +7,9 @@ infinitely many steps is ``X(1)``. Correlations of the end are linear equations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import sympy as sp
@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 
 from dmft_sym.derivation.equations import Equation, Equations
 from dmft_sym.derivation.symbols import KEPT, Correlation, TwoPoint
-from dmft_sym.program import ProgramError
+from dmft_sym.program import TIME, ProgramError
 from dmft_sym.support.errors import ArgumentError
+from dmft_sym.support.messages import show
 
 from .grid_terms import EQUAL, PAST, Key, Row, Term, rows
 from .limit import Limit
-from .limiting import Vanished
-from .orders import parts
+from .limit_theory import LimitTheory, VanishedTerms
+from .orders import needed, parts
+from .unchanging import unchanging, without_zeros, zeros
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,14 +41,7 @@ _SHORTER = 0.5
 _NEWTON = 50
 
 
-class LateLimit(Limit):
-    """A limit of infinitely many steps, in which no parameter scales."""
-
-    def __hash__(self) -> int:
-        return hash(self.name)
-
-
-class LateTheory:
+class LateTheory(LimitTheory):
     """The end of training with a kernel that does not change.
 
     Parameters
@@ -59,26 +54,48 @@ class LateTheory:
     Raises
     ------
     ProgramError
-        If equations do not close, or a kernel depends on correlations: naming it.
+        If equations do not close, or a kernel depends on correlations that change: naming it.
     """
 
     def __init__(self, theory: Problem, limit: Limit) -> None:
-        self.theory, self.limit = theory, limit
+        super().__init__(theory, limit)
         if theory.program.scalars:
             raise ProgramError(f"limit {limit.name}: averages over sites do not close; ds.limits.lazy does")
         if theory.training.fresh:
             raise ProgramError(f"limit {limit.name}: fresh samples are noise without end; use GradientDescent")
-        for equation in theory.closed.equations:
-            if isinstance(equation.left, TwoPoint) and not isinstance(equation.left, Correlation):
+        if self._integers and theory.network.depth is None:
+            raise ProgramError(
+                f"limit {limit.name}: layers are put in as numbers; allowed is a network with a depth, "
+                "ds.network(forward, depth=3)"
+            )
+        closed = theory.closed
+        whole = without_zeros(equation for equation in closed.equations if equation not in closed.definitions)
+        needs = needed(whole, closed.observables, lambda equation: equation.terms)
+        self.known = [equation for equation in whole if equation.left.func in needs]
+        self.functions: dict[str, type] = {e.left.func.__name__: e.left.func for e in self.known}
+        still = unchanging(self.known)
+        self.moving_functions = {f for f in self.functions.values() if f in still or _remembers(f)}
+        for equation in self.known:
+            if _remembers(equation.left.func):
                 self._check(equation)
+
+    @property
+    def decays(self) -> bool:
+        """Whether nothing is left of initial weights in the end."""
+        return self.theory.program.optimizer.recursion.decays
+
+    @cached_property
+    def forgotten(self) -> set[type]:
+        """Responses to initial weights, which are zero in the end."""
+        return zeros(self.known, lambda term: not (self.decays and term.has(KEPT)))
 
     def _check(self, equation: Equation) -> None:
         for term in equation.terms:
-            found = next((point for point in parts(term)[1] if isinstance(point, Correlation)), None)
+            found = next((point for point in parts(term)[1] if point.func not in self.moving_functions), None)
             if found is not None:
                 raise ProgramError(
                     f"limit {self.limit.name}: {equation.label} depends on {found.func.__name__}, and the end on the "
-                    "whole path; no hidden layers, ds.deep_linear(0), would make it apply"
+                    "whole path; no hidden layers, ds.deep_linear(0), or readouts that are not trained would help"
                 )
 
     @property
@@ -87,29 +104,36 @@ class LateTheory:
         return sp.oo
 
     @property
-    def vanished(self) -> tuple[Vanished, ...]:
+    def vanished(self) -> VanishedTerms:
         """Nothing: sums over the past became products."""
-        return ()
+        return VanishedTerms()
 
     @cached_property
     def equations(self) -> Equations:
         """Generating functions, then correlations and losses after infinitely many steps."""
         text = f"Limit {self.limit.name}: {self.limit.why}. Responses and kernels are functions of $z$, at $z = 1$."
-        items = [Equation(symbol_of(row.left.key), tuple(map(self._term, row.terms))) for row in self.rows]
+        items = [Equation(self.symbol(row.left.key), tuple(map(self._term, row.terms))) for row in self.rows]
         return Equations(items, f"Limit: {self.limit.name}", text)
 
     @cached_property
     def rows(self) -> list[Row]:
         """The closed equations at numbers of their labels."""
-        depth = {s: self.theory.network.depth for s in self.theory.program.parameters if s.is_integer}
-        known = [e for e in self.theory.closed.equations if e not in self.theory.closed.definitions]
-        return list(rows(known, depth))
+        return list(rows(self.known, dict.fromkeys(self._integers, self.theory.network.depth)))
+
+    @property
+    def _integers(self) -> list[sp.Symbol]:
+        return [symbol for symbol in self.theory.program.parameters if symbol.is_integer]
+
+    def symbol(self, key: Key) -> End:
+        """The generating function of an order parameter at numbers of its labels, or what is left of it in the end."""
+        name, labels = key
+        return End(name if not any(labels) else f"{name}_{'_'.join(map(str, labels))}", self.functions[name], labels)
 
     def _term(self, term: Term) -> sp.Expr:
         known = {EQUAL: sp.Integer(1), PAST: self.worth}
-        kept = sp.Integer(0 if self.theory.program.optimizer.recursion.decays else 1)  # of initial weights, in the end
+        kept = sp.Integer(0 if self.decays else 1)  # of initial weights, in the end
         coefficient = term.coefficient.replace(lambda part: part.func == KEPT, lambda part: kept)
-        return coefficient * sp.Mul(*(known.get(f.key, symbol_of(f.key)) for f in term.factors))
+        return coefficient * sp.Mul(*(known[f.key] if f.key in known else self.symbol(f.key) for f in term.factors))
 
     @cached_property
     def worth(self) -> sp.Expr:
@@ -141,6 +165,7 @@ class LateTheory:
         """
         import xarray as xr
 
+        self.refuse(arguments, ("steps",))
         values = self.values(arguments)
         losses = [observable.name for observable in self.theory.program.observables]
         found = self._end(values)
@@ -150,17 +175,15 @@ class LateTheory:
         """Of the symbols of the program."""
         from dmft_sym.solvers.arguments import run_arguments
 
+        depth = self.theory.network.depth
+        if arguments.get("depth", depth) != depth:
+            raise ArgumentError(f"depth = {show(arguments['depth'])}: allowed is {depth}, that of the network")
         return run_arguments(self.theory, 1, arguments).values
 
     @property
-    def labels(self) -> dict[str, tuple[int, ...]]:
-        """Numbers of labels by name; without hidden layers every name has one."""
-        return {row.left.key[0]: row.left.key[1] for row in self.rows}
-
-    @property
     def moving(self) -> list[Equation]:
-        """Equations of responses and kernels."""
-        return [item for item in self.equations.items if str(item.left).startswith(("R_", "A_"))]
+        """Equations of responses and kernels, and of correlations that do not change, on which they may depend."""
+        return [item for item in self.equations.items if item.left.function in self.moving_functions]
 
     def _end(self, values: Mapping[sp.Symbol, Any]) -> dict[str, float]:
         moving = self.moving
@@ -200,7 +223,38 @@ def _newton(residual: Any, jacobian: Any, z: float, known: NDArray[Any]) -> NDAr
     raise ArgumentError(f"learning_rate: generating functions are lost at z = {z:.6g}; allowed is a lower one")
 
 
-def symbol_of(key: Key) -> sp.Symbol:
-    """The generating function, or what is left after infinitely many steps."""
-    name, labels = key
-    return sp.Symbol(name if not any(labels) else f"{name}_{'_'.join(map(str, labels))}", real=True)
+class End(sp.Symbol):
+    """An order parameter or a loss in the end: a symbol that prints as the order parameter does, without steps.
+
+    Attributes
+    ----------
+    function
+        The order parameter as a function of labels.
+    """
+
+    function: type
+
+    def __new__(cls, name: str, function: Any, labels: Sequence[int]) -> Self:
+        """Of a function at numbers of all labels but steps."""
+        made = super().__new__(cls, name, real=True)
+        made.function, made.labels = function, tuple(labels)
+        return made
+
+    def _latex(self, printer: sp.printing.latex.LatexPrinter) -> str:
+        slots = _slots(self.function)
+        numbers = iter(self.labels)
+        point = self.function(*(TIME.symbol if slot == TIME.name else next(numbers) for slot in slots))
+        if not isinstance(point, TwoPoint):
+            return str(point.name_latex())
+        row, column = (end.name_latex() for end in point.ends)
+        return f"{point.letter}^{{{row},{column}}}"
+
+
+def _slots(function: Any) -> tuple[str, ...]:
+    """Of a two-point function or a scalar."""
+    return (*function.row.slots, *function.column.slots) if issubclass(function, TwoPoint) else function.slots
+
+
+def _remembers(function: type) -> bool:
+    """Whether it is a response or a kernel."""
+    return issubclass(function, TwoPoint) and not issubclass(function, Correlation)

@@ -45,7 +45,7 @@ from dmft_sym.program.site_functions import numpy_function
 
 from .jumps import jumps
 from .limit import EPS, Limit
-from .limiting import Vanished
+from .limit_theory import LimitTheory, Vanished, VanishedTerms
 from .parity import Parities
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ KERNEL = sp.Function("K_NTK")
 _LAYER = sp.Symbol("k", integer=True, positive=True)
 
 
-class LazySites:
+class LazySites(LimitTheory):
     """The lazy limit of a network on given samples.
 
     Parameters
@@ -76,7 +76,7 @@ class LazySites:
     """
 
     def __init__(self, theory: Problem, limit: Limit) -> None:
-        self.theory, self.limit = theory, limit
+        super().__init__(theory, limit)
         limit.values({symbol.name: symbol for symbol in theory.program.parameters})
         if dict(limit.scaling) != {GAMMA.name: EPS * GAMMA}:
             raise ProgramError(
@@ -102,9 +102,9 @@ class LazySites:
         return Equations(items, f"Limit: {self.limit.name}", text)
 
     @cached_property
-    def vanished(self) -> tuple[Vanished, ...]:
+    def vanished(self) -> VanishedTerms:
         """Memories of updates, responses, and orders that are odd in the readout."""
-        return tuple(self._vanished())
+        return VanishedTerms(self._vanished())
 
     def solve(self, backend: str = "numpy", **arguments: Any) -> xr.Dataset:
         """Outputs by the static kernel, measured at initialization by the default method.
@@ -270,12 +270,6 @@ class LazySites:
                         f"limit {self.limit.name}: the response of {memory.row} to {memory.noise.name} stays of order "
                         "one, because it is not odd in the readout: fields keep a memory that no static kernel has"
                     )
-
-    def __repr__(self) -> str:
-        return f"<limit {self.limit.name} of {self.theory.program.name}: {len(self.equations)} equations>"
-
-    def _repr_latex_(self) -> str:
-        return self.equations._repr_latex_()
 
 
 def static(expression: sp.Expr) -> sp.Expr:

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import sympy as sp
 
 from dmft_sym.program import ProgramError
 from dmft_sym.support.messages import show
 
+from .verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from dmft_sym.derivation.problem import Problem
+
 EPS = sp.Symbol("eps", positive=True)
 """The small number of all limits."""
 CENTERED = "centered = true"
 """The cure of predictors that are large at the first step."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a limit makes of a theory, and how that is checked.
+
+    Parameters
+    ----------
+    of
+        The limit of a theory; a `ProgramError` says why there is none.
+    checks
+        What the three checks find, for a limit and arguments of a run.
+    alone
+        Name of a symbol, if limits that say no kind are of this one where it alone scales.
+    """
+
+    of: Callable[[Problem, Limit], Any]
+    checks: Callable[[Any, Mapping[str, Any]], Verdicts]
+    alone: str = ""
 
 
 @dataclass(frozen=True)
@@ -25,18 +50,21 @@ class Limit:
     name
         What it is called.
     scaling
-        Values of parameters by the names of their symbols (`Theory.symbols`): expressions in `EPS` and in the
+        Values of parameters by their symbols (`Theory.symbols`) or the names of these: expressions in `EPS` and in the
         parameters themselves, ``{"nu": 1 / EPS}``, ``{"gamma": EPS * gamma}``.
     why
         What becomes small, in words.
     rate
-        Power of ``eps`` with which losses approach the limit; ``None`` if it depends on the network.
+        Power of ``eps`` with which losses approach the limit, and of the largest term that vanishes; ``None`` if it
+        depends on the network, or losses forget that term.
     powers
         Powers of ``eps`` of order parameters, by name, that are claimed; all are derived, and claims are compared.
     even
         Whether the equations are even in ``eps`` by a symmetry, so that corrections of odd order are not there.
     cures
         What to change where an order parameter diverges, by the name of the parameter that makes it.
+    kind
+        What it makes of a theory; by default that of the parameters that scale.
 
     Raises
     ------
@@ -59,14 +87,31 @@ class Limit:
     powers: Mapping[str, sp.Rational | int] = field(default_factory=dict)
     even: bool = False
     cures: Mapping[str, str] = field(default_factory=dict)
+    kind: Kind | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.scaling, Mapping) or not (self.scaling or self.kind):
+            raise ProgramError(
+                f"scaling = {show(self.scaling)}: allowed are parameters with what they become, such as "
+                "{'nu': 1 / ds.limits.EPS}"
+            )
         for name, value in self.scaling.items():
+            if not isinstance(name, str | sp.Symbol):
+                raise ProgramError(f"scaling of {show(name)}: allowed is a symbol of the theory, or its name")
             if not isinstance(value, sp.Expr) or EPS not in value.free_symbols:
                 raise ProgramError(f"scaling of {name} = {show(value)}: allowed is an expression in ds.limits.EPS")
+        named = {str(name): value for name, value in self.scaling.items()}
+        object.__setattr__(self, "scaling", named)
 
     def __hash__(self) -> int:
         return hash((self.name, *sorted(self.scaling.items(), key=str)))
+
+    def __call__(self, *_: object) -> NoReturn:
+        """Of a theory in a limit, ``theory.limit(a).limit(b)``: there is none."""
+        raise ProgramError(
+            f"limit {self.name}: a limit of what is left is not taken; allowed is one limit in which all parameters "
+            "scale, theory.limit(ds.limits.Limit(name, {'nu': 1 / EPS, 'alpha': 1 / EPS}))"
+        )
 
     def values(self, symbols: Mapping[str, sp.Symbol]) -> dict[sp.Symbol, sp.Expr]:
         """What the symbols of a theory become.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,8 @@ from dmft_sym.networks.parametrization import MUP
 from dmft_sym.program import ProgramError
 
 from .limit import CENTERED, EPS, Limit
-from .orders import Orders, leading, parts
+from .limit_theory import LimitTheory, Vanished, VanishedTerms
+from .orders import Orders, leading, needed, parts
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,30 +32,7 @@ if TYPE_CHECKING:
     from dmft_sym.solvers.exact_march import ExactRun
 
 
-@dataclass(frozen=True)
-class Vanished:
-    """A term, or an order parameter with all its terms, that is not in the limiting equations.
-
-    Attributes
-    ----------
-    label
-        What the equation is for.
-    term
-        The term; ``None`` if the order parameter vanishes.
-    order
-        Power of ``eps``, in units of what remains.
-    """
-
-    label: str
-    term: sp.Expr | None
-    order: sp.Expr
-
-    def __str__(self) -> str:
-        what = self.label if self.term is None else f"{self.term} in {self.label}"
-        return f"{what}: eps^{self.order}"
-
-
-class LimitingTheory:
+class LimitingTheory(LimitTheory):
     """A limit of the closed equations of a theory.
 
     Parameters
@@ -73,7 +51,7 @@ class LimitingTheory:
     """
 
     def __init__(self, theory: Problem, limit: Limit, whole: Problem | None = None) -> None:
-        self.theory, self.limit = theory, limit
+        super().__init__(theory, limit)
         self.whole = theory if whole is None else whole
         self.values = scaled_parameters(theory, limit)
         self.orders = Orders(theory.closed.equations, self.values)
@@ -87,16 +65,8 @@ class LimitingTheory:
     @cached_property
     def needed(self) -> set[type]:
         """What losses depend on in the limit."""
-        kept = {equation.left.func: () for equation in self.theory.closed.observables}
-        found, waiting = set(kept), list(kept)
-        while waiting:
-            func = waiting.pop()
-            for equation in (e for e in self.theory.closed.equations if e.left.func == func):
-                for term in self._leading_terms(equation):
-                    new = {point.func for point in parts(term)[1]} - found
-                    found |= new
-                    waiting += new
-        return found
+        closed = self.theory.closed
+        return needed(closed.equations, closed.observables, self._leading_terms)
 
     @cached_property
     def closed(self) -> ClosedEquations:
@@ -115,9 +85,9 @@ class LimitingTheory:
         return Equations(items, f"Limit: {self.limit.name}", text)
 
     @cached_property
-    def vanished(self) -> tuple[Vanished, ...]:
+    def vanished(self) -> VanishedTerms:
         """Order parameters that vanish, and terms of the others."""
-        return tuple(self._vanished())
+        return VanishedTerms(self._vanished())
 
     @cached_property
     def rate(self) -> sp.Expr:
@@ -263,12 +233,6 @@ class LimitingTheory:
         if getattr(self.whole.training, "centered", False):
             cures = [cure for cure in cures if cure != CENTERED]
         return f"; {' or '.join(cures)} would cure it" if cures else ""
-
-    def __repr__(self) -> str:
-        return f"<limit {self.limit.name} of {self.theory.program.name}: {len(self.equations)} equations>"
-
-    def _repr_latex_(self) -> str:
-        return self.equations._repr_latex_()
 
 
 def scaled_parameters(theory: Problem, limit: Limit) -> dict[sp.Symbol, sp.Expr]:

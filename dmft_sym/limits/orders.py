@@ -7,7 +7,7 @@ would find it; terms of one power are taken not to cancel.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 import sympy as sp
@@ -62,6 +62,22 @@ def parts(term: sp.Expr) -> tuple[sp.Expr, list[TwoPoint]]:
         elif factor.free_symbols and not factor.has(sp.KroneckerDelta):
             coefficient *= factor
     return coefficient, points
+
+
+def needed(
+    equations: Iterable[Equation], observables: Iterable[Equation], terms: Callable[[Equation], Iterable[sp.Expr]]
+) -> set[type]:
+    """What observables depend on, through the terms of equations that count."""
+    listed = list(equations)
+    found = {equation.left.func for equation in observables}
+    waiting = list(found)
+    while waiting:
+        func = waiting.pop()
+        for equation in (equation for equation in listed if equation.left.func == func):
+            new = {point.func for term in terms(equation) for point in parts(term)[1]} - found
+            found |= new
+            waiting += new
+    return found
 
 
 class Orders:

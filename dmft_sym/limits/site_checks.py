@@ -16,8 +16,8 @@ from dmft_sym.program import SAMPLES, FieldRef, Label
 from dmft_sym.solvers.kernels import Kernels
 from dmft_sym.solvers.solver import Solver
 
-from .checks import Verdict
 from .lazy_sites import KERNEL, LazySites
+from .verdicts import Verdict, Verdicts
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -137,3 +137,9 @@ def _slopes(differences: Numbers) -> Numbers:
 def _kept(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments without the richness and steps."""
     return {name: value for name, value in arguments.items() if name not in ("richness", "steps")}
+
+
+def checks(limiting: LazySites, arguments: Mapping[str, Any]) -> Verdicts:
+    """All three."""
+    sampled = Verdict(None, "averages over sites are not rational functions")
+    return structural(limiting, arguments.get("depth")), sampled, approach(limiting, arguments)

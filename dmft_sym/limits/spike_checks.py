@@ -12,9 +12,9 @@ from dmft_sym.derivation.symbols import TwoPoint
 from dmft_sym.solvers.spectrum_routes import two_time_spectra
 from dmft_sym.spectra.equations.symbolic import symbolic_spikes
 
-from .checks import Verdict, fitted
-from .independent_spikes import IndependentSpikes, Spike, dyson, responses_of, strength_in
-from .limit import EPS
+from .independent_spikes import SCALING, IndependentSpikes, Spike, dyson, responses_of, strength_in
+from .limit import EPS, Kind, Limit
+from .verdicts import Verdict, Verdicts, fitted
 
 _SIZES = (3e-2, 1e-2, 3e-3, 1e-3)
 _ABOVE = 2.0
@@ -122,3 +122,20 @@ def _distance(limiting: IndependentSpikes, values: Mapping[str, Any], name: str,
 
 def _judged(distances: list[float], rate: float) -> Verdict:
     return Verdict(True, "no distance at all") if max(distances) < _SMALL else fitted(_SIZES, distances, rate)
+
+
+def checks(limiting: IndependentSpikes, arguments: Mapping[str, Any]) -> Verdicts:
+    """All three."""
+    roots = Verdict(None, "outliers are roots of polynomials, not rational functions")
+    return structural(limiting), roots, approach(limiting, arguments)
+
+
+independent = Limit(
+    "independent",
+    SCALING,
+    why="a rich network at the same strength of its increments: the first one does not know the initial weights, and "
+    "outliers are those of an independent spike",
+    rate=1,
+    kind=Kind(IndependentSpikes, checks),
+)
+"""Independent spikes after one step (Baik, Ben Arous and Peche)."""

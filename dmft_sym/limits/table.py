@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from html import escape
+from typing import TYPE_CHECKING, Any
 
-from dmft_sym.networks.parameters import ETA
-from dmft_sym.program import DEPTH, ProgramError
+from dmft_sym.program import ProgramError
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
 
-from . import deep_checks, flow_checks, late_checks, site_checks, spike_checks
-from .checks import Verdict, approach, exact, structural
-from .deep_limit import DeepTheory
-from .first_step import split_problem
-from .flow_limit import FlowLimit
-from .independent_spikes import IndependentSpikes, SpikeLimit
-from .late_limit import LateLimit, LateTheory
-from .lazy_sites import LazySites
-from .limit import Limit
-from .limiting import LimitingTheory
+from .limit import Kind, Limit
+from .limit_theory import LimitTheory
+from .scaled import SCALED
 from .standard import ALL
+from .verdicts import Verdict
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
 
-AnyLimit: TypeAlias = LimitingTheory | LazySites | FlowLimit | IndependentSpikes | DeepTheory | LateTheory
-"""What a limit of a theory is, by its kind."""
-Verdicts: TypeAlias = tuple[Verdict, Verdict, Verdict]
-
 STEPS = 20
 """Steps of the approach in numbers on the command line."""
-_FEW = 40
-"""Two-time matrices up to which a third step in exact arithmetic is quick."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +62,10 @@ class Checks(tuple[LimitCheck, ...]):
             if row.holds is not None:
                 for name in ("structural", "exact", "approach"):
                     found: Verdict = getattr(row, name)
-                    mark = {None: "n/a ", True: "ok  ", False: "FAIL"}[found.holds]
-                    lines.append(f"  {mark} {name:<10} {found}")
+                    lines.append(f"  {found.mark:<4} {name:<10} {found}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        from html import escape
-
         head = ("limit", "network", "structural", "exact", "approach", "verdict")
         cells = [
             (row.limit, row.network, row.structural, row.exact, row.approach, row.reason or row.verdict) for row in self
@@ -152,97 +136,19 @@ def _row(theory: Problem, limit: Limit, arguments: Mapping[str, Any]) -> LimitCh
     except ProgramError as error:
         none = Verdict(None, "")
         return LimitCheck(limit.name, name, none, none, none, str(error).removeprefix(f"limit {limit.name}: "))
-    kind = next(kind for kind in _CHECKED if isinstance(limiting, kind))
-    return LimitCheck(limit.name, name, *_CHECKED[kind](limiting, arguments))
+    return LimitCheck(limit.name, name, *kind_of(limit).checks(limiting, arguments))
 
 
-def _of_sites(limiting: LazySites, arguments: Mapping[str, Any]) -> Verdicts:
-    sampled = Verdict(None, "averages over sites are not rational functions")
-    proved = site_checks.structural(limiting, arguments.get("depth"))
-    return proved, sampled, site_checks.approach(limiting, arguments)
-
-
-def _of_flow(limiting: FlowLimit, arguments: Mapping[str, Any]) -> Verdicts:
-    fixed = _integers(limiting.theory, arguments)
-    return (
-        flow_checks.structural(limiting, fixed),
-        flow_checks.exact(limiting, fixed),
-        flow_checks.approach(limiting, arguments),
-    )
-
-
-def _of_closed(limiting: LimitingTheory, arguments: Mapping[str, Any]) -> Verdicts:
-    steps = {key: value for key, value in arguments.items() if key == "steps"}
-    values = {key: value for key, value in arguments.items() if key != "steps"}
-    fixed = _integers(limiting.whole, values)
-    proved, rate = exact(limiting, 3 if _matrices(limiting, fixed) <= _FEW else 2, **fixed)
-    claimed = limiting.limit.rate
-    expected = claimed if claimed is not None else rate if rate.is_finite else None  # first steps may be equal
-    return structural(limiting), proved, approach(limiting, values, rate=expected, **steps)
-
-
-def _of_spikes(limiting: IndependentSpikes, arguments: Mapping[str, Any]) -> Verdicts:
-    roots = Verdict(None, "outliers are roots of polynomials, not rational functions")
-    return spike_checks.structural(limiting), roots, spike_checks.approach(limiting, arguments)
-
-
-def _of_late(limiting: LateTheory, arguments: Mapping[str, Any]) -> Verdicts:
-    endless = Verdict(None, "infinitely many steps have no first ones")
-    return late_checks.structural(limiting, arguments), endless, late_checks.approach(limiting, arguments)
-
-
-def _of_deep(limiting: DeepTheory, arguments: Mapping[str, Any]) -> Verdicts:
-    whole = Verdict(None, "a depth is an integer, and no parameter of rational functions")
-    return deep_checks.structural(limiting), whole, deep_checks.approach(limiting, arguments)
-
-
-_CHECKED: Mapping[type, Callable[[Any, Mapping[str, Any]], Verdicts]] = {
-    LazySites: _of_sites,
-    FlowLimit: _of_flow,
-    IndependentSpikes: _of_spikes,
-    LateTheory: _of_late,
-    DeepTheory: _of_deep,
-    LimitingTheory: _of_closed,
-}
-
-
-def limit_of(theory: Problem, limit: Limit) -> AnyLimit:
-    """The limit of closed equations, also in continuous time, of single-site equations with averages, or of spikes.
-
-    Where closed equations diverge, differences from the first step may cancel: fields are then split into what they
-    were and what changed.
-    """
+def limit_of(theory: Problem, limit: Limit) -> LimitTheory:
+    """What a limit makes of a theory."""
     if theory.training.continuous:
         raise ProgramError(f"limit {limit.name}: training is a flow already; GradientDescent has limits")
-    if isinstance(limit, LateLimit):
-        return LateTheory(theory, limit)
-    if isinstance(limit, SpikeLimit):
-        return IndependentSpikes(theory, limit)
-    if set(limit.scaling) == {DEPTH.name}:
-        return DeepTheory(theory, limit)
-    if set(limit.scaling) == {ETA.name}:
-        return FlowLimit(theory, limit)
-    if theory.program.scalars:
-        return LazySites(theory, limit)
-    try:
-        return LimitingTheory(theory, limit)
-    except ProgramError:
-        split = split_problem(theory)
-        if split is None:
-            raise
-        return LimitingTheory(split, limit, whole=theory)
+    made: LimitTheory = kind_of(limit).of(theory, limit)
+    return made
 
 
-def _integers(theory: Problem, values: Mapping[str, Any]) -> dict[str, int]:
-    """Integer parameters that are given, or have a default of the network."""
-    given = {p.keyword: values[p.keyword] for p in theory.parameters if p.integer and p.keyword in values}
-    if theory.network.depth is not None:
-        given.setdefault("depth", theory.network.depth)
-    return given
-
-
-def _matrices(limiting: LimitingTheory, fixed: Mapping[str, int]) -> int:
-    """Number of two-time matrices of the whole theory at the depth of the network."""
-    depth = fixed.get("depth", limiting.theory.network.depth or 0)
-    values = {symbol: int(depth) for symbol in limiting.theory.program.parameters if symbol.is_integer}
-    return sum(math.prod(len(layers.at(values)) for layers in array.stored) for array in limiting.whole.closed.arrays)
+def kind_of(limit: Limit) -> Kind:
+    """The kind that a limit names, or that of its parameters."""
+    known = (other.kind for other in ALL.values() if other.kind is not None and other.kind.alone)
+    alone = {kind.alone: kind for kind in known}
+    return limit.kind or alone.get("+".join(sorted(limit.scaling)), SCALED)

@@ -88,10 +88,29 @@ class Forgotten(Tampered):
     label, changed = "R_h_u_W", staticmethod(lambda terms: terms[:-1])
 
 
+class Doubled(Tampered):
+    """What it depends on of what a layer adds; the rest of it is there at the first layer."""
+
+    label, changed = "R_h_w", staticmethod(lambda terms: (terms[0], *(2 * term for term in terms[1:])))
+
+
+class HalfLoss(Tampered):
+    label, changed = "test_loss", staticmethod(lambda terms: (*terms[:-1], terms[-1] / 2))
+
+
 @pytest.mark.parametrize("kind", [FactorOfTwo, Forgotten])
 def test_wrong_equations_fail(theory, kind):
     verdict = deep_checks.structural(kind(theory, ds.limits.deep))
     assert verdict.holds is False and f"{kind.label} is not the limit" in str(verdict)
+
+
+@pytest.mark.parametrize(
+    ("kind", "label"), [(FactorOfTwo, "R_h_w"), (Forgotten, "R_h_u_W"), (Doubled, "R_h_w"), (HalfLoss, "test_loss")]
+)
+def test_deep_networks_do_not_solve_wrong_equations(theory, kind, label):
+    """A wrong kernel shows in what it drives."""
+    verdict = deep_checks.approach(kind(theory, ds.limits.deep), RUN)
+    assert verdict.holds is False and f"{label} is not solved by deep networks" in str(verdict), str(verdict)
 
 
 def test_a_wrong_rate_fails(theory):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -14,7 +15,7 @@ import dmft_sym as ds
 from dmft_sym import cli
 from dmft_sym.derivation.equations import Equation, Equations
 from dmft_sym.limits import spike_checks
-from dmft_sym.limits.independent_spikes import SCALING, IndependentSpikes, SpikeLimit
+from dmft_sym.limits.independent_spikes import IndependentSpikes
 from dmft_sym.program import ProgramError
 from dmft_sym.solvers.spectrum_routes import two_time_spectra
 from dmft_sym.support.errors import ArgumentError
@@ -134,7 +135,7 @@ def test_wrong_factors_fail_the_approach(kind):
 
 
 def test_a_wrong_rate_fails_both_checks():
-    limiting = IndependentSpikes(theory(), SpikeLimit("twice", SCALING, "", rate=2))
+    limiting = IndependentSpikes(theory(), replace(ds.limits.independent, name="twice", rate=2))
     assert spike_checks.structural(limiting).holds is False
     assert spike_checks.approach(limiting, RUN).holds is False
 
@@ -175,7 +176,7 @@ def test_messages():
     with pytest.raises(ArgumentError, match="the bulk of W0 depends on nu: missing"):
         theory().limit(ds.limits.independent).solve(theta=2)
     with pytest.raises(ProgramError, match="allowed is gamma -> gamma/eps"):
-        theory().limit(SpikeLimit("other", ds.limits.wide.scaling))
+        theory().limit(replace(ds.limits.independent, name="other", scaling=ds.limits.wide.scaling))
 
 
 def test_the_command_line_knows_it():

@@ -67,6 +67,51 @@ def test_random_features_forget_their_initial_readout():
     assert end.test_loss.item() == pytest.approx(found.test_loss.values[-1, 0], rel=1e-5)
 
 
+def frozen(net, x):
+    """Two matrices of which the first is trained, below a readout that is not: a kernel of constant correlations."""
+    n = net.hidden("N")
+    inner = net.matrix("V", n, n, train=False)
+    return net.readout("w", inner @ (net.matrix("W", net.inputs, n) @ x), train=False)
+
+
+def frozen_layers(net, x):
+    n = net.hidden("N")
+    first, inner = (
+        net.matrix("W", net.inputs, n),
+        net.matrix("V", n, n, layers=(1, net.depth - 1), train=False),
+    )
+    h = net.scan(lambda i, h: inner[i] @ h, first @ x, layers=(1, net.depth - 1))
+    return net.readout("w", h, train=False)
+
+
+@pytest.mark.parametrize("memory", [{}, {"momentum": 0.5}, {"weight_decay": 0.05}])
+@pytest.mark.parametrize("network", [ds.network(frozen), ds.network(frozen_layers, depth=3)])
+def test_frozen_readouts_leave_constant_kernels(network, memory):
+    theory = ds.derive(network, training=ds.GradientDescent(**memory))
+    (row,) = ds.limits.check(theory, ["late"], samples_per_dim=2.0, width_per_dim=0.8, richness=2.0, **RUN)
+    assert row.structural.holds and row.approach.holds, str(row)
+
+
+def test_layers_of_an_open_number_have_no_end():
+    with pytest.raises(ProgramError, match="allowed is a network with a depth"):
+        ds.derive(ds.network(frozen_layers)).limit("late")
+    limiting = ds.derive(ds.network(frozen_layers, depth=3)).limit("late")
+    with pytest.raises(ArgumentError, match="depth = 5: allowed is 3"):
+        limiting.solve(depth=5, samples_per_dim=2.0, width_per_dim=0.8, richness=2.0, **RUN)
+    with pytest.raises(ArgumentError, match="steps: allowed is nothing, it went to the limit late"):
+        limiting.solve(steps=5, samples_per_dim=2.0, width_per_dim=0.8, richness=2.0, **RUN)
+
+
+def test_runs_on_their_way_are_undecided():
+    """At ``alpha = 1`` the gap closes, and distances fall with a power of the steps; the command does not fail."""
+    rows = ds.limits.check(
+        ds.derive(ds.deep_linear(0)), ["late"], samples_per_dim=1.05, **{**RUN, "learning_rate": 0.01}
+    )
+    verdict = rows[0].approach
+    assert verdict.undecided and "a larger learning_rate" in str(verdict), str(verdict)
+    assert not rows.failed and "open approach   undecided" in str(rows)
+
+
 class Tampered(LateTheory):
     """One equation has another right-hand side."""
 
@@ -102,7 +147,7 @@ def test_equations_are_products():
     eta = next(symbol for symbol in a.free_symbols if symbol.name == "eta0")
     m = next(symbol for symbol in a.free_symbols if symbol.name == "m")
     assert sp.cancel(a + eta * z / ((z - 1) * (z - m))) == 0
-    assert "R_(r u X) = A_r R_(r u X) + 1" in str(limiting.equations)
+    assert "R^(r, u_X) = A^(r, r) R^(r, u_X) + 1" in str(limiting.equations)
 
 
 @pytest.mark.parametrize(
