@@ -20,7 +20,6 @@ from dmft_sym.derivation.single_site import Noise, ScalarEquation
 from dmft_sym.derivation.site_equations import SiteWriter
 from dmft_sym.derivation.symbols import (
     Correlation,
-    FieldAt,
     Gram,
     Labelled,
     NoiseAt,
@@ -73,7 +72,7 @@ class Expansion:
             for noise in problem.noises
         }
         self.signs: dict[type[Labelled] | str, int] = {kind: parities.of_noise(n) for kind, n in self.noises.items()}
-        self.signs |= {equation.target.field.name: parities.of(equation.target) for equation in problem.site_equations}
+        self.signs |= {equation.target.declared.name: parities.of(equation.target) for equation in problem.causal}
         self.moving = _moving(problem, parities)
 
     def of(self, expression: sp.Expr) -> Orders:
@@ -150,7 +149,7 @@ class Expansion:
     def sign(self, expression: sp.Expr) -> int:
         """Of a function of fields under the change of sign of readouts: of an average, all orders included."""
         flipped: dict[sp.Expr, sp.Expr] = {}
-        for part in expression.atoms(FieldAt, NoiseAt, Tangent):
+        for part in expression.atoms(Labelled, Tangent):
             ends = [end for end in part.args if isinstance(end, Labelled)] if isinstance(part, Tangent) else [part]
             flipped[part] = sp.Mul(part, *(self._sign_of(end) for end in ends))
         moved = expression.xreplace(flipped)

@@ -19,8 +19,7 @@ from dmft_sym.derivation.equations import Equation, Equations
 from dmft_sym.derivation.single_site import ScalarEquation
 from dmft_sym.derivation.site_equations import SiteWriter, tangent_writer
 from dmft_sym.derivation.symbols import Correlation, FieldAt, NoiseAt, ScalarAt, SiteAverage, Tangent, TwoPoint
-from dmft_sym.networks.parameters import GAMMA
-from dmft_sym.program import Average, ProgramError, ScalarRef
+from dmft_sym.program import ProgramError, ScalarRef
 
 from .expansion import Expansion
 from .first_step import problem_of
@@ -61,7 +60,7 @@ class LazyCorrection:
         self._check_jumps()
         self._check_signs()
         try:
-            self.series = Series(theory.program)
+            self.series = Series(theory.program, self.parities.known)
         except ProgramError as error:
             raise self._refused(str(error)) from error
         self._check_kinks()
@@ -174,17 +173,14 @@ class LazyCorrection:
             )
 
     def _check_signs(self) -> None:
-        """Averages are even in the richness if readouts may change their sign."""
+        """Outputs are even in the richness, and other averages even or odd."""
         for equation in (e for e in self.theory.causal if isinstance(e, ScalarEquation)):
-            if not isinstance(equation.statement, Average):
-                continue
-            for coefficient, function in equation.statement.terms:
-                odd = GAMMA in sp.sympify(coefficient).free_symbols
-                if self.parities.of_function(function) != (-1 if odd else 1):
-                    raise self._refused(
-                        f"{equation.target} has one of order richness, because <{function}> is not "
-                        f"{'odd' if odd else 'even'} in the readout"
-                    )
+            allowed = (1,) if self.parities.is_output(equation) else (1, -1)
+            if self.parities.of(equation.target) not in allowed:
+                raise self._refused(
+                    f"it is of order richness, because {equation.target} is not even in the readout and the richness: "
+                    f"{equation.statement}"
+                )
 
     def _check_kinks(self) -> None:
         found = sharp(self.series)

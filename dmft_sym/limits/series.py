@@ -65,8 +65,8 @@ class Series:
     ----------
     whole
         The program; weights do not decay.
-    even
-        Whether scalars and what is observed have even orders only.
+    signs
+        ``-1`` for scalars that have odd orders only; others, and what is observed, have even ones.
 
     Attributes
     ----------
@@ -82,8 +82,8 @@ class Series:
         has no derivatives.
     """
 
-    def __init__(self, whole: Program, *, even: bool = True) -> None:
-        self.whole, self.even = whole, even
+    def __init__(self, whole: Program, signs: Mapping[Any, int] | None = None) -> None:
+        self.whole, self.signs = whole, {} if signs is None else signs
         self.names = {thing.name for things in (whole.fields, whole.matrices, whole.vectors, whole.scalars)
                       for thing in things}  # fmt: skip
         self.known: dict[tuple[Any, int], Any] = {}
@@ -196,14 +196,16 @@ class Series:
         for coefficient, function in statement.terms:
             found = self.taylor(function.expression, function.arguments, self.highest)
             for (power, factor), (order, value) in itertools.product(powers(coefficient).items(), found.items()):
-                if not (self.even and (power + order) % 2):  # odd orders vanish by the sign of the readout
+                if (-1) ** (power + order) == self.signs.get(statement.target.scalar, 1):  # others vanish
                     values.setdefault(power + order, []).append((factor, SiteFunction(*value)))
-        for target, terms in self._targets(statement.target, values, _ORDER):
+        for target, terms in self._targets(statement.target, values, self.highest):
             yield Average(target, tuple(terms))
 
     def _computed(self, statement: Compute) -> Iterator[Compute]:
-        found = self.taylor(statement.expression, statement.arguments, _ORDER)
-        for target, value in self._targets(statement.target, found, _ORDER):
+        found = self.taylor(statement.expression, statement.arguments, self.highest)
+        for target, value in self._targets(statement.target, found, self.highest):
+            if value[0].has(sp.Derivative, sp.Subs):
+                raise ProgramError(f"{statement}: allowed are functions of one output at a time")
             yield Compute(target, *value)
 
     def _learned(self, statement: Learn) -> Iterator[Learn]:
@@ -226,7 +228,7 @@ class Series:
                 powers(coefficient).items(), *(self.of(ref).items() for ref in pair)
             ):
                 values.setdefault(power + i + j, []).append((factor, a, b))
-        for order in range(0, _ORDER + 1, 2 if self.even else 1):
+        for order in range(0, _ORDER + 1, 2):
             constant = powers(statement.constant).get(order, sp.Integer(0))
             name = statement.name if order == 0 else f"{statement.name}_{order}"
             yield Observe(name, tuple(values.get(order, ())), constant)
@@ -241,8 +243,6 @@ class Series:
         for order in range(highest + 1):
             terms = (_taylor_term(expression, chosen, zeros) for chosen in _sums(moved, order))
             value = sp.Add(*terms)
-            if value.has(sp.Derivative, sp.Subs):
-                raise ProgramError(f"{expression}: allowed are functions that can be differentiated {highest} times")
             if value != 0:
                 found[order] = value, tuple((s, ref) for s, ref in refs.items() if s in value.free_symbols)
         return found
