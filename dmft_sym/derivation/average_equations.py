@@ -95,7 +95,7 @@ class AverageWriter:
         if closure.gaussian:
             yield from self._gaussian_responses(closure)
         else:
-            yield from (self._average_response(kind.row, kind.noise) for kind in closure.responses)
+            yield from (self.average_response(kind.row, kind.noise) for kind in closure.responses)
 
     def _at(self, member: Member, number: int, place: Place) -> Labelled:
         """A field or Gaussian field, at the layer with this number."""
@@ -159,7 +159,8 @@ class AverageWriter:
         if noise.layers is not None:
             yield _LAYERS[number], noise.layers.start, noise.layers.stop
 
-    def _average_response(self, row: Field, noise: Noise) -> Equation:
+    def average_response(self, row: Field, noise: Noise) -> Equation:
+        """A response as the average of a tangent."""
         a, b = self._at(row, 0, NOW), self._at(noise, 1, THEN)
         return Equation(Response(a, b), (SiteAverage(Tangent(a, b)),), _where(row, noise))
 

@@ -250,8 +250,11 @@ def _scanned(statements: Iterable[Statement], change: Change) -> Iterator[Statem
 def split_problem(theory: Problem) -> Problem | None:
     """The problem of the split program; ``None`` where a program is not split."""
     program = split_program(theory.program)
-    if program is None:
-        return None
+    return None if program is None else problem_of(theory, program)
+
+
+def problem_of(theory: Problem, program: Program) -> Problem:
+    """The problem of another program for the same training."""
     made = copy.copy(theory)
     stages = {
         name for kind in type(theory).__mro__ for name, of in vars(kind).items() if isinstance(of, cached_property)

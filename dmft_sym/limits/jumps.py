@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from dmft_sym.program import FieldRef, SiteFunction
+from dmft_sym.program import FieldRef, SiteFunction, SiteMap
+from dmft_sym.program.site_derivatives import differentiate
+
+from .series import Series
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
@@ -71,3 +75,23 @@ def _at_zeros(gap: sp.Expr, argument: sp.Expr, moving: set[sp.Symbol]) -> Iterat
     for symbol in argument.free_symbols & moving:
         for place in sp.solve(argument, symbol):
             yield gap.subs(symbol, place)
+
+
+def sharp(series: Series) -> SiteFunction | None:
+    """A function of which a derivative jumps, so that the next one, which some order has, has point masses."""
+    fields = set(series.program.fields)
+    for _, statement in series.whole.walk():
+        if isinstance(statement, SiteMap):
+            target, function = statement.target.field, statement.function
+            highest = max((k for (x, k), part in series.known.items() if x == target and part in fields), default=0)
+            moving = {s for s, ref in function.arguments if max(series.present.get(ref.declared, {0}), default=0) > 0}
+            if any(_jumps(slope, moving) for slope in _derivatives(function.expression, moving, highest - 1)):
+                return function
+    return None
+
+
+def _derivatives(expression: sp.Expr, symbols: set[sp.Symbol], highest: int) -> Iterator[sp.Expr]:
+    """All up to an order."""
+    for count in range(1, highest + 1):
+        for chosen in itertools.combinations_with_replacement(sorted(symbols, key=str), count):
+            yield functools.reduce(differentiate, chosen, expression)

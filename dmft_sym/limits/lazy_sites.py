@@ -20,14 +20,7 @@ from dmft_sym.derivation.average_equations import AverageWriter
 from dmft_sym.derivation.equations import Equation, Equations
 from dmft_sym.derivation.single_site import ResponseMemory, ScalarEquation
 from dmft_sym.derivation.site_equations import SiteWriter
-from dmft_sym.derivation.symbols import (
-    THEN,
-    Labelled,
-    NoiseAt,
-    ScalarAt,
-    SiteAverage,
-    TwoPoint,
-)
+from dmft_sym.derivation.symbols import THEN, ScalarAt, SiteAverage
 from dmft_sym.networks.parameters import ETA, GAMMA
 from dmft_sym.program import (
     LAYER,
@@ -44,9 +37,11 @@ from dmft_sym.program import (
 from dmft_sym.program.site_functions import numpy_function
 
 from .jumps import jumps
+from .lazy_correction import LazyCorrection
 from .limit import EPS, Limit
 from .limit_theory import LimitTheory, Vanished, VanishedTerms
 from .parity import Parities
+from .static_fields import is_memory, static
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -93,6 +88,17 @@ class LazySites(LimitTheory):
     def rate(self) -> int:
         """Corrections are even in ``gamma``, as the law is in ``(w, gamma)``: ``|gamma|`` at jumps, or ``gamma^2``."""
         return 1 if jumps(self.theory) else 2
+
+    @cached_property
+    def correction(self) -> LazyCorrection:
+        """What outputs are beyond the limit, at order ``gamma^2``.
+
+        Raises
+        ------
+        ProgramError
+            If the first correction is of another order: naming why.
+        """
+        return LazyCorrection(self.theory, self.limit)
 
     @cached_property
     def equations(self) -> Equations:
@@ -234,7 +240,7 @@ class LazySites(LimitTheory):
         """Fields without memories, their correlations, and the covariances of what drives them."""
         for equation in self.theory.site_equations:
             made = self.sites.equation(equation)
-            terms = tuple(static(term) for term in made.terms if not _is_memory(term))
+            terms = tuple(static(term) for term in made.terms if not is_memory(term))
             yield Equation(static(made.left), terms, made.where)
         for closure in self.theory.closures:
             for covariance in self.sites.covariances(closure.process.noises):
@@ -248,7 +254,7 @@ class LazySites(LimitTheory):
     def _vanished(self) -> Iterator[Vanished]:
         for equation in self.theory.site_equations:
             made = self.sites.equation(equation)
-            yield from (Vanished(made.label, term, sp.Integer(1)) for term in made.terms if _is_memory(term))
+            yield from (Vanished(made.label, term, sp.Integer(1)) for term in made.terms if is_memory(term))
 
     def _check_outputs(self) -> None:
         """Outputs over ``gamma`` stay finite if they are odd in what is symmetric at the start."""
@@ -270,26 +276,6 @@ class LazySites(LimitTheory):
                         f"limit {self.limit.name}: the response of {memory.row} to {memory.noise.name} stays of order "
                         "one, because it is not odd in the readout: fields keep a memory that no static kernel has"
                     )
-
-
-def static(expression: sp.Expr) -> sp.Expr:
-    """The same of fields that do not depend on the step."""
-    points = {point: type(point).mro()[1](*map(static, point.ends)) for point in expression.atoms(TwoPoint)}
-    things = {thing: _timeless(thing) for thing in expression.atoms(Labelled) if thing.step is not None}
-    return expression.xreplace({**points, **things})
-
-
-def _timeless(thing: Labelled) -> Labelled:
-    kind = next(base for base in type(thing).mro() if base.__module__ == Labelled.__module__)
-    values = tuple((slot, value) for slot, value in thing.labels.items() if slot not in (LAYER.name, "step"))
-    more = {"bar": thing.bar, "initial": thing.initial} if isinstance(thing, NoiseAt) else {}
-    made: Labelled = kind.of(str(thing.name), thing.layer, values, **more)  # type: ignore[attr-defined]
-    return made
-
-
-def _is_memory(term: sp.Expr) -> bool:
-    """Whether a term sums over past steps."""
-    return any(limit[0] == THEN[0] for part in term.atoms(sp.Sum) for limit in part.limits)
 
 
 def _renamed(term: Outer) -> Outer:

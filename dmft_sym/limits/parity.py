@@ -9,7 +9,7 @@ import sympy as sp
 from dmft_sym.derivation.single_site import Noise, ScalarEquation, SiteEquation
 from dmft_sym.derivation.uses import Use
 from dmft_sym.networks.parameters import GAMMA
-from dmft_sym.program import Average, FieldRef, SiteFunction
+from dmft_sym.program import Average, Compute, FieldRef, ScalarRef, SiteFunction, VectorRef
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
@@ -19,7 +19,7 @@ Parity = int
 
 
 class Parities:
-    """Signs of static fields under a change of sign of all random readouts.
+    """Signs under a change of sign of all random readouts: of static fields, and with that of the richness of scalars.
 
     A product with a matrix has the sign of its operand, a function of fields the one that SymPy finds.
 
@@ -31,13 +31,14 @@ class Parities:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.fields: dict[object, Parity] = {}
-        for equation in problem.site_equations:
-            self.fields[equation.target.declared] = self._of_equation(equation)
+        self.known: dict[object, Parity] = {}
+        for equation in problem.causal:
+            made = self._of_scalar(equation) if isinstance(equation, ScalarEquation) else self._of_equation(equation)
+            self.known[equation.target.declared] = made
 
-    def of(self, ref: FieldRef) -> Parity:
-        """Of a field; given inputs are even."""
-        return self.fields.get(ref.declared, 1)
+    def of(self, ref: FieldRef | ScalarRef) -> Parity:
+        """Of a field, or of a scalar if the richness changes its sign too; what is given is even."""
+        return self.known.get(ref.declared, 1)
 
     def of_noise(self, noise: Noise) -> Parity:
         """Of a Gaussian field: a readout is odd, what a product leaves behind is like its operand."""
@@ -54,7 +55,7 @@ class Parities:
         """Of a function of fields."""
         flipped, unknown = {}, False
         for symbol, argument in function.arguments:
-            parity = self.of(argument) if isinstance(argument, FieldRef) else _of_argument(argument)
+            parity = -1 if isinstance(argument, VectorRef) else self.of(argument)
             unknown |= parity == 0
             flipped[symbol] = symbol if parity == 1 else -symbol
         if unknown:
@@ -68,17 +69,19 @@ class Parities:
         found = {self.of_function(function) for _, function in statement.terms}
         return found.pop() if len(found) == 1 else 0
 
+    def _of_scalar(self, equation: ScalarEquation) -> Parity:
+        statement = equation.statement
+        if isinstance(statement, Compute):
+            return self.of_function(SiteFunction(statement.expression, statement.arguments))
+        found = {self.of_function(f) * _sign(c, c.subs(GAMMA, -GAMMA)) for c, f in statement.terms}
+        return found.pop() if len(found) == 1 else 0
+
     def is_output(self, equation: ScalarEquation) -> bool:
         """Whether a scalar is an average over the richness: an output of the network."""
         statement = equation.statement
         return isinstance(statement, Average) and any(
             GAMMA in sp.sympify(coefficient).free_symbols for coefficient, _ in statement.terms
         )
-
-
-def _of_argument(argument: object) -> Parity:
-    """Of a scalar (even), or of a readout as it is."""
-    return -1 if hasattr(argument, "vector") else 1
 
 
 def _sign(before: sp.Expr, after: sp.Expr) -> Parity:

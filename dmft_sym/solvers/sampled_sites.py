@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from dmft_sym.derivation.problem import Problem
     from dmft_sym.execution.plan import MatrixKey
+    from dmft_sym.execution.replica import ReplicaResult
     from dmft_sym.program import GaussianMatrix
 
 DEFAULT_SITES = 20_000
@@ -203,7 +204,11 @@ class SampledRun(ReplicaRun):
         if not halves:
             aspects = {key: bulk_of(m, arguments.values).aspect for key, m in self._hidden().values()}
             self.directions_per_site = max(known_share(r.directions, aspects) * count / sites for r in results)
-        return [np.asarray(result.scalars["f"][: result.steps]) for result in results], measured
+        return [self.track(result) for result in results], measured
+
+    def track(self, result: ReplicaResult) -> NDArray[np.float64]:
+        """Outputs of a replica at its steps."""
+        return np.asarray(result.scalars["f"][: result.steps])
 
     def _hidden(self) -> Mapping[str, tuple[MatrixKey, GaussianMatrix]]:
         return hidden_matrices(self.call.problem.program, self.call.arguments)
