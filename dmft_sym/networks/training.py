@@ -125,13 +125,68 @@ def _weights(target: GaussianMatrix | RandomVector) -> MatrixRef | VectorRef:
 
 
 @dataclass(frozen=True)
-class GradientDescent(TrainingRule):
-    """Full-batch gradient descent: the same ``P = alpha D`` samples at every step."""
+class Descent(TrainingRule):
+    """What steps may have and a flow may not.
+
+    Parameters
+    ----------
+    nesterov
+        Nesterov's momentum: with the gradient increment ``G``, ``V = m V + G`` and then ``W += m V + G`` instead of
+        ``W += V`` (as ``torch.optim.SGD(nesterov=True)``). Needs a momentum > 0.
+    """
+
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.nesterov, bool):
+            raise ProgramError(f"nesterov = {self.nesterov!r}: allowed is True or False")
+        if self.nesterov and not self.momentum:
+            raise ProgramError(f"nesterov = True with momentum = {self.momentum!r}: allowed is a momentum > 0")
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Those that are switched on."""
+        return {"nesterov": 1} if self.nesterov else {}
+
+    def optimizer(self) -> Optimizer:
+        """Heavy ball, or Nesterov's method."""
+        plain = super().optimizer()
+        if not self.nesterov:
+            return plain
+        return replace(plain, from_memory=plain.momentum, from_increment=sp.Integer(1))
 
 
 @dataclass(frozen=True)
-class OnlineSGD(TrainingRule):
-    """One-pass SGD: a fresh batch of ``B = alpha D`` samples at every step."""
+class GradientDescent(Descent):
+    """Full-batch gradient descent: the same ``P = alpha D`` samples at every step.
+
+    Parameters
+    ----------
+    momentum, weight_decay, centered
+        As for `TrainingRule`.
+    nesterov
+        As for `Descent`.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> print(ds.GradientDescent(momentum=0.9, nesterov=True).optimizer())
+    momentum m, weight decay 0, added to weights: (m) V + (1) G
+    """
+
+
+@dataclass(frozen=True)
+class OnlineSGD(Descent):
+    """One-pass SGD: a fresh batch of ``B = alpha D`` samples at every step.
+
+    Parameters
+    ----------
+    momentum, weight_decay, centered
+        As for `TrainingRule`.
+    nesterov
+        As for `Descent`.
+    """
 
     @property
     def fresh(self) -> bool:

@@ -190,6 +190,8 @@ class TrainingKeys(Keys):
         Heavy-ball coefficient.
     weight_decay
         Decoupled decay per step.
+    nesterov
+        Whether the momentum is Nesterov's: weights take in ``m V + G`` and not ``V``.
     centered
         Whether the output of the network at initialization is subtracted, which small richness needs.
     kind
@@ -205,6 +207,7 @@ class TrainingKeys(Keys):
     steps: Count | None = None
     momentum: Annotated[float, BY_KEYWORD["momentum"]] = 0.0
     weight_decay: Annotated[float, BY_KEYWORD["weight_decay"]] = 0.0
+    nesterov: bool = False
     centered: bool = False
     kind: Literal["gradient-descent", "gradient-flow"] = "gradient-descent"
     time: Time | None = None
@@ -235,12 +238,15 @@ class TrainingKeys(Keys):
         """Keys of the other kind, and times that do not ascend."""
         if self.continuous:
             others: dict[str, float | None] = {"learning_rate": None, "steps": None, "momentum": 0, "weight_decay": 0}
+            others["nesterov"] = False
         else:
             others = {"time": None, "rtol": TrainingKeys.rtol}
         for key, usual in others.items():
             value = getattr(self, key)
             if value != usual:
                 yield refused("training", key, value, f'nothing with kind = "{self.kind}"')
+        if self.nesterov and not self.momentum and not self.continuous:
+            yield refused("training", "nesterov", True, "false; it needs a momentum > 0")
         times = self.time if self.continuous and isinstance(self.time, tuple) else (0.0, 1.0)
         if len(times) < 2 or times[0] != 0 or list(times) != sorted(times):
             yield refused("training", "time", list(times), "a list of ascending times from 0 to the end")

@@ -58,7 +58,7 @@ def training_of(spec: Spec) -> TrainingRule:
         return GradientFlow(rtol=spec.training.rtol, centered=spec.training.centered)
     rule = OnlineSGD if spec.data.fresh else GradientDescent
     keys = spec.training
-    return rule(momentum=keys.momentum, weight_decay=keys.weight_decay, centered=keys.centered)
+    return rule(momentum=keys.momentum, weight_decay=keys.weight_decay, centered=keys.centered, nesterov=keys.nesterov)
 
 
 def physical_arguments(spec: Spec) -> dict[str, Any]:
