@@ -65,7 +65,7 @@ class DeepTheory:
     def __init__(self, theory: Problem, limit: Limit) -> None:
         self.theory, self.limit = theory, limit
         limit.values({symbol.name: symbol for symbol in theory.program.parameters})
-        if theory.program.scalars:
+        if theory.program.averaged:
             raise ProgramError(f"limit {limit.name}: averages over sites do not close; a linear network does")
         self.known = [e for e in theory.closed.equations if e not in theory.closed.definitions]
         self.carried = {equation.left.func for equation in self.known if self.carries(equation)}

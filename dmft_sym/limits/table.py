@@ -214,6 +214,7 @@ def limit_of(theory: Problem, limit: Limit) -> AnyLimit:
     """
     if theory.training.continuous:
         raise ProgramError(f"limit {limit.name}: training is a flow already; GradientDescent has limits")
+    _check_given(theory, limit)
     if isinstance(limit, LateLimit):
         return LateTheory(theory, limit)
     if isinstance(limit, SpikeLimit):
@@ -222,7 +223,7 @@ def limit_of(theory: Problem, limit: Limit) -> AnyLimit:
         return DeepTheory(theory, limit)
     if set(limit.scaling) == {ETA.name}:
         return FlowLimit(theory, limit)
-    if theory.program.scalars:
+    if theory.program.averaged:
         return LazySites(theory, limit)
     try:
         return LimitingTheory(theory, limit)
@@ -231,6 +232,14 @@ def limit_of(theory: Problem, limit: Limit) -> AnyLimit:
         if split is None:
             raise
         return LimitingTheory(split, limit, whole=theory)
+
+
+def _check_given(theory: Problem, limit: Limit) -> None:
+    """Equations that close keep what is given at every step, where steps stay steps; other limits do not have it."""
+    other = isinstance(limit, LateLimit | SpikeLimit) or set(limit.scaling) in ({DEPTH.name}, {ETA.name})
+    if theory.program.given_anew and (other or theory.program.averaged):
+        rules = ", ".join(theory.training.given_by)
+        raise ProgramError(f"limit {limit.name}: allowed is training that is the same at every step, without {rules}")
 
 
 def _integers(theory: Problem, values: Mapping[str, Any]) -> dict[str, int]:
