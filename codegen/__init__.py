@@ -48,7 +48,7 @@ def generate(
 
 def solver_source(problem: Problem, backend: str = "numba", method: str | None = None, alone: bool = True) -> str:
     """Source of the solver of a problem, standing alone or with the library imported; see `Theory.source`."""
-    if not problem.program.scalars:
+    if not problem.program.averaged:
         return generate(problem.closed, problem.order_parameters, backend, alone)
     if method == "equations":
         return direct_source(problem, backend, alone)
@@ -70,6 +70,6 @@ def direct_source(problem: Problem, backend: str = "numpy", alone: bool = True) 
         raise ProgramError(
             f"backend = {show(backend)}: allowed are {', '.join(map(show, KINDS))} where samples are given"
         )
-    if not problem.program.scalars:
+    if not problem.program.averaged:
         raise ProgramError("direct_source: allowed for given samples, data=ds.Samples(inputs, targets)")
     return two_time_source(problem, backend, alone)

@@ -119,26 +119,26 @@ def _add_kernel_now(A: _Floats, factor: float, source: _Floats, lo: int, hi: int
 
 
 @njit(cache=True)
-def _add_kernel_past(A: _Floats, factor: float, source: _Floats, kappa: _Floats, lo: int, hi: int) -> None:
-    """A[s] += factor * kappa(t - s) * source[t, s] for s < t."""
+def _add_kernel_past(A: _Floats, factor: float, source: _Floats, past: _Floats, lo: int, hi: int) -> None:
+    """A[s] += factor * past[s] * source[t, s] for s < t, `past` being what increments are worth."""
     C = hi - lo
     t = lo // C
     for c in range(C):
         y, x = A[c], source[lo + c]
         for s in range(t):
-            weight = factor * kappa[t - s]
+            weight = factor * past[s]
             for b in range(s * C, (s + 1) * C):
                 y[b] += weight * x[b]
 
 
 @njit(cache=True)
-def _add_kernel_identity(A: _Floats, factor: float, kappa: _Floats, lo: int, hi: int) -> None:
-    """A[s] += factor * kappa(t - s) * 1 for s < t."""
+def _add_kernel_identity(A: _Floats, factor: float, past: _Floats, lo: int, hi: int) -> None:
+    """A[s] += factor * past[s] * 1 for s < t."""
     C = hi - lo
     t = lo // C
     for s in range(t):
         for c in range(C):
-            A[c, s * C + c] += factor * kappa[t - s]
+            A[c, s * C + c] += factor * past[s]
 
 
 @njit(cache=True)
@@ -1065,15 +1065,15 @@ class _Table(NamedTuple):
 
 @njit(cache=True, **_INSIDE)
 def _row_line(
-    code: int, a: int, b: int, c: int, factor: float, rows: _Floats, block: _Floats, kappa: _Floats, lo: int, hi: int
+    code: int, a: int, b: int, c: int, factor: float, rows: _Floats, block: _Floats, past: _Floats, lo: int, hi: int
 ) -> None:
     """A line of a kernel or weight row, the sources of which lie in a block."""
     if code == _START:
         _start_row(rows[a], hi)
     elif code == _KERNEL_IDENTITY:
-        _add_kernel_identity(rows[a], factor, kappa, lo, hi)
+        _add_kernel_identity(rows[a], factor, past, lo, hi)
     elif code == _KERNEL_PAST:
-        _add_kernel_past(rows[a], factor, block[b], kappa, lo, hi)
+        _add_kernel_past(rows[a], factor, block[b], past, lo, hi)
     elif code == _KERNEL_NOW:
         _add_kernel_now(rows[a], factor, block[b], lo, hi)
     elif code == _WEIGHT:
@@ -1134,6 +1134,7 @@ def _advance(
     history: _History,
     kappa: _Floats,
     rho: _Floats,
+    weights: _Floats,
     results: _Floats,
 ) -> int:
     """Rows first..last of every order parameter; the first step whose observables are not finite, or last.
@@ -1141,15 +1142,18 @@ def _advance(
     `results` are the observables, (observable, step, output).
     """
     plan, rows, C = desk.plan, desk.rows, results.shape[2]
+    past = np.empty(last, kappa.dtype)
     for t in range(first, last):
         lo, hi = t * C, (t + 1) * C
+        for s in range(t):
+            past[s] = kappa[t - s] * weights[s]
         plan[0, 1] = lo
         for k in range(len(table.codes)):
             code, block = table.codes[k], fixed if table.static[k] else store
             a, b, c, d = table.places[k, 0], table.places[k, 1], table.places[k, 2], table.places[k, 3]
             factor = table.factors[k] * rho[t] if table.retained[k] else table.factors[k]
             if code < _ROW:
-                _row_line(code, a, b, c, factor, rows, block, kappa, lo, hi)
+                _row_line(code, a, b, c, factor, rows, block, past, lo, hi)
             elif code < _PLAN_PRODUCT:
                 _matrix_line(code, a, b, c, factor, rows, store, block, lo, hi)
             elif code < _FINISH:
@@ -1264,11 +1268,11 @@ class _Step:
         self._line(_KERNEL_NOW, self._row, source, factor=factor, retained=retained)
 
     def add_kernel_past(self, factor: float, source: int, retained: bool = False) -> None:
-        """A[s] += factor * kappa(t - s) * source[t, s] for s < t."""
+        """A[s] += factor * kappa(t - s) * weight(s) * source[t, s] for s < t."""
         self._line(_KERNEL_PAST, self._row, source, factor=factor, retained=retained)
 
     def add_kernel_identity(self, factor: float, retained: bool = False) -> None:
-        """A[s] += factor * kappa(t - s) * 1 for s < t."""
+        """A[s] += factor * kappa(t - s) * weight(s) * 1 for s < t."""
         self._line(_KERNEL_IDENTITY, self._row, factor=factor, retained=retained)
 
     def add_product(self, target: int, source: int, static: bool = False) -> None:
@@ -1328,19 +1332,25 @@ class _Step:
     # The march
 
     def march(
-        self, kappa: _Floats, rho: _Floats, progress: Callable[[int, int], object] | None = None
+        self,
+        kappa: _Floats,
+        rho: _Floats,
+        progress: Callable[[int, int], object] | None = None,
+        weights: _Floats | None = None,
     ) -> dict[str, Any]:
         """Number of steps done, observables, and all arrays.
 
-        `kappa` has the response of the weights to one increment by lag, `rho` what is left of the initial weights.
+        `kappa` has the response of the weights to one increment by lag, `rho` what is left of the initial weights,
+        `weights` by what the increments of a step are multiplied.
         """
         self._finish()
+        weights = np.ones(self.steps, self.dtype) if weights is None else weights
         C, n, dtype = self.outputs, self.steps * self.outputs, self.dtype
         store, arrays = self._two_time.room(n, n, dtype)
         fixed, static = self._static.room(n, C, dtype)
         results = np.zeros((len(self._observables), self.steps, C), dtype)
         desk, history = _make_desk(self._most_rows, C, n, dtype), _make_history(len(store), C, n, dtype)
-        done = _take_steps(self._table(), desk, store, fixed, history, kappa, rho, results, progress)
+        done = _take_steps(self._table(), desk, store, fixed, history, kappa, rho, weights, results, progress)
         for name, transposed in self._transposed.items():
             target, back = arrays[name], arrays[transposed]
             for place in np.ndindex(target.shape[:-2]):
@@ -1366,6 +1376,7 @@ def _take_steps(
     history: _History,
     kappa: _Floats,
     rho: _Floats,
+    weights: _Floats,
     results: _Floats,
     progress: Callable[[int, int], object] | None,
 ) -> int:
@@ -1377,7 +1388,7 @@ def _take_steps(
             last = min(steps, (done // _CHUNK + 1) * _CHUNK)
             if progress is not None:
                 last = min(last, done + max(1, 20_000 // (done + 20)))
-            done = _advance(done, last, table, desk, store, flat, fixed, history, kappa, rho, results)
+            done = _advance(done, last, table, desk, store, flat, fixed, history, kappa, rho, weights, results)
             if progress is not None:
                 progress(done, steps)
             if done < last:
@@ -1649,4 +1660,4 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         },
     }
 
-# source: f96ffb191b63ddc108b8848fb8ca4c26aa6df9efdb3f86eec9ee7300baa88f07
+# source: 48cad6664a0975838c11075cf08d8e7e6a308a38c90e7cec194739d39718f850

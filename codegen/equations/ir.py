@@ -227,6 +227,8 @@ class March:
         Smallest value of the integer arguments for which every layer that is named exists.
     recursion
         The optimizer, from which ``kappa`` and ``rho`` are tabulated.
+    weight
+        Name of the scalar that all increments of a step are multiplied by, an argument with a number for every step.
     """
 
     title: str
@@ -240,3 +242,4 @@ class March:
     exports: tuple[Export, ...]
     smallest_depth: int
     recursion: Recursion
+    weight: str | None = None

@@ -21,7 +21,7 @@ from dmft_sym.derivation.exports import NamedParameter
 from dmft_sym.derivation.layer_logic import within
 from dmft_sym.derivation.single_site import Noise
 from dmft_sym.derivation.symbols import Correlation, MemoryKernel, Response, TwoPoint
-from dmft_sym.program import LayerRange
+from dmft_sym.program import LayerRange, ProgramError, Step
 from dmft_sym.program.validation import smallest_depth
 
 from . import ir
@@ -59,7 +59,22 @@ def lower(closed: ClosedEquations, exports: Iterable[NamedParameter] = ()) -> ir
         exports=tuple(ir.Export(e.name, names.specs[e.array], e.scale, e.layer) for e in exports),
         smallest_depth=smallest_depth(program),
         recursion=program.optimizer.recursion,
+        weight=_weight(program),
     )
+
+
+def _weight(program: Step) -> str | None:
+    """The scalar by which all increments are weighted alike.
+
+    Raises
+    ------
+    ProgramError
+        If they are weighted differently.
+    """
+    weights = {term.weight for rule in program.learned.values() for term in rule.terms}
+    if program.common_weight is None and weights != {None}:
+        raise ProgramError(f"weights {', '.join(map(str, weights))} of increments: allowed is one, the same for all")
+    return None if program.common_weight is None else program.common_weight.name
 
 
 class _Names:

@@ -17,6 +17,9 @@ class MpmathStyle(NumpyStyle):
     def convert(self, name: str) -> str:
         return f"mp.mpf({name})"
 
+    def numbers(self, name: str) -> str:
+        return f"np.array([mp.mpf(float(value)) for value in {name}], dtype)"
+
     def finite(self, row: str) -> str:
         return f"all(mp.isfinite(value) for value in {row})"
 

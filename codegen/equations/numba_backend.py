@@ -25,6 +25,8 @@ from .python_text import (
     labels_function,
     scale_lines,
     signature,
+    weight_entry,
+    weight_line,
 )
 
 
@@ -137,6 +139,7 @@ class NumbaWriter:
         # Coefficients get their names when they are first written.
         body = [*self.nodes.lines(self.march.body, "    "), *self._observables()]
         scales = scale_lines(self.march, self.coefficients)
+        weights = [] if self.march.weight is None else [self.march.weight]
         rho = "np.ones(steps, dtype)" if self.march.recursion.plain else "rho.astype(dtype)"
         return "\n".join(
             [
@@ -147,11 +150,13 @@ class NumbaWriter:
                 f"    rho = {rho}",
                 *(f"    {name} = dtype({name})" for name in self.coefficients.symbols()),
                 *(f"    {line}" for line in self._definitions()),
+                *weight_line(self.march, self.nodes.style.numbers),
                 "    step = _Step(steps, outputs, dtype)",
                 *(f"    {line}" for line in self._arrays()),
                 *body,
                 "    return {",
-                "        **step.march(kappa, rho, progress),",
+                f"        **step.march({', '.join(['kappa', 'rho', 'progress', *weights])}),",
+                *weight_entry(self.march),
                 *scales,
                 "    }",
             ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import sympy as sp
 from dmft_sym.codegen.text.coefficient_text import integer_text, length_text, number_text, range_text
@@ -29,6 +29,10 @@ class LineStyle(ABC):
     def convert(self, name: str) -> str:
         """A run-time number in the arithmetic of the module."""
         return f"dtype({name})"
+
+    def numbers(self, name: str) -> str:
+        """An array of run-time numbers in the arithmetic of the module."""
+        return f"np.asarray({name}, dtype)"
 
     def finite(self, row: str) -> str:
         """Whether a row of a scalar is finite."""
@@ -185,6 +189,7 @@ class ModuleWriter:
             "    one_row = np.tile(one, steps)",
             "    same_step = np.kron(np.eye(steps, dtype=dtype), np.ones((C, C), dtype))",
             *(f"    {name} = {self.style.convert(name)}" for name in map(python_name, self.march.parameters)),
+            *weight_line(self.march, self.style.numbers),
             *kernel_table(self.march, self.style.exact),
             *(f"    {line}" for line in self.coefficients.definitions()),
             *arrays,
@@ -192,7 +197,7 @@ class ModuleWriter:
             "    done = steps",
             "    for t in range(steps):",
             "        i = slice(t * C, (t + 1) * C)",
-            "        past = np.repeat(np.concatenate([kappa[t:0:-1], np.zeros(steps - t, dtype)]), C)",
+            f"        past = np.repeat(np.concatenate([{worth(self.march)}, np.zeros(steps - t, dtype)]), C)",
             *body,
             *observables,
             "        if progress is not None:",
@@ -204,6 +209,7 @@ class ModuleWriter:
             '        "steps": done,',
             *(f'        "{o.name}": {o.name},' for o in self.march.observables),
             *(f'        "{a.name}": {a.name},' for a in self.march.arrays),
+            *weight_entry(self.march),
             *scales,
             "    }",
         ]
@@ -221,7 +227,24 @@ class ModuleWriter:
 def signature(march: ir.March, dtype: str = "np.float64") -> list[str]:
     """``def march(...)`` with keyword-only arguments."""
     names = [python_name(s) for s in (*march.integers, *march.parameters)]
+    names += [] if march.weight is None else [march.weight]
     return wrapped("def march(", ["*", "steps", "outputs", *names, f"dtype={dtype}", "progress=None"], "):")
+
+
+def weight_line(march: ir.March, numbers: Callable[[str], str]) -> list[str]:
+    """The line that takes the weights of increments."""
+    return [] if march.weight is None else [f"    {march.weight} = {numbers(march.weight)}"]
+
+
+def weight_entry(march: ir.March) -> list[str]:
+    """The entry of the results that has the weights of increments."""
+    return [] if march.weight is None else [f'        "{march.weight}": {march.weight},']
+
+
+def worth(march: ir.March) -> str:
+    """What increments of past steps are worth at step ``t``."""
+    kernel = "kappa[t:0:-1]"
+    return kernel if march.weight is None else f"{kernel} * {march.weight}[:t]"
 
 
 def scale_lines(march: ir.March, coefficients: CoefficientTable) -> list[str]:

@@ -83,6 +83,7 @@ class _TwoTimeModule:
 
     def _march(self) -> str:
         given = ["gram", "targets", *(["train"] if self.scope.masked else []), *map(python_name, self.scope.parameters)]
+        given += map(self.scope.names.of, self.scope.given_anew)
         options = ["tangents=True", "progress=None", "inspect=None"]
         lines = [
             *wrapped("def march(", ["rng", "*", "steps", "sites", *given, *options], "):"),

@@ -49,6 +49,11 @@ class Scope:
         return any(scalar.name == "train" and scalar.data for scalar in self.program.scalars)
 
     @property
+    def given_anew(self) -> list[Scalar]:
+        """Scalars that are given at every step."""
+        return list(self.program.given_anew)
+
+    @property
     def scalars(self) -> list[Scalar]:
         """Scalars that are computed."""
         return [scalar for scalar in self.program.scalars if not scalar.data]

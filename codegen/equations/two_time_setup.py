@@ -39,6 +39,9 @@ class SetupWriter:
         yield f"kappa = {' + '.join(kernels)}"
         yield f"rho = (1 - {decay}) ** np.arange(steps)"
         yield "y = targets"
+        for scalar in self.scope.given_anew:
+            name = self.scope.names.of(scalar)
+            yield f"{name} = np.asarray({name}, float).reshape(steps, {sizes(scalar.axes)})"
         yield from self._inputs()
         for closure in self.scope.derivation.closures:
             yield f"# Space {closure.space}: " + ("closes as matrix algebra." if closure.gaussian else "sampled.")

@@ -95,6 +95,9 @@ def advance(
         elif operation == Operation.END_UPDATE:
             if matrices[line[1], _PENDING] + line[2] > matrices[line[1], _ROOM]:
                 _flush(line[1], pool, scratch, sectors, matrices, weights)
+        elif operation == Operation.GIVEN:  # a scalar, its labels, and where its values of all steps are
+            for k in range(line[2]):
+                registers[line[1] + k] = registers[line[3] + state[0] * line[2] + k]
         elif operation == Operation.ONCE:  # the next line is for the first step alone
             state[1] += state[0] > 0
         elif operation == Operation.KEEP:

@@ -44,6 +44,7 @@ class Operation(IntEnum):
     BEGIN_UPDATE = auto()
     INCREMENT = auto()
     END_UPDATE = auto()
+    GIVEN = auto()
     # Of scalars, see `_scalars`: from here to HEAVISIDE they have two arguments, or three, and then one.
     TAKE = auto()
     SOFTMAX = auto()

@@ -51,15 +51,15 @@ class _Table(NamedTuple):
 
 @njit(cache=True, **_INSIDE)
 def _row_line(
-    code: int, a: int, b: int, c: int, factor: float, rows: _Floats, block: _Floats, kappa: _Floats, lo: int, hi: int
+    code: int, a: int, b: int, c: int, factor: float, rows: _Floats, block: _Floats, past: _Floats, lo: int, hi: int
 ) -> None:
     """A line of a kernel or weight row, the sources of which lie in a block."""
     if code == _START:
         _start_row(rows[a], hi)
     elif code == _KERNEL_IDENTITY:
-        _add_kernel_identity(rows[a], factor, kappa, lo, hi)
+        _add_kernel_identity(rows[a], factor, past, lo, hi)
     elif code == _KERNEL_PAST:
-        _add_kernel_past(rows[a], factor, block[b], kappa, lo, hi)
+        _add_kernel_past(rows[a], factor, block[b], past, lo, hi)
     elif code == _KERNEL_NOW:
         _add_kernel_now(rows[a], factor, block[b], lo, hi)
     elif code == _WEIGHT:
@@ -120,6 +120,7 @@ def _advance(
     history: _History,
     kappa: _Floats,
     rho: _Floats,
+    weights: _Floats,
     results: _Floats,
 ) -> int:
     """Rows first..last of every order parameter; the first step whose observables are not finite, or last.
@@ -127,15 +128,18 @@ def _advance(
     `results` are the observables, (observable, step, output).
     """
     plan, rows, C = desk.plan, desk.rows, results.shape[2]
+    past = np.empty(last, kappa.dtype)
     for t in range(first, last):
         lo, hi = t * C, (t + 1) * C
+        for s in range(t):
+            past[s] = kappa[t - s] * weights[s]
         plan[0, 1] = lo
         for k in range(len(table.codes)):
             code, block = table.codes[k], fixed if table.static[k] else store
             a, b, c, d = table.places[k, 0], table.places[k, 1], table.places[k, 2], table.places[k, 3]
             factor = table.factors[k] * rho[t] if table.retained[k] else table.factors[k]
             if code < _ROW:
-                _row_line(code, a, b, c, factor, rows, block, kappa, lo, hi)
+                _row_line(code, a, b, c, factor, rows, block, past, lo, hi)
             elif code < _PLAN_PRODUCT:
                 _matrix_line(code, a, b, c, factor, rows, store, block, lo, hi)
             elif code < _FINISH:

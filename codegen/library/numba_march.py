@@ -128,11 +128,11 @@ class _Step:
         self._line(_KERNEL_NOW, self._row, source, factor=factor, retained=retained)
 
     def add_kernel_past(self, factor: float, source: int, retained: bool = False) -> None:
-        """A[s] += factor * kappa(t - s) * source[t, s] for s < t."""
+        """A[s] += factor * kappa(t - s) * weight(s) * source[t, s] for s < t."""
         self._line(_KERNEL_PAST, self._row, source, factor=factor, retained=retained)
 
     def add_kernel_identity(self, factor: float, retained: bool = False) -> None:
-        """A[s] += factor * kappa(t - s) * 1 for s < t."""
+        """A[s] += factor * kappa(t - s) * weight(s) * 1 for s < t."""
         self._line(_KERNEL_IDENTITY, self._row, factor=factor, retained=retained)
 
     def add_product(self, target: int, source: int, static: bool = False) -> None:
@@ -192,19 +192,25 @@ class _Step:
     # The march
 
     def march(
-        self, kappa: _Floats, rho: _Floats, progress: Callable[[int, int], object] | None = None
+        self,
+        kappa: _Floats,
+        rho: _Floats,
+        progress: Callable[[int, int], object] | None = None,
+        weights: _Floats | None = None,
     ) -> dict[str, Any]:
         """Number of steps done, observables, and all arrays.
 
-        `kappa` has the response of the weights to one increment by lag, `rho` what is left of the initial weights.
+        `kappa` has the response of the weights to one increment by lag, `rho` what is left of the initial weights,
+        `weights` by what the increments of a step are multiplied.
         """
         self._finish()
+        weights = np.ones(self.steps, self.dtype) if weights is None else weights
         C, n, dtype = self.outputs, self.steps * self.outputs, self.dtype
         store, arrays = self._two_time.room(n, n, dtype)
         fixed, static = self._static.room(n, C, dtype)
         results = np.zeros((len(self._observables), self.steps, C), dtype)
         desk, history = _make_desk(self._most_rows, C, n, dtype), _make_history(len(store), C, n, dtype)
-        done = _take_steps(self._table(), desk, store, fixed, history, kappa, rho, results, progress)
+        done = _take_steps(self._table(), desk, store, fixed, history, kappa, rho, weights, results, progress)
         for name, transposed in self._transposed.items():
             target, back = arrays[name], arrays[transposed]
             for place in np.ndindex(target.shape[:-2]):
@@ -230,6 +236,7 @@ def _take_steps(
     history: _History,
     kappa: _Floats,
     rho: _Floats,
+    weights: _Floats,
     results: _Floats,
     progress: Callable[[int, int], object] | None,
 ) -> int:
@@ -241,7 +248,7 @@ def _take_steps(
             last = min(steps, (done // _CHUNK + 1) * _CHUNK)
             if progress is not None:
                 last = min(last, done + max(1, 20_000 // (done + 20)))
-            done = _advance(done, last, table, desk, store, flat, fixed, history, kappa, rho, results)
+            done = _advance(done, last, table, desk, store, flat, fixed, history, kappa, rho, weights, results)
             if progress is not None:
                 progress(done, steps)
             if done < last:

@@ -57,26 +57,26 @@ def _add_kernel_now(A: _Floats, factor: float, source: _Floats, lo: int, hi: int
 
 
 @njit(cache=True)
-def _add_kernel_past(A: _Floats, factor: float, source: _Floats, kappa: _Floats, lo: int, hi: int) -> None:
-    """A[s] += factor * kappa(t - s) * source[t, s] for s < t."""
+def _add_kernel_past(A: _Floats, factor: float, source: _Floats, past: _Floats, lo: int, hi: int) -> None:
+    """A[s] += factor * past[s] * source[t, s] for s < t, `past` being what increments are worth."""
     C = hi - lo
     t = lo // C
     for c in range(C):
         y, x = A[c], source[lo + c]
         for s in range(t):
-            weight = factor * kappa[t - s]
+            weight = factor * past[s]
             for b in range(s * C, (s + 1) * C):
                 y[b] += weight * x[b]
 
 
 @njit(cache=True)
-def _add_kernel_identity(A: _Floats, factor: float, kappa: _Floats, lo: int, hi: int) -> None:
-    """A[s] += factor * kappa(t - s) * 1 for s < t."""
+def _add_kernel_identity(A: _Floats, factor: float, past: _Floats, lo: int, hi: int) -> None:
+    """A[s] += factor * past[s] * 1 for s < t."""
     C = hi - lo
     t = lo // C
     for s in range(t):
         for c in range(C):
-            A[c, s * C + c] += factor * kappa[t - s]
+            A[c, s * C + c] += factor * past[s]
 
 
 @njit(cache=True)

@@ -153,7 +153,10 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
         return function_text("run", [*arguments, *options], self._run_meaning(), lines)
 
     def _run_meaning(self) -> str:
-        given = [f"{self.places.keyword(s)}: shape ({', '.join(map(str, s.axes))})" for s in self.places.given]
+        given = [
+            f"{self.places.keyword(s)}: shape ({', '.join([*(['step'] if s.fresh else []), *map(str, s.axes)])})"
+            for s in self.places.given
+        ]
         shapes = [
             f"{s.name}, shape ({', '.join(['step', *(['layer'] if s.layers else []), *map(str, s.axes)])})"
             for s in self.places.computed

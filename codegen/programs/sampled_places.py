@@ -159,7 +159,7 @@ class DeclaredPlaces:
     def scalar(self, ref: ScalarRef) -> str:
         """A scalar by label, at its step."""
         name = f"scalars.{self.attribute(ref.scalar)}"
-        if ref.scalar.data:
+        if ref.scalar.data and not ref.scalar.fresh:
             return name
         step = "0" if ref.initial else "t"
         return (

@@ -71,11 +71,13 @@ class TableWriter:
             entries.append((places.attribute(scalar), "np.ndarray", shape))
             lines.append(f"{_INDENT}{places.attribute(scalar)}=np.zeros({shape}),")
         for scalar in places.given:
-            entries.append((places.attribute(scalar), "np.ndarray", f"({self._labels.count(scalar.axes)},), given"))
-            shape_text = ", ".join(self._labels.sizes(scalar.axes)) + ("," if len(scalar.axes) == 1 else "")
-            lines.append(
-                f'{_INDENT}{places.attribute(scalar)}=_given(given, "{places.keyword(scalar)}", ({shape_text})),'
-            )
+            steps = ["steps"] if scalar.fresh else []
+            shape = ", ".join([*steps, self._labels.count(scalar.axes)])
+            entries.append((places.attribute(scalar), "np.ndarray", f"({shape}{'' if steps else ','}), given"))
+            sizes = [*steps, *self._labels.sizes(scalar.axes)]
+            taken = f'_given(given, "{places.keyword(scalar)}", ({", ".join(sizes)}{"," if len(sizes) == 1 else ""}))'
+            taken += f".reshape({shape})" if steps else ""
+            lines.append(f"{_INDENT}{places.attribute(scalar)}={taken},")
         yield _tuple("Scalars", "Scalars of all steps.", entries)
         yield function_text("_scalars", ["steps", "given", *self.sizes], "Zeros, and what is given.", [*lines, ")"])
 

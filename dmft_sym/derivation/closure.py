@@ -18,7 +18,7 @@ from .equations import Equation, without_zeros
 from .processes import Process, process_of
 from .row_equations import RowWriter
 from .single_site import Noise, Reaction, SiteBuilder, SiteEquation, UpdateMemory
-from .site_equations import SiteWriter, of_optimizer
+from .site_equations import SiteWriter, of_training
 from .symbols import NOW, ReportedAt, TwoPoint
 from .tangents import reached_fields
 from .uses import Use, assigns
@@ -107,7 +107,7 @@ class Closure:
             for part in found
         )
         observables = tuple(without_zeros(self._observable(o), defined) for o in self.program.observables)
-        definitions = tuple(of_optimizer(self.program.optimizer, past=True))
+        definitions = tuple(of_training(self.program, past=True))
         return ClosedEquations(
             self.program, tuple(self.processes), self.table.families, definitions, statements, observables
         )

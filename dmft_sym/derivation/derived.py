@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .average_equations import AverageWriter
 from .continuous import CONTINUOUS, FIRST, ContinuousTime, in_continuous_time
 from .equations import Equations, without_zeros
-from .site_equations import SiteWriter, of_optimizer
+from .site_equations import SiteWriter, of_training
 from .symbols import KEPT
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ class DerivedEquations:
         """Fields at one site, scalars, and covariances of Gaussian fields, in causal order."""
         derivation = self._derivation
         writer = SiteWriter(derivation.site_builder)
-        items = [*of_optimizer(derivation.program.optimizer), *map(writer.equation, derivation.causal)]
+        items = [*of_training(derivation.program), *map(writer.equation, derivation.causal)]
         for process in derivation.processes:
             items += writer.covariances(process.noises)
         if derivation.continuous:
-            first = () if derivation.program.scalars else ContinuousTime(derivation.closed).parts[FIRST]
+            first = () if derivation.program.averaged else ContinuousTime(derivation.closed).parts[FIRST]
             items = [in_continuous_time(item, first) for item in items if item.left.func != KEPT]
         return Equations(items, "Single-site equations", averages=True)
 
@@ -44,11 +44,11 @@ class DerivedEquations:
     def closed(self) -> Equations:
         """Order parameters: kernels, responses, correlations, and scalars; where a process is sampled, as averages."""
         derivation = self._derivation
-        if derivation.continuous and not derivation.program.scalars:
+        if derivation.continuous and not derivation.program.averaged:
             return Equations(ContinuousTime(derivation.closed).equations, "Closed equations", CONTINUOUS)
-        if not derivation.program.scalars:
+        if not derivation.program.averaged:
             return Equations(derivation.closed.equations, "Closed equations")
         found = list(AverageWriter(derivation).equations())
         defined = {equation.left.func for equation in found}
-        items = [*of_optimizer(derivation.program.optimizer), *(without_zeros(item, defined) for item in found)]
+        items = [*of_training(derivation.program), *(without_zeros(item, defined) for item in found)]
         return Equations(items, "Closed equations")

@@ -78,7 +78,7 @@ class Pipeline:
     @cached_property
     def site_builder(self) -> SiteBuilder:
         """Makes single-site equations and noise covariances from the saddle points."""
-        kind = CausalBuilder if self.program.scalars else SiteBuilder
+        kind = CausalBuilder if self.program.averaged else SiteBuilder
         return kind(self.program, self.uses, self.saddle_points, self.noise_scale, self.probes)
 
     @cached_property
@@ -120,7 +120,7 @@ class Pipeline:
         ProgramError
             If there are scalars, averages over sites that fields depend on; `closures` says how processes close then.
         """
-        if self.program.scalars:
+        if self.program.averaged:
             raise ProgramError("closed: allowed for programs without scalars; where there are some, see closures")
         return Closure(self.site_builder, self.site_equations, self.processes, self.reactions).close()
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def stages(problem: Problem) -> tuple[Stage, ...]:
     """All stages, from the program to what closes, numbered from 1."""
-    words = causal_stages if problem.program.scalars else closed_stages
+    words = causal_stages if problem.program.averaged else closed_stages
     actions = list(problem.actions.values())
     places = [place for action in actions for place in action.coupling]
     sites, statements = SiteWriter(problem.site_builder), [statement for _, statement in problem.program.walk()]

@@ -10,6 +10,7 @@ from dmft_sym.program import (
     LAYER,
     PAST_STEP,
     STEP,
+    TIME,
     Assign,
     Average,
     Axes,
@@ -20,12 +21,13 @@ from dmft_sym.program import (
     LayerSum,
     Learn,
     Observe,
-    Optimizer,
     Product,
+    Scalar,
     ScalarRef,
     SiteFunction,
     SiteMap,
     Statement,
+    Step,
     VectorRef,
     joined_axes,
 )
@@ -265,6 +267,11 @@ class SiteWriter:
         return Equation(left, tuple(terms), Domain.of(tangent.equation.scans), note)
 
 
+def weight_at(scalar: Scalar, step: sp.Expr = STEP) -> ScalarAt:
+    """A scalar without labels, at a step."""
+    return ScalarAt.of(scalar.name, None, ((TIME.name, step),))
+
+
 def _member(use: Use, layer: sp.Expr | None) -> sp.Expr | None:
     """Which member of a family of matrices is used, if it is a family."""
     if not use.family:
@@ -277,11 +284,16 @@ def tangent_writer(builder: SiteBuilder) -> SiteWriter:
     return SiteWriter(builder, lambda part: Tangent(part, COLUMN))
 
 
-def of_optimizer(optimizer: Optimizer, past: bool = False) -> Iterator[Equation]:
+def of_training(program: Step, past: bool = False) -> Iterator[Equation]:
     """What a training rule does to increments and to initial weights; ``past``: with the kernel of past steps."""
+    optimizer, weight = program.optimizer, program.common_weight
     plain = optimizer.recursion.plain
+    for scalar in program.given_anew:
+        if scalar.formula is not None:
+            yield Equation(weight_at(scalar), (scalar.formula,), note="of $T$ steps")
     if past:
         kernel = sp.Integer(1) if plain else KERNEL(STEP - PAST_STEP)
+        kernel *= sp.Integer(1) if weight is None else weight_at(weight, PAST_STEP)
         value = sp.Piecewise((kernel, PAST_STEP < STEP), (0, True))
         yield Equation(PAST_KERNEL(STEP, PAST_STEP), (value,), note="what an increment of step $s$ is worth")
     if not plain:

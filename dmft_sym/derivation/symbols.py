@@ -339,6 +339,6 @@ def field_at(ref: FieldRef, step: sp.Expr, at: At, labels: Axes) -> FieldAt:
 
 def values_of(ref: FieldRef | ScalarRef, step: sp.Expr, at: At, labels: Axes) -> Values:
     """Step and labels of the program, in its order, as far as a field or scalar has them."""
-    fixed = ref.space.finite if isinstance(ref, FieldRef) else ref.scalar.data
+    fixed = ref.space.finite if isinstance(ref, FieldRef) else ref.scalar.data and not ref.scalar.fresh
     found = tuple((label.name, at(label)) for label in labels if label in ref.axes)
     return found if fixed else ((TIME.name, step), *found)

@@ -119,7 +119,8 @@ class _Writer:
             first = self.registers(average.rows)
             self.done.observables[average.name] = slice(first, first + average.rows)
         self.scalars: dict[int, int] = {}  # register of every scalar
-        computed = {ref: number for ref, number in self.plan.scalars.items() if number not in self.plan.given}
+        given = {*self.plan.given, *self.plan.given_anew}
+        computed = {ref: number for ref, number in self.plan.scalars.items() if number not in given}
         for ref, number in computed.items():
             self.scalars[number] = self.registers(len(network.scalars[number]))
             self.done.scalars[ref] = slice(self.scalars[number], len(self.done.registers))
@@ -172,6 +173,8 @@ class _Writer:
                 self.line("ZERO", vector.slot)
                 for row in range(plan.rows[vector.slot] if vector.variance else 0):
                     self.line("OPEN_VECTOR", vector.slot, self.number(math.sqrt(vector.variance)), row)
+        for scalar, rows in plan.given_anew.items():
+            self.line("GIVEN", self.scalars[scalar], rows.shape[1], self.registers(rows.size, rows.ravel()))
 
     def step(self, step: Step) -> None:
         """A statement that assigns a field or a scalar."""

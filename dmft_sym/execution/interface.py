@@ -74,6 +74,7 @@ class Arithmetic(ABC):
         for number, given in plan.given.items():
             self.scalars[number][:] = given
         self._remembered: set[Remember] = set()
+        self._begun = 0  # steps
 
     @abstractmethod
     def begin_step(self) -> None:
@@ -121,6 +122,12 @@ class Arithmetic(ABC):
         pairs = zip(self.values, self.slot_sectors, strict=True)
         norms2 = (np.einsum("ki,ki->k", a, a).max(initial=0.0) * self.overlap(sector) for a, sector in pairs)
         return all(norm2 <= LARGEST_NORM2 for norm2 in norms2)  # not so for NaN
+
+    def take_given(self) -> None:
+        """Scalars that are given at every step, of the step that begins."""
+        for number, rows in self.plan.given_anew.items():
+            self.scalars[number][:] = rows[self._begun]
+        self._begun += 1
 
     def execute(self, step: Step) -> None:
         """One statement that assigns a field or a scalar."""

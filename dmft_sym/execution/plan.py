@@ -218,6 +218,8 @@ class Plan:
         The optimizer, in numbers.
     data, given : dict
         What is given from outside: inputs by slot, shape (rows, D), and scalars by number.
+    given_anew : dict
+        Scalars that are given at every step, by number, shape (steps, labels).
     """
 
     sizes: Mapping[Label, int]
@@ -230,6 +232,7 @@ class Plan:
     scalar_shapes: list[tuple[int, ...]] = field(default_factory=list)
     data: dict[int, NDArray[Any]] = field(default_factory=dict)
     given: dict[int, NDArray[Any]] = field(default_factory=dict)
+    given_anew: dict[int, NDArray[Any]] = field(default_factory=dict)
     matrices: list[MatrixPlan] = field(default_factory=list)
     vectors: list[VectorPlan] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)

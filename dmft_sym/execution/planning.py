@@ -256,7 +256,9 @@ class _PlanBuilder:
             shape = plan.labels(ref.axes)
             number = plan.scalars[ref] = len(plan.scalar_shapes)
             plan.scalar_shapes.append(shape)
-            if ref.scalar.data:
+            if ref.scalar.fresh:
+                plan.given_anew[number] = self._given_anew(ref.scalar.name, shape)
+            elif ref.scalar.data:
                 plan.given[number] = self._given(ref.scalar.name, shape).reshape(-1)
         return plan.scalars[ref]
 
@@ -285,6 +287,14 @@ class _PlanBuilder:
         if values.shape != shape:
             raise ExecutionError(f"data {name} has shape {values.shape}: allowed is {shape}")
         return values
+
+    def _given_anew(self, name: str, shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        """What is given at every step, shape (steps, labels)."""
+        values = np.asarray(self.data.get(name, 0.0), dtype=float)
+        if values.shape[1:] != shape or not values.ndim:
+            needed = f"(steps, {', '.join(map(str, shape))})" if shape else "(steps,)"
+            raise ExecutionError(f"data {name} has shape {values.shape}: needed is an array of shape {needed}")
+        return values.reshape(len(values), -1)
 
     def _learn(self, statement: Learn) -> None:
         target = statement.target

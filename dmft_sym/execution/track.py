@@ -65,7 +65,7 @@ class Track:
         self._scalars = {
             ref: np.zeros((watch.steps, *plan.scalar_shapes[number]))
             for ref, number in plan.scalars.items()
-            if number not in plan.given
+            if number not in plan.given and number not in plan.given_anew
         }
         self._ranks = np.zeros((watch.steps, len(plan.sectors)), np.int64)
         self._limit = float(np.finfo(float).max)
@@ -126,6 +126,7 @@ def result_of(
 def forward(arithmetic: Arithmetic) -> None:
     """Compute all fields and scalars of a step."""
     arithmetic.begin_step()
+    arithmetic.take_given()
     for statement in arithmetic.plan.steps:
         arithmetic.execute(statement)
 

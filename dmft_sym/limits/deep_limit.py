@@ -75,7 +75,7 @@ class DeepTheory(LimitTheory):
     def __init__(self, theory: Problem, limit: Limit) -> None:
         super().__init__(theory, limit)
         limit.values({symbol.name: symbol for symbol in theory.program.parameters})
-        if theory.program.scalars:
+        if theory.program.averaged:
             raise ProgramError(f"limit {limit.name}: averages over sites do not close; a linear network does")
         self.known = [e for e in theory.closed.equations if e not in theory.closed.definitions]
         self.layers = frozenset(label for equation in self.known for label in layer_labels(equation))

@@ -46,7 +46,7 @@ class FlowLimit(LimitTheory):
 
     def __init__(self, theory: Problem, limit: Limit) -> None:
         super().__init__(theory, limit)
-        if theory.program.scalars:
+        if theory.program.averaged:
             raise ProgramError(
                 f"limit {limit.name}: averages over sites do not close; finite networks flow, ds.GradientFlow()"
             )

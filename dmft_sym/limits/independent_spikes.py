@@ -284,7 +284,7 @@ def _is_wide(matrix: GaussianMatrix) -> bool:
 
 def _first_powers(theory: Problem, limit: Limit) -> dict[type, sp.Expr]:
     """Powers of ``eps`` of order parameters of the first step; what is zero there is not in them."""
-    if theory.program.scalars:
+    if theory.program.averaged:
         raise ProgramError(f"limit {limit.name}: allowed where all equations close, as in the proportional regime")
     kept = [replace(e, terms=tuple(t for t in e.terms if not _is_past(t))) for e in theory.closed.equations]
     while True:

@@ -59,7 +59,7 @@ class LateTheory(LimitTheory):
 
     def __init__(self, theory: Problem, limit: Limit) -> None:
         super().__init__(theory, limit)
-        if theory.program.scalars:
+        if theory.program.averaged:
             raise ProgramError(f"limit {limit.name}: averages over sites do not close; ds.limits.lazy does")
         if theory.training.fresh:
             raise ProgramError(f"limit {limit.name}: fresh samples are noise without end; use GradientDescent")

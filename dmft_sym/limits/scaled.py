@@ -26,7 +26,7 @@ def limit_of(theory: Problem, limit: Limit) -> LimitingTheory | LazySites:
     Where closed equations diverge, differences from the first step may cancel: fields are then split into what they
     were and what changed.
     """
-    if theory.program.scalars:
+    if theory.program.averaged:
         return LazySites(theory, limit)
     try:
         return LimitingTheory(theory, limit)

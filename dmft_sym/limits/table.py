@@ -143,7 +143,11 @@ def limit_of(theory: Problem, limit: Limit) -> LimitTheory:
     """What a limit makes of a theory."""
     if theory.training.continuous:
         raise ProgramError(f"limit {limit.name}: training is a flow already; GradientDescent has limits")
-    made: LimitTheory = kind_of(limit).of(theory, limit)
+    kind = kind_of(limit)
+    if theory.program.given_anew and (kind is not SCALED or theory.program.averaged):
+        rules = ", ".join(theory.training.given_by)
+        raise ProgramError(f"limit {limit.name}: allowed is training that is the same at every step, without {rules}")
+    made: LimitTheory = kind.of(theory, limit)
     return made
 
 

@@ -17,12 +17,15 @@ from dmft_sym.program import (
     Optimizer,
     ProgramError,
     RandomVector,
+    Scalar,
     ScalarRef,
     VectorRef,
 )
+from dmft_sym.support.array_types import Array
 
 from .parameters import DECAY, ETA, MOMENTUM
 from .reverse import Backward
+from .schedules import factors, schedule
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,26 @@ class TrainingRule:
         """What a derivation says of it beside the optimizer (LaTeX text mode)."""
         return ""
 
+    @property
+    def weight(self) -> ScalarRef | None:
+        """By what all increments of a step are multiplied, before they enter the memory."""
+        return None
+
+    @property
+    def given_by(self) -> tuple[str, ...]:
+        """Arguments of the rule that give something anew at every step."""
+        return ()
+
+    def given(self, steps: int) -> dict[str, Array]:
+        """What is given anew at every one of so many steps, by name; the first axis is that of the steps.
+
+        Raises
+        ------
+        ArgumentError
+            If a number is not allowed.
+        """
+        return {}
+
     def optimizer(self) -> Optimizer:
         """The memory of the program, with a symbol for every part that is switched on."""
         return Optimizer(MOMENTUM if self.momentum else sp.Integer(0), DECAY if self.weight_decay else sp.Integer(0))
@@ -125,13 +148,93 @@ def _weights(target: GaussianMatrix | RandomVector) -> MatrixRef | VectorRef:
 
 
 @dataclass(frozen=True)
-class GradientDescent(TrainingRule):
-    """Full-batch gradient descent: the same ``P = alpha D`` samples at every step."""
+class Descent(TrainingRule):
+    """What steps may have and a flow may not.
+
+    Parameters
+    ----------
+    nesterov
+        Nesterov's momentum: with the gradient increment ``G``, ``V = m V + G`` and then ``W += m V + G`` instead of
+        ``W += V`` (as ``torch.optim.SGD(nesterov=True)``). Needs a momentum > 0.
+    schedule
+        Factor of the learning rate at step ``t`` of ``T``: a formula as text (``"1/(1 + t/10)"``, see
+        `dmft_sym.program.formulas`), ``"cosine"``, ``"warmup(k)"`` with a number of steps, or an expression of SymPy in
+        ``t`` and ``T``. It multiplies the gradient before the momentum, ``V = m V + eta(t) G``, and leaves weight decay
+        as it is; finite and >= 0 at every step of a run.
+    """
+
+    nesterov: bool = False
+    schedule: str | sp.Expr | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.nesterov, bool):
+            raise ProgramError(f"nesterov = {self.nesterov!r}: allowed is True or False")
+        if self.nesterov and not self.momentum:
+            raise ProgramError(f"nesterov = True with momentum = {self.momentum!r}: allowed is a momentum > 0")
+        if self.schedule is not None:
+            object.__setattr__(self, "schedule", schedule(self.schedule))
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Those that are switched on."""
+        found: dict[str, Any] = {"nesterov": 1} if self.nesterov else {}
+        return found if self.schedule is None else {**found, "schedule": str(self.schedule)}
+
+    @property
+    def weight(self) -> ScalarRef | None:
+        """The factor of the schedule."""
+        if self.schedule is None:
+            return None
+        return ScalarRef(Scalar("eta", (), data=True, fresh=True, formula=self.schedule))
+
+    @property
+    def given_by(self) -> tuple[str, ...]:
+        """The schedule."""
+        return () if self.schedule is None else ("schedule",)
+
+    def given(self, steps: int) -> dict[str, Array]:
+        """The factors of all steps."""
+        return {} if self.schedule is None else {"eta": factors(self.schedule, steps)}
+
+    def optimizer(self) -> Optimizer:
+        """Heavy ball, or Nesterov's method."""
+        plain = super().optimizer()
+        if not self.nesterov:
+            return plain
+        return replace(plain, from_memory=plain.momentum, from_increment=sp.Integer(1))
 
 
 @dataclass(frozen=True)
-class OnlineSGD(TrainingRule):
-    """One-pass SGD: a fresh batch of ``B = alpha D`` samples at every step."""
+class GradientDescent(Descent):
+    """Full-batch gradient descent: the same ``P = alpha D`` samples at every step.
+
+    Parameters
+    ----------
+    momentum, weight_decay, centered
+        As for `TrainingRule`.
+    nesterov, schedule
+        As for `Descent`.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> print(ds.GradientDescent(momentum=0.9, nesterov=True).optimizer())
+    momentum m, weight decay 0, added to weights: (m) V + (1) G
+    """
+
+
+@dataclass(frozen=True)
+class OnlineSGD(Descent):
+    """One-pass SGD: a fresh batch of ``B = alpha D`` samples at every step.
+
+    Parameters
+    ----------
+    momentum, weight_decay, centered
+        As for `TrainingRule`.
+    nesterov, schedule
+        As for `Descent`.
+    """
 
     @property
     def fresh(self) -> bool:

@@ -130,12 +130,15 @@ class Field(Declared):
 class Scalar(Declared):
     """A number for every step, every label of ``axes``, and every layer of ``layers`` if given.
 
-    ``data`` marks those that are given from outside, such as targets.
+    ``data`` marks those that are given from outside, such as targets; with ``fresh`` they are given anew at every step,
+    and a ``formula`` in the step ``t`` and the number of steps ``T`` says what they are.
     """
 
     axes: Axes
     layers: LayerRange | None = None
     data: bool = False
+    fresh: bool = False
+    formula: sp.Expr | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

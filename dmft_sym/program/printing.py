@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import sympy as sp
 
+from .declarations import Scalar
 from .expressions import (
     Argument,
     FieldRef,
@@ -45,16 +46,21 @@ def program_text(program: Step) -> str:
         lines.append(f"  vector {vector.name} in {vector.space}: sites N(0, {vector.variance}){fresh}")
     if len(program.labels) > 1:
         lines += [f"  field {_with_labels(field.name, field.axes)} in {field.space}" for field in program.fields]
-        lines += [
-            f"  scalar {_with_labels(scalar.name, scalar.axes)}" + (", given" if scalar.data else "")
-            for scalar in program.scalars
-        ]
+    lines += [f"  scalar {_with_labels(scalar.name, scalar.axes)}{_given(scalar)}" for scalar in program.scalars]
     lines.append(f"  at every step {STEP}{_for_every(program.labels)}:")
     for statement in program.statements:
         lines += ["    " + line for line in str(statement).splitlines()]
     if not program.optimizer.recursion.plain:
         lines.append(f"  optimizer: {program.optimizer}")
     return "\n".join(lines)
+
+
+def _given(scalar: Scalar) -> str:
+    """Whether a scalar is given, and how."""
+    if not scalar.data:
+        return ""
+    formula = "" if scalar.formula is None else f": {scalar.formula}"
+    return f", given{' anew at every step' if scalar.fresh else ''}{formula}"
 
 
 def _for_every(labels: Axes) -> str:
@@ -103,7 +109,8 @@ def scalar_latex(ref: ScalarRef, step: sp.Expr | None = STEP, at: At = here) -> 
     r"""A scalar with its labels, e.g. ``\Delta_{\mu c}(t)``."""
     name = latex_name(ref.scalar.name, ref.layer, labels=map(at, ref.axes))
     step = sp.Integer(0) if ref.initial else step
-    return name if step is None or ref.scalar.data else f"{name}({sp.latex(step)})"
+    fixed = ref.scalar.data and not ref.scalar.fresh
+    return name if step is None or fixed else f"{name}({sp.latex(step)})"
 
 
 def argument_latex(argument: Argument) -> str:

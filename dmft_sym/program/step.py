@@ -75,6 +75,23 @@ class Step:
         return tuple(found)
 
     @property
+    def averaged(self) -> bool:
+        """Whether scalars are averages over sites, which fields or increments depend on."""
+        return any(isinstance(statement, Average) for _, statement in self.walk())
+
+    @property
+    def common_weight(self) -> Scalar | None:
+        """The scalar without labels that all increments are multiplied by, if there is one."""
+        weights = {term.weight for rule in self.learned.values() for term in rule.terms}
+        (found,) = weights if len(weights) == 1 else (None,)
+        return None if found is None or found.axes or found.layer is not None else found.scalar
+
+    @property
+    def given_anew(self) -> tuple[Scalar, ...]:
+        """Scalars that are given anew at every step."""
+        return tuple(scalar for scalar in self.scalars if scalar.fresh)
+
+    @property
     def labels(self) -> Axes:
         """Labels of fields, vectors and scalars, in an order that the axes of all of these have."""
         fields = (thing.axes for thing in (*self.data_fields, *self.fields))

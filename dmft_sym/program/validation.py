@@ -57,6 +57,9 @@ def _check_declarations(program: Step) -> None:
         known = owners.setdefault(thing.name, thing)
         if known != thing:
             raise ProgramError(f"the name {thing.name} is used for two different things")
+    for scalar in program.given_anew:
+        if scalar.name in {symbol.name for symbol in program.parameters}:
+            raise ProgramError(f"the name {scalar.name} is used for a parameter and for what is given at every step")
     for words in zip(*((label.name, label.symbol, label.other, label.size) for label in program.labels), strict=True):
         for word in words:
             if words.count(word) > 1:

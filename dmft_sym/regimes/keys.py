@@ -50,6 +50,7 @@ Time = Annotated[
     Words("the end of the flow, a finite number > 0, or a list of ascending times from 0 to the end"),
 ]
 FLOW = "gradient-flow"
+SCHEDULE = Words('a formula in t and T such as "1/(1 + t/10)", "cosine" or "warmup(10)"')
 File = Annotated[str, Words("the name of an .npz or .csv file")]
 Matrix = Annotated[str, Words('the name of a matrix, such as "W0"')]
 Method = Literal["equations", "conditioning"]
@@ -190,6 +191,11 @@ class TrainingKeys(Keys):
         Heavy-ball coefficient.
     weight_decay
         Decoupled decay per step.
+    nesterov
+        Whether the momentum is Nesterov's: weights take in ``m V + G`` and not ``V``.
+    schedule
+        Factor of the learning rate: a formula in the step ``t`` and the number of steps ``T``, ``"cosine"`` or
+        ``"warmup(k)"``.
     centered
         Whether the output of the network at initialization is subtracted, which small richness needs.
     kind
@@ -205,6 +211,8 @@ class TrainingKeys(Keys):
     steps: Count | None = None
     momentum: Annotated[float, BY_KEYWORD["momentum"]] = 0.0
     weight_decay: Annotated[float, BY_KEYWORD["weight_decay"]] = 0.0
+    nesterov: bool = False
+    schedule: Annotated[str, SCHEDULE] | None = None
     centered: bool = False
     kind: Literal["gradient-descent", "gradient-flow"] = "gradient-descent"
     time: Time | None = None
@@ -235,15 +243,30 @@ class TrainingKeys(Keys):
         """Keys of the other kind, and times that do not ascend."""
         if self.continuous:
             others: dict[str, float | None] = {"learning_rate": None, "steps": None, "momentum": 0, "weight_decay": 0}
+            others |= {"nesterov": False, "schedule": None}
         else:
             others = {"time": None, "rtol": TrainingKeys.rtol}
         for key, usual in others.items():
             value = getattr(self, key)
             if value != usual:
                 yield refused("training", key, value, f'nothing with kind = "{self.kind}"')
+        if self.nesterov and not self.momentum and not self.continuous:
+            yield refused("training", "nesterov", True, "false; it needs a momentum > 0")
+        yield from self._no_schedule()
         times = self.time if self.continuous and isinstance(self.time, tuple) else (0.0, 1.0)
         if len(times) < 2 or times[0] != 0 or list(times) != sorted(times):
             yield refused("training", "time", list(times), "a list of ascending times from 0 to the end")
+
+    def _no_schedule(self) -> Iterator[Fault]:
+        """A schedule that is none, or is negative at a step."""
+        if self.schedule is None or self.steps is None:
+            return
+        from dmft_sym.networks.schedules import factors, schedule
+
+        try:
+            factors(schedule(self.schedule), self.steps)
+        except ValueError as error:
+            yield Fault("training", "schedule", f"[training] {error}")
 
 
 @dataclass(frozen=True, kw_only=True)

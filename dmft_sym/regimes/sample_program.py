@@ -44,6 +44,7 @@ OUTPUT_FUNCTION = ScalarRef(Scalar("f", (SAMPLE, OUTPUT)))
 RAW_OUTPUT = ScalarRef(Scalar("f_raw", (SAMPLE, OUTPUT)))
 TARGETS = ScalarRef(Scalar("y", (SAMPLE, OUTPUT), data=True))
 ERROR = ScalarRef(Scalar("Delta", (SAMPLE, OUTPUT)))
+WEIGHT = ScalarRef(Scalar("xi", (SAMPLE, OUTPUT)))
 TRAINED_SAMPLES = ScalarRef(Scalar("train", (SAMPLE,), data=True))
 
 
@@ -78,14 +79,24 @@ def fixed_program(
     if masked:
         mask = sp.Symbol("train", real=True)
         error, arguments = mask * error, [*arguments, (mask, TRAINED_SAMPLES)]
+    weight, weighing = _weight(training)
     statements = (
         *trace.statements,
         *_output(outputs, training.centered),
         Compute(ERROR, error, tuple(arguments)),
+        *weighing,
         *backward.statements,
-        *updates(backward, trace.frozen, ETA * GAMMA / SAMPLES, ERROR),  # (1/P) sum_mu Delta_mu g h^T / n
+        *updates(backward, trace.frozen, ETA * GAMMA / SAMPLES, weight),  # (1/P) sum_mu Delta_mu g h^T / n
     )
     return Program(statements, training.optimizer(), name)
+
+
+def _weight(training: TrainingRule) -> tuple[ScalarRef, list[Statement]]:
+    """By what outer products are multiplied: errors, times what the training rule gives at every step."""
+    if training.weight is None:
+        return ERROR, []
+    error, factor = sp.symbols("Delta factor", real=True)
+    return WEIGHT, [Compute(WEIGHT, factor * error, ((error, ERROR), (factor, training.weight)))]
 
 
 def _output(terms: tuple[tuple[sp.Expr, SiteFunction], ...], centered: bool) -> list[Statement]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import sympy as sp
 
 from dmft_sym.networks.parameters import BY_KEYWORD, GAMMA, INIT_VARIANCE, Parameter
+from dmft_sym.support.array_types import Array
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
 
@@ -32,6 +33,8 @@ class RunArguments:
         As the user named them, defaults filled in; what results record.
     times
         Of a flow, ascending from 0 to its end.
+    data
+        Arrays that are given from outside, by the names of the program; those of every step have an axis of steps.
     """
 
     values: dict[sp.Symbol, float]
@@ -39,6 +42,7 @@ class RunArguments:
     steps: int
     given: dict[str, float | int]
     times: tuple[float, ...] | None = None
+    data: Mapping[str, Array] = field(default_factory=dict, compare=False)
 
     @property
     def integers(self) -> dict[sp.Symbol, int]:
@@ -128,7 +132,8 @@ def run_arguments(
     values = _symbol_values(theory, given)
     values |= {**theory.data.values, **theory.training.values}
     given |= {"steps": number} if times is None else {"time": times[-1]}
-    return RunArguments(values, theory.data.outputs_of(given), number, given, times)
+    data = {**theory.data.given, **theory.training.given(number)}
+    return RunArguments(values, theory.data.outputs_of(given), number, given, times, data)
 
 
 def _length(theory: Problem, steps: object, time: object) -> tuple[int, tuple[float, ...] | None]:

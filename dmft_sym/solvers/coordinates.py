@@ -46,7 +46,7 @@ class Coordinates(Arithmetic):
 
     def run(self, call: Call) -> Solved:
         """Losses, or on given samples outputs and what is measured along the way."""
-        return self._measured(call) if call.problem.program.scalars else self._observed(call)
+        return self._measured(call) if call.problem.program.averaged else self._observed(call)
 
     def trained(self, call: Call, inspect: Any = None, at: Iterable[int] = ()) -> Trained:
         """The run, and how it was carried out.
@@ -59,7 +59,7 @@ class Coordinates(Arithmetic):
         from dmft_sym.execution import run_coordinates
 
         arguments, tol = call.arguments, tolerance(call)
-        dtype = "float64" if call.problem.program.scalars else check_dtype(call.options.dtype)
+        dtype = "float64" if call.problem.program.averaged else check_dtype(call.options.dtype)
         module = coordinates_module(arguments.steps, dtype) if call.backend == "numba" else None
         result = run_coordinates(
             call.problem.program,
@@ -70,7 +70,7 @@ class Coordinates(Arithmetic):
             np.dtype(dtype).type,
             progress=counted(call.progress, arguments.steps),
             inspect=inspect,
-            data=call.problem.data.given or None,
+            data=arguments.data or None,
             at=at,
             module=module,
         )

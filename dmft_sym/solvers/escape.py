@@ -77,7 +77,7 @@ def critical_richness(
     >>> 0.1 < found < 30
     True
     """
-    if theory.program.scalars:
+    if theory.program.averaged:
         raise ArgumentError(
             f"critical_richness {theory.data.where}: allowed is the proportional regime; compare outliers at a few "
             "richnesses, solver(richness=..., matrices=[...], at=[...])"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dmft_sym.codegen.equations.exact_backend import PREFIX, root_of
 from dmft_sym.codegen.text.names import python_name
 from dmft_sym.networks.parameters import GAMMA, INIT_VARIANCE, NU
+from dmft_sym.program import STEP, TIME
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
 
@@ -114,7 +115,7 @@ def exact_run(problem: Problem, steps: int, keywords: Mapping[str, Any]) -> Exac
     steps = check_integer("steps", steps, 1)
     if problem.training.continuous:
         raise ArgumentError("exact: a gradient flow has no first steps; allowed is GradientDescent")
-    if problem.program.scalars:
+    if problem.program.averaged:
         raise ArgumentError("exact: allowed where all equations close, as in the proportional regime")
     module = march_module(problem, "exact")
     outputs = check_integer("outputs", keywords.get("outputs", problem.network.outputs), 1)
@@ -122,10 +123,28 @@ def exact_run(problem: Problem, steps: int, keywords: Mapping[str, Any]) -> Exac
     integers = {python_name(symbol) for symbol in problem.program.parameters if symbol.is_integer}
     field = _field_of(given.values())
     elements = {name: int(value) if name in integers else field.from_sympy(value) for name, value in given.items()}
-    raw = module.march(steps=steps, outputs=outputs, **elements)
+    weights = {name: np.array([field.from_sympy(x) for x in row]) for name, row in _given_anew(problem, steps)}
+    raw = module.march(steps=steps, outputs=outputs, **elements, **weights)
     losses = {observable.name: raw[observable.name] for observable in problem.program.observables}
     arrays = {name: raw[array] for name, array in _order_parameters(problem)}
     return ExactRun({**losses, **arrays}, losses, outputs, known)
+
+
+def _given_anew(problem: Problem, steps: int) -> Iterator[tuple[str, list[sp.Expr]]]:
+    """Scalars that are given at every step, by their formulas.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is not a fraction, negative or not finite.
+    """
+    problem.training.given(steps)
+    for scalar in problem.program.given_anew:
+        assert scalar.formula is not None  # it is so where all equations close
+        row = [sp.nsimplify(scalar.formula.subs({TIME.size: steps, STEP: step})) for step in range(steps)]
+        if not all(value.is_Rational for value in row):
+            raise ArgumentError(f"exact: {scalar} = {scalar.formula} has values that are no fractions")
+        yield scalar.name, row
 
 
 def _order_parameters(problem: Problem) -> Iterator[tuple[str, str]]:

@@ -32,7 +32,7 @@ class RowMarch(Arithmetic):
     @staticmethod
     def applies(problem: Problem) -> bool:
         """Whether the equations close."""
-        return not problem.program.scalars
+        return not problem.program.averaged
 
     @staticmethod
     def exact(problem: Problem) -> bool:
@@ -68,7 +68,8 @@ def march(
     from dmft_sym.support.progress import compilation_notice
 
     check_march_of(problem, arguments, backend, dtype)
-    values = {python_name(symbol): value for symbol, value in arguments.values.items()}
+    values: dict[str, Any] = {python_name(symbol): value for symbol, value in arguments.values.items()}
+    values |= arguments.data
     options = {} if backend == "mpmath" else {"dtype": dtype}
     module = march_module(problem, backend)
     with np.errstate(all="ignore"), compilation_notice() if backend == "numba" else nullcontext():

@@ -47,7 +47,7 @@ class SiteSampling(Arithmetic):
     @staticmethod
     def applies(problem: Problem) -> bool:
         """Whether samples are given."""
-        return bool(problem.program.scalars)
+        return problem.program.averaged
 
     @staticmethod
     def exact(problem: Problem) -> bool:
@@ -194,7 +194,7 @@ class SampledRun(ReplicaRun):
             self.seed,
             tol=self.options.tol,
             antithetic=self.options.antithetic,
-            data=self.data.given,
+            data=arguments.data,
             pauses=self.wanted.steps,
             inspect=lambda replica, view: measured[replica].see_replica(view),
             progress=None if report is None else lambda done, _: report(done),

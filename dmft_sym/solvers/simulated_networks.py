@@ -14,7 +14,6 @@ from .method import Progress, counted
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
     from dmft_sym.execution import Arithmetic, ExecutionResult
-    from dmft_sym.execution.plan import Given
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,6 @@ class SimulatedNetworks:
         *,
         record: bool = False,
         inspect: Callable[[int, Arithmetic], None] | None = None,
-        data: Given | None = None,
     ) -> ExecutionResult:
         """Train network ``number``; ``record`` keeps the fields of all steps, ``inspect`` sees every step.
 
@@ -97,7 +95,7 @@ class SimulatedNetworks:
             "record_steps": range(arguments.steps) if record else None,
             "progress": counted(self.progress, arguments.steps, number, self.count),
             "inspect": inspect,
-            "data": data,
+            "data": arguments.data or None,
         }
         program, values, outputs = theory.program, arguments.values, arguments.outputs
         if arguments.times is None:

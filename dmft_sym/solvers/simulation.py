@@ -107,7 +107,7 @@ def simulate(
 
     if not isinstance(theory, Problem):
         raise ArgumentError(f"theory = {show(theory)}: allowed is what ds.derive returned")
-    size, measured = theory.data.size, bool(theory.program.scalars)
+    size, measured = theory.data.size, theory.program.averaged
     if measured:
         if dim is not None:
             raise ArgumentError(f"dim = {show(dim)}: allowed is nothing, the samples have theirs; width is the size")
@@ -150,7 +150,7 @@ def _observed(
 ) -> tuple[xr.Dataset, Outcome]:
     """Losses and order parameters that the program observes, and measured spectra."""
     record = order_parameters and arguments.steps <= RECORDED_STEPS
-    check_network(theory, arguments, networks.sized, networks.dtype, {}, {})
+    check_network(theory, arguments, networks.sized, networks.dtype, arguments.data, {})
     request = spectrum_request(theory, arguments, matrices, at, values)
     results, tracks = [], []
     for number in range(networks.count):
@@ -234,11 +234,11 @@ def _measured(
         values = check_integer("values", values, 1)  # all of them, 0 elsewhere, are not kept here
     wanted = wanted_measurements(theory, arguments, data.sizes, kernels, matrices, at, values)
     check_kernels(wanted, networks.count)
-    check_network(theory, arguments, networks.sized, networks.dtype, data.given, data.sizes)
+    check_network(theory, arguments, networks.sized, networks.dtype, arguments.data, data.sizes)
     found, results = [], []
     for number in range(networks.count):
         measured = Measurements(wanted)
-        result = networks.train(number, theory, arguments, inspect=measured.see_network, data=data.given)
+        result = networks.train(number, theory, arguments, inspect=measured.see_network)
         results.append(result)
         found.append((output_track(result.scalars), measured))
     done = min(len(track) for track, _ in found)  # kernels and spectra of later steps are not those of all networks

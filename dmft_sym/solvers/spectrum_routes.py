@@ -209,7 +209,8 @@ def _observed(
         options |= wanted.theory.training.options
         return flow_spectra(program, values, outputs, arguments.times, matrices, at, **options)
     module = coordinates_module(arguments.steps)
-    return coordinate_spectra(program, values, outputs, arguments.steps, matrices, at, module=module, **options)
+    options |= {"module": module, "data": arguments.data or None}
+    return coordinate_spectra(program, values, outputs, arguments.steps, matrices, at, **options)
 
 
 @dataclass(frozen=True)

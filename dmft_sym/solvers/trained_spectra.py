@@ -116,7 +116,7 @@ def spectrum(
     array([2.2228])
     """
     points = check_integer("points", points, 0)
-    if theory.program.scalars:
+    if theory.program.averaged:
         where = theory.data.where
         if points:
             raise ArgumentError(f"points = {points}: allowed is 0 {where}, the bulk keeps its shape")

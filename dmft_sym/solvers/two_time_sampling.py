@@ -40,7 +40,7 @@ class TwoTimeSampling(Arithmetic):
     @staticmethod
     def applies(problem: Problem) -> bool:
         """Whether samples are given."""
-        return bool(problem.program.scalars)
+        return problem.program.averaged
 
     @staticmethod
     def exact(problem: Problem) -> bool:
@@ -73,6 +73,8 @@ class TwoTimeRun(ReplicaRun):
         self.values: dict[str, Any] = {python_name(p.symbol): values[p.symbol] for p in call.problem.parameters}
         if self.data.total > self.data.count:
             self.values["train"] = self.data.train
+        drawn = [scalar.name for scalar in call.problem.program.given_anew]
+        self.values |= {name: call.arguments.data[name] for name in drawn}
         self.extra = {"backend": call.backend, "module_hash": hash_of(self.module)}
 
     def check_memory(self, sites: int) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from dmft_sym.networks import Network, TrainingRule
     from dmft_sym.regimes import Regime
 
+OF_RULES = ("momentum", "weight_decay", "centered", "nesterov", "schedule")
+"""Keys that are arguments of a training rule in steps."""
 SITES = 20_000
 """Number of sampled sites if a spec says nothing."""
 
@@ -56,9 +58,8 @@ def training_of(spec: Spec) -> TrainingRule:
 
     if spec.training.continuous:
         return GradientFlow(rtol=spec.training.rtol, centered=spec.training.centered)
-    rule = OnlineSGD if spec.data.fresh else GradientDescent
-    keys = spec.training
-    return rule(momentum=keys.momentum, weight_decay=keys.weight_decay, centered=keys.centered)
+    keys, rule = spec.training, OnlineSGD if spec.data.fresh else GradientDescent
+    return rule(**{name: getattr(keys, name) for name in OF_RULES})
 
 
 def physical_arguments(spec: Spec) -> dict[str, Any]:

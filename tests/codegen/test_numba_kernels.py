@@ -130,8 +130,9 @@ def test_kernels_take_the_present_row_and_weighted_past_ones(module):
     source = random(N, N)
     now, past, identity = (np.zeros((OUTPUTS, N)) for _ in range(3))
     module._add_kernel_now(now, 0.5, source, LO, HI)
-    module._add_kernel_past(past, 0.5, source, KAPPA, LO, HI)
-    module._add_kernel_identity(identity, 0.5, KAPPA, LO, HI)
+    worth = past_weights()[::OUTPUTS].copy()  # of increments by their step
+    module._add_kernel_past(past, 0.5, source, worth, LO, HI)
+    module._add_kernel_identity(identity, 0.5, worth, LO, HI)
     rows = source[LO:HI]
     np.testing.assert_allclose(now, 0.5 * rows * same_step()[LO:HI].any(axis=0), rtol=1e-14)
     np.testing.assert_allclose(past, 0.5 * rows * past_weights(), rtol=1e-14)

@@ -86,6 +86,10 @@ class TwoTime:
         found = self.correlation(a, b)
         return 0.0 if found is None else float(found[step, step])
 
+    def scalar(self, name: str) -> Floats:
+        """A scalar without labels at every step, shape (T,)."""
+        return np.asarray(self._raw[name], dtype=float)[: self.steps]
+
     def noises_of(self, ref: FieldRef) -> Iterator[tuple[Noise, Layer]]:
         """Gaussian fields that a field responds to."""
         for kind, row, layer, column, column_layer in self._where:

@@ -20,6 +20,7 @@ from dmft_sym.execution.coordinates import GrowingCoordinates
 from dmft_sym.execution.evaluate import Evaluator
 from dmft_sym.execution.flow.run import flow_coordinates
 from dmft_sym.execution.interface import Arithmetic
+from dmft_sym.execution.plan import Given
 from dmft_sym.execution.result import ExecutionResult
 from dmft_sym.execution.runner import run_coordinates
 from dmft_sym.program import OUTPUTS, Program
@@ -128,6 +129,7 @@ def coordinate_spectra(
     overlaps: bool = True,
     progress: Callable[[int], None] | None = None,
     module: ModuleType | None = None,
+    data: Given | None = None,
 ) -> tuple[dict[str, SpectrumTrack], ExecutionResult]:
     """Train the infinite network in growing coordinates and take spectra on the way.
 
@@ -147,8 +149,8 @@ def coordinate_spectra(
         Tolerance of the run, see `run_coordinates`; the error of outliers is of this order.
     overlaps
         Whether overlaps of the vectors of outliers with the fields of the program are wanted.
-    module
-        The compiled arithmetic, see `run_coordinates`.
+    module, data
+        The compiled arithmetic, and what is given, see `run_coordinates`.
 
     Returns
     -------
@@ -172,7 +174,16 @@ def coordinate_spectra(
     wanted = {step: f"step {step}" for step in sorted(steps_of(at, steps))}
     observer = _Observer(program, values, outputs, flat_matrices(program, values, matrices), wanted, tol, overlaps)
     result = run_coordinates(
-        program, values, outputs, steps, tol, progress=progress, inspect=observer.inspect, at=wanted, module=module
+        program,
+        values,
+        outputs,
+        steps,
+        tol,
+        progress=progress,
+        inspect=observer.inspect,
+        at=wanted,
+        module=module,
+        data=data,
     )
     return observer.tracks, result
 

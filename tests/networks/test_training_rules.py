@@ -1,0 +1,277 @@
+"""Training rules: what is allowed, and runs of all methods against trainers that are written out here."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sympy as sp
+
+import dmft_sym as ds
+from dmft_sym.execution.runner import run_coordinates
+from dmft_sym.networks.schedules import ALLOWED, factors, schedule
+from dmft_sym.program import ProgramError
+from dmft_sym.solvers.arguments import run_arguments
+from dmft_sym.solvers.generated_modules import coordinates_module
+from dmft_sym.spec.objects import training_of
+from dmft_sym.spec.reading import SpecError, parse_spec
+from dmft_sym.support.errors import ArgumentError
+
+PHYSICS = {"samples_per_dim": 3.0, "width_per_dim": 0.8, "richness": 2.0, "learning_rate": 0.03, "label_noise": 0.2}
+SPEC = """
+[network]
+kind = "deep-linear"
+depth = 1
+richness = 2.0
+[data]
+samples_per_dim = 3.0
+width_per_dim = 0.8
+[training]
+learning_rate = 0.03
+steps = 5
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"nesterov": True}, "nesterov = True with momentum = 0.0: allowed is a momentum > 0"),
+        ({"nesterov": 1, "momentum": 0.5}, "nesterov = 1: allowed is True or False"),
+        ({"schedule": 0.5}, f"schedule = 0.5: allowed is {ALLOWED}"),
+        ({"schedule": sp.Symbol("x") / 2}, f"schedule = x/2: allowed is {ALLOWED}"),
+        (
+            {"schedule": "1/(1 + s)"},
+            "schedule: formula 's' in '1/(1 + s)': unknown name; allowed are T, pi, t; allowed is " + ALLOWED,
+        ),
+    ],
+)
+def test_refusals(given, words):
+    with pytest.raises(ProgramError) as found:
+        ds.GradientDescent(**given)
+    assert str(found.value) == words
+
+
+def of_spec(more: str):
+    return training_of(parse_spec(SPEC + more))
+
+
+def test_nesterov_in_specs():
+    assert of_spec("momentum = 0.5\nnesterov = true") == ds.GradientDescent(momentum=0.5, nesterov=True)
+    with pytest.raises(SpecError, match=r"\[training\] nesterov = true: allowed is false; it needs a momentum > 0"):
+        of_spec("nesterov = true")
+
+
+def test_schedules():
+    np.testing.assert_allclose(factors(schedule("1/(1 + t/10)"), 4), 1 / (1 + np.arange(4) / 10))
+    np.testing.assert_allclose(factors(schedule("cosine"), 8), (1 + np.cos(np.pi * np.arange(8) / 8)) / 2)
+    np.testing.assert_allclose(factors(schedule("warmup(4)"), 6), [0.25, 0.5, 0.75, 1, 1, 1])
+    np.testing.assert_allclose(factors(schedule(sp.exp(-sp.Symbol("t"))), 3), np.exp([0, -1, -2]))
+    words = r"schedule = 1 - t/5 is -0.2 at step 6 of 9: allowed is a finite number >= 0 at every step"
+    with pytest.raises(ArgumentError, match=words):
+        factors(schedule("1 - t/5"), 9)
+    with pytest.raises(ArgumentError, match=r"is inf at step 2 of 4"):
+        factors(schedule("1/(t - 2)**2"), 4)
+
+
+def test_schedules_in_specs():
+    assert of_spec('schedule = "warmup(10)"') == ds.GradientDescent(schedule="warmup(10)")
+    with pytest.raises(SpecError, match=r"^\[training\] schedule = 1 - t/2 is -0.5 at step 3 of 5"):
+        of_spec('schedule = "1 - t/2"')
+    with pytest.raises(SpecError, match=r"^\[training\] schedule: formula '__import__' in "):
+        of_spec("""schedule = "__import__('os')" """)
+
+
+def deep_linear_by_hand(alpha, nu, gamma, rate, noise, steps, dim, stream, momentum, factor=lambda t: 1.0):
+    """Mean squared errors of two linear layers under Nesterov's method, whose gradients are taken ahead.
+
+    In the usual form: ``V = m V - rate * gradient(W + m V)``, ``W = W + V``; results are at the points ahead.
+    """
+    count, width = round(alpha * dim), round(nu * dim)
+    teacher, eps = stream.standard_normal(dim), stream.standard_normal(count)
+    x, matrix, vector = (stream.standard_normal(shape) for shape in ((count, dim), (width, dim), width))
+    y = x @ teacher / np.sqrt(dim) + noise * eps
+    normal = gamma * np.sqrt(nu)  # gamma_N
+    eta, scale = rate * normal**2 * dim, 1 / (normal * width**0.5 * dim**0.5)
+    velocities, losses = [np.zeros_like(matrix), np.zeros_like(vector)], []
+    for step in range(steps):
+        ahead = [a + momentum * v for a, v in zip((matrix, vector), velocities, strict=True)]
+        error = y - scale * ahead[1] @ ahead[0] @ x.T
+        losses.append(np.mean(error**2))
+        mean = factor(step) * error @ x / count
+        increments = eta * scale * np.outer(ahead[1], mean), eta * scale * ahead[0] @ mean
+        velocities = [momentum * v + g for v, g in zip(velocities, increments, strict=True)]
+        matrix, vector = matrix + velocities[0], vector + velocities[1]
+    return np.array(losses)
+
+
+def z_scores(theory, options, **more):
+    """Of finite networks that are trained here, against the march."""
+    march = theory.compile("numpy")(**options)
+    runs = [
+        deep_linear_by_hand(3.0, 0.8, 2.0, 0.03, 0.2, options["steps"], 300, np.random.default_rng(seed), **more)
+        for seed in range(12)
+    ]
+    mean, error = np.mean(runs, axis=0), np.std(runs, axis=0, ddof=1) / np.sqrt(len(runs))
+    return (mean - march.train_loss[:, 0].values) / error, march
+
+
+def test_nesterov_is_the_gradient_ahead():
+    """Both methods agree, and so does the textbook's form of the method in finite networks."""
+    theory = ds.derive(ds.deep_linear(1), training=ds.GradientDescent(momentum=0.8, nesterov=True))
+    options = {**PHYSICS, "steps": 25}
+    z, march = z_scores(theory, options, momentum=0.8)
+    exact = theory.compile("numpy")(**options, method="conditioning", tol=1e-12)
+    np.testing.assert_allclose(exact.train_loss, march.train_loss, rtol=1e-11)
+    assert np.abs(z).max() < 4
+    assert march.attrs["nesterov"] == 1
+
+
+def test_schedule_in_proportion():
+    """Both methods, their compiled forms and more precise ones, finite networks of the program and of this file."""
+    rule = ds.GradientDescent(momentum=0.8, nesterov=True, schedule="1/(1 + t/10)")
+    theory, options = ds.derive(ds.deep_linear(1), training=rule), {**PHYSICS, "steps": 25}
+    z, march = z_scores(theory, options, momentum=0.8, factor=lambda t: 1 / (1 + t / 10))
+    assert np.abs(z).max() < 4
+    exact = theory.compile("numpy")(**options, method="conditioning", tol=1e-12)
+    np.testing.assert_allclose(exact.train_loss, march.train_loss, rtol=1e-11)
+    two = theory.compile("numpy")(**options, method="conditioning", tol=1e-12, outputs=2)
+    np.testing.assert_allclose(two.train_loss, np.repeat(march.train_loss, 2, axis=1), rtol=1e-11)
+    for backend, steps in (("numba", 25), ("mpmath", 6)):
+        other = theory.compile(backend)(**{**options, "steps": steps})
+        np.testing.assert_allclose(other.test_loss, march.test_loss[:steps], rtol=1e-12)
+    assert ds.compare(march, ds.simulate(theory, dim=300, seeds=8, **options)).within(7)
+    constant = ds.derive(ds.deep_linear(1), training=ds.GradientDescent(momentum=0.8, nesterov=True))
+    assert abs(constant.compile("numpy")(**options).test_loss - march.test_loss).max() > 1e-2
+    assert march.attrs["schedule"] == "1/(t/10 + 1)"
+
+
+def test_schedule_of_online_sgd_and_decay():
+    rule = ds.OnlineSGD(momentum=0.5, weight_decay=0.01, schedule="cosine")
+    theory, options = ds.derive(ds.deep_linear(2), training=rule), {**PHYSICS, "steps": 30}
+    march = theory.compile("numpy")(**options)
+    exact = theory.compile("numpy")(**options, method="conditioning", tol=1e-12)
+    np.testing.assert_allclose(exact.test_loss, march.test_loss, rtol=1e-11)
+
+
+def test_schedule_in_equations():
+    theory = ds.derive(ds.deep_linear(1), training=ds.GradientDescent(schedule="1/(1 + t/10)"))
+    t, s = sp.Symbol("t", integer=True, nonnegative=True), sp.Symbol("s", integer=True, nonnegative=True)
+    eta, worth = theory.equations.closed[0], theory.equations.closed[1]
+    assert str(eta) == "Eq(eta(t), 1/(t/10 + 1))"
+    assert worth.rhs.subs({t: 3, s: 1}) == eta.lhs.subs(t, 1)
+    assert any("eta(s)" in str(equation) for equation in theory.equations.single_site)
+    assert "scalar eta, given anew at every step: 1/(t/10 + 1)" in str(theory.program)
+    assert "\\eta(s)" in theory.to_latex()
+
+
+def test_spectra_under_a_schedule():
+    """From the derived conditions and from coordinates; without momentum and with it."""
+    for momentum in (0.0, 0.5):
+        rule = ds.GradientDescent(momentum=momentum, schedule="cosine")
+        theory = ds.derive(ds.deep_linear(2), training=rule)
+        options = {**PHYSICS, "richness": 6.0, "learning_rate": 0.06, "steps": 31, "matrices": ["W0", "W1"], "at": [30]}
+        found = [ds.spectrum(theory, method=method, points=0, **options) for method in ("equations", "conditioning")]
+        for one in found:
+            assert one.outlier.notnull().any()
+        np.testing.assert_allclose(found[0].outlier[..., 0], found[1].outlier[..., 0], rtol=1e-5)
+
+
+def test_compiled_coordinates():
+    theory = ds.derive(ds.deep_linear(2), training=ds.GradientDescent(momentum=0.5, schedule="cosine"))
+    arguments = run_arguments(theory, 30, PHYSICS)
+    given = (theory.program, arguments.values, 1, 30)
+    plain = run_coordinates(*given, data=arguments.data)
+    compiled = run_coordinates(*given, data=arguments.data, module=coordinates_module(1000, "float64"))
+    for name, values in plain.observables.items():
+        np.testing.assert_allclose(compiled.observables[name], values, rtol=1e-12)
+
+
+def test_first_steps_are_exact():
+    theory = ds.derive(ds.deep_linear(1), training=ds.GradientDescent(schedule="1/(1 + t/10)"))
+    numbers = {**PHYSICS, "init_std": 1.0, "steps": 3}
+    found = theory.exact(**numbers)
+    march = theory.compile("numpy")(**numbers)
+    np.testing.assert_allclose([float(x) for x in found.test_loss], march.test_loss[:, 0], rtol=1e-13)
+    with pytest.raises(ArgumentError, match=r"exact: eta = .* has values that are no fractions"):
+        ds.derive(ds.deep_linear(1), training=ds.GradientDescent(schedule="cosine")).exact(5)
+
+
+def test_limits_of_scheduled_training():
+    theory = ds.derive(ds.deep_linear(1), training=ds.GradientDescent(schedule="1/(1 + t/10)"))
+    wide = theory.limit(ds.limits.wide)
+    options = {name: value for name, value in PHYSICS.items() if name != "width_per_dim"}
+    whole = theory.compile("numpy")(**options, width_per_dim=float("inf"), steps=8)
+    limiting = wide.solve("numpy", **options, steps=8)
+    np.testing.assert_allclose(limiting.test_loss, whole.test_loss, rtol=1e-12)
+    words = "limit gradient_flow: allowed is training that is the same at every step, without schedule"
+    with pytest.raises(ProgramError, match=words):
+        theory.limit(ds.limits.gradient_flow)
+
+
+DATA = ds.Samples(
+    np.random.default_rng(1).standard_normal((3, 6)),
+    [1.0, -1.0, 0.5],
+    test_inputs=np.random.default_rng(2).standard_normal((2, 6)),
+    test_targets=[1.0, 0.0],
+)
+WIDE = {"richness": 2.0, "learning_rate": 0.3, "steps": 10}
+
+
+def perceptron_by_hand(data, rule, width, stream, rate, gamma, steps, weights=None, targets=None):
+    """Outputs of ``w . tanh(A x / sqrt(D)) / (gamma N)`` on all samples, shape (steps, samples).
+
+    ``weights`` has what the error of a training sample is multiplied with at every step, ``targets`` the targets.
+    """
+    x, count = data.all_inputs, data.count
+    matrix, vector = stream.standard_normal((width, data.dim)), stream.standard_normal(width)
+    weights = np.ones((steps, count)) if weights is None else weights
+    targets = np.tile(data.targets[:, 0], (steps, 1)) if targets is None else targets
+    memories, outputs = [np.zeros_like(matrix), np.zeros_like(vector)], []
+    for step in range(steps):
+        hidden = np.tanh(x @ matrix.T / np.sqrt(data.dim))
+        outputs.append(hidden @ vector / (gamma * width))
+        error = weights[step] * (targets[step] - outputs[-1][:count]) / count
+        slopes = (1 - hidden[:count] ** 2) * vector
+        increments = [
+            rate * gamma * (error[:, None] * slopes).T @ x[:count] / np.sqrt(data.dim),
+            rate * gamma * error @ hidden[:count],
+        ]
+        m = rule.momentum
+        memories = [m * memory + increment for memory, increment in zip(memories, increments, strict=True)]
+        taken = [m * a + b if rule.nesterov else a for a, b in zip(memories, increments, strict=True)]
+        matrix, vector = matrix + taken[0], vector + taken[1]
+    return np.array(outputs)
+
+
+def check_on_samples(rule, options=WIDE, **by_hand):
+    """Sampled sites in both forms, the two-time equations, finite networks of the program and of this file."""
+    theory = ds.derive(ds.mlp(1, "tanh"), data=DATA, training=rule)
+    plain, fast = (theory.compile(backend)(**options, sites=8000) for backend in ("numpy", "numba"))
+    np.testing.assert_allclose(fast.f, plain.f, rtol=0, atol=1e-12)
+    derived = theory.compile("numpy")(**options, method="equations", sites=8000)
+    z = (derived.f - plain.f) / np.hypot(derived.f_sem, plain.f_sem)
+    assert float(abs(z).isel(step=slice(1, None)).max()) < 5
+    assert ds.compare(plain, ds.simulate(theory, width=400, seeds=8, **options)).within(6)
+    physics = {"rate": options["learning_rate"], "gamma": options["richness"], "steps": options["steps"]}
+    streams = map(np.random.default_rng, range(16))
+    runs = np.array([perceptron_by_hand(DATA, rule, 800, stream, **physics, **by_hand) for stream in streams])
+    error = np.hypot(runs.std(axis=0, ddof=1) / 4, plain.f_sem[:, :, 0])
+    assert float(abs((runs.mean(axis=0) - plain.f[:, :, 0]) / error).max()) < 5
+    return theory, plain
+
+
+def check_exactly(rule, options=WIDE):
+    """A linear network: coordinates, and the two-time equations, which close."""
+    theory = ds.derive(ds.mlp(2, "linear"), data=DATA, training=rule)
+    exact = theory.compile("numpy")(**options, tol=1e-12)
+    derived = theory.compile("numpy")(**options, method="equations", sites=64, replicas=2)
+    np.testing.assert_allclose(derived.f, exact.f, rtol=0, atol=1e-12)
+    return exact
+
+
+def test_schedule_on_samples():
+    rule = ds.GradientDescent(momentum=0.5, nesterov=True, schedule="cosine")
+    factor = (1 + np.cos(np.pi * np.arange(10) / 10)) / 2
+    theory, _ = check_on_samples(rule, weights=np.tile(factor[:, None], (1, 3)))
+    check_exactly(rule)
+    with pytest.raises(ProgramError, match="limit lazy: allowed is training that is the same at every step, without"):
+        theory.limit(ds.limits.lazy)
