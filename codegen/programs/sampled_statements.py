@@ -260,7 +260,7 @@ class StatementWriter:
         if isinstance(ref, VectorRef):
             table, place = "vectors", self.places.row(ref)
         else:
-            table, place = "inputs", self.places.matrix(ref)
+            table, place = "inputs", f"({self.places.matrix(ref)})"
         return f"{table}.setdefault({place}, {self.numbers.text(sp.sqrt(ref.declared.variance))})"
 
 

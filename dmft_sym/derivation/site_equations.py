@@ -8,6 +8,7 @@ import sympy as sp
 
 from dmft_sym.program import (
     LAYER,
+    ONE,
     PAST_STEP,
     STEP,
     Assign,
@@ -198,6 +199,8 @@ class SiteWriter:
 
     def overlap(self, row: FieldRef, past: FieldRef, at_row: Place = NOW, at_past: Place = THEN) -> sp.Expr:
         """The correlation of a field now with one in the past; a given number for inputs."""
+        if row.field == past.field == ONE:
+            return sp.Integer(1)
         kind = Gram if row.space.finite else Correlation
         return kind(self.field(row, *at_row), self.field(past, *at_past))
 

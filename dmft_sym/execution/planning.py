@@ -13,6 +13,7 @@ import numpy as np
 import sympy as sp
 
 from dmft_sym.program import (
+    ONE,
     OUTPUT,
     OUTPUTS,
     Assign,
@@ -348,6 +349,8 @@ class _PlanBuilder:
 
     def _inputs(self, ref: FieldRef) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         name, labels = ref.field.name, ref.axes
+        if ref.field == ONE:
+            return np.ones((1, 1))
         if name not in self.data or np.ndim(self.data[name]) != len(labels) + 1:
             shape = ", ".join([*(f"{label}s" for label in labels), "dimension"])
             raise ExecutionError(f"no data given for {name}: needed is an array of shape ({shape})")

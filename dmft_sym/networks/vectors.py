@@ -94,6 +94,8 @@ class Vector:
         return Linear.of(self.tracer.as_field(self))
 
     def __add__(self, other: Vector) -> Vector:
+        if isinstance(other, VectorFamily):
+            return NotImplemented
         if not isinstance(other, Vector):
             return self._refused("a vector plus a number")
         if other.space != self.space:
@@ -131,6 +133,8 @@ class Vector:
         )
 
     def __mul__(self, factor: Number | Vector) -> Vector:
+        if isinstance(factor, VectorFamily):
+            return NotImplemented
         if isinstance(factor, Vector):
             return self.tracer.apply(lambda a, b: a * b, self, factor)
         return Vector(self.tracer, self.value.scaled(number(factor)), self.space)
@@ -151,6 +155,12 @@ class Vector:
 
     def __sub__(self, other: Vector) -> Vector:
         return self + (-other)
+
+    def __getitem__(self, layer: object) -> Vector:
+        raise ProgramError(
+            f"{self.value}[{layer}]: a vector has no layer index; a family of trained vectors is "
+            "net.vector(name, space, layers=(first, last))"
+        )
 
     def named(self, name: str | Member) -> Vector:
         """Give the vector a name in the printed equations: a text, or the member of a family of fields."""
@@ -232,3 +242,25 @@ class WeightsMember:
 
     def __matmul__(self, vector: Vector) -> Vector:
         return self.tracer.multiply(self.ref, self.transposed, vector)
+
+
+@dataclass(frozen=True)
+class VectorFamily:
+    """Trained vectors with a layer label: ``b[l]`` is a vector of the scan over the layers."""
+
+    weights: Weights
+    one: Vector
+
+    __array_ufunc__ = None
+
+    def __getitem__(self, layer: Number) -> Vector:
+        return self.weights[layer] @ self.one
+
+    def _refused(self, *_: object) -> NoReturn:
+        name, layers = self.weights.matrix, self.weights.matrix.layers
+        raise ProgramError(
+            f"{name}: vector {name} needs a layer index, as it is a family with the layers {layers}; write {name}[l] "
+            f"in a scan over these"
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __matmul__ = __rmatmul__ = __neg__ = _refused

@@ -145,3 +145,12 @@ class Scalar(Declared):
 def _check_axes(name: str, axes: Axes) -> None:
     if not all(isinstance(label, Label) for label in axes) or len(set(axes)) < len(axes):
         raise ProgramError(f"{name}: axes {tuple(map(str, axes))}: allowed are labels, each of them once")
+
+
+UNIT = Space("unit_space", sp.Integer(1), finite=True)
+ONE = Field("unit_input", UNIT, axes=(), data=True)
+"""The number one, as a given vector with a single site.
+
+A trained vector ``b`` that has no labels is a matrix from the space `UNIT`, applied to it: one vector for all samples
+and outputs, whose gradient is their sum.
+"""

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import sympy as sp
 
+from .declarations import ONE
 from .errors import ProgramError
 from .expressions import Argument, Atom, FieldRef, Linear, MatrixRef, ScalarRef, SiteFunction, VectorRef
 from .labels import OUTPUT, Axes, LayerRange
@@ -123,7 +124,7 @@ class Outer:
         return tuple(part for part in (self.left, self.right, self.weight) if part is not None)
 
     def __str__(self) -> str:
-        text = f"{self.left} {self.right}^T" if self.right is not None else f"{self.left}"
+        text = f"{self.left}" if self.right is None or self.right.field == ONE else f"{self.left} {self.right}^T"
         text = text if self.weight is None else f"{self.weight} {text}"
         text = text if self.coefficient == 1 else f"({self.coefficient}) {text}"
         return text if self.index is None else f"sum_{{{self.index}={self.layers}}} {text}"

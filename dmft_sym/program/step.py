@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import sympy as sp
 
-from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
+from .declarations import ONE, Field, GaussianMatrix, RandomVector, Scalar, Space
 from .expressions import (
     Atom,
     FieldRef,
@@ -64,7 +64,7 @@ class Step:
     def data_fields(self) -> tuple[Field, ...]:
         """Fields that are given from outside (the inputs)."""
         operands = (p.operand.field for *_, p in self.products())
-        return tuple(dict.fromkeys(field for field in operands if field.data))
+        return tuple(dict.fromkeys(field for field in operands if field.data and field != ONE))
 
     @property
     def scalars(self) -> tuple[Scalar, ...]:

@@ -83,7 +83,7 @@ def fixed_program(
         *_output(outputs, training.centered),
         Compute(ERROR, error, tuple(arguments)),
         *backward.statements,
-        *updates(backward, trace.frozen, ETA * GAMMA / SAMPLES, ERROR),  # (1/P) sum_mu Delta_mu g h^T / n
+        *updates(backward, trace, ETA * GAMMA / SAMPLES, ERROR),  # (1/P) sum_mu Delta_mu g h^T / n
     )
     return Program(statements, training.optimizer(), name)
 
