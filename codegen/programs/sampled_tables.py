@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import sympy as sp
 from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 
-from dmft_sym.program import LayerRange, Scalar
+from dmft_sym.program import LAYER, LayerRange, Scalar
 
 from .sampled_places import DeclaredPlaces, Numbers, product
 
@@ -107,11 +107,19 @@ class TableWriter:
             stop = f"{first} + {self.places.extent(matrix.layers)}"
             back = sp.sqrt(sp.cancel(matrix.variance / matrix.aspect))
             for offset, value in (("", sp.sqrt(matrix.variance)), (" + 1", back)):
-                lines.append(f"deviation[2 * {first}{offset} : 2 * ({stop}) : 2] = {self.numbers.text(value)}")
+                text = self._by_layer(value, matrix.layers)
+                lines.append(f"deviation[2 * {first}{offset} : 2 * ({stop}) : 2] = {text}")
             if matrix in self.places.program.learned:
                 lines.append(f"learns[{first} : {stop}] = True")
         meaning = "Standard deviation of the noise of every side, and which matrices are trained."
         return function_text("_sides", ["at", "numbers", *self.sizes], meaning, [*lines, "return deviation, learns"])
+
+    def _by_layer(self, value: sp.Expr, layers: LayerRange | None) -> str:
+        """A number, or a list of those of all layers of a family."""
+        if layers is None or LAYER.symbol not in value.free_symbols:
+            return self.numbers.text(value)
+        with self.places.scan(LAYER.symbol, layers) as head:
+            return f"[{self.numbers.text(value)} {head.removesuffix(':')}]"
 
     def contents(self) -> str:
         """``_contents``."""

@@ -239,7 +239,7 @@ class SiteWriter:
         self, a: Noise, layer_a: sp.Expr | None, at_a: Place, b: Noise, layer_b: sp.Expr | None, at_b: Place
     ) -> sp.Expr:
         """``<a b>`` of two Gaussian fields at any two places; zero if they are independent."""
-        coefficient = self.builder.noise_covariance(a, b)
+        coefficient = self.builder.noise_covariance(a, b, layer_a)
         if coefficient is None:
             return sp.Integer(0)
         same_step = sp.KroneckerDelta(at_a[0], at_b[0]) if a.fresh else sp.Integer(1)

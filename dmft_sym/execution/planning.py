@@ -381,7 +381,7 @@ class _PlanBuilder:
         for number, (key, matrix) in enumerate(self.pending):
             source, target = numbers["source", number], numbers["target", number]
             inverse = self._inverse_aspect(matrix)
-            variance = self.number(matrix.variance, matrix.name)
+            variance = self.number(matrix.variance_at(key[1]), matrix.name)
             learned = matrix in self.learned
             self.plan.matrices.append(MatrixPlan(key, source, target, variance, inverse, matrix.fresh, learned))
         self.plan.sectors = self._sectors()

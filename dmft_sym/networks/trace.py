@@ -40,6 +40,7 @@ from dmft_sym.program import (
 from dmft_sym.program.declarations import check_name
 
 from .functions import Function, linear_form, site_function
+from .layer_values import LayerNumber, layer_value
 from .parameters import INIT_VARIANCE, NU, Parameter
 from .renaming import renamed
 from .vectors import Family, Mean, Member, Number, Vector, VectorFamily, Weights, number
@@ -192,13 +193,15 @@ class Tracer:
         target: Space,
         *,
         layers: tuple[Number, Number] | None = None,
-        init: Number = 1,
+        init: LayerNumber = 1,
+        learning_rate: LayerNumber = 1,
         train: bool = True,
     ) -> Weights:
         """A matrix ``source -> target`` with entries ``N(0, init^2 init_std^2 / n_source)``.
 
         ``layers=(first, last)`` makes it a family of independent matrices, to be indexed in a scan;
-        ``train=False`` keeps it at its initial value.
+        ``learning_rate`` is a factor on that of the run, and ``train=False`` keeps it at its initial value. Of a family
+        ``init`` and ``learning_rate`` may depend on the layer: expressions in ``l``, or functions of it.
         """
         for side in (source, target):
             if not isinstance(side, Space):
@@ -208,7 +211,7 @@ class Tracer:
                 f"matrix {name}: no vector of the space {target} is computed, as the inputs are given; allowed are "
                 f"matrices from the inputs to a hidden space, and between hidden spaces"
             )
-        return self._weights("matrix", name, source, target, layers, init, train)
+        return self._weights("matrix", name, source, target, layers, init, learning_rate, train)
 
     def _weights(
         self,
@@ -217,19 +220,30 @@ class Tracer:
         source: Space,
         target: Space,
         layers: tuple[Number, Number] | None,
-        init: Number,
+        init: LayerNumber,
+        learning_rate: LayerNumber,
         train: bool,
     ) -> Weights:
         """Declare a matrix, or the one that a vector is."""
-        family = None if layers is None else _layer_range(f"{kind} {name}", layers)
-        variance = number(init) ** 2 * INIT_VARIANCE
+        what = f"{kind} {name}"
+        family = None if layers is None else _layer_range(what, layers)
+        variance = self._training(what, name, family, init, learning_rate, train)
+        return Weights(self, self._declare(GaussianMatrix(name, source, target, variance, family)))
+
+    def _training(
+        self, what: str, name: str, family: LayerRange | None, init: LayerNumber, rate: LayerNumber, train: bool
+    ) -> sp.Expr:
+        """Remember how weights are trained; the variance with which they start."""
+        value = layer_value(what, "learning_rate", rate, family)
         if not train:
             self._frozen.add(name)
-        return Weights(self, self._declare(GaussianMatrix(name, source, target, variance, family)))
+        elif value != 1:
+            self._rates[name] = value
+        return layer_value(what, "init", init, family) ** 2 * INIT_VARIANCE
 
     @overload
     def vector(
-        self, name: str, space: Space, *, init: Number = 1, learning_rate: Number = 1, train: bool = True
+        self, name: str, space: Space, *, init: LayerNumber = 1, learning_rate: LayerNumber = 1, train: bool = True
     ) -> Vector: ...
 
     @overload
@@ -239,8 +253,8 @@ class Tracer:
         space: Space,
         *,
         layers: tuple[Number, Number],
-        init: Number = 1,
-        learning_rate: Number = 1,
+        init: LayerNumber = 1,
+        learning_rate: LayerNumber = 1,
         train: bool = True,
     ) -> VectorFamily: ...
 
@@ -250,14 +264,14 @@ class Tracer:
         space: Space,
         *,
         layers: tuple[Number, Number] | None = None,
-        init: Number = 1,
-        learning_rate: Number = 1,
+        init: LayerNumber = 1,
+        learning_rate: LayerNumber = 1,
         train: bool = True,
     ) -> Vector | VectorFamily:
         """A trained vector with sites ``N(0, init^2 init_std^2)``, the same for all samples: a bias or a gain.
 
-        It learns as a readout does, ``b += eta0 gamma g`` summed over errors, times ``learning_rate``; ``train=False``
-        keeps it at its initial value. ``layers=(first, last)`` makes it a family, to be indexed in a scan: ``b[l]``.
+        It learns as a readout does, ``b += eta0 gamma g`` summed over errors. ``layers=(first, last)`` makes it a
+        family, to be indexed in a scan: ``b[l]``. Other options are those of a matrix.
         """
         if not isinstance(space, Space):
             raise ProgramError(f"vector {name}: a vector lives in a space, got {type(space).__name__}")
@@ -265,18 +279,9 @@ class Tracer:
             raise ProgramError(f"vector {name}: {self.setting.no_vectors}; allowed with ds.Samples(inputs, targets)")
         if space.finite:
             raise ProgramError(f"vector {name}: the inputs are given; allowed are vectors of hidden spaces")
-        made = self._weights("vector", name, UNIT, space, layers, init, train)
-        self._set_rate(f"vector {name}", name, learning_rate)
+        made = self._weights("vector", name, UNIT, space, layers, init, learning_rate, train)
         one = Vector(self, Linear.of(FieldRef(ONE)), UNIT)
         return made @ one if layers is None else VectorFamily(made, one)
-
-    def _set_rate(self, what: str, name: str, rate: Number) -> None:
-        """Remember a learning rate in units of that of the run."""
-        value = number(rate)
-        if value.is_nonnegative is False:
-            raise ProgramError(f"{what}: learning_rate = {rate}: allowed is a number >= 0, a factor on that of the run")
-        if value != 1:
-            self._rates[name] = value
 
     def parameter(self, name: str, default: float | None = None) -> sp.Symbol:
         """A real run-time parameter of the forward pass, passed by keyword to the solver."""
@@ -430,16 +435,23 @@ class Tracer:
             raise ProgramError(f"scan {label}: the carry lives in {family.space}, its next value in {result.space}")
         return result
 
-    def readout(self, name: str, vector: Vector, *, init: Number = 1, train: bool = True) -> Outputs:
+    def readout(
+        self,
+        name: str,
+        vector: Vector,
+        *,
+        init: LayerNumber = 1,
+        learning_rate: LayerNumber = 1,
+        train: bool = True,
+    ) -> Outputs:
         """The outputs ``gamma_N^{-1} n^{-1/2} w . vector``, sites of ``w`` ``N(0, init^2 init_std^2)``.
 
-        ``train=False`` keeps ``w`` at its initial value.
+        ``learning_rate`` is a factor on that of the run, and ``train=False`` keeps ``w`` at its initial value.
         """
         if self._scan_index:
             raise ProgramError(f"readout {name}: readouts stand outside of scans")
-        weights = self._declare(RandomVector(name, vector.space, number(init) ** 2 * INIT_VARIANCE))
-        if not train:
-            self._frozen.add(name)
+        variance = self._training(f"readout {name}", name, None, init, learning_rate, train)
+        weights = self._declare(RandomVector(name, vector.space, variance))
         return Outputs((Readout(sp.Integer(1), weights, self.as_field(vector)),))
 
     def as_field(self, vector: Vector) -> FieldRef:

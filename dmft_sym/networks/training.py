@@ -110,10 +110,11 @@ def updates(backward: Backward, trace: Trace, coefficient: sp.Expr, weight: Scal
     """
     learns = []
     for target, gradient in backward.gradients.items():
-        rate = coefficient * trace.rates.get(target.name, sp.Integer(1))
+        rate = trace.rates.get(target.name, sp.Integer(1))
         if target.name not in trace.frozen and rate != 0:
-            terms = tuple(replace(term, coefficient=rate * term.coefficient, weight=weight) for term in gradient)
-            learns.append(Learn(_weights(target), terms))
+            step = coefficient * rate
+            terms = tuple(replace(term, coefficient=step * term.coefficient, weight=weight) for term in gradient)
+            learns.append(Learn(_weights(target), terms, rate))
     if not learns:
         raise ProgramError("nothing is trained: at least one matrix or readout needs train=True")
     return learns

@@ -9,7 +9,7 @@ from typing import ClassVar
 import sympy as sp
 
 from .errors import ProgramError
-from .labels import OUTPUT, Axes, Label, LayerRange
+from .labels import LAYER, OUTPUT, Axes, Label, LayerRange
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
@@ -63,6 +63,8 @@ class GaussianMatrix(Declared):
 
     Parameters
     ----------
+    variance
+        May depend on the layer, `LAYER`, of a member of a family.
     layers
         Range of the layer label if this is a family of independent matrices.
     fresh
@@ -78,6 +80,10 @@ class GaussianMatrix(Declared):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "variance", sp.sympify(self.variance, strict=True))
+
+    def variance_at(self, layer: sp.Expr | int | None) -> sp.Expr:
+        """That of a member of a family."""
+        return self.variance if layer is None else self.variance.subs(LAYER.symbol, layer)
 
     @property
     def aspect(self) -> sp.Expr:

@@ -136,10 +136,13 @@ class Learn:
 
     A matrix family is updated for all its layers; the layer symbol of ``target`` is then the free index
     of the terms. How increments become weights (momentum, weight decay) is the program's ``optimizer``.
+    ``rate`` is the learning rate of the target in units of that of the run: a factor of the coefficients of all terms,
+    which are those of the gradient otherwise.
     """
 
     target: MatrixRef | VectorRef
     terms: tuple[Outer, ...]
+    rate: sp.Expr = sp.Integer(1)
 
     def __str__(self) -> str:
         return f"learn {self.target}: " + " + ".join(str(term) for term in self.terms)

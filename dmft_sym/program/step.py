@@ -20,7 +20,7 @@ from .expressions import (
     SiteFunction,
     VectorRef,
 )
-from .labels import OUTPUTS, PAST_STEP, STEP, Axes, common_order, joined_axes
+from .labels import LAYER, OUTPUTS, PAST_STEP, STEP, Axes, common_order, joined_axes
 from .optimizer import Optimizer
 from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, SiteMap, Statement
 
@@ -131,7 +131,7 @@ class Step:
                 found |= scan.layers.start.free_symbols | scan.layers.stop.free_symbols
             found -= {scan.index for scan in scans}
         for weights in (*self.matrices, *self.vectors, *self.learned):
-            found |= weights.variance.free_symbols
+            found |= weights.variance.free_symbols - ({LAYER.symbol} if weights.layers else set())
         for matrix in self.matrices:
             found |= matrix.aspect.free_symbols
         for space in self.spaces:
