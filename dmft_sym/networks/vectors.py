@@ -21,6 +21,8 @@ from dmft_sym.program import (
     Space,
 )
 
+from .matrix_sums import Combined
+
 Number: TypeAlias = sp.Expr | int | float
 _UFUNCS: Mapping[str, type[sp.Function]] = {
     "tanh": sp.tanh,
@@ -191,8 +193,13 @@ class Family:
         return Member(FieldRef(self.field, number(layer)))
 
 
+def _sides(matrix: GaussianMatrix, transposed: bool) -> tuple[Space, Space]:
+    """The space that a matrix, or its transpose, takes, and the one of the result."""
+    return (matrix.target, matrix.source) if transposed else (matrix.source, matrix.target)
+
+
 @dataclass(frozen=True)
-class Weights:
+class Weights(Combined):
     """A trainable Gaussian matrix: ``W @ h``, its transpose ``W.T @ g``, and members ``W[l]`` of a family.
 
     Attributes
@@ -204,6 +211,14 @@ class Weights:
     tracer: Recorder
     matrix: GaussianMatrix
     transposed: bool = False
+
+    @property
+    def sides(self) -> tuple[Space, Space]:
+        """The space that it takes, and the one of the result."""
+        return _sides(self.matrix, self.transposed)
+
+    def __str__(self) -> str:
+        return f"{self.matrix}{'.T' if self.transposed else ''}"
 
     @property
     def T(self) -> Weights:
@@ -228,7 +243,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class WeightsMember:
+class WeightsMember(Combined):
     """One matrix of a family, or a matrix that is no family, or the transpose of either."""
 
     tracer: Recorder
@@ -236,11 +251,23 @@ class WeightsMember:
     transposed: bool = False
 
     @property
+    def sides(self) -> tuple[Space, Space]:
+        """The space that it takes, and the one of the result."""
+        return _sides(self.ref.matrix, self.transposed)
+
+    def __str__(self) -> str:
+        return f"{self.ref}{'.T' if self.transposed else ''}"
+
+    @property
     def T(self) -> WeightsMember:
         """The transpose."""
         return replace(self, transposed=not self.transposed)
 
     def __matmul__(self, vector: Vector) -> Vector:
+        if isinstance(vector, Combined):
+            raise ProgramError(
+                f"{self} @ {vector}: products of matrices are applied one by one, {self} @ ({vector} @ h)"
+            )
         return self.tracer.multiply(self.ref, self.transposed, vector)
 
 
