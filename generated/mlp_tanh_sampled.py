@@ -61,7 +61,7 @@ from numba.extending import intrinsic
 #     from numba import njit
 #     from dmft_sym.codegen.library.numba_math import _tanh
 #     from dmft_sym.codegen.library.sampled_products import _mean
-#     from dmft_sym.codegen.library.sampled_replica import _Labels, _Replica
+#     from dmft_sym.codegen.library.sampled_replica import _Inputs, _Labels, _Replica
 #     from dmft_sym.codegen.library.sampled_walk import _Contents, _begin, _check, _given, _walk
 
 
@@ -496,13 +496,35 @@ class _Labels(NamedTuple):
 
     sizes: numbers of values of all labels.
     outputs: number of values of the one that random vectors have.
-    vectors, inputs: of these, how many rows it is from one value of every label to the next.
+    vectors: of these, how many rows it is from one value of every label to the next.
     """
 
     sizes: tuple[int, ...]
     outputs: int
     vectors: tuple[int, ...]
-    inputs: tuple[int, ...]
+
+
+class _Inputs:
+    """Given inputs by their coordinates, and the matrices from them: one row of weights for each coordinate.
+
+    name: what they are called.
+    labels: how many rows it is from one value of every label to the next.
+    """
+
+    def __init__(self, name: str, coordinates: _Floats, labels: tuple[int, ...], matrices: int) -> None:
+        self.name, self.labels, self.matrices = name, labels, matrices
+        self.rows, self.columns = coordinates, np.ascontiguousarray(coordinates.T)
+        self.rank = coordinates.shape[1]
+        self.weights, self.velocity = _rows(0, 0), _rows(0, 0)
+
+    def begin(self, sites: int, momentum: bool) -> None:
+        """Room for weights, and for the memory of the optimizer."""
+        count = self.matrices * self.rank
+        self.weights, self.velocity = _rows(count, sites), _rows(count if momentum else 0, sites)
+
+    def of(self, number: int) -> slice:
+        """The rows of one matrix."""
+        return slice(number * self.rank, (number + 1) * self.rank)
 
 
 def _rows(count: int, sites: int) -> _Floats:
@@ -521,12 +543,12 @@ class _Replica:
     sum_jk B_jk q_j p_k^T.
 
     fields              one row for each label of every field and random vector; rows are longer than S, see `_rows`
-    weights             matrices from the inputs, one row for each coordinate of the inputs
+    inputs              what is given, each with the matrices from it
     pool, used          all directions and images, and how many rows are taken
     basis, images       where in the pool directions and images of a side are
     counts, deviation   number of directions of a side, standard deviation of the noise in its images
     trained, kept       B, shape (matrix, j, k), and what weight decay has left of the initial matrix
-    velocity            memory of the optimizer for B; weight_velocity for matrices from the inputs
+    velocity            memory of the optimizer for B
     scales              squares of the largest norms that the fields have had
     coefficients        of the operands of this step along directions
     overlaps            of what is left of them with images of the other side, <y_j rest>
@@ -539,21 +561,21 @@ class _Replica:
         tol: float,
         paired: bool,
         labels: _Labels,
-        inputs: _Floats,
+        inputs: list[_Inputs],
         at: Any,
         deviation: _Floats,
         learns: np.ndarray,
         momentum: bool,
         shares: int,
     ) -> None:
-        rank, rows = inputs.shape[1], math.prod(labels.sizes)
+        rank, rows = max(given.rank for given in inputs), math.prod(labels.sizes)
         self.stream, self.S, self.tol2, self.paired = stream, sites, tol**2, paired
         self.labels, self.rows, self.rank, self.momentum = labels, rows, rank, momentum
-        self.inputs, self.transposed = inputs, np.ascontiguousarray(inputs.T)
-        self.order = np.arange(max(rows, at.input_matrices * rank, 64))
+        self.inputs = inputs
+        for given in inputs:
+            given.begin(sites, momentum)
+        self.order = np.arange(max(rows, *(len(given.weights) for given in inputs), 64))
         self.fields, self.line, self.work = _rows(at.rows, sites), np.zeros(sites), np.zeros((shares, labels.sizes[-1]))
-        self.weights = _rows(at.input_matrices * rank, sites)
-        self.weight_velocity = _rows(at.input_matrices * rank if momentum else 0, sites)
         self.pool, self.used = _rows(0, sites), 0
         sides = len(deviation)
         self.basis, self.images = np.zeros((sides, 0), np.int64), np.zeros((sides, 0), np.int64)
@@ -698,13 +720,14 @@ class _Replica:
         along[:, :far] += self.kept[number] * left[:, :far]
         _add_all(out, factor, along, self.pool, self.basis[side ^ 1, :far], S)
 
-    def multiply_inputs(self, number: int, target: int, targets: int, run: int, factor: float) -> None:
-        """Add factor * (matrix from the inputs) times the samples to the fields target, target + 1, ..."""
-        places = self.order[number * self.rank : (number + 1) * self.rank]
-        inputs = self.inputs
+    def multiply_inputs(self, which: int, number: int, target: int, targets: int, run: int, factor: float) -> None:
+        """Add factor * (matrix from these inputs) times the samples to the fields target, target + 1, ..."""
+        given = self.inputs[which]
+        inputs = given.rows
         if targets != len(inputs):
             inputs = inputs[(np.arange(targets) // run) % len(inputs)]
-        _add_all(self.fields[target : target + targets], factor, inputs, self.weights, places, self.S)
+        places = self.order[given.of(number)]
+        _add_all(self.fields[target : target + targets], factor, inputs, given.weights, places, self.S)
 
     def learn_vector(
         self,
@@ -728,6 +751,7 @@ class _Replica:
 
     def learn_inputs(
         self,
+        which: int,
         number: int,
         terms: list[Any],
         momentum: float,
@@ -736,16 +760,16 @@ class _Replica:
         first: float = 1.0,
     ) -> None:
         """Update a matrix from the inputs as `learn` does others, G = sum_mu left_mu x_mu^T."""
-        S, count = self.S, len(self.inputs)
-        rows = slice(number * self.rank, (number + 1) * self.rank)
-        weights = self.weights[rows]
-        total = self.weight_velocity[rows] if self.momentum else weights
+        S, given = self.S, self.inputs[which]
+        rows, count = given.of(number), len(given.rows)
+        weights = given.weights[rows]
+        total = given.velocity[rows] if self.momentum else weights
         self._decay(weights[:, :S], total[:, :S], momentum, decay, direct)
         for factor, weight, by, source, labels in terms:
             left = self.rest[:count]
             left[:, :S] = 0.0
-            _add_by_label(left, (0, *self.labels.inputs), factor, weight, by, self.fields, source, labels, S)
-            _add_all(total, 1.0, self.transposed, left, self.order[:count], S)
+            _add_by_label(left, (0, *given.labels), factor, weight, by, self.fields, source, labels, S)
+            _add_all(total, 1.0, given.columns, left, self.order[:count], S)
         self._move(weights[:, :S], total[:, :S], first)
 
     def learn(
@@ -820,11 +844,12 @@ def _given(given: dict[str, Any], name: str, shape: tuple[int, ...]) -> _Floats:
     return values.reshape(-1)
 
 
-def _begin(replica: _Replica, inputs: dict[int, float], vectors: dict[int, float]) -> None:
+def _begin(replica: _Replica, inputs: dict[tuple[int, int], float], vectors: dict[int, float]) -> None:
     """Draw the weights from the inputs, and random vectors, in the order of their first use."""
-    rank, C = replica.rank, replica.labels.outputs
-    for number, deviation in inputs.items():
-        for row in replica.weights[number * rank : (number + 1) * rank]:
+    C = replica.labels.outputs
+    for (which, number), deviation in inputs.items():
+        given = replica.inputs[which]
+        for row in given.weights[given.of(number)]:
             replica.draw(row, 1.0, deviation)
     for first, deviation in vectors.items():
         for row in replica.fields[first : first + C]:
@@ -832,12 +857,8 @@ def _begin(replica: _Replica, inputs: dict[int, float], vectors: dict[int, float
 
 
 class _Contents(NamedTuple):
-    """What can be seen of a replica: by (name, layer) first row and number of rows of fields, numbers of matrices.
+    """What can be seen of a replica: by (name, layer) first row and number of rows of fields, numbers of matrices."""
 
-    inputs: their name.
-    """
-
-    inputs: str
     fields: dict[tuple[str, int | None], tuple[int, int]]
     matrices: dict[tuple[str, int | None], int]
 
@@ -851,7 +872,8 @@ class _Contents(NamedTuple):
                 parts += [replica.pool[table[side, :count], :S] for table in (replica.basis, replica.images)]
             found[key] = (*parts, replica.trained[number, : counts[1], : counts[0]], float(replica.kept[number]))
         shown = {key: replica.fields[row : row + rows, :S] for key, (row, rows) in self.fields.items()}
-        return {"step": step, "fields": {**shown, (self.inputs, None): replica.inputs}, "matrices": found}
+        given = {(inputs.name, None): inputs.rows for inputs in replica.inputs}
+        return {"step": step, "fields": {**shown, **given}, "matrices": found}
 
 
 def _largest(scalars: list[_Floats], step: int) -> float:
@@ -984,14 +1006,14 @@ def _layout(M, C, L):
         max(0, L) * (M * C),
         C,
     ]
-    inputs = [
+    input_matrices = [
         1,
     ]
     matrices = [
         max(0, L - 1),
     ]
     return Layout(
-        *itertools.accumulate(rows, initial=0), *itertools.accumulate(inputs, initial=0),
+        *itertools.accumulate(rows, initial=0), *itertools.accumulate(input_matrices, initial=0),
         *itertools.accumulate(matrices, initial=0),
     )
 
@@ -1044,11 +1066,11 @@ def _sides(at, numbers, M, C, L):
 def _first_uses(at, numbers, M, C, L):
     """Matrices from the inputs and vectors by their place, with standard deviations, in the order of their use."""
     inputs, vectors = {}, {}
-    inputs.setdefault(at.W0, numbers.c3)
+    inputs.setdefault((0, at.W0), numbers.c3)
     vectors.setdefault(at.w, numbers.c3)
     vectors.setdefault(at.w, numbers.c3)
     vectors.setdefault(at.w, numbers.c3)
-    inputs.setdefault(at.W0, numbers.c3)
+    inputs.setdefault((0, at.W0), numbers.c3)
     return inputs, vectors
 
 
@@ -1065,7 +1087,7 @@ def _contents(at, M, C, L):
         fields["g", l] = (at.g + (l - 1) * (M * C), M * C)
     for l in range(1, L):
         matrices["W", l] = at.W + (l - 1)
-    return _Contents("x", fields, matrices)
+    return _Contents(fields, matrices)
 
 
 def _fields(t, replica, at, numbers, scalars, M, C, L):
@@ -1073,7 +1095,7 @@ def _fields(t, replica, at, numbers, scalars, M, C, L):
     n, fields, line = replica.S, replica.fields, replica.line
     # h[1] = W0 x
     replica.clear(at.h, M)
-    replica.multiply_inputs(at.W0, at.h, M, 1, 1.0)
+    replica.multiply_inputs(0, at.W0, at.h, M, 1, 1.0)
     for l in range(1, L):
         # phi[l] = tanh(h[l])
         _map_phi(fields, n, M, C, at.phi + (l - 1) * M, at.h + (l - 1) * M)
@@ -1119,7 +1141,7 @@ def _update(t, replica, at, numbers, scalars, M, C, L):
     terms = [
         (numbers.c2, scalars.Delta[t], (0, C, 1), (at.g, C, 1), (M, C)),
     ]
-    replica.learn_inputs(at.W0, terms, 0.0, 0.0)
+    replica.learn_inputs(0, at.W0, terms, 0.0, 0.0)
 
 
 def run(
@@ -1150,11 +1172,13 @@ def run(
     _check(steps=(steps, 1), sites=(sites, 2), outputs=(outputs, 1), L=(L, 1))
     if antithetic and sites % 2:
         raise ValueError(f"sites = {sites}: allowed is an even number")
-    inputs, C = np.ascontiguousarray(inputs, dtype=np.float64), outputs
-    M = len(inputs)
+    M, C = len(inputs), outputs
     at, numbers = _layout(M, C, L), _numbers(C, L, P, eta0, gamma, s2)
     scalars = _scalars(steps, {"targets": targets}, M, C, L)
-    labels = _Labels((M, C), C, vectors=(0, 1), inputs=(1, 0))
+    labels = _Labels((M, C), C, vectors=(0, 1))
+    inputs = [
+        _Inputs("x", np.ascontiguousarray(inputs, np.float64), (1, 0), at.input_matrices),
+    ]
     deviation, learns = _sides(at, numbers, M, C, L)
     replica = _Replica(stream, sites, tol, antithetic, labels, inputs, at, deviation, learns, momentum=False, shares=0)
     _begin(replica, *_first_uses(at, numbers, M, C, L))
@@ -1173,4 +1197,4 @@ def run(
         "directions": {key: directions[:done, 2 * m : 2 * m + 2] for key, m in contents.matrices.items()},
     }
 
-# source: 13e3a1548080d19997a4933fd7f3b1d38c9b8b22c32008c5441e2eb6ff282d37
+# source: 2fbdabef98a46f5afbaf2a2666d3734a67a76b6dfa660c2f7426882c1fceaa83

@@ -65,11 +65,15 @@ class ResponseKernel:
 
 @dataclass(frozen=True)
 class UpdateKernel:
-    """``coefficient * kappa(t - s) weight(s)``, times an overlap ``<row(t) past(s)>``; for every output if without."""
+    """``coefficient * kappa(t - s) weight(s)``, times an overlap ``<row(t) past(s)>`` if there is one.
+
+    ``each`` is for every output that of its own, and no sum over them.
+    """
 
     coefficient: sp.Expr
     weight: Number | None
     overlap: tuple[Item, Item] | None
+    each: bool = False
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,18 @@ from dmft_sym.derivation.symbols import (
     Tangent,
     TwoPoint,
 )
-from dmft_sym.program import LAYER, PAST_STEP, STEP, Field, FieldRef, LayerRange, ProgramError, Scalar, ScalarRef
+from dmft_sym.program import (
+    LAYER,
+    OUTPUT,
+    PAST_STEP,
+    STEP,
+    Field,
+    FieldRef,
+    LayerRange,
+    ProgramError,
+    Scalar,
+    ScalarRef,
+)
 
 from . import two_time_ir as ir
 from .two_time_scope import Scope
@@ -146,7 +157,7 @@ class Lowering:
                 yield from _Place(layers).around(tuple(self._present(target, coefficient * body)))
                 continue
             (past,) = body.atoms(FieldAt)
-            kernel = self._kernel(body, coefficient, last == STEP)
+            kernel = self._kernel(body, coefficient, last == STEP, each=OUTPUT.other not in limits)
             place = _Place(layers, self._condition(body, {**dict(equation.where.ranges), **dict(layers)}))
             memories.setdefault((self.item(past), place), []).append(kernel)
         for (past, place), kernels in memories.items():
@@ -163,14 +174,16 @@ class Lowering:
                 yield ir.Draw(item)
             yield ir.Add(target, term.xreplace({part: sp.Integer(1)}), item, noise)
 
-    def _kernel(self, body: sp.Expr, coefficient: sp.Expr, now: bool) -> ir.ResponseKernel | ir.UpdateKernel:
+    def _kernel(
+        self, body: sp.Expr, coefficient: sp.Expr, now: bool, each: bool
+    ) -> ir.ResponseKernel | ir.UpdateKernel:
         """What multiplies the past."""
         weight, overlap = next((self.number(part) for part in body.atoms(ScalarAt)), None), None
         for pair in body.atoms(TwoPoint):
             overlap = self.item(pair.ends[0]), self.item(pair.ends[1])
             if isinstance(pair, Response):
                 return ir.ResponseKernel(coefficient, *overlap, now)
-        return ir.UpdateKernel(coefficient, weight, overlap)
+        return ir.UpdateKernel(coefficient, weight, overlap, each)
 
     def _condition(self, body: sp.Expr, ranges: Mapping[sp.Symbol, LayerRange]) -> sp.Basic:
         """Where the product in the other direction exists, to whose Gaussian field there is a response."""

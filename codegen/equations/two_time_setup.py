@@ -13,7 +13,7 @@ from dmft_sym.derivation.single_site import Noise
 from dmft_sym.derivation.site_equations import SiteWriter
 from dmft_sym.derivation.symbols import NOW, THEN, TwoPoint
 from dmft_sym.derivation.uses import Use
-from dmft_sym.program import LAYER, FieldRef
+from dmft_sym.program import LAYER, ONE, FieldRef
 
 from .two_time_scope import Scope, per_layer, sizes
 
@@ -61,6 +61,9 @@ class SetupWriter:
 
     def _inputs(self) -> Iterator[str]:
         for ref in self._finite_operands():
+            if ref.field == ONE:
+                yield f"{self.scope.names.of(ref.field)} = Given(np.ones((1, 1, 1, 1)))"
+                continue
             factor = input_factor(self.scope.program, ref)
             tail = "" if factor == 1 else f", {number_text(factor)}"
             yield f"{self.scope.names.of(ref.field)} = Given(gram[:, None, :, None]{tail})"

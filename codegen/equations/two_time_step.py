@@ -73,7 +73,7 @@ class StepText:
         if kernel.weight is not None:
             lag += f" * {_item(kernel.weight)}" + ("" if kernel.weight.given else "[:t]")
         if kernel.overlap is None:
-            return f"per_output({lag}, {_item(past)})"
+            return f"per_output({lag}, {_item(past)})" if kernel.each else f"({lag})[None, None]"
         return f"overlap({', '.join(map(_item, kernel.overlap))}, t)[:, :, :t] * ({lag})"
 
     def _map(self, node: ir.Map) -> Iterator[str]:

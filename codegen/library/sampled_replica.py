@@ -16,13 +16,35 @@ class _Labels(NamedTuple):
 
     sizes: numbers of values of all labels.
     outputs: number of values of the one that random vectors have.
-    vectors, inputs: of these, how many rows it is from one value of every label to the next.
+    vectors: of these, how many rows it is from one value of every label to the next.
     """
 
     sizes: tuple[int, ...]
     outputs: int
     vectors: tuple[int, ...]
-    inputs: tuple[int, ...]
+
+
+class _Inputs:
+    """Given inputs by their coordinates, and the matrices from them: one row of weights for each coordinate.
+
+    name: what they are called.
+    labels: how many rows it is from one value of every label to the next.
+    """
+
+    def __init__(self, name: str, coordinates: _Floats, labels: tuple[int, ...], matrices: int) -> None:
+        self.name, self.labels, self.matrices = name, labels, matrices
+        self.rows, self.columns = coordinates, np.ascontiguousarray(coordinates.T)
+        self.rank = coordinates.shape[1]
+        self.weights, self.velocity = _rows(0, 0), _rows(0, 0)
+
+    def begin(self, sites: int, momentum: bool) -> None:
+        """Room for weights, and for the memory of the optimizer."""
+        count = self.matrices * self.rank
+        self.weights, self.velocity = _rows(count, sites), _rows(count if momentum else 0, sites)
+
+    def of(self, number: int) -> slice:
+        """The rows of one matrix."""
+        return slice(number * self.rank, (number + 1) * self.rank)
 
 
 def _rows(count: int, sites: int) -> _Floats:
@@ -41,12 +63,12 @@ class _Replica:
     sum_jk B_jk q_j p_k^T.
 
     fields              one row for each label of every field and random vector; rows are longer than S, see `_rows`
-    weights             matrices from the inputs, one row for each coordinate of the inputs
+    inputs              what is given, each with the matrices from it
     pool, used          all directions and images, and how many rows are taken
     basis, images       where in the pool directions and images of a side are
     counts, deviation   number of directions of a side, standard deviation of the noise in its images
     trained, kept       B, shape (matrix, j, k), and what weight decay has left of the initial matrix
-    velocity            memory of the optimizer for B; weight_velocity for matrices from the inputs
+    velocity            memory of the optimizer for B
     scales              squares of the largest norms that the fields have had
     coefficients        of the operands of this step along directions
     overlaps            of what is left of them with images of the other side, <y_j rest>
@@ -59,21 +81,21 @@ class _Replica:
         tol: float,
         paired: bool,
         labels: _Labels,
-        inputs: _Floats,
+        inputs: list[_Inputs],
         at: Any,
         deviation: _Floats,
         learns: np.ndarray,
         momentum: bool,
         shares: int,
     ) -> None:
-        rank, rows = inputs.shape[1], math.prod(labels.sizes)
+        rank, rows = max(given.rank for given in inputs), math.prod(labels.sizes)
         self.stream, self.S, self.tol2, self.paired = stream, sites, tol**2, paired
         self.labels, self.rows, self.rank, self.momentum = labels, rows, rank, momentum
-        self.inputs, self.transposed = inputs, np.ascontiguousarray(inputs.T)
-        self.order = np.arange(max(rows, at.input_matrices * rank, 64))
+        self.inputs = inputs
+        for given in inputs:
+            given.begin(sites, momentum)
+        self.order = np.arange(max(rows, *(len(given.weights) for given in inputs), 64))
         self.fields, self.line, self.work = _rows(at.rows, sites), np.zeros(sites), np.zeros((shares, labels.sizes[-1]))
-        self.weights = _rows(at.input_matrices * rank, sites)
-        self.weight_velocity = _rows(at.input_matrices * rank if momentum else 0, sites)
         self.pool, self.used = _rows(0, sites), 0
         sides = len(deviation)
         self.basis, self.images = np.zeros((sides, 0), np.int64), np.zeros((sides, 0), np.int64)
@@ -218,13 +240,14 @@ class _Replica:
         along[:, :far] += self.kept[number] * left[:, :far]
         _add_all(out, factor, along, self.pool, self.basis[side ^ 1, :far], S)
 
-    def multiply_inputs(self, number: int, target: int, targets: int, run: int, factor: float) -> None:
-        """Add factor * (matrix from the inputs) times the samples to the fields target, target + 1, ..."""
-        places = self.order[number * self.rank : (number + 1) * self.rank]
-        inputs = self.inputs
+    def multiply_inputs(self, which: int, number: int, target: int, targets: int, run: int, factor: float) -> None:
+        """Add factor * (matrix from these inputs) times the samples to the fields target, target + 1, ..."""
+        given = self.inputs[which]
+        inputs = given.rows
         if targets != len(inputs):
             inputs = inputs[(np.arange(targets) // run) % len(inputs)]
-        _add_all(self.fields[target : target + targets], factor, inputs, self.weights, places, self.S)
+        places = self.order[given.of(number)]
+        _add_all(self.fields[target : target + targets], factor, inputs, given.weights, places, self.S)
 
     def learn_vector(
         self,
@@ -248,6 +271,7 @@ class _Replica:
 
     def learn_inputs(
         self,
+        which: int,
         number: int,
         terms: list[Any],
         momentum: float,
@@ -256,16 +280,16 @@ class _Replica:
         first: float = 1.0,
     ) -> None:
         """Update a matrix from the inputs as `learn` does others, G = sum_mu left_mu x_mu^T."""
-        S, count = self.S, len(self.inputs)
-        rows = slice(number * self.rank, (number + 1) * self.rank)
-        weights = self.weights[rows]
-        total = self.weight_velocity[rows] if self.momentum else weights
+        S, given = self.S, self.inputs[which]
+        rows, count = given.of(number), len(given.rows)
+        weights = given.weights[rows]
+        total = given.velocity[rows] if self.momentum else weights
         self._decay(weights[:, :S], total[:, :S], momentum, decay, direct)
         for factor, weight, by, source, labels in terms:
             left = self.rest[:count]
             left[:, :S] = 0.0
-            _add_by_label(left, (0, *self.labels.inputs), factor, weight, by, self.fields, source, labels, S)
-            _add_all(total, 1.0, self.transposed, left, self.order[:count], S)
+            _add_by_label(left, (0, *given.labels), factor, weight, by, self.fields, source, labels, S)
+            _add_all(total, 1.0, given.columns, left, self.order[:count], S)
         self._move(weights[:, :S], total[:, :S], first)
 
     def learn(

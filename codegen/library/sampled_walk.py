@@ -27,11 +27,12 @@ def _given(given: dict[str, Any], name: str, shape: tuple[int, ...]) -> _Floats:
     return values.reshape(-1)
 
 
-def _begin(replica: _Replica, inputs: dict[int, float], vectors: dict[int, float]) -> None:
+def _begin(replica: _Replica, inputs: dict[tuple[int, int], float], vectors: dict[int, float]) -> None:
     """Draw the weights from the inputs, and random vectors, in the order of their first use."""
-    rank, C = replica.rank, replica.labels.outputs
-    for number, deviation in inputs.items():
-        for row in replica.weights[number * rank : (number + 1) * rank]:
+    C = replica.labels.outputs
+    for (which, number), deviation in inputs.items():
+        given = replica.inputs[which]
+        for row in given.weights[given.of(number)]:
             replica.draw(row, 1.0, deviation)
     for first, deviation in vectors.items():
         for row in replica.fields[first : first + C]:
@@ -39,12 +40,8 @@ def _begin(replica: _Replica, inputs: dict[int, float], vectors: dict[int, float
 
 
 class _Contents(NamedTuple):
-    """What can be seen of a replica: by (name, layer) first row and number of rows of fields, numbers of matrices.
+    """What can be seen of a replica: by (name, layer) first row and number of rows of fields, numbers of matrices."""
 
-    inputs: their name.
-    """
-
-    inputs: str
     fields: dict[tuple[str, int | None], tuple[int, int]]
     matrices: dict[tuple[str, int | None], int]
 
@@ -58,7 +55,8 @@ class _Contents(NamedTuple):
                 parts += [replica.pool[table[side, :count], :S] for table in (replica.basis, replica.images)]
             found[key] = (*parts, replica.trained[number, : counts[1], : counts[0]], float(replica.kept[number]))
         shown = {key: replica.fields[row : row + rows, :S] for key, (row, rows) in self.fields.items()}
-        return {"step": step, "fields": {**shown, (self.inputs, None): replica.inputs}, "matrices": found}
+        given = {(inputs.name, None): inputs.rows for inputs in replica.inputs}
+        return {"step": step, "fields": {**shown, **given}, "matrices": found}
 
 
 def _largest(scalars: list[_Floats], step: int) -> float:

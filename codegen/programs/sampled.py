@@ -12,12 +12,12 @@ stay loops.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dmft_sym.codegen.text.library_text import module_text
 from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 
-from dmft_sym.program import Program
+from dmft_sym.program import ONE, Program
 
 from .sampled_functions import Functions
 from .sampled_places import DeclaredPlaces, Numbers
@@ -106,7 +106,9 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
         )
 
     def _data(self) -> dict[str, str]:
-        return {self.places.input.name: "inputs", **{s.name: self.places.keyword(s) for s in self.places.given}}
+        given = [field for field in self.places.inputs if field != ONE]
+        inputs = {field.name: field.name if number else "inputs" for number, field in enumerate(given)}
+        return {**inputs, **{s.name: self.places.keyword(s) for s in self.places.given}}
 
     def _keywords(self) -> list[str]:
         return [*self._data().values(), *self.places.parameters.values()]
@@ -129,11 +131,13 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
             *wrapped("_check(", ["steps=(steps, 1)", "sites=(sites, 2)", "outputs=(outputs, 1)", *counts], ")"),
             "if antithetic and sites % 2:",
             '    raise ValueError(f"sites = {sites}: allowed is an even number")',
-            "inputs, C = np.ascontiguousarray(inputs, dtype=np.float64), outputs",
-            f"M = {self.places.labels.samples}",
+            f"M, C = {self.places.labels.samples}, outputs",
             f"at, numbers = _layout({sizes}), _numbers({numbers})",
             f"scalars = _scalars(steps, {{{given}}}, {sizes})",
             *wrapped("labels = _Labels(", self.places.labels.declaration(), ")"),
+            "inputs = [",
+            *(f"{_INDENT}{line}" for line in self._inputs()),
+            "]",
             f"deviation, learns = _sides(at, numbers, {sizes})",
             *wrapped("replica = _Replica(", replica, ")", width=WIDTH - 4),
             f"_begin(replica, *_first_uses(at, numbers, {sizes}))",
@@ -151,6 +155,15 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
         arguments = ["stream", "*", "steps", "sites", "tol", "outputs", *self._keywords()]
         options = ["antithetic=True", "pauses=()", "inspect=None", "progress=None"]
         return function_text("run", [*arguments, *options], self._run_meaning(), lines)
+
+    def _inputs(self) -> Iterator[str]:
+        """What is given, with the number of matrices from it."""
+        keywords, labels = self._data(), self.places.labels
+        for given, count in zip(self.places.inputs, self.places.counts, strict=True):
+            array = "np.ones((1, 1))" if given == ONE else f"np.ascontiguousarray({keywords[given.name]}, np.float64)"
+            yield from wrapped(
+                "_Inputs(", [f'"{given.name}"', array, f"({labels.steps(given.axes)})", f"at.{count}"], "),"
+            )
 
     def _run_meaning(self) -> str:
         given = [

@@ -128,8 +128,7 @@ class Labels:
     def declaration(self) -> list[str]:
         """What the library knows of the labels: arguments of ``_Labels``."""
         sizes, outputs = self.sizes(self.order), self._sizes[OUTPUT]
-        vectors, inputs = self.steps((OUTPUT,)), self.steps(self.inputs)
-        return [f"({', '.join(sizes)})", outputs, f"vectors=({vectors})", f"inputs=({inputs})"]
+        return [f"({', '.join(sizes)})", outputs, f"vectors=({self.steps((OUTPUT,))})"]
 
 
 def _index(label: Label) -> str:

@@ -15,6 +15,7 @@ from dmft_sym.codegen.text.coefficient_text import float_text, integer_text, len
 from dmft_sym.codegen.text.names import free_name, python_name
 
 from dmft_sym.program import (
+    ONE,
     OUTPUTS,
     Assign,
     Field,
@@ -39,7 +40,7 @@ _RUN = ("antithetic", "inputs", "inspect", "outputs", "pauses", "progress", "sit
 _LOCAL = ("M", "at", "fields", "float", "integers", "itertools", "line", "math", "n", "np", "numbers", "replica", "run")
 _DATA = ("scalars", "t", "targets", "terms", "train", "vectors")
 _TAKEN = frozenset({*_RUN, *_LOCAL, *_DATA})
-_TOTALS = ("rows", "input_matrices", "matrices")
+_TOTALS = ("rows", "matrices")
 _KEYWORDS = {"y": "targets"}
 
 
@@ -59,18 +60,21 @@ class DeclaredPlaces:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.input = _single_input(program)
-        self.labels = Labels(program, self.input)
+        self.inputs = _inputs(program)
+        self.labels = Labels(program, self.inputs[0])
         self.fields = program.fields
         self.vectors = program.vectors
         self.given = tuple(s for s in program.scalars if s.data)
         self.computed = tuple(s for s in program.scalars if not s.data)
-        self.input_matrices = tuple(m for m in program.matrices if m.source.finite)
+        self.input_matrices = tuple(
+            tuple(m for m in program.matrices if m.source == given.space) for given in self.inputs
+        )
         self.matrices = tuple(m for m in program.matrices if not m.source.finite)
         _check(program)
+        self.counts = tuple(f"input_matrices{number or ''}" for number in range(len(self.inputs)))
         names = [field.name for field in self.fields] + [vector.name for vector in self.vectors]
         names += [matrix.name for matrix in program.matrices] + [scalar.name for scalar in program.scalars]
-        taken = {*_TOTALS, "count", "index"}
+        taken = {*_TOTALS, *self.counts, "count", "index"}
         self._attributes = {name: free_name(name, taken) for name in names}
         taken |= set(self._attributes.values())
         self.apart = free_name("apart", taken) if self._gaps else ""
@@ -169,12 +173,17 @@ class DeclaredPlaces:
         )
 
     def matrix(self, ref: MatrixRef) -> str:
-        """Number of a matrix."""
+        """Number of a matrix; of one from inputs, that of the inputs before it."""
+        number = self._matrix(ref)
+        sources = [given.space for given in self.inputs]
+        return f"{sources.index(ref.matrix.source)}, {number}" if ref.matrix.source.finite else number
+
+    def _matrix(self, ref: MatrixRef) -> str:
         return plus(f"at.{self.attribute(ref.matrix)}", self.layer(ref.layer, ref.matrix.layers) or "0")
 
     def side(self, ref: MatrixRef, transpose: bool) -> str:
         """Number of the side of a matrix that an operand is on."""
-        return f"2 * {_factor(self.matrix(ref))}" + (" + 1" if transpose else "")
+        return f"2 * {_factor(self._matrix(ref))}" + (" + 1" if transpose else "")
 
 
 class Numbers:
@@ -241,12 +250,13 @@ def _factor(text: str) -> str:
     return text if plain or re.fullmatch(r"(max)?\([^()]*\)", text) else f"({text})"
 
 
-def _single_input(program: Program) -> Field:
+def _inputs(program: Program) -> tuple[Field, ...]:
+    """What is given in spaces that do not grow, the constant one (`ONE`) last if a vector is learned with it."""
     found = program.data_fields
-    if len(found) != 1 or not found[0].space.finite:
+    if not found or not all(field.space.finite for field in found):
         names = ", ".join(field.name for field in found) or "none"
-        raise ProgramError(f"given fields: {names}; allowed in a sampled solver is one, the inputs")
-    return found[0]
+        raise ProgramError(f"given fields: {names}; allowed in a sampled solver are inputs, at least one")
+    return (*found, ONE) if any(product.is_vector for *_, product in program.products()) else found
 
 
 def _check(program: Program) -> None:

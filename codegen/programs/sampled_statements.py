@@ -258,10 +258,11 @@ class StatementWriter:
 
     def _use(self, ref: VectorRef | MatrixRef) -> str:
         if isinstance(ref, VectorRef):
-            table, place = "vectors", self.places.row(ref)
+            table, place, variance = "vectors", self.places.row(ref), ref.vector.variance
         else:
-            table, place = "inputs", self.places.matrix(ref)
-        return f"{table}.setdefault({place}, {self.numbers.text(sp.sqrt(ref.declared.variance))})"
+            variance = ref.matrix.variance_at(ref.layer)
+            table, place = "inputs", f"({self.places.matrix(ref)})"
+        return f"{table}.setdefault({place}, {self.numbers.text(sp.sqrt(variance))})"
 
 
 def _comment(statement: Statement) -> Lines:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import sympy as sp
 from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 
-from dmft_sym.program import LayerRange, Scalar
+from dmft_sym.program import LAYER, LayerRange, Scalar
 
 from .sampled_places import DeclaredPlaces, Numbers, product
 
@@ -35,7 +35,8 @@ class TableWriter:
         if places.apart:
             entries.append((places.apart, "int", "room for products before their rows are repeated"))
         entries.append(("rows", "int", "number of rows"))
-        for some, total in ((places.input_matrices, "input_matrices"), (places.matrices, "matrices")):
+        numbered = [*zip(places.input_matrices, places.counts, strict=True), (places.matrices, "matrices")]
+        for some, total in numbered:
             entries += [(places.attribute(m), "int", f"{m}{_span(m.layers)}: {m.source} -> {m.target}") for m in some]
             entries.append((total, "int", "number of them"))
         yield _tuple("Layout", "First rows of fields and vectors, first numbers of matrices.", entries)
@@ -43,10 +44,11 @@ class TableWriter:
         rows += ["C"] * (len(places.vectors) + len(places.memories))
         rows += [self._labels.count(self._labels.order)] if places.apart else []
         lines = []
-        for name, sizes in (("rows", rows), ("inputs", places.input_matrices), ("matrices", places.matrices)):
-            texts = [size if isinstance(size, str) else places.extent(size.layers) for size in sizes]
+        names = ["rows", *(total for _, total in numbered)]
+        lists = [rows, *([places.extent(matrix.layers) for matrix in some] for some, _ in numbered)]
+        for name, texts in zip(names, lists, strict=True):
             lines += [f"{name} = [", *(f"{_INDENT}{text}," for text in texts), "]"]
-        totals = [f"*itertools.accumulate({name}, initial=0)" for name in ("rows", "inputs", "matrices")]
+        totals = [f"*itertools.accumulate({name}, initial=0)" for name in names]
         lines += wrapped("return Layout(", totals, ")", width=WIDTH - 4)
         yield function_text("_layout", self.sizes, "Where things are, for M samples and C outputs.", lines)
 
@@ -107,11 +109,19 @@ class TableWriter:
             stop = f"{first} + {self.places.extent(matrix.layers)}"
             back = sp.sqrt(sp.cancel(matrix.variance / matrix.aspect))
             for offset, value in (("", sp.sqrt(matrix.variance)), (" + 1", back)):
-                lines.append(f"deviation[2 * {first}{offset} : 2 * ({stop}) : 2] = {self.numbers.text(value)}")
+                text = self._by_layer(value, matrix.layers)
+                lines.append(f"deviation[2 * {first}{offset} : 2 * ({stop}) : 2] = {text}")
             if matrix in self.places.program.learned:
                 lines.append(f"learns[{first} : {stop}] = True")
         meaning = "Standard deviation of the noise of every side, and which matrices are trained."
         return function_text("_sides", ["at", "numbers", *self.sizes], meaning, [*lines, "return deviation, learns"])
+
+    def _by_layer(self, value: sp.Expr, layers: LayerRange | None) -> str:
+        """A number, or a list of those of all layers of a family."""
+        if layers is None or LAYER.symbol not in value.free_symbols:
+            return self.numbers.text(value)
+        with self.places.scan(LAYER.symbol, layers) as head:
+            return f"[{self.numbers.text(value)} {head.removesuffix(':')}]"
 
     def contents(self) -> str:
         """``_contents``."""
@@ -122,7 +132,7 @@ class TableWriter:
             )
         for matrix in self.places.matrices:
             lines += self._entries("matrices", matrix.name, matrix.layers, f"at.{self.places.attribute(matrix)}", "")
-        shown = f'return _Contents("{self.places.input.name}", fields, matrices)'
+        shown = "return _Contents(fields, matrices)"
         meaning = "First row and number of rows of every field, number of every matrix; by name and layer."
         return function_text("_contents", ["at", *self.sizes], meaning, [*lines, shown])
 

@@ -145,7 +145,8 @@ class AverageWriter:
             if covariance != 0:
                 first, second = self._at(u, 2, FIRST), self._at(other, 3, SECOND)
                 limits = [*self._limits(u, 2, FIRST, row, a), *self._limits(other, 3, SECOND, column, b)]
-                yield sp.Sum(Response(a, first) * covariance * Response(b, second), *limits)
+                term = Response(a, first) * covariance * Response(b, second)
+                yield sp.Sum(term, *limits) if limits else term
 
     def _limits(
         self, noise: Noise, number: int, place: Place, member: Member, row: Labelled

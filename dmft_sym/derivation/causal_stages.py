@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from dmft_sym.program import TIME, Field, FieldRef, Step
+from dmft_sym.program import TIME, UNIT, Field, FieldRef, Step
 from dmft_sym.program.labels import elsewhere, here
 from dmft_sym.program.printing import field_latex, function_latex, latex_name
 
@@ -52,9 +52,15 @@ def order_parameter_text(program: Step) -> str:
     return (
         "Overlaps of fields are named correlations $C$, overlaps of a field with a conjugate field $i$ times a "
         "response $R$; conjugates $\\hat C$, $\\hat R$ tie the names to the fields. Overlaps of the given inputs are "
-        f"numbers, {numbers}, and no order parameters. The exponent is $n$ times a function of order parameters"
-        " plus the logarithm of one single-site integral per space."
+        f"numbers, {numbers}, and no order parameters. {_of_vectors(program)}The exponent is $n$ times a function of "
+        "order parameters plus the logarithm of one single-site integral per space."
     )
+
+
+def _of_vectors(program: Step) -> str:
+    """What the input of trained vectors is, if there are any."""
+    found = any(matrix.source == UNIT for matrix in program.matrices)
+    return "A trained vector is a matrix whose one input is the number $1$, $K^{1} = 1$. " if found else ""
 
 
 def _gram(field: Field) -> str:

@@ -196,7 +196,7 @@ class RowWriter:
     ) -> Iterator[tuple[sp.Expr, sp.Expr, sp.Basic, Limits]]:
         """``sum_n R[F, n](t, t1) <n n'>``: coefficient, product, the condition under which it exists, sums."""
         for other in self.process.noises:
-            coefficient = self.table.sites.builder.noise_covariance(other, noise)
+            coefficient = self.table.sites.builder.noise_covariance(other, noise, layer)
             if coefficient is None:
                 continue
             other_layer, inner = self._sweep(other, "l_k")

@@ -242,10 +242,11 @@ class SiteBuilder:
         """One equation per assignment, in program order."""
         return with_causality([self.equation(scans, assign) for scans, assign in assigns(self.program)])
 
-    def noise_covariance(self, a: Noise, b: Noise) -> sp.Expr | None:
+    def noise_covariance(self, a: Noise, b: Noise, layer: sp.Expr | None = None) -> sp.Expr | None:
         """Coefficient of the operands' correlation in ``<a b>`` (of the scaled fields), if correlated.
 
-        For random vectors it is the variance itself (and ``None`` for two different ones).
+        At a ``layer`` of a family, or at that of the place of ``a``. For random vectors it is the variance itself (and
+        ``None`` for two different ones).
         """
         if isinstance(a.source, RandomVector) or isinstance(b.source, RandomVector):
             same = a == b and isinstance(a.source, RandomVector) and not a.probe
@@ -254,7 +255,7 @@ class SiteBuilder:
             return None
         saddle = self.saddles.get(a.source.matrix.name)
         coefficient = sp.Integer(0) if saddle is None else saddle.noise.get((a.source, b.source), sp.Integer(0))
-        return _tidy(coefficient / (a.scale * b.scale))
+        return _tidy(_at_layer(coefficient, a.source, layer) / (a.scale * b.scale))
 
     def equation(self, scans: tuple[ForLayers, ...], assign: Assign) -> SiteEquation:
         """The equation of one assignment."""
@@ -315,9 +316,16 @@ class SiteBuilder:
                 continue
             other = self.noises[partner]
             index, layers, layer = _pairing(use, partner)
-            strength = _tidy(coefficient * saddle.memory[use, partner] / other.scale)
+            strength = _tidy(coefficient * _at_layer(saddle.memory[use, partner], use) / other.scale)
             operand = partner.operand_at(layer)
             yield ResponseMemory(strength, row, other, layer, operand, index, layers, retained)
+
+
+def _at_layer(value: sp.Expr, use: Use, layer: sp.Expr | None = None) -> sp.Expr:
+    """What a matrix has at a layer, in its own symbol, for the layer of a place."""
+    if not use.family:
+        return value
+    return value.subs(LAYER.symbol, next(at for at in (layer, use.member, use.index) if at is not None))
 
 
 def _pairing(use: Use, partner: Use) -> tuple[sp.Symbol | None, LayerRange | None, sp.Expr | None]:

@@ -8,6 +8,7 @@ import sympy as sp
 
 from dmft_sym.program import (
     LAYER,
+    ONE,
     PAST_STEP,
     STEP,
     TIME,
@@ -200,6 +201,8 @@ class SiteWriter:
 
     def overlap(self, row: FieldRef, past: FieldRef, at_row: Place = NOW, at_past: Place = THEN) -> sp.Expr:
         """The correlation of a field now with one in the past; a given number for inputs."""
+        if row.field == past.field == ONE:
+            return sp.Integer(1)
         kind = Gram if row.space.finite else Correlation
         return kind(self.field(row, *at_row), self.field(past, *at_past))
 
@@ -238,7 +241,7 @@ class SiteWriter:
         self, a: Noise, layer_a: sp.Expr | None, at_a: Place, b: Noise, layer_b: sp.Expr | None, at_b: Place
     ) -> sp.Expr:
         """``<a b>`` of two Gaussian fields at any two places; zero if they are independent."""
-        coefficient = self.builder.noise_covariance(a, b)
+        coefficient = self.builder.noise_covariance(a, b, layer_a)
         if coefficient is None:
             return sp.Integer(0)
         same_step = sp.KroneckerDelta(at_a[0], at_b[0]) if a.fresh else sp.Integer(1)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import sympy as sp
 
-from dmft_sym.program import ForLayers, GaussianMatrix, LayerRange, Step
+from dmft_sym.program import UNIT, ForLayers, GaussianMatrix, LayerRange, Step
 from dmft_sym.program.printing import latex_name, statement_latex
 
 from .action import MatrixAction, PairTerm, Place
@@ -22,7 +22,8 @@ def escaped(text: str) -> str:
 def matrices_text(program: Step) -> str:
     """Every matrix with its spaces and its entries at the start."""
     return ", ".join(
-        f"${latex_name(m.name)}\\!: {m.source} \\to {m.target}$ {_entries(m)}"
+        (f"${latex_name(m.name)}$" if m.source == UNIT else f"${latex_name(m.name)}\\!: {m.source} \\to {m.target}$")
+        + f" {_entries(m)}"
         + (" (drawn anew at every step)" if m.fresh else "")
         for m in program.matrices
     )
@@ -31,6 +32,8 @@ def matrices_text(program: Step) -> str:
 def _entries(matrix: GaussianMatrix) -> str:
     if matrix.variance == 0:
         return "that starts at zero"
+    if matrix.source == UNIT:
+        return f"with variance ${sp.latex(matrix.variance)}$ in ${matrix.target}$"
     return f"with variance ${sp.latex(matrix.variance)}/n_{{{matrix.source}}}$"
 
 
@@ -55,7 +58,7 @@ def action_lines(actions: Iterable[MatrixAction]) -> Iterator[Line]:
         for place in action.coupling:
             conjugate, product = sp.latex(place.hat), sp.latex(place.product)
             applied = _applied(place)
-            terms = (f"+ i\\sum_{{{_labels(place)}}} {conjugate}\\cdot\\big( {product} - {applied} \\big)",)
+            terms = (f"+ i{_sum(_labels(place))} {conjugate}\\cdot\\big( {product} - {applied} \\big)",)
             left = f"S_{{{latex_name(place.product.name, place.use.index)}}}"
             yield Line(left, terms, _range_note(place))
 
@@ -104,8 +107,14 @@ def _summed(term: PairTerm) -> str:
     expression = term.expression
     sign = "-" if expression.could_extract_minus_sign() else "+"
     body = sp.latex(-expression if sign == "-" else expression)
-    labels = ",\\,".join(_joined_labels(place) for place in (term.first, term.second))
-    return f"{sign} \\sum_{{{labels}}} {body}"
+    between = ",\\,"
+    labels = between.join(_joined_labels(place) for place in (term.first, term.second))
+    return f"{sign} {_sum(labels if labels.strip(between) else '')} {body}"
+
+
+def _sum(labels: str) -> str:
+    """A sum over labels, if there are any."""
+    return f"\\sum_{{{labels}}}" if labels else ""
 
 
 def _joined_labels(place: Place) -> str:

@@ -259,7 +259,8 @@ class Gram(TwoPoint):
     def _latex(self, printer: sp.printing.latex.LatexPrinter, exp: str | None = None) -> str:
         names = dict.fromkeys(end.name_latex() for end in self.ends)
         labels = " ".join(printer.doprint(value) for end in self.ends for value in end.axis_labels)
-        return powered(f"K^{{{','.join(names)}}}_{{{labels}}}", exp)
+        lower = f"_{{{labels}}}" if labels else ""
+        return powered(f"K^{{{','.join(names)}}}{lower}", exp)
 
 
 class Response(TwoPoint):

@@ -56,7 +56,7 @@ def _arguments(module: ModuleType, task: ReplicaTask) -> dict[str, Any]:
         if name not in task.data:
             raise ExecutionError(f"no data given for {name}: needed are {', '.join(module.DATA)}")
         given = np.asarray(task.data[name], dtype=float)
-        inputs = keyword == "inputs"
+        inputs = name in {field.name for field in task.program.data_fields}
         arguments[keyword] = input_coordinates(given.reshape(-1, given.shape[-1])) if inputs else given
     return arguments
 

@@ -13,6 +13,7 @@ import numpy as np
 import sympy as sp
 
 from dmft_sym.program import (
+    ONE,
     OUTPUT,
     OUTPUTS,
     Assign,
@@ -358,6 +359,8 @@ class _PlanBuilder:
 
     def _inputs(self, ref: FieldRef) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         name, labels = ref.field.name, ref.axes
+        if ref.field == ONE:
+            return np.ones((1, 1))
         if name not in self.data or np.ndim(self.data[name]) != len(labels) + 1:
             shape = ", ".join([*(f"{label}s" for label in labels), "dimension"])
             raise ExecutionError(f"no data given for {name}: needed is an array of shape ({shape})")
@@ -388,7 +391,7 @@ class _PlanBuilder:
         for number, (key, matrix) in enumerate(self.pending):
             source, target = numbers["source", number], numbers["target", number]
             inverse = self._inverse_aspect(matrix)
-            variance = self.number(matrix.variance, matrix.name)
+            variance = self.number(matrix.variance_at(key[1]), matrix.name)
             learned = matrix in self.learned
             self.plan.matrices.append(MatrixPlan(key, source, target, variance, inverse, matrix.fresh, learned))
         self.plan.sectors = self._sectors()

@@ -217,7 +217,7 @@ class LazySites(LimitTheory):
         ratio = target.matrix.target.ratio if isinstance(target, MatrixRef) else target.space.ratio
         layers = target.matrix.layers if isinstance(target, MatrixRef) else None
         for first, second in itertools.product(learn.terms, repeat=2):
-            strength = ratio * self._strength(first) * self._strength(second)
+            strength = ratio * learn.rate * self._strength(first, learn) * self._strength(second, learn)
             second = _renamed(second)
             body = strength * self._overlap(first.left, second.left)
             if first.right is not None and second.right is not None:
@@ -230,8 +230,8 @@ class LazySites(LimitTheory):
             sums += [(LAYER.symbol, layers.start, layers.stop)] if layers is not None else []
             yield sp.Sum(body, *sums) if sums else body
 
-    def _strength(self, term: Outer) -> sp.Expr:
-        return sp.cancel(term.coefficient * SAMPLES / (ETA * GAMMA))
+    def _strength(self, term: Outer, learn: Learn) -> sp.Expr:
+        return sp.cancel(term.coefficient * SAMPLES / (ETA * GAMMA * learn.rate))
 
     def _overlap(self, a: FieldRef, b: FieldRef) -> sp.Expr:
         return static(self.sites.overlap(a, b))

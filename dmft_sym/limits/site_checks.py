@@ -12,7 +12,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from dmft_sym.derivation.symbols import TwoPoint
-from dmft_sym.program import SAMPLES, FieldRef, Label
+from dmft_sym.program import ONE, SAMPLES, FieldRef, Label
 from dmft_sym.solvers.kernels import Kernels
 from dmft_sym.solvers.solver import Solver
 
@@ -65,6 +65,8 @@ class _Overlaps:
 
     def __call__(self, a: FieldRef, b: FieldRef) -> np.ndarray:
         """``<a b>``, shape (labels of a, labels of b)."""
+        if a.field == b.field == ONE:
+            return np.ones((1, 1))
         ranges = [list(itertools.product(*(range(self.sizes[x]) for x in ref.axes))) for ref in (a, b)]
         places = [[self._number((*_key(a), *p), (*_key(b), *q)) for q in ranges[1]] for p in ranges[0]]
         return np.array(places)

@@ -6,15 +6,17 @@ The user's function receives a `Tracer` and the traced input, builds matrices an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast, overload
 
 import sympy as sp
 
 from dmft_sym.program import (
     DEPTH,
+    ONE,
     OUTPUT,
+    UNIT,
     Assign,
     Average,
     Axes,
@@ -38,9 +40,10 @@ from dmft_sym.program import (
 from dmft_sym.program.declarations import check_name
 
 from .functions import Function, linear_form, site_function
+from .layer_values import LayerNumber, layer_value
 from .parameters import INIT_VARIANCE, NU, Parameter
 from .renaming import renamed
-from .vectors import Family, Mean, Member, Number, Vector, Weights, number
+from .vectors import Family, Mean, Member, Number, Vector, VectorFamily, Weights, number
 
 Declared = TypeVar("Declared", Space, Field, GaussianMatrix, RandomVector, Scalar)
 
@@ -61,6 +64,8 @@ class Setting:
         Whether site-wise functions may be nonlinear.
     reserved
         Names that the training program uses around the forward pass.
+    no_vectors
+        Why trained vectors have no limit; empty if they have one.
     """
 
     input: Field
@@ -69,6 +74,7 @@ class Setting:
     adjoint_axes: Axes
     nonlinear: bool
     reserved: frozenset[str]
+    no_vectors: str = ""
 
 
 PROPORTIONAL = Setting(
@@ -78,6 +84,8 @@ PROPORTIONAL = Setting(
     (OUTPUT,),
     False,
     frozenset({"v", "Delta", "r", "X", "betastar", "eps"}),
+    "it adds one constant to the outputs of all samples, which is no average over sites and learns D times as fast as "
+    "the rest, so that there is no limit",
 )
 
 
@@ -126,7 +134,9 @@ class Trace:
     parameters
         Run-time parameters that the forward pass introduced.
     frozen
-        Names of matrices and readouts that are not trained.
+        Names of matrices, vectors and readouts that are not trained.
+    rates
+        Learning rates in units of that of the run, by the names of what has another one.
     """
 
     statements: tuple[Statement, ...]
@@ -135,6 +145,7 @@ class Trace:
     setting: Setting
     parameters: tuple[Parameter, ...]
     frozen: frozenset[str] = frozenset()
+    rates: Mapping[str, sp.Expr] = field(default_factory=dict)
 
 
 class Tracer:
@@ -159,6 +170,7 @@ class Tracer:
         self._aliases: list[tuple[FieldRef, FieldRef]] = []  # and names that were given to them later
         self._parameters: list[Parameter] = []
         self._frozen: set[str] = set()
+        self._rates: dict[str, sp.Expr] = {}
         self._names: dict[str, object] = {self._input.field.name: self._input.field}
         self._scan_index: list[tuple[sp.Symbol, LayerRange]] = []
 
@@ -181,13 +193,15 @@ class Tracer:
         target: Space,
         *,
         layers: tuple[Number, Number] | None = None,
-        init: Number = 1,
+        init: LayerNumber = 1,
+        learning_rate: LayerNumber = 1,
         train: bool = True,
     ) -> Weights:
         """A matrix ``source -> target`` with entries ``N(0, init^2 init_std^2 / n_source)``.
 
         ``layers=(first, last)`` makes it a family of independent matrices, to be indexed in a scan;
-        ``train=False`` keeps it at its initial value.
+        ``learning_rate`` is a factor on that of the run, and ``train=False`` keeps it at its initial value. Of a family
+        ``init`` and ``learning_rate`` may depend on the layer: expressions in ``l``, or functions of it.
         """
         for side in (source, target):
             if not isinstance(side, Space):
@@ -197,11 +211,77 @@ class Tracer:
                 f"matrix {name}: no vector of the space {target} is computed, as the inputs are given; allowed are "
                 f"matrices from the inputs to a hidden space, and between hidden spaces"
             )
-        family = None if layers is None else _layer_range(f"matrix {name}", layers)
-        variance = number(init) ** 2 * INIT_VARIANCE
+        return self._weights("matrix", name, source, target, layers, init, learning_rate, train)
+
+    def _weights(
+        self,
+        kind: str,
+        name: str,
+        source: Space,
+        target: Space,
+        layers: tuple[Number, Number] | None,
+        init: LayerNumber,
+        learning_rate: LayerNumber,
+        train: bool,
+    ) -> Weights:
+        """Declare a matrix, or the one that a vector is."""
+        what = f"{kind} {name}"
+        family = None if layers is None else _layer_range(what, layers)
+        variance = self._training(what, name, family, init, learning_rate, train)
+        return Weights(self, self._declare(GaussianMatrix(name, source, target, variance, family)))
+
+    def _training(
+        self, what: str, name: str, family: LayerRange | None, init: LayerNumber, rate: LayerNumber, train: bool
+    ) -> sp.Expr:
+        """Remember how weights are trained; the variance with which they start."""
+        value = layer_value(what, "learning_rate", rate, family)
         if not train:
             self._frozen.add(name)
-        return Weights(self, self._declare(GaussianMatrix(name, source, target, variance, family)))
+        elif value != 1:
+            self._rates[name] = value
+        return layer_value(what, "init", init, family) ** 2 * INIT_VARIANCE
+
+    @overload
+    def vector(
+        self, name: str, space: Space, *, init: LayerNumber = 1, learning_rate: LayerNumber = 1, train: bool = True
+    ) -> Vector: ...
+
+    @overload
+    def vector(
+        self,
+        name: str,
+        space: Space,
+        *,
+        layers: tuple[Number, Number],
+        init: LayerNumber = 1,
+        learning_rate: LayerNumber = 1,
+        train: bool = True,
+    ) -> VectorFamily: ...
+
+    def vector(
+        self,
+        name: str,
+        space: Space,
+        *,
+        layers: tuple[Number, Number] | None = None,
+        init: LayerNumber = 1,
+        learning_rate: LayerNumber = 1,
+        train: bool = True,
+    ) -> Vector | VectorFamily:
+        """A trained vector with sites ``N(0, init^2 init_std^2)``, the same for all samples: a bias or a gain.
+
+        It learns as a readout does, ``b += eta0 gamma g`` summed over errors. ``layers=(first, last)`` makes it a
+        family, to be indexed in a scan: ``b[l]``. Other options are those of a matrix.
+        """
+        if not isinstance(space, Space):
+            raise ProgramError(f"vector {name}: a vector lives in a space, got {type(space).__name__}")
+        if self.setting.no_vectors:
+            raise ProgramError(f"vector {name}: {self.setting.no_vectors}; allowed with ds.Samples(inputs, targets)")
+        if space.finite:
+            raise ProgramError(f"vector {name}: the inputs are given; allowed are vectors of hidden spaces")
+        made = self._weights("vector", name, UNIT, space, layers, init, learning_rate, train)
+        one = Vector(self, Linear.of(FieldRef(ONE)), UNIT)
+        return made @ one if layers is None else VectorFamily(made, one)
 
     def parameter(self, name: str, default: float | None = None) -> sp.Symbol:
         """A real run-time parameter of the forward pass, passed by keyword to the solver."""
@@ -355,16 +435,23 @@ class Tracer:
             raise ProgramError(f"scan {label}: the carry lives in {family.space}, its next value in {result.space}")
         return result
 
-    def readout(self, name: str, vector: Vector, *, init: Number = 1, train: bool = True) -> Outputs:
+    def readout(
+        self,
+        name: str,
+        vector: Vector,
+        *,
+        init: LayerNumber = 1,
+        learning_rate: LayerNumber = 1,
+        train: bool = True,
+    ) -> Outputs:
         """The outputs ``gamma_N^{-1} n^{-1/2} w . vector``, sites of ``w`` ``N(0, init^2 init_std^2)``.
 
-        ``train=False`` keeps ``w`` at its initial value.
+        ``learning_rate`` is a factor on that of the run, and ``train=False`` keeps ``w`` at its initial value.
         """
         if self._scan_index:
             raise ProgramError(f"readout {name}: readouts stand outside of scans")
-        weights = self._declare(RandomVector(name, vector.space, number(init) ** 2 * INIT_VARIANCE))
-        if not train:
-            self._frozen.add(name)
+        variance = self._training(f"readout {name}", name, None, init, learning_rate, train)
+        weights = self._declare(RandomVector(name, vector.space, variance))
         return Outputs((Readout(sp.Integer(1), weights, self.as_field(vector)),))
 
     def as_field(self, vector: Vector) -> FieldRef:
@@ -411,9 +498,10 @@ class Tracer:
         if family is None:
             return
         if not self._scan_index:
+            kind, used = ("vector", f"h + {name}[l]") if ref.matrix.source == UNIT else ("matrix", f"{name}[l] @ h")
             raise ProgramError(
-                f"{ref}: a matrix family is used inside a scan over its layers, net.scan(lambda l, h: {name}[l] @ h, "
-                f"h, layers=({family.start}, {family.stop})); a matrix for one place is declared without layers"
+                f"{ref}: a {kind} family is used inside a scan over its layers, net.scan(lambda l, h: {used}, "
+                f"h, layers=({family.start}, {family.stop})); a {kind} for one place is declared without layers"
             )
         index, span = self._scan_index[-1]
         if ref.layer != index:
@@ -518,6 +606,7 @@ class Tracer:
             self.setting,
             tuple(self._parameters),
             frozenset(self._frozen),
+            self._rates,
         )
 
 

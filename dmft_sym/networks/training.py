@@ -26,6 +26,7 @@ from dmft_sym.support.array_types import Array
 from .parameters import DECAY, ETA, MOMENTUM
 from .reverse import Backward
 from .schedules import factors, schedule
+from .trace import Trace
 
 
 @dataclass(frozen=True)
@@ -115,13 +116,13 @@ class TrainingRule:
         return Optimizer(MOMENTUM if self.momentum else sp.Integer(0), DECAY if self.weight_decay else sp.Integer(0))
 
 
-def updates(
-    backward: Backward, frozen: frozenset[str], coefficient: sp.Expr, weight: ScalarRef | None = None
-) -> list[Learn]:
-    """The updates of a program: of every matrix and readout that is not ``frozen``, by its gradient.
+def updates(backward: Backward, trace: Trace, coefficient: sp.Expr, weight: ScalarRef | None = None) -> list[Learn]:
+    """The updates of a program: of every matrix and readout that is not frozen, by its gradient.
 
     Parameters
     ----------
+    trace
+        Which are frozen, and which have learning rates of their own.
     coefficient, weight
         Common factors of all terms.
 
@@ -132,9 +133,11 @@ def updates(
     """
     learns = []
     for target, gradient in backward.gradients.items():
-        if target.name not in frozen:
-            terms = tuple(replace(term, coefficient=coefficient * term.coefficient, weight=weight) for term in gradient)
-            learns.append(Learn(_weights(target), terms))
+        rate = trace.rates.get(target.name, sp.Integer(1))
+        if target.name not in trace.frozen and rate != 0:
+            step = coefficient * rate
+            terms = tuple(replace(term, coefficient=step * term.coefficient, weight=weight) for term in gradient)
+            learns.append(Learn(_weights(target), terms, rate))
     if not learns:
         raise ProgramError("nothing is trained: at least one matrix or readout needs train=True")
     return learns

@@ -21,6 +21,8 @@ from dmft_sym.program import (
     Space,
 )
 
+from .matrix_sums import Combined
+
 Number: TypeAlias = sp.Expr | int | float
 _UFUNCS: Mapping[str, type[sp.Function]] = {
     "tanh": sp.tanh,
@@ -94,6 +96,8 @@ class Vector:
         return Linear.of(self.tracer.as_field(self))
 
     def __add__(self, other: Vector) -> Vector:
+        if isinstance(other, VectorFamily):
+            return NotImplemented
         if not isinstance(other, Vector):
             return self._refused("a vector plus a number")
         if other.space != self.space:
@@ -131,6 +135,8 @@ class Vector:
         )
 
     def __mul__(self, factor: Number | Vector) -> Vector:
+        if isinstance(factor, VectorFamily):
+            return NotImplemented
         if isinstance(factor, Vector):
             return self.tracer.apply(lambda a, b: a * b, self, factor)
         return Vector(self.tracer, self.value.scaled(number(factor)), self.space)
@@ -151,6 +157,12 @@ class Vector:
 
     def __sub__(self, other: Vector) -> Vector:
         return self + (-other)
+
+    def __getitem__(self, layer: object) -> Vector:
+        raise ProgramError(
+            f"{self.value}[{layer}]: a vector has no layer index; a family of trained vectors is "
+            "net.vector(name, space, layers=(first, last))"
+        )
 
     def named(self, name: str | Member) -> Vector:
         """Give the vector a name in the printed equations: a text, or the member of a family of fields."""
@@ -181,8 +193,13 @@ class Family:
         return Member(FieldRef(self.field, number(layer)))
 
 
+def _sides(matrix: GaussianMatrix, transposed: bool) -> tuple[Space, Space]:
+    """The space that a matrix, or its transpose, takes, and the one of the result."""
+    return (matrix.target, matrix.source) if transposed else (matrix.source, matrix.target)
+
+
 @dataclass(frozen=True)
-class Weights:
+class Weights(Combined):
     """A trainable Gaussian matrix: ``W @ h``, its transpose ``W.T @ g``, and members ``W[l]`` of a family.
 
     Attributes
@@ -194,6 +211,14 @@ class Weights:
     tracer: Recorder
     matrix: GaussianMatrix
     transposed: bool = False
+
+    @property
+    def sides(self) -> tuple[Space, Space]:
+        """The space that it takes, and the one of the result."""
+        return _sides(self.matrix, self.transposed)
+
+    def __str__(self) -> str:
+        return f"{self.matrix}{'.T' if self.transposed else ''}"
 
     @property
     def T(self) -> Weights:
@@ -218,7 +243,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class WeightsMember:
+class WeightsMember(Combined):
     """One matrix of a family, or a matrix that is no family, or the transpose of either."""
 
     tracer: Recorder
@@ -226,9 +251,43 @@ class WeightsMember:
     transposed: bool = False
 
     @property
+    def sides(self) -> tuple[Space, Space]:
+        """The space that it takes, and the one of the result."""
+        return _sides(self.ref.matrix, self.transposed)
+
+    def __str__(self) -> str:
+        return f"{self.ref}{'.T' if self.transposed else ''}"
+
+    @property
     def T(self) -> WeightsMember:
         """The transpose."""
         return replace(self, transposed=not self.transposed)
 
     def __matmul__(self, vector: Vector) -> Vector:
+        if isinstance(vector, Combined):
+            raise ProgramError(
+                f"{self} @ {vector}: products of matrices are applied one by one, {self} @ ({vector} @ h)"
+            )
         return self.tracer.multiply(self.ref, self.transposed, vector)
+
+
+@dataclass(frozen=True)
+class VectorFamily:
+    """Trained vectors with a layer label: ``b[l]`` is a vector of the scan over the layers."""
+
+    weights: Weights
+    one: Vector
+
+    __array_ufunc__ = None
+
+    def __getitem__(self, layer: Number) -> Vector:
+        return self.weights[layer] @ self.one
+
+    def _refused(self, *_: object) -> NoReturn:
+        name, layers = self.weights.matrix, self.weights.matrix.layers
+        raise ProgramError(
+            f"{name}: vector {name} needs a layer index, as it is a family with the layers {layers}; write {name}[l] "
+            f"in a scan over these"
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __matmul__ = __rmatmul__ = __neg__ = _refused

@@ -236,7 +236,7 @@ class CountedEquations:
         key = noise, layer
         if key not in self._noises:
             siblings = tuple(self._siblings(noise, layer))
-            variance = Form.of(self._builder.noise_covariance(noise, noise))
+            variance = Form.of(self._builder.noise_covariance(noise, noise, _integer(layer)))
             name = noise.source.matrix.name if isinstance(noise.source, Use) else ""
             self._noises[key] = NoiseInstance(name, len(self._noises), variance, _operand(noise, layer), siblings)
         return self._noises[key]
@@ -246,7 +246,7 @@ class CountedEquations:
         if not isinstance(noise.source, Use):
             return
         for (other, other_layer), instance in self._noises.items():
-            covariance = self._builder.noise_covariance(noise, other)
+            covariance = self._builder.noise_covariance(noise, other, _integer(layer))
             if covariance is None or not isinstance(other.source, Use) or instance.operand is None:
                 continue
             if _member(noise.source, layer) == _member(other.source, other_layer):
@@ -256,7 +256,11 @@ class CountedEquations:
 def _operand(noise: Noise, layer: int | None) -> FieldRef | None:
     if not isinstance(noise.source, Use) or noise.static:
         return None
-    return noise.source.operand_at(None if layer is None else sp.Integer(layer))
+    return noise.source.operand_at(_integer(layer))
+
+
+def _integer(layer: int | None) -> sp.Integer | None:
+    return None if layer is None else sp.Integer(layer)
 
 
 def _member(use: Use, layer: int | None) -> sp.Expr | None:

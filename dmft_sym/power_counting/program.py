@@ -22,6 +22,7 @@ from dmft_sym.networks.standard import Network
 from dmft_sym.networks.trace import Trace
 from dmft_sym.networks.training import GradientDescent
 from dmft_sym.program import (
+    UNIT,
     Assign,
     Average,
     ForLayers,
@@ -72,6 +73,8 @@ class WeightsInfo:
         Whether the number of its inputs grows with the width; not so from given inputs.
     random, trained
         Whether its initial entries are not zero, and whether it learns.
+    vector
+        Whether it is a vector of the forward pass, whose one input is 1.
     """
 
     name: str
@@ -79,6 +82,7 @@ class WeightsInfo:
     grows: bool
     random: bool
     trained: bool
+    vector: bool = False
 
 
 class ScaledPipeline(Pipeline):
@@ -143,7 +147,8 @@ class ScaledNetwork:
     def _info(self, weights: Weights) -> WeightsInfo:
         readout = isinstance(weights, RandomVector)
         grows = not isinstance(weights, GaussianMatrix) or not weights.source.finite
-        return WeightsInfo(weights.name, readout, grows, weights.variance != 0, weights in self.program.learned)
+        vector = isinstance(weights, GaussianMatrix) and weights.source == UNIT
+        return WeightsInfo(weights.name, readout, grows, weights.variance != 0, weights in self.program.learned, vector)
 
     @cached_property
     def averages(self) -> tuple[str, ...]:

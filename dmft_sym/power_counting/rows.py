@@ -18,7 +18,7 @@ class MatrixScaling:
     name
         Of the matrix.
     fan_in
-        ``"N"`` if the number of its inputs grows, ``"D"`` from given inputs.
+        ``"N"`` if the number of its inputs grows, ``"D"`` from given inputs, ``"1"`` for a vector.
     init, multiplier, learning_rate
         Exponents of the variance of stored entries, of what stands before them, and of the learning rate; ``None`` for
         what starts at zero, or is frozen.

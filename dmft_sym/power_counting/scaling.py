@@ -74,7 +74,7 @@ class Scaling:
         for one in self.exponents:
             sizes = [step.updates[one.info.name].size for step in self._history if one.info.name in step.updates]
             update = exponent_of(max((size for size in sizes if size is not None), default=None))
-            fan_in = "N" if one.info.grows else "D"
+            fan_in = "N" if one.info.grows else "1" if one.info.vector else "D"
             assert one.multiplier is not None
             found[one.info.name] = MatrixScaling(
                 one.info.name, fan_in, one.init, one.multiplier, one.learning_rate, update

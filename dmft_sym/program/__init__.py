@@ -1,6 +1,6 @@
 """The language of vector programs: what is computed at one training step of a wide network."""
 
-from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
+from .declarations import ONE, UNIT, Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
 from .expressions import FieldRef, Initial, LayerSum, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
 from .labels import (
@@ -27,6 +27,7 @@ from .unroll import flat_statements, flatten
 __all__ = [
     "DEPTH",
     "LAYER",
+    "ONE",
     "OUTPUT",
     "OUTPUTS",
     "PAST_STEP",
@@ -34,6 +35,7 @@ __all__ = [
     "SAMPLES",
     "STEP",
     "TIME",
+    "UNIT",
     "Assign",
     "Average",
     "Axes",

@@ -9,7 +9,7 @@ from typing import ClassVar
 import sympy as sp
 
 from .errors import ProgramError
-from .labels import OUTPUT, Axes, Label, LayerRange
+from .labels import LAYER, OUTPUT, Axes, Label, LayerRange
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
@@ -63,6 +63,8 @@ class GaussianMatrix(Declared):
 
     Parameters
     ----------
+    variance
+        May depend on the layer, `LAYER`, of a member of a family.
     layers
         Range of the layer label if this is a family of independent matrices.
     fresh
@@ -78,6 +80,10 @@ class GaussianMatrix(Declared):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "variance", sp.sympify(self.variance, strict=True))
+
+    def variance_at(self, layer: sp.Expr | int | None) -> sp.Expr:
+        """That of a member of a family."""
+        return self.variance if layer is None else self.variance.subs(LAYER.symbol, layer)
 
     @property
     def aspect(self) -> sp.Expr:
@@ -148,3 +154,12 @@ class Scalar(Declared):
 def _check_axes(name: str, axes: Axes) -> None:
     if not all(isinstance(label, Label) for label in axes) or len(set(axes)) < len(axes):
         raise ProgramError(f"{name}: axes {tuple(map(str, axes))}: allowed are labels, each of them once")
+
+
+UNIT = Space("unit_space", sp.Integer(1), finite=True)
+ONE = Field("unit_input", UNIT, axes=(), data=True)
+"""The number one, as a given vector with a single site.
+
+A trained vector ``b`` that has no labels is a matrix from the space `UNIT`, applied to it: one vector for all samples
+and outputs, whose gradient is their sum.
+"""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import sympy as sp
 
-from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
+from .declarations import ONE, Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
 from .labels import Axes, LayerRange
 
@@ -144,7 +144,14 @@ class Product:
         """Labels of the result, those of the operand."""
         return self.operand.axes
 
+    @property
+    def is_vector(self) -> bool:
+        """Whether it is a trained vector without labels, see `declarations.ONE`."""
+        return self.operand.field == ONE
+
     def __str__(self) -> str:
+        if self.is_vector:
+            return str(self.matrix)
         return f"{self.matrix}{'^T' if self.transpose else ''} {self.operand}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import sympy as sp
 
-from .declarations import Scalar
+from .declarations import ONE, UNIT, Scalar
 from .expressions import (
     Argument,
     FieldRef,
@@ -37,6 +37,9 @@ def program_text(program: Step) -> str:
     for matrix in program.matrices:
         family = "" if matrix.layers is None else f"[{matrix.layers}]"
         fresh = ", drawn anew at every step" if matrix.fresh else ""
+        if matrix.source == UNIT:
+            lines.append(f"  vector {matrix.name}{family} in {matrix.target}: sites N(0, {matrix.variance})")
+            continue
         lines.append(
             f"  matrix {matrix.name}{family}: {matrix.source} -> {matrix.target}, "
             f"entries N(0, {matrix.variance}/n_{matrix.source}){fresh}"
@@ -92,7 +95,7 @@ def latex_name(name: str, layer: sp.Expr | None = None, *, labels: Iterable[sp.E
 
     All subscripts stand together, because TeX does not take a second one on an accented letter.
     """
-    base, tail = name_parts(name)
+    base, tail = ("1", "") if name == ONE.name else name_parts(name)
     base = f"{{{base}}}" if "^" in base and layer is not None else base
     upper = "" if layer is None else "^{" + sp.latex(layer) + "}"
     lower = ", ".join(part for part in (tail, " ".join(map(sp.latex, labels))) if part)
@@ -144,6 +147,8 @@ def primed(name: str, order: int) -> sp.Function:
 def product_latex(product: Product) -> str:
     r"""A product with the current matrix, e.g. ``W^{l}(t)^{\top} g^{l + 1}_{c}(t)``."""
     matrix = latex_name(product.matrix.matrix.name, product.matrix.layer)
+    if product.is_vector:
+        return f"{{{matrix}}}(t)"
     top = "^{\\top}" if product.transpose else ""
     return f"{{{matrix}}}(t){top}\\, {field_latex(product.operand)}"
 
@@ -231,7 +236,7 @@ def _learn_latex(statement: Learn, labels: Axes) -> str:
 
 def _outer_latex(term: Outer, summed: Axes) -> str:
     body = field_latex(term.left)
-    if term.right is not None:
+    if term.right is not None and term.right.field != ONE:
         body = f"{body}\\, {field_latex(term.right)}^{{\\top}} / n_{{{term.right.space.name}}}"
     if term.weight is not None:
         body = f"{scalar_latex(term.weight)}\\, {body}"

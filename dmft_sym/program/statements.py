@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import sympy as sp
 
+from .declarations import ONE
 from .errors import ProgramError
 from .expressions import Argument, Atom, FieldRef, Linear, MatrixRef, ScalarRef, SiteFunction, VectorRef
 from .labels import OUTPUT, Axes, LayerRange
@@ -123,7 +124,7 @@ class Outer:
         return tuple(part for part in (self.left, self.right, self.weight) if part is not None)
 
     def __str__(self) -> str:
-        text = f"{self.left} {self.right}^T" if self.right is not None else f"{self.left}"
+        text = f"{self.left}" if self.right is None or self.right.field == ONE else f"{self.left} {self.right}^T"
         text = text if self.weight is None else f"{self.weight} {text}"
         text = text if self.coefficient == 1 else f"({self.coefficient}) {text}"
         return text if self.index is None else f"sum_{{{self.index}={self.layers}}} {text}"
@@ -135,10 +136,13 @@ class Learn:
 
     A matrix family is updated for all its layers; the layer symbol of ``target`` is then the free index
     of the terms. How increments become weights (momentum, weight decay) is the program's ``optimizer``.
+    ``rate`` is the learning rate of the target in units of that of the run: a factor of the coefficients of all terms,
+    which are those of the gradient otherwise.
     """
 
     target: MatrixRef | VectorRef
     terms: tuple[Outer, ...]
+    rate: sp.Expr = sp.Integer(1)
 
     def __str__(self) -> str:
         return f"learn {self.target}: " + " + ".join(str(term) for term in self.terms)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import sympy as sp
 
-from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
+from .declarations import ONE, Field, GaussianMatrix, RandomVector, Scalar, Space
 from .expressions import (
     Atom,
     FieldRef,
@@ -20,7 +20,7 @@ from .expressions import (
     SiteFunction,
     VectorRef,
 )
-from .labels import OUTPUTS, PAST_STEP, STEP, Axes, common_order, joined_axes
+from .labels import LAYER, OUTPUTS, PAST_STEP, STEP, Axes, common_order, joined_axes
 from .optimizer import Optimizer
 from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, SiteMap, Statement
 
@@ -64,7 +64,7 @@ class Step:
     def data_fields(self) -> tuple[Field, ...]:
         """Fields that are given from outside (the inputs)."""
         operands = (p.operand.field for *_, p in self.products())
-        return tuple(dict.fromkeys(field for field in operands if field.data))
+        return tuple(dict.fromkeys(field for field in operands if field.data and field != ONE))
 
     @property
     def scalars(self) -> tuple[Scalar, ...]:
@@ -148,7 +148,7 @@ class Step:
                 found |= scan.layers.start.free_symbols | scan.layers.stop.free_symbols
             found -= {scan.index for scan in scans}
         for weights in (*self.matrices, *self.vectors, *self.learned):
-            found |= weights.variance.free_symbols
+            found |= weights.variance.free_symbols - ({LAYER.symbol} if weights.layers else set())
         for matrix in self.matrices:
             found |= matrix.aspect.free_symbols
         for space in self.spaces:

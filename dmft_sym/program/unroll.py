@@ -82,13 +82,14 @@ def _flatten(statements: tuple[Statement, ...], integers: dict[sp.Symbol, int]) 
 def _learns(statement: Learn, integers: dict[sp.Symbol, int]) -> Iterator[Learn]:
     target = statement.target
     if isinstance(target, VectorRef) or target.layer is None:
-        yield Learn(target, tuple(_outers(statement.terms, integers)))
+        yield Learn(target, tuple(_outers(statement.terms, integers)), statement.rate)
         return
     family = target.matrix.layers
     assert family is not None and isinstance(target.layer, sp.Symbol)
     for layer in _layers(family, integers, statement):
         bound = {**integers, target.layer: layer}
-        yield Learn(MatrixRef(target.matrix, sp.Integer(layer)), tuple(_outers(statement.terms, bound)))
+        member, terms = MatrixRef(target.matrix, sp.Integer(layer)), tuple(_outers(statement.terms, bound))
+        yield Learn(member, terms, _coefficient(statement.rate, bound))
 
 
 def _outers(terms: tuple[Outer, ...], integers: dict[sp.Symbol, int]) -> Iterator[Outer]:

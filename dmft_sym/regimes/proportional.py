@@ -265,7 +265,7 @@ class Proportional(Regime):
             Assign(error, Linear.of(Product(data, gap)) + Linear.of(noise, LABEL_NOISE)),
             Assign(trace.input, Linear.of(Product(data, error, True), 1 / ALPHA)),
             *trace.statements,
-            *updates(backward, trace.frozen, scalings.update, training.weight),
+            *updates(backward, trace, scalings.update, training.weight),
             Observe("train_loss", ((sp.Integer(1), error, error),)),
             Observe("test_loss", ((sp.Integer(1), gap, gap),), LABEL_NOISE**2),
         ]

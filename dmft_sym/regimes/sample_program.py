@@ -86,7 +86,7 @@ def fixed_program(
         Compute(ERROR, error, tuple(arguments)),
         *weighing,
         *backward.statements,
-        *updates(backward, trace.frozen, ETA * GAMMA / SAMPLES, weight),  # (1/P) sum_mu Delta_mu g h^T / n
+        *updates(backward, trace, ETA * GAMMA / SAMPLES, weight),  # (1/P) sum_mu Delta_mu g h^T / n
     )
     return Program(statements, training.optimizer(), name)
 

@@ -123,9 +123,10 @@ class Kernels:
                 space, axes = (
                     (target.matrix.target, ()) if isinstance(target, MatrixRef) else (target.space, target.axes)
                 )
-                weight = self._number(space.ratio, statement)
+                weight = self._number(space.ratio * statement.rate, statement)
                 terms = tuple(
-                    (self._strength(term, base, statement), term.left, term.right) for term in statement.terms
+                    (self._strength(term, base * statement.rate, statement), term.left, term.right)
+                    for term in statement.terms
                 )
                 found.append(_Gradient(weight, axes, terms))
         return found
@@ -137,7 +138,8 @@ class Kernels:
         """The neural tangent kernel, shape (labels..., labels...), such as (samples, outputs, samples, outputs).
 
         ``df_mu = (eta0/P) sum_nu K_mu,nu Delta_nu`` to first order in the learning rate; every trained array adds
-        ``<left left> <right right>``. In the standard network ``K = sum_l G^{l+1} Phi^l`` (arXiv:2205.09653).
+        ``<left left> <right right>`` times its learning rate in units of that of the run. In the standard network
+        ``K = sum_l G^{l+1} Phi^l`` (arXiv:2205.09653).
         """
         total = np.zeros(2 * tuple(self.sizes[label] for label in self.labels))
         for gradient in self._gradients:

@@ -189,7 +189,7 @@ def wanted_measurements(
     if at and not matrices:
         raise ArgumentError(f"at = {show(at)}: allowed with the names of matrices, such as matrices=['W1']")
     chosen = {name: known[name] for name in matrices}
-    bulks = {name: bulk_of(matrix, arguments.values) for name, (_, matrix) in chosen.items()}
+    bulks = {name: bulk_of(matrix, key[1], arguments.values) for name, (key, matrix) in chosen.items()}
     spectrum_steps = _steps("at", at, arguments) if at else (last,) if matrices else ()
     measured = Kernels(theory.program, arguments.values, sizes)
     keys = {name: key for name, (key, _) in chosen.items()}
@@ -225,11 +225,12 @@ def hidden_matrices(program: Program, arguments: RunArguments) -> dict[str, tupl
     return found
 
 
-def bulk_of(matrix: GaussianMatrix, values: Mapping[Any, float]) -> MarchenkoPastur:
+def bulk_of(matrix: GaussianMatrix, layer: int | None, values: Mapping[Any, float]) -> MarchenkoPastur:
     """The initial bulk of a matrix."""
     from dmft_sym.spectra.measured.sampled_outliers import MarchenkoPastur
 
-    return MarchenkoPastur(float(matrix.variance.subs(values)), float(matrix.aspect.subs(values)))
+    variance = matrix.variance_at(layer).subs(values)
+    return MarchenkoPastur(float(variance), float(matrix.aspect.subs(values)))
 
 
 def including_measured(arguments: RunArguments, **wanted: object) -> RunArguments:

@@ -202,7 +202,7 @@ class SampledRun(ReplicaRun):
             halves=halves,
         )
         if not halves:
-            aspects = {key: bulk_of(m, arguments.values).aspect for key, m in self._hidden().values()}
+            aspects = {key: bulk_of(m, key[1], arguments.values).aspect for key, m in self._hidden().values()}
             self.directions_per_site = max(known_share(r.directions, aspects) * count / sites for r in results)
         return [self.track(result) for result in results], measured
 

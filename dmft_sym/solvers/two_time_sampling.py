@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmft_sym.program import FieldRef
+from dmft_sym.program import ONE, FieldRef
 from dmft_sym.regimes.samples import Samples
 from dmft_sym.support.array_types import Array
 from dmft_sym.support.errors import ArgumentError
@@ -152,6 +152,8 @@ class TwoTimeRun(ReplicaRun):
 
     def _overlap(self, fields: Mapping[str, Any], a: FieldRef, b: FieldRef, step: int) -> Array:
         """``<a b>`` of a step, a matrix with a row for every label of ``a``."""
+        if ONE in (a.field, b.field):
+            return np.ones((1, 1))
         if a.space.finite and b.space.finite:
             return np.asarray(self.data.gram)
         one, other = (fields[r.field.name] if r.layer is None else fields[r.field.name][int(r.layer)] for r in (a, b))

@@ -109,7 +109,7 @@ class TwoTime:
         return total
 
     def _covariance(self, a: Noise, layer_a: Layer, b: Noise, layer_b: Layer) -> Floats | None:
-        coefficient = self.theory.site_builder.noise_covariance(a, b)
+        coefficient = self.theory.site_builder.noise_covariance(a, b, None if layer_a is None else sp.Integer(layer_a))
         if coefficient is None:
             return None
         scale = self.evaluate(coefficient, f"<{a.name} {b.name}>")
