@@ -1,4 +1,3 @@
-# mypy: ignore-errors
 # ruff: noqa: D403, I001
 """Gaussian matrices in growing coordinates: what they were applied to, and how they learn.
 
@@ -11,11 +10,12 @@ import math
 import numpy as np
 from numba import njit
 
+from .common import _INSIDE, _Floats, _Ints
 from .coordinate_rows import (
     _NONE, _ONE, _add, _blas, _dot, _labels_add, _labels_dot, _rows_add, _rows_dot, _scale, _zero,
 )  # fmt: skip
 from .coordinate_tables import (
-    _BASIS, _C, _CAPACITY, _COUNT, _D, _DENSE, _FACTORS, _FAR, _FIRST, _FROM_MEMORY, _INITIAL, _INSIDE, _KEEP, _LEFT,
+    _BASIS, _C, _CAPACITY, _COUNT, _D, _DENSE, _FACTORS, _FAR, _FIRST, _FROM_MEMORY, _INITIAL, _KEEP, _LEFT,
     _MEMORY, _MOMENTUM, _NEAR, _NOISE, _PENDING, _PLACE, _PRESENT, _PROBE, _REMEMBERED, _RIGHT, _ROWS, _SCALES,
     _SOURCE, _STD, _TARGET, _USED, _taken, _width,
 )  # fmt: skip
@@ -26,7 +26,20 @@ _LARGE = 2**15  # multiplications from which increments are added by BLAS
 
 
 @njit(nogil=True, error_model="numpy", **_INSIDE)
-def _open(slot, side, tol2, pool, scratch, slots, scales2, sectors, sides, matrices, weights, noise):
+def _open(
+    slot: int,
+    side: int,
+    tol2: float,
+    pool: _Floats,
+    scratch: _Ints,
+    slots: _Ints,
+    scales2: _Floats,
+    sectors: _Ints,
+    sides: _Ints,
+    matrices: _Ints,
+    weights: _Floats,
+    noise: _Ints,
+) -> int:
     """Open the directions that the rows of a field need; the sector that has no room for a coordinate, or -1."""
     near, far = sides[side, _NEAR], sides[side, _FAR]
     capacity, width = sectors[near, _CAPACITY], _width(sectors, near)
@@ -52,7 +65,7 @@ def _open(slot, side, tol2, pool, scratch, slots, scales2, sectors, sides, matri
 
 
 @njit(nogil=True, **_INSIDE)
-def _project(x, side, width, pool, scratch, sectors, sides):
+def _project(x: int, side: int, width: int, pool: _Floats, scratch: _Ints, sectors: _Ints, sides: _Ints) -> None:
     """Take the span of the directions of a side out of x."""
     count, basis, capacity = sides[side, _COUNT], sides[side, _BASIS], sectors[sides[side, _NEAR], _CAPACITY]
     _rows_dot(pool, scratch[2], basis, capacity, count, x, width, _ONE, _NONE, _NONE)
@@ -60,7 +73,18 @@ def _project(x, side, width, pool, scratch, sectors, sides):
 
 
 @njit(nogil=True, **_INSIDE)
-def _append(direction, side, width, pool, scratch, sectors, sides, matrices, weights, noise):
+def _append(
+    direction: int,
+    side: int,
+    width: int,
+    pool: _Floats,
+    scratch: _Ints,
+    sectors: _Ints,
+    sides: _Ints,
+    matrices: _Ints,
+    weights: _Floats,
+    noise: _Ints,
+) -> None:
     """Add a direction, and what its noise is mapped to as a new coordinate."""
     matrix, far, count = side // 2, sides[side, _FAR], sides[side, _COUNT]
     capacity, probes, seen = sectors[sides[side, _NEAR], _CAPACITY], sides[side, _PROBE], scratch[0]
@@ -84,7 +108,7 @@ def _append(direction, side, width, pool, scratch, sectors, sides, matrices, wei
 
 
 @njit(nogil=True, **_INSIDE)
-def _clear_matrix(matrix, pool, sectors, sides, matrices):
+def _clear_matrix(matrix: int, pool: _Floats, sectors: _Ints, sides: _Ints, matrices: _Ints) -> None:
     """Forget all directions, for a matrix that is drawn anew; new probes are drawn by who called."""
     rows, columns = sectors[matrices[matrix, _TARGET], _CAPACITY], sectors[matrices[matrix, _SOURCE], _CAPACITY]
     _zero(pool, matrices[matrix, _DENSE], rows * columns)
@@ -94,7 +118,17 @@ def _clear_matrix(matrix, pool, sectors, sides, matrices):
 
 
 @njit(nogil=True, **_INSIDE)
-def _product(slot, matrix, transpose, pool, scratch, slots, sectors, matrices, weights):
+def _product(
+    slot: int,
+    matrix: int,
+    transpose: bool,
+    pool: _Floats,
+    scratch: _Ints,
+    slots: _Ints,
+    sectors: _Ints,
+    matrices: _Ints,
+    weights: _Floats,
+) -> None:
     """W (or W^T) times a field, as rows of the workspace."""
     target, source, count = matrices[matrix, _TARGET], matrices[matrix, _SOURCE], matrices[matrix, _PENDING]
     near, far = (target, source) if transpose else (source, target)
@@ -125,7 +159,7 @@ def _product(slot, matrix, transpose, pool, scratch, slots, sectors, matrices, w
 
 
 @njit(nogil=True, **_INSIDE)
-def _begin_update(matrix, pool, matrices, weights):
+def _begin_update(matrix: int, pool: _Floats, matrices: _Ints, weights: _Floats) -> None:
     """One step of the optimizer for everything before this step's increments."""
     keep, memory, from_memory = weights[matrix, _KEEP], weights[matrix, _MOMENTUM], weights[matrix, _FROM_MEMORY]
     if keep == 1 and matrices[matrix, _MEMORY] < 0:
@@ -140,7 +174,7 @@ def _begin_update(matrix, pool, matrices, weights):
 
 
 @njit(nogil=True, **_INSIDE)
-def _flush(matrix, pool, scratch, sectors, matrices, weights):
+def _flush(matrix: int, pool: _Floats, scratch: _Ints, sectors: _Ints, matrices: _Ints, weights: _Floats) -> None:
     """Add the collected increments to M and V."""
     target, source = matrices[matrix, _TARGET], matrices[matrix, _SOURCE]
     columns, width = sectors[source, _CAPACITY], _width(sectors, source)
@@ -161,7 +195,9 @@ def _flush(matrix, pool, scratch, sectors, matrices, weights):
 
 
 @njit(nogil=True, **_INSIDE)
-def _add_factors(out, factors, matrix, pool, scratch, sectors, matrices):
+def _add_factors(
+    out: int, factors: int, matrix: int, pool: _Floats, scratch: _Ints, sectors: _Ints, matrices: _Ints
+) -> None:
     """out += sum_k factor_k left_k^T right_k."""
     target, source, count = matrices[matrix, _TARGET], matrices[matrix, _SOURCE], matrices[matrix, _PENDING]
     rows, width = sectors[target, _USED], _width(sectors, source)
@@ -180,7 +216,17 @@ def _add_factors(out, factors, matrix, pool, scratch, sectors, matrices):
 
 
 @njit(nogil=True, **_INSIDE)
-def _increment(line, coefficient, pool, slots, sectors, matrices, weights, lists, registers):
+def _increment(
+    line: _Ints,
+    coefficient: float,
+    pool: _Floats,
+    slots: _Ints,
+    sectors: _Ints,
+    matrices: _Ints,
+    weights: _Floats,
+    lists: _Ints,
+    registers: _Floats,
+) -> None:
     """Matrix, number, left, its rows, right, its rows, weight, its rows, row of a label, labels, rows of the increment.
 
     Add coefficient * left^T right to the increment of a step, left weighted and summed over labels.
@@ -203,7 +249,18 @@ def _increment(line, coefficient, pool, slots, sectors, matrices, weights, lists
 
 
 @njit(nogil=True, **_INSIDE)
-def _weighted(out, coefficient, slot, line, capacity, width, pool, slots, lists, registers):
+def _weighted(
+    out: int,
+    coefficient: float,
+    slot: int,
+    line: _Ints,
+    capacity: int,
+    width: int,
+    pool: _Floats,
+    slots: _Ints,
+    lists: _Ints,
+    registers: _Floats,
+) -> None:
     """out += coefficient * field, weighted and summed over the labels that are not kept."""
     for label in range(line[10]):
         factor = coefficient

@@ -1,4 +1,3 @@
-# mypy: ignore-errors
 # ruff: noqa: D403
 """Short vectors and skinny products, the inner loops of growing coordinates.
 
@@ -10,7 +9,7 @@ cache. Widths are multiples of eight: vectors are padded by zeros.
 import numpy as np
 from numba import njit
 
-from .coordinate_tables import _INSIDE
+from .common import _INSIDE, _Floats
 
 _ONE, _NONE = np.int64(1), np.int64(0)  # one label; with plain numbers kernels would be compiled once more for them
 _MANY = 8  # labels from which on BLAS is quicker than products of a few rows
@@ -18,7 +17,7 @@ _FAST = {"reassoc", "contract", "nsz"}  # infinities and nan keep their meaning
 
 
 @njit(nogil=True, fastmath=_FAST, **_INSIDE)
-def _dot(pool, a, b, width):
+def _dot(pool: _Floats, a: int, b: int, width: int) -> float:
     """sum_j a_j b_j."""
     x, y, total = pool[a : a + width], pool[b : b + width], 0.0
     for j in range(width):
@@ -27,7 +26,18 @@ def _dot(pool, a, b, width):
 
 
 @njit(nogil=True, fastmath=_FAST, **_INSIDE)
-def _rows_dot(pool, out, rows, stride, count, x, width, labels, out_stride, x_stride):
+def _rows_dot(
+    pool: _Floats,
+    out: int,
+    rows: int,
+    stride: int,
+    count: int,
+    x: int,
+    width: int,
+    labels: int,
+    out_stride: int,
+    x_stride: int,
+) -> None:
     """out_k = rows_k . x, for vectors x of several labels."""
     k = 0
     while k + 4 <= count:
@@ -50,7 +60,19 @@ def _rows_dot(pool, out, rows, stride, count, x, width, labels, out_stride, x_st
 
 
 @njit(nogil=True, fastmath=_FAST, **_INSIDE)
-def _rows_add(pool, out, factor, weights, rows, stride, count, width, labels, out_stride, weights_stride):
+def _rows_add(
+    pool: _Floats,
+    out: int,
+    factor: float,
+    weights: int,
+    rows: int,
+    stride: int,
+    count: int,
+    width: int,
+    labels: int,
+    out_stride: int,
+    weights_stride: int,
+) -> None:
     """out += factor * sum_k weights_k rows_k, for weights of several labels."""
     k = 0
     while k + 8 <= count:
@@ -76,7 +98,7 @@ def _rows_add(pool, out, factor, weights, rows, stride, count, width, labels, ou
 
 
 @njit(nogil=True, **_INSIDE)
-def _add(pool, out, factor, x, width):
+def _add(pool: _Floats, out: int, factor: float, x: int, width: int) -> None:
     """out += factor * x."""
     y, v = pool[out : out + width], pool[x : x + width]
     for j in range(width):
@@ -84,7 +106,7 @@ def _add(pool, out, factor, x, width):
 
 
 @njit(nogil=True, **_INSIDE)
-def _scale(pool, out, factor, x, width):
+def _scale(pool: _Floats, out: int, factor: float, x: int, width: int) -> None:
     """out = factor * x; they may be the same."""
     y, v = pool[out : out + width], pool[x : x + width]
     for j in range(width):
@@ -92,14 +114,14 @@ def _scale(pool, out, factor, x, width):
 
 
 @njit(nogil=True, **_INSIDE)
-def _zero(pool, out, width):
+def _zero(pool: _Floats, out: int, width: int) -> None:
     """out = 0."""
     for j in range(out, out + width):
         pool[j] = 0.0
 
 
 @njit(nogil=True, **_INSIDE)
-def _blas(pool, out, a, b, rows, inner, columns, transpose):
+def _blas(pool: _Floats, out: int, a: int, b: int, rows: int, inner: int, columns: int, transpose: bool) -> None:
     """out = a b, or a b^T, matrices of (rows, inner) and (inner, columns) numbers or, transposed, (columns, inner)."""
     left = pool[a : a + rows * inner].reshape((rows, inner))
     right, result = pool[b : b + inner * columns], pool[out : out + rows * columns].reshape((rows, columns))
@@ -110,7 +132,18 @@ def _blas(pool, out, a, b, rows, inner, columns, transpose):
 
 
 @njit(nogil=True, **_INSIDE)
-def _labels_dot(pool, out, rows, stride, count, x, width, labels, out_stride, x_stride):
+def _labels_dot(
+    pool: _Floats,
+    out: int,
+    rows: int,
+    stride: int,
+    count: int,
+    x: int,
+    width: int,
+    labels: int,
+    out_stride: int,
+    x_stride: int,
+) -> None:
     """`_rows_dot` of few labels or, by BLAS, many: then of `out_stride` rows, and vectors of `stride` numbers."""
     if labels < _MANY:
         _rows_dot(pool, out, rows, stride, count, x, width, labels, out_stride, x_stride)
@@ -119,7 +152,19 @@ def _labels_dot(pool, out, rows, stride, count, x, width, labels, out_stride, x_
 
 
 @njit(nogil=True, **_INSIDE)
-def _labels_add(pool, out, factor, weights, rows, stride, count, width, labels, weights_stride, spare):
+def _labels_add(
+    pool: _Floats,
+    out: int,
+    factor: float,
+    weights: int,
+    rows: int,
+    stride: int,
+    count: int,
+    width: int,
+    labels: int,
+    weights_stride: int,
+    spare: int,
+) -> None:
     """`_rows_add` of few labels or, by BLAS, many: then of `weights_stride` rows, with a place to spare for the sum."""
     if labels < _MANY:
         _rows_add(pool, out, factor, weights, rows, stride, count, width, labels, stride, weights_stride)

@@ -1,4 +1,3 @@
-# mypy: ignore-errors
 """Functions of scalars, one operation a line: a scalar is a row of registers, a number for each of its labels."""
 
 import math
@@ -6,11 +5,12 @@ import math
 import numpy as np
 from numba import njit
 
-from .coordinate_tables import _INSIDE, Operation, _taken
+from .common import _INSIDE, _Floats, _Ints
+from .coordinate_tables import Operation, _taken
 
 
 @njit(nogil=True, error_model="numpy", **_INSIDE)
-def _scalars(line, lists, registers):
+def _scalars(line: _Ints, lists: _Ints, registers: _Floats) -> None:
     """Operation, place of the result, number of labels, places of up to three arguments (conditions are 0 or 1).
 
     TAKE has a list of labels, POWER an exponent and SOFTMAX the number of outputs in place of the second argument.
@@ -35,7 +35,7 @@ def _scalars(line, lists, registers):
 
 
 @njit(nogil=True, error_model="numpy", **_INSIDE)
-def _softmax(out, x, count):
+def _softmax(out: _Floats, x: _Floats, count: int) -> None:
     """Shares e^x / sum e^x."""
     largest, total = x[0], 0.0
     for k in range(1, count):
@@ -48,7 +48,7 @@ def _softmax(out, x, count):
 
 
 @njit(nogil=True, error_model="numpy", **_INSIDE)
-def _binary(operation, x, y):
+def _binary(operation: int, x: float, y: float) -> float:
     if operation == Operation.PLUS:
         return x + y
     if operation == Operation.MINUS:
@@ -79,7 +79,7 @@ def _binary(operation, x, y):
 
 
 @njit(nogil=True, error_model="numpy", **_INSIDE)
-def _unary(operation, x):
+def _unary(operation: int, x: float) -> float:
     if operation == Operation.SQRT:
         return math.sqrt(x) if x >= 0 else math.nan
     if operation == Operation.ABS:

@@ -1,12 +1,13 @@
-# mypy: ignore-errors
 # ruff: noqa: I001
 """Steps of training in growing coordinates: lines of numbers, each an operation, are carried out one after another."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit, types
 
+from .common import _INSIDE, _Floats, _Ints
 from .coordinate_matrices import (
     _begin_update, _clear_matrix, _flush, _increment, _open, _product, _weighted,
 )  # fmt: skip
@@ -15,7 +16,6 @@ from .coordinate_scalars import _scalars
 from .coordinate_tables import (
     Operation,
     _CAPACITY,
-    _INSIDE,
     _PENDING,
     _PLACE,
     _ROOM,
@@ -28,7 +28,7 @@ from .coordinate_tables import (
 )
 
 
-def signature(real):
+def signature(real: type) -> tuple[Any, ...]:
     """Types of the arguments of `advance`; numbers of fields and matrices are ``real``, float32 or float64."""
     integer, number, reals, integers = types.int64, types.float64, types.float64[::1], types.int64[::1]
     table, rows = types.int64[:, ::1], types.float64[:, ::1]
@@ -44,9 +44,28 @@ LARGEST_NORM2 = 1e75  # of a field, where there are scalars
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def advance(
-    until, pause, state, limit, tol2, code, numbers, lists, registers, track, ranks, bounded,
-    slots, scales2, sectors, sides, matrices, weights, noise, pool, scratch,
-):  # fmt: skip
+    until: int,
+    pause: int,
+    state: _Ints,
+    limit: _Floats,
+    tol2: float,
+    code: _Ints,
+    numbers: _Floats,
+    lists: _Ints,
+    registers: _Floats,
+    track: _Floats,
+    ranks: _Ints,
+    bounded: bool,
+    slots: _Ints,
+    scales2: _Floats,
+    sectors: _Ints,
+    sides: _Ints,
+    matrices: _Ints,
+    weights: _Floats,
+    noise: _Ints,
+    pool: _Floats,
+    scratch: _Ints,
+) -> int:
     """Carry on until as many steps are done; why it came back.
 
     Parameters
@@ -127,7 +146,9 @@ def advance(
 
 
 @njit(nogil=True, **_INSIDE)
-def _combine(line, numbers, lists, registers, slots, sectors, pool):
+def _combine(
+    line: _Ints, numbers: _Floats, lists: _Ints, registers: _Floats, slots: _Ints, sectors: _Ints, pool: _Floats
+) -> None:
     """ZERO, SCALE and ADD: target, number, operand, its rows. ADD_EACH has a register of coefficients as its number.
 
     ACCUMULATE adds as `_increment` does, to a vector.
@@ -150,7 +171,21 @@ def _combine(line, numbers, lists, registers, slots, sectors, pool):
 
 
 @njit(nogil=True, error_model="numpy", **_INSIDE)
-def _multiply(line, tol2, pool, scratch, numbers, lists, slots, scales2, sectors, sides, matrices, weights, noise):
+def _multiply(
+    line: _Ints,
+    tol2: float,
+    pool: _Floats,
+    scratch: _Ints,
+    numbers: _Floats,
+    lists: _Ints,
+    slots: _Ints,
+    scales2: _Floats,
+    sectors: _Ints,
+    sides: _Ints,
+    matrices: _Ints,
+    weights: _Floats,
+    noise: _Ints,
+) -> int:
     """Target, number, operand, its rows, matrix, whether transposed: open what is new, then add the product."""
     target, operand, matrix, transpose = line[1], line[3], line[5], line[6]
     if weights[matrix, _STD + transpose] > 0:
@@ -167,7 +202,7 @@ def _multiply(line, tol2, pool, scratch, numbers, lists, slots, scales2, sectors
 
 
 @njit(nogil=True, **_INSIDE)
-def _dots(line, lists, registers, slots, sectors, pool):
+def _dots(line: _Ints, lists: _Ints, registers: _Floats, slots: _Ints, sectors: _Ints, pool: _Floats) -> None:
     """Register, coefficients (in registers), two operands with their rows, number of labels: add dot products."""
     sector = slots[line[3], _SECTOR]
     capacity, width = sectors[sector, _CAPACITY], _width(sectors, sector)
@@ -178,7 +213,7 @@ def _dots(line, lists, registers, slots, sectors, pool):
 
 
 @njit(nogil=True, **_INSIDE)
-def _open_vector(line, numbers, slots, sectors, pool):
+def _open_vector(line: _Ints, numbers: _Floats, slots: _Ints, sectors: _Ints, pool: _Floats) -> None:
     """Vector, standard deviation, row: one more coordinate."""
     sector = slots[line[1], _SECTOR]
     row = slots[line[1], _PLACE] + line[3] * sectors[sector, _CAPACITY]
@@ -187,7 +222,7 @@ def _open_vector(line, numbers, slots, sectors, pool):
 
 
 @njit(nogil=True, **_INSIDE)
-def _clear_sector(sector, slots, sectors, pool):
+def _clear_sector(sector: int, slots: _Ints, sectors: _Ints, pool: _Floats) -> None:
     """Forget all coordinates."""
     for slot in range(slots.shape[0]):
         if slots[slot, _SECTOR] == sector:
@@ -196,7 +231,7 @@ def _clear_sector(sector, slots, sectors, pool):
 
 
 @njit(nogil=True, error_model="numpy", **_INSIDE)
-def _kept(step, limit, registers, track):
+def _kept(step: int, limit: _Floats, registers: _Floats, track: _Floats) -> bool:
     """Keep the first registers of a step; whether they are finite, and within the limit that the first step sets."""
     largest = 0.0
     for k in range(track.shape[1]):
@@ -210,7 +245,7 @@ def _kept(step, limit, registers, track):
 
 
 @njit(nogil=True, **_INSIDE)
-def _bounded(slots, sectors, pool):
+def _bounded(slots: _Ints, sectors: _Ints, pool: _Floats) -> bool:
     """Whether the squares of all norms are finite and not too large."""
     for slot in range(slots.shape[0]):
         sector = slots[slot, _SECTOR]

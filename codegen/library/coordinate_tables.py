@@ -1,4 +1,3 @@
-# mypy: ignore-errors
 """What lines and tables mean: operations, and columns with a row for every sector, side of a matrix, matrix, field.
 
 Places are those of first numbers in the pool. Side ``2 m`` of matrix ``m`` is that of products with it, side
@@ -9,7 +8,7 @@ from enum import IntEnum, auto
 
 from numba import njit
 
-_INSIDE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called by compiled functions alone
+from .common import _INSIDE, _Ints
 
 # Sectors: number of coordinates, and how many there is room for.
 _USED, _CAPACITY = range(2)
@@ -81,12 +80,12 @@ class Operation(IntEnum):
 
 
 @njit(nogil=True, **_INSIDE)
-def _width(sectors, sector):
+def _width(sectors: _Ints, sector: int) -> int:
     """Number of coordinates of a sector, in eights."""
     return (sectors[sector, _USED] + 7) // 8 * 8
 
 
 @njit(nogil=True, **_INSIDE)
-def _taken(lists, place, row):
+def _taken(lists: _Ints, place: int, row: int) -> int:
     """The row of an operand at a row of the result: that of a list, or the same one where there is none."""
     return row if place < 0 else lists[place + row]

@@ -10,7 +10,14 @@ from __future__ import annotations
 import ast
 from importlib import resources
 
-_FILES = ("coordinate_tables", "coordinate_rows", "coordinate_matrices", "coordinate_scalars", "coordinate_steps")
+_FILES = (
+    "common",
+    "coordinate_tables",
+    "coordinate_rows",
+    "coordinate_matrices",
+    "coordinate_scalars",
+    "coordinate_steps",
+)
 _HEAD = '''\
 """Infinite linear networks in growing coordinates: the steps of any of them, by lines of numbers.
 
@@ -19,6 +26,7 @@ Put together by dmft_sym.codegen from its library; not meant to be edited. ``adv
 
 import math
 from enum import IntEnum, auto
+from typing import Any, TypeAlias
 
 import numpy as np
 from numba import njit, types'''
