@@ -65,8 +65,8 @@ class Checks(tuple[LimitCheck, ...]):
                 for name in ("structural", "exact", "approach"):
                     found: Verdict = getattr(row, name)
                     lines.append(f"  {found.mark:<4} {name:<10} {found}")
-        if all(row.holds is None for row in self):
-            lines.append("no limit applies" if len(self) else "no limit was asked for")
+        if len(self) > 1 and all(row.holds is None for row in self):
+            lines.append(f"no limit applies to {self[0].network}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

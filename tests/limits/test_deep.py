@@ -44,6 +44,20 @@ def test_the_limit_holds(theory):
     assert row.verdict == "holds" and row.structural.holds and row.approach.holds, str(row)
 
 
+@pytest.mark.parametrize(
+    "memory",
+    [
+        {"momentum": 0.5, "weight_decay": 0.05},
+        pytest.param({"momentum": 0.5}, marks=pytest.mark.slow),
+        pytest.param({"weight_decay": 0.05}, marks=pytest.mark.slow),
+    ],
+)
+def test_the_limit_holds_for_optimizers_that_remember(memory):
+    theory = ds.derive(ds.network(residual), training=ds.GradientDescent(**memory))
+    (row,) = ds.limits.check(theory, ["deep"], **RUN)
+    assert row.verdict == "holds" and row.structural.holds and row.approach.holds, str(row)
+
+
 def test_powers_and_integrals(theory):
     """Responses to the noise of a layer are of order ``1/sqrt L``, kernels of layers ``1/L`` (arXiv:2309.16620)."""
     limiting = theory.limit(ds.limits.deep)

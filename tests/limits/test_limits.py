@@ -252,7 +252,7 @@ def test_first_steps_are_one_by_default():
 
 def test_no_limit_at_all_is_a_line():
     rows = ds.limits.check(ds.derive(ds.deep_linear(1), training=ds.GradientFlow()), richness=1.0)
-    assert not rows.failed and str(rows).splitlines()[-1] == "no limit applies"
+    assert not rows.failed and str(rows).splitlines()[-1] == "no limit applies to deep linear network"
 
 
 def test_limits_have_names_everywhere():
