@@ -178,13 +178,14 @@ class Theory(Problem):
 
         return limit_of(self, named(limit))
 
-    def exact(self, steps: int, **parameters: Any) -> ExactRun:
+    def exact(self, steps: int = 1, **parameters: Any) -> ExactRun:
         """The first steps as rational functions of the parameters, by the march in exact arithmetic.
 
         Parameters
         ----------
         steps
-            Number of steps; with all parameters open two take a second, with one open and numbers elsewhere six do.
+            Number of steps, one by default; with all parameters open two take a second, with one open and numbers
+            elsewhere six do.
         **parameters
             As of a run: ``samples_per_dim``, ``richness``, ...; numbers (``0.05`` is 1/20), fractions as text
             (``"1/3"``), or expressions of SymPy. One that is missing stays the symbol of `symbols`; of ``richness``

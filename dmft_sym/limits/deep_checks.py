@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from dmft_sym.derivation.continuous import TIMES
 from dmft_sym.derivation.equations import Equation
-from dmft_sym.derivation.symbols import PAST_KERNEL, MemoryKernel, ReportedAt, TwoPoint
+from dmft_sym.derivation.symbols import KEPT, PAST_KERNEL, MemoryKernel, ReportedAt, TwoPoint
 from dmft_sym.program import DEPTH, LAYER, OUTPUTS, TIME
+from dmft_sym.program.optimizer import Recursion
 from dmft_sym.solvers.arguments import run_arguments
 from dmft_sym.solvers.solver import Solver
 
@@ -89,12 +91,22 @@ class _Values:
             return self.known[part]
         if isinstance(part, sp.Heaviside):
             return (self._line(part.args[0]) > 0) * 1.0
-        if isinstance(part, sp.KroneckerDelta) or part.func == PAST_KERNEL:
+        if isinstance(part, sp.KroneckerDelta):
             if not part.free_symbols <= {*self.limiting.layers, *TIMES}:  # of one output
                 return xr.DataArray(1.0)
-            difference = self._line(part.args[0] - part.args[1])
-            return (abs(difference) < 1e-9 if isinstance(part, sp.KroneckerDelta) else difference > 0) * 1.0
+            return (abs(self._line(part.args[0] - part.args[1])) < 1e-9) * 1.0
+        if part.func == PAST_KERNEL:
+            lags = self._line(part.args[0] - part.args[1]).clip(0).astype(int)
+            return xr.DataArray(self.recursion.kernel(self.steps)).isel(dim_0=lags)
+        if part.func == KEPT:
+            return xr.DataArray(self.recursion.retention(self._line(part.args[0])))
         return xr.DataArray(float(part.subs(self.numbers).subs(DEPTH, self.depth)))
+
+    @cached_property
+    def recursion(self) -> Recursion:
+        """The optimizer at values of its parameters."""
+        optimizer = self.limiting.theory.program.optimizer
+        return optimizer.numbers(lambda value, _: float(sp.sympify(value).subs(self.numbers)))
 
     def _total(self, part: sp.Expr) -> xr.DataArray:
         value = self.of(part.function)

@@ -116,12 +116,15 @@ class FlowLimit(LimitTheory):
         Raises
         ------
         ArgumentError
-            As of a run, or if the grid is too wide.
+            As of a run, if there is an argument that went to the limit, or if the grid is too wide.
         """
         import xarray as xr
 
         from dmft_sym.solvers.arguments import check_integer, run_arguments
 
+        if "steps" in arguments:
+            raise ArgumentError("steps: unknown argument; allowed are time, where the flow ends, and points")
+        self.refuse(arguments, ("learning_rate",))
         points = check_integer("points", points, 2)
         if isinstance(time, bool) or not isinstance(time, numbers.Real) or not 0 < time < math.inf:
             raise ArgumentError(f"time = {show(time)}: allowed is a number > 0, finite")

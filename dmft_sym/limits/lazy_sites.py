@@ -127,6 +127,7 @@ class LazySites(LimitTheory):
         """
         from dmft_sym.solvers.solver import Solver
 
+        self.refuse(arguments, ("richness",))
         steps, rate = int(arguments["steps"]), float(arguments["learning_rate"])
         run = Solver(self.theory, backend)(kernels=[0], richness=1.0, **{**arguments, "steps": 1})
         kernel = run.NTK.isel(kernel_step=0, drop=True)

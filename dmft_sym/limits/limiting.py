@@ -110,18 +110,26 @@ class LimitingTheory(LimitTheory):
         return made
 
     def solve(self, backend: str = "numba", **arguments: Any) -> xr.Dataset:
-        """Solve the limiting equations; arguments as of a run, without those that went to the limit.
+        """Solve the limiting equations.
+
+        Parameters
+        ----------
+        **arguments
+            As of a run, without those that went to the limit; one that scales and cancels, as the richness of lazy
+            networks, may be missing.
 
         Raises
         ------
         ArgumentError
-            As of a run.
+            As of a run, or if there is an argument that went to the limit.
         """
         from dmft_sym.solvers.solver import Solver
 
+        self.refuse(arguments, self.gone)
+        arguments = {**{p.keyword: 1.0 for p in self.problem.parameters if self.cancels(p.symbol)}, **arguments}
         return Solver(self.problem, backend)(method="equations", **arguments)
 
-    def exact(self, steps: int, **parameters: Any) -> ExactRun:
+    def exact(self, steps: int = 1, **parameters: Any) -> ExactRun:
         """First steps in exact arithmetic; see `Theory.exact`."""
         from dmft_sym.solvers.exact_march import exact_run
 
@@ -142,8 +150,27 @@ class LimitingTheory(LimitTheory):
 
     def kept(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments without those that went to the limit."""
-        gone = {p.keyword for p in self.whole.parameters} - {p.keyword for p in self.problem.parameters}
-        return {name: value for name, value in arguments.items() if name not in gone}
+        return {name: value for name, value in arguments.items() if name not in self.gone}
+
+    @property
+    def gone(self) -> set[str]:
+        """Arguments that went to the limit."""
+        return {p.keyword for p in self.whole.parameters} - {p.keyword for p in self.problem.parameters}
+
+    def cancels(self, symbol: sp.Symbol) -> bool:
+        """Whether results do not depend on a parameter that scales: it is in the units of order parameters alone.
+
+        All terms of an equation are then of one power of it, and results of none.
+        """
+        if symbol not in self.values:
+            return False
+        kept = [e for e in self.closed.equations if e.left.func in self.needed]
+        orders = Orders(kept, {symbol: EPS * symbol})
+        whole = all(orders.of(term) == orders.powers[e.left.func] for e in kept for term in e.terms)
+        families = {array: func for func, array in self.closed.families.items()}
+        results = [families[p.array] for p in self.problem.order_parameters]
+        results += [equation.left.func for equation in self.closed.observables]
+        return whole and all(orders.powers.get(func, 0) in (0, sp.oo) for func in results)
 
     @property
     def _gone(self) -> tuple[sp.Symbol, ...]:

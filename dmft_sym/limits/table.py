@@ -44,6 +44,8 @@ class LimitCheck:
     @property
     def verdict(self) -> str:
         """In a word."""
+        if self.holds and any(check.undecided for check in (self.structural, self.exact, self.approach)):
+            return "undecided"
         return {None: "does not apply", True: "holds", False: "fails"}[self.holds]
 
 
@@ -63,6 +65,8 @@ class Checks(tuple[LimitCheck, ...]):
                 for name in ("structural", "exact", "approach"):
                     found: Verdict = getattr(row, name)
                     lines.append(f"  {found.mark:<4} {name:<10} {found}")
+        if len(self) > 1 and all(row.holds is None for row in self):
+            lines.append(f"no limit applies to {self[0].network}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -310,11 +311,20 @@ def scaling(
     if parametrization is not None and parametrization not in NAMES:
         raise ProgramError(
             f"parametrization = {show(parametrization)}: allowed are {', '.join(map(repr, NAMES))}, or None"
+            + _meant(parametrization)
         )
     scaled = ScaledNetwork(network, _usual_samples(network) if data is None else data)
     given, averages = given_exponents(scaled, *(_filled(g, parametrization) for g in (init, multiplier, learning_rate)))
     equations = CountedEquations(scaled, LAYERS)
     return Scaling(scaled, equations, tuple(found_exponents(equations, given, averages)), averages)
+
+
+def _meant(name: object) -> str:
+    """What a name that is usual elsewhere, or misspelt, is here."""
+    known = {"sp": "standard", "pytorch": "standard", "ntp": "NTK", "mup": "muP", "mu-p": "muP"}
+    known |= {own.lower(): own for own in NAMES}
+    near = difflib.get_close_matches(str(name).lower(), known, n=1)
+    return f" (did you mean {known[near[0]]}?)" if near else ""
 
 
 def _filled(given: Given, parametrization: str | None) -> Given:

@@ -13,6 +13,7 @@ from dmft_sym.derivation.equations import Equation, Equations
 from dmft_sym.limits import deep_checks
 from dmft_sym.limits.deep_limit import DeepTheory
 from dmft_sym.program import ProgramError
+from dmft_sym.support.errors import ArgumentError
 
 RUN = {"samples_per_dim": 2.0, "width_per_dim": 0.7, "richness": 2.0, "label_noise": 0.3, "learning_rate": 0.01}
 
@@ -39,6 +40,20 @@ def theory():
 
 
 def test_the_limit_holds(theory):
+    (row,) = ds.limits.check(theory, ["deep"], **RUN)
+    assert row.verdict == "holds" and row.structural.holds and row.approach.holds, str(row)
+
+
+@pytest.mark.parametrize(
+    "memory",
+    [
+        {"momentum": 0.5, "weight_decay": 0.05},
+        pytest.param({"momentum": 0.5}, marks=pytest.mark.slow),
+        pytest.param({"weight_decay": 0.05}, marks=pytest.mark.slow),
+    ],
+)
+def test_the_limit_holds_for_optimizers_that_remember(memory):
+    theory = ds.derive(ds.network(residual), training=ds.GradientDescent(**memory))
     (row,) = ds.limits.check(theory, ["deep"], **RUN)
     assert row.verdict == "holds" and row.structural.holds and row.approach.holds, str(row)
 
@@ -117,6 +132,11 @@ def test_a_wrong_rate_fails(theory):
     limiting = theory.limit(replace(ds.limits.deep, rate=2))
     assert deep_checks.structural(limiting).holds is False
     assert deep_checks.approach(limiting, RUN).holds is False
+
+
+def test_the_depth_went_to_the_limit(theory):
+    with pytest.raises(ArgumentError, match="depth: allowed is nothing, it went to the limit deep"):
+        theory.limit("deep").solve(depth=3, steps=1, **RUN)
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ def test_runs_on_their_way_are_undecided():
         ds.derive(ds.deep_linear(0)), ["late"], samples_per_dim=1.05, **{**RUN, "learning_rate": 0.01}
     )
     verdict = rows[0].approach
+    assert rows[0].verdict == "undecided"
     assert verdict.undecided and "a larger learning_rate" in str(verdict), str(verdict)
     assert not rows.failed and "open approach   undecided" in str(rows)
 

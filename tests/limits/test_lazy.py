@@ -18,6 +18,7 @@ from dmft_sym.limits import site_checks
 from dmft_sym.limits.jumps import jumps
 from dmft_sym.limits.lazy_sites import KERNEL, LazySites
 from dmft_sym.program import ProgramError
+from dmft_sym.support.errors import ArgumentError
 
 X = np.random.default_rng(3).standard_normal((3, 6))
 Y = np.array([1.0, -1.0, 0.5])
@@ -128,6 +129,11 @@ def test_a_wrong_rate_fails_both_checks():
     limiting = LazySites(theory(ds.deep_linear(2)), replace(ds.limits.lazy, rate=1))
     assert site_checks.structural(limiting).holds is False
     assert site_checks.approach(limiting, {"learning_rate": 0.2}).holds is False
+
+
+def test_the_richness_went_to_the_limit():
+    with pytest.raises(ArgumentError, match="richness: allowed is nothing, it went to the limit lazy"):
+        theory(ds.mlp(1)).limit("lazy").solve(steps=3, learning_rate=0.1, richness=1.0)
 
 
 def test_memories_that_no_static_kernel_has_are_refused():

@@ -180,6 +180,13 @@ def test_a_divergent_limit_names_the_term_and_the_cure():
     [
         (lambda: Limit("x", {"nu": 3}), "scaling of nu = 3: allowed is an expression in ds.limits.EPS"),
         (lambda: Limit("x", {"nu": sp.Integer(3)}), "scaling of nu = 3: allowed is an expression in ds.limits.EPS"),
+        (lambda: Limit("x", {}), "scaling = {}: allowed are parameters with what they become"),
+        (lambda: Limit("x", None), "scaling = None: allowed are parameters with what they become"),
+        (lambda: Limit("x", {3: EPS}), "scaling of 3: allowed is a symbol of the theory, or its name"),
+        (
+            lambda: ds.derive(ds.deep_linear(1)).limit("wide").limit("population"),
+            "a limit of what is left is not taken",
+        ),
         (lambda: ds.derive(ds.deep_linear(1)).limit(Limit("x", {"mu": EPS})), "limit x: the equations have no mu;"),
         (lambda: ds.derive(ds.deep_linear(1)).limit(Limit("x", {"nu": sp.exp(EPS)})), "allowed are powers of eps"),
     ],
@@ -188,6 +195,64 @@ def test_bad_limits_are_refused(make, message):
     with pytest.raises(ProgramError) as error:
         make()
     assert message in str(error.value)
+
+
+def test_parameters_that_scale_are_symbols_or_their_names():
+    theory = ds.derive(ds.deep_linear(1))
+    mine = Limit("mine", {theory.symbols.nu: 1 / EPS})
+    assert mine.scaling == {"nu": 1 / EPS} and theory.limit(mine).vanished == theory.limit("wide").vanished
+
+
+def test_own_limits_are_of_the_kind_of_their_parameters():
+    theory = ds.derive(ds.deep_linear(1))
+    slow = Limit("slow", {"eta0": EPS**1 * theory.symbols.eta0})
+    assert type(theory.limit(slow)) is type(theory.limit("gradient_flow"))
+    assert set(dir(ds.limits)) >= {"wide", "deep", "Limit"}
+    with pytest.raises(AttributeError, match="no attribute 'wid'"):
+        _ = ds.limits.wid
+
+
+def test_arguments_that_went_to_the_limit_are_refused_and_those_that_cancel_may_be_missing():
+    given = {key: value for key, value in RUN.items() if key not in ("width_per_dim", "richness")}
+    theory = ds.derive(ds.deep_linear(1))
+    with pytest.raises(ArgumentError, match="width_per_dim: allowed is nothing, it went to the limit wide"):
+        theory.limit("wide").solve("numpy", steps=3, **RUN)
+    with pytest.raises(ArgumentError, match="richness"):
+        theory.limit("wide").solve("numpy", steps=3, **given)
+    regression = theory.limit("regression")
+    some, other = (regression.solve("numpy", steps=5, **more, **given) for more in ({}, {"richness": 0.3}))
+    np.testing.assert_allclose(some.test_loss, other.test_loss, rtol=1e-13)
+    centered = ds.derive(ds.deep_linear(2), training=ds.GradientDescent(centered=True)).limit("lazy")
+    some, other = (
+        centered.solve("numpy", steps=5, width_per_dim=0.8, **more, **given) for more in ({}, {"richness": 3.0})
+    )
+    for name in some.data_vars:
+        np.testing.assert_allclose(some[name], other[name], rtol=1e-12, atol=1e-14)
+    flow = theory.limit("gradient_flow")
+    with pytest.raises(ArgumentError, match="learning_rate: allowed is nothing, it went to the limit gradient_flow"):
+        flow.solve(**RUN)
+    with pytest.raises(ArgumentError, match="steps: unknown argument; allowed are time, where the flow ends"):
+        flow.solve(steps=3)
+
+
+def test_limits_show_themselves():
+    limiting = ds.derive(ds.deep_linear(2)).limit("wide")
+    text, page = str(limiting.vanished), limiting.vanished._repr_html_()
+    assert text.splitlines()[0].split() == ["equation", "power", "of", "eps", "what", "vanished"]
+    assert len(text.splitlines()) == 1 + len(limiting.vanished) and "all of it" in text
+    assert page.count("<tr>") == 1 + len(limiting.vanished) and "<td>R_v_rbar_W0</td><td>1/2</td>" in page
+    assert str(limiting).count("\n") < 10 and "the largest as eps^1" in str(limiting)
+    assert "\\begin" in limiting._repr_latex_()
+    assert str(ds.derive(ds.deep_linear(0)).limit("late").vanished) == "nothing vanished"
+
+
+def test_first_steps_are_one_by_default():
+    assert ds.derive(ds.deep_linear(1)).exact().test_loss.shape == (1,)
+
+
+def test_no_limit_at_all_is_a_line():
+    rows = ds.limits.check(ds.derive(ds.deep_linear(1), training=ds.GradientFlow()), richness=1.0)
+    assert not rows.failed and str(rows).splitlines()[-1] == "no limit applies to deep linear network"
 
 
 def test_limits_have_names_everywhere():

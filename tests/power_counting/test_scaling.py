@@ -275,6 +275,7 @@ def test_the_table_is_text_html_and_latex() -> None:
         ({"learning_rate": {"w": sp.oo}}, "learning_rate of w = oo: allowed is a finite number"),
         ({"learning_rate": "mup"}, "learning_rate = 'mup': allowed are 'muP', 'NTK', 'standard', a mapping"),
         ({"parametrization": "mup"}, "parametrization = 'mup': allowed are 'muP', 'NTK', 'standard', or None"),
+        ({"parametrization": "SP"}, r"parametrization = 'SP': allowed are .*, or None \(did you mean standard\?\)"),
         ({"data": ds.Proportional()}, "data = .*: allowed are given samples"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import sympy as sp
+from networks_with_limits import NETWORKS
 
 import dmft_sym as ds
 from dmft_sym.derivation.symbols import KEPT, Correlation, MemoryKernel, Response, TwoPoint
@@ -36,6 +37,12 @@ def test_bulk_of_the_input_matrix(theory):
     m_a, m_b = resolvent("a"), resolvent("b")
     assert sp.simplify(found["m_b(z)"] - 1 / (Z - INIT_VARIANCE * m_a)) == 0
     assert sp.simplify(found["m_a(z)"] - 1 / (Z - NU * INIT_VARIANCE * m_b)) == 0
+
+
+def test_conditions_are_one_without_training():
+    """``det(1 - J)`` at ``J = 0``, also where the number of unknowns is odd."""
+    condition = ds.derive(NETWORKS["autoencoder"][0]).spikes("W0", dependence="independent").condition(steps=1)
+    assert condition.subs(ETA, 0) == 1
 
 
 def test_classical_spike(theory):
