@@ -19,12 +19,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-CORRECTIONS = (0.02, 0.1, 0.2, 0.4)
+CORRECTIONS = (0.02, 0.1, 0.2, 0.4, 0.8)
 """Sizes of the term ``1/N`` at the smallest width that are taken to be possible; that of ``1/N^2`` is the square."""
 ANY = 30.0
 """Spread of what the fit knows nothing of: the exponent and the logarithm of the size."""
 LEAST_ERROR = 3e-4
 """Errors are no smaller, so that what is measured to many digits does not decide on terms that are left out."""
+ONE_NUMBER = math.pi / math.sqrt(8)
+"""Standard deviation of ``log |g|`` of a Gaussian number."""
 NOTHING = 1e-13
 """Sizes below this one are rounding errors of something that is not there."""
 
@@ -88,6 +90,8 @@ def fluctuation(values: NDArray[Any]) -> Size:
     found = typical(sizes)
     if not found.value:
         return found
+    if len(values) == 2:  # one difference does not tell how much differences scatter
+        return Size(found.value, ONE_NUMBER)
     logs = np.log(sizes / found.value)
     neighbours = float(np.mean(logs * np.roll(logs, 1)) / np.mean(logs**2))  # every network is in two differences
     return Size(found.value, found.error * math.sqrt(1 + 2 * max(neighbours, 0.0)))

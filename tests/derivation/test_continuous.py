@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 import sympy as sp
 
 import dmft_sym as ds
-from dmft_sym.derivation.symbols import KEPT, PAST_KERNEL
-from dmft_sym.program import STEP
+from dmft_sym.derivation.continuous import NOW, TIMES, ContinuousTime, of_one_time
+from dmft_sym.derivation.equations import Equation
+from dmft_sym.derivation.symbols import KEPT, PAST_KERNEL, STEPS, FieldAt, NoiseAt, Response, family
+from dmft_sym.networks.parameters import ETA
+from dmft_sym.program import STEP, TIME, ProgramError
 
 
 def equations_of(network, **options):
@@ -46,3 +52,85 @@ def test_centered_flows_remember_their_first_step():
     functions = {str(part.func) for item in centered.items for part in item.right.atoms(sp.Function)}
     assert "R_v_rbar_W0_first" in functions
     assert not any("_first" in str(item.right) for item in plain.items)
+
+
+PLAIN = SimpleNamespace(recursion=SimpleNamespace(plain=True))
+S, U, V = STEPS
+T_, S_, U_, V_ = (TIMES[step] for step in (STEP, S, U, V))
+
+
+def response(name):
+    """A function of two steps."""
+    row = FieldAt.of(f"x_{name}", None, ((TIME.name, STEP),)).func
+    column = NoiseAt.of(f"u_{name}", None, ((TIME.name, S),)).func
+    return family(Response, name, row=row, column=column, letter="R")
+
+
+def continuous(*equations):
+    closed = SimpleNamespace(program=SimpleNamespace(optimizer=PLAIN), equations=equations, observables=())
+    return {str(equation.left.func): equation for equation in ContinuousTime(closed).equations}
+
+
+def whole(func):
+    """Equal to one at equal steps, and to the learning rate before."""
+    return Equation(func(STEP, S), (sp.KroneckerDelta(STEP, S), ETA * PAST_KERNEL(STEP, S)))
+
+
+def now(func, time):
+    return of_one_time(func(time, 0), NOW)
+
+
+@pytest.mark.parametrize("names", ["ABC", "CBA", "BCA"])
+def test_products_of_responses_are_those_of_distributions(names):
+    """``(a d + A)(b d + B) = a b d + a B + A b + A B`` and so on, whatever the names are, by which SymPy sorts factors.
+
+    The integrals are over the time between ``s`` and ``t``.
+    """
+    A, B, C = map(response, names)
+    two, three = response("two"), response("three")
+    found = continuous(
+        *map(whole, (A, B, C)),
+        Equation(two(STEP, S), (sp.Sum(A(STEP, U) * B(U, S), (U, 0, STEP)),)),
+        Equation(three(STEP, S), (sp.Sum(A(STEP, U) * B(U, V) * C(V, S), (U, 0, STEP), (V, 0, STEP)),)),
+    )
+    a, b = (now(func, T_) for func in (A, B))
+    assert found["two_now"].right == a * b
+    past = a * B(T_, S_) + A(T_, S_) * now(B, S_) + sp.Integral(A(T_, U_) * B(U_, S_), (U_, S_, T_))
+    assert sp.expand(found["two"].right - past) == 0
+    assert found["three_now"].right == a * b * now(C, T_)
+    assert len(found["three"].terms) == 7  # all but the product of parts at equal times
+    singles = [term for term in found["three"].terms if not term.has(sp.Integral)]
+    assert set(singles) == {
+        a * b * C(T_, S_),
+        a * B(T_, S_) * now(C, S_),
+        A(T_, S_) * now(B, S_) * now(C, S_),
+    }
+
+
+def test_sums_over_the_past_alone_have_no_present():
+    """``sum_{u<t} A(t, u) B(u, s)`` has nothing of ``A`` at equal times."""
+    A, B, both = map(response, ("A", "B", "both"))
+    found = continuous(whole(A), whole(B), Equation(both(STEP, S), (sp.Sum(A(STEP, U) * B(U, S), (U, 0, STEP - 1)),)))
+    assert "both_now" not in found
+    past = A(T_, S_) * now(B, S_) + sp.Integral(A(T_, U_) * B(U_, S_), (U_, S_, T_))
+    assert sp.expand(found["both"].right - past) == 0
+
+
+def test_a_square_of_the_past_vanishes_by_a_power_of_the_learning_rate():
+    A, square = map(response, ("A", "square"))
+    closed = SimpleNamespace(
+        program=SimpleNamespace(optimizer=PLAIN),
+        equations=(whole(A), Equation(square(STEP, S), (A(STEP, S) ** 2,))),
+        observables=(),
+    )
+    limit = ContinuousTime(closed)
+    found = {str(equation.left.func): equation.right for equation in limit.equations}
+    assert found["square_now"] == now(A, T_) ** 2
+    assert "square" not in found
+    assert [(term, order) for _, term, order in limit.vanished] == [(A(T_, S_) ** 2, 1)]
+
+
+def test_what_diverges_is_named():
+    A, bad = map(response, ("A", "bad"))
+    with pytest.raises(ProgramError, match="diverges as 1/eta0"):
+        continuous(whole(A), Equation(bad(STEP, S), (A(STEP, S) / ETA,)))

@@ -15,7 +15,7 @@ import dmft_sym as ds
 from dmft_sym import cli
 from dmft_sym.derivation.equations import Equation, Equations
 from dmft_sym.limits import site_checks
-from dmft_sym.limits.jumps import jumps
+from dmft_sym.limits.jumps import _jumps, jumps
 from dmft_sym.limits.lazy_sites import KERNEL, LazySites
 from dmft_sym.program import ProgramError
 from dmft_sym.support.errors import ArgumentError
@@ -65,6 +65,34 @@ def test_the_rate_is_above_the_noise_of_many_sites(network, rate, sites):
 def test_jumps_are_found_in_gradients_that_move(activation):
     expected = activation == "leaky_relu"
     assert jumps(theory(ds.mlp(1, activation=activation))) == expected
+
+
+def soft_threshold(power):
+    h = sp.Symbol("h", real=True)
+    return sp.Piecewise(((h - 1) ** power, h > 1), (0, True))
+
+
+@pytest.mark.parametrize(
+    ("activation", "expected"), [(sp.Abs, True), (soft_threshold(1), True), (soft_threshold(2), False)]
+)
+def test_jumps_are_looked_for_where_branches_meet(activation, expected):
+    """``sign`` is the gradient of the absolute value; ``2 (h - 1)`` vanishes at the threshold 1."""
+    assert jumps(theory(ds.mlp(1, activation=activation))) == expected
+
+
+def test_a_square_of_a_sign_does_not_jump():
+    h = sp.Symbol("h", real=True)
+    assert not _jumps(h * sp.sign(h) ** 2 + sp.sign(h) ** 2, {h})
+    assert _jumps(sp.sign(h) ** 2 + sp.Heaviside(h), {h})
+
+
+def test_sums_of_fields_that_move_move():
+    def forward(net, x):
+        n = net.hidden("N")
+        a, b = (net.apply("tanh", net.matrix(name, net.inputs, n) @ x) for name in "AB")
+        return net.readout("w", net.apply("relu", a + b))
+
+    assert jumps(theory(ds.network(forward)))
 
 
 def test_frozen_features_do_not_jump():

@@ -158,6 +158,23 @@ def test_claimed_powers_are_compared_with_those_derived():
     assert structural(ds.derive(ds.deep_linear(1)).limit(right)).holds
 
 
+def test_small_initial_weights_stay_at_the_saddle_point():
+    """Where nothing is learned: the labels' own size is the loss at every step; corrections go with the variance."""
+    theory = ds.derive(ds.deep_linear(1))
+    limiting = theory.limit("small_init")
+    (row,) = ds.limits.check(theory, ["small_init"], **RUN, steps=6)
+    assert row.structural.holds and row.exact.holds and row.approach.holds, str(row)
+    run = limiting.solve("numpy", steps=6, **RUN)
+    np.testing.assert_allclose([run.test_loss, run.train_loss], 1 + RUN["label_noise"] ** 2, rtol=1e-14)
+    assert float(limiting.arguments_at(0.01, RUN)["init_std"]) == pytest.approx(0.1 * RUN["init_std"])
+
+
+def test_odd_orders_drop_where_a_limit_is_even():
+    theory = ds.derive(ds.deep_linear(1))
+    assert theory.limit(replace(ds.limits.wide, rate=None)).rate == 1
+    assert theory.limit(replace(ds.limits.wide, rate=None, even=True)).rate == 2
+
+
 def test_rates_are_fitted_to_the_smallest_sizes():
     sizes = (1e-2, 3e-3, 1e-3, 3e-4)
     assert fitted(sizes, [size + 3 * size**2 for size in sizes], 1).holds

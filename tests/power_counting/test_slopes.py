@@ -110,3 +110,11 @@ def test_errors_of_slopes_tell_how_far_these_are_from_the_exponent(error: float)
 def test_bends_that_are_hidden_by_errors_refute_no_exponent(bend: float, error: float) -> None:
     """A tenth and two errors are what `CoordinateCheck.refuted` grants."""
     assert np.mean([abs(exponent) < 0.1 + 2 * said for exponent, said in slopes_of(bend, error)]) > 0.98
+
+
+def test_two_networks_do_not_tell_how_much_they_scatter() -> None:
+    """One difference of Gaussian numbers: its logarithm scatters by ``pi/sqrt(8)``, drawn to 1 %."""
+    found = fluctuation(np.array([[1.0], [3.0]]))
+    assert found.value == pytest.approx(math.sqrt(2))
+    draws = np.log(np.abs(np.random.default_rng(0).standard_normal(20_000)))
+    assert found.error == pytest.approx(draws.std(), rel=0.04)
