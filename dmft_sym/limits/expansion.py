@@ -83,7 +83,8 @@ class Expansion:
             return self._two_point(expression)
         if isinstance(expression, Tangent):
             moved, by = expression.args
-            return {k: Tangent(thing, by) for k, thing in self._things(moved).items()}
+            known = self._things(moved).items()  # derivatives are those by Gaussian fields of order zero
+            return {k: Tangent(thing, by) for k, thing in known if k == 0 or not isinstance(moved, NoiseAt)}
         if isinstance(expression, SiteAverage):
             sign, inner = self.sign(expression.args[0]), self.of(expression.args[0])
             return {k: SiteAverage(value) for k, value in inner.items() if sign * (-1) ** k != -1}

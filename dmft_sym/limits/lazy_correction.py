@@ -128,29 +128,29 @@ class LazyCorrection:
                 yield from (made for j, k, made in self.expansion.pairs(averaged) if j + k == 2)
             for kind in closure.responses:
                 yield from self._orders(writer.average_response(kind.row, kind.noise))
-            yield from (made for tangent in closure.tangents for made in self._orders(tangents.derivative(tangent)))
+            derivatives = map(tangents.derivative, closure.tangents)
+            yield from without_zeros([made for item in derivatives for made in self._orders(item, lowest=0)])
 
-    def _orders(self, equation: Equation) -> Iterator[Equation]:
+    def _orders(self, equation: Equation, lowest: int = 1) -> Iterator[Equation]:
         """An equation of every order above that of the limit; sums term by term, functions as they are."""
         terms = [self.expansion.of(term) for term in equation.terms]
         memories = any(term.has(sp.Sum) for term in equation.terms)
         for order, left in self.expansion.of(equation.left).items():
             found = [term[order] for term in terms if order in term]
             parts = [part for term in found for part in sp.Add.make_args(sp.expand_mul(term))] if memories else found
-            if order:
+            if order >= lowest:
                 yield Equation(left, tuple(parts), equation.where)
 
-    def _needed(self, equations: list[Equation]) -> Iterator[Equation]:
+    def _needed(self, equations: list[Equation]) -> list[Equation]:
         """Those that the corrected outputs depend on."""
-        waiting = [_kind(e.left) for e in equations if isinstance(e.left, ScalarAt)]
+        found: list[Equation] = []
         needed = {("static", kind.__name__) for kind in self.expansion.noises}
-        while waiting:
-            kind = waiting.pop()
-            if kind not in needed:
-                needed.add(kind)
-                terms = (term for e in equations if _kind(e.left) == kind for term in e.terms)
-                waiting += [_kind(part) for term in terms for part in term.atoms(FieldAt, NoiseAt, TwoPoint, Tangent)]
-        yield from (e for e in equations if needed >= set(self._kinds(e.left)))
+        needed |= {_kind(e.left) for e in equations if isinstance(e.left, ScalarAt)}
+        while len(found) < len(kept := [e for e in equations if needed >= set(self._kinds(e.left))]):
+            terms = (term for e in kept if e not in found for term in e.terms)
+            needed |= {_kind(part) for term in terms for part in term.atoms(FieldAt, NoiseAt, TwoPoint, Tangent)}
+            found = kept
+        return found
 
     def _kinds(self, left: sp.Expr) -> Iterator[Any]:
         """What has to be needed for an equation to be: both Gaussian fields of a covariance."""
@@ -195,6 +195,24 @@ class LazyCorrection:
 
     def _repr_latex_(self) -> str:
         return self.equations._repr_latex_()
+
+
+def without_zeros(tangents: list[Equation]) -> list[Equation]:
+    """Equations of tangents that do not vanish: that are reached from those of Gaussian fields."""
+    reached: set[Any] = set()
+    while True:
+        found = [replace(e, terms=tuple(_reached(term, reached) for term in e.terms)) for e in tangents]
+        kept = [replace(e, terms=tuple(term for term in e.terms if term != 0)) for e in found if e.right != 0]
+        if {_kind(e.left) for e in kept} == reached:
+            return kept
+        reached = {_kind(e.left) for e in kept}
+
+
+def _reached(term: sp.Expr, reached: set[Any]) -> sp.Expr:
+    """A term without tangents that vanish."""
+    moved = (part for part in term.atoms(Tangent) if not isinstance(part.args[0], NoiseAt))
+    found = term.xreplace({part: sp.Integer(0) for part in moved if _kind(part) not in reached})
+    return found.xreplace({total: sp.Integer(0) for total in found.atoms(sp.Sum) if total.function == 0})
 
 
 def _kind(left: sp.Expr) -> Any:

@@ -21,6 +21,8 @@ from dmft_sym.networks.parameters import GAMMA, INIT_VARIANCE, NU
 from dmft_sym.networks.parametrization import MUP
 from dmft_sym.program import ProgramError
 
+from .closed_correction import ClosedCorrection, series_of
+from .first_step import problem_of
 from .limit import CENTERED, EPS, Limit
 from .limit_theory import LimitTheory, Vanished, VanishedTerms
 from .orders import Orders, leading, needed, parts
@@ -94,6 +96,22 @@ class LimitingTheory(LimitTheory):
         """Power of ``eps`` of the largest term that vanished, the next even one if odd ones drop; or infinity."""
         found = min((item.order for item in self.vanished if item.term is not None), default=sp.oo)
         return 2 * sp.ceiling(found / 2) if self.limit.even and found != sp.oo else found
+
+    @cached_property
+    def correction(self) -> ClosedCorrection:
+        """What losses are beyond the lazy limit, at order ``gamma^2``.
+
+        Raises
+        ------
+        ProgramError
+            If this is another limit, or the first correction is of another order: naming why.
+        """
+        if dict(self.limit.scaling) != {GAMMA.name: EPS * GAMMA}:
+            raise ProgramError(
+                f"correction of the limit {self.limit.name}: allowed is the lazy one, gamma -> eps gamma"
+            )
+        series = problem_of(self.theory, series_of(self.theory, self.limit))
+        return ClosedCorrection(LimitingTheory(series, replace(self.limit, scaling={})))
 
     @cached_property
     def problem(self) -> Problem:

@@ -66,7 +66,7 @@ class Series:
     whole
         The program; weights do not decay.
     signs
-        ``-1`` for scalars that have odd orders only; others, and what is observed, have even ones.
+        ``-1`` for scalars that have odd orders only; others have even ones.
 
     Attributes
     ----------
@@ -228,7 +228,7 @@ class Series:
                 powers(coefficient).items(), *(self.of(ref).items() for ref in pair)
             ):
                 values.setdefault(power + i + j, []).append((factor, a, b))
-        for order in range(0, _ORDER + 1, 2):
+        for order in range(_ORDER + 1):
             constant = powers(statement.constant).get(order, sp.Integer(0))
             name = statement.name if order == 0 else f"{statement.name}_{order}"
             yield Observe(name, tuple(values.get(order, ())), constant)

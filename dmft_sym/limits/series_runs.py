@@ -50,7 +50,7 @@ def solve_series(
         ``f`` (step, sample, output) and losses of order two.
     """
     given = {name: value for name, value in arguments.items() if name in _OPTIONS and value is not None}
-    rest = {name: value for name, value in arguments.items() if name not in (*_OPTIONS, "steps", "progress")}
+    rest = {k: v for k, v in arguments.items() if k not in (*_OPTIONS, "steps", "progress", "richness")}
     run = run_arguments(problem, arguments.get("steps"), rest, (*_OPTIONS, "progress"))
     options = SimpleNamespace(**{**DEFAULTS, **given, "kernels": ()})
     call = Call(problem, backend, run, options, arguments.get("progress"))

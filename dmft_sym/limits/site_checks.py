@@ -98,7 +98,7 @@ def approach(limiting: LazySites, arguments: Mapping[str, Any], steps: int = 6) 
     values = _kept(arguments)
     limit = limiting.solve("numpy", steps=steps, **values)
     differences, last = _differences(limiting, {**values, "steps": steps})
-    rate, error = _rate(differences)
+    rate, error = rate_of(differences)
     noise = float(last.f_sem.max()) if "f_sem" in last else 0.0
     distance = float(np.abs(last.f - limit.f).max())
     allowed = 4 * noise + 2 * float(np.abs(differences[-1]).max())
@@ -121,7 +121,7 @@ def _differences(limiting: LazySites, values: Mapping[str, Any]) -> tuple[Number
     return outputs[:-1] - outputs[1:], runs[-1][0]
 
 
-def _rate(differences: Numbers) -> tuple[float, float]:
+def rate_of(differences: Numbers) -> tuple[float, float]:
     """The exponent of halved sizes with the smallest error: by scatter of seeds, and change from size to size."""
     slopes, count = _slopes(differences), differences.shape[1]
     without = np.array([_slopes(np.delete(differences, seed, axis=1)) for seed in range(count)])
