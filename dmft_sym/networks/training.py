@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import sympy as sp
 
 from dmft_sym.program import (
     LAYER,
+    OUTPUT,
+    SAMPLE,
     GaussianMatrix,
     Learn,
     MatrixRef,
@@ -22,6 +25,7 @@ from dmft_sym.program import (
     VectorRef,
 )
 from dmft_sym.support.array_types import Array
+from dmft_sym.support.messages import show
 
 from .parameters import DECAY, ETA, MOMENTUM
 from .reverse import Backward
@@ -97,6 +101,21 @@ class TrainingRule:
         return None
 
     @property
+    def batch_weight(self) -> ScalarRef | None:
+        """By what the increments of every given sample are multiplied: which of them are in the batch of a step."""
+        return None
+
+    @property
+    def target_noise(self) -> ScalarRef | None:
+        """What is added to the targets of given samples at every step, in units of ``label_noise``."""
+        return None
+
+    @property
+    def defaults(self) -> dict[str, float]:
+        """Defaults of arguments of a run."""
+        return {"momentum": self.momentum, "weight_decay": self.weight_decay}
+
+    @property
     def given_by(self) -> tuple[str, ...]:
         """Arguments of the rule that give something anew at every step."""
         return ()
@@ -108,6 +127,16 @@ class TrainingRule:
         ------
         ArgumentError
             If a number is not allowed.
+        """
+        return {}
+
+    def draws(self, steps: int, samples: int, total: int, outputs: int) -> dict[str, Array]:
+        """What is drawn at every step for given samples, by name, shape (steps, total[, outputs]); 0 for test samples.
+
+        Parameters
+        ----------
+        samples, total
+            Number of training samples, and of all samples.
         """
         return {}
 
@@ -164,13 +193,25 @@ class Descent(TrainingRule):
         `dmft_sym.program.formulas`), ``"cosine"``, ``"warmup(k)"`` with a number of steps, or an expression of SymPy in
         ``t`` and ``T``. It multiplies the gradient before the momentum, ``V = m V + eta(t) G``, and leaves weight decay
         as it is; finite and >= 0 at every step of a run.
+    batch
+        Of given samples, how many are drawn anew at every step, without repetition; the loss is their mean.
+    label_noise
+        Of given samples, standard deviation of Gaussian noise that is drawn anew at every step and added to the targets
+        that the error knows, while losses are reported of the targets themselves (squared error only). A run may
+        override one that is not 0.
+    seed
+        Of the draws of batches and label noise, which are the same in all replicas and all finite networks.
     """
 
     nesterov: bool = False
     schedule: str | sp.Expr | None = None
+    batch: int | None = None
+    label_noise: float = 0.0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_draws()
         if not isinstance(self.nesterov, bool):
             raise ProgramError(f"nesterov = {self.nesterov!r}: allowed is True or False")
         if self.nesterov and not self.momentum:
@@ -182,7 +223,37 @@ class Descent(TrainingRule):
     def options(self) -> Mapping[str, Any]:
         """Those that are switched on."""
         found: dict[str, Any] = {"nesterov": 1} if self.nesterov else {}
-        return found if self.schedule is None else {**found, "schedule": str(self.schedule)}
+        found |= {} if self.schedule is None else {"schedule": str(self.schedule)}
+        found |= {} if self.batch is None else {"batch": self.batch}
+        return found | ({"draw_seed": self.seed} if self.batch or self.label_noise else {})
+
+    @property
+    def text(self) -> str:
+        """What is drawn."""
+        found = ""
+        if self.batch is not None:
+            found += (
+                f" At every step {self.batch} of the samples are drawn: $\\mathrm{{batch}}_\\mu(t)$ is "
+                f"$P/{self.batch}$ for these and 0 for others."
+            )
+        if self.label_noise:
+            found += " Targets have $\\sigma_\\varepsilon \\zeta_{\\mu c}(t)$ added, $\\zeta$ standard normal."
+        return found
+
+    @property
+    def batch_weight(self) -> ScalarRef | None:
+        """``P/k`` in the batch, 0 elsewhere."""
+        return None if self.batch is None else ScalarRef(Scalar("batch", (SAMPLE,), data=True, fresh=True))
+
+    @property
+    def target_noise(self) -> ScalarRef | None:
+        """Standard normal."""
+        return ScalarRef(Scalar("zeta", (SAMPLE, OUTPUT), data=True, fresh=True)) if self.label_noise else None
+
+    @property
+    def defaults(self) -> dict[str, float]:
+        """With the noise."""
+        return {**super().defaults, **({"label_noise": self.label_noise} if self.label_noise else {})}
 
     @property
     def weight(self) -> ScalarRef | None:
@@ -193,12 +264,38 @@ class Descent(TrainingRule):
 
     @property
     def given_by(self) -> tuple[str, ...]:
-        """The schedule."""
-        return () if self.schedule is None else ("schedule",)
+        """What is set of them."""
+        found = {"schedule": self.schedule, "batch": self.batch, "label_noise": self.label_noise or None}
+        return tuple(name for name, value in found.items() if value is not None)
 
     def given(self, steps: int) -> dict[str, Array]:
         """The factors of all steps."""
         return {} if self.schedule is None else {"eta": factors(self.schedule, steps)}
+
+    def draws(self, steps: int, samples: int, total: int, outputs: int) -> dict[str, Array]:
+        """Batches and noise; those of a shorter run are the first ones."""
+        found: dict[str, Array] = {}
+        if self.batch is not None:
+            stream = np.random.default_rng([self.seed, 0])
+            weights = found["batch"] = np.zeros((steps, total))
+            for row in weights:
+                row[stream.choice(samples, self.batch, replace=False)] = samples / self.batch
+        if self.label_noise:
+            noise = found["zeta"] = np.zeros((steps, total, outputs))
+            noise[:, :samples] = np.random.default_rng([self.seed, 1]).standard_normal((steps, samples, outputs))
+        return found
+
+    def _check_draws(self) -> None:
+        """Numbers of the right kind."""
+        for name, low in (("batch", 1), ("seed", 0)):
+            value = getattr(self, name)
+            whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+            if not (value is None and name == "batch") and not (whole and value >= low):
+                raise ProgramError(f"{name} = {show(value)}: allowed is an integer >= {low}")
+        noise = self.label_noise
+        real = isinstance(noise, numbers.Real) and not isinstance(noise, bool)
+        if not (real and 0 <= noise < float("inf")):
+            raise ProgramError(f"label_noise = {show(noise)}: allowed is a finite number >= 0")
 
     def optimizer(self) -> Optimizer:
         """Heavy ball, or Nesterov's method."""
@@ -216,7 +313,7 @@ class GradientDescent(Descent):
     ----------
     momentum, weight_decay, centered
         As for `TrainingRule`.
-    nesterov, schedule
+    nesterov, schedule, batch, label_noise, seed
         As for `Descent`.
 
     Examples
@@ -229,7 +326,7 @@ class GradientDescent(Descent):
 
 @dataclass(frozen=True)
 class OnlineSGD(Descent):
-    """One-pass SGD: a fresh batch of ``B = alpha D`` samples at every step.
+    """One-pass SGD: a fresh batch of ``B = alpha D`` samples at every step, whose size and noise a run says.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ from .step import Step
 
 _GREEK = {
     "alpha", "beta", "gamma", "delta", "Delta", "epsilon", "eps", "eta", "nu", "sigma", "kappa", "rho", "phi",
-    "Phi", "chi", "xi", "lambda", "mu", "tau", "theta", "psi", "omega", "varepsilon",
+    "Phi", "chi", "xi", "lambda", "mu", "tau", "theta", "psi", "omega", "zeta", "varepsilon",
 }  # fmt: skip
 
 

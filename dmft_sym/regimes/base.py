@@ -127,6 +127,16 @@ class Regime(ABC):
         """Arrays that are given from outside, under the names that programs give them."""
         return {}
 
+    def given_anew(self, training: TrainingRule, steps: int) -> dict[str, np.ndarray[Any, Any]]:
+        """Arrays that are given from outside for every one of so many steps, by name; the first axis has the steps.
+
+        Raises
+        ------
+        ArgumentError
+            If a number is not allowed.
+        """
+        return training.given(steps)
+
     @classmethod
     @abstractmethod
     def of_spec(cls, spec: Spec) -> Self:

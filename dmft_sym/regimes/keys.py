@@ -219,6 +219,11 @@ class TrainingKeys(Keys):
     rtol: Annotated[float, Ge(1e-12), Lt(1)] = 1e-6
 
     @classmethod
+    def of_rules(cls) -> dict[str, object]:
+        """Keys that are arguments of a training rule in steps, with their usual values."""
+        return {"momentum": 0, "weight_decay": 0, "centered": False, "nesterov": False, "schedule": None}
+
+    @classmethod
     def needed(cls, table: Mapping[str, Any]) -> tuple[str, ...]:
         """How long training lasts, and how fast it is."""
         kinds = {FLOW: ("time",), "gradient-descent": ("learning_rate", "steps")}
@@ -242,8 +247,8 @@ class TrainingKeys(Keys):
     def faults(self) -> Iterator[Fault]:
         """Keys of the other kind, and times that do not ascend."""
         if self.continuous:
-            others: dict[str, float | None] = {"learning_rate": None, "steps": None, "momentum": 0, "weight_decay": 0}
-            others |= {"nesterov": False, "schedule": None}
+            others = {"learning_rate": None, "steps": None, **self.of_rules()}
+            others.pop("centered")
         else:
             others = {"time": None, "rtol": TrainingKeys.rtol}
         for key, usual in others.items():

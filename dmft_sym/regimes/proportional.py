@@ -32,6 +32,7 @@ from dmft_sym.program import (
     Observe,
     Product,
     Program,
+    ProgramError,
     RandomVector,
     Space,
     Statement,
@@ -248,6 +249,7 @@ class Proportional(Regime):
         ProgramError
             If nothing is trained, or if the forward pass reads a random vector.
         """
+        _check_draws(training)
         scalings = Scalings()
         backward = reverse(trace, scalings)
         dim = trace.input.space
@@ -285,6 +287,17 @@ class Proportional(Regime):
         """A spec with one output, and the route to spectra, if nothing is said."""
         found = super().completed(spec, folder).replaced("network", outputs=spec.network.outputs or 1)
         return found.replaced("spectrum", method=_method_of_spectra(spec))
+
+
+def _check_draws(training: TrainingRule) -> None:
+    """Batches and noise are those of the samples."""
+    if training.batch_weight is not None:
+        raise ProgramError("batch in the proportional regime: allowed is nothing; OnlineSGD has fresh samples")
+    if training.target_noise is not None:
+        raise ProgramError(
+            "label_noise of a training rule: allowed in the proportional regime is 0; that of the samples is an "
+            "argument of a run, or of Proportional"
+        )
 
 
 def _predictor(value: Linear, centered: bool, dim: Space) -> tuple[Linear, list[Statement]]:

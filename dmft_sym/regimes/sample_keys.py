@@ -18,6 +18,7 @@ from .keys import (
     LARGEST,
     LONGEST,
     Check,
+    Count,
     DataKeys,
     Fault,
     File,
@@ -28,6 +29,7 @@ from .keys import (
     Spec,
     Steps,
     Times,
+    TrainingKeys,
     late_steps,
     refused,
     shown,
@@ -67,6 +69,30 @@ class SamplesData(DataKeys):
     test_samples: Index = 0
     seed: Index = 0
     loss: Literal["squared", "logistic", "softmax"] = "squared"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesTraining(TrainingKeys):
+    """``[training]``: gradient descent, or its flow in continuous time.
+
+    Parameters
+    ----------
+    batch
+        How many samples are drawn anew at every step; all of them if it is missing.
+    label_noise
+        Standard deviation of noise that is added to the targets anew at every step.
+    seed
+        Seed of the draws of batches and noise.
+    """
+
+    batch: Count | None = None
+    label_noise: Annotated[float, BY_KEYWORD["label_noise"]] = 0.0
+    seed: Index = 0
+
+    @classmethod
+    def of_rules(cls) -> dict[str, object]:
+        """With what is drawn."""
+        return {**super().of_rules(), "batch": None, "label_noise": 0, "seed": 0}
 
 
 @dataclass(frozen=True, kw_only=True)

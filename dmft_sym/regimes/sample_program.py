@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from dmft_sym.networks.parameters import ETA, GAMMA
+from dmft_sym.networks.parameters import ETA, GAMMA, LABEL_NOISE
 from dmft_sym.networks.parametrization import Scalings
 from dmft_sym.networks.reverse import reverse
 from dmft_sym.networks.trace import Readout, Setting, Trace
@@ -79,6 +79,10 @@ def fixed_program(
     if masked:
         mask = sp.Symbol("train", real=True)
         error, arguments = mask * error, [*arguments, (mask, TRAINED_SAMPLES)]
+    if training.target_noise is not None:
+        noise = sp.Symbol("zeta", real=True)
+        error = error.subs(target, target + LABEL_NOISE * noise)
+        arguments.append((noise, training.target_noise))
     weight, weighing = _weight(training)
     statements = (
         *trace.statements,
@@ -93,10 +97,11 @@ def fixed_program(
 
 def _weight(training: TrainingRule) -> tuple[ScalarRef, list[Statement]]:
     """By what outer products are multiplied: errors, times what the training rule gives at every step."""
-    if training.weight is None:
+    factors = [ERROR, *(factor for factor in (training.weight, training.batch_weight) if factor is not None)]
+    if len(factors) == 1:
         return ERROR, []
-    error, factor = sp.symbols("Delta factor", real=True)
-    return WEIGHT, [Compute(WEIGHT, factor * error, ((error, ERROR), (factor, training.weight)))]
+    symbols = [sp.Symbol(factor.scalar.name, real=True) for factor in factors]
+    return WEIGHT, [Compute(WEIGHT, sp.Mul(*symbols), tuple(zip(symbols, factors, strict=True)))]
 
 
 def _output(terms: tuple[tuple[sp.Expr, SiteFunction], ...], centered: bool) -> list[Statement]:

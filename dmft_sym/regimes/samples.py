@@ -24,8 +24,8 @@ from dmft_sym.support.messages import DataWarning, show
 from dmft_sym.support.real_arrays import Array, DataError, real_array
 
 from .base import Regime, Size
-from .keys import Check, NetworkKeys, SamplingKeys, Spec, SpectrumKeys, TrainingKeys, simulation_keys
-from .sample_keys import CHECKS, KernelsKeys, SamplesData, SamplesNetwork, SamplesSolver
+from .keys import Check, NetworkKeys, SamplingKeys, Spec, SpectrumKeys, simulation_keys
+from .sample_keys import CHECKS, KernelsKeys, SamplesData, SamplesNetwork, SamplesSolver, SamplesTraining
 from .sample_program import FIXED, fixed_program
 
 MAX_SAMPLES = 10_000
@@ -106,7 +106,7 @@ class Samples(Regime):
     sections: ClassVar[Mapping[str, type]] = {
         "network": SamplesNetwork,
         "data": SamplesData,
-        "training": TrainingKeys,
+        "training": SamplesTraining,
         "solver": SamplesSolver,
         "simulation": simulation_keys(size.keyword, size.meaning, size.default),
         "spectrum": SpectrumKeys,
@@ -232,6 +232,8 @@ class Samples(Regime):
 
     def refusal(self, argument: str) -> str | None:
         """Sizes, outputs and noise are those of the samples."""
+        if argument == "label_noise":
+            return "the samples are given; noise of every step is that of GradientDescent(label_noise=...)"
         return "the samples are given" if argument in _OF_PROPORTIONS else None
 
     def check(self, network: Network, probes: Collection[str]) -> None:
@@ -260,8 +262,21 @@ class Samples(Regime):
         """
         if training.fresh:
             raise ProgramError("OnlineSGD with given samples: allowed is GradientDescent, every step sees all samples")
+        self._check_draws(training)
         masked = self.total > self.count
         return fixed_program(trace, training, self.rule.error, (F, Y), name, masked=masked)
+
+    def _check_draws(self, training: TrainingRule) -> None:
+        """Batches of samples that there are; noise on targets that are numbers."""
+        batch = training.options.get("batch", 1)
+        if batch > self.count:
+            raise ProgramError(f"batch = {batch}: allowed is an integer from 1 to {self.count}, the number of samples")
+        if training.target_noise is not None and self.loss != "squared":
+            raise ProgramError(f"label_noise with loss = {show(self.loss)}: allowed is 0, its targets are classes")
+
+    def given_anew(self, training: TrainingRule, steps: int) -> dict[str, Array]:
+        """Schedule, batches and noise."""
+        return training.given(steps) | training.draws(steps, self.count, self.total, self.outputs)
 
     @classmethod
     def of_spec(cls, spec: Spec) -> Self:

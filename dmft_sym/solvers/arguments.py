@@ -132,7 +132,7 @@ def run_arguments(
     values = _symbol_values(theory, given)
     values |= {**theory.data.values, **theory.training.values}
     given |= {"steps": number} if times is None else {"time": times[-1]}
-    data = {**theory.data.given, **theory.training.given(number)}
+    data = {**theory.data.given, **theory.data.given_anew(theory.training, number)}
     return RunArguments(values, theory.data.outputs_of(given), number, given, times, data)
 
 
@@ -279,8 +279,7 @@ def _needed(theory: Problem) -> dict[str, Parameter]:
 def _defaults(theory: Problem) -> dict[str, object]:
     training, network = theory.training, theory.network
     found: dict[str, object] = {
-        "momentum": training.momentum,
-        "weight_decay": training.weight_decay,
+        **training.defaults,
         **network.defaults,
         "outputs": network.outputs,
         **theory.data.defaults,

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from dmft_sym.networks import Network, TrainingRule
     from dmft_sym.regimes import Regime
 
-OF_RULES = ("momentum", "weight_decay", "centered", "nesterov", "schedule")
-"""Keys that are arguments of a training rule in steps."""
 SITES = 20_000
 """Number of sampled sites if a spec says nothing."""
 
@@ -59,7 +57,7 @@ def training_of(spec: Spec) -> TrainingRule:
     if spec.training.continuous:
         return GradientFlow(rtol=spec.training.rtol, centered=spec.training.centered)
     keys, rule = spec.training, OnlineSGD if spec.data.fresh else GradientDescent
-    return rule(**{name: getattr(keys, name) for name in OF_RULES})
+    return rule(**{name: getattr(keys, name) for name in keys.of_rules()})
 
 
 def physical_arguments(spec: Spec) -> dict[str, Any]:

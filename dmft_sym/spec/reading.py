@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 
 from dmft_sym.regimes import REGIMES
-from dmft_sym.regimes.keys import Check, Fault, Spec, UnreadSectionError, late_steps, of_flows, refused
+from dmft_sym.regimes.keys import Check, Fault, Keys, Spec, UnreadSectionError, late_steps, of_flows, refused
 from dmft_sym.support.errors import SpecError
 from dmft_sym.support.files import read_bytes
 from dmft_sym.support.messages import InputError, show, show_key, show_path, suggestion
@@ -117,8 +117,9 @@ def _keys(section: str, regime: str) -> list[str]:
 
 
 def _common(section: str) -> bool:
-    """Whether a section is the same in all regimes."""
-    return len({regime.sections.get(section) for regime in REGIMES.values()}) == 1
+    """Whether all regimes have the keys of a section that the usual one has, perhaps with more."""
+    keys = REGIMES[USUAL].sections.get(section)
+    return keys is not None and all(issubclass(r.sections.get(section, Keys), keys) for r in REGIMES.values())
 
 
 def _unknown_regime(value: object) -> Fault:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import sympy as sp
@@ -36,6 +38,8 @@ steps = 5
     [
         ({"nesterov": True}, "nesterov = True with momentum = 0.0: allowed is a momentum > 0"),
         ({"nesterov": 1, "momentum": 0.5}, "nesterov = 1: allowed is True or False"),
+        ({"batch": 0}, "batch = 0: allowed is an integer >= 1"),
+        ({"label_noise": -1}, "label_noise = -1: allowed is a finite number >= 0"),
         ({"schedule": 0.5}, f"schedule = 0.5: allowed is {ALLOWED}"),
         ({"schedule": sp.Symbol("x") / 2}, f"schedule = x/2: allowed is {ALLOWED}"),
         (
@@ -275,3 +279,86 @@ def test_schedule_on_samples():
     check_exactly(rule)
     with pytest.raises(ProgramError, match="limit lazy: allowed is training that is the same at every step, without"):
         theory.limit(ds.limits.lazy)
+
+
+def drawn(rule, steps):
+    """What a rule draws for the training samples of `DATA`: weights of errors and targets, by step and sample."""
+    batches, noise = np.random.default_rng([rule.seed, 0]), np.random.default_rng([rule.seed, 1])
+    chosen = [batches.choice(DATA.count, rule.batch, replace=False) for _ in range(steps)]
+    weights = np.array([np.isin(np.arange(DATA.count), batch) for batch in chosen]) * DATA.count / rule.batch
+    return weights, DATA.targets[:, 0] + rule.label_noise * noise.standard_normal((steps, DATA.count))
+
+
+def test_batches_and_label_noise_on_samples():
+    """The same draws everywhere; the losses are those of the targets without noise."""
+    rule = ds.GradientDescent(momentum=0.5, nesterov=True, schedule="cosine", batch=2, label_noise=0.4, seed=3)
+    weights, targets = drawn(rule, 10)
+    factor = (1 + np.cos(np.pi * np.arange(10) / 10)) / 2
+    theory, run = check_on_samples(rule, weights=weights * factor[:, None], targets=targets)
+    squares = np.mean((run.f[:, :3, 0].values - DATA.targets[:, 0]) ** 2, axis=1)
+    np.testing.assert_allclose(run.train_loss[:, 0], squares, rtol=0.05, atol=1e-3)
+    assert (run.attrs["batch"], run.attrs["draw_seed"], run.attrs["label_noise"]) == (2, 3, 0.4)
+    assert "xi = Delta*batch*eta" in str(theory.program)
+
+
+def test_draws_of_a_linear_network():
+    """Exact to rounding between the methods; a seed and a standard deviation of their own matter."""
+    rule = ds.GradientDescent(momentum=0.5, batch=2, label_noise=0.4)
+    first = check_exactly(rule)
+    again, other = check_exactly(rule, {**WIDE, "label_noise": 0.2}), check_exactly(replace(rule, seed=1))
+    assert abs(again.f - first.f).max() > 1e-2
+    assert abs(other.f - first.f).max() > 1e-2
+    short = check_exactly(rule, {**WIDE, "steps": 5})
+    np.testing.assert_allclose(short.f, first.f[:5], rtol=1e-10)
+
+
+def test_all_samples_are_a_batch():
+    theories = [
+        ds.derive(ds.mlp(2, "linear"), data=DATA, training=ds.GradientDescent(**more)) for more in ({}, {"batch": 3})
+    ]
+    runs = [theory.compile("numpy")(**WIDE) for theory in theories]
+    np.testing.assert_allclose(runs[1].f, runs[0].f, rtol=1e-12, atol=1e-14)
+
+
+def test_compiled_draws():
+    theory = ds.derive(ds.mlp(2, "linear"), data=DATA, training=ds.GradientDescent(batch=2, label_noise=0.4))
+    arguments = run_arguments(theory, 30, {"richness": 2.0, "learning_rate": 0.3})
+    given = (theory.program, arguments.values, 1, 30)
+    plain = run_coordinates(*given, data=arguments.data)
+    compiled = run_coordinates(*given, data=arguments.data, module=coordinates_module(1000, "float64"))
+    for ref, values in plain.scalars.items():
+        np.testing.assert_allclose(compiled.scalars[ref], values, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("data", "given", "words"),
+    [
+        (DATA, {"batch": 4}, "batch = 4: allowed is an integer from 1 to 3, the number of samples"),
+        (ds.Proportional(), {"batch": 4}, "batch in the proportional regime: allowed is nothing; OnlineSGD has fresh"),
+        (ds.Proportional(), {"label_noise": 0.1}, "label_noise of a training rule: allowed in the proportional regime"),
+        (
+            ds.Samples(DATA.inputs, [1, -1, 1], "logistic"),
+            {"label_noise": 0.1},
+            "label_noise with loss = 'logistic': allowed is 0, its targets are classes",
+        ),
+    ],
+)
+def test_draws_that_do_not_fit(data, given, words):
+    with pytest.raises(ProgramError, match=words):
+        ds.derive(ds.deep_linear(1), data=data, training=ds.GradientDescent(**given))
+
+
+def test_noise_of_a_rule_without_it():
+    theory = ds.derive(ds.mlp(1, "tanh"), data=DATA)
+    words = r"label_noise = 0.1: allowed is nothing, the samples are given; noise of every step is that of Gradient"
+    with pytest.raises(ArgumentError, match=words):
+        theory.compile("numpy")(**WIDE, label_noise=0.1, sites=64)
+
+
+def test_draws_in_specs():
+    more = "batch = 2\nlabel_noise = 0.1\nseed = 7"
+    given = SPEC.replace("samples_per_dim = 3.0\nwidth_per_dim = 0.8", 'regime = "fixed"\nset = "iris"')
+    rule = training_of(parse_spec(given + more))
+    assert rule == ds.GradientDescent(batch=2, label_noise=0.1, seed=7)
+    with pytest.raises(SpecError, match=r"\[training\] batch = 2: allowed is nothing, the key belongs to regime"):
+        of_spec("batch = 2")
