@@ -10,14 +10,17 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+import sympy as sp
 from dmft_sym.codegen.text.library_text import TWO_TIME, module_text
 from dmft_sym.codegen.text.names import python_name
 from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 from sympy.core.function import AppliedUndef
 
 from dmft_sym.derivation.pipeline import Pipeline
+from dmft_sym.derivation.uses import Use
 from dmft_sym.program import OUTPUT, SAMPLE, ProgramError
 from dmft_sym.program.validation import smallest_depth
+from dmft_sym.program.written_labels import fixed_labels, written_out
 
 from .two_time_lower import Lowering
 from .two_time_scope import Scope
@@ -43,8 +46,22 @@ def two_time_source(derivation: Pipeline, backend: str = "numpy", alone: bool = 
     ProgramError
         If a function is left open, or if the program has other labels than samples and outputs.
     """
+    if fixed_labels(derivation.program.labels):
+        derivation = WrittenOut(derivation)
     _check(derivation)
     return _TwoTimeModule(derivation, KINDS[backend]).text(alone)
+
+
+class WrittenOut(Pipeline):
+    """A derivation that has a field for every value of labels whose sizes are numbers."""
+
+    def __init__(self, derivation: Pipeline) -> None:
+        self._scale = derivation.noise_scale
+        super().__init__(written_out(derivation.program), derivation.probes)
+
+    def noise_scale(self, use: Use) -> sp.Expr:
+        """That of the derivation."""
+        return self._scale(use)
 
 
 def _check(derivation: Pipeline) -> None:
@@ -88,7 +105,7 @@ class _TwoTimeModule:
         lines = [
             *wrapped("def march(", ["rng", "*", "steps", "sites", *given, *options], "):"),
             textwrap.indent(MARCH_DOCSTRING, "    "),
-            "    gram, targets, samples, outputs = checked(steps, sites, gram, targets)",
+            f"    gram, targets, samples, outputs = checked(steps, sites, gram, targets{self._inputs()})",
             *(f"    {line}" for line in self._checks()),
             *(f"    {line}" for line in SetupWriter(self.scope).lines()),
             f"    fields = {{{', '.join(self._fields())}}}",
@@ -108,6 +125,11 @@ class _TwoTimeModule:
             *self._result(),
         ]
         return "\n".join(lines) + "\n"
+
+    def _inputs(self) -> str:
+        """How many inputs a sample has, if it has several."""
+        count = sum(field.place is not None for field in self.scope.program.data_fields)
+        return f", {count}" if count > 1 else ""
 
     def _fields(self) -> Iterator[str]:
         for closure in self.scope.derivation.closures:

@@ -32,6 +32,7 @@ from dmft_sym.program import (
     Product,
     Program,
     ProgramError,
+    Relabelled,
     SiteFunction,
     SiteMap,
     Statement,
@@ -149,7 +150,7 @@ class Series:
     def _atom(self, atom: Atom) -> Iterator[tuple[int, Atom]]:
         if isinstance(atom, Reference):
             yield from self.of(atom).items()
-        elif isinstance(atom, LayerSum | Initial):
+        elif isinstance(atom, LayerSum | Initial | Relabelled):
             yield from ((order, replace(atom, field=ref)) for order, ref in self.of(atom.field).items())
         else:
             pairs = itertools.product(self.of(atom.matrix).items(), self.of(atom.operand).items())
