@@ -10,17 +10,15 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-import sympy as sp
 from dmft_sym.codegen.text.library_text import TWO_TIME, module_text
 from dmft_sym.codegen.text.names import python_name
 from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 from sympy.core.function import AppliedUndef
 
 from dmft_sym.derivation.pipeline import Pipeline
-from dmft_sym.derivation.uses import Use
+from dmft_sym.derivation.written_out import without_labels
 from dmft_sym.program import OUTPUT, SAMPLE, ProgramError
 from dmft_sym.program.validation import smallest_depth
-from dmft_sym.program.written_labels import fixed_labels, written_out
 
 from .two_time_lower import Lowering
 from .two_time_scope import Scope
@@ -46,22 +44,9 @@ def two_time_source(derivation: Pipeline, backend: str = "numpy", alone: bool = 
     ProgramError
         If a function is left open, or if the program has other labels than samples and outputs.
     """
-    if fixed_labels(derivation.program.labels):
-        derivation = WrittenOut(derivation)
+    derivation = without_labels(derivation)
     _check(derivation)
     return _TwoTimeModule(derivation, KINDS[backend]).text(alone)
-
-
-class WrittenOut(Pipeline):
-    """A derivation that has a field for every value of labels whose sizes are numbers."""
-
-    def __init__(self, derivation: Pipeline) -> None:
-        self._scale = derivation.noise_scale
-        super().__init__(written_out(derivation.program), derivation.probes)
-
-    def noise_scale(self, use: Use) -> sp.Expr:
-        """That of the derivation."""
-        return self._scale(use)
 
 
 def _check(derivation: Pipeline) -> None:

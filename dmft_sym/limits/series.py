@@ -18,6 +18,7 @@ import sympy as sp
 
 from dmft_sym.networks.parameters import GAMMA
 from dmft_sym.program import (
+    OUTPUT,
     Assign,
     Average,
     Compute,
@@ -203,6 +204,8 @@ class Series:
             yield Average(target, tuple(terms))
 
     def _computed(self, statement: Compute) -> Iterator[Compute]:
+        if statement.over or statement.along != OUTPUT:
+            raise ProgramError(f"{statement}: allowed are functions of scalars at one value of every label")
         found = self.taylor(statement.expression, statement.arguments, self.highest)
         for target, value in self._targets(statement.target, found, self.highest):
             if value[0].has(sp.Derivative, sp.Subs):

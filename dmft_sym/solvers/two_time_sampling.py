@@ -142,13 +142,16 @@ class TwoTimeRun(ReplicaRun):
         self, measured: Measurements, fields: Mapping[str, Any], run: Mapping[str, Any], sites: int
     ) -> None:
         """Outliers from the spike conditions, of averages over so many sites; 0 where these are exact."""
+        from dmft_sym.derivation.written_out import without_labels
+
         from .two_time_spectra import TwoTimeAverages, outliers_of_equations
 
+        problem: Any = without_labels(self.call.problem)
         for step in self.wanted.spectrum_steps:
             for name in self.wanted.matrices if step < run["steps"] else ():
                 averages = TwoTimeAverages(self.module, fields, run, step)
                 bulk = self.wanted.bulks[name]
-                found, bulk = outliers_of_equations(self.call.problem, name, averages, self.call.arguments.values, bulk)
+                found, bulk = outliers_of_equations(problem, name, averages, self.call.arguments.values, bulk)
                 limit = bulk.edge * (1 + 4 * sites ** (-2 / 3) if sites else 1)  # below it noise makes outliers
                 measured.see_outliers(name, step, found[found > limit], bulk, limit)
 
