@@ -24,8 +24,11 @@ if TYPE_CHECKING:
         OnlineSGD,
         Parametrization,
         deep_linear,
+        mean,
         mlp,
         network,
+        norm,
+        softmax,
     )
     from .power_counting.scaling import scaling
     from .regimes import Proportional, Samples
@@ -60,8 +63,11 @@ _HOMES = {
             "OnlineSGD",
             "Parametrization",
             "deep_linear",
+            "mean",
             "mlp",
             "network",
+            "norm",
+            "softmax",
         ),
         ".networks",
     ),
@@ -84,12 +90,15 @@ __all__ = [
     "derive",
     "limits",
     "load",
+    "mean",
     "mlp",
     "network",
+    "norm",
     "operator",
     "save",
     "scaling",
     "simulate",
+    "softmax",
     "spectrum",
 ]
 

@@ -16,6 +16,7 @@ from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 from sympy.core.function import AppliedUndef
 
 from dmft_sym.derivation.pipeline import Pipeline
+from dmft_sym.derivation.written_out import without_labels
 from dmft_sym.program import OUTPUT, SAMPLE, ProgramError
 from dmft_sym.program.validation import smallest_depth
 
@@ -43,6 +44,7 @@ def two_time_source(derivation: Pipeline, backend: str = "numpy", alone: bool = 
     ProgramError
         If a function is left open, or if the program has other labels than samples and outputs.
     """
+    derivation = without_labels(derivation)
     _check(derivation)
     return _TwoTimeModule(derivation, KINDS[backend]).text(alone)
 
@@ -88,7 +90,7 @@ class _TwoTimeModule:
         lines = [
             *wrapped("def march(", ["rng", "*", "steps", "sites", *given, *options], "):"),
             textwrap.indent(MARCH_DOCSTRING, "    "),
-            "    gram, targets, samples, outputs = checked(steps, sites, gram, targets)",
+            f"    gram, targets, samples, outputs = checked(steps, sites, gram, targets{self._inputs()})",
             *(f"    {line}" for line in self._checks()),
             *(f"    {line}" for line in SetupWriter(self.scope).lines()),
             f"    fields = {{{', '.join(self._fields())}}}",
@@ -108,6 +110,11 @@ class _TwoTimeModule:
             *self._result(),
         ]
         return "\n".join(lines) + "\n"
+
+    def _inputs(self) -> str:
+        """How many inputs a sample has, if it has several."""
+        count = sum(field.place is not None for field in self.scope.program.data_fields)
+        return f", {count}" if count > 1 else ""
 
     def _fields(self) -> Iterator[str]:
         for closure in self.scope.derivation.closures:

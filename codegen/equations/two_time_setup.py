@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import sympy as sp
 from dmft_sym.codegen.text.coefficient_text import integer_text, number_text
 
-from dmft_sym.derivation.causal_sites import input_factor
+from dmft_sym.derivation.causal_sites import input_factor, input_place
 from dmft_sym.derivation.process_closure import ProcessClosure
 from dmft_sym.derivation.single_site import Noise
 from dmft_sym.derivation.site_equations import SiteWriter
@@ -66,6 +66,9 @@ class SetupWriter:
                 continue
             factor = input_factor(self.scope.program, ref)
             tail = "" if factor == 1 else f", {number_text(factor)}"
+            if (place := input_place(self.scope.program, ref)) is not None:
+                yield f"{self.scope.names.of(ref.field)} = Given(gram, {number_text(factor)}, {place})"
+                continue
             yield f"{self.scope.names.of(ref.field)} = Given(gram[:, None, :, None]{tail})"
         if self.scope.program.vectors:
             yield "identity = Given(np.eye(outputs)[None, :, None, :])"

@@ -19,8 +19,10 @@ LARGEST_NORM2 = 1e75  # of a field: products of two kernels, and their squares, 
 PROBES = 16  # sites at which the error of a response is looked at
 
 
-def checked(steps: int, sites: int, gram: Any, targets: Any) -> tuple[_Floats, _Floats, int, int]:
+def checked(steps: int, sites: int, gram: Any, targets: Any, inputs: int = 1) -> tuple[_Floats, _Floats, int, int]:
     """Overlaps of inputs and targets as arrays, numbers of samples and outputs.
+
+    Where every sample has several ``inputs``, overlaps are those of all of them, shape (P, inputs, P, inputs).
 
     Raises
     ------
@@ -33,17 +35,28 @@ def checked(steps: int, sites: int, gram: Any, targets: Any) -> tuple[_Floats, _
         raise ValueError(f"steps = {steps!r}: allowed is an integer >= 1")
     if not (sites >= 2 and sites % 2 == 0):
         raise ValueError(f"sites = {sites!r}: allowed is an even integer >= 2")
-    if gram.shape != (samples, samples):
-        raise ValueError(f"gram has shape {gram.shape}: allowed is {(samples, samples)}, as of targets")
+    rows = samples * inputs
+    if gram.shape != (rows, rows):
+        raise ValueError(f"gram has shape {gram.shape}: allowed is {(rows, rows)}, as of targets")
+    gram = gram if inputs == 1 else gram.reshape(samples, inputs, samples, inputs)
     return gram, targets, samples, outputs
 
 
 class Given:
-    """What is known before the first step: inputs, by their overlaps ``(P, P)``, or initial vectors, one per output."""
+    """What is known before the first step: inputs, by their overlaps ``(P, P)``, or initial vectors, one per output.
 
-    def __init__(self, overlaps: _Floats, factor: float = 1.0) -> None:
-        self.overlaps = overlaps  # (samples, outputs, samples, outputs)
-        self.factor = factor
+    Where a sample has several inputs, ``place`` says which one it is.
+    """
+
+    def __init__(self, overlaps: _Floats, factor: float = 1.0, place: int | None = None) -> None:
+        self.overlaps = overlaps  # (samples, outputs, samples, outputs), or (samples, places, samples, places)
+        self.factor, self.place = factor, place
+
+    def with_other(self, other: "Given") -> _Floats:
+        """Overlaps with another thing of the same kind, shape (samples, outputs, samples, outputs)."""
+        if self.place is None:
+            return self.overlaps
+        return self.overlaps[:, self.place][:, None, :, other.place, None]
 
 
 class GaussianFields:
@@ -280,7 +293,7 @@ def overlap(a: SiteField | Given, b: SiteField | Given, t: int) -> _Floats:
     """
     if isinstance(a, Given) or isinstance(b, Given):
         assert isinstance(a, Given) and isinstance(b, Given)
-        return a.factor * b.factor * a.overlaps[:, :, None]
+        return a.factor * b.factor * a.with_other(b)[:, :, None]
     if a.sites and b.sites:
         return np.tensordot(a.values[t], b.values[: t + 1], (-1, -1)) / a.sites
     total = np.zeros((*a.shape[1:], t + 1, *b.shape[1:]))

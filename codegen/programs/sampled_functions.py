@@ -11,7 +11,7 @@ from dmft_sym.codegen.text.expression_text import without_softmax
 from dmft_sym.codegen.text.site_text import RESERVED, site_lines
 from dmft_sym.codegen.text.wrapping import wrapped
 
-from dmft_sym.program import Axes, ScalarRef, SiteFunction
+from dmft_sym.program import Axes, Compute, ProgramError, ScalarRef, SiteFunction
 
 from .sampled_labels import Labels
 
@@ -116,6 +116,30 @@ class Functions:
             others = tuple(label for label in axes if label != self._labels.order[-1])
             self._put(key, stem, given, [_doc(expression, "For every label,"), *self._labels.loops(others, body)])
         return self._names[key], len(shares)
+
+    def along_labels(self, stem: str, statement: Compute) -> str:
+        """Name of ``f(total, M, C, *arguments)``, which sets a scalar to a sum over labels, or softmax along one."""
+        function = SiteFunction(statement.expression, statement.arguments)
+        expression, arguments, parameters = _renamed(function, self._taken)
+        arguments = [argument for argument in arguments if argument.symbol in expression.free_symbols]
+        axes, over = statement.target.axes, statement.over
+        key = ("along", axes, over, statement.along, expression, *arguments, *parameters)
+        if key not in self._names:
+            (plain,), shares = without_softmax([expression])
+            if shares and ([share for share, _ in shares] != [plain] or over):
+                raise ProgramError(f"{statement}: allowed is softmax of an expression by itself")
+            inner = shares[0][1] if shares else plain
+            lines, _ = site_lines((inner,), [], [*(a.symbol for a in arguments), *parameters], ("out",))
+            place = self._labels.place(axes)
+            lines = [*lines[:-1], f"total[{place}] {'+' if over else ''}= {lines[-1].removeprefix('out[i] = ')}"]
+            loops = self._labels.loops((*axes, *over), [*(a.taken(self._labels) for a in arguments), *lines])
+            body = [*(["total[:] = 0.0"] if over else []), *loops]
+            if shares:
+                others = tuple(label for label in axes if label != statement.along)
+                body += self._labels.loops(others, self._labels.softmax(axes, statement.along))
+            given = ["total", *self._labels.arguments, *(a.given for a in arguments), *map(str, parameters)]
+            self._put(key, stem, given, [_doc(expression, "For every label,"), *body])
+        return self._names[key]
 
     def _span(
         self,

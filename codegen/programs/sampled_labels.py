@@ -7,10 +7,11 @@ has M values, of which P are trained on; any other size has the name of its symb
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 
 from dmft_sym.codegen.text.names import free_name, python_name
 
-from dmft_sym.program import OUTPUT, Axes, Field, Label, Program, ProgramError
+from dmft_sym.program import OUTPUT, Axes, Field, Label, Program, ProgramError, Relabelled
 
 _INDENT = "    "
 # Names that stand beside an index in the loops over labels.
@@ -46,8 +47,10 @@ class Labels:
         self.order = program.labels
         self.inputs: Axes = inputs.axes
         self.sample = inputs.axes[0]
-        self.given = tuple(label for label in self.order if label not in (self.sample, OUTPUT))
+        others = tuple(label for label in self.order if label not in (self.sample, OUTPUT))
+        self.given = tuple(label for label in others if not label.size.is_Integer)
         self._sizes = {OUTPUT: str(OUTPUT.size), self.sample: "M"}
+        self._sizes |= {label: str(label.size) for label in others if label.size.is_Integer}
         self._indices = {label: free_name(python_name(label.symbol), _BESIDE) for label in self.order}
 
     def name_sizes(self, names: Mapping[Label, str]) -> None:
@@ -95,6 +98,20 @@ class Labels:
         """How many rows it is from one value of every label of the program to the next."""
         return ", ".join(self.count(axes[axes.index(label) + 1 :]) if label in axes else "0" for label in self.order)
 
+    def steps_of(self, atom: Relabelled) -> str:
+        """The same for a field at other labels than its own; those that it is summed over have no steps."""
+        axes = atom.field.axes
+        at = {atom.at(label): self.count(axes[axes.index(label) + 1 :]) for label in axes if label not in atom.over}
+        return ", ".join(at.get(label, "0") for label in self.order)
+
+    def terms(self, atom: Relabelled) -> Iterator[str]:
+        """Where the terms of a sum begin: how many rows after the first one of the field."""
+        axes = atom.field.axes
+        steps = [self.count(axes[axes.index(label) + 1 :]) for label in atom.over]
+        for values in product(*(range(int(label.size)) for label in atom.over)):
+            parts = (f"{value} * {step}" for value, step in zip(values, steps, strict=True) if value)
+            yield " + ".join(parts) or "0"
+
     def counts(self, axes: Axes) -> str:
         """Numbers of values of every label of the program in a loop over ``axes``."""
         return f"({', '.join(self._sizes[label] if label in axes else '1' for label in self.order)})"
@@ -112,6 +129,11 @@ class Labels:
             return "1"
         first, last = target.index(axes[0]), target.index(axes[-1]) + 1
         return self.count(target[last:]) if target[first:last] == axes else None
+
+    def softmax(self, axes: Axes, along: Label) -> list[str]:
+        """Lines that apply softmax to the numbers of ``total``, at the present values of the labels but ``along``."""
+        place, size, step = self.place(axes), self._sizes[along], self.count(axes[axes.index(along) + 1 :])
+        return [f"{self._indices[along]} = 0", f"_softmax(total[{place} : {place} + {size} * ({step}) : {step}])"]
 
     @property
     def samples(self) -> str:

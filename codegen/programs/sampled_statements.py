@@ -9,6 +9,7 @@ import sympy as sp
 from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 
 from dmft_sym.program import (
+    OUTPUT,
     Assign,
     Average,
     Compute,
@@ -19,6 +20,7 @@ from dmft_sym.program import (
     Outer,
     Product,
     ProgramError,
+    Relabelled,
     SiteFunction,
     SiteMap,
     Statement,
@@ -109,11 +111,20 @@ class StatementWriter:
             if isinstance(atom, FieldRef | VectorRef):
                 to, source = (self._stepped(ref) for ref in (target, atom))
                 yield [f"replica.add({to}, {self.numbers.text(coefficient)}, {source}, {counts})"]
+            elif isinstance(atom, Relabelled):
+                yield from self._relabelled(coefficient, atom, target)
         for coefficient, atom in statement.value.terms:
             if isinstance(atom, Product):
                 yield self._multiply(coefficient, atom, target)
-            elif not isinstance(atom, FieldRef | VectorRef):
+            elif not isinstance(atom, FieldRef | VectorRef | Relabelled):
                 raise ProgramError(f"{statement}: a training step adds up layers in a scan")
+
+    def _relabelled(self, coefficient: sp.Expr, atom: Relabelled, target: FieldRef) -> Iterator[list[str]]:
+        """A line for every term of a sum over labels."""
+        to, steps, counts = self._stepped(target), self.labels.steps_of(atom), self.labels.counts(target.axes)
+        for offset in self.labels.terms(atom):
+            source = f"({plus(self.places.row(atom.field), offset)}, {steps})"
+            yield [f"replica.add({to}, {self.numbers.text(coefficient)}, {source}, {counts})"]
 
     def _stepped(self, ref: FieldRef | VectorRef) -> str:
         """First row of a field, and steps from one value of every label to the next."""
@@ -168,15 +179,24 @@ class StatementWriter:
         target, name = statement.target, f"_compute_{statement.target.scalar.name}"
         used = statement.expression.free_symbols
         refs = [(symbol, ref) for symbol, ref in statement.arguments if symbol in used]
+        if statement.over or statement.along != OUTPUT:
+            function = self.functions.along_labels(name, statement)
+            yield f"{function}({', '.join([self.places.scalar(target), self.sizes, *self._scalars(statement)])})"
+            return
         function, shares = self.functions.compute(name, target.axes, statement.expression, refs)
         last = self.labels.order[-1]
         if shares and last not in target.axes:
             raise ProgramError(f"{statement}: softmax acts along the {last}s, which {target} does not have")
         self.shares = max(self.shares, shares)
-        parameters = sorted(statement.parameters, key=lambda symbol: symbol.name)
-        arguments = [self.places.scalar(ref) for _, ref in refs]
-        arguments += [f"float({self.numbers.text(symbol)})" for symbol in parameters]
+        arguments = self._scalars(statement)
         yield f"{function}({', '.join([self.places.scalar(target), 'replica.work', self.sizes, *arguments])})"
+
+    def _scalars(self, statement: Compute) -> list[str]:
+        """Scalars and parameters that a function of scalars is called with."""
+        used = statement.expression.free_symbols
+        parameters = sorted(statement.parameters, key=lambda symbol: symbol.name)
+        arguments = [self.places.scalar(ref) for symbol, ref in statement.arguments if symbol in used]
+        return arguments + [f"float({self.numbers.text(symbol)})" for symbol in parameters]
 
     # Updates
 

@@ -12,6 +12,7 @@ import numbers
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ NAMES = ("digits", "iris", "wine", "breast_cancer")
 NEARLY_CONSTANT = 0.95
 
 PathLike = str | os.PathLike[str]
-Arrays = dict[str, Array]
+Arrays = dict[str, Any]
 """``inputs`` and ``targets``, ``test_inputs`` and ``test_targets`` if there are: arguments of `Samples`."""
 
 

@@ -84,6 +84,15 @@ def input_factor(program: Step, ref: FieldRef) -> sp.Expr:
     raise ProgramError(f"{ref}: allowed in the space of given inputs is a number times the inputs")
 
 
+def input_place(program: Step, ref: FieldRef) -> int | None:
+    """Which of several inputs a field in their space is a multiple of."""
+    if ref.field.data:
+        return ref.field.place
+    assigns = (s for _, s in program.walk() if isinstance(s, Assign) and s.target == ref)
+    atom = next(assigns).value.terms[0][1]
+    return input_place(program, atom) if isinstance(atom, FieldRef) else None
+
+
 def vector_field(vector: RandomVector) -> Field:
     """A random vector with its trained part, as a field of the single-site process."""
     return Field(vector.name, vector.space, axes=vector.axes)

@@ -30,6 +30,7 @@ from dmft_sym.program import (
     Outer,
     Product,
     RandomVector,
+    Relabelled,
     ScalarRef,
     SiteFunction,
     Space,
@@ -168,7 +169,8 @@ class VectorMemory:
 class LocalTerm:
     """``coefficient * field(t)``, a field assigned earlier in the step, summed over ``index`` if given.
 
-    ``step`` is ``t``, or 0 for the field as it was at the first step.
+    ``step`` is ``t``, or 0 for the field as it was at the first step; ``labels`` says at which labels it is taken, or
+    over which it is summed.
     """
 
     coefficient: sp.Expr
@@ -176,6 +178,7 @@ class LocalTerm:
     index: sp.Symbol | None = None
     layers: LayerRange | None = None
     step: sp.Expr = STEP
+    labels: Relabelled | None = None
 
 
 Memory: TypeAlias = ResponseMemory | UpdateMemory | VectorMemory
@@ -267,6 +270,8 @@ class SiteBuilder:
                 local.append(LocalTerm(coefficient, atom))
             elif isinstance(atom, Initial):
                 local.append(LocalTerm(coefficient, atom.field, step=sp.Integer(0)))
+            elif isinstance(atom, Relabelled):
+                local.append(LocalTerm(coefficient, atom.field, labels=atom))
             elif isinstance(atom, LayerSum):
                 local.append(LocalTerm(coefficient, atom.field, atom.index, atom.layers))
             elif isinstance(atom, VectorRef):

@@ -9,6 +9,7 @@ import sympy as sp
 from dmft_sym.program import (
     LAYER,
     ONE,
+    OUTPUT,
     PAST_STEP,
     STEP,
     TIME,
@@ -23,6 +24,7 @@ from dmft_sym.program import (
     Learn,
     Observe,
     Product,
+    Relabelled,
     Scalar,
     ScalarRef,
     SiteFunction,
@@ -75,6 +77,7 @@ from .uses import Use
 
 STAGE_OF_SITES = 6
 """Number of the stage that has the single-site equations."""
+_SOFTMAX = sp.Function("softmax")
 LAG = sp.Symbol("tau", integer=True, positive=True)
 
 
@@ -143,7 +146,14 @@ class SiteWriter:
         if isinstance(statement, Average):
             yield from (c * SiteAverage(self.function(f)) for c, f in statement.terms)
         else:
-            yield statement.expression.xreplace({s: self.scalar(ref) for s, ref in statement.arguments})
+            yield self._computed(statement)
+
+    def _computed(self, statement: Compute) -> sp.Expr:
+        """A function of scalars, or a sum of one."""
+        made = statement.expression.xreplace({s: self.scalar(ref) for s, ref in statement.arguments})
+        if statement.along != OUTPUT:
+            made = made.replace(_SOFTMAX, lambda inner: _SOFTMAX(inner, statement.along.symbol))
+        return _label_sum(made, statement.over)
 
     def _noise_term(self, term: NoiseTerm) -> sp.Expr:
         return term.coefficient * self._kept(term.retained) * self.moved(self.noise(term.noise, term.layer))
@@ -157,7 +167,7 @@ class SiteWriter:
         if isinstance(statement, Average):
             return sp.Add(*(c * SiteAverage(self.function(f)) for c, f in statement.terms))
         if isinstance(statement, Compute):
-            return statement.expression.xreplace({s: self.scalar(ref) for s, ref in statement.arguments})
+            return self._computed(statement)
         if isinstance(statement, Observe):
             averages = (c * SiteAverage(self.field(a) * self.field(b)) for c, a, b in statement.terms)
             return sp.Add(*averages, statement.constant)
@@ -172,14 +182,23 @@ class SiteWriter:
             return sp.Sum(self.field(atom.field), (atom.index, atom.layers.start, atom.layers.stop))
         if isinstance(atom, Initial):
             return self.field(atom.field, sp.Integer(0))
+        if isinstance(atom, Relabelled):
+            return self._relabelled(atom)
         return self._argument(atom)
 
     def _kept(self, retained: bool) -> sp.Expr:
         return KEPT(STEP) if retained else sp.Integer(1)
 
     def _local(self, term: LocalTerm) -> sp.Expr:
+        if term.labels is not None:
+            return term.coefficient * self._relabelled(term.labels)
         body = self.moved(self.field(term.field, term.step))
         return term.coefficient * body if term.index is None else self._sum(term.coefficient * body, (), term)
+
+    def _relabelled(self, atom: Relabelled) -> sp.Expr:
+        """A field at other labels than its own, or summed over some."""
+        body = self.moved(self.field(atom.field, at=lambda label: atom.at(label).symbol))
+        return _label_sum(body, atom.over)
 
     def _memory(self, term: Memory) -> sp.Expr:
         if isinstance(term, ResponseMemory):
@@ -273,6 +292,12 @@ class SiteWriter:
 def weight_at(scalar: Scalar, step: sp.Expr = STEP) -> ScalarAt:
     """A scalar without labels, at a step."""
     return ScalarAt.of(scalar.name, None, ((TIME.name, step),))
+
+
+def _label_sum(body: sp.Expr, over: Axes) -> sp.Expr:
+    """A sum over values of labels at one place."""
+    limits = [(label.symbol, sp.Integer(0), label.size - 1) for label in over]
+    return sp.Sum(body, *limits) if limits else body
 
 
 def _member(use: Use, layer: sp.Expr | None) -> sp.Expr | None:

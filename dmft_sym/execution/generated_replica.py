@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from dmft_sym.program import Label, Program
+from dmft_sym.program.labels import size_of
 from dmft_sym.support.errors import ExecutionError
 
 from .half_streams import Seed, stream_of
 from .inputs import input_coordinates
-from .planning import label_sizes
+from .planning import label_sizes, sizes_by_symbol
 from .replica import OnStep, ReplicaResult, ReplicaTask
 from .sampled_view import Inspect, MatrixView, SampledView
 
@@ -45,20 +47,27 @@ def generated_replica(
 def _arguments(module: ModuleType, task: ReplicaTask) -> dict[str, Any]:
     """Values of the symbols and the data, by the names of the module's arguments."""
     sizes = label_sizes(task.program, task.values, task.outputs, task.data)
-    known = {**{label.size: size for label, size in sizes.items()}, **task.values}
+    known = {**sizes_by_symbol(sizes), **task.values}
     values = {symbol.name: int(value) if symbol.is_integer else value for symbol, value in known.items()}
     arguments: dict[str, Any] = {}
     for name, keyword in module.PARAMETERS.items():
         if name not in values:
             raise ExecutionError(f"no value given for {name}: needed are {', '.join(module.PARAMETERS)}")
         arguments[keyword] = values[name]
+    data = {**task.data, **_known(task.program, sizes)}
     for name, keyword in module.DATA.items():
-        if name not in task.data:
+        if name not in data:
             raise ExecutionError(f"no data given for {name}: needed are {', '.join(module.DATA)}")
-        given = np.asarray(task.data[name], dtype=float)
+        given = np.asarray(data[name], dtype=float)
         inputs = name in {field.name for field in task.program.data_fields}
         arguments[keyword] = input_coordinates(given.reshape(-1, given.shape[-1])) if inputs else given
     return arguments
+
+
+def _known(program: Program, sizes: Mapping[Label, int]) -> dict[str, Any]:
+    """Numbers that the program knows itself, one axis for every label."""
+    known = (scalar for scalar in program.scalars if scalar.values is not None)
+    return {s.name: np.array(s.values).reshape([size_of(label, sizes) for label in s.axes]) for s in known}
 
 
 def _view(shown: Mapping[str, Any]) -> SampledView:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from dmft_sym.program import ScalarRef
 from dmft_sym.program.site_expressions import Algebra, prepare, walk
+from dmft_sym.support.errors import ExecutionError
 
 from .coordinates import GrowingCoordinates
 from .interface import Array
@@ -225,6 +226,8 @@ class _Writer:
                     self.line("DOT", out, factor, a, self.rows(a_rows), b, self.rows(b_rows), count)
 
     def _compute(self, step: ComputeScalar) -> None:
+        if step.sums or (step.function.along != -1 and step.function.along != len(step.shape) - 1):
+            raise ExecutionError(f"{step.function.expression} along a label: allowed is the interpreted arithmetic")
         count, out = math.prod(step.shape), self.scalars[step.target]
         expressions = _Expressions(self, Evaluation(step.function, (), step.scalars), count)
         expression, shares = step.function.parts

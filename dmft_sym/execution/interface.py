@@ -151,9 +151,11 @@ class Arithmetic(ABC):
             self._remembered.add(statement)
 
     def compute(self, statement: ComputeScalar) -> None:
-        """``target = function`` of scalars, outputs along the last axis."""
+        """``target = function`` of scalars, one axis for every label."""
         values = [row.reshape(statement.shape) for row in self.scalar_arguments(statement.scalars)]
-        self.scalars[statement.target][:] = statement.function(*values).reshape(-1)
+        found = statement.function(*values) if values else np.full(statement.shape, statement.function())
+        summed = tuple(range(len(statement.shape) - statement.sums, len(statement.shape)))
+        self.scalars[statement.target][:] = found.sum(axis=summed).reshape(-1)
 
     def scalar_arguments(self, scalars: tuple[tuple[int, Rows], ...]) -> list[Array]:
         """Values of scalars at the labels of a result."""

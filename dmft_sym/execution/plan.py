@@ -131,12 +131,13 @@ class AverageSites:
 
 @dataclass(frozen=True)
 class ComputeScalar:
-    """``scalar target = function`` of scalars; ``shape`` is that of the target, the last label last."""
+    """``scalar target = function`` of scalars; ``shape`` is that of the target, and of ``sums`` labels summed over."""
 
     target: int
     function: SiteValues
     scalars: tuple[tuple[int, Rows], ...]
     shape: tuple[int, ...]
+    sums: int = 0
 
 
 @dataclass(frozen=True)

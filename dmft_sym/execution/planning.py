@@ -6,7 +6,7 @@ Scans are written out, coefficients become floats, fields and vectors become num
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeGuard
 
 import numpy as np
@@ -31,6 +31,7 @@ from dmft_sym.program import (
     Outer,
     Product,
     Program,
+    Relabelled,
     ScalarRef,
     SiteFunction,
     SiteMap,
@@ -99,7 +100,7 @@ def make_plan(
     given = dict(data or {})
     sizes = label_sizes(program, values, outputs, given)
     # Of the samples that there are some may not be trained on: P is then what is given.
-    numbers = {**{label.size: size for label, size in sizes.items()}, **values, OUTPUTS: outputs}
+    numbers = {**sizes_by_symbol(sizes), **values, OUTPUTS: outputs}
     return _PlanBuilder(program, numbers, sizes, reduced_transpose, given).build(statements)
 
 
@@ -112,6 +113,7 @@ def label_sizes(program: Program, values: Mapping[sp.Symbol, float], outputs: in
         If neither the inputs nor ``values`` say it.
     """
     sizes = {OUTPUT: outputs}
+    sizes |= {label: int(label.size) for label in program.labels if label.size.is_Integer}
     for field in program.data_fields:
         given = data.get(field.name)
         shape = (1,) * len(field.axes) if given is None else np.shape(given)  # missing ones are refused by name
@@ -122,6 +124,11 @@ def label_sizes(program: Program, values: Mapping[sp.Symbol, float], outputs: in
                 raise ExecutionError(f"no value given for {label.size}: needed is the number of values of {label}")
             sizes[label] = int(values[label.size])
     return sizes
+
+
+def sizes_by_symbol(sizes: Mapping[Label, int]) -> dict[sp.Symbol, int]:
+    """Sizes of those labels that have a symbol for it."""
+    return {label.size: size for label, size in sizes.items() if isinstance(label.size, sp.Symbol)}
 
 
 def _check_values(program: Program, values: Mapping[sp.Symbol, float]) -> None:
@@ -188,13 +195,26 @@ class _PlanBuilder:
                 assert not isinstance(atom, LayerSum)  # the statements are flat
                 slot = self._slot_of(atom)
                 self.sites.unite(("slot", slot), ("slot", target))
-                rows = self._rows(atom.axes, statement.target.axes)
-                terms.append((self.number(coefficient, statement), slot, rows))
+                number = self.number(coefficient, statement)
+                if isinstance(atom, Relabelled):
+                    terms += [(number, slot, rows) for rows in self._relabelled(atom, statement.target.axes)]
+                else:
+                    terms.append((number, slot, self._rows(atom.axes, statement.target.axes)))
         self.plan.steps.append(Combine(target, tuple(terms), tuple(products)))
 
-    def _slot_of(self, atom: FieldRef | VectorRef | Initial) -> int:
+    def _relabelled(self, atom: Relabelled, target: Axes) -> Iterator[Rows]:
+        """Rows of the field of an atom for every label of ``target``, once for every term of its sum."""
+        axes = (*target, *atom.over)
+        rows = self._rows(tuple(atom.at(label) for label in atom.field.axes), axes)
+        count = math.prod(self.plan.labels(target))
+        every = np.arange(math.prod(self.plan.labels(axes))) if rows is None else rows
+        yield from np.ascontiguousarray(every.reshape(count, -1).T)
+
+    def _slot_of(self, atom: FieldRef | VectorRef | Initial | Relabelled) -> int:
         if isinstance(atom, Initial):
             return self._initial_field(atom.field)
+        if isinstance(atom, Relabelled):
+            return self._field(atom.field)
         return self._vector(atom) if isinstance(atom, VectorRef) else self._field(atom)
 
     def _multiply(self, coefficient: sp.Expr, product: Product, target: int, statement: Assign) -> Multiply:
@@ -212,7 +232,9 @@ class _PlanBuilder:
         """Row of an operand with labels ``axes`` for every label of ``target``."""
         if axes == target:
             return None
-        indices = np.arange(math.prod(self.plan.labels(axes))).reshape(
+        order = [axes.index(axis) for axis in target if axis in axes]
+        indices = np.arange(math.prod(self.plan.labels(axes))).reshape(self.plan.labels(axes)).transpose(order)
+        indices = indices.reshape(
             tuple(size if axis in axes else 1 for axis, size in zip(target, self.plan.labels(target), strict=True))
         )
         return np.ascontiguousarray(np.broadcast_to(indices, self.plan.labels(target)).reshape(-1))
@@ -243,10 +265,14 @@ class _PlanBuilder:
 
     def _compute(self, statement: Compute) -> None:
         symbols = tuple(symbol for symbol, _ in statement.arguments)
-        values = SiteValues(self._expression(statement.expression, statement.parameters), (), symbols)
-        scalars = tuple((self._scalar(r), self._rows(r.axes, statement.target.axes)) for _, r in statement.arguments)
-        shape = self.plan.labels(statement.target.axes)
-        self.plan.steps.append(ComputeScalar(self._scalar(statement.target), values, scalars, shape))
+        axes = (*statement.target.axes, *statement.over)
+        along = axes.index(statement.along) if statement.along in axes else -1
+        values = SiteValues(self._expression(statement.expression, statement.parameters), (), symbols, along)
+        scalars = tuple((self._scalar(r), self._rows(r.axes, axes)) for _, r in statement.arguments)
+        sums = len(statement.over)
+        self.plan.steps.append(
+            ComputeScalar(self._scalar(statement.target), values, scalars, self.plan.labels(axes), sums)
+        )
 
     def _scalar(self, ref: ScalarRef) -> int:
         """Number of a scalar; a given one has its values looked up."""
@@ -259,6 +285,8 @@ class _PlanBuilder:
             plan.scalar_shapes.append(shape)
             if ref.scalar.fresh:
                 plan.given_anew[number] = self._given_anew(ref.scalar.name, shape)
+            elif ref.scalar.values is not None:
+                plan.given[number] = np.array(ref.scalar.values)
             elif ref.scalar.data:
                 plan.given[number] = self._given(ref.scalar.name, shape).reshape(-1)
         return plan.scalars[ref]

@@ -21,12 +21,13 @@ _SOFTMAX = sp.Function("softmax")
 class SiteValues:
     """An expression in ``fields`` (which differ from site to site) and ``scalars`` (which do not), without parameters.
 
-    ``softmax`` of scalars acts along their last axis.
+    ``softmax`` of scalars acts along the axis ``along``.
     """
 
     expression: sp.Expr
     fields: tuple[sp.Symbol, ...]
     scalars: tuple[sp.Symbol, ...]
+    along: int = -1
 
     def __call__(self, *values: Array) -> Array:
         """The function at arrays that broadcast: those of the fields first."""
@@ -49,7 +50,7 @@ class SiteValues:
         outer = numpy_function((expression,), (*symbols, *shares))
         from scipy.special import softmax
 
-        return lambda *values: outer(*values, *(softmax(f(*values)[0], axis=-1) for f in inner))[0]
+        return lambda *values: outer(*values, *(softmax(f(*values)[0], axis=self.along) for f in inner))[0]
 
     @cached_property
     def slopes(self) -> list[Callable[..., Array]]:

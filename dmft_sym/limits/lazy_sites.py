@@ -151,7 +151,7 @@ class LazySites(LimitTheory):
         values: dict[Any, Numbers] = {self.output: outputs}
         for equation in self.scalars:
             statement = equation.statement
-            if isinstance(statement, Compute):
+            if isinstance(statement, Compute) and any(ref in values for _, ref in statement.arguments):
                 symbols = [symbol for symbol, _ in statement.arguments]
                 arrays = [values.get(ref, self._given(ref)) for _, ref in statement.arguments]
                 (values[statement.target],) = numpy_function([statement.expression], symbols)(*arrays)
@@ -163,7 +163,7 @@ class LazySites(LimitTheory):
             return np.zeros(())
         array = np.asarray(self.theory.data.given[ref.scalar.name], dtype=float)
         sizes = iter(array.shape)
-        return array.reshape([next(sizes) if label in ref.axes else 1 for label in self.theory.program.labels])
+        return array.reshape([next(sizes) if label in ref.axes else 1 for label in self.output.axes])
 
     @cached_property
     def scalars(self) -> list[ScalarEquation]:

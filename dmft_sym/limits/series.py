@@ -18,6 +18,7 @@ import sympy as sp
 
 from dmft_sym.networks.parameters import GAMMA
 from dmft_sym.program import (
+    OUTPUT,
     Assign,
     Average,
     Compute,
@@ -32,6 +33,7 @@ from dmft_sym.program import (
     Product,
     Program,
     ProgramError,
+    Relabelled,
     SiteFunction,
     SiteMap,
     Statement,
@@ -149,7 +151,7 @@ class Series:
     def _atom(self, atom: Atom) -> Iterator[tuple[int, Atom]]:
         if isinstance(atom, Reference):
             yield from self.of(atom).items()
-        elif isinstance(atom, LayerSum | Initial):
+        elif isinstance(atom, LayerSum | Initial | Relabelled):
             yield from ((order, replace(atom, field=ref)) for order, ref in self.of(atom.field).items())
         else:
             pairs = itertools.product(self.of(atom.matrix).items(), self.of(atom.operand).items())
@@ -202,6 +204,8 @@ class Series:
             yield Average(target, tuple(terms))
 
     def _computed(self, statement: Compute) -> Iterator[Compute]:
+        if statement.over or statement.along != OUTPUT:
+            raise ProgramError(f"{statement}: allowed are functions of scalars at one value of every label")
         found = self.taylor(statement.expression, statement.arguments, self.highest)
         for target, value in self._targets(statement.target, found, self.highest):
             if value[0].has(sp.Derivative, sp.Subs):

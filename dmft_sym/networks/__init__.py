@@ -1,5 +1,6 @@
 """Forward passes become vector programs: tracing, reverse mode, parametrizations, training rules."""
 
+from .labelled import mean, norm, softmax
 from .parametrization import MUP, NTK, Parametrization, Scalings
 from .standard import Network, deep_linear, mlp, network
 from .trace import Outputs, Trace, Tracer, trace
@@ -22,7 +23,10 @@ __all__ = [
     "Vector",
     "Weights",
     "deep_linear",
+    "mean",
     "mlp",
     "network",
+    "norm",
+    "softmax",
     "trace",
 ]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
+from typing import Any, NoReturn, Protocol, Self
 
 import sympy as sp
 
 from dmft_sym.program import ProgramError, Space
 
-if TYPE_CHECKING:
-    from .vectors import Number, Vector
+from .coefficients import Number, number
+
+Vector = Any  # a traced one; vectors know matrices
 
 
 class Applicable(Protocol):
@@ -38,9 +39,7 @@ class Combined:
         return ((sp.Integer(1), self),)
 
     def __mul__(self, factor: Number) -> MatrixSum:
-        from .vectors import Vector, number
-
-        if isinstance(factor, Combined | Vector):
+        if isinstance(factor, Combined) or hasattr(factor, "combination"):
             raise ProgramError(
                 f"{self} * {factor}: entries are not multiplied; a matrix is applied by {self} @ h, two of them by "
                 f"{self} @ (V @ h)"
@@ -50,8 +49,6 @@ class Combined:
     __rmul__ = __mul__
 
     def __truediv__(self, factor: Number) -> MatrixSum:
-        from .vectors import number
-
         return self * (1 / number(factor))
 
     def __neg__(self) -> MatrixSum:

@@ -8,7 +8,7 @@ scan is reversed into a scan over the same layers in descending order whose carr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
@@ -16,6 +16,7 @@ from dmft_sym.program import (
     Assign,
     Average,
     Axes,
+    Compute,
     Field,
     FieldRef,
     ForLayers,
@@ -26,20 +27,24 @@ from dmft_sym.program import (
     Product,
     ProgramError,
     RandomVector,
+    Relabelled,
     Scalar,
     ScalarRef,
     SiteFunction,
     SiteMap,
-    Space,
     Statement,
     VectorRef,
+    joined_axes,
     reads,
     walk,
 )
+from dmft_sym.program.expressions import Atom
 from dmft_sym.program.site_derivatives import slopes
 
 from .functions import linear_form
+from .labelled import inner_order
 from .parametrization import Scalings
+from .reverse_scalars import AdjointOfScalar, AveragedPart, Part, parts_of_compute
 from .trace import Trace
 
 
@@ -76,14 +81,6 @@ class Adjoint:
         return bool(self.linear.terms or self.functions)
 
 
-@dataclass(frozen=True)
-class ScalarTerm:
-    """``coefficient <function>``, a part of the adjoint of a scalar, and the space of its sites."""
-
-    function: SiteFunction
-    space: Space
-
-
 def reverse(trace: Trace, scalings: Scalings) -> Backward:
     """Differentiate a traced forward pass.
 
@@ -100,7 +97,7 @@ def reverse(trace: Trace, scalings: Scalings) -> Backward:
     _check_vectors(trace)
     taken = {trace.input.field.name, *trace.setting.reserved, *(target.name for target in _targets(trace.statements))}
     taken |= {parameter.keyword for parameter in trace.parameters}
-    pass_ = ReverseMode(trace.setting.adjoint_axes, taken, {"h": "g", "phi": "z"}, trained=True)
+    pass_ = ReverseMode(trace.setting.adjoint_axes, taken, {"h": "g", "phi": "z"}, trained=True, labels=trace.labels)
     for readout in trace.readouts:
         seed = readout.coefficient * scalings.readout(readout.vector.space.ratio)
         pass_.add_adjoint(readout.field, Linear.of(VectorRef(readout.vector), seed))
@@ -116,13 +113,15 @@ class ReverseMode:
     Parameters
     ----------
     axes
-        Labels of adjoints.
+        Labels of all adjoints; those of things with further labels have these too.
     taken
         Names that are not free.
     stems
         How adjoints are called: ``h2 -> g2`` for a stem ``h: g``, anything else gets the prefix ``g_``.
     trained
         Whether the gradients of the matrices are wanted.
+    labels
+        Labels of the trace, in their order.
 
     Attributes
     ----------
@@ -132,23 +131,36 @@ class ReverseMode:
         Statements of the backward pass, those of the scan that is being reversed last.
     """
 
-    def __init__(self, axes: Axes, taken: Iterable[str], stems: Mapping[str, str], *, trained: bool) -> None:
+    def __init__(
+        self, axes: Axes, taken: Iterable[str], stems: Mapping[str, str], *, trained: bool, labels: Axes = ()
+    ) -> None:
         self.axes, self.names, self.stems, self.trained = axes, set(taken), stems, trained
+        self.order = inner_order(tuple(dict.fromkeys((*labels, *axes))), (*labels, *axes))
         self.adjoints: dict[FieldRef, Adjoint] = {}
-        self.scalar_adjoints: dict[ScalarRef, list[ScalarTerm]] = {}
+        self.scalar_adjoints: dict[ScalarRef, list[Part]] = {}
         self.families: dict[Field, Field] = {}  # adjoints of families of fields
         self.scanned: set[Field] = set()  # carries of scans that are reversed already
         self.blocks: list[list[Statement]] = [[]]
         self.gradients: dict[GaussianMatrix | RandomVector, list[Outer]] = {}
         self.scan: ForLayers | None = None
 
+    def axes_of(self, axes: Axes) -> Axes:
+        """Labels of the adjoint of a thing with these labels."""
+        return joined_axes([self.axes, axes], self.order)
+
     def add_adjoint(self, ref: FieldRef, value: Linear) -> None:
+        """Add to the adjoint of a field, summed over labels that it does not have."""
+        axes = self.axes_of(ref.axes)
+        value = sum((Linear.of(_summed(atom, axes), c) for c, atom in value.terms), Linear())
         self.adjoints[ref] = self.adjoints.get(ref, Adjoint()) + Adjoint(value)
 
     def add_function(self, ref: FieldRef, function: SiteFunction) -> None:
         """Add a site-wise function to the adjoint of a field."""
         form = linear_form(function)
-        part = Adjoint(form) if form is not None else Adjoint(functions=(function,))
+        if form is not None:
+            self.add_adjoint(ref, form)
+            return
+        part = Adjoint(functions=(function,))
         self.adjoints[ref] = self.adjoints.get(ref, Adjoint()) + part
 
     def visit(self, statement: Statement) -> None:
@@ -160,6 +172,8 @@ class ReverseMode:
             self.visit_map(statement)
         elif isinstance(statement, Average):
             self.visit_average(statement)
+        elif isinstance(statement, Compute):
+            self.visit_compute(statement)
 
     def visit_assign(self, statement: Assign) -> None:
         adjoint = self.adjoints.pop(statement.target, Adjoint())
@@ -170,12 +184,34 @@ class ReverseMode:
         for coefficient, atom in statement.value.terms:
             if isinstance(atom, FieldRef):
                 self.add_adjoint(atom, adjoint.linear.scaled(coefficient))
-            elif isinstance(atom, Product):
+            elif isinstance(atom, Relabelled):
                 left = self.materialize(statement.target, adjoint)
                 adjoint = Adjoint(Linear.of(left))
+                self.add_adjoint(atom.field, Linear.of(self.pulled_back(atom, left), coefficient))
+            elif isinstance(atom, Product):
+                whole = self.materialize(statement.target, adjoint)
+                adjoint = Adjoint(Linear.of(whole))
+                left = self.summed(whole, self.axes_of(atom.axes))
                 self.add_adjoint(atom.operand, Linear.of(Product(atom.matrix, left, not atom.transpose), coefficient))
                 if self.trained:
                     self.add_gradient(atom, coefficient, left)
+
+    def pulled_back(self, atom: Relabelled, left: FieldRef) -> FieldRef | Relabelled:
+        """The adjoint of what a field is summed to, or renamed to, as one of the field."""
+        if not atom.names:
+            return left
+        kept = {*self.axes_of(atom.axes)}
+        over = tuple(label for label in left.axes if label not in kept)
+        return Relabelled(left, over, tuple((new, label) for label, new in atom.names))
+
+    def summed(self, left: FieldRef, axes: Axes) -> FieldRef:
+        """An adjoint without the labels that are not among ``axes``."""
+        total = _summed(left, axes)
+        if isinstance(total, FieldRef):
+            return total
+        ref = FieldRef(Field(self.part_name(left), left.space, left.field.layers, axes), left.layer)
+        self.blocks[-1].append(Assign(ref, Linear.of(total)))
+        return ref
 
     def visit_map(self, statement: SiteMap) -> None:
         """``phi = F(h, ..)``: the adjoint of ``h`` gets ``dF/dh`` times that of ``phi``."""
@@ -186,16 +222,40 @@ class ReverseMode:
 
     def visit_average(self, statement: Average) -> None:
         """``s = <F(h, ..)>``: the adjoint of ``h`` gets ``dF/dh`` times that of ``s``, which is an average itself."""
-        parts = self.scalar_adjoints.pop(statement.target, [])
-        if not parts:
-            return
-        scalar = statement.target.scalar
-        adjoint = ScalarRef(Scalar(self.adjoint_name(scalar.name), self.axes, scalar.layers), statement.target.layer)
         ((coefficient, function),) = statement.terms
         (space,) = function.spaces
-        terms = tuple((sp.cancel(coefficient * part.space.ratio / space.ratio), part.function) for part in parts)
-        self.blocks[-1].append(Average(adjoint, terms))
-        self.differentiate(function, adjoint)
+        adjoint = self.scalar_adjoint(statement.target, coefficient / space.ratio)
+        if adjoint is not None:
+            self.differentiate(function, adjoint)
+
+    def visit_compute(self, statement: Compute) -> None:
+        """``s = F(a, ..)`` of scalars: the adjoint of ``a`` gets ``dF/da`` times that of ``s``."""
+        adjoint = self.scalar_adjoint(statement.target, sp.Integer(1))
+        if adjoint is None:
+            return
+
+        def made(name: str, axes: Axes) -> ScalarRef:
+            scalar = Scalar(self.free_name(name), axes, adjoint.scalar.layers)
+            return ScalarRef(scalar, adjoint.layer)
+
+        for found in parts_of_compute(statement, adjoint, made):
+            if isinstance(found, tuple):
+                self.scalar_adjoints.setdefault(found[0], []).append(found[1])
+            else:
+                self.blocks[-1].append(found)
+
+    def scalar_adjoint(self, target: ScalarRef, factor: sp.Expr) -> ScalarRef | None:
+        """``factor`` times the adjoint of a scalar, which gets a name, if there is any."""
+        parts = self.scalar_adjoints.pop(target, [])
+        if not parts:
+            return None
+        scalar = target.scalar
+        adjoint = ScalarRef(
+            Scalar(self.adjoint_name(scalar.name), self.axes_of(scalar.axes), scalar.layers), target.layer
+        )
+        made = AdjointOfScalar(adjoint, self.order, lambda name: self.free_name(f"{name}_part"))
+        self.blocks[-1] += made.statements(parts, factor)
+        return adjoint
 
     def differentiate(self, function: SiteFunction, outer: FieldRef | ScalarRef) -> None:
         """Add ``dF/dh * outer`` to the adjoint of every argument ``h``, field or scalar."""
@@ -204,8 +264,8 @@ class ReverseMode:
             part = _times(slope, function, outer)
             if isinstance(ref, FieldRef):
                 self.add_function(ref, part)
-            elif isinstance(ref, ScalarRef):
-                self.scalar_adjoints.setdefault(ref, []).append(ScalarTerm(part, space))
+            elif isinstance(ref, ScalarRef) and not ref.scalar.data:
+                self.scalar_adjoints.setdefault(ref, []).append(AveragedPart(part, space))
 
     def add_gradient(self, product: Product, coefficient: sp.Expr, adjoint: FieldRef) -> None:
         """``d(adjoint . W h)/dW = adjoint h^T``, and ``d(adjoint . W^T h)/dW = h adjoint^T``."""
@@ -240,25 +300,26 @@ class ReverseMode:
         The reversed scan has assigned the adjoint of its first carry, which is a part of this.
         """
         name = self.free_name(f"{self.adjoint_field(carry).name}_total")
-        return Field(name, carry.space, axes=self.axes)
+        return Field(name, carry.space, axes=self.axes_of(carry.axes))
 
     def adjoint_field(self, primal: Field) -> Field:
         """The field of adjoints; one for all members of a family."""
         if primal not in self.families:
             name = self.adjoint_name(primal.name)
-            self.families[primal] = Field(name, primal.space, primal.layers, self.axes)
+            self.families[primal] = Field(name, primal.space, primal.layers, self.axes_of(primal.axes))
         return self.families[primal]
 
     def assign(self, ref: FieldRef, adjoint: Adjoint) -> None:
         """``ref = adjoint``; a single site-wise function is assigned as it is, several get fields of their own."""
-        if len(adjoint.functions) == 1 and not adjoint.linear.terms:
+        if len(adjoint.functions) == 1 and not adjoint.linear.terms and not _beyond(adjoint.functions[0], ref.axes):
             self.blocks[-1].append(SiteMap(ref, adjoint.functions[0]))
             return
         total = adjoint.linear
         for function in adjoint.functions:
-            part = FieldRef(Field(self.part_name(ref), ref.space, ref.field.layers, self.axes), ref.layer)
+            axes = joined_axes([ref.axes, *(argument.axes for _, argument in function.arguments)], self.order)
+            part = FieldRef(Field(self.part_name(ref), ref.space, ref.field.layers, axes), ref.layer)
             self.blocks[-1].append(SiteMap(part, function))
-            total += Linear.of(part)
+            total += Linear.of(_summed(part, ref.axes))
         self.blocks[-1].append(Assign(ref, total))
 
     def part_name(self, ref: FieldRef) -> str:
@@ -325,7 +386,7 @@ class ReverseMode:
     def _start_sum(self, ref: FieldRef, scan: ForLayers) -> Field:
         """A family that adds up, layer by layer, the adjoint of a field captured by the scan."""
         name = f"sum_{self.adjoint_name(ref.field.name)}"
-        total = Field(name, ref.space, LayerRange(scan.layers.start, scan.layers.stop + 1), self.axes)
+        total = Field(name, ref.space, LayerRange(scan.layers.start, scan.layers.stop + 1), self.axes_of(ref.axes))
         self.blocks[-1].append(Assign(FieldRef(total, scan.layers.stop + 1), Linear()))
         return total
 
@@ -351,9 +412,26 @@ def _times(slope: SiteFunction, function: SiteFunction, outer: FieldRef | Scalar
     return SiteFunction(slope.expression * symbol, (*slope.arguments, (symbol, outer)))
 
 
-def _inner(statements: Iterable[Statement]) -> list[Assign | SiteMap | Average]:
+def _summed(atom: Atom, axes: Axes) -> Atom:
+    """A term of an adjoint with these labels, summed over those that it has beyond them."""
+    over = tuple(label for label in atom.axes if label not in axes)
+    if not over:
+        return atom
+    if isinstance(atom, Relabelled):
+        return replace(atom, over=(*atom.over, *(old for old in atom.field.axes if atom.at(old) in over)))
+    assert isinstance(atom, FieldRef)  # products have the labels of their operands
+    return Relabelled(atom, over)
+
+
+def _beyond(function: SiteFunction, axes: Axes) -> Axes:
+    """Labels of a function that are not among ``axes``."""
+    return tuple(label for _, argument in function.arguments for label in argument.axes if label not in axes)
+
+
+def _inner(statements: Iterable[Statement]) -> list[Assign | SiteMap | Average | Compute]:
     """The statements that assign something, those of scans included."""
-    return [statement for _, statement in walk(statements) if isinstance(statement, Assign | SiteMap | Average)]
+    kinds = Assign | SiteMap | Average | Compute
+    return [statement for _, statement in walk(statements) if isinstance(statement, kinds)]
 
 
 def _targets(statements: Iterable[Statement]) -> list[Field | Scalar]:

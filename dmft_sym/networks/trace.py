@@ -16,14 +16,17 @@ from dmft_sym.program import (
     DEPTH,
     ONE,
     OUTPUT,
+    SAMPLE,
     UNIT,
     Assign,
     Average,
     Axes,
+    Compute,
     Field,
     FieldRef,
     ForLayers,
     GaussianMatrix,
+    Label,
     LayerRange,
     Linear,
     MatrixRef,
@@ -39,12 +42,16 @@ from dmft_sym.program import (
 )
 from dmft_sym.program.declarations import check_name
 
+from .coefficients import Number, number
 from .functions import Function, linear_form, site_function
+from .labelled import TracedLabel, axes_of, content_of, declared, inner_order, total
 from .layer_values import LayerNumber, layer_value
 from .parameters import INIT_VARIANCE, NU, Parameter
 from .renaming import renamed
-from .vectors import Family, Mean, Member, Number, Vector, VectorFamily, Weights, number
+from .scalars import Mean
+from .vectors import Family, Member, Vector, VectorFamily, Weights
 
+Traced = TypeVar("Traced", Vector, Mean)
 Declared = TypeVar("Declared", Space, Field, GaussianMatrix, RandomVector, Scalar)
 
 
@@ -137,6 +144,8 @@ class Trace:
         Names of matrices, vectors and readouts that are not trained.
     rates
         Learning rates in units of that of the run, by the names of what has another one.
+    labels
+        Labels of its fields, in their order.
     """
 
     statements: tuple[Statement, ...]
@@ -146,6 +155,7 @@ class Trace:
     parameters: tuple[Parameter, ...]
     frozen: frozenset[str] = frozenset()
     rates: Mapping[str, sp.Expr] = field(default_factory=dict)
+    labels: Axes = ()
 
 
 class Tracer:
@@ -173,6 +183,8 @@ class Tracer:
         self._rates: dict[str, sp.Expr] = {}
         self._names: dict[str, object] = {self._input.field.name: self._input.field}
         self._scan_index: list[tuple[sp.Symbol, LayerRange]] = []
+        self._labels = [label for label in dict.fromkeys((*setting.axes, *setting.input.axes)) if label != OUTPUT]
+        self._declared_labels: set[Label] = set()
 
     @property
     def input(self) -> Vector:
@@ -293,16 +305,77 @@ class Tracer:
         self._names[name] = symbol
         return symbol
 
-    def family(self, name: str, space: Space, *, layers: tuple[Number, Number]) -> Family:
+    def label(self, name: str, size: int) -> TracedLabel:
+        """A label of your own, such as the token of a sequence: an index with finitely many values.
+
+        Inputs of the shape (samples, token, D) carry it, and so does what is computed from things that carry it; the
+        same matrices act on all of its values. Outputs do not have it: sum over it, ``net.sum(h, over=token)``.
+
+        Parameters
+        ----------
+        name
+            What messages and axes of results call it.
+        size
+            How many values it has.
+
+        Raises
+        ------
+        ProgramError
+            If the data say otherwise, or if the setting has no labels of users.
+        """
+        if not self.setting.nonlinear:
+            raise ProgramError(
+                f"label {name}: labels need given samples: ds.derive(network, data=ds.Samples(inputs, targets))"
+            )
+        for label in self._labels:
+            if label.name == name and label not in self._declared_labels:
+                if label.size != size:
+                    raise ProgramError(f"label {name} of size {size}: allowed is {label.size}, that of the data")
+                self._declared_labels.add(label)
+                return TracedLabel(self, label)
+        return TracedLabel(self, self.declare_label(name, size))
+
+    def declare_label(self, name: str, size: int, original: Label | None = None) -> Label:
+        """A label, or a copy of one, with an index of its own."""
+        if any(label.name == name for label in self._labels):
+            raise ProgramError(f"label {name} is declared twice; a second index of it is {name}.copy()")
+        label = declared(name, size, self._labels, original)
+        place = len(self._labels) if original is None else self._labels.index(original) + 1
+        self._labels.insert(place, label)
+        self._declared_labels.add(label)
+        return label
+
+    def sum(self, thing: Traced, *, over: TracedLabel) -> Traced:
+        """The sum of vectors, or of scalars, over the values of a label.
+
+        Raises
+        ------
+        ProgramError
+            If they do not carry it.
+        """
+        return total(thing, over)
+
+    def _axes(self, found: Axes) -> Axes:
+        """Labels of a field or a scalar that is made of things with these labels."""
+        return inner_order(self._labels, (*self.setting.axes, *found))
+
+    def family(
+        self,
+        name: str,
+        space: Space,
+        *,
+        layers: tuple[Number, Number],
+        labels: Sequence[TracedLabel] = (),
+    ) -> Family:
         """A family of fields; ``vector.named(family[l])`` is how its members are assigned.
 
-        It gives one name to vectors inside and outside of a scan.
+        It gives one name to vectors inside and outside of a scan, which may carry the ``labels``.
         """
         span = _layer_range(f"family {name}", layers)
-        return Family(self._declare(Field(name, space, span, self.setting.axes)))
+        return Family(self._declare(Field(name, space, span, self._axes(tuple(label.label for label in labels)))))
 
-    def apply(self, function: Function, *arguments: Vector | Mean) -> Vector:
-        """A function of vectors of one space, site by site.
+    def apply(self, function: Function, *arguments: Vector | Mean) -> Any:
+        """A function of vectors of one space, site by site; of scalars alone it is a scalar.
 
         Parameters
         ----------
@@ -319,6 +392,8 @@ class Tracer:
             If the arguments do not fit, if the function is not allowed, or if it is nonlinear and the setting does not
             admit that (nonlinear networks are trained on given samples, ``data=dmft_sym.Samples(...)``).
         """
+        if arguments and all(isinstance(argument, Mean) for argument in arguments):
+            return self._scalar_function(function, cast("tuple[Mean, ...]", arguments))
         made = self._site_function(function, arguments)
         if not made.spaces:
             raise ProgramError(f"apply {function}: at least one argument must be a vector")
@@ -333,20 +408,59 @@ class Tracer:
             raise ProgramError(f"{made}: the inputs are data; apply the function to them before they are given")
         return Vector(self, Linear(), space, made)
 
-    def mean(self, name: str, function: Function, *arguments: Vector | Mean) -> Mean:
+    def mean(self, name: str | None, function: Function, *arguments: Vector | Mean) -> Mean:
         """The average ``(1/n) sum_i function`` over the sites of the arguments' space, a scalar for every sample.
 
-        Normalisation layers are written with it: ``net.apply(lambda h, s: h / sympy.sqrt(s), h, net.mean("s", ...))``.
+        It is one for every value of the labels that the arguments carry, too; `dmft_sym.mean` finds a name. Layers that
+        normalise are written with it: ``net.apply(lambda h, s: h / sympy.sqrt(s), h, net.mean("s", ...))``.
         """
+        return self._average(name, self._site_function(function, arguments))
+
+    def average(self, vector: Vector) -> Mean:
+        """The average of a vector over its sites, a scalar with a free name."""
+        made = vector.function if vector.function is not None else self._site_function(lambda h: h, [vector])
+        return self._average(None, cast(SiteFunction, self._current(made)))
+
+    def _average(self, name: str | None, made: SiteFunction) -> Mean:
+        what = f"mean {name or 'of a vector'}"
         if not self.setting.nonlinear:
-            raise ProgramError(f"mean {name}: averages over sites need given samples: data=ds.Samples(inputs, targets)")
-        made = self._site_function(function, arguments)
+            raise ProgramError(f"{what}: averages over sites need given samples: data=ds.Samples(inputs, targets)")
         if not made.spaces or next(iter(made.spaces)).finite:
-            raise ProgramError(f"mean {name}: at least one argument must be a vector of a hidden space")
-        index, span = self._scan_index[-1] if self._scan_index else (None, None)
-        ref = ScalarRef(self._declare(Scalar(name, self.setting.axes, span)), index)
+            raise ProgramError(f"{what}: at least one argument must be a vector of a hidden space")
+        ref = self.new_scalar("m", axes_of(made)) if name is None else self._new_scalar(name, axes_of(made))
         self._emit(Average(ref, ((sp.Integer(1), made),)))
-        return Mean(ref)
+        return Mean.of(self, ref)
+
+    def _scalar_function(self, function: Function, arguments: Sequence[Mean]) -> Mean:
+        """A function of scalars."""
+        refs = [argument.ref for argument in arguments]
+        made = site_function(function, refs, {parameter.keyword for parameter in self._parameters})
+        return Mean(self, made.expression, made.scalars)
+
+    def new_scalar(self, stem: str, axes: Axes) -> ScalarRef:
+        """A scalar with a free name, for every sample and these labels."""
+        return self._new_scalar(self._free_name(stem), axes)
+
+    def _new_scalar(self, name: str, axes: Axes) -> ScalarRef:
+        index, span = self._scan_index[-1] if self._scan_index else (None, None)
+        return ScalarRef(self._declare(Scalar(name, self._axes(axes), span)), index)
+
+    def given_scalar(self, name: str | None, label: Label, values: tuple[float, ...]) -> Mean:
+        """A scalar that is known, one for every value of a label."""
+        chosen = self._free_name(f"{label}_values") if name is None else name
+        return Mean.of(self, ScalarRef(self._declare(Scalar(chosen, (label,), data=True, values=values))))
+
+    def as_scalar(self, mean: Mean) -> ScalarRef:
+        """A scalar that has a name; a function of scalars is given one."""
+        if mean.only is not None:
+            return mean.only
+        ref = self.new_scalar("s", mean.axes)
+        return cast(ScalarRef, self.computed(Compute(ref, mean.expression, mean.arguments)).only)
+
+    def computed(self, statement: Compute) -> Mean:
+        """Record a function of scalars."""
+        self._emit(statement)
+        return Mean.of(self, statement.target)
 
     def _site_function(self, function: Function, arguments: Sequence[Vector | Mean]) -> SiteFunction:
         refs = [self._argument(argument) for argument in arguments]
@@ -404,7 +518,7 @@ class Tracer:
         if len(names) != len(carries):
             raise ProgramError(f"scan {label}: {len(carries)} carries need as many names")
         families = [
-            self._declare(Field(name, carry.space, LayerRange(span.start, span.stop + 1), self.setting.axes))
+            self._declare(Field(name, carry.space, LayerRange(span.start, span.stop + 1), self._carry_axes(carry)))
             for name, carry in zip(names, carries, strict=True)
         ]
         for family, carry in zip(families, carries, strict=True):
@@ -422,6 +536,9 @@ class Tracer:
         self._known.pop()
         self._emit(ForLayers(index, span, tuple(self._blocks.pop())))
         return tuple(self._member(family, span.stop + 1) for family in families)
+
+    def _carry_axes(self, carry: Vector) -> Axes:
+        return self._axes(axes_of(content_of(carry)))
 
     def _member(self, family: Field, layer: sp.Expr) -> Vector:
         return Vector(self, Linear.of(FieldRef(family, layer)), family.space)
@@ -450,9 +567,20 @@ class Tracer:
         """
         if self._scan_index:
             raise ProgramError(f"readout {name}: readouts stand outside of scans")
+        self._check_readout(name, vector)
         variance = self._training(f"readout {name}", name, None, init, learning_rate, train)
         weights = self._declare(RandomVector(name, vector.space, variance))
         return Outputs((Readout(sp.Integer(1), weights, self.as_field(vector)),))
+
+    def _check_readout(self, name: str, vector: Vector) -> None:
+        """Outputs have samples and outputs, and no other label."""
+        axes = axes_of(content_of(vector)) if isinstance(vector, Vector) else ()
+        for label in axes:
+            if label not in (*self.setting.axes, SAMPLE, OUTPUT):
+                how = f"net.sum(h, over={label}), or ds.mean(h, over={label})"
+                if label not in self._declared_labels:
+                    how += f", with {label} = net.label({label.name!r}, {label.size})"
+                raise ProgramError(f"readout {name}: what it reads carries {label}; sum over it first, {how}")
 
     def as_field(self, vector: Vector) -> FieldRef:
         """The vector as a named field (matrices and updates act on fields)."""
@@ -463,7 +591,8 @@ class Tracer:
         content = self._content(vector)
         known = self._known[-1]
         if content not in known:
-            ref = self._new_member(self._free_name("h" if isinstance(content, Linear) else "phi"), vector.space)
+            name = self._free_name("h" if isinstance(content, Linear) else "phi")
+            ref = self._new_member(name, vector.space, axes_of(content))
             self._automatic.add(ref)
             self._put(ref, content)
         return known[content]
@@ -519,16 +648,17 @@ class Tracer:
         """Name a vector; see `Vector.named`."""
         if vector.space.finite:
             raise ProgramError(f"the name {name}: inputs are given and have one, {self._input}")
-        ref = name.ref if isinstance(name, Member) else self._new_member(name, vector.space)
+        axes = axes_of(content_of(vector))
+        ref = name.ref if isinstance(name, Member) else self._new_member(name, vector.space, axes)
         if ref.space != vector.space:
             raise ProgramError(f"{ref} = {vector.combination}: spaces {ref.space} and {vector.space} differ")
         self._assign(ref, vector)
         return Vector(self, Linear.of(ref), vector.space)
 
-    def _new_member(self, name: str, space: Space) -> FieldRef:
+    def _new_member(self, name: str, space: Space, axes: Axes) -> FieldRef:
         """A new field, with the index of the scan that it stands in."""
         layers = self._scan_index[-1][1] if self._scan_index else None
-        field = self._declare(Field(name, space, layers, self.setting.axes))
+        field = self._declare(Field(name, space, layers, self._axes(axes)))
         return FieldRef(field, self._scan_index[-1][0] if self._scan_index else None)
 
     def _assign(self, ref: FieldRef, vector: Vector) -> None:
@@ -607,6 +737,7 @@ class Tracer:
             tuple(self._parameters),
             frozenset(self._frozen),
             self._rates,
+            tuple(self._labels),
         )
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import NoReturn, Protocol, TypeAlias
+from typing import NoReturn, Protocol
 
 import sympy as sp
 
@@ -16,14 +15,14 @@ from dmft_sym.program import (
     Linear,
     MatrixRef,
     ProgramError,
-    ScalarRef,
     SiteFunction,
     Space,
 )
 
+from .coefficients import Number, number
 from .matrix_sums import Combined
+from .scalars import Mean
 
-Number: TypeAlias = sp.Expr | int | float
 _UFUNCS: Mapping[str, type[sp.Function]] = {
     "tanh": sp.tanh,
     "sin": sp.sin,
@@ -52,23 +51,11 @@ class Recorder(Protocol):
         """A matrix, or its transpose, times a vector."""
 
 
-def number(value: Number) -> sp.Expr:
-    """A real coefficient as a SymPy expression.
+class Copy(Protocol):
+    """A copy of a label."""
 
-    Raises
-    ------
-    ProgramError
-        If it is not a finite real number or expression.
-    """
-    if isinstance(value, float):
-        value = sp.nsimplify(value, rational=True)
-    elif isinstance(value, numbers.Integral):
-        value = sp.Integer(int(value))
-    elif not isinstance(value, sp.Expr):
-        raise ProgramError(f"a coefficient must be a number or a SymPy expression, got {type(value).__name__}")
-    if value.has(sp.nan, sp.oo, -sp.oo, sp.zoo) or value.is_real is False:
-        raise ProgramError(f"a coefficient must be real and finite, got {value}")
-    return value
+    def taken(self, vector: Vector) -> Vector:
+        """A vector at its values."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +82,11 @@ class Vector:
             return self.combination
         return Linear.of(self.tracer.as_field(self))
 
-    def __add__(self, other: Vector) -> Vector:
+    def __add__(self, other: Vector | Mean) -> Vector:
         if isinstance(other, VectorFamily):
             return NotImplemented
+        if isinstance(other, Mean):
+            return self.tracer.apply(lambda a, b: a + b, self, other)
         if not isinstance(other, Vector):
             return self._refused("a vector plus a number")
         if other.space != self.space:
@@ -105,9 +94,13 @@ class Vector:
         return Vector(self.tracer, self.value + other.value, self.space)
 
     def __radd__(self, other: object) -> Vector:
+        if isinstance(other, Mean):
+            return self + other
         return self if other == 0 else self._refused("a number plus a vector")  # sum([a, b]) starts from 0
 
     def __rsub__(self, other: object) -> Vector:
+        if isinstance(other, Mean):
+            return -self + other
         return self._refused("a number minus a vector")
 
     def __pow__(self, power: object) -> Vector:
@@ -134,17 +127,19 @@ class Vector:
             f"numpy.{name} of a traced vector: allowed are {known}; others are written net.apply(function, vector)"
         )
 
-    def __mul__(self, factor: Number | Vector) -> Vector:
+    def __mul__(self, factor: Number | Vector | Mean) -> Vector:
         if isinstance(factor, VectorFamily):
             return NotImplemented
-        if isinstance(factor, Vector):
+        if isinstance(factor, Vector | Mean):
             return self.tracer.apply(lambda a, b: a * b, self, factor)
         return Vector(self.tracer, self.value.scaled(number(factor)), self.space)
 
-    def __rmul__(self, factor: Number) -> Vector:
+    def __rmul__(self, factor: Number | Mean) -> Vector:
         return self * factor
 
-    def __truediv__(self, factor: Number) -> Vector:
+    def __truediv__(self, factor: Number | Mean) -> Vector:
+        if isinstance(factor, Mean):
+            return self.tracer.apply(lambda a, b: a / b, self, factor)
         if isinstance(factor, Vector):
             raise ProgramError(
                 "a vector divided by a vector: allowed is a function that is finite for all real numbers, such as "
@@ -155,7 +150,7 @@ class Vector:
     def __neg__(self) -> Vector:
         return self * -1
 
-    def __sub__(self, other: Vector) -> Vector:
+    def __sub__(self, other: Vector | Mean) -> Vector:
         return self + (-other)
 
     def __getitem__(self, layer: object) -> Vector:
@@ -164,16 +159,18 @@ class Vector:
             "net.vector(name, space, layers=(first, last))"
         )
 
+    def at(self, label: Copy) -> Vector:
+        """The vectors at the values of another copy of a label: ``k.at(other)`` is ``k_j`` where ``k`` is ``k_i``.
+
+        ``other = token.copy()`` is such a copy of ``token = net.label("token", 3)``.
+        """
+        if not hasattr(label, "taken"):
+            raise ProgramError(f".at({label!r}): allowed is a copy of a label, other = token.copy()")
+        return label.taken(self)
+
     def named(self, name: str | Member) -> Vector:
         """Give the vector a name in the printed equations: a text, or the member of a family of fields."""
         return self.tracer.assign(name, self)
-
-
-@dataclass(frozen=True)
-class Mean:
-    """An average over the sites of a space: an argument of site-wise functions, see `Tracer.mean`."""
-
-    ref: ScalarRef
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,18 @@
 
 from .declarations import ONE, UNIT, Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
-from .expressions import FieldRef, Initial, LayerSum, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
+from .expressions import (
+    FieldRef,
+    Initial,
+    LayerSum,
+    Linear,
+    MatrixRef,
+    Product,
+    Relabelled,
+    ScalarRef,
+    SiteFunction,
+    VectorRef,
+)
 from .labels import (
     DEPTH,
     LAYER,
@@ -59,6 +70,7 @@ __all__ = [
     "ProgramError",
     "RandomVector",
     "Recursion",
+    "Relabelled",
     "Scalar",
     "ScalarRef",
     "SiteFunction",

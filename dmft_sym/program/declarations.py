@@ -120,12 +120,15 @@ class Field(Declared):
         Labels such as ``(SAMPLE, OUTPUT)``, in an order that all fields and scalars of a program have.
     data
         Given from outside (the inputs) and the same at every step.
+    place
+        Which of the given inputs it is where there is a field for each of several, counted from 0.
     """
 
     space: Space
     layers: LayerRange | None = None
     axes: Axes = (OUTPUT,)
     data: bool = False
+    place: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -136,8 +139,9 @@ class Field(Declared):
 class Scalar(Declared):
     """A number for every step, every label of ``axes``, and every layer of ``layers`` if given.
 
-    ``data`` marks those that are given from outside, such as targets; with ``fresh`` they are given anew at every step,
-    and a ``formula`` in the step ``t`` and the number of steps ``T`` says what they are.
+    ``data`` marks those that are given, such as targets: from outside, or here by their ``values``, the last label
+    fastest. With ``fresh`` they are given anew at every step, and a ``formula`` in the step ``t`` and the number of
+    steps ``T`` says what they are.
     """
 
     axes: Axes
@@ -145,6 +149,7 @@ class Scalar(Declared):
     data: bool = False
     fresh: bool = False
     formula: sp.Expr | None = None
+    values: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

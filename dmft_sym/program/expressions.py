@@ -14,7 +14,7 @@ import sympy as sp
 
 from .declarations import ONE, Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
-from .labels import Axes, LayerRange
+from .labels import Axes, Label, LayerRange
 
 
 class Reference:
@@ -197,7 +197,53 @@ class Initial:
         return f"{self.field}(0)"
 
 
-Atom: TypeAlias = FieldRef | VectorRef | Product | LayerSum | Initial
+@dataclass(frozen=True)
+class Relabelled:
+    """``sum_over field``, with other names for the labels that are left: a sum over a label, or ``k_j`` of ``k_i``.
+
+    Parameters
+    ----------
+    over
+        Labels that are summed over.
+    names
+        Labels of the field with those of the result that stand for them, of the same number of values.
+    """
+
+    field: FieldRef
+    over: Axes = ()
+    names: tuple[tuple[Label, Label], ...] = ()
+
+    def __post_init__(self) -> None:
+        for label in (*self.over, *(label for label, _ in self.names)):
+            if label not in self.field.axes:
+                raise ProgramError(f"{self}: {self.field} has no label {label}")
+        for label, new in self.names:
+            if label.size != new.size:
+                raise ProgramError(f"{self}: {label} has {label.size} values, {new} has {new.size}")
+
+    @property
+    def space(self) -> Space:
+        """Space of the field."""
+        return self.field.space
+
+    @property
+    def axes(self) -> Axes:
+        """Labels of the result, in the order of those of the field."""
+        return tuple(self.at(label) for label in self.field.axes if label not in self.over)
+
+    def at(self, label: Label) -> Label:
+        """The label of the result (or of the sum) at whose values a label of the field is taken."""
+        return dict(self.names).get(label, label)
+
+    def __str__(self) -> str:
+        text = str(self.field)
+        if self.names:
+            text += "[" + ", ".join(f"{label.symbol} = {new.symbol}" for label, new in self.names) + "]"
+        sums = ", ".join(str(label.symbol) for label in self.over)
+        return f"sum_{{{sums}}} {text}" if sums else text
+
+
+Atom: TypeAlias = FieldRef | VectorRef | Product | LayerSum | Initial | Relabelled
 
 
 @dataclass(frozen=True)

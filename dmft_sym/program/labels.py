@@ -6,7 +6,7 @@ never averaged over. Which labels beside step and layer a program has is said by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -26,7 +26,9 @@ class Label:
     symbol, other
         The index at one place, and at the other place of a two-point function or under a sum: ``mu`` and ``nu``.
     size
-        How many values it has: ``P``.
+        How many values it has: ``P``, or a number where the forward pass says how many.
+    original
+        The label of whose values these are another copy: the second index of ``a_ij``.
 
     Examples
     --------
@@ -37,13 +39,15 @@ class Label:
     name: str
     symbol: sp.Symbol
     other: sp.Symbol
-    size: sp.Symbol
+    size: sp.Expr
+    original: Label | None = None
 
     @staticmethod
-    def of(name: str, symbol: str, other: str, size: str) -> Label:
+    def of(name: str, symbol: str, other: str, size: str | int, original: Label | None = None) -> Label:
         """The label whose symbols have these names; it counts from 0."""
         index, elsewhere = (sp.Symbol(text, integer=True, nonnegative=True) for text in (symbol, other))
-        return Label(name, index, elsewhere, sp.Symbol(size, integer=True, positive=True))
+        count = sp.Symbol(size, integer=True, positive=True) if isinstance(size, str) else sp.Integer(size)
+        return Label(name, index, elsewhere, count, original)
 
     def __hash__(self) -> int:
         return hash(self.name)  # fields are keys of many tables
@@ -83,6 +87,11 @@ def elsewhere(label: Label) -> sp.Symbol:
 def elsewhere_but(kept: Axes) -> At:
     """Values under a sum that does not run over the labels ``kept``."""
     return lambda label: label.symbol if label in kept else label.other
+
+
+def size_of(label: Label, sizes: Mapping[Label, int]) -> int:
+    """How many values a label has: what the forward pass says, or one of the ``sizes``."""
+    return int(label.size) if label.size.is_Integer else sizes[label]
 
 
 def joined_axes(parts: Iterable[Axes], order: Axes) -> Axes:

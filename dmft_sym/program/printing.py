@@ -15,11 +15,12 @@ from .expressions import (
     Linear,
     MatrixRef,
     Product,
+    Relabelled,
     ScalarRef,
     SiteFunction,
     VectorRef,
 )
-from .labels import STEP, At, Axes, here, joined_axes
+from .labels import OUTPUT, STEP, At, Axes, here, joined_axes
 from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, Statement
 from .step import Step
 
@@ -60,6 +61,8 @@ def program_text(program: Step) -> str:
 
 def _given(scalar: Scalar) -> str:
     """Whether a scalar is given, and how."""
+    if scalar.values is not None:
+        return f" = {scalar.values}"
     if not scalar.data:
         return ""
     formula = "" if scalar.formula is None else f": {scalar.formula}"
@@ -67,8 +70,9 @@ def _given(scalar: Scalar) -> str:
 
 
 def _for_every(labels: Axes) -> str:
-    """``, for every sample mu and output c``."""
-    *first, last = [f"{label.name} {label.symbol}" for label in labels] or [""]
+    """``, for every sample mu and output c``; where the number of values is known, it is said."""
+    sizes = [f" = 0..{label.size - 1}" if label.size.is_Integer else "" for label in labels]
+    *first, last = [f"{label.name} {label.symbol}{size}" for label, size in zip(labels, sizes, strict=True)] or [""]
     names = f"{', '.join(first)} and {last}" if first else last
     return f", for every {names}" if names else ""
 
@@ -166,6 +170,8 @@ def linear_latex(value: Linear) -> str:
             body = field_latex(atom)
         elif isinstance(atom, Initial):
             body = field_latex(atom.field, sp.Integer(0))
+        elif isinstance(atom, Relabelled):
+            body = relabelled_latex(atom)
         elif isinstance(atom, VectorRef):
             body = vector_latex(atom)
         elif isinstance(atom, LayerSum):
@@ -177,6 +183,23 @@ def linear_latex(value: Linear) -> str:
         parts.append(_signed(coefficient, body))
     text = " ".join(parts) or "0"
     return text[2:] if text.startswith("+ ") else text
+
+
+def sums_latex(over: Axes) -> str:
+    """Signs of the sums over labels."""
+    return f"\\sum_{{{' '.join(sp.latex(label.symbol) for label in over)}}} " if over else ""
+
+
+def along_latex(statement: Compute) -> str:
+    """Where ``softmax`` acts, if it is not along the outputs."""
+    if statement.along == OUTPUT:
+        return ""
+    return f"\\quad \\text{{(along }} {sp.latex(statement.along.symbol)} \\text{{)}}"
+
+
+def relabelled_latex(atom: Relabelled) -> str:
+    r"""A field at other labels, or a sum over some: ``\sum_{i} h_{\mu i}(t)``."""
+    return sums_latex(atom.over) + field_latex(atom.field, at=lambda label: atom.at(label).symbol)
 
 
 def _signed(coefficient: sp.Expr, body: str) -> str:
@@ -207,7 +230,10 @@ def statement_latex(statement: Statement, labels: Axes) -> list[str]:
         return [f"{scalar_latex(statement.target)} &= {' '.join(parts).removeprefix('+ ')}"]
     if isinstance(statement, Compute):
         names = {symbol: scalar_latex(ref) for symbol, ref in statement.arguments}
-        return [f"{scalar_latex(statement.target)} &= {expression_latex(statement.expression, names)}"]
+        shown = expression_latex(statement.expression, names)
+        if statement.over:
+            shown = sums_latex(statement.over) + (f"\\left({shown}\\right)" if statement.expression.is_Add else shown)
+        return [f"{scalar_latex(statement.target)} &= {shown}" + along_latex(statement)]
     if isinstance(statement, ForLayers):
         first, last = statement.layers.start, statement.layers.stop
         if statement.descending:

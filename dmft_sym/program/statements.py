@@ -11,7 +11,7 @@ import sympy as sp
 from .declarations import ONE
 from .errors import ProgramError
 from .expressions import Argument, Atom, FieldRef, Linear, MatrixRef, ScalarRef, SiteFunction, VectorRef
-from .labels import OUTPUT, Axes, LayerRange
+from .labels import OUTPUT, Axes, Label, LayerRange
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,27 @@ class Average:
 
 @dataclass(frozen=True)
 class Compute:
-    """``target = expression``, a function of scalars; ``softmax`` in it acts along the outputs."""
+    """``target = expression``, a function of scalars, or a sum of such a function over labels.
+
+    Parameters
+    ----------
+    over
+        Labels that the function is summed over; the target does not have them.
+    along
+        The label along which ``softmax`` in the expression acts.
+    """
 
     target: ScalarRef
     expression: sp.Expr
     arguments: tuple[tuple[sp.Symbol, ScalarRef], ...]
+    over: Axes = ()
+    along: Label = OUTPUT
 
     def __post_init__(self) -> None:
-        _check_labels(self, [argument for _, argument in self.arguments], self.target)
+        _check_labels(self, [argument for _, argument in self.arguments], self.target, self.over)
+        for label in self.over:
+            if label in self.target.axes or all(label not in ref.axes for _, ref in self.arguments):
+                raise ProgramError(f"{self}: allowed is a sum over labels of the arguments, not over {label}")
 
     @property
     def parameters(self) -> set[sp.Symbol]:
@@ -83,7 +96,9 @@ class Compute:
 
     def __str__(self) -> str:
         shown = self.expression.xreplace({s: sp.Symbol(str(a)) for s, a in self.arguments})
-        return f"{self.target} = {shown}"
+        sums = ", ".join(str(label.symbol) for label in self.over)
+        along = "" if self.along == OUTPUT else f" along {self.along}"
+        return f"{self.target} = " + (f"sum_{{{sums}}} ({shown})" if sums else str(shown)) + along
 
 
 @dataclass(frozen=True)
@@ -171,7 +186,10 @@ class Observe:
 Statement: TypeAlias = Assign | SiteMap | Average | Compute | ForLayers | Learn | Observe
 
 
-def _check_labels(statement: object, parts: Sequence[Atom | Argument], target: FieldRef | ScalarRef) -> None:
-    missing = dict.fromkeys(label.name for part in parts for label in part.axes if label not in target.axes)
+def _check_labels(
+    statement: object, parts: Sequence[Atom | Argument], target: FieldRef | ScalarRef, over: Axes = ()
+) -> None:
+    kept = {*target.axes, *over}
+    missing = dict.fromkeys(label.name for part in parts for label in part.axes if label not in kept)
     if missing:
         raise ProgramError(f"{statement}: the left-hand side has no label {' and '.join(missing)}")

@@ -16,6 +16,7 @@ from .expressions import (
     Linear,
     MatrixRef,
     Product,
+    Relabelled,
     ScalarRef,
     SiteFunction,
     VectorRef,
@@ -244,7 +245,7 @@ def _operand(atom: Atom) -> FieldRef | VectorRef:
     """What stands behind the coefficient and the matrix of a term."""
     if isinstance(atom, Product):
         return atom.operand
-    return atom.field if isinstance(atom, LayerSum | Initial) else atom
+    return atom.field if isinstance(atom, LayerSum | Initial | Relabelled) else atom
 
 
 def is_linear(function: SiteFunction) -> bool:

@@ -9,7 +9,18 @@ from typing import TypeVar
 import sympy as sp
 
 from .errors import ProgramError
-from .expressions import FieldRef, Initial, LayerSum, Linear, MatrixRef, Product, ScalarRef, SiteFunction, VectorRef
+from .expressions import (
+    FieldRef,
+    Initial,
+    LayerSum,
+    Linear,
+    MatrixRef,
+    Product,
+    Relabelled,
+    ScalarRef,
+    SiteFunction,
+    VectorRef,
+)
 from .labels import LayerRange
 from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, Statement
 from .step import Step
@@ -70,7 +81,9 @@ def _flatten(statements: tuple[Statement, ...], integers: dict[sp.Symbol, int]) 
             yield Average(_at(statement.target, integers), tuple(terms))
         elif isinstance(statement, Compute):
             arguments = tuple((s, _at(ref, integers)) for s, ref in statement.arguments)
-            yield Compute(_at(statement.target, integers), _coefficient(statement.expression, integers), arguments)
+            expression = _coefficient(statement.expression, integers)
+            target = _at(statement.target, integers)
+            yield replace(statement, target=target, expression=expression, arguments=arguments)
         else:
             yield Observe(
                 statement.name,
@@ -127,8 +140,8 @@ def _linear(value: Linear, integers: Integers) -> Linear:
             continue
         if isinstance(atom, FieldRef):
             atom = _at(atom, integers)
-        elif isinstance(atom, Initial):
-            atom = Initial(_at(atom.field, integers))
+        elif isinstance(atom, Initial | Relabelled):
+            atom = replace(atom, field=_at(atom.field, integers))
         elif isinstance(atom, Product):
             atom = Product(_at(atom.matrix, integers), _at(atom.operand, integers), atom.transpose)
         total += Linear.of(atom, _coefficient(coefficient, integers))

@@ -62,7 +62,7 @@ def _check_declarations(program: Step) -> None:
             raise ProgramError(f"the name {scalar.name} is used for a parameter and for what is given at every step")
     for words in zip(*((label.name, label.symbol, label.other, label.size) for label in program.labels), strict=True):
         for word in words:
-            if words.count(word) > 1:
+            if words.count(word) > 1 and not isinstance(word, sp.Integer):
                 raise ProgramError(f"{word} is used for two different labels")
     names = [observable.name for observable in program.observables]
     for name in names:

@@ -7,18 +7,19 @@ import hashlib
 import os
 import warnings
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import sympy as sp
 
+from dmft_sym.networks.labelled import declared
 from dmft_sym.networks.losses import LOSSES, F, Loss, Y, loss_named
 from dmft_sym.networks.parametrization import MUP
 from dmft_sym.networks.standard import Network, mlp
 from dmft_sym.networks.trace import Setting, Trace
 from dmft_sym.networks.training import TrainingRule
-from dmft_sym.program import OUTPUT, SAMPLE, Label, Program, ProgramError
+from dmft_sym.program import OUTPUT, SAMPLE, Axes, Label, Program, ProgramError
 from dmft_sym.support.errors import SpecError
 from dmft_sym.support.messages import DataWarning, show
 from dmft_sym.support.real_arrays import Array, DataError, real_array
@@ -44,7 +45,7 @@ class Samples(Regime):
     ----------
     inputs
         Shape (P, D), finite real numbers. The first layer is ``D^{-1/2} W x``: scale inputs so that ``|x|^2/D`` is of
-        order one.
+        order one. Samples that are sequences have the shape (P, K, D), see ``labels``.
     targets
         Shape (P, C), or (P,) for one output. With the loss ``"softmax"``, one column has the classes 0, 1, ... of the
         samples; they are kept as one-hot rows.
@@ -52,6 +53,9 @@ class Samples(Regime):
         ``"squared"``, ``"logistic"`` (targets -1 and 1) or ``"softmax"``; see `dmft_sym.networks.losses`.
     test_inputs, test_targets
         Test samples in the same form; both or none.
+    labels
+        Names of the axes of inputs between samples and dimension, such as ``("token",)`` for inputs of the shape
+        (P, K, D). A forward pass has them by ``net.label("token", K)``.
 
     Attributes
     ----------
@@ -64,7 +68,8 @@ class Samples(Regime):
     train
         1 for training samples and 0 for test samples, shape (total,).
     gram
-        ``Kx = X X^T / D`` of all samples, shape (total, total); singular if samples are repeated.
+        ``Kx = X X^T / D`` of all samples, shape (total, total), or of all tokens of all samples, tokens fastest;
+        singular if they are repeated.
     digest
         SHA-256 of the content, 64 hexadecimal digits.
 
@@ -92,6 +97,7 @@ class Samples(Regime):
     loss: str = "squared"
     test_inputs: Array | None = None
     test_targets: Array | None = None
+    labels: tuple[str, ...] = ()
 
     word: ClassVar[str] = "fixed"
     example: ClassVar[str] = "Samples(inputs, targets)"
@@ -123,14 +129,16 @@ class Samples(Regime):
                 f"test_{missing} are missing: allowed are both test_inputs and test_targets, not test_{given}"
             )
         loss = loss_named(self.loss)
-        inputs = _inputs("inputs", self.inputs)
-        test_inputs = None if self.test_inputs is None else _inputs("test_inputs", self.test_inputs)
+        labels = _names_of_axes(self.labels)
+        inputs = _inputs("inputs", self.inputs, labels)
+        test_inputs = None if self.test_inputs is None else _inputs("test_inputs", self.test_inputs, labels)
         targets, test_targets = _targets(loss, self.targets, self.test_targets)
         _check_counts("", inputs, targets)
         if test_inputs is not None and test_targets is not None:
             _check_counts("test_", test_inputs, test_targets)
             _check_columns(inputs, test_inputs, "inputs")
             _check_columns(targets, test_targets, "targets")
+        object.__setattr__(self, "labels", labels)
         values = (inputs, targets, test_inputs, test_targets)
         for name, value in zip(("inputs", "targets", "test_inputs", "test_targets"), values, strict=True):
             object.__setattr__(self, name, None if value is None else _frozen(value))
@@ -159,7 +167,15 @@ class Samples(Regime):
     @property
     def dim(self) -> int:
         """Input dimension ``D``."""
-        return int(self.inputs.shape[1])
+        return int(self.inputs.shape[-1])
+
+    @functools.cached_property
+    def axes(self) -> Axes:
+        """Labels of the inputs."""
+        found = [SAMPLE]
+        for name, size in zip(self.labels, self.inputs.shape[1:-1], strict=True):
+            found.append(declared(name, int(size), found))
+        return tuple(found)
 
     @property
     def outputs(self) -> int:
@@ -169,7 +185,7 @@ class Samples(Regime):
     @property
     def sizes(self) -> dict[Label, int]:
         """Number of values of every label of a program on these samples."""
-        return {SAMPLE: self.total, OUTPUT: self.outputs}
+        return {**dict(zip(self.axes, self.all_inputs.shape, strict=False)), OUTPUT: self.outputs}
 
     @functools.cached_property
     def all_inputs(self) -> Array:
@@ -189,13 +205,16 @@ class Samples(Regime):
     @functools.cached_property
     def gram(self) -> Array:
         """``Kx = X X^T / D`` of all samples, shape (total, total)."""
-        product = self.all_inputs @ self.all_inputs.T / self.dim
+        rows = self.all_inputs.reshape(-1, self.dim)
+        product = rows @ rows.T / self.dim
         return _frozen((product + product.T) / 2)
 
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of loss, shapes and numbers: the same on every machine."""
         shapes = f"{self.loss} {self.count} {self.total} {self.dim} {self.outputs}\n"
+        if self.labels:
+            shapes += f"{self.labels} {self.inputs.shape[1:-1]}\n"
         content = hashlib.sha256(shapes.encode())
         for array in (self.all_inputs, self.all_targets):
             content.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
@@ -214,7 +233,7 @@ class Samples(Regime):
     @property
     def setting(self) -> Setting:
         """What forward passes are traced for."""
-        return FIXED
+        return replace(FIXED, input=replace(FIXED.input, axes=self.axes))
 
     @property
     def given(self) -> dict[str, Array]:
@@ -322,8 +341,10 @@ class Samples(Regime):
         )
 
 
-def _inputs(name: str, value: object) -> Array:
-    return real_array(name, value, "(P, D)", (2,))
+def _inputs(name: str, value: object, labels: tuple[str, ...]) -> Array:
+    several = isinstance(value, np.ndarray) and value.ndim > 2 and not labels
+    shape = f"({', '.join(['P', *labels, 'D'])})" + ('; with labels=("token",) it is (P, token, D)' if several else "")
+    return real_array(name, value, shape, (2 + len(labels),))
 
 
 def _targets(loss: Loss, targets: object, test_targets: object) -> tuple[Array, Array | None]:
@@ -342,10 +363,28 @@ def _check_counts(prefix: str, inputs: Array, targets: Array) -> None:
 
 
 def _check_columns(trained: Array, tested: Array, name: str) -> None:
-    if trained.shape[1] != tested.shape[1]:
+    if trained.ndim != tested.ndim or trained.shape[1:-1] != tested.shape[1:-1]:
         raise DataError(
-            f"test_{name} have {tested.shape[1]} columns: allowed are as many as {name} has, {trained.shape[1]}"
+            f"test_{name} have the shape {tested.shape}: allowed is that of {name}, {trained.shape}, for other samples"
         )
+    if trained.shape[-1] != tested.shape[-1]:
+        raise DataError(
+            f"test_{name} have {tested.shape[-1]} columns: allowed are as many as {name} has, {trained.shape[-1]}"
+        )
+
+
+def _names_of_axes(labels: object) -> tuple[str, ...]:
+    """Names of the axes of inputs between samples and dimension."""
+    names = (labels,) if isinstance(labels, str) else labels
+    if not isinstance(names, tuple | list) or len(set(names)) < len(names):
+        raise DataError(f'labels = {show(labels)}: allowed are different names, such as labels=("token",)')
+    try:
+        found: list[Label] = []
+        for name in names:
+            found.append(declared(name, 1, found))
+    except ProgramError as error:
+        raise DataError(f"labels = {show(labels)}: {error}") from None
+    return tuple(names)
 
 
 def _stacked(first: Array, second: Array | None) -> Array:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dmft_sym.program import OUTPUT, Compute, Program
 from dmft_sym.regimes.samples import samples_of
 
 from .arguments import check_dtype
@@ -60,7 +61,8 @@ class Coordinates(Arithmetic):
 
         arguments, tol = call.arguments, tolerance(call)
         dtype = "float64" if call.problem.program.averaged else check_dtype(call.options.dtype)
-        module = coordinates_module(arguments.steps, dtype) if call.backend == "numba" else None
+        compiled = call.backend == "numba" and not _along_labels(call.problem.program)
+        module = coordinates_module(arguments.steps, dtype) if compiled else None
         result = run_coordinates(
             call.problem.program,
             arguments.values,
@@ -95,6 +97,12 @@ class Coordinates(Arithmetic):
         dataset = network_dataset(output_track(result.scalars), measured, data)
         dataset = dataset.merge(derived(dataset, data))
         return Solved(labelled(dataset, data), result.outcome, attributes)
+
+
+def _along_labels(program: Program) -> bool:
+    """Whether scalars are summed over labels, or have a softmax along other labels than the outputs."""
+    computes = (statement for _, statement in program.walk() if isinstance(statement, Compute))
+    return any(statement.over or statement.along != OUTPUT for statement in computes)
 
 
 def tolerance(call: Call) -> float:

@@ -31,8 +31,10 @@ from dmft_sym.program import (
     Outer,
     Program,
     flat_statements,
+    joined_axes,
 )
 from dmft_sym.program import Product as MatrixProduct
+from dmft_sym.program.labels import size_of
 from dmft_sym.support.array_types import Array
 
 Overlap: TypeAlias = Callable[[FieldRef, FieldRef], Array]
@@ -92,9 +94,16 @@ class Kernels:
 
     def __init__(self, program: Program, values: Mapping[sp.Symbol, float], sizes: Mapping[Label, int]) -> None:
         self.program = program
-        self.labels, self.sizes = program.labels, sizes
+        self.sizes = {label: size_of(label, sizes) for label in program.labels}
         self._number = Evaluator(values)
         self._statements = flat_statements(program, program.integers(values))
+
+    @cached_property
+    def labels(self) -> Axes:
+        """Labels of the errors, and so of the tangent kernel: gradients add up all values of others."""
+        weights = [term.weight for rule in self.program.learned.values() for term in rule.terms]
+        axes = [weight.axes for weight in weights if weight is not None]
+        return joined_axes(axes, self.program.labels) or self.program.labels
 
     @cached_property
     def fields(self) -> list[FieldKernel]:
@@ -150,12 +159,19 @@ class Kernels:
                         part = part * self._identity(gradient.vector)
                     else:
                         part = part * self._spread(overlap(right, other_right), right.axes, other_right.axes)
-                    total += gradient.weight * first * second * part
+                    total += gradient.weight * first * second * self._added(part)
         return total
+
+    def _added(self, kernel: Array) -> Array:
+        """A kernel summed over labels that the errors do not have."""
+        every = 2 * self.program.labels
+        others = tuple(axis for axis, label in enumerate(every) if label not in self.labels)
+        return np.asarray(kernel.sum(axis=others))
 
     def _spread(self, kernel: Array, axes: Axes, others: Axes) -> Array:
         """A kernel over the labels of two fields with one axis for every label, those that are missing of length 1."""
-        shape = [self.sizes[label] if label in part else 1 for part in (axes, others) for label in self.labels]
+        order = self.program.labels
+        shape = [self.sizes[label] if label in part else 1 for part in (axes, others) for label in order]
         return kernel.reshape(shape)
 
     def _identity(self, axes: Axes) -> Array:

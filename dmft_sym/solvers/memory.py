@@ -14,6 +14,7 @@ import numpy as np
 
 from dmft_sym.networks.parameters import ALPHA, NU
 from dmft_sym.program import DEPTH, SAMPLE, Assign, Field, Label, Product, flat_statements
+from dmft_sym.program.labels import size_of
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.memory import NUMBER_OF_MPMATH, free_bytes, march_bytes, most_steps, shown_bytes
 
@@ -161,4 +162,4 @@ def _field_rows(problem: Problem, arguments: RunArguments, sizes: Sizes) -> int:
 
 
 def _count(axes: tuple[Label, ...], sizes: Sizes) -> int:
-    return math.prod(sizes[label] for label in axes)
+    return math.prod(size_of(label, sizes) for label in axes)

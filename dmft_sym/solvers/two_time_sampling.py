@@ -6,12 +6,14 @@ Slow, for a few steps and samples: it knows nothing of conditioning and has the 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dmft_sym.program import ONE, FieldRef
+from dmft_sym.program.written_labels import members
 from dmft_sym.regimes.samples import Samples
 from dmft_sym.support.array_types import Array
 from dmft_sym.support.errors import ArgumentError
@@ -140,13 +142,16 @@ class TwoTimeRun(ReplicaRun):
         self, measured: Measurements, fields: Mapping[str, Any], run: Mapping[str, Any], sites: int
     ) -> None:
         """Outliers from the spike conditions, of averages over so many sites; 0 where these are exact."""
+        from dmft_sym.derivation.written_out import without_labels
+
         from .two_time_spectra import TwoTimeAverages, outliers_of_equations
 
+        problem: Any = without_labels(self.call.problem)
         for step in self.wanted.spectrum_steps:
             for name in self.wanted.matrices if step < run["steps"] else ():
                 averages = TwoTimeAverages(self.module, fields, run, step)
                 bulk = self.wanted.bulks[name]
-                found, bulk = outliers_of_equations(self.call.problem, name, averages, self.call.arguments.values, bulk)
+                found, bulk = outliers_of_equations(problem, name, averages, self.call.arguments.values, bulk)
                 limit = bulk.edge * (1 + 4 * sites ** (-2 / 3) if sites else 1)  # below it noise makes outliers
                 measured.see_outliers(name, step, found[found > limit], bulk, limit)
 
@@ -156,9 +161,15 @@ class TwoTimeRun(ReplicaRun):
             return np.ones((1, 1))
         if a.space.finite and b.space.finite:
             return np.asarray(self.data.gram)
-        one, other = (fields[r.field.name] if r.layer is None else fields[r.field.name][int(r.layer)] for r in (a, b))
-        block = self.module.overlap(one, other, step)[:, :, step]
-        return np.asarray(block).reshape(block.shape[0] * block.shape[1], -1)
+        ones, others = ([self._member(fields, name, ref) for name in members(ref.field)] for ref in (a, b))
+        blocks = [[self.module.overlap(one, other, step)[:, :, step] for other in others] for one in ones]
+        found = np.array(blocks).transpose(2, 0, 3, 4, 1, 5)  # samples, labels written out, outputs
+        return found.reshape(math.prod(found.shape[:3]), -1)
+
+    @staticmethod
+    def _member(fields: Mapping[str, Any], name: str, ref: FieldRef) -> Any:
+        """A field, or that of a layer."""
+        return fields[name] if ref.layer is None else fields[name][int(ref.layer)]
 
 
 def _check_rows(data: Samples, steps: int) -> int:

@@ -1,0 +1,345 @@
+"""Labels of the user's own: bags of tokens, attention, known numbers, against networks trained by hand and written out.
+
+``unrolled`` writes the tokens of a network as fields of their own, in Python; ``written_out`` does so with a program.
+Finite networks of the same seeds have the same numbers to rounding, whichever of the three is run.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import sympy as sp
+
+import dmft_sym as ds
+from dmft_sym.execution import run_finite
+from dmft_sym.networks.parameters import ETA, GAMMA, INIT_VARIANCE
+from dmft_sym.program import SAMPLES, ProgramError
+from dmft_sym.program.written_labels import written_out
+from dmft_sym.support.real_arrays import DataError
+
+TOKENS, STEPS, WIDTH = 3, 5, 40
+RNG = np.random.default_rng(4)
+X, Y = RNG.standard_normal((3, TOKENS, 6)), RNG.standard_normal((3, 2))
+SEQUENCES = ds.Samples(X, Y, labels=("token",))
+PLAIN = ds.Samples(X[:, 0], Y)
+SCALES = (0.5, 1.0, 2.0)
+ARGUMENTS = {"steps": STEPS, "learning_rate": 0.4, "richness": 1.5, "init_std": 1.2}
+VALUES = {ETA: 0.4, GAMMA: 1.5, INIT_VARIANCE: 1.2**2, SAMPLES: 3}
+
+
+def bag(net, x):
+    """The same matrix and a nonlinearity on every token, a sum, and another layer."""
+    token, n = net.label("token", TOKENS), net.hidden("N")
+    h = net.apply("tanh", net.matrix("W", net.inputs, n) @ x)
+    return net.readout("w", net.apply("tanh", net.matrix("V", n, n) @ net.sum(h, over=token)))
+
+
+def attention(net, x, nonlinear=True):
+    token, n = net.label("token", TOKENS), net.hidden("N")
+    other = token.copy()
+    q, k, v = (net.matrix(name, net.inputs, n) @ x for name in "QKV")
+    weights = ds.softmax(ds.mean(q * k.at(other)), over=other)
+    h = net.sum(weights * v.at(other), over=other)
+    return net.readout("w", net.sum(net.apply("tanh", h) if nonlinear else h, over=token))
+
+
+def positions(net, x):
+    """Data without tokens: every token is another multiple of one input, seen through a nonlinearity and attention."""
+    token, n = net.label("token", TOKENS), net.hidden("N")
+    other = token.copy()
+    e = net.apply("tanh", (net.matrix("E", net.inputs, n) @ x) * token.values(SCALES))
+    k, v = (net.matrix(name, n, n) @ e for name in "KV")
+    weights = ds.softmax(2 * ds.mean(e * k.at(other)) / ds.norm(e), over=other)
+    h = net.apply("tanh", net.sum(weights * v.at(other), over=other))
+    return net.readout("w", ds.mean(h, over=token))
+
+
+def unrolled(net, x):
+    """``positions``, token by token in Python."""
+    n = net.hidden("N")
+    first = net.matrix("E", net.inputs, n) @ x
+    e = [net.apply("tanh", scale * first) for scale in SCALES]
+    key, value = (net.matrix(name, n, n) for name in "KV")
+    k, v = [key @ token for token in e], [value @ token for token in e]
+    norms = [net.mean(f"q{i}", lambda h: h**2, token) for i, token in enumerate(e)]
+    scores = [[net.mean(f"s{i}{j}", lambda a, b: a * b, a, b) for j, b in enumerate(k)] for i, a in enumerate(e)]
+
+    def mixed(*given):
+        values, size, row = given[:TOKENS], sp.sqrt(given[TOKENS]), given[TOKENS + 1 :]
+        shares = [sp.exp(2 * score / size) for score in row]
+        return sum(share * value for share, value in zip(shares, values, strict=True)) / sum(shares)
+
+    h = [net.apply("tanh", net.apply(mixed, *v, norms[i], *scores[i])) for i in range(TOKENS)]
+    return net.readout("w", sum(h) / TOKENS)
+
+
+@functools.cache
+def theory(forward, data=SEQUENCES, outputs=2, **training):
+    return ds.derive(ds.network(forward, outputs=outputs), data=data, training=ds.GradientDescent(**training))
+
+
+def finite(program, data, seed=3):
+    return run_finite(program, VALUES, 2, STEPS, WIDTH, seed, data=data)
+
+
+def outputs_of(result):
+    return next(values for ref, values in result.scalars.items() if ref.scalar.name == "f")
+
+
+# The same network, written in other ways
+
+
+def test_finite_networks_are_those_unrolled_by_hand():
+    ours, theirs = (
+        outputs_of(finite(theory(forward, PLAIN).program, PLAIN.given)) for forward in (positions, unrolled)
+    )
+    assert np.abs(ours[-1] - ours[0]).max() > 0.3
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("forward", [bag, attention])
+def test_finite_networks_are_those_of_the_program_written_out(forward):
+    program = theory(forward).program
+    given = {"y": Y, **{f"x_{k}": X[:, k] for k in range(TOKENS)}}
+    ours, theirs = outputs_of(finite(program, SEQUENCES.given)), outputs_of(finite(written_out(program), given))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+class Weights:
+    """Arrays of a finite network, drawn as `run_finite` does, and trained with gradients of the mean loss."""
+
+    def __init__(self, program, seed=3):
+        shapes = {m.name: (WIDTH, 6 if m.source.finite else WIDTH) for m in program.matrices}
+        streams = np.random.SeedSequence(seed).spawn(len(shapes) + 1)
+        draws = [np.random.default_rng(stream) for stream in streams]
+        self.arrays = {
+            name: rng.standard_normal(shape) * 1.2 for (name, shape), rng in zip(shapes.items(), draws, strict=False)
+        }
+        self.arrays["w"] = draws[-1].standard_normal((2, WIDTH)) * 1.2
+
+    def learn(self, gradients):
+        """All arrays have entries of order one, and the learning rate ``eta0 gamma0^2 N``."""
+        for name, gradient in gradients.items():
+            self.arrays[name] -= VALUES[ETA] * VALUES[GAMMA] ** 2 * WIDTH * gradient
+
+    def __getitem__(self, name):
+        """The array as it acts: divided by the square root of its input dimension."""
+        array = self.arrays[name]
+        return array / (np.sqrt(array.shape[1]) if name != "w" else VALUES[GAMMA] * WIDTH)
+
+
+def bag_by_hand(weights):
+    """Outputs, and gradients of the mean loss, by matrix calculus over (sample, token, site)."""
+    w, first, second = weights["w"], weights["W"], weights["V"]
+    phi = np.tanh(X @ first.T)
+    total = phi.sum(1)
+    top = np.tanh(total @ second.T)
+    f = top @ w.T
+    error = (f - Y) / len(Y)
+    back = (error @ w) * (1 - top**2)
+    inner = (back @ second)[:, None] * (1 - phi**2)
+    return f, {
+        "w": error.T @ top / (VALUES[GAMMA] * WIDTH),
+        "V": back.T @ total / np.sqrt(WIDTH),
+        "W": np.einsum("mti,mtd->id", inner, X) / np.sqrt(6),
+    }
+
+
+def attention_by_hand(weights):
+    w = weights["w"]
+    q, k, v = (X @ weights[name].T for name in "QKV")
+    scores = np.einsum("min,mjn->mij", q, k) / WIDTH
+    shares = np.exp(scores - scores.max(-1, keepdims=True))
+    shares /= shares.sum(-1, keepdims=True)
+    h = np.tanh(np.einsum("mij,mjn->min", shares, v))
+    f = h.sum(1) @ w.T
+    error = (f - Y) / len(Y)
+    back = (error @ w)[:, None] * (1 - h**2)
+    of_shares = np.einsum("min,mjn->mij", back, v)
+    of_scores = shares * (of_shares - (shares * of_shares).sum(-1, keepdims=True)) / WIDTH
+    backs = {
+        "Q": np.einsum("mij,mjn->min", of_scores, k),
+        "K": np.einsum("mij,min->mjn", of_scores, q),
+        "V": np.einsum("mij,min->mjn", shares, back),
+    }
+    gradients = {name: np.einsum("mti,mtd->id", g, X) / np.sqrt(6) for name, g in backs.items()}
+    return f, {"w": error.T @ h.sum(1) / (VALUES[GAMMA] * WIDTH), **gradients}
+
+
+@pytest.mark.parametrize(("forward", "by_hand"), [(bag, bag_by_hand), (attention, attention_by_hand)])
+def test_finite_networks_are_those_trained_by_hand(forward, by_hand):
+    program = theory(forward).program
+    found, weights, wanted = outputs_of(finite(program, SEQUENCES.given)), Weights(program), []
+    for _ in range(STEPS):
+        f, gradients = by_hand(weights)
+        wanted.append(f)
+        weights.learn(gradients)
+    assert np.abs(found[-1] - found[0]).max() > 0.3
+    np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-12)
+
+
+# The infinite network
+
+
+def run(forward, method, sites, backend="numpy", data=SEQUENCES, **more):
+    solver = theory(forward, data).compile(backend)
+    return solver(method=method, sites=sites, replicas=8, **{**ARGUMENTS, **more})
+
+
+def worst(ours, theirs, allowed=0.0):
+    """Largest difference of outputs in combined standard errors."""
+    gap = np.abs(ours.f - theirs.f) - allowed
+    return float((gap / np.hypot(ours.f_sem, theirs.f_sem)).isel(step=slice(1, None)).max())
+
+
+@pytest.mark.parametrize(
+    ("forward", "data"),
+    [
+        (bag, SEQUENCES),
+        pytest.param(attention, SEQUENCES, marks=pytest.mark.slow),
+        pytest.param(positions, PLAIN, marks=pytest.mark.slow),
+    ],
+    ids=["bag", "attention", "positions"],
+)
+def test_generated_module_is_the_plain_arithmetic(forward, data):
+    ours, theirs = (run(forward, "conditioning", 800, backend, data) for backend in ("numba", "numpy"))
+    np.testing.assert_allclose(ours.f, theirs.f, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(ours.NTK, theirs.NTK, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("forward", "sites"),
+    [
+        (bag, 1_600),
+        pytest.param(attention, 1_600, marks=pytest.mark.slow),
+        *(pytest.param(f, 40_000, marks=pytest.mark.slow) for f in (bag, attention)),
+    ],
+)
+def test_conditioning_and_equations_agree(forward, sites):
+    steps = STEPS if sites > 10_000 else 3
+    ours, theirs = (run(forward, *how, steps=steps) for how in (("conditioning", 4 * sites), ("equations", sites)))
+    assert worst(ours, theirs) < 4
+    assert float(ours.f_sem.max()) < 0.05
+
+
+@pytest.mark.parametrize("forward", [attention, *(pytest.param(f, marks=pytest.mark.slow) for f in (bag, positions))])
+def test_finite_networks_agree_with_the_infinite_one(forward):
+    data = PLAIN if forward is positions else SEQUENCES
+    ours = run(forward, "conditioning", 32_000, data=data)
+    theirs = ds.simulate(theory(forward, data), width=300, seeds=16, **ARGUMENTS)
+    error = np.hypot(ours.f_sem, theirs.f.std("seed", ddof=1) / 4)
+    assert float((np.abs(theirs.f.mean("seed") - ours.f) / error).isel(step=slice(1, None)).max()) < 4.5
+
+
+def test_linear_attention_is_exact_by_both_methods():
+    """At given weights of the average the network is linear in its fields: no sampling, and the same numbers."""
+    linear = theory(functools.partial(attention, nonlinear=False))
+    arguments = {**ARGUMENTS, "steps": 3}
+    exact = {method: linear.compile("numpy")(method=method, **arguments) for method in ("conditioning", "equations")}
+    assert all(run.attrs["exact"] for run in exact.values())
+    assert float(np.abs(np.diff(exact["equations"].f, axis=0)).max()) > 0.1
+    for name in ("f", "NTK", "H5", "G1"):
+        np.testing.assert_allclose(exact["conditioning"][name], exact["equations"][name], rtol=1e-7, atol=1e-7)
+
+
+def test_results_have_the_label_at_both_places():
+    kernels = run(attention, "conditioning", 800)
+    assert kernels.H2.dims == ("kernel_step", "sample", "token", "sample2", "token2")
+    assert kernels.f.dims == ("step", "sample", "output")
+    assert kernels.NTK.dims == ("kernel_step", "sample", "output", "sample2", "output2")
+    assert kernels.sizes["token"] == TOKENS
+
+
+@pytest.mark.parametrize("forward", [bag, pytest.param(attention, marks=pytest.mark.slow)])
+def test_momentum_decay_and_test_samples(forward):
+    data = ds.Samples(X[:2], Y[:2], test_inputs=X[2:], test_targets=Y[2:], labels=("token",))
+    trained = theory(forward, data, momentum=0.3, weight_decay=0.05)
+    arguments = {**ARGUMENTS, "steps": 3, "sites": 1_600}
+    ours, theirs = (trained.compile("numpy")(method=m, **arguments) for m in ("conditioning", "equations"))
+    assert "test_loss" in ours
+    assert worst(ours, theirs) < 4
+
+
+# Equations
+
+
+def test_program_and_equations_say_what_is_summed():
+    program = theory(attention).program
+    text = str(program)
+    assert "for every sample mu, token i = 0..2, other_token j = 0..2 and output c" in text
+    assert "a1 = softmax(m1) along other_token" in text
+    assert "h6 = sum_{j} phi1" in text
+    assert "h3 = h1[i = j]" in text
+    latex = program._repr_latex_()
+    assert r"h_{6, \mu i}(t) &= + \sum_{j}" in latex.replace("&= \\sum", "&= + \\sum")
+    single = theory(attention).equations.single_site
+    (i, j), h1, phi1 = sp.symbols("i j", integer=True, nonnegative=True), single["h1"], single["h6"]
+    assert phi1.rhs.atoms(sp.Sum) and phi1.rhs.limits[0] == (j, 0, TOKENS - 1)
+    assert i in h1.lhs.args
+    assert single["a1"].rhs.args[1] == j
+
+
+def test_known_numbers_are_part_of_the_program():
+    text = str(theory(positions, PLAIN).program)
+    assert "scalar token_values1[i] = (0.5, 1.0, 2.0)" in text
+
+
+# What does not fit
+
+
+def refused(forward, data=SEQUENCES):
+    with pytest.raises(ProgramError) as caught:
+        ds.derive(ds.network(forward, outputs=2), data=data)
+    return str(caught.value)
+
+
+def made(body):
+    """A network of hidden vectors ``h`` with tokens; ``body(net, h, token)`` is read out."""
+
+    def forward(net, x):
+        token, n = net.label("token", TOKENS), net.hidden("N")
+        h = net.matrix("W", net.inputs, n) @ x
+        return net.readout("w", body(net, h, token))
+
+    return forward
+
+
+def test_mistakes_say_what_to_change():
+    found = refused(made(lambda net, h, token: net.apply("tanh", h)))
+    assert found == (
+        "readout w: what it reads carries token; sum over it first, net.sum(h, over=token), or ds.mean(h, over=token)"
+    )
+    found = refused(made(lambda net, h, token: net.sum(net.sum(h, over=token), over=token)))
+    assert found.startswith("sum over token: ") and "carries sample and not token" in found
+    found = refused(made(lambda net, h, token: net.sum(h, over=token.copy())))
+    assert "carries sample and token and not other_token; sum over token, or take a factor .at(other_token)" in found
+    found = refused(made(lambda net, h, token: ds.softmax(ds.mean(h * h), over=token.copy()) * h))
+    assert found.startswith("softmax over other_token: ")
+    assert "softmax of a vector" in refused(made(lambda net, h, token: ds.softmax(h, over=token)))
+    assert "over = 'token': allowed is a label" in refused(made(lambda net, h, token: net.sum(h, over="token")))
+    assert "it is at the values of token already" in refused(made(lambda net, h, token: h.at(token)))
+    assert ".at('token'): allowed is a copy of a label" in refused(made(lambda net, h, token: h.at("token")))
+    assert "allowed are 3 finite numbers" in refused(made(lambda net, h, token: h * token.values([1.0, 2.0])))
+    assert "declared twice" in refused(made(lambda net, h, token: net.sum(h, over=net.label("token", 3))))
+
+
+def test_data_and_forward_pass_have_the_same_labels():
+    four = ds.Samples(np.ones((2, 4, 3)), Y[:2], labels=("token",))
+    assert refused(bag, four) == "label token of size 3: allowed is 4, that of the data"
+    assert "carries sample and not token; data carry it if they have the shape (samples, token, D)" in refused(
+        bag, PLAIN
+    )
+    words = ds.Samples(X, Y, labels=("word",))
+    assert "sum over token: " in refused(bag, words)
+    found = refused(lambda net, x: net.readout("w", net.matrix("W", net.inputs, net.hidden("N")) @ x))
+    assert "with token = net.label('token', 3)" in found
+    with pytest.raises(DataError, match=r"\(3, 3, 6\): allowed is shape \(P, D\); with labels=\(\"token\",\) it is"):
+        ds.Samples(X, Y)
+    with pytest.raises(DataError, match=r"inputs have shape \(3, 6\): allowed is shape \(P, token, D\)"):
+        ds.Samples(X[:, 0], Y, labels=("token",))
+    with pytest.raises(DataError, match="allowed are different names"):
+        ds.Samples(X[:, None], Y, labels=("token", "token"))
+    with pytest.raises(ProgramError, match="label token: labels need given samples"):
+        ds.derive(ds.network(bag))
