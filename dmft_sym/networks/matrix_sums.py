@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
+from typing import Any, NoReturn, Protocol, Self
 
 import sympy as sp
 
 from dmft_sym.program import ProgramError, Space
 
-if TYPE_CHECKING:
-    from .vectors import Number, Vector
+from .coefficients import Number, number
 
 
 class Applicable(Protocol):
@@ -24,7 +23,7 @@ class Applicable(Protocol):
     def T(self) -> Self:
         """The transpose."""
 
-    def __matmul__(self, vector: Vector) -> Vector: ...
+    def __matmul__(self, vector: Any) -> Any: ...
 
 
 class Combined:
@@ -38,11 +37,9 @@ class Combined:
         return ((sp.Integer(1), self),)
 
     def __mul__(self, factor: Number) -> MatrixSum:
-        from .vectors import Vector, number
-
-        if isinstance(factor, Combined | Vector):
+        if isinstance(factor, Combined) or hasattr(factor, "tracer"):
             raise ProgramError(
-                f"{self} * {factor}: entries are not multiplied; a matrix is applied by {self} @ h, two of them by "
+                f"{self} * ({factor}): entries are not multiplied; a matrix is applied by {self} @ h, two of them by "
                 f"{self} @ (V @ h)"
             )
         return MatrixSum(tuple((number(factor) * coefficient, part) for coefficient, part in self.parts))
@@ -50,8 +47,6 @@ class Combined:
     __rmul__ = __mul__
 
     def __truediv__(self, factor: Number) -> MatrixSum:
-        from .vectors import number
-
         return self * (1 / number(factor))
 
     def __neg__(self) -> MatrixSum:
@@ -76,6 +71,9 @@ class Combined:
 
     def __pow__(self, power: object) -> NoReturn:
         self._refused(f"{self} ** {power}")
+
+    def __call__(self, *_: object) -> NoReturn:
+        self._refused(f"{self}(h)")
 
     def _refused(self, what: str) -> NoReturn:
         raise ProgramError(f"{what}: a matrix is applied to a vector by {self} @ h, its transpose by {self}.T @ h")
@@ -109,7 +107,7 @@ class MatrixSum(Combined):
     def _each(self, change: Any) -> MatrixSum:
         return replace(self, terms=tuple((coefficient, change(part)) for coefficient, part in self.terms))
 
-    def __matmul__(self, vector: Vector) -> Vector:
+    def __matmul__(self, vector: Any) -> Any:
         (coefficient, part), *others = self.terms
         total = coefficient * (part @ vector)
         for coefficient, part in others:

@@ -39,11 +39,13 @@ from dmft_sym.program import (
 )
 from dmft_sym.program.declarations import check_name
 
+from .advice import check_body, explained
+from .coefficients import Number, number
 from .functions import Function, linear_form, site_function
 from .layer_values import LayerNumber, layer_value
 from .parameters import INIT_VARIANCE, NU, Parameter
 from .renaming import renamed
-from .vectors import Family, Mean, Member, Number, Vector, VectorFamily, Weights, number
+from .vectors import Family, Mean, Member, Vector, VectorFamily, Weights
 
 Declared = TypeVar("Declared", Space, Field, GaussianMatrix, RandomVector, Scalar)
 
@@ -181,6 +183,10 @@ class Tracer:
 
     def hidden(self, name: str, width: Number = 1) -> Space:
         """A hidden space of ``width * nu * D`` sites (of ``width * N`` where samples are given)."""
+        if not isinstance(name, str):
+            raise ProgramError(
+                f'hidden {name!r}: allowed is a name, net.hidden("N"), and the width in units of the others'
+            )
         factor = number(width)
         if not factor.is_positive and not factor.free_symbols:
             raise ProgramError(f"space {name}: width {width}: allowed is a number > 0")
@@ -383,6 +389,7 @@ class Tracer:
         The number of layers may be symbolic (``net.depth``); the body is traced once. With a tuple of carries (and of
         names) the body is called as ``body(l, a[l], b[l], ...)`` and returns as many vectors.
         """
+        check_body(str(name), body, len(carry) if isinstance(carry, tuple | list) else 1)
         if isinstance(carry, Vector):
             (last,) = self._scan(lambda *args: (cast(Vector, body(*args)),), (carry,), layers, (str(name),))
             return last
@@ -450,6 +457,8 @@ class Tracer:
         """
         if self._scan_index:
             raise ProgramError(f"readout {name}: readouts stand outside of scans")
+        if not isinstance(vector, Vector):
+            raise ProgramError(f'readout {name}: of a {type(vector).__name__}; allowed is net.readout("w", h)')
         variance = self._training(f"readout {name}", name, None, init, learning_rate, train)
         weights = self._declare(RandomVector(name, vector.space, variance))
         return Outputs((Readout(sp.Integer(1), weights, self.as_field(vector)),))
@@ -457,7 +466,10 @@ class Tracer:
     def as_field(self, vector: Vector) -> FieldRef:
         """The vector as a named field (matrices and updates act on fields)."""
         if not isinstance(vector, Vector):
-            raise ProgramError(f"expected a traced vector, got {type(vector).__name__}")
+            raise ProgramError(
+                f"expected a traced vector, got {type(vector).__name__}: allowed are W @ h, net.apply(function, h), "
+                'net.readout("w", h)'
+            )
         if vector.function is None and (held := vector.combination.only):
             return cast(FieldRef, self._current(held))
         content = self._content(vector)
@@ -613,7 +625,8 @@ class Tracer:
 def trace(forward: Callable[[Tracer, Vector], Outputs], setting: Setting = PROPORTIONAL) -> Trace:
     """Run ``forward`` on traced vectors and return its statements."""
     tracer = Tracer(setting)
-    return tracer.finish(forward(tracer, tracer.input))
+    with explained():
+        return tracer.finish(forward(tracer, tracer.input))
 
 
 def _layer_range(what: str, layers: tuple[Number, Number]) -> LayerRange:
