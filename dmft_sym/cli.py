@@ -42,6 +42,11 @@ _OPTIONS = {
         "SECTION.KEY=VALUE",
         "Replace a key of the spec; may be repeated. Example: --set training.steps=200 --set network.depth=3",
     ),
+    "--network": (
+        "FILE.py:FUNCTION",
+        "A forward pass of your own, function(net, x) of a Python file, which is run; instead of \\[network] kind. "
+        "Example: --network mine.py:forward",
+    ),
     "--backend": (
         "NAME",
         "numba (fast), numpy (plain, one line an equation) or mpmath (any precision, small sizes); instead of "
@@ -112,6 +117,7 @@ def _argument(metavar: str, words: str) -> Any:
 
 SpecPath = Annotated[str, _argument("SPEC", "A spec: TOML with \\[network], \\[data], \\[training], see examples/.")]
 Overrides = Annotated[list[str] | None, _option("--set")]
+Own = Annotated[str | None, _option("--network")]
 Backend = Annotated[str | None, _option("--backend")]
 
 
@@ -132,13 +138,14 @@ def _root(
 def derive(
     spec: SpecPath,
     latex: Annotated[str | None, _option("--latex")] = None,
+    network: Own = None,
     overrides: Overrides = None,
 ) -> None:
     """Derive the mean-field equations: action, saddle point, single-site equations, closed equations.
 
     Depth and outputs stay symbols, so the equations hold for every value of them.
     """
-    read = _read(spec, overrides)
+    read = _read(spec, overrides, network)
     if latex is not None:
         _hand_out(lambda: str(_theory(read).to_latex()), latex, spec)
         return
@@ -155,6 +162,7 @@ def generate(
         _output("The module to write; without it the source is printed. Example: -o solver.py"),
     ] = None,
     backend: Backend = None,
+    network: Own = None,
     overrides: Overrides = None,
 ) -> None:
     """Write the solver of the derived equations: a Python module that runs without dmft-sym.
@@ -162,7 +170,7 @@ def generate(
     Where samples are given it is the one on sampled sites, or with solver.method = "equations" that of the two-time
     equations.
     """
-    read = _read(spec, _with_backend(overrides, backend))
+    read = _read(spec, _with_backend(overrides, backend), network)
     _hand_out(lambda: str(_theory(read).source(read.solver.backend, read.solver.method)), output, spec)
 
 
@@ -171,6 +179,7 @@ def run(
     spec: SpecPath,
     output: Annotated[str, _output("The netCDF file to write. Example: -o theory.nc", default=True)] = "out.nc",
     backend: Backend = None,
+    network: Own = None,
     overrides: Overrides = None,
 ) -> None:
     """Solve the equations of the infinite network and write losses and order parameters.
@@ -179,7 +188,7 @@ def run(
     """
     from .spec.objects import regime_of
 
-    read = _read(spec, _with_backend(overrides, backend))
+    read = _read(spec, _with_backend(overrides, backend), network)
     _check_output(output, spec)
     separate = read.spectrum.matrices and not regime_of(read).spectra_of_runs
     if separate:
@@ -197,6 +206,7 @@ def spectrum(
         str | None,
         _output("A netCDF file to write; without it the table is printed only. Example: -o spectra.nc"),
     ] = None,
+    network: Own = None,
     overrides: Overrides = None,
 ) -> None:
     """Predict bulk, outliers and sharpness of the matrices and steps in the spec's section spectrum.
@@ -209,7 +219,7 @@ def spectrum(
     from .results.spectrum_table import spectrum_table
     from .spec.objects import regime_of
 
-    read = _read(spec, overrides)
+    read = _read(spec, overrides, network)
     if not read.spectrum.matrices:
         raise InputError('[spectrum] matrices is missing: allowed is a list such as ["W0", "NTK"]')
     if output is not None:
@@ -232,6 +242,7 @@ def simulate(
     seeds: Annotated[str | None, _option("--seeds")] = None,
     seed: Annotated[str | None, _option("--seed")] = None,
     output: Annotated[str, _output("The netCDF file to write. Example: -o simulation.nc", default=True)] = "sim.nc",
+    network: Own = None,
     overrides: Overrides = None,
 ) -> None:
     """Train finite networks from the same program and write the same variables, with a seed axis."""
@@ -239,7 +250,7 @@ def simulate(
 
     given = {"dim": dim, "width": width, "seeds": seeds, "seed": seed}
     extra = [f"simulation.{key}={value}" for key, value in given.items() if value is not None]
-    read = _read(spec, [*(overrides or ()), *extra])
+    read = _read(spec, [*(overrides or ()), *extra], network)
     _check_output(output, spec)
     arguments = {**simulation_arguments(read), **physical_arguments(read)}
     with _words_of_specs(read), _progress("simulate") as progress:
@@ -312,6 +323,7 @@ def plot(
 def check(
     spec: SpecPath,
     limit: Annotated[list[str] | None, _option("--limit")] = None,
+    network: Own = None,
     overrides: Overrides = None,
 ) -> None:
     """Check limits of the equations: by structure, by exact first steps, by numbers that approach them.
@@ -320,7 +332,7 @@ def check(
     """
     from .spec.objects import physical_arguments
 
-    read = _read(spec, overrides)
+    read = _read(spec, overrides, network)
     limits = _session().limits
     arguments = physical_arguments(read)
     if "steps" in arguments:  # a flow has none
@@ -404,10 +416,13 @@ def _complain(message: str) -> int:
     return BAD_INPUT
 
 
-def _read(path: str, overrides: Sequence[str] | None) -> Spec:
+def _read(path: str, overrides: Sequence[str] | None, network: str | None = None) -> Spec:
+    from .spec.own_network import load_network
     from .spec.reading import read_spec
 
-    spec = read_spec(path, overrides or ())
+    spec = read_spec(path, overrides or (), None if network is None else load_network(network))
+    if spec.own is not None and spec.sampled and spec.solver.exact is not True and "exact" not in spec.given("solver"):
+        spec = spec.replaced("solver", exact=_theory(spec).program.linear)
     for note in spec.notes:
         print(f"dmft-sym: note: {note}", file=sys.stderr)
     return spec

@@ -15,6 +15,8 @@ from .regimes import Proportional, Regime
 from .support.messages import show
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from .derivation.named_symbols import Symbols
     from .limits.limit import Limit
     from .limits.limit_theory import LimitTheory
@@ -153,6 +155,18 @@ class Theory(Problem):
         from .solvers.solver import Solver
 
         return Solver(self, backend)
+
+    def solve(self, *, backend: str = "numba", **arguments: Any) -> xr.Dataset:
+        """A run: ``theory.compile(backend)(**arguments)``; see `Solver` for the arguments.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> run = ds.derive(ds.deep_linear(0)).solve(samples_per_dim=2, learning_rate=0.1, steps=2)
+        >>> run.train_loss.sel(output=0).values.round(3).tolist()
+        [1.0, 0.728]
+        """
+        return self.compile(backend)(**arguments)
 
     def limit(self, limit: Limit | str) -> LimitTheory:
         """A limit of the equations: what is left of them, what vanished, and a solver.

@@ -53,8 +53,9 @@ def _called(function: Callable[..., Any], symbols: Sequence[sp.Symbol]) -> sp.Ex
     except (AttributeError, TypeError, sp.SympifyError) as error:
         name = getattr(function, "__name__", type(function).__name__)
         raise ProgramError(
-            f"apply {name}: cannot be computed on SymPy symbols ({' '.join(str(error).split())}); "
-            'allowed are a name such as "tanh", a formula in h as text, or a function of SymPy symbols'
+            f"apply {name}: cannot be computed on SymPy symbols ({' '.join(str(error).split())}); allowed are a name "
+            'such as "tanh", a formula in h as text, or a function of SymPy symbols, with sympy.tanh and sympy.Max for '
+            "functions of NumPy"
         ) from error
     return made
 

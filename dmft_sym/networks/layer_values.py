@@ -9,7 +9,7 @@ import sympy as sp
 
 from dmft_sym.program import LAYER, LayerRange, ProgramError
 
-from .vectors import Number, number
+from .coefficients import Number, number
 
 LayerNumber: TypeAlias = Number | Callable[[sp.Symbol], Number]
 """A number, a SymPy expression (in parameters, ``net.depth`` and the layer ``l``), or a function of the layer."""

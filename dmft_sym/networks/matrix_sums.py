@@ -25,7 +25,7 @@ class Applicable(Protocol):
     def T(self) -> Self:
         """The transpose."""
 
-    def __matmul__(self, vector: Vector) -> Vector: ...
+    def __matmul__(self, vector: Any) -> Any: ...
 
 
 class Combined:
@@ -41,7 +41,7 @@ class Combined:
     def __mul__(self, factor: Number) -> MatrixSum:
         if isinstance(factor, Combined) or hasattr(factor, "combination"):
             raise ProgramError(
-                f"{self} * {factor}: entries are not multiplied; a matrix is applied by {self} @ h, two of them by "
+                f"{self} * ({factor}): entries are not multiplied; a matrix is applied by {self} @ h, two of them by "
                 f"{self} @ (V @ h)"
             )
         return MatrixSum(tuple((number(factor) * coefficient, part) for coefficient, part in self.parts))
@@ -73,6 +73,9 @@ class Combined:
 
     def __pow__(self, power: object) -> NoReturn:
         self._refused(f"{self} ** {power}")
+
+    def __call__(self, *_: object) -> NoReturn:
+        self._refused(f"{self}(h)")
 
     def _refused(self, what: str) -> NoReturn:
         raise ProgramError(f"{what}: a matrix is applied to a vector by {self} @ h, its transpose by {self}.T @ h")
@@ -106,7 +109,7 @@ class MatrixSum(Combined):
     def _each(self, change: Any) -> MatrixSum:
         return replace(self, terms=tuple((coefficient, change(part)) for coefficient, part in self.terms))
 
-    def __matmul__(self, vector: Vector) -> Vector:
+    def __matmul__(self, vector: Any) -> Any:
         (coefficient, part), *others = self.terms
         total = coefficient * (part @ vector)
         for coefficient, part in others:

@@ -42,6 +42,7 @@ from dmft_sym.program import (
 )
 from dmft_sym.program.declarations import check_name
 
+from .advice import check_body, explained
 from .coefficients import Number, number
 from .functions import Function, linear_form, site_function
 from .labelled import TracedLabel, axes_of, content_of, declared, inner_order, total
@@ -193,6 +194,10 @@ class Tracer:
 
     def hidden(self, name: str, width: Number = 1) -> Space:
         """A hidden space of ``width * nu * D`` sites (of ``width * N`` where samples are given)."""
+        if not isinstance(name, str):
+            raise ProgramError(
+                f'hidden {name!r}: allowed is a name, net.hidden("N"), and the width in units of the others'
+            )
         factor = number(width)
         if not factor.is_positive and not factor.free_symbols:
             raise ProgramError(f"space {name}: width {width}: allowed is a number > 0")
@@ -497,6 +502,7 @@ class Tracer:
         The number of layers may be symbolic (``net.depth``); the body is traced once. With a tuple of carries (and of
         names) the body is called as ``body(l, a[l], b[l], ...)`` and returns as many vectors.
         """
+        check_body(str(name), body, len(carry) if isinstance(carry, tuple | list) else 1)
         if isinstance(carry, Vector):
             (last,) = self._scan(lambda *args: (cast(Vector, body(*args)),), (carry,), layers, (str(name),))
             return last
@@ -574,8 +580,9 @@ class Tracer:
 
     def _check_readout(self, name: str, vector: Vector) -> None:
         """Outputs have samples and outputs, and no other label."""
-        axes = axes_of(content_of(vector)) if isinstance(vector, Vector) else ()
-        for label in axes:
+        if not isinstance(vector, Vector):
+            raise ProgramError(f'readout {name}: of a {type(vector).__name__}; allowed is net.readout("w", h)')
+        for label in axes_of(content_of(vector)):
             if label not in (*self.setting.axes, SAMPLE, OUTPUT):
                 how = f"net.sum(h, over={label}), or ds.mean(h, over={label})"
                 if label not in self._declared_labels:
@@ -585,7 +592,10 @@ class Tracer:
     def as_field(self, vector: Vector) -> FieldRef:
         """The vector as a named field (matrices and updates act on fields)."""
         if not isinstance(vector, Vector):
-            raise ProgramError(f"expected a traced vector, got {type(vector).__name__}")
+            raise ProgramError(
+                f"expected a traced vector, got {type(vector).__name__}: allowed are W @ h, net.apply(function, h), "
+                'net.readout("w", h)'
+            )
         if vector.function is None and (held := vector.combination.only):
             return cast(FieldRef, self._current(held))
         content = self._content(vector)
@@ -744,7 +754,8 @@ class Tracer:
 def trace(forward: Callable[[Tracer, Vector], Outputs], setting: Setting = PROPORTIONAL) -> Trace:
     """Run ``forward`` on traced vectors and return its statements."""
     tracer = Tracer(setting)
-    return tracer.finish(forward(tracer, tracer.input))
+    with explained():
+        return tracer.finish(forward(tracer, tracer.input))
 
 
 def _layer_range(what: str, layers: tuple[Number, Number]) -> LayerRange:

@@ -35,6 +35,23 @@ _UFUNCS: Mapping[str, type[sp.Function]] = {
 }
 
 
+_INSTEAD = {
+    "where": "net.apply(lambda h: sympy.Piecewise((h, h > 0), (0, True)), h)",
+    "clip": "net.apply(lambda h: sympy.Max(-1, sympy.Min(1, h)), h)",
+    "dot": "W @ h, or an average over sites, net.mean(name, lambda a, b: a * b, u, v)",
+    **dict.fromkeys(("sum", "mean"), "net.mean(name, lambda h: h, h), an average over sites"),
+    **dict.fromkeys(("std", "var"), "net.mean(name, lambda h, m: (h - m)**2, h, m), m another average"),
+}
+"""What is written instead of functions of NumPy."""
+
+
+class _NoExpressionError(ProgramError, sp.SympifyError):
+    """A vector is no expression: a number of SymPy leaves its product with one to the vector."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class Recorder(Protocol):
     """Records what is done to vectors: the forward pass of a network, or a function of its matrices."""
 
@@ -104,16 +121,66 @@ class Vector:
         return self._refused("a number minus a vector")
 
     def __pow__(self, power: object) -> Vector:
-        return self._refused("a power of a vector")
+        return self._refused("a power of a vector", f"lambda h: h**{power}")
+
+    def __rpow__(self, base: object) -> Vector:
+        return self._refused("a power with a vector in its exponent", f"lambda h: {base}**h")
 
     def __abs__(self) -> Vector:
-        return self._refused("abs of a vector")
+        return self._refused("abs of a vector", '"abs"')
 
     def __rtruediv__(self, other: object) -> Vector:
         return self._refused("a number divided by a vector")
 
-    def _refused(self, what: str) -> NoReturn:
-        raise ProgramError(f"{what}: functions of sites are written net.apply(lambda h: ..., vector)")
+    def _refused(self, what: str, function: str = "lambda h: ...") -> NoReturn:
+        raise ProgramError(f"{what}: functions of sites are written net.apply({function}, vector)")
+
+    def __matmul__(self, other: object) -> object:
+        if isinstance(other, Combined | VectorFamily):
+            return NotImplemented
+        raise ProgramError(
+            'h @ h: the product of two vectors is an average over sites, net.mean("m", lambda a, b: a * b, u, v), or '
+            "site by site u * v; matrices are applied by W @ h"
+        )
+
+    def _compared(self, other: object) -> NoReturn:
+        raise ProgramError(
+            "a condition on a traced vector, which has no values: functions with cases are written "
+            'net.apply("relu", h), or net.apply(lambda h: sympy.Piecewise((h, h > 0), (0, True)), h)'
+        )
+
+    __lt__ = __le__ = __gt__ = __ge__ = _compared
+
+    def __bool__(self) -> bool:
+        self._compared(None)
+
+    def __float__(self) -> float:
+        raise ProgramError(
+            'a function of one number of a traced vector: allowed are np.tanh(h) and the like, and net.apply("tanh", h)'
+        )
+
+    def __iter__(self) -> NoReturn:
+        raise ProgramError("the sites of a traced vector: their number goes to infinity; averages are net.mean(...)")
+
+    def _sympy_(self) -> NoReturn:
+        raise _NoExpressionError("a SymPy function of a traced vector: allowed is net.apply(sympy.tanh, h)")
+
+    def __array__(self, *_: object, **__: object) -> NoReturn:
+        raise ProgramError(
+            "an array of a traced vector, which has no values: allowed are np.tanh(h), net.apply, net.mean"
+        )
+
+    def __array_function__(self, function: object, *_: object) -> NoReturn:
+        name = getattr(function, "__name__", "function")
+        written = _INSTEAD.get(name, "net.apply(lambda h: ..., h), or an average, net.mean(name, lambda h: ..., h)")
+        raise ProgramError(f"numpy.{name} of a traced vector: allowed is {written}")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        hint = "" if name.startswith("_") else "; functions of sites are net.apply(function, h), averages net.mean(...)"
+        raise AttributeError(f"a traced vector has no {name}{hint}")
+
+    def __str__(self) -> str:
+        return str(self.combination if self.function is None else self.function)
 
     def __array_ufunc__(self, function: object, _: str, *inputs: object, **__: object) -> Vector:
         # Without this, NumPy would take a traced vector for an object and fail somewhere else.
@@ -122,6 +189,10 @@ class Vector:
             return self * inputs[0]  # a number of NumPy times a vector
         if name in _UFUNCS and len(inputs) == 1:
             return self.tracer.apply(_UFUNCS[name], self)
+        if name == "matmul":
+            raise ProgramError("an array @ h: matrices are declared, net.matrix(name, source, target) @ h")
+        if name in ("greater", "less", "greater_equal", "less_equal"):
+            self._compared(None)
         known = ", ".join(sorted(_UFUNCS))
         raise ProgramError(
             f"numpy.{name} of a traced vector: allowed are {known}; others are written net.apply(function, vector)"
@@ -130,6 +201,8 @@ class Vector:
     def __mul__(self, factor: Number | Vector | Mean) -> Vector:
         if isinstance(factor, VectorFamily):
             return NotImplemented
+        if isinstance(factor, Combined):
+            raise ProgramError(f"h * {factor}: a matrix is applied to a vector by {factor} @ h")
         if isinstance(factor, Vector | Mean):
             return self.tracer.apply(lambda a, b: a * b, self, factor)
         return Vector(self.tracer, self.value.scaled(number(factor)), self.space)

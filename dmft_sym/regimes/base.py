@@ -152,6 +152,9 @@ class Regime(ABC):
     def network(self, keys: NetworkKeys) -> Network:
         """The network that a spec describes, on these data."""
 
+    placeholder: ClassVar[Mapping[str, str]] = {"kind": "deep-linear"}
+    """Keys of ``[network]`` that stand for a network of the user's own."""
+
     @classmethod
     def completed(cls, spec: Spec, folder: str) -> Spec:
         """A spec with defaults that depend on other keys, and files relative to its folder."""

@@ -19,7 +19,10 @@ from dmft_sym.support.messages import show
 
 LARGEST = 2**31 - 1
 """Of integers without another bound."""
-OWN_FORWARD = "a forward pass of your own is written in Python, dmft_sym.network(forward): text is never executed"
+OWN_FORWARD = (
+    "a forward pass of your own is given on the command line, --network file.py:function, or in Python, "
+    "dmft_sym.network(forward): text is never executed"
+)
 
 
 @dataclass(frozen=True)
@@ -390,6 +393,8 @@ class Spec:
         The tables as they are in the file.
     old_words
         A line for every word that changed.
+    own
+        A network of the user's own, whose matrices and kind no key says; see `dmft_sym.spec.own_network`.
     """
 
     network: NetworkKeys
@@ -402,9 +407,13 @@ class Spec:
     kernels: Any
 
     def __init__(
-        self, sections: Mapping[str, Any], written: Mapping[str, Mapping[str, Any]], old_words: Collection[str] = ()
+        self,
+        sections: Mapping[str, Any],
+        written: Mapping[str, Mapping[str, Any]],
+        old_words: Collection[str] = (),
+        own: Any = None,
     ) -> None:
-        self.sections, self.written, self.old_words = sections, written, tuple(old_words)
+        self.sections, self.written, self.old_words, self.own = sections, written, tuple(old_words), own
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name not in Spec.__annotations__:
@@ -417,7 +426,7 @@ class Spec:
     def replaced(self, section: str, **changes: Any) -> Spec:
         """The spec with other values of some keys."""
         changed = replace(self.sections[section], **changes)
-        return Spec({**self.sections, section: changed}, self.written, self.old_words)
+        return Spec({**self.sections, section: changed}, self.written, self.old_words, self.own)
 
     def given(self, section: str) -> Mapping[str, Any]:
         """The keys that the file has, with their values as written."""

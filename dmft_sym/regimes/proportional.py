@@ -152,7 +152,7 @@ def _hidden_layers(spec: Spec) -> Iterator[Fault]:
 def _no_matrices(spec: Spec) -> Iterator[Fault]:
     """Names that no matrix has at this depth."""
     depth = spec.network.depth
-    for name in spec.spectrum.matrices:
+    for name in spec.spectrum.matrices if spec.own is None else ():
         weight = re.fullmatch(r"W(0|[1-9]\d{0,8})", name)
         if name != "NTK" and (weight is None or int(weight[1]) >= depth):
             weights = {0: "", 1: '"W0" and '}.get(depth, f'"W0" to "W{depth - 1}" and ')

@@ -169,7 +169,7 @@ def _enough_sites(spec: Spec) -> Iterator[Fault]:
 
 def _exact(spec: Spec) -> Iterator[Fault]:
     """Conditioning is exact for linear networks."""
-    if spec.solver.exact and not spec.network.linear:
+    if spec.solver.exact and spec.own is None and not spec.network.linear:
         activation = shown(spec.network.activation)
         yield refused("solver", "exact", True, f"false; activation = {activation} is not linear")
 
@@ -181,7 +181,7 @@ def _no_matrices(spec: Spec) -> Iterator[Fault]:
     where = f"are matrices between hidden layers, {names}"
     if depth == 1:
         where = "is nothing, there is no matrix between hidden layers"
-    for name in spec.spectrum.matrices:
+    for name in spec.spectrum.matrices if spec.own is None else ():
         weight = re.fullmatch(r"W([1-9]\d{0,8})", name)
         if weight is None or int(weight[1]) >= depth:
             line = f"[spectrum] matrices = {shown(name)}: allowed at depth = {depth} {where}"

@@ -121,6 +121,7 @@ class Samples(Regime):
     }
     checks: ClassVar[tuple[Check, ...]] = CHECKS
     spectra_of_runs: ClassVar[bool] = True
+    placeholder: ClassVar[Mapping[str, str]] = {"kind": "mlp", "activation": "tanh"}
 
     def __post_init__(self) -> None:
         if (self.test_inputs is None) != (self.test_targets is None):

@@ -47,7 +47,9 @@ def network_of(spec: Spec, data: Regime | None = None) -> Network:
     data
         What `data_of` returned, if it is there already.
     """
-    return (data_of(spec) if data is None else data).network(spec.network)
+    data = data_of(spec) if data is None else data
+    network: Network = data.network(spec.network) if spec.own is None else spec.own.network(spec.network, data)
+    return network
 
 
 def training_of(spec: Spec) -> TrainingRule:

@@ -15,12 +15,14 @@ from itertools import islice
 from typing import Any
 
 from dmft_sym.regimes import REGIMES
+from dmft_sym.regimes.base import Regime
 from dmft_sym.regimes.keys import Check, Fault, Keys, Spec, UnreadSectionError, late_steps, of_flows, refused
 from dmft_sym.support.errors import SpecError
 from dmft_sym.support.files import read_bytes
 from dmft_sym.support.messages import InputError, show, show_key, show_path, suggestion
 
 from .old_words import present_words
+from .own_network import OwnNetwork
 from .sections import MOST_UNKNOWN, SECTIONS, names_of, read_section
 
 __all__ = ["Spec", "SpecError", "parse_spec", "read_spec", "spec_from_tree"]
@@ -34,7 +36,7 @@ CHECKS: tuple[Check, ...] = (partial(late_steps, section="spectrum"), of_flows)
 """What keys of any regime may be together; each has its own."""
 
 
-def read_spec(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Spec:
+def read_spec(path: str | os.PathLike[str], overrides: Iterable[str] = (), own: OwnNetwork | None = None) -> Spec:
     """Read the spec at ``path``.
 
     Parameters
@@ -43,12 +45,19 @@ def read_spec(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Sp
         A TOML file.
     overrides
         Texts ``section.key=value`` that replace keys of the file; a value that is not TOML is taken as text.
+    own
+        A network of the user's own, instead of the kind that the file names.
 
     Raises
     ------
     SpecError
         If anything is wrong with the file, keys or values; a line for each.
     """
+    if os.fspath(path).endswith(".py"):
+        raise SpecError(
+            f"spec {show_path(path)}: a Python file; allowed is a TOML file, and beside it a forward pass of your own, "
+            f"--network {os.fspath(path)}:function"
+        )
     try:
         content = read_bytes(path, "spec", MAX_BYTES)
     except InputError as error:
@@ -58,23 +67,29 @@ def read_spec(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Sp
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise SpecError(f"{label}: byte {error.start} is not UTF-8; allowed is a TOML file in UTF-8") from error
-    return parse_spec(text, overrides, label, os.path.dirname(path))
+    return parse_spec(text, overrides, label, os.path.dirname(path), own)
 
 
 def parse_spec(
-    text: str, overrides: Iterable[str] = (), label: str = "spec", folder: str | os.PathLike[str] = ""
+    text: str,
+    overrides: Iterable[str] = (),
+    label: str = "spec",
+    folder: str | os.PathLike[str] = "",
+    own: OwnNetwork | None = None,
 ) -> Spec:
     """The spec that ``text`` writes in TOML, with files relative to ``folder``; see `read_spec`."""
     try:
         tree = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise SpecError(f"{label}: not TOML ({error}); is the file complete?") from error
-    return spec_from_tree(_overridden(tree, overrides), folder)
+    return spec_from_tree(_overridden(tree, overrides), folder, own)
 
 
-def spec_from_tree(tree: Mapping[str, Any], folder: str | os.PathLike[str] = "") -> Spec:
+def spec_from_tree(tree: Mapping[str, Any], folder: str | os.PathLike[str] = "", own: OwnNetwork | None = None) -> Spec:
     """The spec of a tree of tables, as `tomllib` returns them, with files relative to ``folder``."""
     tables, old_words = present_words(tree)
+    if own is not None:
+        tables = own.completed(tables, _regime_of(tables).placeholder)
     faults = list(_no_sections(tables))
     tables = {name: table for name, table in tables.items() if name in SECTIONS and isinstance(table, dict)}
     word, checks = tables.get("data", {}).get("regime", USUAL), CHECKS
@@ -90,13 +105,20 @@ def spec_from_tree(tree: Mapping[str, Any], folder: str | os.PathLike[str] = "")
         faults += found
         if section is not None and name in REGIMES[word].sections:
             read[name] = section
-    spec = Spec(read, tables, old_words)
+    spec = Spec(read, tables, old_words, own)
     for check in checks:
         with suppress(UnreadSectionError):
             faults.extend(check(spec))
     if faults:
         raise SpecError(*_lines(faults, word))
     return REGIMES[word].completed(spec, os.fspath(folder))
+
+
+def _regime_of(tables: Mapping[str, Any]) -> type[Regime]:
+    """The regime that a tree names, the usual one if it is none."""
+    data = tables.get("data", {})
+    word = data.get("regime", USUAL) if isinstance(data, dict) else USUAL
+    return REGIMES[word if isinstance(word, str) and word in REGIMES else USUAL]
 
 
 def _lines(faults: Iterable[Fault], regime: str) -> list[str]:

@@ -1,0 +1,147 @@
+"""A forward pass of the user's own, ``file.py:function``, given on the command line and never by a spec.
+
+The file is a Python program and is run; a spec beside it says all but the kind of network. Whatever goes wrong in the
+file is one line with the place.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from dmft_sym.support.files import check_regular
+from dmft_sym.support.messages import InputError, show, show_path, suggestion
+
+if TYPE_CHECKING:
+    from dmft_sym.networks import Network
+    from dmft_sym.regimes import Regime
+    from dmft_sym.regimes.keys import NetworkKeys
+
+_MODULE = "dmft_sym_own_network"
+_ALLOWED = "allowed is file.py:function, with function(net, x) in the file"
+
+
+@dataclass(frozen=True)
+class OwnNetwork:
+    """A forward pass in a file, or a network that was made there with `dmft_sym.network`."""
+
+    text: str
+    path: str
+    found: Any
+
+    def completed(self, tree: Mapping[str, Any], placeholder: Mapping[str, Any]) -> dict[str, Any]:
+        """The tree of a spec with the keys of a network that it need not have, and without those that say which."""
+        given = tree.get("network", {})
+        if not isinstance(given, dict):
+            return dict(tree)
+        kept = {key: value for key, value in given.items() if key not in ("kind", "activation")}
+        own: dict[str, Any] = {"depth": getattr(self.found, "depth", None) or 1}
+        if (outputs := getattr(self.found, "outputs", None)) is not None:
+            own["outputs"] = outputs
+        return {**tree, "network": {**own, **kept, **placeholder}}
+
+    def network(self, keys: NetworkKeys, data: Regime) -> Network:
+        """The network, with depth, outputs and parametrization of the spec.
+
+        Raises
+        ------
+        InputError
+            If the forward pass fails.
+        """
+        from dmft_sym.networks import Network, network
+        from dmft_sym.networks.parametrization import Parametrization
+
+        made: Network = self.found if isinstance(self.found, Network) else network(self.found)
+        outputs = data.outputs_of({"outputs": keys.outputs or made.outputs})
+        made = replace(
+            made, forward=self._guarded(made.forward), outputs=outputs, parametrization=Parametrization(keys.exponent)
+        )
+        return replace(made, depth=keys.depth if _uses_depth(made, data) else None)
+
+    def _guarded(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        def guarded(*arguments: Any) -> Any:
+            with _in_one_line(self.text, self.path):
+                return forward(*arguments)
+
+        return guarded
+
+
+def _uses_depth(network: Network, data: Regime) -> bool:
+    from dmft_sym.program import DEPTH, Step
+
+    trace = network.trace(data.setting)
+    rates = (rate.free_symbols for rate in trace.rates.values())
+    return DEPTH in {*Step(trace.statements).parameters}.union(*rates)
+
+
+def load_network(text: str) -> OwnNetwork:
+    """The function that ``file.py:function`` names.
+
+    Raises
+    ------
+    InputError
+        If there is no such file or function, or if the file fails; one line.
+    """
+    path, colon, name = text.rpartition(":")
+    if not colon or not path or not name.isidentifier():
+        raise InputError(f"--network {show(text)}: {_ALLOWED}")
+    try:
+        check_regular(path)
+    except OSError as error:
+        raise InputError(
+            f"--network {show(text)}: file {show_path(path)} cannot be read ({error.strerror}); {_ALLOWED}"
+        ) from error
+    with _in_one_line(text, path):
+        module = _run(path)
+    found = getattr(module, name, None)
+    if found is None:
+        functions = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == _MODULE]
+        known = f"; it has {', '.join(functions)}" if functions else ""
+        raise InputError(f"--network {show(text)}: {path} has no {name}{suggestion(name, functions)}{known}")
+    if not callable(found) and not hasattr(found, "forward"):
+        raise InputError(f"--network {show(text)}: {name} is a {type(found).__name__}; {_ALLOWED}")
+    return OwnNetwork(text, path, found)
+
+
+def _run(path: str) -> ModuleType:
+    """The file as a module; what stands beside it can be imported, as in a script."""
+    spec = importlib.util.spec_from_file_location(_MODULE, path)
+    if spec is None or spec.loader is None:
+        raise ImportError("the name of a Python file ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[_MODULE] = module
+    folder = os.path.dirname(os.path.abspath(path))
+    if folder not in sys.path:
+        sys.path.append(folder)
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _in_one_line(text: str, path: str) -> Iterator[None]:
+    """What fails in the file, with the last of its lines that was running."""
+    from dmft_sym.program import ProgramError
+
+    try:
+        yield
+    except (KeyboardInterrupt, MemoryError, InputError):
+        raise
+    except BaseException as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if _same(frame.filename, path)]
+        line = error.lineno if isinstance(error, SyntaxError) and _same(error.filename or "", path) else None
+        line = line or (lines[-1] if lines else None)
+        where = f", line {line}" if line else ""
+        what = "" if isinstance(error, ProgramError) else f"{type(error).__name__}: "
+        said = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise InputError(f"--network {show(text)}: {path}{where}: {what}{said}") from error
+
+
+def _same(filename: str, path: str) -> bool:
+    return os.path.abspath(filename) == os.path.abspath(path)
