@@ -3,7 +3,8 @@
     python benchmarks/two_time.py [--samples 4] [--steps 20] [--sites 1000] [--repeats 5]
 
 The network: tanh, L = 2, gamma0 = 1, eta0 = 0.3, on Gaussian inputs. Two replicas a run; runs of both back ends take
-turns with the same random numbers; printed are medians of wall and processor time, the ratio, and by how much outputs differ.
+turns with the same random numbers; printed are medians of wall and processor time, the ratio, and by how much outputs
+differ.
 """
 
 from __future__ import annotations
