@@ -281,9 +281,7 @@ class _Product:
         value = sp.Mul(*(value for value in values if value.has(TwoPoint, sp.KroneckerDelta)))
         for symbol in self.free:
             below = [b for a, b in self.later if a == symbol and b not in self.free]
-            above = [a for a, b in self.later if b == symbol and a not in self.free]
-            last = self.bounds[symbol]
-            end = above[0] if above else next(step for step in (STEP, *STEPS) if last.has(step))
+            end = next(step for step in (STEP, *STEPS) if self.bounds[symbol].has(step))
             value = sp.Integral(value, (symbol, below[0] if below else 0, end))
         return _product(coefficient, value, self.term)
 

@@ -32,6 +32,24 @@ def test_no_steps_are_left():
                        for symbol, *_ in total.limits), equation  # fmt: skip
 
 
+def test_what_responds_within_a_step_has_a_part_at_equal_times():
+    """Sums over steps up to the present one give it, and those over the past do not."""
+    steps, flow = (
+        equations_of(ds.deep_linear(2), training=training).single_site
+        for training in (ds.GradientDescent(), ds.GradientFlow())
+    )
+    sums = [total for equation in steps for total in equation.atoms(sp.Sum)]
+    present = {
+        str(part.func)
+        for total in sums
+        for part in total.atoms(Response)
+        if any(limit[0] == S and limit[2] == STEP for limit in total.limits)
+    }
+    found = {str(part.func) for equation in flow for part in equation.atoms(Response)}
+    assert len(present) == 3
+    assert {name for name in found if name.endswith(NOW)} == {f"{name}{NOW}" for name in present}
+
+
 def test_closed_equations_of_a_flow_are_the_limit_of_those_of_steps():
     flow = equations_of(ds.deep_linear(2), training=ds.GradientFlow()).closed
     limit = ds.derive(ds.deep_linear(2)).limit(ds.limits.gradient_flow).equations
@@ -105,6 +123,10 @@ def test_products_of_responses_are_those_of_distributions(names):
         a * B(T_, S_) * now(C, S_),
         A(T_, S_) * now(B, S_) * now(C, S_),
     }
+    limits = {
+        tuple(bounds) for term in found["three"].terms for part in term.atoms(sp.Integral) for _, *bounds in part.limits
+    }
+    assert limits <= {(0, T_), (S_, T_)}  # none up to a time that is integrated over
 
 
 def test_sums_over_the_past_alone_have_no_present():
@@ -128,6 +150,17 @@ def test_a_square_of_the_past_vanishes_by_a_power_of_the_learning_rate():
     assert found["square_now"] == now(A, T_) ** 2
     assert "square" not in found
     assert [(term, order) for _, term, order in limit.vanished] == [(A(T_, S_) ** 2, 1)]
+
+
+def test_the_present_is_not_the_first_step():
+    """``A(t, s) delta(s, 0)`` is small: at later times ``A`` has at ``s = 0`` but what it remembers."""
+    A, first, both = map(response, ("A", "first", "both"))
+    found = continuous(
+        whole(A),
+        Equation(first(STEP, S), (sp.KroneckerDelta(S, 0),)),
+        Equation(both(STEP, S), (A(STEP, S) * first(STEP, S),)),
+    )
+    assert set(found) == {"A_now", "A", "first_first"}
 
 
 def test_what_diverges_is_named():

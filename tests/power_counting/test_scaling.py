@@ -206,7 +206,7 @@ def test_networks_of_growing_width_confirm_the_mlp(parametrization: str) -> None
 
 def test_networks_of_growing_width_confirm_that_standard_rates_blow_up() -> None:
     """The terms with most powers of the width are largest at rates far above ``N^{-1/2}`` and below ``N^{1/2}``."""
-    assert_confirmed(scaling_of("relu", "standard"), steps=1, learning_rate=20, seeds=192)
+    assert_confirmed(scaling_of("relu", "standard"), steps=1, learning_rate=20, widths=(32, *SHORT), seeds=384)
 
 
 @pytest.mark.parametrize("name", [pytest.param("residual", marks=pytest.mark.slow), "gated", "tied"])
