@@ -114,13 +114,18 @@ def test_rates_that_blow_up_at_later_steps_are_not_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "options"),
     [
-        "adapter",
-        "symmetric",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("gated_block", "two_ways", "scaled_residual")),
+        ("adapter", {}),
+        ("symmetric", {}),
+        *(
+            pytest.param(name, {}, marks=pytest.mark.slow)
+            for name in ("gated_block", "two_ways", "scaled_residual", "normalised_scores")
+        ),
+        pytest.param("pooled", {"learning_rate": 4}, marks=pytest.mark.slow),
     ],
 )
-def test_networks_of_growing_width_confirm(name: str) -> None:
-    check = ds.scaling(NETWORKS[name]).coordinate_check(seeds=64, seed=1)
+def test_networks_of_growing_width_confirm(name: str, options: dict[str, float]) -> None:
+    network = ds.network(normalised_scores) if name == "normalised_scores" else NETWORKS[name]
+    check = ds.scaling(network).coordinate_check(seeds=64, seed=1, **options)
     assert check.passed, str(check)

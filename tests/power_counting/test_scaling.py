@@ -209,9 +209,26 @@ def test_networks_of_growing_width_confirm_that_standard_rates_blow_up() -> None
     assert_confirmed(scaling_of("relu", "standard"), steps=1, learning_rate=20, widths=(32, *SHORT), seeds=384)
 
 
-@pytest.mark.parametrize("name", [pytest.param("residual", marks=pytest.mark.slow), "gated", "tied"])
-def test_networks_of_growing_width_confirm(name: str) -> None:
-    assert_confirmed(scaling_of(name))
+COMMON_MODE = {"richness": 3}
+"""Positive activations share a mode that magnifies the output at initialization: it is smaller at a large richness."""
+CONFIRMED_SLOWLY = [
+    *((name, {}) for name in ("residual", "deep_linear", "normalised", "frozen_first", "product_of_inputs")),
+    *((name, {}) for name in ("two_readouts", "autoencoder", "symmetric_tied", "skip_from_start", "two_carries")),
+    *((name, COMMON_MODE) for name in ("relu", "bottleneck")),
+    *((name, {"seeds": 128}) for name in ("gated_two_spaces", "symmetric_residual")),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("gated", {}),
+        ("tied", {}),
+        *(pytest.param(*case, marks=pytest.mark.slow, id=case[0]) for case in CONFIRMED_SLOWLY),
+    ],
+)
+def test_networks_of_growing_width_confirm(name: str, options: dict[str, int]) -> None:
+    assert_confirmed(scaling_of(name), **options)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
@@ -224,6 +241,16 @@ def test_layers_that_are_checked_are_those_of_the_networks(depth: int) -> None:
 def test_networks_of_growing_width_confirm_attention() -> None:
     """Scores move by order one only once the readout has learned: far enough from initialization."""
     assert_confirmed(scaling_of("attention"), learning_rate=2)
+
+
+@pytest.mark.parametrize("widths", [pytest.param((64, 128, 256, 512, 1024), marks=pytest.mark.slow), (64, 256)])
+def test_scores_that_grow_out_of_their_fluctuation_are_not_refuted(widths: tuple[int, ...]) -> None:
+    """At a lower rate the mean of what Q and K learn is as large as its fluctuation at a width of 150."""
+    check = scaling_of("attention").coordinate_check(seeds=32, widths=widths)
+    for name in "QK":
+        sizes = np.array(check[f"update of {name}"].sizes)
+        assert np.all(np.diff(np.log(sizes)) > -0.5 * np.diff(np.log(widths)))  # slower than a fluctuation
+        assert f"update of {name}" not in {row.quantity for row in check.refuted}
 
 
 def test_networks_of_growing_width_confirm_that_large_scores_blow_up() -> None:
