@@ -62,8 +62,8 @@ class FlowLimit(LimitTheory):
 
     @property
     def rate(self) -> sp.Expr:
-        """Power of the learning rate of the largest term that vanished."""
-        return min((sp.Integer(item.order) for item in self.vanished), default=sp.Integer(1))
+        """Power of the learning rate with which sums over steps go to integrals; no term that vanishes is larger."""
+        return sp.Integer(1)
 
     @cached_property
     def equations(self) -> Equations:

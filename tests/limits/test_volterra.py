@@ -30,6 +30,10 @@ INTEGRALS = {
         term(of("two", "t", "t_1"), of("two", "t_1", "s"), ranges=(Range("t_1", "s", "t", False),)),
         np.where(T > S, (T - S) ** 3 / 6, 0),
     ),
+    "of what does not end between them": (
+        term(of("line", "t_1"), ranges=(Range("t_1", "s", "t", False),)),
+        np.where(T > S, (T**2 - S**2) / 2, 0),
+    ),
     "of two times": (
         term(
             of("line", "t_1"),
