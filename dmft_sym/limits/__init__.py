@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+from .correction_checks import check_correction
 from .limit import EPS, Kind, Limit
 from .standard import ALL
 from .table import STEPS, Checks, LimitCheck, check
 from .verdicts import Verdict
 
-__all__ = ["ALL", "EPS", "STEPS", "Checks", "Kind", "Limit", "LimitCheck", "Verdict", "check"]
+__all__ = ["ALL", "EPS", "STEPS", "Checks", "Kind", "Limit", "LimitCheck", "Verdict", "check", "check_correction"]
 
 
 def __getattr__(name: str) -> Limit:

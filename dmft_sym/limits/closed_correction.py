@@ -69,9 +69,16 @@ class ClosedCorrection:
 
     def __init__(self, reduced: Reduced) -> None:
         self.reduced, self.limit = reduced, reduced.limit
+        labels = [equation.label for equation in reduced.theory.closed.observables]
+        self.losses = tuple(label for label in labels if {label + _ODD, label + _EVEN} <= set(labels))
         for equation in reduced.theory.closed.observables:
-            if equation.label.endswith(_ODD):
+            if equation.label in self._odd:
                 self._check_odd(equation)
+
+    @property
+    def _odd(self) -> set[str]:
+        """Names of losses of first order, which vanish."""
+        return {loss + _ODD for loss in self.losses}
 
     @property
     def problem(self) -> Problem:
@@ -86,7 +93,7 @@ class ClosedCorrection:
             f"Limit {self.limit.name}, first correction: losses are $\\mathrm{{loss}} + \\gamma^2 \\mathrm{{loss}}_2$, "
             "fields $x + \\gamma x_1 + \\gamma^2 x_2 + \\ldots$; what vanishes is left out."
         )
-        items = [item for item in self.reduced.equations.items if not item.label.endswith(_ODD)]
+        items = [item for item in self.reduced.equations.items if item.label not in self._odd]
         return Equations(items, f"Correction: {self.limit.name}", text)
 
     def solve(self, backend: str = "numba", **arguments: Any) -> xr.Dataset:
@@ -104,14 +111,13 @@ class ClosedCorrection:
             ``limit.loss + gamma^2 loss`` but for order ``gamma^4``.
         """
         run = self.reduced.solve(backend, **_without_richness(arguments))
-        names = {str(name): str(name).removesuffix(_EVEN) for name in run if str(name).endswith(f"loss{_EVEN}")}
+        names = {loss + _EVEN: loss for loss in self.losses}
         return run[list(names)].rename(names).assign_attrs({**run.attrs, "order": 2})
 
     def exact(self, steps: int, **parameters: Any) -> ExactRun:
         """The same as SymPy expressions; see `Theory.exact`."""
         run = self.reduced.exact(steps, **_without_richness(parameters))
-        names = [name for name in run.losses if name.endswith(_EVEN)]
-        raw = {name.removesuffix(_EVEN): run.raw[name] for name in names}
+        raw = {loss: run.raw[loss + _EVEN] for loss in self.losses}
         return ExactRun(raw, tuple(raw), run.outputs, run.known)
 
     def _check_odd(self, equation: Equation) -> None:

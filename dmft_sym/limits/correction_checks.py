@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import sympy as sp
@@ -25,16 +25,22 @@ from dmft_sym.derivation.symbols import (
     TwoPoint,
 )
 from dmft_sym.derivation.uses import Use
+from dmft_sym.program import ProgramError
 from dmft_sym.solvers.exact_march import exact_run
 from dmft_sym.solvers.solver import Solver
 
 from .checks import Verdict, fitted, rationals
-from .lazy_correction import LazyCorrection
+from .lazy_correction import LazyCorrection, without_zeros
 from .limit import EPS
 from .limiting import LimitingTheory
 from .orders import leading
+from .scaled import lazy, limit_of
 from .site_checks import rate_of
 from .static_fields import renamed, timeless
+from .table import Checks, LimitCheck
+
+if TYPE_CHECKING:
+    from dmft_sym.derivation.problem import Problem
 
 Numbers: TypeAlias = NDArray[np.float64]
 _SIZES = tuple(0.8 * 2 ** (-k / 2) for k in range(5))
@@ -50,7 +56,10 @@ def structural(correction: LazyCorrection) -> Verdict:
     of those of the network, and a response of order ``j`` to a Gaussian field of order ``k`` is of order ``j - k``.
     Equations are compared at random numbers for fields, averages and sums.
     """
-    other = SeriesReader(correction)
+    try:
+        other = SeriesReader(correction)
+    except LookupError as error:
+        return Verdict(False, f"the expanded program has a Gaussian field of its own: {error}")
     expected = {str(e.left): e for e in other.equations()}
     found = {str(e.left): e for e in correction.equations.items if isinstance(e.left, FieldAt | ScalarAt | Tangent)}
     missing = {name for name, e in expected.items() if not isinstance(e.left, Tangent)} ^ {
@@ -94,17 +103,19 @@ class SeriesReader:
                 use.matrix, use.transpose, use.operand.field, use.operand.layer, use.index, use.layers
             ):  # fmt: skip
                 return writer.noise(known, use.index), order
-        raise LookupError(noise)
+        raise LookupError(noise.name)
 
     def equations(self) -> Iterator[Equation]:
-        """Of all orders above zero: fields, scalars, tangents."""
+        """Of fields and scalars of all orders above zero, and of tangents that do not vanish."""
         sites, tangents = SiteWriter(self.problem.site_builder), tangent_writer(self.problem.site_builder)
-        made = [sites.equation(e) for e in self.problem.causal]
-        made += [tangents.derivative(t) for closure in self.problem.closures for t in closure.tangents]
-        for equation in made:
-            thing = equation.left.args[0] if isinstance(equation.left, Tangent) else equation.left
-            if isinstance(equation.left, Tangent) or self.parts.get(str(thing.name), (None, 0))[1] > 0:
-                yield Equation(equation.left, tuple(map(self.read, equation.terms)), equation.where)
+        for equation in map(sites.equation, self.problem.causal):
+            if self._order(equation.left) > 0:
+                yield self._read(equation)
+        for closure in self.problem.closures:
+            yield from without_zeros([self._read(tangents.derivative(tangent)) for tangent in closure.tangents])
+
+    def _read(self, equation: Equation) -> Equation:
+        return Equation(equation.left, tuple(map(self.read, equation.terms)), equation.where)
 
     def read(self, expression: sp.Expr) -> sp.Expr:
         """An expression with the names of orders, and without what vanishes."""
@@ -275,3 +286,33 @@ def approach_of_losses(limiting: LimitingTheory, arguments: Mapping[str, Any], s
         quotients = ((run[name] - limit[name]) / size**2 - change[name] for name in change)
         distances.append(max(float(np.abs(quotient).max()) for quotient in quotients))
     return fitted(_SIZES, distances, limiting.correction.rate)
+
+
+def check_correction(theory: Problem, **arguments: Any) -> Checks:
+    """Check the first correction of the lazy limit of a theory in three ways.
+
+    Parameters
+    ----------
+    **arguments
+        As of a run, for the approach in numbers.
+
+    Returns
+    -------
+    Checks
+        One row; prints as a table.
+    """
+    name, none = "lazy, first correction", Verdict(None, "")
+    try:
+        limiting = limit_of(theory, lazy)
+        correction = limiting.correction
+    except ProgramError as error:
+        return Checks([LimitCheck(name, theory.program.name, none, none, none, str(error))])
+    if isinstance(correction, LazyCorrection):
+        sampled = Verdict(None, "averages over sites are not rational functions")
+        found = structural(correction), sampled, approach(correction, arguments)
+    else:
+        assert isinstance(limiting, LimitingTheory)
+        fixed = {p.keyword: arguments[p.keyword] for p in theory.parameters if p.integer and p.keyword in arguments}
+        odd = Verdict(True, f"{len(correction.equations)} equations; odd orders of losses vanish")
+        found = odd, exact(limiting, **fixed), approach_of_losses(limiting, arguments)
+    return Checks([LimitCheck(name, theory.program.name, *found)])

@@ -97,7 +97,8 @@ class Series:
     def _found(self) -> dict[Any, set[int]]:
         """Orders that things have: from those of what is random or given, as they are reached."""
         weights: list[Any] = [*self.whole.matrices, *self.whole.vectors]
-        given: list[Any] = [*self.whole.data_fields, *self.whole.scalars]
+        operands = [product.operand.field for *_, product in self.whole.products()]
+        given: list[Any] = [*operands, *self.whole.scalars]
         self.present = {thing: {0} for thing in weights if thing.variance != 0}
         self.present |= {thing: {0} for thing in given if thing.data}
         while True:
@@ -210,7 +211,7 @@ class Series:
         for target, value in self._targets(statement.target, found, self.highest):
             if value[0].has(sp.Derivative, sp.Subs):
                 raise ProgramError(f"{statement}: allowed are functions of one output at a time")
-            yield Compute(target, *value)
+            yield replace(statement, target=target, expression=value[0], arguments=value[1])
 
     def _learned(self, statement: Learn) -> Iterator[Learn]:
         values: dict[int, list[Outer]] = {}
@@ -223,7 +224,7 @@ class Series:
                 more = dict(zip(names, (ref for _, ref in chosen), strict=True))
                 values.setdefault(order, []).append(replace(term, coefficient=factor, **more))
         for target, terms in self._targets(statement.target, values, self.highest):
-            yield Learn(target, tuple(terms))
+            yield replace(statement, target=target, terms=tuple(terms))
 
     def _observed(self, statement: Observe) -> Iterator[Observe]:
         values: dict[int, list[tuple[sp.Expr, FieldRef, FieldRef]]] = {}

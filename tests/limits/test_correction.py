@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
+from functools import cache
+
 import numpy as np
 import pytest
 import sympy as sp
-from programs_with_averages import tied
+from programs_with_averages import gated, normalised, tied
+from unseen_networks import two_carries, two_readouts
 
 import dmft_sym as ds
-from dmft_sym.limits import lazy
+from dmft_sym.derivation.equations import Equations
+from dmft_sym.derivation.symbols import Response
+from dmft_sym.limits import check_correction, lazy
+from dmft_sym.limits.closed_correction import ClosedCorrection
+from dmft_sym.limits.correction_checks import approach, approach_of_losses, exact, structural
+from dmft_sym.limits.lazy_correction import LazyCorrection
+from dmft_sym.limits.parity import Parities
+from dmft_sym.program import Assign, Linear, Product, ProgramError, SiteMap
 from dmft_sym.solvers.solver import Solver
 
 X = np.array([[1.0, 0.5, -0.3], [-0.4, 1.2, 0.8]])
@@ -67,3 +79,251 @@ def test_one_hidden_layer_as_polynomials():
     found = ds.derive(ds.deep_linear(1), data=data).limit(lazy).correction.solve(steps=4, learning_rate=0.2)
     expected = [[float(f.coeff(gamma, 2)) for f in column] for column in track]
     np.testing.assert_allclose(found.f[..., 0], expected, rtol=1e-10, atol=1e-13)
+
+
+def small(net, x):
+    """Two matrices, so that there is one response each way."""
+    n = net.hidden("N")
+    h = net.apply(sp.tanh, net.matrix("A", net.inputs, n) @ x)
+    return net.readout("w", net.apply(sp.tanh, net.matrix("B", n, n) @ h))
+
+
+def two_matrices(net, x):
+    n = net.hidden("N")
+    return net.readout("w", net.matrix("B", n, n) @ (net.matrix("A", net.inputs, n) @ x))
+
+
+@cache
+def of_small():
+    return correction(ds.network(small))
+
+
+def test_equations_have_orders_of_fields_responses_and_averages_at_static_sites():
+    equations = correction(ds.mlp(2, activation=None)).equations
+    text = str(equations)
+    for line in (
+        "f_(2, μ c)(t) = ⟨φ^L_μ w_3,c(t) + φ^L_1,μ(t) w_2,c(t) + φ^L_2,μ(t) w_1,c(t) + φ^L_3,μ(t)",
+        "Δ_(2, μ c)(t) = - f_(2, μ c)(t)",
+        "h^(l+1)_1,μ(t) = u^l_W,1,μ(t)\n          + s_2 Σ_(s<t, ν c') R^(φ^l_1, r^l_W)_(μ, ν c')(t,s) g^(l+1)_(ν c')\n",
+        "C^(φ^l_1, φ^l_s_1)_(μ ν)(t,s) = ⟨φ^l_1,μ(t) φ^l_s_1,ν(s)⟩",
+        "R^(φ^l_3, r^l_s_W)_(μ, ν c')(t,s) = ⟨∂φ^l_3,μ(t)/∂r^l_s_(W, ν c')(s)⟩",
+        "φ^l_2,μ(t) = 1/2 h^l_1,μ(t)^2 φ''(h^l_μ) + h^l_2,μ(t) φ'(h^l_μ)",
+    ):
+        assert line in text, text
+    assert {"R_phi_1_r_W", "R_phi_3_r_W", "R_g_1_u_W"} <= set(equations.labels)
+    assert not {"R_phi_r_W", "R_phi_2_r_W", "C_phi_phi_1", "f_1"} & set(equations.labels)
+    assert "\\begin{align}" in equations.latex
+
+
+def test_two_derivations_are_the_same():
+    """Equations of the network expanded, and equations of the program of all orders."""
+    verdict = structural(of_small())
+    assert verdict.holds, verdict
+
+
+MORE = {"gated": gated, "normalised": normalised, "two readouts": two_readouts, "two carries": two_carries}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*MORE, "tied", "mlp"])
+def test_two_derivations_are_the_same_for_other_networks(name):
+    network = {"tied": tied(sp.tanh), "mlp": ds.mlp(2, outputs=2)}.get(name) or ds.network(MORE[name])
+    targets = np.array([[1.0, -1.0], [-1.0, 0.5]]) if name == "mlp" else Y
+    verdict = structural(correction(network, targets))
+    assert verdict.holds, verdict
+
+
+def test_averages_that_are_numbers_are_expanded_too():
+    """A linear network but for a normalisation, whose derivative by the readout has odd orders: exact runs."""
+    made = correction(ds.network(normalised))
+    arguments = {"steps": 4, "learning_rate": 0.2}
+    expected = extrapolated(made.theory, (0.08, 0.16, 0.24, 0.32, 0.4), **arguments)
+    np.testing.assert_allclose(made.solve(**arguments).f, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_losses_change_with_outputs():
+    made = correction(ds.deep_linear(1))
+    found = made.solve(steps=4, learning_rate=0.2)
+    limit = made.theory.limit(lazy).solve(steps=4, learning_rate=0.2)
+    slopes = 2 * np.mean((limit.f - Y[:, None]) * found.f, axis=1)
+    np.testing.assert_allclose(found.train_loss, slopes, rtol=1e-8, atol=1e-12)
+
+
+class Twice(LazyCorrection):
+    """Every output twice."""
+
+    def solve(self, backend="numpy", **arguments):
+        return 2 * super().solve(backend, **arguments)
+
+    @property
+    def equations(self):
+        items = [
+            replace(e, terms=tuple(2 * t for t in e.terms)) if e.label == "f_2" else e for e in super().equations.items
+        ]
+        return Equations(items, "wrong")
+
+
+class WithoutResponse(LazyCorrection):
+    """The transposed matrix is another one, so that fields do not respond to its products."""
+
+    def __init__(self, theory, limit):
+        super().__init__(theory, limit)
+        program = self.series.program
+        self.series.program = replace(program, statements=tuple(map(self._independent, program.statements)))
+
+    def _independent(self, statement):
+        if not isinstance(statement, Assign):
+            return statement
+        return replace(statement, value=Linear(tuple((c, self._other(atom)) for c, atom in statement.value.terms)))
+
+    def _other(self, atom):
+        if not isinstance(atom, Product) or not atom.transpose or atom.matrix.matrix.variance == 0:
+            return atom
+        return replace(atom, matrix=replace(atom.matrix, matrix=replace(atom.matrix.matrix, name="other")))
+
+    @property
+    def equations(self):
+        items = [replace(e, terms=tuple(t for t in e.terms if not t.has(Response))) for e in super().equations.items]
+        return Equations(items, "wrong")
+
+
+class WithoutSecondDerivative(LazyCorrection):
+    """Functions are straight lines at every site."""
+
+    def __init__(self, theory, limit):
+        super().__init__(theory, limit)
+        program = self.series.program
+        self.series.program = replace(program, statements=tuple(map(self._straight, program.statements)))
+
+    @staticmethod
+    def _straight(statement):
+        if not isinstance(statement, SiteMap):
+            return statement
+        function = statement.function
+        squares = [
+            part for part in function.expression.atoms(sp.Pow) if part.base.is_Symbol and part.base.name[-2:] == "_1"
+        ]
+        return replace(
+            statement, function=replace(function, expression=function.expression.subs(dict.fromkeys(squares, 0)))
+        )
+
+
+WRONG = (Twice, WithoutResponse, WithoutSecondDerivative)
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_wrong_equations_fail(kind):
+    if kind is WithoutSecondDerivative:
+        wrong = kind(of_small().theory, lazy)
+    else:  # the same series, derived once
+        wrong = copy(of_small())
+        wrong.__class__ = kind
+    verdict = structural(wrong)
+    assert verdict.holds is False, verdict
+
+
+def test_wrong_numbers_fail():
+    theory = correction(ds.network(two_matrices)).theory
+    arguments = {"learning_rate": 0.3}
+    assert approach(LazyCorrection(theory, lazy), arguments).holds
+    for kind in (Twice, WithoutResponse):
+        verdict = approach(kind(theory, lazy), arguments)
+        assert verdict.holds is False, verdict
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [LazyCorrection, *WRONG])
+def test_sampled_runs_approach_it_and_not_a_wrong_one(kind):
+    verdict = approach(kind(of_small().theory, lazy), {"learning_rate": 0.4, "sites": 40_000}, steps=7)
+    assert verdict.holds is (kind is LazyCorrection), verdict
+
+
+def test_few_sites_of_a_nonlinear_network_see_a_factor_of_two():
+    theory = correction(ds.mlp(1, activation="erf")).theory
+    arguments = {"learning_rate": 0.6, "sites": 8000}
+    assert approach(LazyCorrection(theory, lazy), arguments, steps=8).holds
+    assert approach(Twice(theory, lazy), arguments, steps=8).holds is False
+
+
+@pytest.mark.parametrize(
+    ("network", "why"),
+    [
+        (ds.mlp(1, activation="relu"), r"order \|richness\|, because gradients jump"),
+        (ds.mlp(1, activation="softsign"), "a derivative of .*Abs.* jumps, so that the correction has a point mass"),
+        (ds.mlp(1, activation=lambda h: sp.Max(h, 0) ** 2), "a derivative of .* jumps"),
+    ],
+)
+def test_what_has_no_such_correction_says_why(network, why):
+    with pytest.raises(ProgramError, match=why):
+        _ = correction(network)
+
+
+def test_outputs_without_a_sign_have_one_of_first_order(monkeypatch):
+    limiting = ds.derive(ds.mlp(1), data=ds.Samples(X, Y)).limit(lazy)
+    monkeypatch.setattr(Parities, "of", lambda self, ref: 0)
+    with pytest.raises(ProgramError, match="it is of order richness, because f is not even"):
+        _ = limiting.correction
+
+
+def test_errors_of_all_outputs_at_once_are_refused():
+    data = ds.Samples(X, [0, 1], loss="softmax")
+    with pytest.raises(ProgramError, match=r"softmax.*allowed are functions of one output at a time"):
+        _ = ds.derive(ds.mlp(1, outputs=2), data=data).limit(lazy).correction
+
+
+def test_a_cubed_ramp_is_smooth_enough():
+    assert correction(ds.mlp(1, activation=lambda h: sp.Max(h, 0) ** 3)).equations
+
+
+CENTERED = ds.GradientDescent(centered=True)
+RUN = {"samples_per_dim": 2.0, "width_per_dim": 0.8, "learning_rate": 0.05, "label_noise": 0.3}
+
+
+@cache
+def closed(network=lambda net, x: net.readout("w", net.matrix("W0", net.inputs, net.hidden("N")) @ x)):
+    return ds.derive(ds.network(network, name="one layer"), training=CENTERED).limit(lazy)
+
+
+def test_closed_equations_have_it_exactly_and_in_numbers():
+    (row,) = check_correction(closed().whole, **RUN)
+    assert row.verdict == "holds", str(row)
+    assert "what is left is of order gamma^4" in str(row.exact) and "expected 2" in str(row.approach)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_closed_equations_have_it_at_any_depth(depth):
+    (row,) = check_correction(ds.derive(ds.deep_linear(depth), training=CENTERED), **RUN)
+    assert row.verdict == "holds", str(row)
+
+
+def test_closed_equations_say_what_is_left():
+    correction = closed().correction
+    assert {"test_loss_2", "C_Delta_1", "C_Delta_Delta_2", "R_Delta_1_rbar_W0_2"} <= set(correction.equations.labels)
+    assert not {"test_loss_1", "C_Delta_Delta_1"} & set(correction.equations.labels)
+    first = correction.exact(3, **{**RUN, "samples_per_dim": 2, "init_std": 1})
+    run = correction.solve("numpy", steps=3, **RUN, richness=1.0)
+    np.testing.assert_allclose(run.test_loss[:, 0], [float(loss) for loss in first.test_loss], rtol=1e-10)
+
+
+def test_wrong_losses_fail():
+    limiting = copy(closed())
+    limiting.__dict__["correction"] = TwiceClosed(closed().correction.reduced)
+    assert exact(limiting).holds is False and approach_of_losses(limiting, RUN).holds is False
+
+
+class TwiceClosed(ClosedCorrection):
+    """Every loss twice."""
+
+    def solve(self, backend="numba", **arguments):
+        return 2 * super().solve(backend, **arguments)
+
+    def exact(self, steps, **parameters):
+        run = super().exact(steps, **parameters)
+        run.raw = {name: 2 * values for name, values in run.raw.items()}
+        return run
+
+
+def test_other_limits_have_none():
+    with pytest.raises(ProgramError, match="allowed is the lazy one"):
+        _ = ds.derive(ds.deep_linear(1)).limit(ds.limits.wide).correction
