@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from dmft_sym.program import FieldRef
+import sympy as sp
+
+from dmft_sym.program import FieldRef, GaussianMatrix
+from dmft_sym.program.declarations import Declared
 
 
-def renamed(thing: Any, old: FieldRef, new: FieldRef) -> Any:
+def renamed(thing: Any, old: FieldRef | GaussianMatrix, new: FieldRef | GaussianMatrix) -> Any:
     """A copy of a statement or an expression of the language in which ``new`` stands for ``old``."""
     if thing == old:
         return new
@@ -17,5 +20,18 @@ def renamed(thing: Any, old: FieldRef, new: FieldRef) -> Any:
     if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
         parts = {entry.name: getattr(thing, entry.name) for entry in dataclasses.fields(thing)}
         changed = {key: renamed(value, old, new) for key, value in parts.items()}
+        return thing if changed == parts else dataclasses.replace(thing, **changed)
+    return thing
+
+
+def reindexed(thing: Any, index: sp.Symbol, value: sp.Expr) -> Any:
+    """A copy of statements in which ``value`` stands for the index of the scan that they were written for."""
+    if isinstance(thing, sp.Basic):
+        return thing.subs(index, value)
+    if isinstance(thing, tuple):
+        return tuple(reindexed(part, index, value) for part in thing)
+    if dataclasses.is_dataclass(thing) and not isinstance(thing, type | Declared):
+        parts = {entry.name: getattr(thing, entry.name) for entry in dataclasses.fields(thing)}
+        changed = {key: reindexed(part, index, value) for key, part in parts.items()}
         return thing if changed == parts else dataclasses.replace(thing, **changed)
     return thing

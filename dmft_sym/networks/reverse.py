@@ -44,6 +44,7 @@ from dmft_sym.program.site_derivatives import slopes
 from .functions import linear_form
 from .labelled import inner_order
 from .parametrization import Scalings
+from .renaming import reindexed
 from .reverse_scalars import AdjointOfScalar, AveragedPart, Part, parts_of_compute
 from .trace import Trace
 
@@ -143,6 +144,7 @@ class ReverseMode:
         self.blocks: list[list[Statement]] = [[]]
         self.gradients: dict[GaussianMatrix | RandomVector, list[Outer]] = {}
         self.scan: ForLayers | None = None
+        self.lead = sp.Integer(0)  # of the scan that is being reversed
 
     def axes_of(self, axes: Axes) -> Axes:
         """Labels of the adjoint of a thing with these labels."""
@@ -275,10 +277,13 @@ class ReverseMode:
         if self.scan is not None:
             if matrix.layer is None:
                 index, layers = self.scan.index, self.scan.layers
-            elif matrix.layer != self.scan.index:
+            elif matrix.layer != self.scan.index + self.lead:
                 raise ProgramError(
                     f"{matrix}: inside the scan over {self.scan.index} a family is indexed by {self.scan.index} itself"
                 )
+            else:
+                parts = (coefficient, left, right)
+                coefficient, left, right = reindexed(parts, self.scan.index, self.scan.index - self.lead)
         elif matrix.layer is not None:
             raise ProgramError(f"{matrix}: a matrix family is used inside a scan over its layers")
         self.gradients.setdefault(matrix.matrix, []).append(Outer(coefficient, left, right, index, layers))
@@ -342,6 +347,15 @@ class ReverseMode:
         return name
 
     def visit_scan(self, scan: ForLayers) -> None:
+        """Reverse a scan, by the layers of what it hands on."""
+        lead, self.lead = self.lead, scan.lead
+        layers, body = scan.layers.shifted(-scan.lead), scan.body
+        if scan.lead:
+            body = reindexed(body, scan.index, scan.index + scan.lead)
+        self._reverse(replace(scan, layers=layers, body=body, lead=sp.Integer(0)))
+        self.lead = lead
+
+    def _reverse(self, scan: ForLayers) -> None:
         carries = _carries(scan)
         top = scan.layers.stop + 1
         outside = {carry: self.adjoints.pop(FieldRef(carry, top), Adjoint()) for carry in carries}
@@ -352,7 +366,10 @@ class ReverseMode:
             self.assign(FieldRef(adjoints[carry], top), value)
         sums = {ref: self._start_sum(ref, scan) for ref in _captured(scan, carries)}
         body = self._reversed_body(scan, adjoints, sums)
-        self.blocks[-1].append(ForLayers(scan.index, scan.layers, body, descending=True))
+        if self.lead:
+            body = reindexed(body, scan.index, scan.index - self.lead)
+        layers = scan.layers.shifted(self.lead)
+        self.blocks[-1].append(ForLayers(scan.index, layers, body, descending=True, lead=self.lead))
         first = scan.layers.start
         self.scanned.update(carries)
         for carry in carries:

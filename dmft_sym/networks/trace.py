@@ -14,6 +14,7 @@ import sympy as sp
 
 from dmft_sym.program import (
     DEPTH,
+    LAYER,
     ONE,
     OUTPUT,
     SAMPLE,
@@ -47,8 +48,9 @@ from .coefficients import Number, number
 from .functions import Function, linear_form, site_function
 from .labelled import TracedLabel, axes_of, content_of, declared, inner_order, total
 from .layer_values import LayerNumber, layer_value
+from .members import Members
 from .parameters import INIT_VARIANCE, NU, Parameter
-from .renaming import renamed
+from .renaming import reindexed, renamed
 from .scalars import Mean
 from .vectors import Family, Member, Vector, VectorFamily, Weights
 
@@ -186,6 +188,8 @@ class Tracer:
         self._scan_index: list[tuple[sp.Symbol, LayerRange]] = []
         self._labels = [label for label in dict.fromkeys((*setting.axes, *setting.input.axes)) if label != OUTPUT]
         self._declared_labels: set[Label] = set()
+        self._leads: list[sp.Integer | None] = []  # of each scan, how far the layers of its matrices are from its index
+        self._members = Members(self._single)
 
     @property
     def input(self) -> Vector:
@@ -532,6 +536,7 @@ class Tracer:
         self._blocks.append([])
         self._known.append({})
         self._scan_index.append((index, span))
+        self._leads.append(None)
         results = body(index, *(self._member(family, index) for family in families))
         if len(results) != len(carries):
             raise ProgramError(f"scan {label}: the body returned {len(results)} vectors for {len(carries)} carries")
@@ -540,7 +545,9 @@ class Tracer:
             self._carry(FieldRef(family, index + 1), result, results[place:])
         self._scan_index.pop()
         self._known.pop()
-        self._emit(ForLayers(index, span, tuple(self._blocks.pop())))
+        lead = self._leads.pop() or sp.Integer(0)
+        body_of = reindexed(tuple(self._blocks.pop()), index, index - lead) if lead else tuple(self._blocks.pop())
+        self._emit(ForLayers(index, span.shifted(lead), body_of, lead=lead))
         return tuple(self._member(family, span.stop + 1) for family in families)
 
     def _carry_axes(self, carry: Vector) -> Axes:
@@ -615,7 +622,7 @@ class Tracer:
 
     def multiply(self, ref: MatrixRef, transposed: bool, vector: Vector) -> Vector:
         """A matrix times a vector; given inputs, and multiples of them, need no field of their own."""
-        self._check_layers(ref)
+        ref = self._member_of(ref)
         if transposed and ref.matrix.source.finite:
             raise ProgramError(
                 f"{ref}.T: the inputs are given, and a vector of their space {ref.matrix.source} is no part of a "
@@ -631,28 +638,25 @@ class Tracer:
             total += Linear.of(Product(ref, atom), coefficient)
         return Vector(self, total, ref.matrix.target)
 
-    def _check_layers(self, ref: MatrixRef) -> None:
-        """A member of a family is used inside a scan over the layers of the family, and with the scan's index."""
-        family, name = ref.matrix.layers, ref.matrix.name
-        if family is None:
-            return
+    def _member_of(self, ref: MatrixRef) -> MatrixRef:
+        """A matrix, or the member of a family at its place."""
+        if ref.matrix.layers is None:
+            return ref
         if not self._scan_index:
-            kind, used = ("vector", f"h + {name}[l]") if ref.matrix.source == UNIT else ("matrix", f"{name}[l] @ h")
-            raise ProgramError(
-                f"{ref}: a {kind} family is used inside a scan over its layers, net.scan(lambda l, h: {used}, "
-                f"h, layers=({family.start}, {family.stop})); a {kind} for one place is declared without layers"
-            )
-        index, span = self._scan_index[-1]
-        if ref.layer != index:
-            raise ProgramError(
-                f"{ref}: inside the scan over {index} a family is indexed by {index} itself; number {name} by the "
-                f"layers of the scan, layers=({span.start}, {span.stop}), and write {name}[{index}]"
-            )
-        if any(sp.expand(a - b) != 0 for a, b in ((family.start, span.start), (family.stop, span.stop))):
-            raise ProgramError(
-                f"{ref}: the scan runs over the layers {span}, but the family {name} has {family}; declare a family "
-                f"for every scan, here with layers=({span.start}, {span.stop})"
-            )
+            return self._members.outside(ref)
+        shift = self._members.in_scan(ref, *self._scan_index[-1])
+        if self._leads[-1] not in (None, shift):
+            raise ProgramError(f"{ref}: a scan indexes all its families alike; number {ref.matrix} as the others are")
+        self._leads[-1] = shift
+        return ref
+
+    def _single(self, single: GaussianMatrix, family: GaussianMatrix, layer: sp.Expr) -> GaussianMatrix:
+        """Declare a member of a family as a matrix of its own."""
+        if family.name in self._frozen:
+            self._frozen.add(single.name)
+        if family.name in self._rates:
+            self._rates[single.name] = self._rates[family.name].subs(LAYER.symbol, layer)
+        return self._declare(single)
 
     def assign(self, name: str | Member, vector: Vector) -> Vector:
         """Name a vector; see `Vector.named`."""
@@ -739,8 +743,12 @@ class Tracer:
         """Close the trace with what the forward pass returned."""
         if not isinstance(outputs, Outputs) or not outputs.readouts:
             raise ProgramError("the forward pass must return net.readout(...), or a sum of readouts")
+        statements: tuple[Statement, ...] = tuple(self._blocks[0])
+        for family, left in self._members.families().items():
+            if family != left:
+                statements = renamed(statements, family, left)
         return Trace(
-            tuple(self._blocks[0]),
+            statements,
             self._input,
             outputs.readouts,
             self.setting,

@@ -103,12 +103,16 @@ class Compute:
 
 @dataclass(frozen=True)
 class ForLayers:
-    """``body`` for every ``index`` of ``layers``, ascending or descending: a scan over layers."""
+    """``body`` for every ``index`` of ``layers``, ascending or descending: a scan over layers.
+
+    ``lead`` is how far the index is ahead of the layer of the vectors that the scan hands on.
+    """
 
     index: sp.Symbol
     layers: LayerRange
     body: tuple[Statement, ...]
     descending: bool = False
+    lead: sp.Integer = sp.Integer(0)
 
     def __str__(self) -> str:
         ends = (self.layers.stop, self.layers.start) if self.descending else (self.layers.start, self.layers.stop)
