@@ -9,9 +9,11 @@ from __future__ import annotations
 import functools
 import sys
 
+import labelled_networks
 import numpy as np
 import pytest
 import sympy as sp
+import xarray as xr
 from evaluator import Evaluator
 
 import dmft_sym as ds
@@ -199,6 +201,12 @@ def worst(ours, theirs, allowed=0.0):
     return float((gap / np.hypot(ours.f_sem, theirs.f_sem)).isel(step=slice(1, None)).max())
 
 
+def worst_of_networks(ours, theirs):
+    """The same for finite networks."""
+    error = theirs.f.std("seed", ddof=1) / np.sqrt(theirs.sizes["seed"])
+    return worst(ours, xr.Dataset({"f": theirs.f.mean("seed"), "f_sem": error}))
+
+
 @pytest.mark.parametrize(
     ("forward", "data"),
     [
@@ -234,8 +242,33 @@ def test_finite_networks_agree_with_the_infinite_one(forward):
     data = PLAIN if forward is positions else SEQUENCES
     ours = run(forward, "conditioning", 32_000, data=data)
     theirs = ds.simulate(theory(forward, data), width=300, seeds=16, **ARGUMENTS)
-    error = np.hypot(ours.f_sem, theirs.f.std("seed", ddof=1) / 4)
-    assert float((np.abs(theirs.f.mean("seed") - ours.f) / error).isel(step=slice(1, None)).max()) < 4.5
+    assert worst_of_networks(ours, theirs) < 4.5
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mixed", *(pytest.param(name, marks=pytest.mark.slow) for name in labelled_networks.FORWARDS if name != "mixed")],
+)
+def test_many_ways_in_which_labels_meet(name):
+    """Conditioning, equations and finite networks."""
+    network = ds.network(labelled_networks.FORWARDS[name])
+    made = ds.derive(network, data=labelled_networks.sequences(5, 2, outputs=1))
+    arguments = {"steps": 4, "learning_rate": 0.2, "richness": 1.5, "replicas": 8}
+    how = {"conditioning": 32_000, "equations": 1_600}
+    ours, theirs = (made.compile("numpy")(method=m, sites=sites, **arguments) for m, sites in how.items())
+    assert worst(ours, theirs) < 4
+    del arguments["replicas"]
+    assert worst_of_networks(ours, ds.simulate(made, width=300, seeds=16, **arguments)) < 4.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", labelled_networks.FORWARDS)
+def test_generated_modules_of_many_networks(name):
+    network = ds.network(labelled_networks.FORWARDS[name], outputs=2)
+    made = ds.derive(network, data=labelled_networks.sequences(5, 2))
+    arguments = {"steps": 4, "learning_rate": 0.2, "richness": 1.5, "replicas": 4, "sites": 800}
+    ours, theirs = (made.compile(backend)(**arguments) for backend in ("numba", "numpy"))
+    np.testing.assert_allclose(ours.f, theirs.f, rtol=1e-11, atol=1e-11)
 
 
 def test_linear_attention_is_exact_by_both_methods():
