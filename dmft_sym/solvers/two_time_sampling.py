@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmft_sym.program import ONE, FieldRef
-from dmft_sym.program.written_labels import members
+from dmft_sym.program.written_labels import fixed_labels, members
 from dmft_sym.regimes.samples import Samples
 from dmft_sym.support.array_types import Array
 from dmft_sym.support.errors import ArgumentError
@@ -65,9 +65,11 @@ class TwoTimeRun(ReplicaRun):
 
     def __init__(self, call: Call) -> None:
         from dmft_sym.codegen.text.names import python_name
+        from dmft_sym.derivation.written_out import without_labels
 
         super().__init__(call)
-        self.rows = _check_rows(self.data, call.arguments.steps)
+        self.problem: Any = without_labels(call.problem)
+        self.rows = _check_rows(self.data, call.arguments.steps, _tokens(call.problem))
         if self.options.error is None:  # how many sites an error needs is not known yet
             self.check_memory(self.sites())
         values = call.arguments.values
@@ -81,7 +83,7 @@ class TwoTimeRun(ReplicaRun):
 
     def check_memory(self, sites: int) -> None:
         """Refuse more sites than fit into memory."""
-        tangents = _tangents(self.call.problem, self.call.arguments)
+        tangents = _tangents(self.problem, self.call.arguments)
         check_tangents(self.rows, sites // self.count, tangents)
 
     def tracks(self, sites: int) -> tuple[list[Array], list[Measurements]]:
@@ -106,7 +108,7 @@ class TwoTimeRun(ReplicaRun):
             if not error <= MOST_ERROR:
                 again = (self._march(sites, s, self.report(self.count, k), tangents=False) for k, s in enumerate(seeds))
                 return [run[:2] for run in again], {"responses": "by parts"}
-        if any(closure.by_parts for closure in self.call.problem.closures):
+        if any(closure.by_parts for closure in self.problem.closures):
             return found, {"responses": "by parts"}
         return found, {"responses": "tangents", "tangent_error": max(errors)}
 
@@ -142,16 +144,13 @@ class TwoTimeRun(ReplicaRun):
         self, measured: Measurements, fields: Mapping[str, Any], run: Mapping[str, Any], sites: int
     ) -> None:
         """Outliers from the spike conditions, of averages over so many sites; 0 where these are exact."""
-        from dmft_sym.derivation.written_out import without_labels
-
         from .two_time_spectra import TwoTimeAverages, outliers_of_equations
 
-        problem: Any = without_labels(self.call.problem)
         for step in self.wanted.spectrum_steps:
             for name in self.wanted.matrices if step < run["steps"] else ():
                 averages = TwoTimeAverages(self.module, fields, run, step)
                 bulk = self.wanted.bulks[name]
-                found, bulk = outliers_of_equations(problem, name, averages, self.call.arguments.values, bulk)
+                found, bulk = outliers_of_equations(self.problem, name, averages, self.call.arguments.values, bulk)
                 limit = bulk.edge * (1 + 4 * sites ** (-2 / 3) if sites else 1)  # below it noise makes outliers
                 measured.see_outliers(name, step, found[found > limit], bulk, limit)
 
@@ -172,15 +171,22 @@ class TwoTimeRun(ReplicaRun):
         return fields[name] if ref.layer is None else fields[name][int(ref.layer)]
 
 
-def _check_rows(data: Samples, steps: int) -> int:
-    """Steps times samples times outputs; more than would take hours are refused."""
+def _check_rows(data: Samples, steps: int, tokens: int) -> int:
+    """Steps times samples times outputs; more than would take hours are refused, of all tokens together."""
     rows = steps * data.total * data.outputs
-    if rows > MOST_ROWS:
+    if rows * tokens > MOST_ROWS:
+        factors = "steps * samples * outputs" + (" * values of labels" if tokens > 1 else "")
         raise ArgumentError(
-            f'method = "equations" with {rows} rows (steps * samples * outputs): allowed are up to {MOST_ROWS}; use '
+            f'method = "equations" with {rows * tokens} rows ({factors}): allowed are up to {MOST_ROWS}; use '
             'method = "conditioning"'
         )
     return rows
+
+
+def _tokens(problem: Problem) -> int:
+    """The largest number of values of labels of a vector that a matrix acts on."""
+    operands = (product.operand.axes for *_, product in problem.program.products())
+    return max((math.prod(int(label.size) for label in fixed_labels(axes)) for axes in operands), default=1)
 
 
 def _tangents(problem: Problem, arguments: RunArguments) -> int:

@@ -7,15 +7,21 @@ Finite networks of the same seeds have the same numbers to rounding, whichever o
 from __future__ import annotations
 
 import functools
+import sys
 
+import labelled_networks
 import numpy as np
 import pytest
 import sympy as sp
+import xarray as xr
+from evaluator import Evaluator
 
 import dmft_sym as ds
+from dmft_sym.derivation.site_equations import SiteWriter
+from dmft_sym.derivation.symbols import ScalarAt
 from dmft_sym.execution import run_finite
 from dmft_sym.networks.parameters import ETA, GAMMA, INIT_VARIANCE
-from dmft_sym.program import SAMPLES, ProgramError
+from dmft_sym.program import OUTPUTS, SAMPLES, ProgramError
 from dmft_sym.program.written_labels import written_out
 from dmft_sym.support.real_arrays import DataError
 
@@ -29,11 +35,12 @@ ARGUMENTS = {"steps": STEPS, "learning_rate": 0.4, "richness": 1.5, "init_std": 
 VALUES = {ETA: 0.4, GAMMA: 1.5, INIT_VARIANCE: 1.2**2, SAMPLES: 3}
 
 
-def bag(net, x):
+def bag(net, x, nonlinear=True):
     """The same matrix and a nonlinearity on every token, a sum, and another layer."""
     token, n = net.label("token", TOKENS), net.hidden("N")
-    h = net.apply("tanh", net.matrix("W", net.inputs, n) @ x)
-    return net.readout("w", net.apply("tanh", net.matrix("V", n, n) @ net.sum(h, over=token)))
+    phi = (lambda h: net.apply("tanh", h)) if nonlinear else (lambda h: h)
+    h = phi(net.matrix("W", net.inputs, n) @ x)
+    return net.readout("w", phi(net.matrix("V", n, n) @ net.sum(h, over=token)))
 
 
 def attention(net, x, nonlinear=True):
@@ -194,6 +201,12 @@ def worst(ours, theirs, allowed=0.0):
     return float((gap / np.hypot(ours.f_sem, theirs.f_sem)).isel(step=slice(1, None)).max())
 
 
+def worst_of_networks(ours, theirs):
+    """The same for finite networks."""
+    error = theirs.f.std("seed", ddof=1) / np.sqrt(theirs.sizes["seed"])
+    return worst(ours, xr.Dataset({"f": theirs.f.mean("seed"), "f_sem": error}))
+
+
 @pytest.mark.parametrize(
     ("forward", "data"),
     [
@@ -229,8 +242,33 @@ def test_finite_networks_agree_with_the_infinite_one(forward):
     data = PLAIN if forward is positions else SEQUENCES
     ours = run(forward, "conditioning", 32_000, data=data)
     theirs = ds.simulate(theory(forward, data), width=300, seeds=16, **ARGUMENTS)
-    error = np.hypot(ours.f_sem, theirs.f.std("seed", ddof=1) / 4)
-    assert float((np.abs(theirs.f.mean("seed") - ours.f) / error).isel(step=slice(1, None)).max()) < 4.5
+    assert worst_of_networks(ours, theirs) < 4.5
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mixed", *(pytest.param(name, marks=pytest.mark.slow) for name in labelled_networks.FORWARDS if name != "mixed")],
+)
+def test_many_ways_in_which_labels_meet(name):
+    """Conditioning, equations and finite networks."""
+    network = ds.network(labelled_networks.FORWARDS[name])
+    made = ds.derive(network, data=labelled_networks.sequences(5, 2, outputs=1))
+    arguments = {"steps": 4, "learning_rate": 0.2, "richness": 1.5, "replicas": 8}
+    how = {"conditioning": 32_000, "equations": 1_600}
+    ours, theirs = (made.compile("numpy")(method=m, sites=sites, **arguments) for m, sites in how.items())
+    assert worst(ours, theirs) < 4
+    del arguments["replicas"]
+    assert worst_of_networks(ours, ds.simulate(made, width=300, seeds=16, **arguments)) < 4.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", labelled_networks.FORWARDS)
+def test_generated_modules_of_many_networks(name):
+    network = ds.network(labelled_networks.FORWARDS[name], outputs=2)
+    made = ds.derive(network, data=labelled_networks.sequences(5, 2))
+    arguments = {"steps": 4, "learning_rate": 0.2, "richness": 1.5, "replicas": 4, "sites": 800}
+    ours, theirs = (made.compile(backend)(**arguments) for backend in ("numba", "numpy"))
+    np.testing.assert_allclose(ours.f, theirs.f, rtol=1e-11, atol=1e-11)
 
 
 def test_linear_attention_is_exact_by_both_methods():
@@ -279,6 +317,79 @@ def test_program_and_equations_say_what_is_summed():
     assert phi1.rhs.atoms(sp.Sum) and phi1.rhs.limits[0] == (j, 0, TOKENS - 1)
     assert i in h1.lhs.args
     assert single["a1"].rhs.args[1] == j
+
+
+class LabelledEvaluator(Evaluator):
+    """Equations with ``softmax`` along a label."""
+
+    def compiled(self, e):
+        if getattr(e.func, "__name__", "") != "softmax":
+            return super().compiled(e)
+        scores, along = self.compiled(e.args[0]), e.args[1]
+
+        def value(env):
+            shares = [np.exp(scores({**env, along: k})) for k in range(TOKENS)]
+            return shares[env[along]] / sum(shares)
+
+        return value
+
+
+def evaluator(theory, equations, given=None):
+    """Of a theory of two sequences with one output."""
+    gram = theory.data.gram.reshape(2, TOKENS, 2, TOKENS)
+    known = {"K_x": lambda *at: gram[at], "y": lambda *at: theory.data.targets[at]}
+    values = {"gamma": 2.0, "eta0": 0.3, "s2": 1.0, "C": 1, "P": 2}
+    numbers = {s: values[s.name] for s in {*theory.program.parameters, OUTPUTS, SAMPLES}}
+    return LabelledEvaluator(equations, numbers, {**known, **(given or {})})
+
+
+SHORT = ds.Samples(X[:2], Y[:2, :1], labels=("token",))
+
+
+@pytest.mark.parametrize(
+    ("forward", "steps"), [(bag, 2), *(pytest.param(f, 3, marks=pytest.mark.slow) for f in (bag, attention))]
+)
+def test_equations_of_linear_networks_are_those_that_are_solved(forward, steps):
+    """Those of the derivation, with labels, are evaluated as they stand; what is solved has them written out."""
+    linear = ds.derive(ds.network(lambda net, x: forward(net, x, nonlinear=False)), data=SHORT)
+    run = linear.compile("numpy")(steps=steps, richness=2.0, learning_rate=0.3, method="equations")
+    evaluate = evaluator(linear, linear.equations.closed.items)
+    found = [[evaluate("f", t, sample, 0) for sample in range(2)] for t in range(steps)]
+    assert np.abs(found[-1]).max() > 0.1
+    np.testing.assert_allclose(found, run.f.values[..., 0], rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("forward", [bag, pytest.param(attention, marks=pytest.mark.slow)])
+def test_equations_of_nonlinear_networks_are_those_that_are_sampled(forward):
+    """With the Gaussian fields of the sites of a run, which are called by the use of a matrix: one for every token."""
+    made, scope, seen = ds.derive(ds.network(forward), data=SHORT), {}, {}
+    exec(made.source("numpy", method="equations"), scope)  # our own generated source
+    run = scope["march"](
+        np.random.default_rng(0),
+        steps=2,
+        sites=6,
+        gram=SHORT.gram,
+        targets=SHORT.targets,
+        gamma=2.0,
+        eta0=0.3,
+        s2=1.0,
+        inspect=lambda *_: seen.update(sys._getframe(1).f_locals),
+    )
+    given, writer = {}, SiteWriter(made.site_builder)
+    for noise in made.noises:
+
+        def values(*labels, slots=writer.noise(noise, None).slots, name=noise.name, initial=noise.initial):
+            at = dict(zip(slots, labels, strict=True))
+            place = f"_{at['token'] + 1}" if "token" in at else ""
+            field = seen[f"{name}_0" if initial else f"{name}{place}"]
+            return field.values[at.get("step", 0), at.get("sample", 0), at.get("output", 0)]
+
+        given[writer.noise(noise, None).func.__name__] = values
+    fields = [item for item in made.equations.single_site.items if not isinstance(item.left, ScalarAt)]
+    evaluate = evaluator(made, [*fields, *made.equations.closed.items], given)
+    found = [[evaluate("f", t, sample, 0) for sample in range(2)] for t in range(2)]
+    assert np.abs(np.diff(found, axis=0)).max() > 0.01
+    np.testing.assert_allclose(found, run["scalars"]["f"][:, :, 0], rtol=1e-12, atol=1e-13)
 
 
 def test_known_numbers_are_part_of_the_program():

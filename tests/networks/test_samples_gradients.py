@@ -9,6 +9,7 @@ differences here and know nothing of the backward pass.
 
 from __future__ import annotations
 
+import labelled_networks
 import numpy as np
 import pytest
 import sympy as sp
@@ -124,6 +125,12 @@ def check(theory, **parameters):
 @pytest.mark.parametrize("name", FORWARDS)
 def test_networks_descend_the_gradient(name):
     check(ds.derive(made_network(name, outputs=2), data=made_samples(7, 3, 2)))
+
+
+@pytest.mark.parametrize("name", labelled_networks.FORWARDS)
+def test_networks_with_labels_descend_the_gradient(name):
+    network = ds.network(labelled_networks.FORWARDS[name], outputs=2)
+    check(ds.derive(network, data=labelled_networks.sequences(5, 2)))
 
 
 @pytest.mark.parametrize("activation", ["tanh", "erf", "relu", "gelu", "softplus", "silu", UNNAMED])
