@@ -25,7 +25,8 @@ def integral(expression: sp.Expr, sizes: dict[sp.Symbol, sp.Expr], width: float)
     grid = np.meshgrid(*[NODES] * 3, indexing="ij")
     weight = np.prod(np.meshgrid(*[WEIGHTS / WEIGHTS.sum()] * 3, indexing="ij"), axis=0)
     scaled = [width ** float(sizes.get(symbol, 0)) * values for symbol, values in zip((A, B, C), grid, strict=True)]
-    return abs(float(np.sum(weight * compiled(*scaled))))
+    with np.errstate(over="ignore"):
+        return abs(float(np.sum(weight * compiled(*scaled))))
 
 
 def measured(expression: sp.Expr, sizes: dict[sp.Symbol, sp.Expr]) -> sp.Expr:
@@ -68,6 +69,9 @@ CASES = [
     (sp.log(1 + sp.exp(A)) * A, SMALL, -1),
     ((1 / (1 + sp.exp(A)) - HALF) * B, {}, -sp.oo),
     ((1 / (1 + sp.exp(A)) - HALF) * A, SMALL, -1),
+    ((1 / (1 + sp.exp(A)) - HALF) * A**2, {}, -sp.oo),
+    (A / (1 + sp.exp(-A)), LARGE, HALF),
+    (B**2 / (1 + sp.exp(-2 * A)), LARGE, 0),
     (A / (1 + sp.exp(-2 * B)), {}, -sp.oo),
     (sp.Abs(A), LARGE, HALF),
     (sp.Abs(A) * B, LARGE, -sp.oo),

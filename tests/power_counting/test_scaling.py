@@ -253,6 +253,14 @@ def test_scores_that_grow_out_of_their_fluctuation_are_not_refuted(widths: tuple
         assert f"update of {name}" not in {row.quantity for row in check.refuted}
 
 
+def test_what_is_expected_is_counted_after_as_many_updates() -> None:
+    """Q and K learn from a fluctuation at first, and from the mean that scores have grown later."""
+    checks = [scaling_of("attention").coordinate_check(widths=(8, 16), seeds=2, steps=steps) for steps in (1, 3)]
+    assert [check["update of Q"].predicted for check in checks] == [-HALF, 0]
+    lazy = scaling_of("mlp", "NTK").coordinate_check(widths=(8, 16), seeds=2)
+    assert (lazy["size of h[1] at init"].predicted, lazy["change of h[1]"].predicted) == (0, -HALF)
+
+
 def test_networks_of_growing_width_confirm_that_large_scores_blow_up() -> None:
     check = with_large_scores().coordinate_check(steps=1, learning_rate=0.02, richness=3, widths=SHORT, seeds=256)
     for score in ("s1", "s2"):
