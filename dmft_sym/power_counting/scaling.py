@@ -221,8 +221,9 @@ class Scaling:
         Notes
         -----
         Coordinate checks are those of arXiv:2203.03466. Slopes are those at large width: terms ``1/N`` are fitted
-        where sizes bend. A row whose error exceeds the tolerance is undecided, and the check does not pass. Where a mean
-        has just grown out of its fluctuation, as scores do at low learning rates, larger widths tell, not more seeds.
+        where sizes bend. A row whose error exceeds the tolerance is undecided, and the check does not pass. Where
+        a mean has just grown out of its fluctuation, as scores do at low learning rates, larger widths tell, not more
+        seeds.
 
         Examples
         --------

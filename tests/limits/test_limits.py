@@ -16,6 +16,7 @@ import dmft_sym as ds
 from dmft_sym import cli
 from dmft_sym.limits.checks import approach, exact, fitted, structural
 from dmft_sym.limits.limiting import LimitingTheory
+from dmft_sym.limits.orders import leading
 from dmft_sym.program import ProgramError
 from dmft_sym.support.errors import ArgumentError
 
@@ -167,6 +168,19 @@ def test_small_initial_weights_stay_at_the_saddle_point():
     run = limiting.solve("numpy", steps=6, **RUN)
     np.testing.assert_allclose([run.test_loss, run.train_loss], 1 + RUN["label_noise"] ** 2, rtol=1e-14)
     assert float(limiting.arguments_at(0.01, RUN)["init_std"]) == pytest.approx(0.1 * RUN["init_std"])
+
+
+@pytest.mark.parametrize(
+    ("coefficient", "power", "value"),
+    [
+        (1 / (2 * EPS + EPS**2), -1, sp.Rational(1, 2)),
+        ((3 * EPS + EPS**2) / (5 + EPS), 1, sp.Rational(3, 5)),
+        (sp.sqrt(GAMMA * EPS) / EPS**2, -sp.Rational(3, 2), sp.sqrt(GAMMA)),
+        (EPS - EPS, sp.oo, 0),
+    ],
+)
+def test_the_leading_power_of_a_coefficient(coefficient, power, value):
+    assert leading(coefficient) == (power, value)
 
 
 def test_odd_orders_drop_where_a_limit_is_even():
