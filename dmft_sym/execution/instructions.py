@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from dmft_sym.program import ScalarRef
 from dmft_sym.program.site_expressions import Algebra, prepare, walk
+from dmft_sym.support.errors import ExecutionError
 
 from .coordinates import GrowingCoordinates
 from .interface import Array
@@ -186,8 +187,10 @@ class _Writer:
             self._average(step)
         elif isinstance(step, Remember):
             self._remember(step)
-        else:
+        elif isinstance(step, ComputeScalar):
             self._compute(step)
+        else:
+            raise ExecutionError("norms of gradients: allowed is the plain arithmetic, without a module")
 
     def _combine(self, step: Combine) -> None:
         if not step.terms:

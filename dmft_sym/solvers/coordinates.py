@@ -60,7 +60,9 @@ class Coordinates(Arithmetic):
 
         arguments, tol = call.arguments, tolerance(call)
         dtype = "float64" if call.problem.program.averaged else check_dtype(call.options.dtype)
-        module = coordinates_module(arguments.steps, dtype) if call.backend == "numba" else None
+        module = None
+        if call.backend == "numba" and not call.problem.program.has_norms:
+            module = coordinates_module(arguments.steps, dtype)
         result = run_coordinates(
             call.problem.program,
             arguments.values,
