@@ -120,6 +120,10 @@ sys.meta_path.append(OldModules(_OLD_MODULES, __name__))
 def __getattr__(name: str) -> Any:
     if name == "limits":
         return import_module(".limits", __name__)
+    if name in ("Adam", "AdamW", "SignDescent"):
+        from .regimes.keys import ENTRIES
+
+        raise AttributeError(f"module 'dmft_sym' has no {name}: {ENTRIES}; GradientDescent has momentum and clip")
     if name not in _HOMES:
         raise AttributeError(f"module 'dmft_sym' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name], __name__), name)

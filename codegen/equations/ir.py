@@ -173,6 +173,25 @@ class CopyTransposed:
     source: Ref
 
 
+@dataclass(frozen=True)
+class AddNorm:
+    """``target += coefficient * sum left[t, t] * right[t, t]``; of a vector the trace of ``left`` alone."""
+
+    target: str
+    coefficient: sp.Expr
+    left: Ref
+    right: Ref | None
+
+
+@dataclass(frozen=True)
+class SetScalar:
+    """``target = function`` of scalars without labels; ``per_step`` names those that have a number for every step."""
+
+    target: str
+    function: sp.Expr
+    per_step: tuple[str, ...]
+
+
 Node: TypeAlias = (
     Statement
     | Comment
@@ -188,6 +207,8 @@ Node: TypeAlias = (
     | AddWeight
     | AddCorrelation
     | CopyTransposed
+    | AddNorm
+    | SetScalar
 )
 
 
@@ -228,7 +249,11 @@ class March:
     recursion
         The optimizer, from which ``kappa`` and ``rho`` are tabulated.
     weight
-        Name of the scalar that all increments of a step are multiplied by, an argument with a number for every step.
+        Name of the scalar that all increments of a step are multiplied by, with a number for every step.
+    given
+        Names of scalars that are arguments, with a number for every step.
+    weighing
+        What computes the weight at the end of a step, if it is not given.
     """
 
     title: str
@@ -243,3 +268,5 @@ class March:
     smallest_depth: int
     recursion: Recursion
     weight: str | None = None
+    given: tuple[str, ...] = ()
+    weighing: tuple[Node, ...] = ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import product
 
 import sympy as sp
 
@@ -20,14 +21,27 @@ from dmft_sym.derivation.equations import Equation
 from dmft_sym.derivation.exports import NamedParameter
 from dmft_sym.derivation.layer_logic import within
 from dmft_sym.derivation.single_site import Noise
-from dmft_sym.derivation.symbols import Correlation, MemoryKernel, Response, TwoPoint
-from dmft_sym.program import LayerRange, ProgramError, Step
+from dmft_sym.derivation.site_equations import at_another_layer
+from dmft_sym.derivation.symbols import NOW, THEN, Correlation, MemoryKernel, Response, TwoPoint, field_at
+from dmft_sym.program import (
+    LAYER,
+    Compute,
+    FieldRef,
+    LayerRange,
+    Learn,
+    Outer,
+    ProgramError,
+    SquaredNorm,
+    Step,
+    VectorRef,
+)
 from dmft_sym.program.validation import smallest_depth
 
 from . import ir
 from .terms import Limits, Term
 
 Nodes = tuple[ir.Node, ...]
+_WEIGHING = (Compute, SquaredNorm)
 
 
 def lower(closed: ClosedEquations, exports: Iterable[NamedParameter] = ()) -> ir.March:
@@ -60,6 +74,8 @@ def lower(closed: ClosedEquations, exports: Iterable[NamedParameter] = ()) -> ir
         smallest_depth=smallest_depth(program),
         recursion=program.optimizer.recursion,
         weight=_weight(program),
+        given=tuple(scalar.name for scalar in program.given_anew),
+        weighing=tuple(_weighing(names, program)),
     )
 
 
@@ -77,12 +93,51 @@ def _weight(program: Step) -> str | None:
     return None if program.common_weight is None else program.common_weight.name
 
 
+def _weighing(names: _Names, program: Step) -> Iterator[ir.Node]:
+    """Norms of gradients, from correlations of the step, and functions of them."""
+    given = tuple(scalar.name for scalar in program.given_anew)
+    for equation in names.weights:
+        yield names.comment(equation)
+        statement = names.statements[equation.left.func.__name__]
+        if isinstance(statement, Compute):
+            function = statement.expression.xreplace({s: sp.Symbol(ref.scalar.name) for s, ref in statement.arguments})
+            yield ir.SetScalar(statement.target.scalar.name, function, given)
+            continue
+        target = statement.target.scalar.name
+        yield ir.SetScalar(target, sp.Integer(0), given)
+        for update in statement.updates:
+            for one, other in product(update.terms, map(at_another_layer, update.terms)):
+                yield from _norm_of_pair(names, statement, update, one, other)
+
+
+def _norm_of_pair(names: _Names, statement: SquaredNorm, update: Learn, one: Outer, other: Outer) -> Iterator[ir.Node]:
+    """Of two terms of an update, at all layers that they are summed over."""
+    if one.weight is not None:
+        raise ProgramError(f"{statement}: allowed in closed equations are gradients without weights")
+    try:
+        left = names.between(one.left, other.left)
+        right = None if one.right is None or other.right is None else names.between(one.right, other.right)
+    except KeyError as error:
+        raise ProgramError(f"{statement}: closed equations do not have {error}; use conditioning") from error
+    coefficient = statement.factor(update) * one.coefficient * other.coefficient
+    node: ir.Node = ir.AddNorm(statement.target.scalar.name, coefficient, left, right)
+    family = None if isinstance(update.target, VectorRef) else update.target.matrix.layers
+    ranges = [(LAYER.symbol, family), (one.index, one.layers), (other.index, other.layers)]
+    for index, layers in ranges:
+        if index is not None and layers is not None:
+            node = ir.Loop(index, layers.start, layers.stop, False, (node,))
+    yield node
+
+
 class _Names:
     """Arrays of order parameters, and numbers of equations."""
 
     def __init__(self, closed: ClosedEquations) -> None:
         self.families = closed.families
         self.specs = {array: _spec(array, closed.absent) for array in closed.arrays}
+        self.weights = closed.weights
+        self.labels = closed.program.labels
+        self.statements = {s.target.scalar.name: s for _, s in closed.program.walk() if isinstance(s, _WEIGHING)}
         self.numbers = {equation: number for number, equation in enumerate(closed.equations, start=1)}
 
     def ref(self, point: TwoPoint) -> ir.Ref:
@@ -91,6 +146,11 @@ class _Names:
         stored = zip(point.ends, (array.row_layers, array.column_layers), strict=True)
         layers = (end.layer for end, layers in stored if layers is not None)
         return ir.Ref(self.specs[array], tuple(layer for layer in layers if layer is not None))
+
+    def between(self, a: FieldRef, b: FieldRef) -> ir.Ref:
+        """The correlation of two fields."""
+        ends = zip((a, b), (NOW, THEN), strict=True)
+        return self.ref(Correlation(*(field_at(field, *place, self.labels) for field, place in ends)))
 
     def transposed(self, point: Correlation) -> ir.Ref:
         """The matrix with row and column exchanged."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dmft_sym.program import ProgramError
+
 from .ir import March
 from .numpy_backend import NumpyStyle
 from .python_text import ModuleWriter
@@ -25,5 +27,13 @@ class MpmathStyle(NumpyStyle):
 
 
 def write(march: March, alone: bool = True) -> str:
-    """The module's source; it stands alone in any case."""
+    """The module's source; it stands alone in any case.
+
+    Raises
+    ------
+    ProgramError
+        If increments are weighted by norms, whose functions are those of floats.
+    """
+    if march.weighing:
+        raise ProgramError("backend = 'mpmath' with norms of gradients: allowed are 'numba' and 'numpy'")
     return ModuleWriter(march, MpmathStyle(), "mpmath").text()

@@ -14,6 +14,7 @@ from dmft_sym.codegen.text.coefficient_text import integer_text, length_text
 from dmft_sym.codegen.text.library_text import module_text
 from dmft_sym.codegen.text.wrapping import wrapped
 
+from . import numpy_backend
 from .coefficients import CoefficientTable
 from .ir import AddIdentity, AddKernel, ArraySpec, March, Node, Ref, Statement
 from .python_text import (
@@ -26,7 +27,7 @@ from .python_text import (
     scale_lines,
     signature,
     weight_entry,
-    weight_line,
+    weight_lines,
 )
 
 
@@ -150,7 +151,7 @@ class NumbaWriter:
                 f"    rho = {rho}",
                 *(f"    {name} = dtype({name})" for name in self.coefficients.symbols()),
                 *(f"    {line}" for line in self._definitions()),
-                *weight_line(self.march, self.nodes.style.numbers),
+                *weight_lines(self.march, self.nodes.style.numbers),
                 "    step = _Step(steps, outputs, dtype)",
                 *(f"    {line}" for line in self._arrays()),
                 *body,
@@ -189,5 +190,10 @@ def _declaration(array: ArraySpec) -> str:
 
 
 def write(march: March, alone: bool = True) -> str:
-    """The module's source, standing alone or with the library imported."""
+    """The module's source, standing alone or with the library imported.
+
+    Norms of gradients are not among the lines of compiled marches: with such it is that of NumPy.
+    """
+    if march.weighing:
+        return numpy_backend.write(march, alone)
     return NumbaWriter(march).text(alone)

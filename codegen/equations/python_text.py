@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import sympy as sp
 from dmft_sym.codegen.text.coefficient_text import integer_text, length_text, number_text, range_text
 from dmft_sym.codegen.text.names import python_name
+from dmft_sym.codegen.text.numpy_text import numpy_lines
 from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 
 from . import ir
@@ -123,7 +124,25 @@ class NodeWriter:
                 return style.add_correlation(at(target), at(source), source.array.static)
             case ir.CopyTransposed(target, source):
                 return style.mirror(at(target), at(source))
+            case ir.AddNorm(target, coefficient, left, None):
+                return f"{target} += {factor(coefficient)}np.trace({at(left)}[i, i])"
+            case ir.AddNorm(target, coefficient, left, ir.Ref() as right):
+                return f"{target} += {factor(coefficient)}np.sum({at(left)}[i, i] * {at(right)}[i, i])"
+            case ir.SetScalar(target, function, per_step):
+                return scalar_line(target, function, per_step)
         raise TypeError(f"no line for {type(node).__name__}")
+
+
+def scalar_line(target: str, function: sp.Expr, per_step: tuple[str, ...]) -> str:
+    """A function of scalars; the last one, the weight, is kept for every step."""
+    if function == 0:
+        return f"{target} = 0.0"
+    names = {
+        symbol: f"{symbol.name}[t]" if symbol.name in per_step else symbol.name for symbol in function.free_symbols
+    }
+    lines, (text,) = numpy_lines([function], names)
+    assert not lines
+    return f"{target}[t] = {text}"
 
 
 def matrix(ref: ir.Ref) -> str:
@@ -178,6 +197,7 @@ class ModuleWriter:
         arrays = [f"    {a.name} = np.zeros({shape_text(a)}, dtype)  # {a.meaning}" for a in self.march.arrays]
         # Write everything that names a coefficient before the definitions are listed.
         observables, scales = list(self._observables()), scale_lines(self.march, self.coefficients)
+        weighing = list(self.nodes.lines(self.march.weighing, "        "))
         lines = [
             *signature(self.march, self.style.dtype),
             '    """March the closed equations; see the module docstring."""',
@@ -189,7 +209,7 @@ class ModuleWriter:
             "    one_row = np.tile(one, steps)",
             "    same_step = np.kron(np.eye(steps, dtype=dtype), np.ones((C, C), dtype))",
             *(f"    {name} = {self.style.convert(name)}" for name in map(python_name, self.march.parameters)),
-            *weight_line(self.march, self.style.numbers),
+            *weight_lines(self.march, self.style.numbers),
             *kernel_table(self.march, self.style.exact),
             *(f"    {line}" for line in self.coefficients.definitions()),
             *arrays,
@@ -199,6 +219,7 @@ class ModuleWriter:
             "        i = slice(t * C, (t + 1) * C)",
             f"        past = np.repeat(np.concatenate([{worth(self.march)}, np.zeros(steps - t, dtype)]), C)",
             *body,
+            *weighing,
             *observables,
             "        if progress is not None:",
             "            progress(t + 1, steps)",
@@ -227,13 +248,15 @@ class ModuleWriter:
 def signature(march: ir.March, dtype: str = "np.float64") -> list[str]:
     """``def march(...)`` with keyword-only arguments."""
     names = [python_name(s) for s in (*march.integers, *march.parameters)]
-    names += [] if march.weight is None else [march.weight]
+    names += march.given
     return wrapped("def march(", ["*", "steps", "outputs", *names, f"dtype={dtype}", "progress=None"], "):")
 
 
-def weight_line(march: ir.March, numbers: Callable[[str], str]) -> list[str]:
-    """The line that takes the weights of increments."""
-    return [] if march.weight is None else [f"    {march.weight} = {numbers(march.weight)}"]
+def weight_lines(march: ir.March, numbers: Callable[[str], str]) -> list[str]:
+    """Lines that take what is given at every step, and make room for the weights of increments if they are not."""
+    lines = [f"    {name} = {numbers(name)}" for name in march.given]
+    made = march.weight is not None and march.weight not in march.given
+    return [*lines, f"    {march.weight} = np.zeros(steps, dtype)"] if made else lines
 
 
 def weight_entry(march: ir.March) -> list[str]:

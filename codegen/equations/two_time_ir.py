@@ -128,6 +128,17 @@ class Compute:
 
 
 @dataclass(frozen=True)
+class AddNorm:
+    """``target += coefficient * sum weight weight' <left left'> <right right'>``; of a vector without ``right``."""
+
+    target: Item
+    coefficient: sp.Expr
+    weight: Number
+    left: tuple[Item, Item]
+    right: tuple[Item, Item] | None
+
+
+@dataclass(frozen=True)
 class Loop:
     """For every layer of a range."""
 
@@ -154,4 +165,4 @@ class Numbered:
     body: tuple[Node, ...]
 
 
-Node: TypeAlias = Draw | Add | Remember | Map | Compute | Loop | Guard | Numbered
+Node: TypeAlias = Draw | Add | Remember | Map | Compute | AddNorm | Loop | Guard | Numbered

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, product
 
 import sympy as sp
 
@@ -17,7 +17,7 @@ from dmft_sym.derivation.equations import Equation
 from dmft_sym.derivation.layer_logic import within
 from dmft_sym.derivation.plain_text import plain
 from dmft_sym.derivation.single_site import CausalEquation, Noise, ScalarEquation, SiteEquation
-from dmft_sym.derivation.site_equations import STAGE_OF_SITES, SiteWriter, tangent_writer
+from dmft_sym.derivation.site_equations import STAGE_OF_SITES, SiteWriter, at_another_layer, tangent_writer
 from dmft_sym.derivation.symbols import (
     Correlation,
     FieldAt,
@@ -40,6 +40,8 @@ from dmft_sym.program import (
     ProgramError,
     Scalar,
     ScalarRef,
+    SquaredNorm,
+    VectorRef,
 )
 
 from . import two_time_ir as ir
@@ -94,12 +96,36 @@ class Lowering:
         return ir.Numbered(f"{STAGE_OF_SITES}.{place}", text, tuple(self._nodes(causal, equation)))
 
     def _nodes(self, causal: CausalEquation, equation: Equation) -> Iterator[ir.Node]:
-        if isinstance(causal, ScalarEquation):
+        if isinstance(causal, ScalarEquation) and isinstance(causal.statement, SquaredNorm):
+            next(self.scalars)
+            yield from self._norm(causal.statement)
+        elif isinstance(causal, ScalarEquation):
             yield ir.Compute(self.item(equation.left), self.functions([next(self.scalars).right]))
         elif causal.function is not None:
             yield self._map(causal, equation)
         else:
             yield from self._sum(equation)
+
+    def _norm(self, statement: SquaredNorm) -> Iterator[ir.Node]:
+        """Updates one after the other, families layer by layer; terms in pairs."""
+        target = self.item(self.writer.scalar(statement.target))
+        for update in statement.updates:
+            family = None if isinstance(update.target, VectorRef) else update.target.matrix.layers
+            for one, other in product(update.terms, map(at_another_layer, update.terms)):
+                if one.weight is None or one.weight != other.weight:
+                    raise ProgramError(f"{statement}: allowed in a direct two-time solver is one weight of all terms")
+                left, right = (self._pair(*pair) for pair in ((one.left, other.left), (one.right, other.right)))
+                assert left is not None
+                coefficient = statement.factor(update) * one.coefficient * other.coefficient
+                weight = self.number(self.writer.scalar(one.weight))
+                ranges = [(LAYER.symbol, family), (one.index, one.layers), (other.index, other.layers)]
+                loops = tuple((index, layers) for index, layers in ranges if index is not None and layers is not None)
+                yield from _Place(loops).around((ir.AddNorm(target, coefficient, weight, left, right),))
+
+    def _pair(self, first: FieldRef | None, second: FieldRef | None) -> tuple[ir.Item, ir.Item] | None:
+        if first is None or second is None:
+            return None
+        return self.item(self.writer.field(first)), self.item(self.writer.field(second))
 
     def item(self, part: Labelled) -> ir.Item:
         """What a function of labels is in the module."""

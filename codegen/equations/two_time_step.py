@@ -61,6 +61,11 @@ class StepText:
             yield from wrapped(f"{_item(node.target)}.add_memory(", ["t", _item(node.past), *kernels], ")", "", width)
         elif isinstance(node, ir.Map):
             yield from self._map(node)
+        elif isinstance(node, ir.AddNorm):
+            pairs = (node.left,) if node.right is None else (node.left, node.right)
+            parts = [f"{_item(node.weight)}[t]", *(f"overlap({_item(a)}, {_item(b)}, t)" for a, b in pairs)]
+            factor = "" if node.coefficient == 1 else f"{_bracketed(number_text(node.coefficient))} * "
+            yield from wrapped(f"{_item(node.target)}[t] += {factor}norm_of_terms(", parts, ")", "", width)
         elif isinstance(node, ir.Compute):
             lines, (text,) = self._functions(node.functions, sites=False)
             yield from (*lines, f"{_item(node.target)}[t] = {text}")

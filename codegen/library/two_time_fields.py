@@ -308,6 +308,15 @@ def overlap(a: SiteField | Given, b: SiteField | Given, t: int) -> _Floats:
     return total
 
 
+def norm_of_terms(weights: _Floats, left: _Floats, right: _Floats | None = None) -> float:
+    """``sum w_i w_j <left_i left_j> <right_i right_j>`` over samples and outputs, by overlaps of earlier steps and now.
+
+    Without ``right`` the outputs of ``i`` and ``j`` are the same, those of a vector.
+    """
+    same = np.eye(weights.shape[1])[None, :, None, :] if right is None else right[:, :, -1]
+    return float(np.sum(weights[:, :, None, None] * weights * left[:, :, -1] * same))
+
+
 def solved(matrix: _Floats, values: _Floats) -> _Floats:
     """The least-squares solution of ``matrix x = values``; NaN in a run that diverges, of which there is none."""
     if not (np.isfinite(matrix).all() and np.isfinite(values).all()):

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dmft_sym.codegen.text.library_text import module_text
 from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 
-from dmft_sym.program import ONE, Program
+from dmft_sym.program import ONE, Program, ProgramError
 
 from .sampled_functions import Functions
 from .sampled_places import DeclaredPlaces, Numbers
@@ -43,6 +43,8 @@ def write(program: Program, alone: bool = True) -> str:
     ProgramError
         If the program has what a sampled solver cannot run; the message names it.
     """
+    if program.has_norms:
+        raise ProgramError("norms of gradients: allowed is backend = 'numpy', which runs the program itself")
     return _SampledModule(program).text(alone)
 
 

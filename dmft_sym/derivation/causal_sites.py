@@ -21,6 +21,7 @@ from dmft_sym.program import (
     RandomVector,
     SiteFunction,
     SiteMap,
+    SquaredNorm,
     Step,
     VectorRef,
 )
@@ -48,7 +49,7 @@ class CausalBuilder(SiteBuilder):
         """Vectors as past steps left them, then fields and scalars in program order."""
         found: list[CausalEquation] = [self.vector_equation(vector) for vector in self.program.vectors]
         for scans, statement in self.program.walk():
-            if isinstance(statement, Average | Compute):
+            if isinstance(statement, Average | Compute | SquaredNorm):
                 found.append(ScalarEquation(_with_vector_fields(statement), scans))
             elif isinstance(statement, SiteMap):
                 function = _function(statement.function)
@@ -108,7 +109,7 @@ def _function(function: SiteFunction) -> SiteFunction:
     return SiteFunction(function.expression, arguments)
 
 
-def _with_vector_fields(statement: Average | Compute) -> Average | Compute:
-    if isinstance(statement, Compute):
+def _with_vector_fields(statement: Average | Compute | SquaredNorm) -> Average | Compute | SquaredNorm:
+    if not isinstance(statement, Average):
         return statement
     return Average(statement.target, tuple((c, _function(f)) for c, f in statement.terms))

@@ -18,7 +18,7 @@ from .equations import Equation, without_zeros
 from .processes import Process, process_of
 from .row_equations import RowWriter
 from .single_site import Noise, Reaction, SiteBuilder, SiteEquation, UpdateMemory
-from .site_equations import SiteWriter, of_training
+from .site_equations import SiteWriter, of_training, of_weights
 from .symbols import NOW, ReportedAt, TwoPoint
 from .tangents import reached_fields
 from .uses import Use, assigns
@@ -50,6 +50,8 @@ class ClosedEquations:
         What follows from every statement that assigns a field.
     observables
         Reported scalars.
+    weights
+        Norms of gradients, and what increments are multiplied by, where these are computed.
     absent
         Parameters of the program that have gone to a limit, and occur in no equation.
     """
@@ -60,6 +62,7 @@ class ClosedEquations:
     definitions: tuple[Equation, ...]
     statements: tuple[StatementEquations, ...]
     observables: tuple[Equation, ...]
+    weights: tuple[Equation, ...] = ()
     absent: tuple[sp.Symbol, ...] = ()
 
     @property
@@ -76,7 +79,7 @@ class ClosedEquations:
     def equations(self) -> tuple[Equation, ...]:
         """All of them, in the order of their numbers, which begin with 1."""
         rows = [equation for statement in self.statements for equation in statement.equations]
-        return (*self.definitions, *rows, *self.observables)
+        return (*self.definitions, *rows, *self.weights, *self.observables)
 
 
 class Closure:
@@ -108,8 +111,9 @@ class Closure:
         )
         observables = tuple(without_zeros(self._observable(o), defined) for o in self.program.observables)
         definitions = tuple(of_training(self.program, past=True))
+        weights = tuple(of_weights(SiteWriter(self.builder), self.program))
         return ClosedEquations(
-            self.program, tuple(self.processes), self.table.families, definitions, statements, observables
+            self.program, tuple(self.processes), self.table.families, definitions, statements, observables, weights
         )
 
     def _declare(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .average_equations import AverageWriter
 from .continuous import CONTINUOUS, FIRST, ContinuousTime, in_continuous_time
 from .equations import Equations, without_zeros
-from .site_equations import SiteWriter, of_training
+from .site_equations import SiteWriter, of_training, of_weights
 from .symbols import KEPT
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class DerivedEquations:
         derivation = self._derivation
         writer = SiteWriter(derivation.site_builder)
         items = [*of_training(derivation.program), *map(writer.equation, derivation.causal)]
+        items += () if derivation.program.averaged else of_weights(writer, derivation.program)
         for process in derivation.processes:
             items += writer.covariances(process.noises)
         if derivation.continuous:

@@ -34,6 +34,7 @@ from dmft_sym.program import (
     ScalarRef,
     SiteFunction,
     Space,
+    SquaredNorm,
     Step,
     VectorRef,
     field_refs,
@@ -203,9 +204,9 @@ class SiteEquation:
 
 @dataclass(frozen=True)
 class ScalarEquation:
-    """A deterministic number of a step: an average over sites, or a function of such numbers."""
+    """A deterministic number of a step: an average over sites, a norm, or a function of such numbers."""
 
-    statement: Average | Compute
+    statement: Average | Compute | SquaredNorm
     scans: tuple[ForLayers, ...]
 
     @property

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import product
+from typing import Any
 
 import sympy as sp
 
@@ -23,12 +26,14 @@ from dmft_sym.program import (
     LayerSum,
     Learn,
     Observe,
+    Outer,
     Product,
     Relabelled,
     Scalar,
     ScalarRef,
     SiteFunction,
     SiteMap,
+    SquaredNorm,
     Statement,
     Step,
     VectorRef,
@@ -145,6 +150,8 @@ class SiteWriter:
         statement = equation.statement
         if isinstance(statement, Average):
             yield from (c * SiteAverage(self.function(f)) for c, f in statement.terms)
+        elif isinstance(statement, SquaredNorm):
+            yield from self._squared_norm(statement)
         else:
             yield self._computed(statement)
 
@@ -154,6 +161,28 @@ class SiteWriter:
         if statement.along != OUTPUT:
             made = made.replace(_SOFTMAX, lambda inner: _SOFTMAX(inner, statement.along.symbol))
         return _label_sum(made, statement.over)
+
+    def _squared_norm(self, statement: SquaredNorm) -> Iterator[sp.Expr]:
+        """Of every update the terms in pairs, each at labels and a layer of its own."""
+        for update in statement.updates:
+            family = None if isinstance(update.target, VectorRef) else update.target.matrix.layers
+            kept = update.target.axes if isinstance(update.target, VectorRef) else ()
+            for one, other in product(update.terms, map(at_another_layer, update.terms)):
+                places = ((STEP, here), (STEP, elsewhere_but(kept)))
+                body = statement.factor(update) * one.coefficient * other.coefficient
+                body *= self.overlap(one.left, other.left, *places)
+                if one.right is not None and other.right is not None:
+                    body *= self.overlap(one.right, other.right, *places)
+                limits: list[tuple[sp.Expr, ...]] = []
+                for term, (step, at) in zip((one, other), places, strict=True):
+                    body *= sp.Integer(1) if term.weight is None else self.scalar(term.weight, step, at)
+                    axes = joined_axes((part.axes for part in term.factors), self.labels)
+                    limits += [(at(label), sp.Integer(0), label.size - 1) for label in axes]
+                    if term.index is not None and term.layers is not None:
+                        limits.append((term.index, term.layers.start, term.layers.stop))
+                if family is not None:
+                    limits.append((LAYER.symbol, family.start, family.stop))
+                yield sp.Sum(body, *dict.fromkeys(limits))
 
     def _noise_term(self, term: NoiseTerm) -> sp.Expr:
         return term.coefficient * self._kept(term.retained) * self.moved(self.noise(term.noise, term.layer))
@@ -171,6 +200,8 @@ class SiteWriter:
         if isinstance(statement, Observe):
             averages = (c * SiteAverage(self.field(a) * self.field(b)) for c, a, b in statement.terms)
             return sp.Add(*averages, statement.constant)
+        if isinstance(statement, SquaredNorm):
+            return sp.Add(*self._squared_norm(statement))
         assert isinstance(statement, Learn)
         parts = (sp.Mul(term.coefficient, *map(self._argument, term.factors)) for term in statement.terms)
         return sp.Add(*parts)
@@ -287,6 +318,26 @@ class SiteWriter:
             note = f"and a point mass where it jumps in {where}"
         left = self.moved(self.field(tangent.equation.target))
         return Equation(left, tuple(terms), Domain.of(tangent.equation.scans), note)
+
+
+def at_another_layer(term: Outer) -> Outer:
+    """A term that is summed over layers, with another index of these."""
+    if term.index is None:
+        return term
+
+    def moved(ref: Any) -> Any:
+        return ref if ref is None or ref.layer is None else replace(ref, layer=ref.layer.subs(term.index, LAYER.other))
+
+    left, right, weight = map(moved, (term.left, term.right, term.weight))
+    coefficient = sp.sympify(term.coefficient, strict=True).subs(term.index, LAYER.other)
+    return Outer(coefficient, left, right, LAYER.other, term.layers, weight)
+
+
+def of_weights(writer: SiteWriter, program: Step) -> Iterator[Equation]:
+    """Where no field depends on scalars: how those that weigh increments are computed."""
+    for _, statement in program.walk():
+        if isinstance(statement, SquaredNorm | Compute):
+            yield writer.equation(ScalarEquation(statement, ()))
 
 
 def weight_at(scalar: Scalar, step: sp.Expr = STEP) -> ScalarAt:

@@ -187,8 +187,10 @@ class _Writer:
             self._average(step)
         elif isinstance(step, Remember):
             self._remember(step)
-        else:
+        elif isinstance(step, ComputeScalar):
             self._compute(step)
+        else:
+            raise ExecutionError("norms of gradients: allowed is the plain arithmetic, without a module")
 
     def _combine(self, step: Combine) -> None:
         if not step.terms:

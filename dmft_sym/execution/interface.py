@@ -7,6 +7,7 @@ and the optimizer's memory are common to both.
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from .plan import (
     LearnVector,
     MapSites,
     Multiply,
+    NormScalar,
     Plan,
     Remember,
     Rows,
@@ -138,6 +140,8 @@ class Arithmetic(ABC):
         elif isinstance(step, AverageSites):
             total = self.scalars[step.target]
             total[:] = sum(coefficient * self.mean(value, len(total)) for coefficient, value in step.terms)
+        elif isinstance(step, NormScalar):
+            self.scalars[step.target][:] = sum(factor * self.squared_norm(terms) for factor, terms in step.parts)
         elif isinstance(step, Remember):
             self.remember(step)
         else:
@@ -174,6 +178,23 @@ class Arithmetic(ABC):
             out.fill(0)
         for product in statement.products:
             self.multiply(product, statement.target)
+
+    def squared_norm(self, terms: tuple[Increment, ...]) -> float:
+        """``sum c c' <left left'> <right right'>`` over labels and pairs of terms; of a vector, label by label."""
+        total = 0.0
+        for one, other in itertools.product(terms, repeat=2):
+            product = self._overlaps(one.left, self.weighted(one), self.weighted(other))
+            if one.right < 0:
+                product = np.diag(product)
+            else:
+                rights = (taken(self.values[term.right], term.right_rows) for term in (one, other))
+                product = product * self._overlaps(one.right, *rights)
+            total += one.coefficient * other.coefficient * float(product.sum())
+        return total
+
+    def _overlaps(self, slot: int, a: Array, b: Array) -> Array:
+        """``<a b>`` of rows that belong to the sector of a slot."""
+        return np.asarray(a @ b.T * self.overlap(self.slot_sectors[slot]))
 
     def weighted(self, term: Increment) -> Array:
         """The left factor of an increment, weighted and summed over the labels that the other factor lacks."""

@@ -149,9 +149,6 @@ class Remember:
     scalar: bool = False
 
 
-Step: TypeAlias = Combine | MapSites | AverageSites | ComputeScalar | Remember
-
-
 @dataclass(frozen=True)
 class Increment:
     """``coefficient * sum weight left right^T / n_source`` (``left`` alone for a vector).
@@ -169,6 +166,17 @@ class Increment:
     weight_rows: Rows = None
     shape: tuple[int, ...] = ()
     sum_axes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class NormScalar:
+    """``scalar target = sum factor |sum increments|^2`` over arrays; see `dmft_sym.program.SquaredNorm`."""
+
+    target: int
+    parts: tuple[tuple[float, tuple[Increment, ...]], ...]
+
+
+Step: TypeAlias = Combine | MapSites | AverageSites | ComputeScalar | NormScalar | Remember
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from dmft_sym.program import (
     SiteFunction,
     SiteMap,
     Space,
+    SquaredNorm,
     Statement,
     VectorRef,
     flat_statements,
@@ -57,6 +58,7 @@ from .plan import (
     MatrixKey,
     MatrixPlan,
     Multiply,
+    NormScalar,
     Plan,
     PlannedAverage,
     Remember,
@@ -176,6 +178,8 @@ class _PlanBuilder:
                 self._average(statement)
             elif isinstance(statement, Compute):
                 self._compute(statement)
+            elif isinstance(statement, SquaredNorm):
+                self._norm(statement)
             elif isinstance(statement, Learn):
                 self._learn(statement)
             elif isinstance(statement, Observe):
@@ -342,6 +346,16 @@ class _PlanBuilder:
             self.sites.unite(("slot", increments[-1].left), ("target", matrix))
             self.sites.unite(("slot", increments[-1].right), ("source", matrix))
         self.plan.learn_matrices.append(LearnMatrix(matrix, tuple(increments)))
+
+    def _norm(self, statement: SquaredNorm) -> None:
+        parts = []
+        for update in statement.updates:
+            increments = []
+            for outer in update.terms:
+                kept = update.target.axes if isinstance(update.target, VectorRef) else outer.right.axes  # type: ignore[union-attr]
+                increments.append(self._increment(outer, kept, update))
+            parts.append((self.number(statement.factor(update), statement), tuple(increments)))
+        self.plan.steps.append(NormScalar(self._scalar(statement.target), tuple(parts)))
 
     def _increment(self, outer: Outer, kept: Axes, statement: Learn) -> Increment:
         """An outer product whose left factor is summed over the labels that are not ``kept``."""

@@ -9,7 +9,7 @@ import sympy as sp
 from dmft_sym.derivation.single_site import Noise, ScalarEquation, SiteEquation
 from dmft_sym.derivation.uses import Use
 from dmft_sym.networks.parameters import GAMMA
-from dmft_sym.program import Average, Compute, FieldRef, ScalarRef, SiteFunction, VectorRef
+from dmft_sym.program import Average, Compute, FieldRef, ScalarRef, SiteFunction, SquaredNorm, VectorRef
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
@@ -73,6 +73,8 @@ class Parities:
         statement = equation.statement
         if isinstance(statement, Compute):
             return self.of_function(SiteFunction(statement.expression, statement.arguments))
+        if isinstance(statement, SquaredNorm):
+            return 1
         found = {self.of_function(f) * _sign(c, c.subs(GAMMA, -GAMMA)) for c, f in statement.terms}
         return found.pop() if len(found) == 1 else 0
 

@@ -148,7 +148,8 @@ def limit_of(theory: Problem, limit: Limit) -> LimitTheory:
     if theory.training.continuous:
         raise ProgramError(f"limit {limit.name}: training is a flow already; GradientDescent has limits")
     kind = kind_of(limit)
-    if theory.program.given_anew and (kind is not SCALED or theory.program.averaged):
+    given = theory.program.given_anew and (kind is not SCALED or theory.program.averaged)
+    if given or theory.program.has_norms:
         rules = ", ".join(theory.training.given_by)
         raise ProgramError(f"limit {limit.name}: allowed is training that is the same at every step, without {rules}")
     made: LimitTheory = kind.of(theory, limit)

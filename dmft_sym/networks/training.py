@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from dmft_sym.program import (
     LAYER,
     OUTPUT,
     SAMPLE,
+    Compute,
     GaussianMatrix,
     Learn,
     MatrixRef,
@@ -22,6 +23,8 @@ from dmft_sym.program import (
     RandomVector,
     Scalar,
     ScalarRef,
+    SquaredNorm,
+    Statement,
     VectorRef,
 )
 from dmft_sym.support.array_types import Array
@@ -111,6 +114,11 @@ class TrainingRule:
         return None
 
     @property
+    def by_norm(self) -> Callable[[sp.Expr], sp.Expr] | None:
+        """By what increments are multiplied, as a function of the squared norm of all gradients."""
+        return None
+
+    @property
     def defaults(self) -> dict[str, float]:
         """Defaults of arguments of a run."""
         return {"momentum": self.momentum, "weight_decay": self.weight_decay}
@@ -172,6 +180,51 @@ def updates(backward: Backward, trace: Trace, coefficient: sp.Expr, weight: Scal
     return learns
 
 
+def weighed(
+    training: TrainingRule,
+    gradients: Callable[[ScalarRef | None], list[Learn]],
+    scale: sp.Expr,
+    error: ScalarRef | None = None,
+) -> tuple[ScalarRef | None, list[Statement]]:
+    """The scalar by which increments are multiplied, if there is one, and the statements that make it.
+
+    Parameters
+    ----------
+    gradients
+        The updates with increments that are multiplied by a scalar, at a learning rate ``eta0 gamma`` of one.
+    scale
+        Of their squared norm, see `dmft_sym.program.SquaredNorm`.
+    error
+        By what outer products are multiplied in any case.
+    """
+    made: list[Statement] = []
+    factors = [factor for factor in (error, training.batch_weight) if factor is not None]
+    if training.by_norm is not None:
+        if len(factors) > 1:
+            factors = [_product("xi_batch", factors, made)]
+        norm = ScalarRef(Scalar("norm_squared", ()))
+        made.append(SquaredNorm(norm, tuple(gradients(factors[0] if factors else None)), scale))
+        factors.append(norm)
+    factors += [] if training.weight is None else [training.weight]
+    if len(factors) > 1 or training.by_norm is not None:
+        return _product("xi", factors, made, training.by_norm), made
+    return (factors[0] if factors else None), made
+
+
+def _product(
+    name: str,
+    factors: list[ScalarRef],
+    made: list[Statement],
+    by_norm: Callable[[sp.Expr], sp.Expr] | None = None,
+) -> ScalarRef:
+    """The product of scalars, of which the squared norm enters by a function."""
+    symbols = {sp.Symbol(factor.scalar.name, nonnegative=True): factor for factor in factors}
+    parts = (s if by_norm is None or s.name != "norm_squared" else by_norm(s) for s in symbols)
+    target = ScalarRef(Scalar(name, next((factor.axes for factor in factors if factor.axes), ())))
+    made.append(Compute(target, sp.Mul(*parts), tuple(symbols.items())))
+    return target
+
+
 def _weights(target: GaussianMatrix | RandomVector) -> MatrixRef | VectorRef:
     """A readout, or a matrix with the index of its family."""
     if isinstance(target, RandomVector):
@@ -193,6 +246,16 @@ class Descent(TrainingRule):
         `dmft_sym.program.formulas`), ``"cosine"``, ``"warmup(k)"`` with a number of steps, or an expression of SymPy in
         ``t`` and ``T``. It multiplies the gradient before the momentum, ``V = m V + eta(t) G``, and leaves weight decay
         as it is; finite and >= 0 at every step of a run.
+    clip
+        Largest norm ``c`` of the gradient: increments are multiplied by ``min(1, c/norm)``, before the momentum. The
+        norm is that of all arrays together in the units of their learning rates: its square is how fast the loss of the
+        step falls along the gradient, in units of the learning rate ``eta0``. With given samples it is ``sum_ij Delta_i
+        K_ij Delta_j / P^2``, ``K`` the neural tangent kernel as it is reported, ``i`` and ``j`` samples and outputs; in
+        proportion ``sum_l sum_cc' <g^{l+1}_c g^{l+1}_c'> <h^l_c h^l_c'>``, ``h^0 = v``, with ``delta_cc'`` for ``g`` of
+        the readout. Arrays as they are stored, with gradients ``dL/dW`` and their own rates ``eta_W``, have
+        ``norm^2 = sum_W (eta_W / eta0) |dL/dW|^2``: it does not depend on how they are stored.
+    normalised
+        Whether increments are divided by the norm instead, so that every step has the same length; not with ``clip``.
     batch
         Of given samples, how many are drawn anew at every step, without repetition; the loss is their mean.
     label_noise
@@ -208,10 +271,13 @@ class Descent(TrainingRule):
     batch: int | None = None
     label_noise: float = 0.0
     seed: int = 0
+    clip: float | None = None
+    normalised: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_draws()
+        self._check_norms()
         if not isinstance(self.nesterov, bool):
             raise ProgramError(f"nesterov = {self.nesterov!r}: allowed is True or False")
         if self.nesterov and not self.momentum:
@@ -225,6 +291,8 @@ class Descent(TrainingRule):
         found: dict[str, Any] = {"nesterov": 1} if self.nesterov else {}
         found |= {} if self.schedule is None else {"schedule": str(self.schedule)}
         found |= {} if self.batch is None else {"batch": self.batch}
+        found |= {} if self.clip is None else {"clip": self.clip}
+        found |= {"normalised": 1} if self.normalised else {}
         return found | ({"draw_seed": self.seed} if self.batch or self.label_noise else {})
 
     @property
@@ -266,6 +334,7 @@ class Descent(TrainingRule):
     def given_by(self) -> tuple[str, ...]:
         """What is set of them."""
         found = {"schedule": self.schedule, "batch": self.batch, "label_noise": self.label_noise or None}
+        found |= {"clip": self.clip, "normalised": self.normalised or None}
         return tuple(name for name, value in found.items() if value is not None)
 
     def given(self, steps: int) -> dict[str, Array]:
@@ -284,6 +353,27 @@ class Descent(TrainingRule):
             noise = found["zeta"] = np.zeros((steps, total, outputs))
             noise[:, :samples] = np.random.default_rng([self.seed, 1]).standard_normal((steps, samples, outputs))
         return found
+
+    def _check_norms(self) -> None:
+        """A largest norm, or a norm that is fixed."""
+        clip = self.clip
+        real = isinstance(clip, numbers.Real) and not isinstance(clip, bool)
+        if clip is not None and not (real and 0 < clip < float("inf")):
+            raise ProgramError(f"clip = {show(clip)}: allowed is a finite number > 0")
+        if not isinstance(self.normalised, bool):
+            raise ProgramError(f"normalised = {show(self.normalised)}: allowed is True or False")
+        if self.normalised and clip is not None:
+            raise ProgramError(f"normalised = True with clip = {clip!r}: allowed is one of both")
+
+    @property
+    def by_norm(self) -> Callable[[sp.Expr], sp.Expr] | None:
+        """The factor of the squared norm."""
+        if self.normalised:
+            return lambda squared: 1 / sp.sqrt(squared)
+        if self.clip is None:
+            return None
+        clip = sp.Rational(repr(float(self.clip)))
+        return lambda squared: sp.Min(1, clip / sp.sqrt(squared))
 
     def _check_draws(self) -> None:
         """Numbers of the right kind."""
@@ -313,7 +403,7 @@ class GradientDescent(Descent):
     ----------
     momentum, weight_decay, centered
         As for `TrainingRule`.
-    nesterov, schedule, batch, label_noise, seed
+    nesterov, schedule, clip, normalised, batch, label_noise, seed
         As for `Descent`.
 
     Examples
@@ -332,7 +422,7 @@ class OnlineSGD(Descent):
     ----------
     momentum, weight_decay, centered
         As for `TrainingRule`.
-    nesterov, schedule
+    nesterov, schedule, clip, normalised
         As for `Descent`.
     """
 

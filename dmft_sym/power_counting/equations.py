@@ -26,7 +26,7 @@ from dmft_sym.derivation.single_site import (
     UpdateMemory,
 )
 from dmft_sym.derivation.uses import Use
-from dmft_sym.program import Average, FieldRef, LayerRange, ProgramError, ScalarRef, SiteFunction
+from dmft_sym.program import Average, FieldRef, LayerRange, ProgramError, ScalarRef, SiteFunction, SquaredNorm
 
 from .powers import units
 from .program import WIDTH, ScaledNetwork, rate
@@ -208,6 +208,10 @@ class CountedEquations:
         statement, target = equation.statement, _scalar_at(equation.target, bound)
         if isinstance(statement, Average):
             return ScalarStep(target, tuple((Form.of(c), _function(f, bound)) for c, f in statement.terms))
+        if isinstance(statement, SquaredNorm):
+            raise ProgramError(
+                f"{statement}: powers are counted without norms of gradients, without clip and normalised"
+            )
         arguments = tuple((s, _scalar_at(ref, bound)) for s, ref in statement.arguments)
         return ScalarStep(target, (), statement.expression, arguments)
 

@@ -31,7 +31,7 @@ from .labels import (
 )
 from .optimizer import Optimizer, Recursion
 from .program import Program
-from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, Statement
+from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, SquaredNorm, Statement
 from .step import Step, field_refs, is_linear, reads, scalar_refs, walk
 from .unroll import flat_statements, flatten
 
@@ -76,6 +76,7 @@ __all__ = [
     "SiteFunction",
     "SiteMap",
     "Space",
+    "SquaredNorm",
     "Statement",
     "Step",
     "VectorRef",

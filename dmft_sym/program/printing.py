@@ -21,7 +21,7 @@ from .expressions import (
     VectorRef,
 )
 from .labels import OUTPUT, STEP, At, Axes, here, joined_axes
-from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, Statement
+from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, SquaredNorm, Statement
 from .step import Step
 
 _GREEK = {
@@ -243,9 +243,21 @@ def statement_latex(statement: Statement, labels: Axes) -> list[str]:
             row + (" " + note if i == 0 else "")
             for i, row in enumerate(row for inner in statement.body for row in statement_latex(inner, labels))
         ]
+    if isinstance(statement, SquaredNorm):
+        return [f"{scalar_latex(statement.target)} &= {_norm_latex(statement)}"]
     if isinstance(statement, Learn):
         return [_learn_latex(statement, labels)]
     return [_observe_latex(statement)]
+
+
+def _norm_latex(statement: SquaredNorm) -> str:
+    """``sum factor |G|^2`` over arrays, by their names."""
+    parts = []
+    for update in statement.updates:
+        target = update.target
+        name = latex_name(target.declared.name, getattr(target, "layer", None))
+        parts.append(_signed(statement.factor(update), f"\\left|G_{{{name}}}\\right|^2"))
+    return " ".join(parts).removeprefix("+ ")
 
 
 def _learn_latex(statement: Learn, labels: Axes) -> str:

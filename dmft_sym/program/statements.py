@@ -168,6 +168,35 @@ class Learn:
 
 
 @dataclass(frozen=True)
+class SquaredNorm:
+    """``target = sum scale (n/rate) |G|^2`` over updates, a scalar without labels: the squared norm of a gradient.
+
+    ``|G|^2 = sum c_i c_j weight_i weight_j <left_i left_j> <right_i right_j>`` over the terms of an update and their
+    labels, and ``n`` is the ratio of the space of the left factors: every array is measured as steps along its gradient
+    lower the loss, whatever the units are in which it is stored.
+    """
+
+    target: ScalarRef
+    updates: tuple[Learn, ...]
+    scale: sp.Expr = sp.Integer(1)
+
+    def factor(self, update: Learn) -> sp.Expr:
+        """What ``|G|^2`` of an update is multiplied with."""
+        target = update.target
+        space = target.vector.space if isinstance(target, VectorRef) else target.matrix.target
+        return sp.cancel(self.scale * space.ratio / update.rate)
+
+    @property
+    def terms(self) -> tuple[Outer, ...]:
+        """Of all updates."""
+        return tuple(term for update in self.updates for term in update.terms)
+
+    def __str__(self) -> str:
+        names = ", ".join(str(update.target) for update in self.updates)
+        return f"{self.target} = ({self.scale}) |gradients of {names}|^2"
+
+
+@dataclass(frozen=True)
 class Observe:
     """``name_c = sum coefficient <a_c b_c> + constant``, a scalar for every step and label of its fields."""
 
@@ -187,7 +216,7 @@ class Observe:
         return f"observe {self.name} = " + " + ".join(parts)
 
 
-Statement: TypeAlias = Assign | SiteMap | Average | Compute | ForLayers | Learn | Observe
+Statement: TypeAlias = Assign | SiteMap | Average | Compute | ForLayers | Learn | SquaredNorm | Observe
 
 
 def _check_labels(

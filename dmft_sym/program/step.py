@@ -23,7 +23,7 @@ from .expressions import (
 )
 from .labels import LAYER, OUTPUTS, PAST_STEP, STEP, Axes, common_order, joined_axes
 from .optimizer import Optimizer
-from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, SiteMap, Statement
+from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, SiteMap, SquaredNorm, Statement
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,11 @@ class Step:
         weights = {term.weight for rule in self.learned.values() for term in rule.terms}
         (found,) = weights if len(weights) == 1 else (None,)
         return None if found is None or found.axes or found.layer is not None else found.scalar
+
+    @property
+    def has_norms(self) -> bool:
+        """Whether norms of gradients are in the program."""
+        return any(isinstance(statement, SquaredNorm) for _, statement in self.walk())
 
     @property
     def given_anew(self) -> tuple[Scalar, ...]:
@@ -185,6 +190,9 @@ def symbols_of(statement: Statement) -> set[sp.Symbol]:
         return {s for c, f in statement.terms for s in c.free_symbols | f.parameters}
     if isinstance(statement, Compute):
         return statement.parameters
+    if isinstance(statement, SquaredNorm):
+        parts = (symbols_of(u) | statement.factor(u).free_symbols - _free_layer(u.target) for u in statement.updates)
+        return set().union(*parts)
     if isinstance(statement, Learn):
         found: set[sp.Symbol] = set()
         for term in statement.terms:
@@ -219,6 +227,8 @@ def scalar_refs(statement: Statement) -> tuple[ScalarRef, ...]:
         return (statement.target, *inner)
     if isinstance(statement, Compute):
         return (statement.target, *(ref for _, ref in statement.arguments))
+    if isinstance(statement, SquaredNorm):
+        return (statement.target, *(term.weight for term in statement.terms if term.weight is not None))
     if isinstance(statement, Learn):
         return tuple(term.weight for term in statement.terms if term.weight is not None)
     return ()
@@ -234,7 +244,7 @@ def reads(statement: Statement) -> list[FieldRef | VectorRef | ScalarRef]:
         return [ref for _, function in statement.terms for _, ref in function.arguments]
     if isinstance(statement, Compute):
         return [ref.present for _, ref in statement.arguments]
-    if isinstance(statement, Learn):
+    if isinstance(statement, Learn | SquaredNorm):
         return [ref for term in statement.terms for ref in (term.left, term.right, term.weight) if ref is not None]
     if isinstance(statement, Observe):
         return [ref for _, *pair in statement.terms for ref in pair]

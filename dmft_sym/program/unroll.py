@@ -22,7 +22,7 @@ from .expressions import (
     VectorRef,
 )
 from .labels import LayerRange
-from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, Statement
+from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, SquaredNorm, Statement
 from .step import Step
 
 Integers = Mapping[sp.Symbol, int]
@@ -72,6 +72,9 @@ def _flatten(statements: tuple[Statement, ...], integers: dict[sp.Symbol, int]) 
                 yield from _flatten(statement.body, {**integers, statement.index: layer})
         elif isinstance(statement, Learn):
             yield from _learns(statement, integers)
+        elif isinstance(statement, SquaredNorm):
+            learns = tuple(learn for update in statement.updates for learn in _learns(update, integers))
+            yield SquaredNorm(statement.target, learns, statement.scale)
         elif isinstance(statement, Assign):
             yield Assign(_at(statement.target, integers), _linear(statement.value, integers))
         elif isinstance(statement, SiteMap):

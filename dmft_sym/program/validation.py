@@ -12,11 +12,11 @@ import sympy as sp
 from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
 from .expressions import FieldRef, Initial, LayerSum, MatrixRef, Product, ScalarRef, VectorRef
-from .statements import Assign, Average, Compute, Learn, SiteMap, Statement
+from .statements import Assign, Average, Compute, Learn, SiteMap, SquaredNorm, Statement
 from .step import Step, reads, scalar_refs, symbols_of
 from .unroll import flat_statements
 
-_ASSIGNING = (Assign, SiteMap, Average, Compute)
+_ASSIGNING = (Assign, SiteMap, Average, Compute, SquaredNorm)
 _DEEPEST = 64  # a scan that is empty up to this depth is refused
 
 

@@ -53,6 +53,8 @@ Time = Annotated[
     Words("the end of the flow, a finite number > 0, or a list of ascending times from 0 to the end"),
 ]
 FLOW = "gradient-flow"
+ENTRIES = "single entries of a matrix, on which Adam and sign descent act, are outside the averaging rule"
+ON_ENTRIES = dict.fromkeys(("adam", "Adam", "adamw", "AdamW", "sign", "sign-descent", "rmsprop"), f"; {ENTRIES}")
 SCHEDULE = Words('a formula in t and T such as "1/(1 + t/10)", "cosine" or "warmup(10)"')
 File = Annotated[str, Words("the name of an .npz or .csv file")]
 Matrix = Annotated[str, Words('the name of a matrix, such as "W0"')]
@@ -199,6 +201,10 @@ class TrainingKeys(Keys):
     schedule
         Factor of the learning rate: a formula in the step ``t`` and the number of steps ``T``, ``"cosine"`` or
         ``"warmup(k)"``.
+    clip
+        Largest norm of the gradient.
+    normalised
+        Whether increments are divided by the norm of the gradient.
     centered
         Whether the output of the network at initialization is subtracted, which small richness needs.
     kind
@@ -216,15 +222,18 @@ class TrainingKeys(Keys):
     weight_decay: Annotated[float, BY_KEYWORD["weight_decay"]] = 0.0
     nesterov: bool = False
     schedule: Annotated[str, SCHEDULE] | None = None
+    clip: Annotated[Finite, Gt(0)] | None = None
+    normalised: bool = False
     centered: bool = False
-    kind: Literal["gradient-descent", "gradient-flow"] = "gradient-descent"
+    kind: Annotated[Literal["gradient-descent", "gradient-flow"], Hints(ON_ENTRIES)] = "gradient-descent"
     time: Time | None = None
     rtol: Annotated[float, Ge(1e-12), Lt(1)] = 1e-6
 
     @classmethod
     def of_rules(cls) -> dict[str, object]:
         """Keys that are arguments of a training rule in steps, with their usual values."""
-        return {"momentum": 0, "weight_decay": 0, "centered": False, "nesterov": False, "schedule": None}
+        found = {"momentum": 0, "weight_decay": 0, "centered": False, "nesterov": False, "schedule": None}
+        return {**found, "clip": None, "normalised": False}
 
     @classmethod
     def needed(cls, table: Mapping[str, Any]) -> tuple[str, ...]:
@@ -260,6 +269,8 @@ class TrainingKeys(Keys):
                 yield refused("training", key, value, f'nothing with kind = "{self.kind}"')
         if self.nesterov and not self.momentum and not self.continuous:
             yield refused("training", "nesterov", True, "false; it needs a momentum > 0")
+        if self.normalised and self.clip is not None and not self.continuous:
+            yield refused("training", "normalised", True, "false with clip, which bounds the norm")
         yield from self._no_schedule()
         times = self.time if self.continuous and isinstance(self.time, tuple) else (0.0, 1.0)
         if len(times) < 2 or times[0] != 0 or list(times) != sorted(times):

@@ -15,12 +15,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import sympy as sp
 from annotated_types import Ge, Le
 
-from dmft_sym.networks.parameters import ALPHA, BY_KEYWORD, LABEL_NOISE, Parameter
+from dmft_sym.networks.parameters import ALPHA, BY_KEYWORD, LABEL_NOISE, NU, Parameter
 from dmft_sym.networks.parametrization import Parametrization, Scalings
 from dmft_sym.networks.reverse import reverse
 from dmft_sym.networks.standard import Network, deep_linear
 from dmft_sym.networks.trace import PROPORTIONAL, Setting, Trace
-from dmft_sym.networks.training import TrainingRule, updates
+from dmft_sym.networks.training import TrainingRule, updates, weighed
 from dmft_sym.program import (
     Assign,
     Field,
@@ -260,6 +260,7 @@ class Proportional(Regime):
         predictor, centering = _predictor(backward.input_adjoint.scaled(scalings.predictor), training.centered, dim)
         gap = FieldRef(Field("Delta", dim))
         error = FieldRef(Field("r", samples))
+        weight, weighing = weighed(training, lambda w: updates(backward, trace, sp.Integer(1), w), 1 / NU)
         statements: list[Statement] = [
             *backward.statements,
             *centering,
@@ -267,7 +268,8 @@ class Proportional(Regime):
             Assign(error, Linear.of(Product(data, gap)) + Linear.of(noise, LABEL_NOISE)),
             Assign(trace.input, Linear.of(Product(data, error, True), 1 / ALPHA)),
             *trace.statements,
-            *updates(backward, trace, scalings.update, training.weight),
+            *weighing,
+            *updates(backward, trace, scalings.update, weight),
             Observe("train_loss", ((sp.Integer(1), error, error),)),
             Observe("test_loss", ((sp.Integer(1), gap, gap),), LABEL_NOISE**2),
         ]

@@ -14,7 +14,7 @@ from dmft_sym.networks.parameters import ETA, GAMMA, LABEL_NOISE
 from dmft_sym.networks.parametrization import Scalings
 from dmft_sym.networks.reverse import reverse
 from dmft_sym.networks.trace import Readout, Setting, Trace
-from dmft_sym.networks.training import TrainingRule, updates
+from dmft_sym.networks.training import TrainingRule, updates, weighed
 from dmft_sym.program import (
     OUTPUT,
     SAMPLE,
@@ -44,7 +44,6 @@ OUTPUT_FUNCTION = ScalarRef(Scalar("f", (SAMPLE, OUTPUT)))
 RAW_OUTPUT = ScalarRef(Scalar("f_raw", (SAMPLE, OUTPUT)))
 TARGETS = ScalarRef(Scalar("y", (SAMPLE, OUTPUT), data=True))
 ERROR = ScalarRef(Scalar("Delta", (SAMPLE, OUTPUT)))
-WEIGHT = ScalarRef(Scalar("xi", (SAMPLE, OUTPUT)))
 TRAINED_SAMPLES = ScalarRef(Scalar("train", (SAMPLE,), data=True))
 
 
@@ -83,25 +82,17 @@ def fixed_program(
         noise = sp.Symbol("zeta", real=True)
         error = error.subs(target, target + LABEL_NOISE * noise)
         arguments.append((noise, training.target_noise))
-    weight, weighing = _weight(training)
+    # G = (1/P) sum_mu Delta_mu g h^T / n of a hidden matrix
+    weight, weighing = weighed(training, lambda w: updates(backward, trace, 1 / SAMPLES, w), sp.Integer(1), ERROR)
     statements = (
         *trace.statements,
         *_output(outputs, training.centered),
         Compute(ERROR, error, tuple(arguments)),
-        *weighing,
         *backward.statements,
-        *updates(backward, trace, ETA * GAMMA / SAMPLES, weight),  # (1/P) sum_mu Delta_mu g h^T / n
+        *weighing,
+        *updates(backward, trace, ETA * GAMMA / SAMPLES, weight),
     )
     return Program(statements, training.optimizer(), name)
-
-
-def _weight(training: TrainingRule) -> tuple[ScalarRef, list[Statement]]:
-    """By what outer products are multiplied: errors, times what the training rule gives at every step."""
-    factors = [ERROR, *(factor for factor in (training.weight, training.batch_weight) if factor is not None)]
-    if len(factors) == 1:
-        return ERROR, []
-    symbols = [sp.Symbol(factor.scalar.name, real=True) for factor in factors]
-    return WEIGHT, [Compute(WEIGHT, sp.Mul(*symbols), tuple(zip(symbols, factors, strict=True)))]
 
 
 def _output(terms: tuple[tuple[sp.Expr, SiteFunction], ...], centered: bool) -> list[Statement]:

@@ -61,7 +61,8 @@ class Coordinates(Arithmetic):
 
         arguments, tol = call.arguments, tolerance(call)
         dtype = "float64" if call.problem.program.averaged else check_dtype(call.options.dtype)
-        compiled = call.backend == "numba" and not _along_labels(call.problem.program)
+        program = call.problem.program
+        compiled = call.backend == "numba" and not (program.has_norms or _along_labels(program))
         module = coordinates_module(arguments.steps, dtype) if compiled else None
         result = run_coordinates(
             call.problem.program,

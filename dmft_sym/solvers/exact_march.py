@@ -117,6 +117,8 @@ def exact_run(problem: Problem, steps: int, keywords: Mapping[str, Any]) -> Exac
         raise ArgumentError("exact: a gradient flow has no first steps; allowed is GradientDescent")
     if problem.program.averaged:
         raise ArgumentError("exact: allowed where all equations close, as in the proportional regime")
+    if problem.program.has_norms:
+        raise ArgumentError("exact: norms of gradients are roots; allowed is a training rule without them")
     module = march_module(problem, "exact")
     outputs = check_integer("outputs", keywords.get("outputs", problem.network.outputs), 1)
     given, known = _arguments(module, _values(problem, keywords))

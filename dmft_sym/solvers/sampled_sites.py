@@ -149,9 +149,10 @@ class SampledRun(ReplicaRun):
         self.threads = None if self.options.threads is None else check_integer("threads", self.options.threads, 1)
         if self.options.error is None:  # how many sites an error needs is not known yet
             self.check_memory(self.sites())
-        self.module = sampled_module(call.problem) if call.backend == "numba" else None
+        written = call.backend == "numba" and not call.problem.program.has_norms
+        self.module = sampled_module(call.problem) if written else None
         self.directions_per_site = 0.0
-        self.extra = {"backend": call.backend, "module_hash": hash_of(self.module)}
+        self.extra = {"backend": "numba" if written else "numpy", "module_hash": hash_of(self.module)}
 
     def means(self, sites: int) -> tuple[xr.Dataset, Outcome]:
         """Means and standard errors, and the bias if it is wanted."""

@@ -208,7 +208,7 @@ def _observed(
     if arguments.times is not None:
         options |= wanted.theory.training.options
         return flow_spectra(program, values, outputs, arguments.times, matrices, at, **options)
-    module = coordinates_module(arguments.steps)
+    module = None if program.has_norms else coordinates_module(arguments.steps)
     options |= {"module": module, "data": arguments.data or None}
     return coordinate_spectra(program, values, outputs, arguments.steps, matrices, at, **options)
 

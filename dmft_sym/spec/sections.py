@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from dmft_sym.regimes import REGIMES
 from dmft_sym.regimes.key_words import allowed, marks_of, missing, owner, widest
-from dmft_sym.regimes.keys import LARGEST, OWN_FORWARD, Fault, Hints, Keys, refused, shown
+from dmft_sym.regimes.keys import ENTRIES, LARGEST, OWN_FORWARD, Fault, Hints, Keys, refused, shown
 from dmft_sym.support.messages import show_key, suggestion
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ SECTIONS = tuple(dict.fromkeys(name for regime in REGIMES.values() for name in r
 """Names of all sections, in the order in which errors are listed."""
 MOST_UNKNOWN = 20
 """Unknown keys of a section, and unknown sections, that are listed: a file of another kind has thousands."""
-_NOT_HERE = {("network", "forward"): f"nothing, {OWN_FORWARD}"}
+_NOT_HERE = {
+    ("network", "forward"): f"nothing, {OWN_FORWARD}",
+    ("training", "rule"): f'nothing, kind is "gradient-descent" or "gradient-flow"; {ENTRIES}',
+}
 
 
 @cache

@@ -38,6 +38,8 @@ steps = 5
     [
         ({"nesterov": True}, "nesterov = True with momentum = 0.0: allowed is a momentum > 0"),
         ({"nesterov": 1, "momentum": 0.5}, "nesterov = 1: allowed is True or False"),
+        ({"clip": 0}, "clip = 0: allowed is a finite number > 0"),
+        ({"clip": 1.0, "normalised": True}, "normalised = True with clip = 1.0: allowed is one of both"),
         ({"batch": 0}, "batch = 0: allowed is an integer >= 1"),
         ({"label_noise": -1}, "label_noise = -1: allowed is a finite number >= 0"),
         ({"schedule": 0.5}, f"schedule = 0.5: allowed is {ALLOWED}"),
@@ -84,7 +86,9 @@ def test_schedules_in_specs():
         of_spec("""schedule = "__import__('os')" """)
 
 
-def deep_linear_by_hand(alpha, nu, gamma, rate, noise, steps, dim, stream, momentum, factor=lambda t: 1.0):
+def deep_linear_by_hand(
+    alpha, nu, gamma, rate, noise, steps, dim, stream, momentum=0.0, factor=lambda t: 1.0, by_norm=lambda norm: 1.0
+):
     """Mean squared errors of two linear layers under Nesterov's method, whose gradients are taken ahead.
 
     In the usual form: ``V = m V - rate * gradient(W + m V)``, ``W = W + V``; results are at the points ahead.
@@ -102,6 +106,8 @@ def deep_linear_by_hand(alpha, nu, gamma, rate, noise, steps, dim, stream, momen
         losses.append(np.mean(error**2))
         mean = factor(step) * error @ x / count
         increments = eta * scale * np.outer(ahead[1], mean), eta * scale * ahead[0] @ mean
+        norm = np.sqrt(sum(np.sum((g / eta) ** 2) for g in increments) * eta / rate)  # all rates are eta
+        increments = [by_norm(norm) * increment for increment in increments]
         velocities = [momentum * v + g for v, g in zip(velocities, increments, strict=True)]
         matrix, vector = matrix + velocities[0], vector + velocities[1]
     return np.array(losses)
@@ -362,3 +368,157 @@ def test_draws_in_specs():
     assert rule == ds.GradientDescent(batch=2, label_noise=0.1, seed=7)
     with pytest.raises(SpecError, match=r"\[training\] batch = 2: allowed is nothing, the key belongs to regime"):
         of_spec("batch = 2")
+
+
+@pytest.mark.parametrize("rule", [ds.GradientDescent(clip=0.5), ds.GradientDescent(normalised=True)])
+def test_norms_in_proportion(rule):
+    """Both methods, and finite networks of the program and of this file, whose gradients are those of stored arrays."""
+    theory, options = ds.derive(ds.deep_linear(1), training=rule), {**PHYSICS, "steps": 20}
+    z, march = z_scores(theory, options, by_norm=lambda n: 1 / n if rule.normalised else min(1.0, rule.clip / n))
+    assert np.abs(z).max() < 4
+    exact = theory.compile("numpy")(**options, method="conditioning", tol=1e-12)
+    np.testing.assert_allclose(exact.train_loss, march.train_loss, rtol=1e-11)
+    assert ds.compare(march, ds.simulate(theory, dim=300, seeds=8, **options)).within(7)
+    plain = ds.derive(ds.deep_linear(1)).compile("numpy")(**options)
+    assert abs(plain.test_loss - march.test_loss).max() > 1e-2
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_norms_with_everything_else(outputs):
+    rule = ds.GradientDescent(momentum=0.5, nesterov=True, weight_decay=0.01, clip=0.5, schedule="cosine")
+    theory, options = ds.derive(ds.deep_linear(3), training=rule), {**PHYSICS, "steps": 20, "outputs": outputs}
+    march = theory.compile("numba")(**options)
+    exact = theory.compile("numba")(**options, method="conditioning", tol=1e-12)
+    np.testing.assert_allclose(exact.test_loss, march.test_loss, rtol=1e-11)
+
+
+def tied(net, x):
+    """One matrix at every layer, whose update is a sum over layers."""
+    n = net.hidden("N")
+    first, inner = net.matrix("W0", net.inputs, n), net.matrix("W", n, n)
+    return net.readout("w", net.scan(lambda _, h: h + inner @ h / 2, first @ x, layers=(1, net.depth - 1)))
+
+
+def autoencoder(net, x):
+    """A matrix and its transpose, with a term for each."""
+    wide, narrow = net.hidden("N"), net.hidden("M", 0.5)
+    w = net.matrix("W", wide, narrow)
+    return net.readout("w", w.T @ (w @ (net.matrix("W0", net.inputs, wide) @ x)))
+
+
+@pytest.mark.parametrize("network", [ds.network(tied, depth=3), ds.network(autoencoder)], ids=["tied", "transposed"])
+def test_norms_of_matrices_that_are_used_twice(network):
+    theory = ds.derive(network, training=ds.GradientDescent(clip=0.5))
+    options = {**PHYSICS, "steps": 15}
+    exact = theory.compile("numpy")(**options, method="conditioning", tol=1e-12)
+    march = theory.compile("numpy")(**options)
+    np.testing.assert_allclose(exact.test_loss, march.test_loss, rtol=1e-11)
+    assert ds.compare(march, ds.simulate(theory, dim=200, seeds=8, **options)).within(7)
+    assert any("norm_squared" in str(equation) for equation in theory.equations.single_site)
+
+
+def test_norms_of_a_shared_matrix_on_samples():
+    theory = ds.derive(ds.network(tied, depth=3), data=DATA, training=ds.GradientDescent(clip=0.2))
+    exact = theory.compile("numpy")(**WIDE, tol=1e-12)
+    derived = theory.compile("numpy")(**WIDE, method="equations", sites=64, replicas=2)
+    np.testing.assert_allclose(derived.f, exact.f, rtol=0, atol=1e-12)
+    assert ds.compare(exact, ds.simulate(theory, width=400, seeds=12, **WIDE)).within(7)
+
+
+def clipped_by_hand(data, by_norm, width, stream, rate, gamma, steps, weights):
+    """Outputs of ``w . tanh(A x)`` with arrays as PyTorch stores them and rates of their own, shape (steps, samples).
+
+    ``A ~ N(0, 1/D)`` has the rate ``rate gamma^2 N/D``, ``w ~ N(0, 1/(gamma N)^2)`` the rate ``rate/N``.
+    """
+    x, dim, count = data.all_inputs, data.dim, data.count
+    matrix = stream.standard_normal((width, dim)) / np.sqrt(dim)
+    vector = stream.standard_normal(width) / (gamma * width)
+    rates, outputs = (rate * gamma**2 * width / dim, rate / width), []
+    for step in range(steps):
+        hidden = np.tanh(x @ matrix.T)
+        outputs.append(hidden @ vector)
+        error = weights[step] * (data.targets[:, 0] - outputs[-1][:count]) / count
+        slopes = error[:, None] * (1 - hidden[:count] ** 2) * vector
+        gradients = slopes.T @ x[:count], error @ hidden[:count]
+        norm = np.sqrt(sum(r / rate * np.sum(g**2) for r, g in zip(rates, gradients, strict=True)))
+        matrix, vector = (a + by_norm(norm) * r * g for a, r, g in zip((matrix, vector), rates, gradients, strict=True))
+    return np.array(outputs)
+
+
+@pytest.mark.parametrize("rule", [ds.GradientDescent(clip=0.2), ds.GradientDescent(normalised=True, batch=2, seed=5)])
+def test_norms_on_samples(rule):
+    weights = np.ones((10, 3)) if rule.batch is None else drawn(rule, 10)[0]
+    options = {**WIDE, "learning_rate": 0.1 if rule.normalised else 0.3}
+    check_exactly(rule, options)
+    theory = ds.derive(ds.mlp(1, "tanh"), data=DATA, training=rule)
+    run = theory.compile()(**options, sites=8000)
+    assert run.attrs["backend"] == "numpy"
+    derived = theory.compile("numpy")(**options, method="equations", sites=8000)
+    z = (derived.f - run.f) / np.hypot(derived.f_sem, run.f_sem)
+    assert float(abs(z).isel(step=slice(1, None)).max()) < 5
+    assert ds.compare(run, ds.simulate(theory, width=400, seeds=8, **options)).within(7)
+    physics = {"rate": options["learning_rate"], "gamma": 2.0, "steps": 10, "weights": weights}
+
+    def by_norm(norm):
+        return 1 / norm if rule.normalised else min(1.0, rule.clip / norm)
+
+    streams = map(np.random.default_rng, range(16))
+    runs = np.array([clipped_by_hand(DATA, by_norm, 800, stream, **physics) for stream in streams])
+    error = np.hypot(runs.std(axis=0, ddof=1) / 4, run.f_sem[:, :, 0])
+    assert float(abs((runs.mean(axis=0) - run.f[:, :, 0]) / error).max()) < 5
+
+
+def test_norm_is_that_of_the_tangent_kernel():
+    """``Delta K Delta / P^2``, of a network with a wider layer and with rates of its own arrays."""
+    data = ds.Samples(DATA.inputs, DATA.targets)
+
+    def net(net, x):
+        n, m = net.hidden("N"), net.hidden("M", 2)
+        h = net.matrix("W0", net.inputs, n, learning_rate=0.5) @ x
+        return net.readout("w", net.matrix("W", n, m) @ h)
+
+    theory = ds.derive(ds.network(net), data=data, training=ds.GradientDescent(clip=0.2))
+    arguments = run_arguments(theory, 6, {"richness": 2.0, "learning_rate": 0.3})
+    run = run_coordinates(theory.program, arguments.values, 1, 6, data=arguments.data)
+    kernels = theory.compile("numpy")(richness=2.0, learning_rate=0.3, steps=6, kernels=range(6))
+    found = {ref.scalar.name: values for ref, values in run.scalars.items()}
+    error = data.targets - kernels.f.values
+    names = [name for name in kernels.data_vars if name == "NTK"]
+    kernel = kernels[names[0]].values
+    expected = np.einsum("tmc,tmcnd,tnd->t", error, kernel, error) / 9
+    np.testing.assert_allclose(found["norm_squared"], expected, rtol=1e-6)
+
+
+def test_norms_and_spectra():
+    theory = ds.derive(ds.deep_linear(2), training=ds.GradientDescent(clip=0.8, momentum=0.5))
+    options = {**PHYSICS, "richness": 6.0, "learning_rate": 0.06, "steps": 31, "matrices": ["W0", "W1"], "at": [30]}
+    found = [ds.spectrum(theory, method=method, points=0, **options) for method in ("equations", "conditioning")]
+    assert found[0].outlier.notnull().any()
+    np.testing.assert_allclose(found[0].outlier[..., 0], found[1].outlier[..., 0], rtol=1e-5)
+
+
+def test_norms_where_there_are_none():
+    theory = ds.derive(ds.deep_linear(1), training=ds.GradientDescent(clip=0.5))
+    with pytest.raises(ArgumentError, match="exact: norms of gradients are roots"):
+        theory.exact(2)
+    with pytest.raises(ProgramError, match="limit wide: allowed is training that is the same at every step"):
+        theory.limit(ds.limits.wide)
+    with pytest.raises(ProgramError, match="backend = 'mpmath' with norms of gradients: allowed are"):
+        theory.compile("mpmath")(**PHYSICS, steps=2)
+
+
+def test_entries_of_matrices_are_refused():
+    words = "single entries of a matrix, on which Adam and sign descent act, are outside the averaging rule"
+    with pytest.raises(AttributeError, match=f"no Adam: {words}"):
+        ds.Adam  # noqa: B018
+    with pytest.raises(SpecError, match=rf'\[training\] kind = "adam": allowed is .*; {words}'):
+        of_spec('kind = "adam"')
+    with pytest.raises(SpecError, match=rf'\[training\] rule = "adam": allowed is nothing, .*; {words}'):
+        of_spec('rule = "adam"')
+
+
+def test_norms_in_specs():
+    assert of_spec("clip = 0.5") == ds.GradientDescent(clip=0.5)
+    assert of_spec("normalised = true") == ds.GradientDescent(normalised=True)
+    with pytest.raises(SpecError, match="normalised = true: allowed is false with clip"):
+        of_spec("clip = 0.5\nnormalised = true")

@@ -394,7 +394,7 @@ def test_all_errors_at_once() -> None:
         '[data] samples = 3: allowed is nothing, the key belongs to regime = "fixed"',
         "[training] steps = 0: allowed is an integer >= 1",
         "[training] momentun = 0.1: unknown key (did you mean momentum?); allowed are learning_rate, steps, momentum, "
-        "weight_decay, nesterov, schedule, centered, kind, time, rtol",
+        "weight_decay, nesterov, schedule, clip, normalised, centered, kind, time, rtol",
         "[solver] tol = 0: allowed is a finite number > 0 and < 1",
         "[solvr]: unknown section (did you mean solver?); allowed are [network], [data], [training], [solver], "
         "[simulation], [spectrum], [sampling], [kernels]",
