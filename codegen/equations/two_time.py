@@ -84,7 +84,13 @@ class _TwoTimeModule:
             yield f"space {closure.space}, fields {names}: {how}"
 
     def _march(self) -> str:
-        given = ["gram", "targets", *(["train"] if self.scope.masked else []), *map(python_name, self.scope.parameters)]
+        given = [
+            "gram",
+            *[*self.scope.grams.values()][1:],
+            "targets",
+            *(["train"] if self.scope.masked else []),
+            *map(python_name, self.scope.parameters),
+        ]
         given += map(self.scope.names.of, self.scope.given_anew)
         options = ["tangents=True", "progress=None", "inspect=None"]
         lines = [

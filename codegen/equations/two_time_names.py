@@ -37,6 +37,7 @@ class Names:
         self._names: dict[Field | Scalar | Noise, str] = {}
         self._families: dict[tuple[object, ...], str] = {}
         program = derivation.program
+        self._taken |= {f"gram_{field.name}" for field in program.data_fields}
         fields = [field for closure in derivation.closures for field in closure.process.fields]
         operands = [product.operand.field for *_, product in program.products() if product.operand.space.finite]
         for field in dict.fromkeys((*operands, *fields)):

@@ -11,7 +11,7 @@ from dmft_sym.codegen.text.names import python_name
 from dmft_sym.derivation.pipeline import Pipeline
 from dmft_sym.derivation.process_closure import ProcessClosure
 from dmft_sym.derivation.single_site import Noise
-from dmft_sym.program import OUTPUT, SAMPLE, SAMPLES, Axes, Field, LayerRange, Scalar
+from dmft_sym.program import OUTPUT, SAMPLE, SAMPLES, Axes, Field, LayerRange, Scalar, Space
 
 from .two_time_names import Names
 
@@ -42,6 +42,13 @@ class Scope:
         sites = [equation for closure in self.derivation.closures for equation in closure.equations]
         past = {term.field.field for equation in sites for term in equation.memories}
         return past | {kind.row for closure in self.derivation.closures for kind in closure.responses}
+
+    @property
+    def grams(self) -> dict[Space, str]:
+        """Arguments that have the overlaps of inputs, by their spaces."""
+        inputs = {field.space: field for field in reversed(self.program.data_fields)}
+        first, *others = reversed(inputs)
+        return {first: "gram", **{space: f"gram_{inputs[space].name}" for space in others}}
 
     @property
     def masked(self) -> bool:

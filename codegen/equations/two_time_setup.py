@@ -60,16 +60,19 @@ class SetupWriter:
         return "0" if closure.gaussian else "sites"
 
     def _inputs(self) -> Iterator[str]:
+        for name in [*self.scope.grams.values()][1:]:
+            yield f'{name} = checked_overlaps("{name}", {name}, samples)'
         for ref in self._finite_operands():
             if ref.field == ONE:
                 yield f"{self.scope.names.of(ref.field)} = Given(np.ones((1, 1, 1, 1)))"
                 continue
             factor = input_factor(self.scope.program, ref)
+            gram = self.scope.grams[ref.space]
             tail = "" if factor == 1 else f", {number_text(factor)}"
             if (place := input_place(self.scope.program, ref)) is not None:
-                yield f"{self.scope.names.of(ref.field)} = Given(gram, {number_text(factor)}, {place})"
+                yield f"{self.scope.names.of(ref.field)} = Given({gram}, {number_text(factor)}, {place})"
                 continue
-            yield f"{self.scope.names.of(ref.field)} = Given(gram[:, None, :, None]{tail})"
+            yield f"{self.scope.names.of(ref.field)} = Given({gram}[:, None, :, None]{tail})"
         if self.scope.program.vectors:
             yield "identity = Given(np.eye(outputs)[None, :, None, :])"
 

@@ -42,6 +42,14 @@ def checked(steps: int, sites: int, gram: Any, targets: Any, inputs: int = 1) ->
     return gram, targets, samples, outputs
 
 
+def checked_overlaps(name: str, gram: Any, samples: int) -> _Floats:
+    """Overlaps of further inputs."""
+    gram = np.asarray(gram, float)
+    if gram.shape != (samples, samples):
+        raise ValueError(f"{name} has shape {gram.shape}: allowed is {(samples, samples)}, as of targets")
+    return gram
+
+
 class Given:
     """What is known before the first step: inputs, by their overlaps ``(P, P)``, or initial vectors, one per output.
 

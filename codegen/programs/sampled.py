@@ -109,7 +109,7 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
 
     def _data(self) -> dict[str, str]:
         given = [field for field in self.places.inputs if field != ONE]
-        inputs = {field.name: field.name if number else "inputs" for number, field in enumerate(given)}
+        inputs = {field.name: f"inputs_{field.name}" if number else "inputs" for number, field in enumerate(given)}
         return {**inputs, **{s.name: self.places.keyword(s) for s in self.places.given}}
 
     def _keywords(self) -> list[str]:

@@ -96,7 +96,12 @@ def reverse(trace: Trace, scalings: Scalings) -> Backward:
         If the forward pass reads a random vector other than by a readout: it would not be trained.
     """
     _check_vectors(trace)
-    taken = {trace.input.field.name, *trace.setting.reserved, *(target.name for target in _targets(trace.statements))}
+    taken = {
+        trace.input.field.name,
+        *(given.name for given in trace.setting.given),
+        *trace.setting.reserved,
+        *(target.name for target in _targets(trace.statements)),
+    }
     taken |= {parameter.keyword for parameter in trace.parameters}
     pass_ = ReverseMode(trace.setting.adjoint_axes, taken, {"h": "g", "phi": "z"}, trained=True, labels=trace.labels)
     for readout in trace.readouts:

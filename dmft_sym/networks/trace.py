@@ -76,6 +76,8 @@ class Setting:
         Names that the training program uses around the forward pass.
     no_vectors
         Why trained vectors have no limit; empty if they have one.
+    given
+        Further inputs, beside the one that a forward pass receives.
     """
 
     input: Field
@@ -85,6 +87,7 @@ class Setting:
     nonlinear: bool
     reserved: frozenset[str]
     no_vectors: str = ""
+    given: tuple[Field, ...] = ()
 
 
 PROPORTIONAL = Setting(
@@ -184,7 +187,7 @@ class Tracer:
         self._parameters: list[Parameter] = []
         self._frozen: set[str] = set()
         self._rates: dict[str, sp.Expr] = {}
-        self._names: dict[str, object] = {self._input.field.name: self._input.field}
+        self._names: dict[str, object] = {field.name: field for field in (setting.input, *setting.given)}
         self._scan_index: list[tuple[sp.Symbol, LayerRange]] = []
         self._labels = [label for label in dict.fromkeys((*setting.axes, *setting.input.axes)) if label != OUTPUT]
         self._declared_labels: set[Label] = set()
@@ -195,6 +198,20 @@ class Tracer:
     def input(self) -> Vector:
         """The traced sample."""
         return Vector(self, Linear.of(self._input), self.inputs)
+
+    def given(self, name: str) -> Vector:
+        """A further input of every sample, by its name in ``ds.Samples(inputs={"x": ..., name: ...})``.
+
+        Matrices read it from its own space: ``x2 = net.given("x2")``, ``net.matrix("V", x2.space, n) @ x2``.
+        """
+        for found in (self.setting.input, *self.setting.given):
+            if found.name == name and found.data:
+                return Vector(self, Linear.of(FieldRef(found)), found.space)
+        known = ", ".join(other.name for other in self.setting.given) or "none beside the one of the forward pass"
+        raise ProgramError(
+            f"given {name!r}: the samples have {known}; further inputs are arrays by name, "
+            f'ds.Samples(inputs={{"x": ..., "{name}": ...}}, targets=...)'
+        )
 
     def hidden(self, name: str, width: Number = 1) -> Space:
         """A hidden space of ``width * nu * D`` sites (of ``width * N`` where samples are given)."""

@@ -159,6 +159,9 @@ class Vector:
             'a function of one number of a traced vector: allowed are np.tanh(h) and the like, and net.apply("tanh", h)'
         )
 
+    def __call__(self, *arguments: object) -> NoReturn:
+        raise ProgramError("a traced vector is no function; a further input of the samples is net.given(name)")
+
     def __iter__(self) -> NoReturn:
         raise ProgramError("the sites of a traced vector: their number goes to infinity; averages are net.mean(...)")
 

@@ -63,9 +63,10 @@ class Step:
 
     @property
     def data_fields(self) -> tuple[Field, ...]:
-        """Fields that are given from outside (the inputs)."""
+        """Fields that are given from outside (the inputs), in the order of their spaces' names."""
         operands = (p.operand.field for *_, p in self.products())
-        return tuple(dict.fromkeys(field for field in operands if field.data and field != ONE))
+        found = dict.fromkeys(field for field in operands if field.data and field != ONE)
+        return tuple(sorted(found, key=lambda field: field.space.name))
 
     @property
     def scalars(self) -> tuple[Scalar, ...]:

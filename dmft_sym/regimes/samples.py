@@ -7,7 +7,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -25,6 +25,7 @@ from dmft_sym.support.messages import DataWarning, show
 from dmft_sym.support.real_arrays import Array, DataError, real_array
 
 from .base import Regime, Size
+from .further_inputs import MAIN, fields_of, gram_of, separated, together
 from .keys import Check, NetworkKeys, SamplingKeys, Spec, SpectrumKeys, simulation_keys
 from .sample_keys import CHECKS, KernelsKeys, SamplesData, SamplesNetwork, SamplesSolver, SamplesTraining
 from .sample_program import FIXED, fixed_program
@@ -45,7 +46,8 @@ class Samples(Regime):
     ----------
     inputs
         Shape (P, D), finite real numbers. The first layer is ``D^{-1/2} W x``: scale inputs so that ``|x|^2/D`` is of
-        order one. Samples that are sequences have the shape (P, K, D), see ``labels``.
+        order one. Samples that are sequences have the shape (P, K, D), see ``labels``. Several inputs are arrays by
+        name, ``{"x": ..., "x2": ...}``: a forward pass receives ``x`` and has the others by ``net.given("x2")``.
     targets
         Shape (P, C), or (P,) for one output. With the loss ``"softmax"``, one column has the classes 0, 1, ... of the
         samples; they are kept as one-hot rows.
@@ -65,6 +67,8 @@ class Samples(Regime):
         ``D`` and ``C``.
     all_inputs, all_targets
         Shape (total, D) and (total, C), training samples first.
+    further
+        Further inputs by name, of all samples.
     train
         1 for training samples and 0 for test samples, shape (total,).
     gram
@@ -98,6 +102,7 @@ class Samples(Regime):
     test_inputs: Array | None = None
     test_targets: Array | None = None
     labels: tuple[str, ...] = ()
+    further: Mapping[str, Array] = field(init=False, default_factory=dict)
 
     word: ClassVar[str] = "fixed"
     example: ClassVar[str] = "Samples(inputs, targets)"
@@ -131,8 +136,10 @@ class Samples(Regime):
             )
         loss = loss_named(self.loss)
         labels = _names_of_axes(self.labels)
-        inputs = _inputs("inputs", self.inputs, labels)
-        test_inputs = None if self.test_inputs is None else _inputs("test_inputs", self.test_inputs, labels)
+        main, others = separated("inputs", self.inputs)
+        test_main, test_others = separated("test_inputs", self.test_inputs)
+        inputs = _inputs("inputs", main, labels)
+        test_inputs = None if self.test_inputs is None else _inputs("test_inputs", test_main, labels)
         targets, test_targets = _targets(loss, self.targets, self.test_targets)
         _check_counts("", inputs, targets)
         if test_inputs is not None and test_targets is not None:
@@ -140,6 +147,9 @@ class Samples(Regime):
             _check_columns(inputs, test_inputs, "inputs")
             _check_columns(targets, test_targets, "targets")
         object.__setattr__(self, "labels", labels)
+        tests = None if test_inputs is None else test_others
+        further = together(len(inputs), others, tests, 0 if test_inputs is None else len(test_inputs))
+        object.__setattr__(self, "further", further)
         values = (inputs, targets, test_inputs, test_targets)
         for name, value in zip(("inputs", "targets", "test_inputs", "test_targets"), values, strict=True):
             object.__setattr__(self, name, None if value is None else _frozen(value))
@@ -148,7 +158,8 @@ class Samples(Regime):
             raise DataError(
                 f"inputs with {self.total} samples: allowed are at most {MAX_SAMPLES}, test samples included"
             )
-        _warn_of_size(self.inputs)
+        for array in (self.inputs, *others.values()):
+            _warn_of_size(array)
 
     @property
     def rule(self) -> Loss:
@@ -206,9 +217,11 @@ class Samples(Regime):
     @functools.cached_property
     def gram(self) -> Array:
         """``Kx = X X^T / D`` of all samples, shape (total, total)."""
-        rows = self.all_inputs.reshape(-1, self.dim)
-        product = rows @ rows.T / self.dim
-        return _frozen((product + product.T) / 2)
+        return gram_of(self.all_inputs)
+
+    def gram_of(self, name: str) -> Array:
+        """The overlaps of an input by its name in programs."""
+        return gram_of(self.further[name]) if name in self.further else self.gram
 
     @functools.cached_property
     def digest(self) -> str:
@@ -216,8 +229,9 @@ class Samples(Regime):
         shapes = f"{self.loss} {self.count} {self.total} {self.dim} {self.outputs}\n"
         if self.labels:
             shapes += f"{self.labels} {self.inputs.shape[1:-1]}\n"
+        shapes += "".join(f"{name} {array.shape[1]}\n" for name, array in self.further.items())
         content = hashlib.sha256(shapes.encode())
-        for array in (self.all_inputs, self.all_targets):
+        for array in (self.all_inputs, self.all_targets, *self.further.values()):
             content.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
         return content.hexdigest()
 
@@ -234,12 +248,13 @@ class Samples(Regime):
     @property
     def setting(self) -> Setting:
         """What forward passes are traced for."""
-        return replace(FIXED, input=replace(FIXED.input, axes=self.axes))
+        given = fields_of(self.further)
+        return replace(FIXED, input=replace(FIXED.input, axes=self.axes), given=given)
 
     @property
     def given(self) -> dict[str, Array]:
         """The arrays under the names that programs give them."""
-        return {"x": self.all_inputs, "y": self.all_targets, "train": self.train}
+        return {MAIN: self.all_inputs, **self.further, "y": self.all_targets, "train": self.train}
 
     def outputs_of(self, given: Mapping[str, Any]) -> int:
         """That of the targets."""

@@ -129,7 +129,7 @@ class TwoTimeRun(ReplicaRun):
                 np.random.default_rng(seed),
                 steps=self.call.arguments.steps,
                 sites=sites,
-                gram=self.data.gram,
+                **self._grams(),
                 targets=self.data.all_targets,
                 tangents=tangents,
                 progress=progress,
@@ -139,6 +139,12 @@ class TwoTimeRun(ReplicaRun):
         if self.wanted.matrices:
             self._see_spectra(measured, state, run, 0 if self.call.problem.program.linear else sites)
         return np.asarray(run["scalars"]["f"][: run["steps"]]), measured, float(run["tangent_error"])
+
+    def _grams(self) -> dict[str, Array]:
+        """Overlaps of inputs, by the arguments of the module."""
+        first, *others = self.call.problem.program.data_fields
+        found = {"gram": self.data.gram_of(first.name)}
+        return found | {f"gram_{field.name}": self.data.gram_of(field.name) for field in others}
 
     def _see_spectra(
         self, measured: Measurements, fields: Mapping[str, Any], run: Mapping[str, Any], sites: int
@@ -159,7 +165,7 @@ class TwoTimeRun(ReplicaRun):
         if ONE in (a.field, b.field):
             return np.ones((1, 1))
         if a.space.finite and b.space.finite:
-            return np.asarray(self.data.gram)
+            return np.asarray(self.data.gram_of(a.field.name))
         ones, others = ([self._member(fields, name, ref) for name in members(ref.field)] for ref in (a, b))
         blocks = [[self.module.overlap(one, other, step)[:, :, step] for other in others] for one in ones]
         found = np.array(blocks).transpose(2, 0, 3, 4, 1, 5)  # samples, labels written out, outputs
