@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 import sympy as sp
+from numpy.typing import ArrayLike, NDArray
 
 from dmft_sym.program import (
     OUTPUT,
@@ -53,8 +54,8 @@ class LabelRecorder(Protocol):
     def new_scalar(self, stem: str, axes: Axes) -> ScalarRef:
         """A scalar with a free name and these labels."""
 
-    def given_scalar(self, name: str | None, label: Label, values: tuple[float, ...]) -> Mean:
-        """A scalar that is known, one for every value of a label."""
+    def given_scalar(self, name: str | None, axes: Axes, values: NDArray[np.float64]) -> Mean:
+        """A scalar that is known, one for every value of labels."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,14 @@ class TracedLabel:
         chosen = f"other_{self.label}" if name is None else name
         return TracedLabel(self.tracer, self.tracer.declare_label(chosen, len(self), self.label))
 
-    def values(self, numbers: Sequence[float], name: str | None = None) -> Mean:
+    def values(self, numbers: ArrayLike, *others: TracedLabel, name: str | None = None) -> Mean:
         """Known numbers, one for every value of the label: a factor of vectors and scalars.
 
         Parameters
         ----------
         numbers
-            As many as the label has values, finite.
+            As many as the label has values, finite; with ``others`` an array with an axis for each of them:
+            ``token.values(kernel, other)`` is ``kernel[i, j]``.
         name
             What equations call it.
 
@@ -99,10 +101,13 @@ class TracedLabel:
         ProgramError
             If they do not fit.
         """
-        found = np.asarray(numbers, dtype=float)
-        if found.shape != (len(self),) or not np.isfinite(found).all():
-            raise ProgramError(f"values of {self}: {show(numbers)}: allowed are {len(self)} finite numbers, one each")
-        return self.tracer.given_scalar(name, self.label, tuple(map(float, found)))
+        found, labels = np.asarray(numbers, dtype=float), (self, *others)
+        shape = tuple(map(len, labels))
+        if found.shape != shape or not np.isfinite(found).all():
+            what = " and ".join(map(str, labels))
+            size = " x ".join(map(str, shape))
+            raise ProgramError(f"values of {what}: {show(numbers)}: allowed are {size} finite numbers, one each")
+        return self.tracer.given_scalar(name, tuple(label.label for label in labels), found)
 
     def taken(self, vector: Vector) -> Vector:
         """A vector at the values of this copy of a label, instead of those of the label itself."""

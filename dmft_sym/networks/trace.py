@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast, overload
 
+import numpy as np
 import sympy as sp
+from numpy.typing import NDArray
 
 from dmft_sym.program import (
     DEPTH,
@@ -471,10 +473,13 @@ class Tracer:
         index, span = self._scan_index[-1] if self._scan_index else (None, None)
         return ScalarRef(self._declare(Scalar(name, self._axes(axes), span)), index)
 
-    def given_scalar(self, name: str | None, label: Label, values: tuple[float, ...]) -> Mean:
-        """A scalar that is known, one for every value of a label."""
-        chosen = self._free_name(f"{label}_values") if name is None else name
-        return Mean.of(self, ScalarRef(self._declare(Scalar(chosen, (label,), data=True, values=values))))
+    def given_scalar(self, name: str | None, axes: Axes, values: NDArray[np.float64]) -> Mean:
+        """A scalar that is known, one for every value of labels."""
+        chosen = self._free_name(f"{axes[0]}_values") if name is None else name
+        order = inner_order(self._labels, axes)
+        flat = values.transpose([axes.index(label) for label in order]).reshape(-1)
+        known = Scalar(chosen, order, data=True, values=tuple(map(float, flat)))
+        return Mean.of(self, ScalarRef(self._declare(known)))
 
     def as_scalar(self, mean: Mean) -> ScalarRef:
         """A scalar that has a name; a function of scalars is given one."""

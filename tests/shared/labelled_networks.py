@@ -82,6 +82,18 @@ def convolution(net, x):
     return net.readout("w", net.sum(e * (1 + ds.norm(e)), over=token))
 
 
+def causal(net, x):
+    """A kernel of two indices, and a mask that lets a token see those before it."""
+    token, n = net.label("token", TOKENS), net.hidden("N")
+    before = token.copy("before")
+    e = net.apply("tanh", net.matrix("W", net.inputs, n) @ x)
+    kernel = before.values([[0.0, 1.0, 0.5], [0.0, 0.0, -1.0], [0.0, 0.0, 0.0]], token)
+    mask = token.values(np.where(np.tri(TOKENS), 0.0, -50.0), before, name="mask")
+    weights = ds.softmax(2 * ds.mean(e * e.at(before)) + mask, over=before)
+    h = net.matrix("V", n, n) @ net.sum((weights + kernel) * e.at(before), over=before)
+    return net.readout("w", net.sum(net.apply("tanh", h), over=token))
+
+
 def scores_of_all(net, x):
     """Scores at both places, a softmax along each index, and a norm of scalars over a label."""
     token, n = net.label("token", TOKENS), net.hidden("N")
@@ -96,7 +108,7 @@ def scores_of_all(net, x):
 
 FORWARDS = {
     made.__name__: made
-    for made in (layers_of_attention, heads, normalised, mixed, pairs, pooled, convolution, scores_of_all)
+    for made in (layers_of_attention, heads, normalised, mixed, pairs, pooled, convolution, causal, scores_of_all)
 }
 
 
