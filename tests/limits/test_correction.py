@@ -124,8 +124,7 @@ def test_two_derivations_are_the_same():
 MORE = {"gated": gated, "normalised": normalised, "two readouts": two_readouts, "two carries": two_carries}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [*MORE, "tied", "mlp"])
+@pytest.mark.parametrize("name", ["tied", *(pytest.param(name, marks=pytest.mark.slow) for name in (*MORE, "mlp"))])
 def test_two_derivations_are_the_same_for_other_networks(name):
     network = {"tied": tied(sp.tanh), "mlp": ds.mlp(2, outputs=2)}.get(name) or ds.network(MORE[name])
     targets = np.array([[1.0, -1.0], [-1.0, 0.5]]) if name == "mlp" else Y
@@ -231,10 +230,12 @@ def test_wrong_numbers_fail():
         assert verdict.holds is False, verdict
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", [LazyCorrection, *WRONG])
-def test_sampled_runs_approach_it_and_not_a_wrong_one(kind):
-    verdict = approach(kind(of_small().theory, lazy), {"learning_rate": 0.4, "sites": 40_000}, steps=7)
+@pytest.mark.parametrize(
+    ("kind", "sites"),
+    [(Twice, 8_000), *(pytest.param(kind, 40_000, marks=pytest.mark.slow) for kind in (LazyCorrection, *WRONG))],
+)
+def test_sampled_runs_approach_it_and_not_a_wrong_one(kind, sites):
+    verdict = approach(kind(of_small().theory, lazy), {"learning_rate": 0.4, "sites": sites}, steps=7)
     assert verdict.holds is (kind is LazyCorrection), verdict
 
 
@@ -290,8 +291,7 @@ def test_closed_equations_have_it_exactly_and_in_numbers():
     assert "what is left is of order gamma^4" in str(row.exact) and "expected 2" in str(row.approach)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("depth", [1, *(pytest.param(depth, marks=pytest.mark.slow) for depth in (2, 3))])
 def test_closed_equations_have_it_at_any_depth(depth):
     (row,) = check_correction(ds.derive(ds.deep_linear(depth), training=CENTERED), **RUN)
     assert row.verdict == "holds", str(row)

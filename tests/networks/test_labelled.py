@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 import sys
 
-import labelled_networks
 import numpy as np
 import pytest
 import sympy as sp
 import xarray as xr
 from evaluator import Evaluator
+from labelled_networks import LABELLED, sequences
 
 import dmft_sym as ds
 from dmft_sym.derivation.site_equations import SiteWriter
@@ -247,12 +247,12 @@ def test_finite_networks_agree_with_the_infinite_one(forward):
 
 @pytest.mark.parametrize(
     "name",
-    ["mixed", *(pytest.param(name, marks=pytest.mark.slow) for name in labelled_networks.FORWARDS if name != "mixed")],
+    ["mixed", *(pytest.param(name, marks=pytest.mark.slow) for name in LABELLED if name != "mixed")],
 )
 def test_many_ways_in_which_labels_meet(name):
     """Conditioning, equations and finite networks."""
-    network = ds.network(labelled_networks.FORWARDS[name])
-    made = ds.derive(network, data=labelled_networks.sequences(5, 2, outputs=1))
+    network = ds.network(LABELLED[name])
+    made = ds.derive(network, data=sequences(5, 2, outputs=1))
     arguments = {"steps": 4, "learning_rate": 0.2, "richness": 1.5, "replicas": 8}
     how = {"conditioning": 32_000, "equations": 1_600}
     ours, theirs = (made.compile("numpy")(method=m, sites=sites, **arguments) for m, sites in how.items())
@@ -261,11 +261,15 @@ def test_many_ways_in_which_labels_meet(name):
     assert worst_of_networks(ours, ds.simulate(made, width=300, seeds=16, **arguments)) < 4.5
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", labelled_networks.FORWARDS)
+FAST = "pairs"
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == FAST else pytest.mark.slow) for name in LABELLED]
+)
 def test_generated_modules_of_many_networks(name):
-    network = ds.network(labelled_networks.FORWARDS[name], outputs=2)
-    made = ds.derive(network, data=labelled_networks.sequences(5, 2))
+    network = ds.network(LABELLED[name], outputs=2)
+    made = ds.derive(network, data=sequences(5, 2))
     arguments = {"steps": 4, "learning_rate": 0.2, "richness": 1.5, "replicas": 4, "sites": 800}
     ours, theirs = (made.compile(backend)(**arguments) for backend in ("numba", "numpy"))
     np.testing.assert_allclose(ours.f, theirs.f, rtol=1e-11, atol=1e-11)

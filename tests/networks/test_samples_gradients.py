@@ -9,10 +9,10 @@ differences here and know nothing of the backward pass.
 
 from __future__ import annotations
 
-import labelled_networks
 import numpy as np
 import pytest
 import sympy as sp
+from labelled_networks import LABELLED, sequences
 from samples_and_scores import made_samples
 from unseen_networks import FORWARDS, made_network
 
@@ -127,10 +127,10 @@ def test_networks_descend_the_gradient(name):
     check(ds.derive(made_network(name, outputs=2), data=made_samples(7, 3, 2)))
 
 
-@pytest.mark.parametrize("name", labelled_networks.FORWARDS)
+@pytest.mark.parametrize("name", LABELLED)
 def test_networks_with_labels_descend_the_gradient(name):
-    network = ds.network(labelled_networks.FORWARDS[name], outputs=2)
-    check(ds.derive(network, data=labelled_networks.sequences(5, 2)))
+    network = ds.network(LABELLED[name], outputs=2)
+    check(ds.derive(network, data=sequences(5, 2)))
 
 
 @pytest.mark.parametrize("activation", ["tanh", "erf", "relu", "gelu", "softplus", "silu", UNNAMED])

@@ -106,7 +106,7 @@ def scores_of_all(net, x):
     return net.readout("w", net.sum(e, over=token))
 
 
-FORWARDS = {
+LABELLED = {
     made.__name__: made
     for made in (layers_of_attention, heads, normalised, mixed, pairs, pooled, convolution, causal, scores_of_all)
 }
