@@ -19,6 +19,7 @@ from dmft_sym.solvers.exact_march import ExactRun
 from .limit import Limit
 from .orders import parts
 from .series import Series
+from .series_runs import refuse_richness
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -102,7 +103,7 @@ class ClosedCorrection:
         Parameters
         ----------
         **arguments
-            As of a run; ``richness`` has no effect.
+            As of a run, without ``richness``.
 
         Returns
         -------
@@ -110,13 +111,15 @@ class ClosedCorrection:
             Losses (step, output): what multiplies ``gamma^2``. At richness ``gamma`` a run has
             ``limit.loss + gamma^2 loss`` but for order ``gamma^4``.
         """
-        run = self.reduced.solve(backend, **_without_richness(arguments))
+        refuse_richness(arguments)
+        run = self.reduced.solve(backend, **arguments)
         names = {loss + _EVEN: loss for loss in self.losses}
         return run[list(names)].rename(names).assign_attrs({**run.attrs, "order": 2})
 
     def exact(self, steps: int, **parameters: Any) -> ExactRun:
         """The same as SymPy expressions; see `Theory.exact`."""
-        run = self.reduced.exact(steps, **_without_richness(parameters))
+        refuse_richness(parameters)
+        run = self.reduced.exact(steps, **parameters)
         raw = {loss: run.raw[loss + _EVEN] for loss in self.losses}
         return ExactRun(raw, tuple(raw), run.outputs, run.known)
 
@@ -150,7 +153,3 @@ def series_of(theory: Problem, limit: Limit) -> Program:
         return Series(theory.program).program
     except ProgramError as error:
         raise ProgramError(f"{name}: {error}") from error
-
-
-def _without_richness(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if name != "richness"}

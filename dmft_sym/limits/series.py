@@ -171,7 +171,11 @@ class Series:
             return self._averaged(statement)
         if isinstance(statement, Compute):
             return self._computed(statement)
-        return self._learned(statement) if isinstance(statement, Learn) else self._observed(statement)
+        if isinstance(statement, Learn):
+            return self._learned(statement)
+        if not isinstance(statement, Observe):
+            raise ProgramError(f"{statement}: allowed are fields, averages and functions of them")
+        return self._observed(statement)
 
     def _targets(self, target: Any, values: Mapping[int, Any], highest: int) -> Iterator[tuple[Any, Any]]:
         """What is assigned for every order up to the highest."""

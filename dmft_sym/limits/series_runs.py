@@ -18,6 +18,7 @@ from dmft_sym.solvers.method import Call, Solved, end_of_run
 from dmft_sym.solvers.sample_results import jackknife, labelled, left_out, mean_and_error, suffixed
 from dmft_sym.solvers.sampled_sites import SampledRun
 from dmft_sym.solvers.solver import DEFAULTS
+from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ def solve_series(
     xarray.Dataset
         ``f`` (step, sample, output) and losses of order two.
     """
+    refuse_richness(arguments)
     given = {name: value for name, value in arguments.items() if name in _OPTIONS and value is not None}
-    rest = {k: v for k, v in arguments.items() if k not in (*_OPTIONS, "steps", "progress", "richness")}
+    rest = {k: v for k, v in arguments.items() if k not in (*_OPTIONS, "steps", "progress")}
     run = run_arguments(problem, arguments.get("steps"), rest, (*_OPTIONS, "progress"))
     options = SimpleNamespace(**{**DEFAULTS, **given, "kernels": ()})
     call = Call(problem, backend, run, options, arguments.get("progress"))
@@ -58,6 +60,12 @@ def solve_series(
     solved = _exact(call, *scalars) if problem.program.linear else SeriesRun(call, *scalars).solved()
     found = {**common_attributes(problem, run), **solved.attributes, **solved.outcome.attrs()}
     return solved.dataset.assign_attrs({**found, "order": 2})
+
+
+def refuse_richness(arguments: Mapping[str, Any]) -> None:
+    """Raise `ArgumentError` if there is a value of what results are a series in."""
+    if "richness" in arguments:
+        raise ArgumentError("richness: allowed is nothing, results are what multiplies its square")
 
 
 class SeriesRun(SampledRun):

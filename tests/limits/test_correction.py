@@ -22,6 +22,7 @@ from dmft_sym.limits.lazy_correction import LazyCorrection
 from dmft_sym.limits.parity import Parities
 from dmft_sym.program import Assign, Linear, Product, ProgramError, SiteMap
 from dmft_sym.solvers.solver import Solver
+from dmft_sym.support.errors import ArgumentError
 
 X = np.array([[1.0, 0.5, -0.3], [-0.4, 1.2, 0.8]])
 Y = np.array([1.0, -1.0])
@@ -39,10 +40,21 @@ def extrapolated(theory, sizes, **arguments):
     return np.linalg.solve(powers, runs.reshape(len(sizes), -1)).reshape(len(sizes), *runs.shape[1:])[1]
 
 
+def biased(net, x):
+    n = net.hidden("N")
+    bias = net.vector("b", n, init=0, learning_rate=3)
+    return net.readout("w", net.matrix("B", n, n) @ (net.matrix("A", net.inputs, n) @ x + bias), learning_rate=2)
+
+
 @pytest.mark.parametrize(
     ("network", "training"),
-    [(ds.deep_linear(1), {}), (ds.deep_linear(2), {"momentum": 0.5}), (tied(lambda h: h), {})],
-    ids=["depth 1", "depth 2, momentum", "tied"],
+    [
+        (ds.deep_linear(1), {}),
+        (ds.deep_linear(2), {"momentum": 0.5}),
+        (tied(lambda h: h), {}),
+        (ds.network(biased), {}),
+    ],
+    ids=["depth 1", "depth 2, momentum", "tied", "a bias, another learning rate"],
 )
 def test_exact_runs_of_linear_networks_have_it(network, training):
     made = correction(network, **training)
@@ -230,6 +242,26 @@ def test_wrong_numbers_fail():
         assert verdict.holds is False, verdict
 
 
+def bag(net, x):
+    """The same matrix and a nonlinearity on every token, a sum, and another layer."""
+    token, n = net.label("token", 2), net.hidden("N")
+    h = net.apply("tanh", net.matrix("W", net.inputs, n) @ x)
+    return net.readout("w", net.apply("tanh", net.matrix("V", n, n) @ net.sum(h, over=token)))
+
+
+@pytest.mark.parametrize(
+    ("judge", "more"),
+    [
+        (structural, ()),
+        pytest.param(approach, ({"learning_rate": 0.4, "sites": 16_000},), marks=pytest.mark.slow),
+    ],
+)
+def test_labels_of_the_users_own_are_labels_of_every_order(judge, more):
+    data = ds.Samples(np.random.default_rng(4).standard_normal((2, 2, 3)), Y, labels=("token",))
+    verdict = judge(ds.derive(ds.network(bag), data=data).limit(lazy).correction, *more)
+    assert verdict.holds, verdict
+
+
 @pytest.mark.parametrize(
     ("kind", "sites"),
     [(Twice, 8_000), *(pytest.param(kind, 40_000, marks=pytest.mark.slow) for kind in (LazyCorrection, *WRONG))],
@@ -302,7 +334,7 @@ def test_closed_equations_say_what_is_left():
     assert {"test_loss_2", "C_Delta_1", "C_Delta_Delta_2", "R_Delta_1_rbar_W0_2"} <= set(correction.equations.labels)
     assert not {"test_loss_1", "C_Delta_Delta_1"} & set(correction.equations.labels)
     first = correction.exact(3, **{**RUN, "samples_per_dim": 2, "init_std": 1})
-    run = correction.solve("numpy", steps=3, **RUN, richness=1.0)
+    run = correction.solve("numpy", steps=3, **RUN)
     np.testing.assert_allclose(run.test_loss[:, 0], [float(loss) for loss in first.test_loss], rtol=1e-10)
 
 
@@ -322,6 +354,13 @@ class TwiceClosed(ClosedCorrection):
         run = super().exact(steps, **parameters)
         run.raw = {name: 2 * values for name, values in run.raw.items()}
         return run
+
+
+def test_the_richness_has_no_value():
+    with pytest.raises(ArgumentError, match="richness: allowed is nothing"):
+        correction(ds.network(two_matrices)).solve(steps=2, learning_rate=0.1, richness=2.0)
+    with pytest.raises(ArgumentError, match="richness: allowed is nothing"):
+        closed().correction.solve(steps=2, **RUN, richness=2.0)
 
 
 def test_other_limits_have_none():
