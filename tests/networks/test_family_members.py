@@ -63,6 +63,20 @@ def nonlinear(net, x):
     return net.readout("w", np.tanh(h) + first)
 
 
+def normalised(net, x):
+    """Averages, and a vector that every layer reads, in a scan that counts from 0."""
+    n = net.hidden("N")
+    weights, skip = net.matrix("W", n, n, layers=(1, net.depth)), net.matrix("V", n, n)
+    first = net.matrix("W0", net.inputs, n) @ x
+
+    def layer(number, h):
+        size = net.mean("size", lambda a: a**2, h)
+        scaled = net.apply(lambda a, s: sp.tanh(a) / sp.sqrt(s + 1), h, size)
+        return h / 2 + weights[number + 1] @ scaled + skip @ first / (number + 1)
+
+    return net.readout("w", np.tanh(net.scan(layer, first, layers=(0, net.depth - 1))))
+
+
 def run(forward, **parameters):
     return ds.derive(ds.network(forward)).compile("numpy")(steps=6, **PROPORTIONAL, **parameters)
 
@@ -107,21 +121,30 @@ def test_a_family_may_be_written_out():
     np.testing.assert_allclose(run(written).test_loss, expected.test_loss, rtol=1e-13)
 
 
-def test_they_descend_the_gradient_on_given_samples():
-    check(ds.derive(ds.network(nonlinear, depth=4, outputs=2), data=made_samples(90, 3, 2)))
+@pytest.mark.parametrize("forward", [nonlinear, normalised])
+def test_they_descend_the_gradient_on_given_samples(forward):
+    check(ds.derive(ds.network(forward, depth=4, outputs=2), data=made_samples(90, 3, 2)))
 
 
-def test_generated_sampled_solver_is_the_plain_one():
-    theory = ds.derive(ds.network(nonlinear, depth=3), data=made_samples(91, 3))
+@pytest.mark.parametrize("forward", [nonlinear, pytest.param(normalised, marks=pytest.mark.slow)])
+def test_generated_sampled_solver_is_the_plain_one(forward):
+    theory = ds.derive(ds.network(forward, depth=3), data=made_samples(91, 3))
     arguments = {"richness": 2.0, "learning_rate": 0.1, "steps": 5, "sites": 400, "replicas": 2, "kernels": [4]}
     plain, generated = (theory.compile(backend)(**arguments) for backend in ("numpy", "numba"))
     for part in ("f", "NTK"):
         np.testing.assert_allclose(plain[part], generated[part], rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize("sites", [2_000, pytest.param(16_000, marks=pytest.mark.slow)])
-def test_equations_of_sampled_sites_agree_with_conditioning(sites):
-    theory = ds.derive(ds.network(nonlinear, depth=3), data=made_samples(91, 3))
+@pytest.mark.parametrize(
+    ("forward", "sites"),
+    [
+        (nonlinear, 2_000),
+        pytest.param(nonlinear, 16_000, marks=pytest.mark.slow),
+        pytest.param(normalised, 6_000, marks=pytest.mark.slow),
+    ],
+)
+def test_equations_of_sampled_sites_agree_with_conditioning(forward, sites):
+    theory = ds.derive(ds.network(forward, depth=3), data=made_samples(91, 3))
     arguments = {"richness": 2.0, "learning_rate": 0.1, "steps": 5, "replicas": 8}
     first = theory.compile("numpy")(sites=3 * sites // 2, **arguments)
     second = theory.compile("numpy")(method="equations", sites=sites, **arguments)

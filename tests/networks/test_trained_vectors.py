@@ -127,6 +127,25 @@ def test_equations_of_sampled_sites_agree_with_conditioning(name, sites):
     assert abs(z.isel(step=slice(1, None))).max() < 4
 
 
+def tokens(net, x):
+    """A bias and a gain of all tokens of a sequence."""
+    n, token = net.hidden("N"), net.label("token", 2)
+    h = net.vector("a", n) * np.tanh(net.matrix("W0", net.inputs, n) @ x + net.vector("b", n))
+    return net.readout("w", net.sum(np.tanh(net.matrix("W", n, n) @ h), over=token))
+
+
+@pytest.mark.parametrize("other", ["finite", pytest.param("generated", marks=pytest.mark.slow)])
+def test_one_vector_for_all_values_of_a_label(other):
+    rng = np.random.default_rng(52)
+    data = ds.Samples(rng.standard_normal((3, 2, 5)), rng.standard_normal(3), labels=("token",))
+    theory = ds.derive(ds.network(tokens), data=data)
+    if other == "finite":
+        check(theory)
+        return
+    plain, generated = (theory.compile(backend)(sites=400, replicas=2, **RUN) for backend in ("numpy", "numba"))
+    np.testing.assert_allclose(plain.f, generated.f, rtol=0, atol=1e-11)
+
+
 def hand_written(seed, width, data, richness, learning_rate, steps):
     """Training of `biased` at depth two by its formulas: nothing of the toolkit is used."""
     rng = np.random.default_rng(seed)
