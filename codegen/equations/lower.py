@@ -88,7 +88,7 @@ def _weight(program: Step) -> str | None:
         If they are weighted differently.
     """
     weights = {term.weight for rule in program.learned.values() for term in rule.terms}
-    if program.common_weight is None and weights != {None}:
+    if program.common_weight is None and weights - {None}:
         raise ProgramError(f"weights {', '.join(map(str, weights))} of increments: allowed is one, the same for all")
     return None if program.common_weight is None else program.common_weight.name
 
