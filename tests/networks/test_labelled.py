@@ -229,8 +229,7 @@ def test_generated_module_is_the_plain_arithmetic(forward, data):
 @pytest.mark.parametrize(
     ("forward", "sites"),
     [
-        (bag, 1_600),
-        pytest.param(attention, 1_600, marks=pytest.mark.slow),
+        *(pytest.param(f, 1_600, marks=pytest.mark.slow) for f in (bag, attention)),
         *(pytest.param(f, 40_000, marks=pytest.mark.slow) for f in (bag, attention)),
     ],
 )
