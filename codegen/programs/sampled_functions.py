@@ -55,12 +55,13 @@ class Functions:
         """Source of the functions."""
         return list(self._texts.values())
 
-    def map(self, stem: str, axes: Axes, function: SiteFunction) -> str:
+    def map(self, stem: str, axes: Axes, function: SiteFunction, over: Axes = ()) -> str:
         """Name of ``f(fields, n, M, C, first row of the result, *arguments)``, which sets a field."""
         place = self._labels.place(axes)
         before = [f"out = fields[{'at_out' if place == '0' else f'at_out + {place}'}, :n]"]
+        before += ["out[:] = 0.0"] if over else []
         given = ["fields", "n", *self._labels.arguments, "at_out"]
-        return self._site_loop(stem, axes, function, "At every site and label,", given, before=before)
+        return self._site_loop(stem, axes, function, "At every site and label,", given, before=before, over=over)
 
     def average(self, stem: str, axes: Axes, function: SiteFunction) -> str:
         """Name of ``f(total, factor, line, fields, n, M, C, *arguments)``, which adds averages to a scalar."""
@@ -77,21 +78,26 @@ class Functions:
         given: Sequence[str],
         before: Sequence[str] = (),
         after: Sequence[str] = (),
+        over: Axes = (),
     ) -> str:
-        """Name of a function that sets ``out`` at all sites, for every label; ``given`` are its first arguments."""
+        """Name of a function that sets ``out`` at all sites, for every label; ``given`` are its first arguments.
+
+        It is summed ``over`` labels.
+        """
         expression, arguments, parameters = _renamed(function, self._taken)
-        key = (meaning, axes, expression, *arguments, *parameters)
+        key = (meaning, axes, over, expression, *arguments, *parameters)
         if key not in self._names:
             arrays = [a.symbol for a in arguments if a.sites]
             scalars = [a.symbol for a in arguments if not a.sites]
             lines, _ = site_lines((expression,), arrays, [*scalars, *parameters], ("out",))
-            body = [
-                *before,
+            if over:
+                lines = [*lines[:-1], lines[-1].replace(" = ", " += ", 1)]
+            term = [
                 *(argument.taken(self._labels) for argument in arguments),
                 "for i in range(n):",
                 *(_INDENT + line for line in lines),
-                *after,
             ]
+            body = [*before, *self._labels.loops(over, term), *after]
             given = [*given, *(a.given for a in arguments), *map(str, parameters)]
             self._put(key, stem, given, [_doc(expression, meaning), *self._labels.loops(axes, body)])
         return self._names[key]

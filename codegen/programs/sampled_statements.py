@@ -163,7 +163,7 @@ class StatementWriter:
 
     def _map(self, statement: SiteMap) -> Lines:
         target = statement.target
-        name = self.functions.map(f"_map_{target.field.name}", target.axes, statement.function)
+        name = self.functions.map(f"_map_{target.field.name}", target.axes, statement.function, statement.over)
         arguments = [self.places.row(target), *self._arguments(statement.function)]
         yield f"{name}(fields, n, {self.sizes}, {', '.join(arguments)})"
 

@@ -53,7 +53,7 @@ class CausalBuilder(SiteBuilder):
                 found.append(ScalarEquation(_with_vector_fields(statement), scans))
             elif isinstance(statement, SiteMap):
                 function = _function(statement.function)
-                found.append(SiteEquation(statement.target, scans, (), (), (), function))
+                found.append(SiteEquation(statement.target, scans, (), (), (), function, statement.over))
             elif isinstance(statement, Assign) and not statement.target.space.finite:
                 terms = [Linear.of(_field(a) if isinstance(a, VectorRef) else a, c) for c, a in statement.value.terms]
                 found.append(self.equation(scans, Assign(statement.target, sum(terms, Linear()))))

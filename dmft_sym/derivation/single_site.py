@@ -187,7 +187,10 @@ Memory: TypeAlias = ResponseMemory | UpdateMemory | VectorMemory
 
 @dataclass(frozen=True)
 class SiteEquation:
-    """The equation of one field: sum of its terms, or a function of fields of the same step, inside ``scans``."""
+    """The equation of one field: sum of its terms, or a function of fields of the same step, inside ``scans``.
+
+    The function may be summed ``over`` labels.
+    """
 
     target: FieldRef
     scans: tuple[ForLayers, ...]
@@ -195,6 +198,7 @@ class SiteEquation:
     memories: tuple[Memory, ...]
     locals: tuple[LocalTerm, ...]
     function: SiteFunction | None = None
+    over: Axes = ()
 
     @property
     def arguments(self) -> tuple[FieldRef, ...]:

@@ -110,7 +110,7 @@ class SiteWriter:
             return Equation(self.scalar(equation.target), tuple(self._scalar_terms(equation)), where)
         left = self.moved(self.field(equation.target))
         if equation.function is not None:
-            return Equation(left, (self.function(equation.function),), where)
+            return Equation(left, (_label_sum(self.function(equation.function), equation.over),), where)
         terms = [self._noise_term(term) for term in equation.noises]
         terms += [self._memory(term) for term in equation.memories]
         terms += [self._local(term) for term in equation.locals]
@@ -192,7 +192,7 @@ class SiteWriter:
         if isinstance(statement, Assign):
             return sp.Add(*(c * self._atom(atom) for c, atom in statement.value.terms))
         if isinstance(statement, SiteMap):
-            return self.function(statement.function)
+            return _label_sum(self.function(statement.function), statement.over)
         if isinstance(statement, Average):
             return sp.Add(*(c * SiteAverage(self.function(f)) for c, f in statement.terms))
         if isinstance(statement, Compute):
@@ -311,7 +311,10 @@ class SiteWriter:
         """The derivative of one equation: linear in what fields have `moved` to."""
         if tangent.equation.function is None:
             return self.equation(tangent.linear)
-        terms = (self.function(slope.function) * self.moved(self.field(slope.argument)) for slope in tangent.slopes)
+        terms = (
+            _label_sum(self.function(slope.function) * self.moved(self.field(slope.argument)), tangent.equation.over)
+            for slope in tangent.slopes
+        )
         note = ""
         if tangent.jumps:
             where = " and ".join(f"${sp.latex(self.field(ref))}$" for ref in tangent.jumps)

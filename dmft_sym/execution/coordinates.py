@@ -310,12 +310,12 @@ class GrowingCoordinates(Arithmetic):
 
     def map_sites(self, statement: MapSites) -> None:
         """A linear function of fields; its coefficients may depend on scalars."""
-        value = statement.value
-        scalars = self.scalar_arguments(value.scalars)
         out = self.values[statement.target]
         out.fill(0)
-        for slope, (slot, rows) in zip(value.function.slopes, value.slots, strict=True):
-            out += np.reshape(slope(*scalars), (-1, 1)) * taken(self.values[slot], rows)
+        for value in statement.values:
+            scalars = self.scalar_arguments(value.scalars)
+            for slope, (slot, rows) in zip(value.function.slopes, value.slots, strict=True):
+                out += np.reshape(slope(*scalars), (-1, 1)) * taken(self.values[slot], rows)
 
     def mean(self, value: Evaluation, labels: int) -> Array:
         """A bilinear function of fields: dot products of coordinates, shape (labels,)."""

@@ -206,10 +206,11 @@ class _Writer:
         self.line("MULTIPLY", target, coefficient, product.operand, rows, product.matrix, int(product.transpose))
 
     def _map_sites(self, step: MapSites) -> None:
-        expressions = _Expressions(self, step.value, self.plan.rows[step.target])
         self.line("ZERO", step.target)
-        for slope, (slot, rows) in zip(step.value.function.slope_expressions, step.value.slots, strict=True):
-            self.line("ADD_EACH", step.target, expressions.value(slope), slot, self.rows(rows))
+        for value in step.values:
+            expressions = _Expressions(self, value, self.plan.rows[step.target])
+            for slope, (slot, rows) in zip(value.function.slope_expressions, value.slots, strict=True):
+                self.line("ADD_EACH", step.target, expressions.value(slope), slot, self.rows(rows))
 
     def _average(self, step: AverageSites) -> None:
         count = len(self.network.scalars[step.target])

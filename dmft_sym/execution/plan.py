@@ -115,10 +115,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class MapSites:
-    """``slot target = function``."""
+    """``slot target = sum of values``: a function, or one for every value of labels that are summed over."""
 
     target: int
-    value: Evaluation
+    values: tuple[Evaluation, ...]
 
 
 @dataclass(frozen=True)

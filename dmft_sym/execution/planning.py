@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TypeGuard
 
 import numpy as np
@@ -172,8 +173,7 @@ class _PlanBuilder:
                 self._assign(statement)
             elif isinstance(statement, SiteMap):
                 target = self._field(statement.target)
-                value = self._evaluation(statement.function, statement.target.axes, ("slot", target))
-                self.plan.steps.append(MapSites(target, value))
+                self.plan.steps.append(MapSites(target, tuple(self._mapped(statement, target))))
             elif isinstance(statement, Average):
                 self._average(statement)
             elif isinstance(statement, Compute):
@@ -256,6 +256,20 @@ class _PlanBuilder:
         fields, others = [s for s, _ in function.fields], [s for s, _ in function.scalars]
         values = SiteValues(self._expression(function.expression, function.parameters), tuple(fields), tuple(others))
         return Evaluation(values, tuple(slots), tuple(scalars))
+
+    def _mapped(self, statement: SiteMap, target: int) -> Iterator[Evaluation]:
+        """A function at the labels of a target, once for every value of labels that are summed over."""
+        axes = (*statement.target.axes, *statement.over)
+        whole = self._evaluation(statement.function, axes, ("slot", target))
+        count, total = (math.prod(self.plan.labels(part)) for part in (statement.target.axes, axes))
+        for term in range(total // count):
+
+            def taken(rows: Rows, term: int = term) -> Rows:
+                every = np.arange(total) if rows is None else rows
+                return rows if count == total else np.ascontiguousarray(every.reshape(count, -1)[:, term])
+
+            slots = tuple((slot, taken(rows)) for slot, rows in whole.slots)
+            yield replace(whole, slots=slots, scalars=tuple((number, taken(rows)) for number, rows in whole.scalars))
 
     def _expression(self, expression: sp.Expr, parameters: set[sp.Symbol]) -> sp.Expr:
         return expression.xreplace({s: sp.Float(self.number(s, expression), 17) for s in parameters})

@@ -12,8 +12,12 @@ class ArithmeticOnSites(Arithmetic):
     """Fields are their values at sites, averages are means over these."""
 
     def map_sites(self, statement: MapSites) -> None:
-        """The function at every site and label."""
-        self.values[statement.target][:] = self.evaluated(statement.value)
+        """The function at every site and label, or the sum of several."""
+        first, *others = statement.values
+        out = self.values[statement.target]
+        out[:] = self.evaluated(first)
+        for value in others:
+            out += self.evaluated(value)
 
     def mean(self, value: Evaluation, labels: int) -> Array:
         """Means over the sites, shape (labels,)."""

@@ -196,7 +196,8 @@ class Series:
     def _mapped(self, statement: SiteMap) -> Iterator[SiteMap]:
         found = self.taylor(statement.function.expression, statement.function.arguments, self.highest)
         values = {order: SiteFunction(*value) for order, value in found.items()}
-        yield from (SiteMap(target, value) for target, value in self._targets(statement.target, values, self.highest))
+        for target, value in self._targets(statement.target, values, self.highest):
+            yield SiteMap(target, value, statement.over)
 
     def _averaged(self, statement: Average) -> Iterator[Average]:
         values: dict[int, list[tuple[sp.Expr, SiteFunction]]] = {}

@@ -27,6 +27,7 @@ from dmft_sym.program import (
     Relabelled,
     ScalarRef,
     SiteFunction,
+    is_linear,
 )
 from dmft_sym.support.messages import show
 
@@ -47,6 +48,9 @@ class LabelRecorder(Protocol):
 
     def as_field(self, vector: Vector) -> FieldRef:
         """The vector as a field that has a name."""
+
+    def weighted_sum(self, vector: Vector, label: Label) -> Vector:
+        """A sum of vectors with scalars for weights."""
 
     def computed(self, statement: Compute) -> Mean:
         """A function of scalars, recorded as the definition of a scalar."""
@@ -191,6 +195,8 @@ def total(thing: Traced, over: TracedLabel) -> Traced:
     """The sum of vectors, or of scalars, over the values of a label."""
     label = checked_over("sum", thing, over)
     if isinstance(thing, Vector):
+        if thing.function is not None and thing.function.scalars and is_linear(thing.function):
+            return over.tracer.weighted_sum(thing, label)
         ref = thing.tracer.as_field(thing)
         return Vector(thing.tracer, Linear.of(Relabelled(ref, over=(label,))), ref.space)
     axes = tuple(other for other in thing.axes if other != label)

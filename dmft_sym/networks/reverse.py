@@ -158,7 +158,7 @@ class ReverseMode:
     def add_adjoint(self, ref: FieldRef, value: Linear) -> None:
         """Add to the adjoint of a field, summed over labels that it does not have."""
         axes = self.axes_of(ref.axes)
-        value = sum((Linear.of(_summed(atom, axes), c) for c, atom in value.terms), Linear())
+        value = sum((Linear.of(self.summed_atom(atom, axes), c) for c, atom in value.terms), Linear())
         self.adjoints[ref] = self.adjoints.get(ref, Adjoint()) + Adjoint(value)
 
     def add_function(self, ref: FieldRef, function: SiteFunction) -> None:
@@ -210,6 +210,13 @@ class ReverseMode:
         kept = {*self.axes_of(atom.axes)}
         over = tuple(label for label in left.axes if label not in kept)
         return Relabelled(left, over, tuple((new, label) for label, new in atom.names))
+
+    def summed_atom(self, atom: Atom, axes: Axes) -> Atom:
+        """A term of an adjoint, summed over labels that are not among ``axes``: in a product before the matrix acts."""
+        if not isinstance(atom, Product):
+            return _summed(atom, axes)
+        kept = tuple(label for label in atom.operand.axes if label in axes)
+        return replace(atom, operand=self.summed(atom.operand, kept))
 
     def summed(self, left: FieldRef, axes: Axes) -> FieldRef:
         """An adjoint without the labels that are not among ``axes``."""
@@ -321,15 +328,14 @@ class ReverseMode:
 
     def assign(self, ref: FieldRef, adjoint: Adjoint) -> None:
         """``ref = adjoint``; a single site-wise function is assigned as it is, several get fields of their own."""
-        if len(adjoint.functions) == 1 and not adjoint.linear.terms and not _beyond(adjoint.functions[0], ref.axes):
-            self.blocks[-1].append(SiteMap(ref, adjoint.functions[0]))
+        if len(adjoint.functions) == 1 and not adjoint.linear.terms:
+            self.blocks[-1].append(SiteMap(ref, adjoint.functions[0], _beyond(adjoint.functions[0], ref.axes)))
             return
         total = adjoint.linear
         for function in adjoint.functions:
-            axes = joined_axes([ref.axes, *(argument.axes for _, argument in function.arguments)], self.order)
-            part = FieldRef(Field(self.part_name(ref), ref.space, ref.field.layers, axes), ref.layer)
-            self.blocks[-1].append(SiteMap(part, function))
-            total += Linear.of(_summed(part, ref.axes))
+            part = FieldRef(Field(self.part_name(ref), ref.space, ref.field.layers, ref.axes), ref.layer)
+            self.blocks[-1].append(SiteMap(part, function, _beyond(function, ref.axes)))
+            total += Linear.of(part)
         self.blocks[-1].append(Assign(ref, total))
 
     def part_name(self, ref: FieldRef) -> str:
@@ -441,13 +447,14 @@ def _summed(atom: Atom, axes: Axes) -> Atom:
         return atom
     if isinstance(atom, Relabelled):
         return replace(atom, over=(*atom.over, *(old for old in atom.field.axes if atom.at(old) in over)))
-    assert isinstance(atom, FieldRef)  # products have the labels of their operands
+    assert isinstance(atom, FieldRef)
     return Relabelled(atom, over)
 
 
 def _beyond(function: SiteFunction, axes: Axes) -> Axes:
     """Labels of a function that are not among ``axes``."""
-    return tuple(label for _, argument in function.arguments for label in argument.axes if label not in axes)
+    found = dict.fromkeys(label for _, argument in function.arguments for label in argument.axes)
+    return tuple(label for label in found if label not in axes)
 
 
 def _inner(statements: Iterable[Statement]) -> list[Assign | SiteMap | Average | Compute]:

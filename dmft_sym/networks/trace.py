@@ -383,6 +383,18 @@ class Tracer:
         """
         return total(thing, over)
 
+    def weighted_sum(self, vector: Vector, label: Label) -> Vector:
+        """A sum of vectors with scalars for weights: one field, whose terms are no fields of their own."""
+        function = cast(SiteFunction, self._current(vector.function))
+        key: Any = (function, label)
+        if key not in self._known[-1]:
+            axes = tuple(other for other in axes_of(function) if other != label)
+            ref = self._new_member(self._free_name("h"), vector.space, axes)
+            self._automatic.add(ref)
+            self._emit(SiteMap(ref, function, (label,)))
+            self._known[-1][key] = ref
+        return Vector(self, Linear.of(self._known[-1][key]), vector.space)
+
     def _axes(self, found: Axes) -> Axes:
         """Labels of a field or a scalar that is made of things with these labels."""
         return inner_order(self._labels, (*self.setting.axes, *found))

@@ -190,6 +190,11 @@ def sums_latex(over: Axes) -> str:
     return f"\\sum_{{{' '.join(sp.latex(label.symbol) for label in over)}}} " if over else ""
 
 
+def summed_latex(text: str, expression: sp.Expr, over: Axes) -> str:
+    """A function, or its sum over labels."""
+    return sums_latex(over) + (f"\\left({text}\\right)" if over and expression.is_Add else text)
+
+
 def along_latex(statement: Compute) -> str:
     """Where ``softmax`` acts, if it is not along the outputs."""
     if statement.along == OUTPUT:
@@ -224,15 +229,14 @@ def statement_latex(statement: Statement, labels: Axes) -> list[str]:
     if isinstance(statement, Assign):
         return [f"{field_latex(statement.target)} &= {linear_latex(statement.value)}"]
     if isinstance(statement, SiteMap):
-        return [f"{field_latex(statement.target)} &= {function_latex(statement.function)}"]
+        shown = summed_latex(function_latex(statement.function), statement.function.expression, statement.over)
+        return [f"{field_latex(statement.target)} &= {shown}"]
     if isinstance(statement, Average):
         parts = [_signed(c, f"\\left\\langle {function_latex(f)} \\right\\rangle") for c, f in statement.terms]
         return [f"{scalar_latex(statement.target)} &= {' '.join(parts).removeprefix('+ ')}"]
     if isinstance(statement, Compute):
         names = {symbol: scalar_latex(ref) for symbol, ref in statement.arguments}
-        shown = expression_latex(statement.expression, names)
-        if statement.over:
-            shown = sums_latex(statement.over) + (f"\\left({shown}\\right)" if statement.expression.is_Add else shown)
+        shown = summed_latex(expression_latex(statement.expression, names), statement.expression, statement.over)
         return [f"{scalar_latex(statement.target)} &= {shown}" + along_latex(statement)]
     if isinstance(statement, ForLayers):
         first, last = statement.layers.start, statement.layers.stop

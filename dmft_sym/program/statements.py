@@ -35,18 +35,19 @@ class Assign:
 
 @dataclass(frozen=True)
 class SiteMap:
-    """``target = function`` of fields of the same space, site by site, for every label."""
+    """``target = function`` of fields of the same space, site by site, for every label; or its sum ``over`` labels."""
 
     target: FieldRef
     function: SiteFunction
+    over: Axes = ()
 
     def __post_init__(self) -> None:
         for space in self.function.spaces - {self.target.space}:
             raise ProgramError(f"{self}: the arguments live in space {space}, but {self.target} in {self.target.space}")
-        _check_labels(self, [argument for _, argument in self.function.arguments], self.target)
+        _check_labels(self, [argument for _, argument in self.function.arguments], self.target, self.over)
 
     def __str__(self) -> str:
-        return f"{self.target} = {self.function}"
+        return f"{self.target} = {_summed(str(self.function), self.over)}"
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,8 @@ class Compute:
 
     def __str__(self) -> str:
         shown = self.expression.xreplace({s: sp.Symbol(str(a)) for s, a in self.arguments})
-        sums = ", ".join(str(label.symbol) for label in self.over)
         along = "" if self.along == OUTPUT else f" along {self.along}"
-        return f"{self.target} = " + (f"sum_{{{sums}}} ({shown})" if sums else str(shown)) + along
+        return f"{self.target} = {_summed(str(shown), self.over)}{along}"
 
 
 @dataclass(frozen=True)
@@ -217,6 +217,11 @@ class Observe:
 
 
 Statement: TypeAlias = Assign | SiteMap | Average | Compute | ForLayers | Learn | SquaredNorm | Observe
+
+
+def _summed(text: str, over: Axes) -> str:
+    """A function, or its sum over labels."""
+    return f"sum_{{{', '.join(str(label.symbol) for label in over)}}} ({text})" if over else text
 
 
 def _check_labels(

@@ -78,7 +78,7 @@ def _flatten(statements: tuple[Statement, ...], integers: dict[sp.Symbol, int]) 
         elif isinstance(statement, Assign):
             yield Assign(_at(statement.target, integers), _linear(statement.value, integers))
         elif isinstance(statement, SiteMap):
-            yield SiteMap(_at(statement.target, integers), _function(statement.function, integers))
+            yield SiteMap(_at(statement.target, integers), _function(statement.function, integers), statement.over)
         elif isinstance(statement, Average):
             terms = ((_coefficient(c, integers), _function(f, integers)) for c, f in statement.terms)
             yield Average(_at(statement.target, integers), tuple(terms))

@@ -93,7 +93,7 @@ class _Writer:
             terms = (part.scaled(c) for c, atom in statement.value.terms for part in self._atoms(atom, values))
             return Assign(self._field(statement.target, values), sum(terms, Linear()))
         if isinstance(statement, SiteMap):
-            return SiteMap(self._field(statement.target, values), self._function(statement.function, values))
+            return SiteMap(self._field(statement.target, values), self._mapped(statement, values))
         if isinstance(statement, Average):
             terms_of = ((c, self._function(function, values)) for c, function in statement.terms)
             return Average(self._scalar(statement.target, values), tuple(terms_of))
@@ -131,6 +131,15 @@ class _Writer:
         for label in fixed_labels(thing.axes):
             place = place * int(label.size) + values[label]
         return place
+
+    def _mapped(self, statement: SiteMap, values: Values) -> SiteFunction:
+        """A function of sites, or a sum of such."""
+        total: sp.Expr = sp.Integer(0)
+        arguments: dict[sp.Symbol, Argument] = {}
+        for more in values_of(statement.over):
+            term = self._function(statement.function, {**values, **more})
+            total, arguments = total + term.expression, {**arguments, **dict(term.arguments)}
+        return SiteFunction(total, tuple(arguments.items()))
 
     def _function(self, function: SiteFunction, values: Values) -> SiteFunction:
         expression, arguments = self._with_arguments(function.expression, function.arguments, values)

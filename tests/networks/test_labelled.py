@@ -13,22 +13,26 @@ import numpy as np
 import pytest
 import sympy as sp
 import xarray as xr
+from dmft_sym.codegen.programs.coordinates import write as write_coordinates
 from evaluator import Evaluator
 from labelled_networks import LABELLED, sequences
 
 import dmft_sym as ds
+from dmft_sym.cache.modules import load_module, program_key
 from dmft_sym.derivation.site_equations import SiteWriter
 from dmft_sym.derivation.symbols import ScalarAt
-from dmft_sym.execution import run_finite
+from dmft_sym.execution import run_coordinates, run_finite
 from dmft_sym.networks.parameters import ETA, GAMMA, INIT_VARIANCE
 from dmft_sym.program import OUTPUTS, SAMPLES, ProgramError
 from dmft_sym.program.written_labels import written_out
+from dmft_sym.solvers.arguments import run_arguments
 from dmft_sym.support.real_arrays import DataError
 
 TOKENS, STEPS, WIDTH = 3, 5, 40
 RNG = np.random.default_rng(4)
 X, Y = RNG.standard_normal((3, TOKENS, 6)), RNG.standard_normal((3, 2))
 SEQUENCES = ds.Samples(X, Y, labels=("token",))
+SHORT = ds.Samples(X[:2], Y[:2, :1], labels=("token",))
 PLAIN = ds.Samples(X[:, 0], Y)
 SCALES = (0.5, 1.0, 2.0)
 ARGUMENTS = {"steps": STEPS, "learning_rate": 0.4, "richness": 1.5, "init_std": 1.2}
@@ -225,8 +229,7 @@ def test_generated_module_is_the_plain_arithmetic(forward, data):
 @pytest.mark.parametrize(
     ("forward", "sites"),
     [
-        (bag, 1_600),
-        pytest.param(attention, 1_600, marks=pytest.mark.slow),
+        *(pytest.param(f, 1_600, marks=pytest.mark.slow) for f in (bag, attention)),
         *(pytest.param(f, 40_000, marks=pytest.mark.slow) for f in (bag, attention)),
     ],
 )
@@ -275,6 +278,23 @@ def test_generated_modules_of_many_networks(name):
     np.testing.assert_allclose(ours.f, theirs.f, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.slow
+def test_compiled_coordinates_sum_over_labels():
+    def forward(net, x):
+        token, n = net.label("token", TOKENS), net.hidden("N")
+        h = net.matrix("W", net.inputs, n) @ x
+        o = net.sum(h * token.values(SCALES), over=token) + net.matrix("K", n, n) @ net.sum(h, over=token)
+        return net.readout("w", net.matrix("V", n, n) @ o)
+
+    made = ds.derive(ds.network(forward), data=SHORT)
+    module = load_module(program_key("any plan", "coordinates"), "coordinates", write_coordinates)
+    values = run_arguments(made, 20, {"learning_rate": 0.1, "richness": 1.0}).values
+    ours, theirs = (
+        outputs_of(run_coordinates(made.program, values, 1, 20, data=SHORT.given, module=m)) for m in (module, None)
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-11)
+
+
 def test_linear_attention_is_exact_by_both_methods():
     """At given weights of the average the network is linear in its fields: no sampling, and the same numbers."""
     linear = theory(functools.partial(attention, nonlinear=False))
@@ -312,7 +332,7 @@ def test_program_and_equations_say_what_is_summed():
     text = str(program)
     assert "for every sample mu, token i = 0..2, other_token j = 0..2 and output c" in text
     assert "a1 = softmax(m1) along other_token" in text
-    assert "h6 = sum_{j} phi1" in text
+    assert "h6 = sum_{j} (a1*h5)" in text
     assert "h3 = h1[i = j]" in text
     latex = program._repr_latex_()
     assert r"h_{6, \mu i}(t) &= + \sum_{j}" in latex.replace("&= \\sum", "&= + \\sum")
@@ -345,9 +365,6 @@ def evaluator(theory, equations, given=None):
     values = {"gamma": 2.0, "eta0": 0.3, "s2": 1.0, "C": 1, "P": 2}
     numbers = {s: values[s.name] for s in {*theory.program.parameters, OUTPUTS, SAMPLES}}
     return LabelledEvaluator(equations, numbers, {**known, **(given or {})})
-
-
-SHORT = ds.Samples(X[:2], Y[:2, :1], labels=("token",))
 
 
 @pytest.mark.parametrize(
