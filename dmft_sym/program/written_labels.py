@@ -28,7 +28,7 @@ from .expressions import (
 )
 from .labels import OUTPUT, Axes, Label, joined_axes
 from .program import Program
-from .statements import Assign, Average, Compute, ForLayers, Learn, Outer, SiteMap, Statement
+from .statements import Assign, Average, Compute, ForLayers, Learn, Outer, SiteMap, SquaredNorm, Statement
 from .step import Step
 
 Values = dict[Label, int]
@@ -79,8 +79,9 @@ class _Writer:
             if isinstance(statement, ForLayers):
                 yield replace(statement, body=tuple(self.statements(statement.body)))
             elif isinstance(statement, Learn):
-                terms = (part for term in statement.terms for part in self._outers(term))
-                yield replace(statement, terms=tuple(terms))
+                yield self._learn(statement)
+            elif isinstance(statement, SquaredNorm):
+                yield replace(statement, updates=tuple(map(self._learn, statement.updates)))
             elif isinstance(statement, Assign | SiteMap | Average | Compute):
                 for values in values_of(fixed_labels(statement.target.axes)):
                     yield self._at(statement, values)
@@ -185,6 +186,10 @@ class _Writer:
             other, found = self._with_arguments(statement.expression, statement.arguments, at)
             below, arguments = below + sp.exp(other.args[0] - made.args[0]), {**arguments, **found}
         return 1 / below, arguments
+
+    def _learn(self, statement: Learn) -> Learn:
+        terms = (part for term in statement.terms for part in self._outers(term))
+        return replace(statement, terms=tuple(terms))
 
     def _outers(self, term: Outer) -> Iterator[Outer]:
         axes = joined_axes((factor.axes for factor in term.factors), self.program.labels)

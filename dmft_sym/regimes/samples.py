@@ -351,12 +351,11 @@ class Samples(Regime):
 
     def __repr__(self) -> str:
         tests = self.total - self.count
-        labels = "".join(
-            f", {size} values of {name}" for name, size in zip(self.labels, self.inputs.shape[1:], strict=False)
-        )
+        axes = zip(self.labels, self.inputs.shape[1:], strict=False)
+        labels = "".join(f", {size} values of {name}" for name, size in axes)
         return (
-            f"<Samples: {self.count}{f' and {tests} for testing' if tests else ''}{labels}, dimension {self.dim}, outputs "
-            f"{self.outputs}, loss {show(self.loss)}>"
+            f"<Samples: {self.count}{f' and {tests} for testing' if tests else ''}{labels}, dimension {self.dim}, "
+            f"outputs {self.outputs}, loss {show(self.loss)}>"
         )
 
 

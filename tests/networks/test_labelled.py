@@ -324,6 +324,17 @@ def test_momentum_decay_and_test_samples(forward):
     assert worst(ours, theirs) < 4
 
 
+@pytest.mark.parametrize("rule", ["clip", "schedule"])
+def test_training_rules_go_through_labels(rule):
+    rules = {"clip": {"clip": 0.3}, "schedule": {"schedule": "cosine", "momentum": 0.5, "nesterov": True}}
+    trained = theory(bag, SHORT, outputs=1, **rules[rule])
+    arguments = {**ARGUMENTS, "steps": 4}
+    how = {"conditioning": 16_000, "equations": 1_600}
+    ours, theirs = (trained.compile("numpy")(method=m, sites=sites, **arguments) for m, sites in how.items())
+    assert worst(ours, theirs) < 4
+    assert worst_of_networks(ours, ds.simulate(trained, width=300, seeds=16, **arguments)) < 4.5
+
+
 # Equations
 
 
