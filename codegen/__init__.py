@@ -17,6 +17,7 @@ from dmft_sym.support.messages import show
 if TYPE_CHECKING:
     from dmft_sym.derivation.closure import ClosedEquations
     from dmft_sym.derivation.exports import NamedParameter
+    from dmft_sym.derivation.pipeline import Pipeline
     from dmft_sym.derivation.problem import Problem
 
 BACKENDS = ("numba", "numpy", "mpmath", "exact")
@@ -62,8 +63,8 @@ def solver_source(problem: Problem, backend: str = "numba", method: str | None =
     return write(problem.program, alone)
 
 
-def direct_source(problem: Problem, backend: str = "numpy", alone: bool = True) -> str:
-    """Source of the direct two-time solver of a problem, ``numpy`` or ``numba``; see `Theory.direct_source`."""
+def direct_source(problem: Pipeline, backend: str = "numpy", alone: bool = True) -> str:
+    """Source of the direct two-time solver of a derivation, ``numpy`` or ``numba``; see `Theory.direct_source`."""
     from .equations.two_time import KINDS, two_time_source
 
     if backend not in KINDS:

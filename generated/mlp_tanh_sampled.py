@@ -857,13 +857,19 @@ def _begin(replica: _Replica, inputs: dict[tuple[int, int], float], vectors: dic
 
 
 class _Contents(NamedTuple):
-    """What can be seen of a replica: by (name, layer) first row and number of rows of fields, numbers of matrices."""
+    """What can be seen of a replica, by (name, layer).
+
+    fields: first row and number of rows.
+    matrices: their numbers.
+    inputs: of matrices from given inputs, number of the inputs and of the matrix.
+    """
 
     fields: dict[tuple[str, int | None], tuple[int, int]]
     matrices: dict[tuple[str, int | None], int]
+    inputs: dict[tuple[str, int | None], tuple[int, int]]
 
     def shown(self, step: int, replica: _Replica) -> dict[str, Any]:
-        """Fields by (name, layer), and for every matrix p, x, q, y, B, and what is kept."""
+        """Fields by (name, layer), for every matrix p, x, q, y, B, and what is kept, and weights from given inputs."""
         S, found = replica.S, {}
         for key, number in self.matrices.items():
             counts = replica.counts[2 * number : 2 * number + 2]
@@ -873,7 +879,9 @@ class _Contents(NamedTuple):
             found[key] = (*parts, replica.trained[number, : counts[1], : counts[0]], float(replica.kept[number]))
         shown = {key: replica.fields[row : row + rows, :S] for key, (row, rows) in self.fields.items()}
         given = {(inputs.name, None): inputs.rows for inputs in replica.inputs}
-        return {"step": step, "fields": {**shown, **given}, "matrices": found}
+        sources = {key: (replica.inputs[which], number) for key, (which, number) in self.inputs.items()}
+        weights = {key: source.weights[source.of(number), :S] for key, (source, number) in sources.items()}
+        return {"step": step, "fields": {**shown, **given}, "matrices": found, "inputs": weights}
 
 
 def _largest(scalars: list[_Floats], step: int) -> float:
@@ -1075,8 +1083,8 @@ def _first_uses(at, numbers, M, C, L):
 
 
 def _contents(at, M, C, L):
-    """First row and number of rows of every field, number of every matrix; by name and layer."""
-    fields, matrices = {}, {}
+    """First row and number of rows of every field, numbers of every matrix; by name and layer."""
+    fields, matrices, inputs = {}, {}, {}
     for l in range(1, L + 1):
         fields["h", l] = (at.h + (l - 1) * M, M)
     for l in range(1, L + 1):
@@ -1087,7 +1095,8 @@ def _contents(at, M, C, L):
         fields["g", l] = (at.g + (l - 1) * (M * C), M * C)
     for l in range(1, L):
         matrices["W", l] = at.W + (l - 1)
-    return _Contents(fields, matrices)
+    inputs["W0", None] = (0, at.W0)
+    return _Contents(fields, matrices, inputs)
 
 
 def _fields(t, replica, at, numbers, scalars, M, C, L):
@@ -1197,4 +1206,4 @@ def run(
         "directions": {key: directions[:done, 2 * m : 2 * m + 2] for key, m in contents.matrices.items()},
     }
 
-# source: 2fbdabef98a46f5afbaf2a2666d3734a67a76b6dfa660c2f7426882c1fceaa83
+# source: 62757233831fbe36e276c12112ca82499439bab2acdbad66b3eef1e862783b46

@@ -253,7 +253,7 @@ def test_spectrum_of_a_session_on_samples(folder: Path) -> None:
     np.testing.assert_array_equal(found["outlier"], run["outlier"])
     assert found["bulk_edge"].values.tolist() == [[[0, 2], [0, 2]]]
     for bad, words in (
-        ({"matrices": ["W0"], "at": [2]}, "matrices: 'W0': allowed are W1"),
+        ({"matrices": ["W2"], "at": [2]}, "matrices: 'W2': allowed are W0, W1"),
         ({"matrices": [], "at": [2]}, r"matrices = \[\]: allowed is a list that is not empty"),
         ({"matrices": ["W1"], "at": [5]}, "at: 5: allowed are steps from 0 to 4"),
         ({"matrices": ["W1"], "at": 2}, "at = 2: allowed is a list of steps"),

@@ -40,13 +40,19 @@ def _begin(replica: _Replica, inputs: dict[tuple[int, int], float], vectors: dic
 
 
 class _Contents(NamedTuple):
-    """What can be seen of a replica: by (name, layer) first row and number of rows of fields, numbers of matrices."""
+    """What can be seen of a replica, by (name, layer).
+
+    fields: first row and number of rows.
+    matrices: their numbers.
+    inputs: of matrices from given inputs, number of the inputs and of the matrix.
+    """
 
     fields: dict[tuple[str, int | None], tuple[int, int]]
     matrices: dict[tuple[str, int | None], int]
+    inputs: dict[tuple[str, int | None], tuple[int, int]]
 
     def shown(self, step: int, replica: _Replica) -> dict[str, Any]:
-        """Fields by (name, layer), and for every matrix p, x, q, y, B, and what is kept."""
+        """Fields by (name, layer), for every matrix p, x, q, y, B, and what is kept, and weights from given inputs."""
         S, found = replica.S, {}
         for key, number in self.matrices.items():
             counts = replica.counts[2 * number : 2 * number + 2]
@@ -56,7 +62,9 @@ class _Contents(NamedTuple):
             found[key] = (*parts, replica.trained[number, : counts[1], : counts[0]], float(replica.kept[number]))
         shown = {key: replica.fields[row : row + rows, :S] for key, (row, rows) in self.fields.items()}
         given = {(inputs.name, None): inputs.rows for inputs in replica.inputs}
-        return {"step": step, "fields": {**shown, **given}, "matrices": found}
+        sources = {key: (replica.inputs[which], number) for key, (which, number) in self.inputs.items()}
+        weights = {key: source.weights[source.of(number), :S] for key, (source, number) in sources.items()}
+        return {"step": step, "fields": {**shown, **given}, "matrices": found, "inputs": weights}
 
 
 def _largest(scalars: list[_Floats], step: int) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import sympy as sp
 from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
 
-from dmft_sym.program import LAYER, LayerRange, Scalar
+from dmft_sym.program import LAYER, Field, GaussianMatrix, LayerRange, Scalar
 
 from .sampled_places import DeclaredPlaces, Numbers, product
 
@@ -125,27 +125,30 @@ class TableWriter:
 
     def contents(self) -> str:
         """``_contents``."""
-        lines: list[str] = ["fields, matrices = {}, {}"]
+        lines: list[str] = ["fields, matrices, inputs = {}, {}, {}"]
         for field in self.places.fields:
-            lines += self._entries(
-                "fields", field.name, field.layers, f"at.{self.places.attribute(field)}", self._labels.count(field.axes)
-            )
+            count = self._labels.count(field.axes)
+            lines += self._entries("fields", field, f"at.{self.places.attribute(field)}", "({}, " + count + ")", count)
         for matrix in self.places.matrices:
-            lines += self._entries("matrices", matrix.name, matrix.layers, f"at.{self.places.attribute(matrix)}", "")
-        shown = "return _Contents(fields, matrices)"
-        meaning = "First row and number of rows of every field, number of every matrix; by name and layer."
+            lines += self._entries("matrices", matrix, f"at.{self.places.attribute(matrix)}")
+        for which, matrices in enumerate(self.places.input_matrices):
+            for matrix in matrices:
+                first = f"at.{self.places.attribute(matrix)}"
+                lines += self._entries("inputs", matrix, first, f"({which}, {{}})")
+        shown = "return _Contents(fields, matrices, inputs)"
+        meaning = "First row and number of rows of every field, numbers of every matrix; by name and layer."
         return function_text("_contents", ["at", *self.sizes], meaning, [*lines, shown])
 
-    def _entries(self, table: str, name: str, layers: LayerRange | None, first: str, rows: str) -> list[str]:
-        """Lines that list a field, or a matrix, with all its layers."""
+    def _entries(
+        self, table: str, thing: Field | GaussianMatrix, first: str, entry: str = "{}", rows: str = "1"
+    ) -> list[str]:
+        """Lines that list a field, or a matrix, with all its layers, which are so many rows apart."""
+        name, layers = thing.name, thing.layers
         if layers is None:
-            return [f'{table}["{name}", None] = {f"({first}, {rows})" if rows else first}']
+            return [f'{table}["{name}", None] = {entry.format(first)}']
         start, stop = self.places.integer(layers.start), self.places.integer(layers.stop + 1)
-        place = f"{first} + {product(f'(l - {start})', rows or '1')}"
-        return [
-            f"for l in range({start}, {stop}):",
-            f'{_INDENT}{table}["{name}", l] = {f"({place}, {rows})" if rows else place}',
-        ]
+        place = f"{first} + {product(f'(l - {start})', rows)}"
+        return [f"for l in range({start}, {stop}):", f'{_INDENT}{table}["{name}", l] = {entry.format(place)}']
 
 
 def function_text(name: str, arguments: Sequence[str], meaning: str, body: Sequence[str]) -> str:

@@ -72,4 +72,4 @@ def _known(program: Program, sizes: Mapping[Label, int]) -> dict[str, Any]:
 
 def _view(shown: Mapping[str, Any]) -> SampledView:
     matrices = {key: MatrixView(*parts) for key, parts in shown["matrices"].items()}
-    return SampledView(shown["step"], shown["fields"], matrices)
+    return SampledView(shown["step"], shown["fields"], matrices, shown["inputs"])

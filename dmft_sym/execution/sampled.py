@@ -44,9 +44,14 @@ class InputWeights:
         self.memory = np.zeros_like(columns) if recursion.has_memory else None
         self.retention = 1.0
 
+    @property
+    def current(self) -> Array:
+        """The present columns, shape (rank of the inputs, sites)."""
+        return np.asarray(self.retention * self.columns + self.trained)
+
     def times(self, inputs: Array) -> Array:
         """``W`` times every row of ``inputs``, shape (rows, sites)."""
-        return np.asarray(inputs @ (self.retention * self.columns + self.trained))
+        return np.asarray(inputs @ self.current)
 
     def learn(self, left: Array, right: Array) -> None:
         """One step of the optimizer with the increment ``sum_i left_i right_i^T``."""
@@ -186,7 +191,8 @@ class SampledSites(ArithmeticOnSites):
             forward, back = matrix.forward, matrix.backward
             parts = (forward.basis, forward.images, back.basis, back.images)
             matrices[matrix.spec.key] = MatrixView(*parts, matrix.trained, matrix.retention)
-        return SampledView(step, fields, matrices)
+        inputs = {plan.matrices[number].key: weights.current for number, weights in self.input_weights.items()}
+        return SampledView(step, fields, matrices, inputs)
 
     def ranks(self) -> list[int]:
         """Number of directions that are known in every sector, summed over its matrices."""

@@ -51,11 +51,14 @@ class SampledView:
         Rows are (sample, output), outputs running fastest, or one of both. Inputs in coordinates.
     matrices : mapping to MatrixView
         Those between sampled spaces.
+    inputs : mapping to ndarray, shape (rank, sites)
+        Those from given inputs, in orthonormal coordinates of the span of the samples.
     """
 
     step: int
     fields: Mapping[FieldKey, Array]
     matrices: Mapping[MatrixKey, MatrixView]
+    inputs: Mapping[MatrixKey, Array]
 
 
 Inspect: TypeAlias = Callable[[SampledView], None]

@@ -343,7 +343,7 @@ class SpectrumKeys(Keys):
     Parameters
     ----------
     matrices
-        ``"W0"``, ``"W1"``, ... and ``"NTK"``; of given samples those between hidden layers.
+        ``"W0"``, ``"W1"``, ... and, unless samples are given, ``"NTK"``.
     steps
         Steps, counted from 0; a spectrum is that of the weights before the update of the step. Without it, the last.
     times

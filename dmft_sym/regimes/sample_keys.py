@@ -175,14 +175,11 @@ def _exact(spec: Spec) -> Iterator[Fault]:
 
 
 def _no_matrices(spec: Spec) -> Iterator[Fault]:
-    """Matrices that do not grow in both directions when samples are given."""
+    """Matrices that the network does not have; the tangent kernel is a variable of its own when samples are given."""
     depth = spec.network.depth
-    names = '"W1"' if depth == 2 else f'"W1" to "W{depth - 1}"'
-    where = f"are matrices between hidden layers, {names}"
-    if depth == 1:
-        where = "is nothing, there is no matrix between hidden layers"
+    where = 'is "W0"' if depth == 1 else f'are "W0" to "W{depth - 1}"'
     for name in spec.spectrum.matrices if spec.own is None else ():
-        weight = re.fullmatch(r"W([1-9]\d{0,8})", name)
+        weight = re.fullmatch(r"W(0|[1-9]\d{0,8})", name)
         if weight is None or int(weight[1]) >= depth:
             line = f"[spectrum] matrices = {shown(name)}: allowed at depth = {depth} {where}"
             yield Fault("spectrum", "matrices", line)

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dmft_sym.derivation.pipeline import Pipeline
     from dmft_sym.derivation.problem import Problem
 
 HASH = "__dmft_sym_hash__"
@@ -60,7 +61,7 @@ def coordinates_module(steps: int, dtype: str = "float64") -> ModuleType | None:
     return module
 
 
-def two_time_module(problem: Problem, backend: str) -> ModuleType:
+def two_time_module(problem: Pipeline, backend: str) -> ModuleType:
     """The module that samples the two-time equations."""
     from dmft_sym.codegen import direct_source
 
@@ -68,7 +69,7 @@ def two_time_module(problem: Problem, backend: str) -> ModuleType:
     return _module(problem, kind, lambda: direct_source(problem, backend, alone=False))
 
 
-def _module(problem: Problem, kind: str, make: Callable[[], str], probes: tuple[str, ...] = ()) -> ModuleType:
+def _module(problem: Pipeline, kind: str, make: Callable[[], str], probes: tuple[str, ...] = ()) -> ModuleType:
     from contextlib import nullcontext
 
     from dmft_sym.cache.modules import load_module, program_key

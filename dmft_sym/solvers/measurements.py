@@ -14,11 +14,12 @@ import numpy as np
 from sympy.core.function import AppliedUndef
 
 from dmft_sym.execution.coordinates import GrowingCoordinates
+from dmft_sym.execution.evaluate import Evaluator
 from dmft_sym.execution.finite import FiniteNetwork
 from dmft_sym.execution.interface import Arithmetic
 from dmft_sym.execution.plan import MatrixKey
 from dmft_sym.execution.sampled_view import SampledView
-from dmft_sym.program import FieldRef, GaussianMatrix, Label, Program
+from dmft_sym.program import ONE, FieldRef, GaussianMatrix, Label, Program
 from dmft_sym.support.array_types import Array
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
@@ -29,6 +30,7 @@ from .kernels import Kernels, Overlap
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
     from dmft_sym.regimes import Samples
+    from dmft_sym.spectra.measured.input_matrices import RowMoments
     from dmft_sym.spectra.measured.sampled_outliers import FiniteRank, MarchenkoPastur
 
     from .method import Call
@@ -48,6 +50,8 @@ class WantedMeasurements:
         Key of every matrix whose outliers are wanted, by its name in results.
     bulks
         Initial bulk of these matrices.
+    keeps
+        Of those from given inputs, what weight decay leaves of them in a step.
     values
         How many of the largest singular values of finite networks are kept.
     paired
@@ -59,13 +63,15 @@ class WantedMeasurements:
     spectrum_steps: tuple[int, ...]
     matrices: Mapping[str, MatrixKey]
     bulks: Mapping[str, MarchenkoPastur]
+    keeps: Mapping[str, float] = field(default_factory=dict)
     values: int | None = None
     paired: bool = True
 
     @property
     def steps(self) -> tuple[int, ...]:
         """All steps at which something is measured."""
-        return tuple(sorted({*self.kernel_steps, *(self.spectrum_steps if self.matrices else ())}))
+        start = (0,) if self.keeps else ()  # sampling errors of initial weights are taken off
+        return tuple(sorted({*self.kernel_steps, *(self.spectrum_steps if self.matrices else ()), *start}))
 
 
 @dataclass
@@ -77,6 +83,7 @@ class Measurements:
     outliers: dict[str, dict[int, Array]] = field(default_factory=dict)
     edges: dict[str, dict[int, tuple[float, float]]] = field(default_factory=dict)
     limits: dict[str, dict[int, float]] = field(default_factory=dict)
+    starts: dict[str, Array] = field(default_factory=dict)  # weights from given inputs at step 0
 
     def see_replica(self, view: SampledView) -> None:
         """Measure a sampled replica."""
@@ -86,11 +93,18 @@ class Measurements:
             return np.asarray(left @ right.T / (1 if a.space.finite else left.shape[1]))
 
         self.see_overlaps(view.step, overlap)
+        if view.step == 0:
+            self.starts = {name: view.inputs[self.wanted.matrices[name]].copy() for name in self.wanted.keeps}
         if not self._spectra(view.step):
             return
+        from dmft_sym.spectra.measured.input_matrices import moments_of_rows
         from dmft_sym.spectra.measured.sampled_outliers import finite_rank
 
         for name, key in self._spectra(view.step).items():
+            if name in self.wanted.keeps:
+                moments = moments_of_rows(view.inputs[key], self.starts[name], self.wanted.paired)
+                self.see_inputs(name, view.step, moments, self.wanted.keeps[name] ** view.step)
+                continue
             bulk = self.wanted.bulks[name]
             found = finite_rank(view.matrices[key], bulk.aspect, self.wanted.paired)
             self._outliers(name, view.step, found, bulk.scaled(view.matrices[key].retention))
@@ -113,8 +127,14 @@ class Measurements:
         numbers = {spec.key: number for number, spec in enumerate(plan.matrices)}
         for name, key in self._spectra(step).items():
             if isinstance(network, FiniteNetwork):
-                values = _largest(network.matrices[numbers[key]], self.wanted.values or 2 * plan.outputs + 1)
-                self.outliers.setdefault(name, {})[step] = values
+                matrix = network.matrices[numbers[key]]
+                values = _largest(matrix, self.wanted.values or 2 * plan.outputs + 1)
+                unit = (matrix.shape[0] / matrix.shape[1]) ** 0.5 if name in self.wanted.keeps else 1.0
+                self.outliers.setdefault(name, {})[step] = values / unit
+            elif isinstance(network, GrowingCoordinates) and name in self.wanted.keeps:
+                from dmft_sym.spectra.measured.input_matrices import moments_of_coordinates
+
+                self.see_inputs(name, step, *moments_of_coordinates(network, numbers[key]))
             elif isinstance(network, GrowingCoordinates):
                 from dmft_sym.spectra.measured.sampled_outliers import finite_rank_of_coordinates
 
@@ -138,6 +158,14 @@ class Measurements:
         from dmft_sym.spectra.measured.sampled_outliers import noise_edge, outliers
 
         self.see_outliers(name, step, outliers(found, bulk), bulk, noise_edge(found, bulk))
+
+    def see_inputs(self, name: str, step: int, moments: RowMoments, kept: float) -> None:
+        """Keep outliers of a matrix from given inputs, of whose initial values ``kept`` is left."""
+        from dmft_sym.spectra.measured.input_matrices import input_outliers
+
+        initial = self.wanted.bulks[name]
+        values, limit = input_outliers(moments, initial, kept)
+        self.see_outliers(name, step, values, initial.scaled(kept), limit)
 
     def see_outliers(self, name: str, step: int, values: Array, bulk: MarchenkoPastur, limit: float) -> None:
         """Keep outliers of a matrix, its bulk, and above which value an outlier stands out of noise."""
@@ -169,7 +197,7 @@ def wanted_measurements(
         Steps at which kernels are kept; ``None`` for the first and the last, empty for none. Negative steps count from
         the end. Of a flow, times that its arguments include (`including_measured`).
     matrices, at
-        Names of hidden matrices (``"W1"``), and steps or times.
+        Names of matrices (``"W0"``, ``"W1"``), and steps or times.
 
     Raises
     ------
@@ -179,21 +207,23 @@ def wanted_measurements(
     check_definite(theory.program)
     last = arguments.steps - 1
     kernel_steps = tuple(sorted({0, last})) if kernels is None else _steps("kernels", kernels, arguments)
-    known = hidden_matrices(theory.program, arguments)
+    known = named_matrices(theory.program, arguments)
     if isinstance(matrices, str) or not isinstance(matrices, Iterable):
         raise ArgumentError(f"matrices = {show(matrices)}: allowed is a list of names, such as ['W1']")
     for name in matrices:
         if name not in known:
-            allowed = ", ".join(known) or "none, this network has no matrix between hidden layers"
+            allowed = ", ".join(known)
             raise ArgumentError(f"matrices: {show(name)}: allowed are {allowed}{suggestion(str(name), known)}")
     if at and not matrices:
         raise ArgumentError(f"at = {show(at)}: allowed with the names of matrices, such as matrices=['W1']")
     chosen = {name: known[name] for name in matrices}
     bulks = {name: bulk_of(matrix, key[1], arguments.values) for name, (key, matrix) in chosen.items()}
+    inputs = {name: matrix for name, (_, matrix) in chosen.items() if matrix.source.finite}
+    keeps = {name: _keep(theory.program, matrix, arguments) for name, matrix in inputs.items()}
     spectrum_steps = _steps("at", at, arguments) if at else (last,) if matrices else ()
     measured = Kernels(theory.program, arguments.values, sizes)
     keys = {name: key for name, (key, _) in chosen.items()}
-    return WantedMeasurements(measured, kernel_steps, spectrum_steps, keys, bulks, values)
+    return WantedMeasurements(measured, kernel_steps, spectrum_steps, keys, bulks, keeps, values)
 
 
 def check_definite(program: Program) -> None:
@@ -207,14 +237,20 @@ def check_definite(program: Program) -> None:
 
 
 def hidden_matrices(program: Program, arguments: RunArguments) -> dict[str, tuple[MatrixKey, GaussianMatrix]]:
-    """The Gaussian matrices between hidden spaces, by name with layer: ``W1``, ``W2``, ...
+    """The Gaussian matrices between hidden spaces, by name with layer: ``W1``, ``W2``, ..."""
+    named = named_matrices(program, arguments).items()
+    return {name: (key, matrix) for name, (key, matrix) in named if not matrix.source.finite}
+
+
+def named_matrices(program: Program, arguments: RunArguments) -> dict[str, tuple[MatrixKey, GaussianMatrix]]:
+    """The Gaussian matrices by name with layer, trained vectors left out: ``W0``, ``W1``, ...
 
     A layer whose name another matrix has is called ``W[1]``.
     """
     single = {matrix.name for matrix in program.matrices if matrix.layers is None}
     found: dict[str, tuple[MatrixKey, GaussianMatrix]] = {}
     for matrix in program.matrices:
-        if matrix.source.finite:
+        if matrix.source == ONE.space:
             continue
         if matrix.layers is None:
             found[matrix.name] = ((matrix.name, None), matrix)
@@ -226,11 +262,17 @@ def hidden_matrices(program: Program, arguments: RunArguments) -> dict[str, tupl
 
 
 def bulk_of(matrix: GaussianMatrix, layer: int | None, values: Mapping[Any, float]) -> MarchenkoPastur:
-    """The initial bulk of a matrix."""
+    """The initial bulk of a matrix; of one from given inputs, of no width, in units of ``sqrt(n_out/n_in)``."""
     from dmft_sym.spectra.measured.sampled_outliers import MarchenkoPastur
 
     variance = matrix.variance_at(layer).subs(values)
-    return MarchenkoPastur(float(variance), float(matrix.aspect.subs(values)))
+    return MarchenkoPastur(float(variance), 0.0 if matrix.source.finite else float(matrix.aspect.subs(values)))
+
+
+def _keep(program: Program, matrix: GaussianMatrix, arguments: RunArguments) -> float:
+    """What weight decay leaves of a matrix in a step."""
+    recursion = program.optimizer.numbers(Evaluator(arguments.values))
+    return recursion.keep if matrix in program.learned else 1.0
 
 
 def including_measured(arguments: RunArguments, **wanted: object) -> RunArguments:

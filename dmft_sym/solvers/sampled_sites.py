@@ -120,7 +120,7 @@ class ReplicaRun:
             raise ArgumentError(f"error = {show(error)}: allowed is a number > 0")
         trial = copy.copy(self)
         trial.bias = False
-        trial.wanted = replace(self.wanted, kernel_steps=(), spectrum_steps=(), matrices={}, bulks={})
+        trial.wanted = replace(self.wanted, kernel_steps=(), spectrum_steps=(), matrices={}, bulks={}, keeps={})
         return self._divisible(sites_for_error(float(error), self.count, trial.largest_error))
 
     def _divisible(self, sites: int) -> int:

@@ -173,7 +173,8 @@ class Solver:
             Where samples are given, steps at which kernels are kept; first and last by default, ``()`` for none.
             Negative ones count from the end. Of a flow, times.
         matrices, at
-            Hidden matrices (``"W1"``, ...) whose outliers are found, and at which steps or times (the last by default).
+            Matrices (``"W0"``, ``"W1"``, ...) whose outliers are found where samples are given, and at which steps or
+            times (the last by default).
         threads
             Number of threads of sampled sites; all cores by default.
         progress

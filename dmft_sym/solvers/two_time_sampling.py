@@ -8,11 +8,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import sympy as sp
 
-from dmft_sym.program import ONE, FieldRef
+from dmft_sym.program import ONE, Field, FieldRef
 from dmft_sym.program.written_labels import fixed_labels, members
 from dmft_sym.regimes.samples import Samples
 from dmft_sym.support.array_types import Array
@@ -20,12 +22,13 @@ from dmft_sym.support.errors import ArgumentError
 
 from .arguments import RunArguments
 from .generated_modules import hash_of, two_time_module
-from .measurements import Measurements
+from .measurements import Measurements, named_matrices
 from .memory import check_tangents, layer_count
 from .method import EQUATIONS, Arithmetic, Call, Solved
 from .sampled_sites import SITES_OPTIONS, ReplicaRun
 
 if TYPE_CHECKING:
+    from dmft_sym.derivation.pipeline import Pipeline
     from dmft_sym.derivation.problem import Problem
 
 MOST_ROWS = 400  # steps times samples times outputs; the time grows as its cube
@@ -68,18 +71,35 @@ class TwoTimeRun(ReplicaRun):
         from dmft_sym.derivation.written_out import without_labels
 
         super().__init__(call)
-        self.problem: Any = without_labels(call.problem)
+        derivation, self.products = self._products()
+        self.problem: Any = without_labels(derivation)
         self.rows = _check_rows(self.data, call.arguments.steps, _tokens(call.problem))
         if self.options.error is None:  # how many sites an error needs is not known yet
             self.check_memory(self.sites())
         values = call.arguments.values
-        self.module = two_time_module(call.problem, call.backend)
+        self.module = two_time_module(derivation, call.backend)
         self.values: dict[str, Any] = {python_name(p.symbol): values[p.symbol] for p in call.problem.parameters}
         if self.data.total > self.data.count:
             self.values["train"] = self.data.train
         drawn = [scalar.name for scalar in call.problem.program.given_anew]
         self.values |= {name: call.arguments.data[name] for name in drawn}
         self.extra = {"backend": call.backend, "module_hash": hash_of(self.module)}
+
+    def _products(self) -> tuple[Pipeline, Mapping[str, tuple[FieldRef, Field]]]:
+        """What is solved, with a field for the product of each wanted matrix with its inputs; and both by its name."""
+        if not self.wanted.keeps:
+            return self.call.problem, {}
+        from dmft_sym.derivation.input_products import with_input_products
+
+        known = named_matrices(self.call.problem.program, self.call.arguments)
+        derivation, fields = with_input_products(self.call.problem, [known[name][1] for name in self.wanted.keeps])
+        given = {field.space: field for field in self.call.problem.program.data_fields}
+        found = {}
+        for name in self.wanted.keeps:
+            (_, layer), matrix = known[name]
+            ref = fields[matrix] if layer is None else replace(fields[matrix], layer=sp.Integer(layer))
+            found[name] = ref, given[matrix.source]
+        return derivation, found
 
     def check_memory(self, sites: int) -> None:
         """Refuse more sites than fit into memory."""
@@ -154,20 +174,37 @@ class TwoTimeRun(ReplicaRun):
 
         for step in self.wanted.spectrum_steps:
             for name in self.wanted.matrices if step < run["steps"] else ():
+                if name in self.products:
+                    self._see_inputs(measured, fields, name, step, sites)
+                    continue
                 averages = TwoTimeAverages(self.module, fields, run, step)
                 bulk = self.wanted.bulks[name]
                 found, bulk = outliers_of_equations(self.problem, name, averages, self.call.arguments.values, bulk)
                 limit = bulk.edge * (1 + 4 * sites ** (-2 / 3) if sites else 1)  # below it noise makes outliers
                 measured.see_outliers(name, step, found[found > limit], bulk, limit)
 
-    def _overlap(self, fields: Mapping[str, Any], a: FieldRef, b: FieldRef, step: int) -> Array:
-        """``<a b>`` of a step, a matrix with a row for every label of ``a``."""
+    def _see_inputs(self, measured: Measurements, fields: Mapping[str, Any], name: str, step: int, sites: int) -> None:
+        """Outliers of a matrix from given inputs, from its products with them."""
+        from dmft_sym.spectra.measured.input_matrices import moments_of_products
+
+        ref, given = self.products[name]
+        pairs = (step, step), (step, 0), (0, 0)
+        now, across, start = (self._overlap(fields, ref, ref, *steps) for steps in pairs)
+        independent = sites / 2 if sites else math.inf  # antithetic pairs
+        moments = moments_of_products(now, across, start, self.data.gram_of(given.name), independent)
+        measured.see_inputs(name, step, moments, self.wanted.keeps[name] ** step)
+
+    def _overlap(
+        self, fields: Mapping[str, Any], a: FieldRef, b: FieldRef, step: int, past: int | None = None
+    ) -> Array:
+        """``<a b>`` of a step, or with ``b`` of a past one; a matrix with a row for every label of ``a``."""
+        past = step if past is None else past
         if ONE in (a.field, b.field):
             return np.ones((1, 1))
         if a.space.finite and b.space.finite:
             return np.asarray(self.data.gram_of(a.field.name))
         ones, others = ([self._member(fields, name, ref) for name in members(ref.field)] for ref in (a, b))
-        blocks = [[self.module.overlap(one, other, step)[:, :, step] for other in others] for one in ones]
+        blocks = [[self.module.overlap(one, other, step)[:, :, past] for other in others] for one in ones]
         found = np.array(blocks).transpose(2, 0, 3, 4, 1, 5)  # samples, labels written out, outputs
         return found.reshape(math.prod(found.shape[:3]), -1)
 
@@ -195,7 +232,7 @@ def _tokens(problem: Problem) -> int:
     return max((math.prod(int(label.size) for label in fixed_labels(axes)) for axes in operands), default=1)
 
 
-def _tangents(problem: Problem, arguments: RunArguments) -> int:
+def _tangents(problem: Pipeline, arguments: RunArguments) -> int:
     """Upper bound of the number of pairs of a field and a Gaussian field whose derivatives are kept at every site."""
     count = 0
     for closure in problem.closures:

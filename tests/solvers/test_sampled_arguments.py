@@ -56,7 +56,7 @@ def run(theory):
         ({"init_std": 1e200}, "not finite for s2 = inf"),
         ({"at": [1]}, "^at = \\[1\\]: allowed with the names of matrices"),
         ({"matrices": "W1"}, "^matrices = 'W1': allowed is a list"),
-        ({"matrices": ["W0"]}, "^matrices: 'W0': allowed are W1"),
+        ({"matrices": ["W2"]}, "^matrices: 'W2': allowed are W0, W1"),
         ({"width_per_dim": 1.0}, "^width_per_dim = 1.0: allowed is nothing"),
     ],
 )
