@@ -76,7 +76,7 @@ def simulate(
         Whether to measure the correlations ``C_<field>`` (of runs of up to 400 steps); not where samples are given.
     matrices, at
         Matrices whose singular values (eigenvalues of the NTK) are measured, by name or made by `dmft_sym.operator`,
-        and steps, as for `dmft_sym.spectrum`. Where samples are given, values are those of ``N^-1/2 W``, with ``N`` rows.
+        and steps, as for `dmft_sym.spectrum`; where samples are given, of ``N^-1/2 W`` with ``N`` rows.
     values
         How many of the largest values to keep; all with 0 (which takes the time of a dense decomposition, and is not
         for given samples); by default twice the number of outputs and one more.

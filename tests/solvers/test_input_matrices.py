@@ -162,3 +162,22 @@ def test_tokens_are_inputs_of_one_matrix():
     derived, exact = (theory.compile("numpy")(**settings, method=m) for m in ("equations", "conditioning"))
     assert exact.sizes["rank"] > 0
     np.testing.assert_allclose(derived.outlier, exact.outlier, rtol=1e-10)
+
+
+def test_two_inputs_have_matrices_of_their_own():
+    """Samples of different dimensions, one matrix alone and one in a sum; tests are not trained on."""
+
+    def forward(net, x):
+        n, x2 = net.hidden("N"), net.given("x2")
+        h = net.matrix("V", x2.space, n) @ x2 / 2 + net.matrix("W0", net.inputs, n) @ x
+        return net.readout("w", net.matrix("W", n, n) @ h + net.matrix("U", x2.space, n) @ x2)
+
+    inputs, tests = ({"x": RNG.standard_normal((c, 7)), "x2": RNG.standard_normal((c, 3))} for c in (2, 1))
+    data = ds.Samples(inputs, Y[:2], test_inputs=tests, test_targets=Y[2:])
+    theory = ds.derive(ds.network(forward), data=data)
+    settings = {"richness": 3.0, "learning_rate": 0.1, "steps": 5, "matrices": ["V", "W0", "U"], "at": [4]}
+    derived, exact = (theory.compile("numpy")(**settings, method=m) for m in ("equations", "conditioning"))
+    assert np.isfinite(exact.outlier.sel(rank=0)).all()
+    np.testing.assert_allclose(derived.outlier, exact.outlier, rtol=1e-10)
+    sim = ds.simulate(theory, **settings, width=2000, seeds=1)
+    np.testing.assert_allclose(sim.outlier[0, ..., 0], exact.outlier[..., 0], rtol=0.05)
