@@ -7,11 +7,13 @@ through the combination ``v = (1/alpha) D^{-1/2} X^T r`` (arXiv:2605.07870, sect
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+import numpy as np
 import sympy as sp
 from annotated_types import Ge, Le
 
@@ -27,6 +29,7 @@ from dmft_sym.program import (
     FieldRef,
     GaussianMatrix,
     Initial,
+    Label,
     Linear,
     MatrixRef,
     Observe,
@@ -34,6 +37,7 @@ from dmft_sym.program import (
     Program,
     ProgramError,
     RandomVector,
+    SiteClasses,
     Space,
     Statement,
     VectorRef,
@@ -58,6 +62,9 @@ from .keys import (
     simulation_keys,
 )
 
+MODES = SiteClasses(Label.of("mode class", "k", "k_s", "K"))
+"""Modes of the inputs that have one eigenvalue and one variance of the teacher."""
+EIGENVALUE, TEACHER = "Lambda", "b"
 NONLINEAR = '; nonlinear networks are for given samples, regime = "fixed"'
 
 
@@ -183,15 +190,24 @@ def _method_of_spectra(spec: Spec) -> str:
 
 @dataclass(frozen=True)
 class Proportional(Regime):
-    """Isotropic Gaussian inputs with a linear teacher, ``P = alpha D`` samples.
+    """Gaussian inputs with a linear teacher, ``P = alpha D`` samples.
 
     Parameters
     ----------
     label_noise
         Default of the run-time parameter ``label_noise`` (``sigma_eps``).
+    spectrum
+        Classes of modes of the inputs: of each its weight, the eigenvalue of the covariance of the inputs, and the
+        variance of the teacher; weights are in units of their sum. Isotropic inputs, one class with 1 and 1, if it is
+        missing.
+
+    Examples
+    --------
+    >>> ds.Proportional(spectrum=[(0.5, 2.0, 1.0), (0.5, 0.1, 3.0)])
     """
 
     label_noise: float = 0.0
+    spectrum: tuple[tuple[float, float, float], ...] | None = None
 
     word: ClassVar[str] = "proportional"
     example: ClassVar[str] = "Proportional()"
@@ -227,10 +243,26 @@ class Proportional(Regime):
             "$\\alpha = P/D$, with $\\gamma = \\gamma_N / \\sqrt{\\nu}$ \\cite{linear}."
         )
 
+    def __post_init__(self) -> None:
+        if self.spectrum is not None:
+            object.__setattr__(self, "spectrum", _classes(self.spectrum))
+
     @property
     def setting(self) -> Setting:
         """What forward passes are traced for."""
-        return PROPORTIONAL
+        if self.spectrum is None:
+            return PROPORTIONAL
+        given = PROPORTIONAL.input
+        modes = replace(given, space=replace(given.space, classes=MODES))
+        return replace(PROPORTIONAL, input=modes, reserved=PROPORTIONAL.reserved | {"z", EIGENVALUE, TEACHER})
+
+    @property
+    def given(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Shares, eigenvalues and variances of the teacher of every class of modes."""
+        if self.spectrum is None:
+            return {}
+        weights, eigenvalues, teacher = np.array(self.spectrum).T
+        return {MODES.share: weights / weights.sum(), EIGENVALUE: eigenvalues, TEACHER: teacher}
 
     def noise_scale(self, matrix: GaussianMatrix, transpose: bool) -> sp.Expr:
         """``sqrt(n_out/n_in)`` of a transposed product: ratios may be infinite."""
@@ -255,23 +287,26 @@ class Proportional(Regime):
         dim = trace.input.space
         samples = Space("P", ALPHA)
         data = MatrixRef(GaussianMatrix("X", dim, samples, fresh=training.fresh))
-        teacher = VectorRef(RandomVector("betastar", dim))
+        amplitude, variance = _of_modes(dim)
+        teacher = VectorRef(RandomVector("betastar", dim, variance))
         noise = VectorRef(RandomVector("eps", samples, fresh=training.fresh))
         predictor, centering = _predictor(backward.input_adjoint.scaled(scalings.predictor), training.centered, dim)
         gap = FieldRef(Field("Delta", dim))
+        seen = gap if amplitude == 1 else FieldRef(Field("z", dim))  # of which all components count alike
         error = FieldRef(Field("r", samples))
         weight, weighing = weighed(training, lambda w: updates(backward, trace, sp.Integer(1), w), 1 / NU)
         statements: list[Statement] = [
             *backward.statements,
             *centering,
             Assign(gap, Linear.of(teacher) + predictor.scaled(-1)),
-            Assign(error, Linear.of(Product(data, gap)) + Linear.of(noise, LABEL_NOISE)),
-            Assign(trace.input, Linear.of(Product(data, error, True), 1 / ALPHA)),
+            *([] if amplitude == 1 else [Assign(seen, Linear.of(gap, amplitude))]),
+            Assign(error, Linear.of(Product(data, seen)) + Linear.of(noise, LABEL_NOISE)),
+            Assign(trace.input, Linear.of(Product(data, error, True), amplitude / ALPHA)),
             *trace.statements,
             *weighing,
             *updates(backward, trace, scalings.update, weight),
             Observe("train_loss", ((sp.Integer(1), error, error),)),
-            Observe("test_loss", ((sp.Integer(1), gap, gap),), LABEL_NOISE**2),
+            Observe("test_loss", ((sp.Integer(1), seen, seen),), LABEL_NOISE**2),
         ]
         return Program(tuple(statements), training.optimizer(), name)
 
@@ -289,6 +324,28 @@ class Proportional(Regime):
         """A spec with one output, and the route to spectra, if nothing is said."""
         found = super().completed(spec, folder).replaced("network", outputs=spec.network.outputs or 1)
         return found.replaced("spectrum", method=_method_of_spectra(spec))
+
+
+def _classes(spectrum: Iterable[Iterable[float]]) -> tuple[tuple[float, float, float], ...]:
+    """Classes of modes, as they can be."""
+    allowed = "allowed are triples of weight > 0, eigenvalue > 0 and variance of the teacher >= 0, all finite"
+    try:
+        found = tuple((float(w), float(eigenvalue), float(b)) for w, eigenvalue, b in spectrum)
+    except (TypeError, ValueError) as error:
+        raise ProgramError(f"spectrum = {spectrum!r}: {allowed}") from error
+    if not found:
+        raise ProgramError(f"spectrum = []: {allowed}")
+    for triple in found:
+        if not (triple[0] > 0 and triple[1] > 0 and triple[2] >= 0 and all(map(math.isfinite, triple))):
+            raise ProgramError(f"spectrum has {triple}: {allowed}")
+    return found
+
+
+def _of_modes(dim: Space) -> tuple[sp.Expr, sp.Expr]:
+    """Standard deviation of inputs, and variance of the teacher, along the modes."""
+    if dim.classes is None:
+        return sp.Integer(1), sp.Integer(1)
+    return sp.sqrt(dim.classes.value(EIGENVALUE)), dim.classes.value(TEACHER)
 
 
 def _check_draws(training: TrainingRule) -> None:
