@@ -36,6 +36,17 @@ def average_text(program: Step) -> str:
     )
 
 
+def classes_text(program: Step) -> str:
+    """What classes of sites are, of spaces that have some."""
+    return "".join(
+        f" Sites of ${space.name}$ are of classes ${sp.latex(classes.label.symbol)} = 0, \\dots, {sp.latex(classes.last)}$, "
+        f"each a share ${sp.latex(classes.value(classes.share))}$ of them; what has this index differs from class to "
+        "class, and averages over the sites are sums over the classes, weighted by their shares."
+        for space in program.spaces
+        if (classes := space.classes) is not None
+    )
+
+
 def order_parameter_text(program: Step) -> str:
     """What is named."""
     return (
@@ -54,7 +65,7 @@ def program_text(problem: Problem) -> str:
         + ", ".join(f"${space.name}$: ${sp.latex(space.ratio)}$" for space in program.spaces)
         + ". Entries are independent: "
         + matrices_text(program)
-        + f". Parametrization: $\\gamma = {sp.latex(problem.network.parametrization.symbolic_gamma())}$. "
+        + f".{classes_text(program)} Parametrization: $\\gamma = {sp.latex(problem.network.parametrization.symbolic_gamma())}$. "
         + program.optimizer.latex()
         + problem.words
     )

@@ -168,7 +168,7 @@ class Closure:
         for coefficient, a, b in observe.terms:
             entry = self.table.entry("C", a, b.field, b.layer, {})
             if entry is not None:
-                terms.append(coefficient * self.table.point(entry, NOW, NOW))
+                terms.append(coefficient * self.table.average(entry, NOW, NOW))
         terms += [observe.constant] if observe.constant != 0 else []
         return Equation(ReportedAt.of(observe.name, None, values), tuple(terms))
 

@@ -122,8 +122,6 @@ class Pipeline:
         """
         if self.program.averaged:
             raise ProgramError("closed: allowed for programs without scalars; where there are some, see closures")
-        if self.program.classes:
-            raise ProgramError("classes of sites: allowed with method = 'conditioning', equations do not know them yet")
         return Closure(self.site_builder, self.site_equations, self.processes, self.reactions).close()
 
     @cached_property

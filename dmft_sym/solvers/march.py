@@ -98,7 +98,8 @@ def _order_parameters(call: Call, result: Mapping[str, Any], kept: int) -> Mappi
     integers = {symbol.name: value for symbol, value in arguments.integers.items()}
     labels = march_module(call.problem, call.backend).labels(**integers)
     retained = _retained(call.problem, arguments)
-    return label_order_parameters(result, labels, result["scales"], kept, arguments.outputs, retained)
+    shares = next((arguments.data[classes.share] for classes in call.problem.program.classes), None)
+    return label_order_parameters(result, labels, result["scales"], kept, arguments.outputs, retained, shares)
 
 
 def _retained(problem: Problem, arguments: RunArguments) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,94 @@
+"""Closed equations of programs whose sites are of several classes, against equations by hand and other routes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sympy as sp
+
+import dmft_sym as ds
+from dmft_sym.program import OUTPUTS
+from dmft_sym.solvers.arguments import run_arguments
+from tests.shared.evaluator import Evaluator
+from tests.shared.structured_inputs import SPECTRUM, VALUES, by_hand
+
+DATA = ds.Proportional(spectrum=SPECTRUM)
+REGRESSION = {key: VALUES[key] for key in ("samples_per_dim", "learning_rate", "label_noise")}
+MEMORY = ds.GradientDescent(momentum=0.5, weight_decay=0.01)
+
+
+def run_of(theory, steps, backend="numpy", **more):
+    return theory.compile(backend)(steps=steps, **(VALUES if theory.network.depth else REGRESSION), **more)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("depth", [0, 1])
+def test_the_march_has_the_numbers_of_the_equations_by_hand(depth, backend):
+    run = run_of(ds.derive(ds.deep_linear(depth), data=DATA), 20, backend)
+    train, test, correlation = by_hand(SPECTRUM, depth, 20, **VALUES)
+    np.testing.assert_allclose(run.train_loss.values[:, 0], train, rtol=1e-12)
+    np.testing.assert_allclose(run.test_loss.values[:, 0], test, rtol=1e-12)
+    np.testing.assert_allclose(run.C_v.values[:, 0, :, 0], correlation, rtol=1e-12)
+
+
+@pytest.mark.parametrize("training", [MEMORY, ds.OnlineSGD(), ds.GradientDescent(centered=True)], ids=str)
+def test_classes_that_are_alike_are_none(training):
+    """Order parameters included; the operand of the data matrix is ``z`` for ``Delta``."""
+    alike = ds.Proportional(spectrum=[(0.2, 1.0, 1.0), (0.5, 1.0, 1.0), (0.3, 1.0, 1.0)])
+    several, one = (
+        run_of(ds.derive(ds.deep_linear(2), data=data, training=training), 8) for data in (alike, ds.Proportional())
+    )
+    for name in one.data_vars:
+        other = several["R_z" if name == "R_Delta" else name]
+        np.testing.assert_allclose(other.values, one[name].values, rtol=1e-12, atol=1e-13, err_msg=name)
+
+
+@pytest.mark.parametrize("training", [ds.GradientDescent(), ds.OnlineSGD()], ids=str)
+def test_an_evaluator_that_knows_sympy_alone_agrees(training):
+    theory, steps = ds.derive(ds.deep_linear(1), data=DATA, training=training), 3
+    run, arguments = run_of(theory, steps), run_arguments(theory, steps, VALUES)
+    numbers = {s: int(v) if s.is_integer else v for s, v in arguments.values.items()}
+    (classes,) = theory.program.classes
+    numbers |= {OUTPUTS: 1, classes.label.size: len(SPECTRUM)}
+    given = {name: lambda k, row=row: float(row[k]) for name, row in theory.data.given.items()}
+    evaluate = Evaluator(theory.equations.closed.items, numbers, given)
+    for loss in ("train_loss", "test_loss"):
+        found = [evaluate(loss, t, 0) for t in range(steps)]
+        np.testing.assert_allclose(found, run[loss].values[:, 0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("training", [MEMORY, ds.OnlineSGD()], ids=str)
+def test_conditioning_agrees_with_the_march(training):
+    """Independent routes, beyond the blocks of the fast march."""
+    theory = ds.derive(ds.deep_linear(2), data=DATA, training=training)
+    march = run_of(theory, 80, "numba", outputs=2)
+    other = run_of(theory, 80, "numba", outputs=2, method="conditioning", tol=1e-12)
+    for loss in ("train_loss", "test_loss"):
+        np.testing.assert_allclose(march[loss].values, other[loss].values, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["nu", "alpha"])
+def test_ratios_may_be_infinite(name):
+    keyword = {"nu": "width_per_dim", "alpha": "samples_per_dim"}[name]
+    theory = ds.derive(ds.deep_linear(1), data=DATA)
+    runs = [
+        theory.compile("numpy")(steps=6, method=method, **{**VALUES, keyword: float("inf")})
+        for method in ("equations", "conditioning")
+    ]
+    np.testing.assert_allclose(runs[0].test_loss, runs[1].test_loss, rtol=1e-9)
+
+
+def test_the_number_of_classes_is_an_argument_of_a_module():
+    """Theories with other numbers of classes share their equations, program and module."""
+    theories = [ds.derive(ds.deep_linear(1), data=ds.Proportional(spectrum=rows)) for rows in (SPECTRUM, SPECTRUM[:2])]
+    assert theories[0].program == theories[1].program
+    assert theories[0].compile("numpy").module is theories[1].compile("numpy").module
+
+
+def test_equations_are_printed_with_their_classes():
+    text = str(ds.derive(ds.deep_linear(1), data=DATA).equations.closed)
+    latex = ds.derive(ds.deep_linear(1), data=DATA).equations.closed.latex
+    assert r"\sum_{k_{s}} \varrho_{k_{s}}\, C^{z,z}_{c k_{s},\,c k_{s}}(t,t)" in latex
+    assert r"\Lambda_{k}" in latex
+    assert "k = 0, …, K - 1" in text
+    assert isinstance(ds.derive(ds.deep_linear(0), data=DATA).equations.closed["test_loss"], sp.Eq)
