@@ -17,12 +17,12 @@ _TOKENS = re.compile(r"\\[A-Za-z]+\*?|\\.|[{}^_$&]|\s+|.", re.DOTALL)
 _SYMBOLS = {
     "alpha": "α", "beta": "β", "gamma": "γ", "Gamma": "Γ", "delta": "δ", "Delta": "Δ", "epsilon": "ε",
     "varepsilon": "ε", "zeta": "ζ", "eta": "η", "theta": "θ", "Theta": "Θ", "iota": "ι", "kappa": "κ", "lambda": "λ",
-    "Lambda": "Λ", "mu": "μ", "nu": "ν", "xi": "ξ", "Xi": "Ξ", "pi": "π", "Pi": "Π", "rho": "ρ", "varrho": "ϱ", "sigma": "σ",
+    "Lambda": "Λ", "mu": "μ", "nu": "ν", "xi": "ξ", "Xi": "Ξ", "pi": "π", "Pi": "Π", "rho": "ρ", "sigma": "σ",
     "Sigma": "Σ", "tau": "τ", "upsilon": "υ", "phi": "φ", "Phi": "Φ", "chi": "χ", "psi": "ψ", "Psi": "Ψ", "omega": "ω",
     "Omega": "Ω", "sum": "Σ", "partial": "∂", "infty": "∞", "langle": "⟨", "rangle": "⟩", "cdot": "·", "circ": "∘",
     "dots": "…", "ldots": "…", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "ne": "≠", "to": "→", "in": "∈",
     "times": "×", "Rightarrow": "⇒", "top": "ᵀ", "quad": "  ", "qquad": "   ", "min": "min", "max": "max",
-    "int": "∫",
+    "int": "∫", "varrho": "ϱ",
 }  # fmt: skip
 _ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303"}
 _SPACES = {"\\,": " ", "\\;": " ", "\\:": " ", "\\ ": " ", "\\!": "", "~": " "}

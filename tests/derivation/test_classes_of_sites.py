@@ -7,8 +7,9 @@ import pytest
 import sympy as sp
 
 import dmft_sym as ds
-from dmft_sym.program import OUTPUTS
+from dmft_sym.program import OUTPUTS, ProgramError
 from dmft_sym.solvers.arguments import run_arguments
+from dmft_sym.support.errors import ArgumentError
 from tests.shared.evaluator import Evaluator
 from tests.shared.structured_inputs import SPECTRUM, VALUES, by_hand
 
@@ -92,3 +93,26 @@ def test_equations_are_printed_with_their_classes():
     assert r"\Lambda_{k}" in latex
     assert "k = 0, …, K - 1" in text
     assert isinstance(ds.derive(ds.deep_linear(0), data=DATA).equations.closed["test_loss"], sp.Eq)
+
+
+def test_limits_of_one_class_are_those_without():
+    """Of ratios; terms and words come from the same equations."""
+    alike = ds.Proportional(spectrum=[(0.5, 1.0, 1.0), (0.5, 1.0, 1.0)])
+    arguments = {key: value for key, value in VALUES.items() if key != "width_per_dim"}
+    several, one = (
+        ds.derive(ds.deep_linear(1), data=data).limit(ds.limits.wide).solve(backend="numpy", steps=6, **arguments)
+        for data in (alike, ds.Proportional())
+    )
+    np.testing.assert_allclose(several.test_loss, one.test_loss, rtol=1e-12)
+
+
+def test_what_does_not_know_classes_says_so():
+    theory = ds.derive(ds.deep_linear(2), data=DATA)
+    with pytest.raises(ArgumentError, match="classes"):
+        ds.spectrum(theory, matrices=["W1"], steps=3, at=[2], **VALUES)
+    with pytest.raises(ProgramError, match="classes"):
+        theory.equations.spikes("W1")
+    with pytest.raises(ArgumentError, match="classes"):
+        theory.exact(steps=1)
+    with pytest.raises(ArgumentError, match="exact"):
+        theory.solve(method="conditioning", exact=False, steps=2, **VALUES)

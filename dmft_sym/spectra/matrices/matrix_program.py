@@ -91,6 +91,13 @@ class MatrixProgram(Eigenproblem):
     member: sp.Expr | None = None
     family: str = ""
 
+    def __post_init__(self) -> None:
+        if self.program.classes:
+            raise ProgramError(
+                f"matrix {self.name}: the sites of a space are of several classes, where spectra are not known yet; "
+                "allowed are programs without classes, as of Proportional() without a spectrum"
+            )
+
     def with_member(self, member: int) -> MatrixProgram:
         """One member of a family of matrices."""
         return replace(self, member=sp.Integer(member), name=f"{self.family}{member}")
