@@ -7,9 +7,8 @@ through the combination ``v = (1/alpha) D^{-1/2} X^T r`` (arXiv:2605.07870, sect
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -44,6 +43,7 @@ from dmft_sym.program import (
 )
 
 from .base import Regime, Size
+from .input_modes import Spectrum, checked, of_samples
 from .key_words import missing
 from .keys import (
     KINDS,
@@ -198,16 +198,18 @@ class Proportional(Regime):
         Default of the run-time parameter ``label_noise`` (``sigma_eps``).
     spectrum
         Classes of modes of the inputs: of each its weight, the eigenvalue of the covariance of the inputs, and the
-        variance of the teacher; weights are in units of their sum. Isotropic inputs, one class with 1 and 1, if it is
-        missing.
+        variance of the teacher; weights are in units of their sum. A list of such triples, or a `PowerLaw`. Isotropic
+        inputs, one class with 1 and 1, if it is missing.
 
     Examples
     --------
-    >>> ds.Proportional(spectrum=[(0.5, 2.0, 1.0), (0.5, 0.1, 3.0)])
+    >>> import dmft_sym as ds
+    >>> data = ds.Proportional(spectrum=[(0.5, 2.0, 1.0), (0.5, 0.1, 3.0)])
+    >>> data = ds.Proportional(spectrum=ds.PowerLaw(decay=1.5, source=1.8))
     """
 
     label_noise: float = 0.0
-    spectrum: tuple[tuple[float, float, float], ...] | None = None
+    spectrum: Spectrum | None = None
 
     word: ClassVar[str] = "proportional"
     example: ClassVar[str] = "Proportional()"
@@ -233,10 +235,18 @@ class Proportional(Regime):
     @property
     def text(self) -> str:
         """Gaussian inputs and a linear teacher; the squared error."""
+        isotropic = self.spectrum is None
+        covariance = "I_D" if isotropic else "\\mathrm{diag}\\,\\Lambda_k"
+        variances = "$\\beta^*_c$ and $\\varepsilon_c$ of variance one"
+        if not isotropic:
+            variances = (
+                "$\\beta^*_c$ of variance $b_k$ and $\\varepsilon_c$ of variance one; $k$ is the class of a mode, and "
+                "fields of the space $D$ are in units of the standard deviation of their modes"
+            )
         return (
-            "$P$ samples, or fresh batches of $P$ at every step, have inputs $x \\sim N(0, I_D)$ and targets "
-            "$y_c = D^{-1/2} \\beta^*_c \\cdot x + \\sigma_\\varepsilon \\varepsilon_c$, with $\\beta^*_c$ and "
-            "$\\varepsilon_c$ of variance one. The loss is "
+            f"$P$ samples, or fresh batches of $P$ at every step, have inputs $x \\sim N(0, {covariance})$ and targets "
+            f"$y_c = D^{{-1/2}} \\beta^*_c \\cdot x + \\sigma_\\varepsilon \\varepsilon_c$, with {variances}. "
+            "The loss is "
             "$\\frac{1}{2P} \\sum_{\\mu c} (f_c(x_\\mu) - y_{\\mu c})^2$; losses are reported per output and without "
             "the factor $1/2$. The output is $f = \\gamma_N^{-1} N^{-1/2}\\, w \\cdot h$, and every array has the "
             "learning rate $\\eta_0 \\gamma_N^2 D$. The limit is $D, N, P \\to \\infty$ at fixed $\\nu = N/D$ and "
@@ -245,7 +255,32 @@ class Proportional(Regime):
 
     def __post_init__(self) -> None:
         if self.spectrum is not None:
-            object.__setattr__(self, "spectrum", _classes(self.spectrum))
+            object.__setattr__(self, "spectrum", checked(self.spectrum))
+
+    @classmethod
+    def from_samples(cls, inputs: Any, targets: Any, classes: int = 64) -> Self:
+        """Gaussian inputs with the covariance of given ones, and their linear teacher.
+
+        Eigenvalues are those of ``inputs^T inputs / samples``, variances of the teacher those of the least-squares
+        solution along the modes, and the label noise is what this does not explain. All are estimates: samples should
+        be many more than dimensions.
+
+        Parameters
+        ----------
+        inputs
+            Shape (samples, dimension); centered by the user, if at all.
+        targets
+            Shape (samples,) or (samples, outputs), of which the mean is taken.
+        classes
+            Largest number of classes of modes, over logarithmic distances of their eigenvalues.
+
+        Raises
+        ------
+        ProgramError
+            If the arrays are something else.
+        """
+        spectrum, noise = of_samples(inputs, targets, classes)
+        return cls(noise, spectrum)
 
     @property
     def setting(self) -> Setting:
@@ -324,21 +359,6 @@ class Proportional(Regime):
         """A spec with one output, and the route to spectra, if nothing is said."""
         found = super().completed(spec, folder).replaced("network", outputs=spec.network.outputs or 1)
         return found.replaced("spectrum", method=_method_of_spectra(spec))
-
-
-def _classes(spectrum: Iterable[Iterable[float]]) -> tuple[tuple[float, float, float], ...]:
-    """Classes of modes, as they can be."""
-    allowed = "allowed are triples of weight > 0, eigenvalue > 0 and variance of the teacher >= 0, all finite"
-    try:
-        found = tuple((float(w), float(eigenvalue), float(b)) for w, eigenvalue, b in spectrum)
-    except (TypeError, ValueError) as error:
-        raise ProgramError(f"spectrum = {spectrum!r}: {allowed}") from error
-    if not found:
-        raise ProgramError(f"spectrum = []: {allowed}")
-    for triple in found:
-        if not (triple[0] > 0 and triple[1] > 0 and triple[2] >= 0 and all(map(math.isfinite, triple))):
-            raise ProgramError(f"spectrum has {triple}: {allowed}")
-    return found
 
 
 def _of_modes(dim: Space) -> tuple[sp.Expr, sp.Expr]:

@@ -61,3 +61,68 @@ def test_a_class_is_one_of_modes_alike():
 def test_a_spectrum_that_is_none_is_refused(wrong):
     with pytest.raises(ProgramError, match="spectrum"):
         ds.Proportional(spectrum=wrong)
+
+
+def test_power_laws_have_unit_inputs_and_targets():
+    weights, eigenvalues, variances = np.array(list(ds.PowerLaw(1.5, 2.2, modes=1000, classes=20))).T
+    assert weights.sum() == 1000
+    assert len(weights) <= 20
+    assert weights @ eigenvalues / 1000 == pytest.approx(1, rel=1e-12)
+    assert weights @ (eigenvalues * variances) / 1000 == pytest.approx(1, rel=1e-12)
+
+
+def test_every_mode_is_a_class_if_there_are_as_many():
+    found = np.array(list(ds.PowerLaw(1.0, 2.0, modes=5, classes=100)))
+    mode = np.arange(1.0, 6)
+    np.testing.assert_allclose(found[:, 1], mode**-1 / (mode**-1).mean(), rtol=1e-13)
+    np.testing.assert_allclose(found[:, 2], (mode**-1 / (mode**-2).mean()) * (mode**-1).mean(), rtol=1e-13)
+
+
+@pytest.mark.parametrize(("decay", "source"), [(1.5, 2.2), (1.2, 1.6)])
+def test_regression_on_power_laws_falls_as_a_power_of_time(decay, source):
+    """``t^-((a - 1)/b)`` in the population (arXiv:2402.01092), and the sum over modes at every time."""
+    law = ds.PowerLaw(decay, source, modes=100_000, classes=100)
+    theory = ds.derive(ds.deep_linear(0), data=ds.Proportional(spectrum=law), training=ds.GradientFlow())
+    shares, eigenvalues, variances = theory.data.given["varrho"], *np.array(theory.data.spectrum).T[1:]
+    times = np.geomspace(1, 30, 5) * 10 / eigenvalues[0]
+    run = theory.solve(time=[0.0, *times], samples_per_dim=float("inf"))
+    exact = (shares * eigenvalues * variances) @ np.exp(-2 * np.outer(eigenvalues, times))
+    np.testing.assert_allclose(run.test_loss.values[1:, 0], exact, rtol=1e-4)
+    slope = np.polyfit(np.log(times), np.log(exact), 1)[0]
+    assert slope == pytest.approx(-(source - 1) / decay, abs=0.03)
+
+
+def test_samples_give_back_their_spectrum_and_teacher():
+    """Classes of Gaussian samples: losses of the theory with their spectrum are those with the true one."""
+    rng, dim, count = np.random.default_rng(2), 40, 20_000
+    eigenvalues = np.repeat([2.0, 0.5], dim // 2)
+    inputs = rng.standard_normal((count, dim)) * np.sqrt(eigenvalues)
+    teacher = np.repeat([1.0, 2.0], dim // 2) * rng.choice([-1, 1], dim)
+    data = ds.Proportional.from_samples(inputs, inputs @ teacher / np.sqrt(dim) + 0.3 * rng.standard_normal(count), 2)
+    assert data.label_noise == pytest.approx(0.3, rel=0.02)
+    np.testing.assert_allclose(data.spectrum, [(20, 2.0, 1.0), (20, 0.5, 4.0)], rtol=0.04)
+
+
+def test_modes_that_samples_do_not_have_are_small():
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((5, 20))
+    data = ds.Proportional.from_samples(inputs, rng.standard_normal(5), 4)
+    weights, eigenvalues, _ = np.array(data.spectrum).T
+    assert weights.sum() == 20
+    assert eigenvalues.min() < 1e-9
+    assert data.label_noise < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets"), [(np.ones(3), np.ones(3)), (np.ones((3, 2)), np.ones(2)), (np.zeros((3, 2)), np.ones(3))]
+)
+def test_samples_that_are_none_are_refused(inputs, targets):
+    with pytest.raises(ProgramError, match="inputs"):
+        ds.Proportional.from_samples(inputs, targets)
+
+
+@pytest.mark.parametrize("wrong", [{"decay": -1.0}, {"source": float("nan")}, {"modes": 0}, {"classes": 1.5}])
+def test_laws_that_are_none_are_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(ProgramError, match=name):
+        ds.PowerLaw(**{"decay": 1.0, "source": 1.0, **wrong})
