@@ -7,14 +7,15 @@ through the combination ``v = (1/alpha) D^{-1/2} X^T r`` (arXiv:2605.07870, sect
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import sympy as sp
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le, Lt
 
 from dmft_sym.networks.parameters import ALPHA, BY_KEYWORD, LABEL_NOISE, NU, Parameter
 from dmft_sym.networks.parametrization import Parametrization, Scalings
@@ -43,10 +44,11 @@ from dmft_sym.program import (
 )
 
 from .base import Regime, Size
-from .input_modes import Spectrum, checked, of_samples
+from .input_modes import PowerLaw, Spectrum, checked, of_samples
 from .key_words import missing
 from .keys import (
     KINDS,
+    LONGEST,
     Check,
     DataKeys,
     Fault,
@@ -58,6 +60,8 @@ from .keys import (
     Spec,
     SpectrumKeys,
     TrainingKeys,
+    Words,
+    refused,
     shown,
     simulation_keys,
 )
@@ -65,6 +69,9 @@ from .keys import (
 MODES = SiteClasses(Label.of("mode class", "k", "k_s", "K"))
 """Modes of the inputs that have one eigenvalue and one variance of the teacher."""
 EIGENVALUE, TEACHER = "Lambda", "b"
+CLASSES = Words("a list of [weight, eigenvalue, variance of the teacher], the first two > 0, the last one >= 0")
+Positive = Annotated[float, Gt(0), Lt(math.inf)]
+Exponent = Annotated[float, Ge(0), Lt(math.inf)]
 NONLINEAR = '; nonlinear networks are for given samples, regime = "fixed"'
 
 
@@ -89,6 +96,16 @@ class ProportionalData(DataKeys):
         Standard deviation ``sigma_eps`` of the noise on the labels.
     online
         A fresh batch at every step instead of the same samples.
+    spectrum
+        Classes of modes of the inputs: of each its weight, eigenvalue and variance of the teacher.
+    decay
+        ``lambda_k ~ k^-decay``: eigenvalues of inputs whose spectrum is a power law.
+    source
+        ``lambda_k b_k ~ k^-source``: what the modes contribute to the variance of the targets, in a power law.
+    modes
+        Number of modes of a power law.
+    mode_classes
+        Largest number of classes that they are put into.
     """
 
     regime: Literal["proportional"] = "proportional"
@@ -96,6 +113,32 @@ class ProportionalData(DataKeys):
     width_per_dim: Annotated[float, BY_KEYWORD["width_per_dim"]] | None = None
     label_noise: Annotated[float, BY_KEYWORD["label_noise"]] = 0.0
     online: bool = False
+    spectrum: Annotated[tuple[tuple[Positive, Positive, Exponent], ...], LONGEST, CLASSES] | None = None
+    decay: Exponent | None = None
+    source: Exponent | None = None
+    modes: Annotated[int, Ge(1), Le(10**8)] = 10_000
+    mode_classes: Annotated[int, Ge(1), Le(10_000)] = 64
+
+    @classmethod
+    def needed(cls, table: Mapping[str, Any]) -> tuple[str, ...]:
+        """A power law has two exponents."""
+        law = ("decay", "source") if any(key in table for key in ("decay", "source")) else ()
+        return (*super().needed(table), *law)
+
+    def faults(self) -> Iterator[Fault]:
+        """Two spectra, or none where a list is."""
+        yield from super().faults()
+        if self.spectrum is not None and self.decay is not None:
+            yield refused("data", "decay", self.decay, "nothing with spectrum, which has the eigenvalues")
+        if self.spectrum == ():
+            yield refused("data", "spectrum", [], CLASSES.allowed)
+
+    @property
+    def modes_of_inputs(self) -> Iterable[tuple[float, float, float]] | None:
+        """Classes of modes, if inputs are not isotropic."""
+        if self.decay is not None and self.source is not None:
+            return PowerLaw(self.decay, self.source, self.modes, self.mode_classes)
+        return self.spectrum
 
     @property
     def fresh(self) -> bool:
@@ -348,7 +391,7 @@ class Proportional(Regime):
     @classmethod
     def of_spec(cls, spec: Spec) -> Self:
         """The data that a spec describes."""
-        return cls(spec.data.label_noise)
+        return cls(spec.data.label_noise, spec.data.modes_of_inputs)
 
     def network(self, keys: NetworkKeys) -> Network:
         """The network that a spec describes."""

@@ -8,6 +8,8 @@ import pytest
 import dmft_sym as ds
 from dmft_sym.execution.finite import class_of_sites
 from dmft_sym.program import ProgramError
+from dmft_sym.regimes import REGIMES
+from dmft_sym.spec.reading import SpecError, read_spec
 from tests.shared.structured_inputs import SPECTRUM, VALUES, by_hand
 
 DATA = ds.Proportional(spectrum=SPECTRUM)
@@ -126,3 +128,53 @@ def test_laws_that_are_none_are_refused(wrong):
     (name,) = wrong
     with pytest.raises(ProgramError, match=name):
         ds.PowerLaw(**{"decay": 1.0, "source": 1.0, **wrong})
+
+
+SPEC = """
+[network]
+kind = "deep-linear"
+depth = 1
+richness = 2.0
+
+[data]
+samples_per_dim = 2.0
+width_per_dim = 0.8
+{data}
+
+[training]
+learning_rate = 0.01
+steps = 3
+"""
+
+
+def read(tmp_path, data):
+    """The data of a spec with these lines."""
+    path = tmp_path / "spec.toml"
+    path.write_text(SPEC.format(data=data))
+    spec = read_spec(path)
+    return REGIMES["proportional"].of_spec(spec)
+
+
+def test_specs_have_spectra(tmp_path):
+    assert read(tmp_path, "spectrum = [[0.3, 2.0, 1.0], [0.5, 0.5, 1.5], [0.2, 0.1, 4.0]]") == DATA
+    law = read(tmp_path, "decay = 1.5\nsource = 2.2\nmodes = 100\nmode_classes = 5")
+    assert law == ds.Proportional(spectrum=ds.PowerLaw(1.5, 2.2, modes=100, classes=5))
+    assert read(tmp_path, "") == ds.Proportional()
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        ("spectrum = [[1.0, 0.0, 1.0]]", "[data] spectrum = [[1.0, 0.0, 1.0]]: allowed is a list of"),
+        ("spectrum = []", "[data] spectrum = []: allowed is a list of"),
+        ("spectrum = [1.0, 2.0]", "[data] spectrum = [1.0, 2.0]: allowed is a list of"),
+        ("decay = 1.5", "[data] source is missing"),
+        ("decay = -1.0\nsource = 1.0", "[data] decay = -1.0: allowed is a finite number >= 0"),
+        ("decay = 1.0\nsource = 1.0\nspectrum = [[1.0, 1.0, 1.0]]", "[data] decay = 1.0: allowed is nothing"),
+    ],
+)
+def test_spectra_of_specs_that_are_none_are_refused_in_a_line(tmp_path, data, line):
+    with pytest.raises(SpecError) as error:
+        read(tmp_path, data)
+    assert line in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
