@@ -130,7 +130,15 @@ def _norm_of_pair(names: _Names, statement: SquaredNorm, update: Learn, one: Out
     except KeyError as error:
         raise ProgramError(f"{statement}: closed equations do not have {error}; use conditioning") from error
     coefficient = statement.factor(update) * one.coefficient * other.coefficient
+    spaces = [field.space for field in (one.left, one.right) if field is not None]
+    classes = [space.classes for space in spaces if space.classes is not None]
+    if len(classes) > 1:
+        raise ProgramError(f"{statement}: allowed in closed equations are matrices with classes of sites on one side")
+    for kinds in classes:
+        coefficient *= kinds.value(kinds.share)
     node: ir.Node = ir.AddNorm(statement.target.scalar.name, coefficient, left, right)
+    for kinds in classes:
+        node = ir.Loop(kinds.label.symbol, sp.Integer(0), kinds.last, False, (node,))
     family = None if isinstance(update.target, VectorRef) else update.target.matrix.layers
     ranges = [(LAYER.symbol, family), (one.index, one.layers), (other.index, other.layers)]
     for index, layers in ranges:
@@ -160,8 +168,11 @@ class _Names:
 
     def between(self, a: FieldRef, b: FieldRef) -> ir.Ref:
         """The correlation of two fields."""
-        ends = zip((a, b), (NOW, THEN), strict=True)
-        return self.ref(Correlation(*(field_at(field, *place, self.labels) for field, place in ends)))
+        pairs = zip((a, b), (NOW, THEN), strict=True)
+        ends = [field_at(field, *place, self.labels) for field, place in pairs]
+        if a.space.classes is not None:
+            ends = [end.of_class(a.space.classes.label.symbol) for end in ends]
+        return self.ref(Correlation(*ends))
 
     def transposed(self, point: Correlation) -> ir.Ref:
         """The matrix with row and column exchanged."""

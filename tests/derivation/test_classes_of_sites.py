@@ -44,7 +44,7 @@ def test_classes_that_are_alike_are_none(training):
         np.testing.assert_allclose(other.values, one[name].values, rtol=1e-12, atol=1e-13, err_msg=name)
 
 
-@pytest.mark.parametrize("training", [ds.GradientDescent(), ds.OnlineSGD()], ids=str)
+@pytest.mark.parametrize("training", [ds.GradientDescent(clip=0.5), ds.OnlineSGD()], ids=str)
 def test_an_evaluator_that_knows_sympy_alone_agrees(training):
     theory, steps = ds.derive(ds.deep_linear(1), data=DATA, training=training), 3
     run, arguments = run_of(theory, steps), run_arguments(theory, steps, VALUES)
@@ -58,7 +58,7 @@ def test_an_evaluator_that_knows_sympy_alone_agrees(training):
         np.testing.assert_allclose(found, run[loss].values[:, 0], rtol=1e-12)
 
 
-@pytest.mark.parametrize("training", [MEMORY, ds.OnlineSGD()], ids=str)
+@pytest.mark.parametrize("training", [MEMORY, ds.OnlineSGD(), ds.GradientDescent(clip=0.5)], ids=str)
 def test_conditioning_agrees_with_the_march(training):
     """Independent routes, beyond the blocks of the fast march."""
     theory = ds.derive(ds.deep_linear(2), data=DATA, training=training)
