@@ -273,7 +273,7 @@ def weight_lines(march: ir.March, numbers: Callable[[str], str]) -> list[str]:
 def class_lines(march: ir.March, numbers: Callable[[str], str]) -> list[str]:
     """Lines that take the numbers of classes, and count these."""
     names = map(class_name, march.class_values)
-    sizes = [f"    {classes.size} = len({classes.share})" for classes in march.classes]
+    sizes = [f"    {classes.size} = len({class_name(classes.share)})" for classes in march.classes]
     return [*(f"    {name} = {numbers(name)}" for name in names), *sizes]
 
 
@@ -345,7 +345,9 @@ def kernel_table(march: ir.March, exact: str = "") -> list[str]:
 def docstring(march: ir.March, backend: str) -> str:
     """The module's docstring: network, program, arguments, results."""
     program = textwrap.indent(march.statements, "    ")
-    arguments = ", ".join([*map(python_name, (*march.integers, *march.parameters)), *march.class_values])
+    arguments = ", ".join(
+        [*map(python_name, (*march.integers, *march.parameters)), *map(class_name, march.class_values)]
+    )
     decay = " With weight decay they are to the fields before it." if march.recursion.decays else ""
     about = textwrap.fill(
         f"``march(steps=..., outputs=C, {arguments})`` returns observables of shape (step, output) and two-time "

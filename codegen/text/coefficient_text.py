@@ -16,7 +16,7 @@ Names = Mapping[sp.Symbol, str]
 
 def class_name(name: str) -> str:
     """The run-time argument that has the numbers of that name, one for every class of sites."""
-    return python_name(sp.Symbol(name))
+    return f"{name}_of_class"
 
 
 class _Printer(PythonCodePrinter):

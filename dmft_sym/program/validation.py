@@ -76,12 +76,12 @@ def _check_classes(program: Step) -> None:
     """Numbers of classes stand where sites of the classes are."""
     if len(program.classes) > 1:
         raise ProgramError(f"{' and '.join(map(str, program.classes))}: allowed are the classes of one space")
+    known = {symbol.name for symbol in program.parameters}
+    known |= {str(symbol) for label in program.labels for symbol in (label.symbol, label.other, label.size)}
     for classes in program.classes:
-        if classes.label.symbol.name in {name for label in program.labels for name in (str(label.symbol), label.name)}:
-            raise ProgramError(f"{classes.label.symbol} is used for two different labels")
-    for field in program.fields:
-        if field.space.classes is not None and field.layers is not None:
-            raise ProgramError(f"{field}: allowed in space {field.space}, which has classes, are fields without layers")
+        for symbol in (classes.label.symbol, classes.label.other, classes.label.size):
+            if symbol.name in known:
+                raise ProgramError(f"the name {symbol} is used for classes of sites, and for a parameter or a label")
     for vector in program.vectors:
         _check_indices_of_class(vector.variance, vector.space, f"vector {vector}")
     for _, statement in program.walk():

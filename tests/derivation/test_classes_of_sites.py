@@ -68,6 +68,31 @@ def test_conditioning_agrees_with_the_march(training):
         np.testing.assert_allclose(march[loss].values, other[loss].values, rtol=1e-10)
 
 
+def fed_again(net, x):
+    """The inputs at every layer, through one matrix, with a parameter that is called as a number of the classes is."""
+    n, b = net.hidden("N"), net.parameter("b", 0.6)
+    inputs, weights = net.matrix("W0", net.inputs, n), net.matrix("W", n, n)
+    last = net.scan(lambda _, h: weights @ h + b * (inputs @ x), inputs @ x, layers=(1, net.depth - 1))
+    return net.readout("w", last)
+
+
+def test_networks_of_other_kinds_agree_between_routes():
+    """Fields of the space of modes have layers here."""
+    theory = ds.derive(ds.network(fed_again, depth=3), data=DATA)
+    arguments = {**VALUES, "learning_rate": 0.01, "b": 0.4}
+    runs = [
+        theory.compile(backend)(steps=12, method=method, **options, **arguments)
+        for backend, method, options in (
+            ("numpy", "equations", {}),
+            ("numba", "equations", {}),
+            ("numpy", "conditioning", {"tol": 1e-11}),
+        )
+    ]
+    for other in runs[1:]:
+        np.testing.assert_allclose(runs[0].test_loss, other.test_loss, rtol=1e-10)
+    assert abs(runs[0].test_loss[-1] - runs[0].test_loss[0]) > 0.1
+
+
 @pytest.mark.parametrize("name", ["nu", "alpha"])
 def test_ratios_may_be_infinite(name):
     keyword = {"nu": "width_per_dim", "alpha": "samples_per_dim"}[name]
