@@ -42,6 +42,13 @@ def test_finite_networks_have_them_within_errors(depth):
         assert np.abs((lines.mean(axis=0) - exact[::5]) / error).max() < 4, name
 
 
+def test_results_say_whose_spectrum_they_have():
+    options = {"steps": 2, "backend": "numpy", **arguments(0)}
+    data = (DATA, ds.Proportional(spectrum=SPECTRUM), ds.Proportional(spectrum=SPECTRUM[:2]))
+    first, same, other = (ds.derive(ds.deep_linear(0), data=d).solve(**options).attrs["program_hash"] for d in data)
+    assert first == same != other
+
+
 def test_classes_have_their_shares_of_the_sites():
     assert np.bincount(class_of_sites(np.array([0.5, 0.3, 0.2]), 11)).tolist() == [6, 3, 2]
     assert np.bincount(class_of_sites(np.array([1.0]), 7)).tolist() == [7]
