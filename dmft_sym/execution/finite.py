@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dmft_sym.support.errors import ExecutionError
 
 from .interface import Array, taken
-from .plan import Factor, LearnMatrix, Multiply, Plan
+from .plan import LearnMatrix, Multiply, Plan, VectorPlan
 from .site_arithmetic import ArithmeticOnSites
 
 
@@ -29,8 +29,8 @@ class FiniteNetwork(ArithmeticOnSites):
     seed
         Every matrix and vector draws from a stream of its own, spawned from ``numpy.random.SeedSequence(seed)``.
     normalise
-        Scale every random vector so that ``<v v>`` equals its variance exactly. It removes the leading
-        fluctuation between seeds and leaves the limit as it is.
+        Scale every random vector so that ``<v v>`` equals its variance exactly, in every class of sites if there are
+        some. It removes the leading fluctuation between seeds and leaves the limit as it is.
 
     Raises
     ------
@@ -102,13 +102,17 @@ class FiniteNetwork(ArithmeticOnSites):
                 matrix *= math.sqrt(spec.variance / self.sizes[spec.source])
         for vector, stream in zip(self.plan.vectors, self._vector_streams, strict=True):
             if vector.fresh == fresh:
-                self._draw_vector(self.values[vector.slot], self.spread(vector.variance, vector.slot), stream)
+                self._draw_vector(vector, stream)
 
-    def _draw_vector(self, out: Array, variance: Factor, stream: Generator) -> None:
+    def _draw_vector(self, vector: VectorPlan, stream: Generator) -> None:
+        out = self.values[vector.slot]
         self._fill(out, stream)
         if self._normalise:
-            out /= np.sqrt(np.mean(out**2, axis=1, keepdims=True))
-        out *= np.sqrt(variance)
+            classes = self.class_of.get(self.slot_sectors[vector.slot], np.zeros(out.shape[1], np.intp))
+            for kind in np.unique(classes):  # of which the first ones of a power law have few sites
+                part = slice(*np.searchsorted(classes, (kind, kind + 1)))
+                out[:, part] /= np.sqrt(np.mean(out[:, part] ** 2, axis=1, keepdims=True))
+        out *= np.sqrt(self.spread(vector.variance, vector.slot))
 
     @staticmethod
     def _fill(out: Array, stream: Generator) -> None:

@@ -185,3 +185,12 @@ def test_spectra_of_specs_that_are_none_are_refused_in_a_line(tmp_path, data, li
         read(tmp_path, data)
     assert line in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_normalised_vectors_have_their_norm_in_every_class():
+    """The first classes of a power law have few sites, whose chance no average removes."""
+    law = ds.PowerLaw(1.2, 1.6, modes=200, classes=9)
+    theory = ds.derive(ds.deep_linear(0), data=ds.Proportional(spectrum=law))
+    options = {"steps": 1, "dim": 200, "seeds": 3, "order_parameters": False, "samples_per_dim": 2.0}
+    losses = ds.simulate(theory, normalise=True, learning_rate=0.1, **options).test_loss
+    np.testing.assert_allclose(losses, 1.0, rtol=1e-12)
