@@ -228,6 +228,8 @@ def _method_of_spectra(spec: Spec) -> str:
     if spec.training.continuous:
         return spec.spectrum.method or "conditioning"
     quicker = default_method(spec.network.outputs or 1, spec.data.fresh, spec.spectrum.dependence)
+    if spec.data.modes_of_inputs is not None and spec.spectrum.dependence == "joint":
+        quicker = "conditioning"
     return spec.spectrum.method or spec.solver.method or quicker
 
 

@@ -133,11 +133,23 @@ def test_limits_of_one_class_are_those_without():
 
 def test_what_does_not_know_classes_says_so():
     theory = ds.derive(ds.deep_linear(2), data=DATA)
-    with pytest.raises(ArgumentError, match="classes"):
-        ds.spectrum(theory, matrices=["W1"], steps=3, at=[2], **VALUES)
+    for options in ({"matrices": ["NTK"]}, {"matrices": ["W1"], "method": "equations"}):
+        with pytest.raises(ArgumentError, match="classes"):
+            ds.spectrum(theory, steps=3, at=[2], **options, **VALUES)
     with pytest.raises(ProgramError, match="classes"):
         theory.equations.spikes("W1")
     with pytest.raises(ArgumentError, match="classes"):
         theory.exact(steps=1)
     with pytest.raises(ArgumentError, match="exact"):
         theory.solve(method="conditioning", exact=False, steps=2, **VALUES)
+
+
+def test_outliers_of_weights_are_those_of_finite_networks():
+    theory = ds.derive(ds.deep_linear(2), data=DATA)
+    rich = {"samples_per_dim": 3.0, "width_per_dim": 1.0, "richness": 6.0, "learning_rate": 0.01, "label_noise": 0.1}
+    run = {"matrices": ["W0", "W1"], "steps": 41, "at": [40], **rich}
+    found = ds.spectrum(theory, points=0, **run).outlier.values[:, 0, 0]
+    assert (found > 2.03).all()  # the bulk ends at 2
+    measured = ds.simulate(theory, dim=300, seeds=6, values=1, normalise=True, order_parameters=False, **run).outlier
+    error = measured.std("seed", ddof=1).values[:, 0, 0] / np.sqrt(6)
+    assert (np.abs(measured.mean("seed").values[:, 0, 0] - found) < 4 * error + 0.01).all()

@@ -28,6 +28,7 @@ from dmft_sym.program import (
     Program,
     ProgramError,
     Statement,
+    class_values,
     flatten,
 )
 
@@ -92,10 +93,11 @@ class MatrixProgram(Eigenproblem):
     family: str = ""
 
     def __post_init__(self) -> None:
-        if self.program.classes:
+        assigned = [s for s in (*self.statements, *self.transposed) if isinstance(s, Assign)]
+        if any(class_values(coefficient) for s in assigned for coefficient, _ in s.value.terms):
             raise ProgramError(
-                f"matrix {self.name}: the sites of a space are of several classes, where spectra are not known yet; "
-                "allowed are programs without classes, as of Proportional() without a spectrum"
+                f"matrix {self.name} depends on the classes of sites: allowed are matrices of weights, and of programs "
+                "without classes, as of Proportional() without a spectrum"
             )
 
     def with_member(self, member: int) -> MatrixProgram:
