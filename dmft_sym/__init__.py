@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         softmax,
     )
     from .power_counting.scaling import scaling
-    from .regimes import Proportional, Samples
+    from .regimes import PowerLaw, Proportional, Samples
     from .results.store import load, save
     from .solvers.escape import critical_richness
     from .solvers.simulation import simulate
@@ -45,6 +45,7 @@ _HOMES = {
     "critical_richness": ".solvers.escape",
     "load": ".results.store",
     "operator": ".spectra",
+    "PowerLaw": ".regimes",
     "Proportional": ".regimes",
     "Samples": ".regimes",
     "save": ".results.store",
@@ -81,6 +82,7 @@ __all__ = [
     "Network",
     "OnlineSGD",
     "Parametrization",
+    "PowerLaw",
     "Proportional",
     "Samples",
     "Theory",

@@ -22,7 +22,7 @@ class ArraySpec:
     Attributes
     ----------
     axes
-        Inclusive ``(start, stop)`` of every leading layer axis.
+        Inclusive ``(start, stop)`` of every leading axis: of classes of sites, of layers.
     static
         Columns are outputs only (one draw for all steps) instead of ``(step, output)``.
     causal
@@ -214,10 +214,10 @@ Node: TypeAlias = (
 
 @dataclass(frozen=True)
 class Observable:
-    """``name(t, c) = sum coefficient * array[(t,c), (t,c)] + constant``."""
+    """``name(t, c) = sum coefficient * array[(t,c), (t,c)] + constant``, terms summed over indices of their own."""
 
     name: str
-    terms: tuple[tuple[sp.Expr, Ref], ...]
+    terms: tuple[tuple[sp.Expr, Ref, tuple[tuple[sp.Symbol, sp.Expr, sp.Expr], ...]], ...]
     constant: sp.Expr
     comment: Comment
 
@@ -230,6 +230,25 @@ class Export:
     array: ArraySpec
     scale: sp.Expr
     layer: sp.Expr | None = None
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Classes of the sites of a space.
+
+    Attributes
+    ----------
+    size
+        Number of classes.
+    share
+        Which of the ``values`` are the shares.
+    values
+        Names of run-time arguments with a number for every class.
+    """
+
+    size: sp.Symbol
+    share: str
+    values: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -254,6 +273,8 @@ class March:
         Names of scalars that are arguments, with a number for every step.
     weighing
         What computes the weight at the end of a step, if it is not given.
+    classes
+        Of the sites of a space, if there are some.
     """
 
     title: str
@@ -270,3 +291,9 @@ class March:
     weight: str | None = None
     given: tuple[str, ...] = ()
     weighing: tuple[Node, ...] = ()
+    classes: tuple[Classes, ...] = ()
+
+    @property
+    def class_values(self) -> tuple[str, ...]:
+        """Names of run-time arguments with a number for every class."""
+        return tuple(name for classes in self.classes for name in classes.values)

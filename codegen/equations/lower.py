@@ -57,7 +57,7 @@ def lower(closed: ClosedEquations, exports: Iterable[NamedParameter] = ()) -> ir
     body: list[ir.Node] = []
     # Statements of one scan share its loop: at every layer they run in the order of the program.
     for scans, group in itertools.groupby(closed.statements, key=lambda part: part.scans):
-        nodes = tuple(node for part in group for node in _StatementLowering(names, part).nodes())
+        nodes = tuple(node for part in group for node in _of_classes(part, _StatementLowering(names, part).nodes()))
         for scan in reversed(scans):
             nodes = (ir.Loop(scan.index, scan.layers.start, scan.layers.stop, scan.descending, nodes),)
         body += nodes
@@ -76,7 +76,17 @@ def lower(closed: ClosedEquations, exports: Iterable[NamedParameter] = ()) -> ir
         weight=_weight(program),
         given=tuple(scalar.name for scalar in program.given_anew),
         weighing=tuple(_weighing(names, program)),
+        classes=tuple(ir.Classes(c.label.size, c.share, program.class_values) for c in program.classes),
     )
+
+
+def _of_classes(part: StatementEquations, nodes: Iterator[ir.Node]) -> Nodes:
+    """Nodes of a statement, repeated for every class of the sites that it is of."""
+    classes = part.statement.target.space.classes
+    if classes is None:
+        return tuple(nodes)
+    head, *body = nodes
+    return head, ir.Loop(classes.label.symbol, sp.Integer(0), classes.last, False, tuple(body))
 
 
 def _weight(program: Step) -> str | None:
@@ -120,7 +130,15 @@ def _norm_of_pair(names: _Names, statement: SquaredNorm, update: Learn, one: Out
     except KeyError as error:
         raise ProgramError(f"{statement}: closed equations do not have {error}; use conditioning") from error
     coefficient = statement.factor(update) * one.coefficient * other.coefficient
+    spaces = [field.space for field in (one.left, one.right) if field is not None]
+    classes = [space.classes for space in spaces if space.classes is not None]
+    if len(classes) > 1:
+        raise ProgramError(f"{statement}: allowed in closed equations are matrices with classes of sites on one side")
+    for kinds in classes:
+        coefficient *= kinds.value(kinds.share)
     node: ir.Node = ir.AddNorm(statement.target.scalar.name, coefficient, left, right)
+    for kinds in classes:
+        node = ir.Loop(kinds.label.symbol, sp.Integer(0), kinds.last, False, (node,))
     family = None if isinstance(update.target, VectorRef) else update.target.matrix.layers
     ranges = [(LAYER.symbol, family), (one.index, one.layers), (other.index, other.layers)]
     for index, layers in ranges:
@@ -145,12 +163,16 @@ class _Names:
         array = self.families[point.func]
         stored = zip(point.ends, (array.row_layers, array.column_layers), strict=True)
         layers = (end.layer for end, layers in stored if layers is not None)
-        return ir.Ref(self.specs[array], tuple(layer for layer in layers if layer is not None))
+        indices = (point.ends[0].site_class, *layers)
+        return ir.Ref(self.specs[array], tuple(index for index in indices if index is not None))
 
     def between(self, a: FieldRef, b: FieldRef) -> ir.Ref:
         """The correlation of two fields."""
-        ends = zip((a, b), (NOW, THEN), strict=True)
-        return self.ref(Correlation(*(field_at(field, *place, self.labels) for field, place in ends)))
+        pairs = zip((a, b), (NOW, THEN), strict=True)
+        ends = [field_at(field, *place, self.labels) for field, place in pairs]
+        if a.space.classes is not None:
+            ends = [end.of_class(a.space.classes.label.symbol) for end in ends]
+        return self.ref(Correlation(*ends))
 
     def transposed(self, point: Correlation) -> ir.Ref:
         """The matrix with row and column exchanged."""
@@ -162,14 +184,16 @@ class _Names:
 
     def observable(self, equation: Equation) -> ir.Observable:
         """A sum of correlations at equal times and a constant."""
-        terms = [(term.coefficient, term.point(Correlation)) for term in map(Term.of, equation.terms)]
-        refs = tuple((coefficient, self.ref(point)) for coefficient, point in terms if point is not None)
-        constant = sp.Add(*(coefficient for coefficient, point in terms if point is None))
+        terms = [(term.coefficient, term.point(Correlation), term.sums) for term in map(Term.of, equation.terms)]
+        refs = tuple((factor, self.ref(point), sums) for factor, point, sums in terms if point is not None)
+        constant = sp.Add(*(coefficient for coefficient, point, _ in terms if point is None))
         return ir.Observable(equation.label, refs, constant, self.comment(equation))
 
 
 def _spec(array: OrderParameter, absent: Iterable[sp.Symbol]) -> ir.ArraySpec:
     axes = tuple((layers.start, layers.stop) for layers in array.stored)
+    if array.classes is not None:
+        axes = ((sp.Integer(0), array.classes.last), *axes)
     words = "response of {} to {}" if array.kind == "R" else "correlation of {} and {}"
     meaning = words.format(array.row.name, array.column.name)
     mirror = "" if array.kind == "R" else f"C_{array.column.name}_{array.row.name}"
@@ -194,7 +218,9 @@ class _Row:
         self.left: TwoPoint = equation.left
         self.terms = tuple(map(Term.of, equation.terms))
         scans, ranges = {scan.index: scan.layers for scan in part.scans}, dict(equation.where.ranges)
-        self.loops: Limits = tuple((i, r.start, r.stop) for i, r in ranges.items() if i not in scans)
+        classes = part.statement.target.space.classes  # of a statement, repeated around all of its equations
+        outside = {*scans} if classes is None else {*scans, classes.label.symbol}
+        self.loops: Limits = tuple((i, r.start, r.stop) for i, r in ranges.items() if i not in outside)
         slack = (part.statement.target.layer or 0) - (self.left.ends[0].layer or 0)
         layers = {i: sp.expand(i - slack / sp.expand(slack).coeff(i)) for i in scans if i not in ranges}
         known = {relation for i, layer in layers.items() for relation in parts_of(within(layer, scans[i], {}))}

@@ -6,11 +6,11 @@ threads, and are the same for all networks (``codegen/library/numba_*.py``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import sympy as sp
-from dmft_sym.codegen.text.coefficient_text import integer_text, length_text
+from dmft_sym.codegen.text.coefficient_text import integer_text, length_text, range_text
 from dmft_sym.codegen.text.library_text import module_text
 from dmft_sym.codegen.text.wrapping import wrapped
 
@@ -21,6 +21,7 @@ from .python_text import (
     LineStyle,
     NodeWriter,
     argument_checks,
+    class_lines,
     docstring,
     kernel_table,
     labels_function,
@@ -152,6 +153,7 @@ class NumbaWriter:
                 *(f"    {name} = dtype({name})" for name in self.coefficients.symbols()),
                 *(f"    {line}" for line in self._definitions()),
                 *weight_lines(self.march, self.nodes.style.numbers),
+                *class_lines(self.march, self.nodes.style.numbers),
                 "    step = _Step(steps, outputs, dtype)",
                 *(f"    {line}" for line in self._arrays()),
                 *body,
@@ -174,10 +176,19 @@ class NumbaWriter:
 
     def _observables(self) -> Iterator[str]:
         for observable in self.march.observables:
-            terms = [f"({_number(self.coefficients.factor(c))}, {_place(ref)})" for c, ref in observable.terms]
+            terms = [
+                _listed(f"({_number(self.coefficients.factor(c))}, {_place(ref)})", sums)
+                for c, ref, sums in observable.terms
+            ]
             yield f"    # {observable.comment.text}"
             constant = "0" if observable.constant == 0 else self.coefficients.text(observable.constant)
             yield from wrapped("step.observe(", [f'"{observable.name}"', constant, *terms], ")", "    ")
+
+
+def _listed(term: str, sums: Iterable[tuple[sp.Symbol, sp.Expr, sp.Expr]]) -> str:
+    """A term of an observable, or one for every value of its indices."""
+    loops = " ".join(f"for {index} in {range_text(start, stop)}" for index, start, stop in sums)
+    return f"*({term} {loops})" if loops else term
 
 
 def _declaration(array: ArraySpec) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import sympy as sp
-from dmft_sym.codegen.text.coefficient_text import integer_text, length_text, number_text, range_text
+from dmft_sym.codegen.text.coefficient_text import class_name, integer_text, length_text, number_text, range_text
 from dmft_sym.codegen.text.names import python_name
 from dmft_sym.codegen.text.numpy_text import numpy_lines
 from dmft_sym.codegen.text.wrapping import WIDTH, wrapped
@@ -210,6 +210,7 @@ class ModuleWriter:
             "    same_step = np.kron(np.eye(steps, dtype=dtype), np.ones((C, C), dtype))",
             *(f"    {name} = {self.style.convert(name)}" for name in map(python_name, self.march.parameters)),
             *weight_lines(self.march, self.style.numbers),
+            *class_lines(self.march, self.style.numbers),
             *kernel_table(self.march, self.style.exact),
             *(f"    {line}" for line in self.coefficients.definitions()),
             *arrays,
@@ -238,17 +239,27 @@ class ModuleWriter:
 
     def _observables(self) -> Iterator[str]:
         for observable in self.march.observables:
-            terms = [f"{self.coefficients.factor(c)}{matrix(ref)}[i, i].diagonal()" for c, ref in observable.terms]
+            terms = [
+                summed(f"{self.coefficients.factor(c)}{matrix(ref)}[i, i].diagonal()", sums)
+                for c, ref, sums in observable.terms
+            ]
             if observable.constant != 0:
                 terms.append(self.coefficients.text(observable.constant))
             yield f"        # {observable.comment.text}"
             yield f"        {observable.name}[t] = {' + '.join(terms) or '0'}"
 
 
+def summed(term: str, sums: Iterable[tuple[sp.Symbol, sp.Expr, sp.Expr]]) -> str:
+    """A term, summed over its indices."""
+    for index, start, stop in sums:
+        term = f"sum({term} for {index} in {range_text(start, stop)})"
+    return term
+
+
 def signature(march: ir.March, dtype: str = "np.float64") -> list[str]:
     """``def march(...)`` with keyword-only arguments."""
     names = [python_name(s) for s in (*march.integers, *march.parameters)]
-    names += march.given
+    names += [*march.given, *map(class_name, march.class_values)]
     return wrapped("def march(", ["*", "steps", "outputs", *names, f"dtype={dtype}", "progress=None"], "):")
 
 
@@ -257,6 +268,13 @@ def weight_lines(march: ir.March, numbers: Callable[[str], str]) -> list[str]:
     lines = [f"    {name} = {numbers(name)}" for name in march.given]
     made = march.weight is not None and march.weight not in march.given
     return [*lines, f"    {march.weight} = np.zeros(steps, dtype)"] if made else lines
+
+
+def class_lines(march: ir.March, numbers: Callable[[str], str]) -> list[str]:
+    """Lines that take the numbers of classes, and count these."""
+    names = map(class_name, march.class_values)
+    sizes = [f"    {classes.size} = len({class_name(classes.share)})" for classes in march.classes]
+    return [*(f"    {name} = {numbers(name)}" for name in names), *sizes]
 
 
 def weight_entry(march: ir.March) -> list[str]:
@@ -327,7 +345,9 @@ def kernel_table(march: ir.March, exact: str = "") -> list[str]:
 def docstring(march: ir.March, backend: str) -> str:
     """The module's docstring: network, program, arguments, results."""
     program = textwrap.indent(march.statements, "    ")
-    arguments = ", ".join(python_name(s) for s in (*march.integers, *march.parameters))
+    arguments = ", ".join(
+        [*map(python_name, (*march.integers, *march.parameters)), *map(class_name, march.class_values)]
+    )
     decay = " With weight decay they are to the fields before it." if march.recursion.decays else ""
     about = textwrap.fill(
         f"``march(steps=..., outputs=C, {arguments})`` returns observables of shape (step, output) and two-time "
@@ -357,7 +377,13 @@ def labels_function(march: ir.March) -> str:
         "    return [",
     ]
     for export in march.exports:
-        starts = "".join(f"{integer_text(start)}, " for start, _ in export.array.axes)
+        starts = "".join(f"{_start_text(axis, march)}, " for axis in export.array.axes)
         layer = "None" if export.layer is None else integer_text(export.layer)
         lines.append(f'        ("{export.name}", "{export.array.name}", ({starts.rstrip()}), {layer}),')
     return "\n".join([*lines, "    ]"])
+
+
+def _start_text(axis: tuple[sp.Expr, sp.Expr], march: ir.March) -> str:
+    """The first layer of an axis, or that it is one of classes."""
+    start, stop = axis
+    return '"class"' if any(stop.has(classes.size) for classes in march.classes) else integer_text(start)

@@ -11,7 +11,7 @@ from dmft_sym.derivation.symbols import KEPT, PAST_KERNEL, TwoPoint
 from dmft_sym.program import PAST_STEP, STEP
 
 Limits: TypeAlias = tuple[tuple[sp.Symbol, sp.Expr, sp.Expr], ...]
-"""Layer labels with inclusive ends."""
+"""Layer labels, and classes of sites, with inclusive ends."""
 Kind = TypeVar("Kind", bound=TwoPoint)
 _FUNCTIONS = (TwoPoint, sp.KroneckerDelta, KEPT, PAST_KERNEL)
 
@@ -25,7 +25,7 @@ class Term:
     factors
         Order parameters, Kronecker deltas, ``rho(t)``, ``S_kappa(t, s)``.
     sums
-        Layers that are summed over.
+        Layers, and classes of sites, that are summed over.
     """
 
     coefficient: sp.Expr
@@ -45,16 +45,15 @@ class Term:
                 value, condition = factor.args[0]
                 waiting += sp.Mul.make_args(value)
             elif isinstance(factor, sp.Sum):
-                limits = tuple(map(tuple, factor.limits))
+                limits += tuple(map(tuple, factor.limits))
                 waiting += sp.Mul.make_args(factor.function)
             elif isinstance(factor, _FUNCTIONS):
                 found.append(factor)
             else:
                 coefficient *= factor
         ends = [end for factor in found if isinstance(factor, TwoPoint) for end in factor.ends]
-        sums = tuple(
-            limit for limit in limits if any(end.layer is not None and end.layer.has(limit[0]) for end in ends)
-        )
+        stored = [index for end in ends for index in (end.layer, end.site_class) if index is not None]
+        sums = tuple(limit for limit in limits if any(index.has(limit[0]) for index in stored))
         return Term(coefficient, condition, tuple(found), sums)
 
     @property

@@ -7,9 +7,16 @@ from collections.abc import Mapping
 import sympy as sp
 from sympy.printing.pycode import PythonCodePrinter
 
+from dmft_sym.program import ClassValue
+
 from .names import python_name
 
 Names = Mapping[sp.Symbol, str]
+
+
+def class_name(name: str) -> str:
+    """The run-time argument that has the numbers of that name, one for every class of sites."""
+    return f"{name}_of_class"
 
 
 class _Printer(PythonCodePrinter):
@@ -23,6 +30,10 @@ class _Printer(PythonCodePrinter):
         if expr in self._names:
             return self._names[expr]
         return str(expr.name) if expr.is_integer and expr.name.startswith("l") else python_name(expr)
+
+    def _print_AppliedUndef(self, expr: sp.Expr) -> str:
+        assert isinstance(expr, ClassValue)
+        return f"{class_name(expr.func.__name__)}[{self.doprint(expr.args[0])}]"
 
 
 class _PowerPrinter(_Printer):

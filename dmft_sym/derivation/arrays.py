@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from dmft_sym.program import LAYER, Field, FieldRef, LayerRange
+from dmft_sym.program import LAYER, Field, FieldRef, LayerRange, SiteClasses
 
 from .layer_logic import Ranges, intersection, same, within
 from .processes import Member, Process, process_of
@@ -48,8 +48,13 @@ class OrderParameter:
         return f"{self.kind}_{self.row.name}_{self.column.name}"
 
     @property
+    def classes(self) -> SiteClasses | None:
+        """Classes of sites, for each of which there is a matrix."""
+        return self.row.space.classes
+
+    @property
     def stored(self) -> tuple[LayerRange, ...]:
-        """Ranges of the leading axes."""
+        """Ranges of the leading axes of layers."""
         return tuple(layers for layers in (self.row_layers, self.column_layers) if layers is not None)
 
 
@@ -102,8 +107,13 @@ class ArrayTable:
         second = layer if array.column_layers is not None else process.partner_layer(row.field, first, column)
         return Entry(array, first, second, condition)
 
+    def average(self, entry: Entry, row: Place = NOW, column: Place = THEN) -> sp.Expr:
+        """The average over all sites: of classes that there are, the sum with their shares."""
+        point, classes = self.point(entry, row, column), entry.array.classes
+        return point if classes is None else classes.average(point)
+
     def point(self, entry: Entry, row: Place = NOW, column: Place = THEN) -> TwoPoint:
-        """The matrix as a function of labels at two places."""
+        """The matrix as a function of labels at two places; at sites of one class where there are several."""
         kind = Correlation if entry.array.kind == "C" else Response
         ends = self._member(entry.array.row, entry.row, row), self._member(entry.array.column, entry.column, column)
         return kind(*ends)
@@ -117,10 +127,17 @@ class ArrayTable:
             found[self.point(Entry(array, row, column)).func] = array
         return found
 
+    def field(self, ref: FieldRef, place: Place) -> Labelled:
+        """A field at a place."""
+        return self._member(ref.field, ref.layer, place)
+
     def _member(self, member: Member, layer: sp.Expr | None, place: Place) -> Labelled:
         if isinstance(member, Noise):
-            return self.sites.noise(member, layer, *place)
-        return self.sites.field(FieldRef(member, layer), *place)
+            found: Labelled = self.sites.noise(member, layer, *place)
+        else:
+            found = self.sites.field(FieldRef(member, layer), *place)
+        classes = member.space.classes
+        return found if classes is None else found.of_class(classes.label.symbol)
 
 
 def _layout(kind: str, process: Process, row: Field, column: Member) -> OrderParameter:

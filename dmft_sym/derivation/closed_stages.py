@@ -36,6 +36,20 @@ def average_text(program: Step) -> str:
     )
 
 
+def classes_text(program: Step) -> str:
+    """What classes of sites are, of spaces that have some."""
+    found = ""
+    for space in program.spaces:
+        if space.classes is not None:
+            share, label = space.classes.value(space.classes.share), space.classes.label
+            found += (
+                f"Sites of ${space.name}$ are of classes ${label.symbol} = 0, \\dots, {space.classes.last}$, each "
+                f"a share ${sp.latex(share)}$ of them; what has this index differs from class to class, and averages "
+                "over the sites are sums over the classes, weighted by their shares. "
+            )
+    return found
+
+
 def order_parameter_text(program: Step) -> str:
     """What is named."""
     return (
@@ -54,7 +68,9 @@ def program_text(problem: Problem) -> str:
         + ", ".join(f"${space.name}$: ${sp.latex(space.ratio)}$" for space in program.spaces)
         + ". Entries are independent: "
         + matrices_text(program)
-        + f". Parametrization: $\\gamma = {sp.latex(problem.network.parametrization.symbolic_gamma())}$. "
+        + ". "
+        + classes_text(program)
+        + f"Parametrization: $\\gamma = {sp.latex(problem.network.parametrization.symbolic_gamma())}$. "
         + program.optimizer.latex()
         + problem.words
     )

@@ -19,7 +19,7 @@ from .processes import Process, process_of
 from .row_equations import RowWriter
 from .single_site import Noise, Reaction, SiteBuilder, SiteEquation, UpdateMemory
 from .site_equations import SiteWriter, of_training, of_weights
-from .symbols import NOW, ReportedAt, TwoPoint
+from .symbols import NOW, Correlation, ReportedAt, TwoPoint
 from .tangents import reached_fields
 from .uses import Use, assigns
 
@@ -111,10 +111,23 @@ class Closure:
         )
         observables = tuple(without_zeros(self._observable(o), defined) for o in self.program.observables)
         definitions = tuple(of_training(self.program, past=True))
-        weights = tuple(of_weights(SiteWriter(self.builder), self.program))
+        weights = tuple(map(self._over_classes, of_weights(SiteWriter(self.builder), self.program)))
         return ClosedEquations(
             self.program, tuple(self.processes), self.table.families, definitions, statements, observables, weights
         )
+
+    def _over_classes(self, equation: Equation) -> Equation:
+        """With averages over sites that are of several classes written as sums over these."""
+        spaces = {field.name: field.space.classes for field in self.program.fields}
+
+        def summed(point: Correlation) -> sp.Expr:
+            classes = spaces.get(point.ends[0].name)
+            if classes is None:
+                return point
+            return classes.average(Correlation(*(end.of_class(classes.label.symbol) for end in point.ends)))
+
+        points = {point: summed(point) for term in equation.terms for point in term.atoms(Correlation)}
+        return replace(equation, terms=tuple(term.xreplace(points) for term in equation.terms))
 
     def _declare(self) -> None:
         for process in self.processes:
@@ -168,7 +181,7 @@ class Closure:
         for coefficient, a, b in observe.terms:
             entry = self.table.entry("C", a, b.field, b.layer, {})
             if entry is not None:
-                terms.append(coefficient * self.table.point(entry, NOW, NOW))
+                terms.append(coefficient * self.table.average(entry, NOW, NOW))
         terms += [observe.constant] if observe.constant != 0 else []
         return Equation(ReportedAt.of(observe.name, None, values), tuple(terms))
 

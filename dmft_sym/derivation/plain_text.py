@@ -22,7 +22,7 @@ _SYMBOLS = {
     "Omega": "Ω", "sum": "Σ", "partial": "∂", "infty": "∞", "langle": "⟨", "rangle": "⟩", "cdot": "·", "circ": "∘",
     "dots": "…", "ldots": "…", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "ne": "≠", "to": "→", "in": "∈",
     "times": "×", "Rightarrow": "⇒", "top": "ᵀ", "quad": "  ", "qquad": "   ", "min": "min", "max": "max",
-    "int": "∫",
+    "int": "∫", "varrho": "ϱ",
 }  # fmt: skip
 _ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303"}
 _SPACES = {"\\,": " ", "\\;": " ", "\\:": " ", "\\ ": " ", "\\!": "", "~": " "}

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from dmft_sym.program import PAST_STEP, STEP, Axes, Field, FieldRef, Label, LayerRange
+from dmft_sym.program import PAST_STEP, STEP, Axes, Field, FieldRef, Label, LayerRange, Space
 from dmft_sym.program.labels import here
 
 from .arrays import ArrayTable, Entry
@@ -51,6 +51,7 @@ class RowWriter:
         self.target = site.target
         self.process = process_of(table.processes, site.target)
         self.scans: Loops = tuple((scan.index, scan.layers) for scan in site.scans)
+        self.classes = _classes(site.target.space)
 
     def equations(self) -> Iterator[Equation]:
         """Kernels, then responses, then correlations."""
@@ -62,7 +63,8 @@ class RowWriter:
         return dict(sum(loops, self.scans))
 
     def _where(self, loops: Loops, condition: sp.Basic = sp.true) -> Domain:
-        return replace(Domain.of(self.site.scans), ranges=(*self.scans, *loops), condition=condition)
+        ranges = (*self.scans, *self.classes, *loops)
+        return replace(Domain.of(self.site.scans), ranges=ranges, condition=condition)
 
     def _sweep(self, member: Member, symbol: str) -> tuple[sp.Expr | None, Loops]:
         """Layer of another member next to the target: a loop over all, or the aligned one."""
@@ -117,7 +119,7 @@ class RowWriter:
             factor = past
         else:
             return coefficient * past * _same(self.target.axes)
-        return None if entry is None else coefficient * _if(entry.condition, self.table.point(entry) * factor)
+        return None if entry is None else coefficient * _if(entry.condition, self.table.average(entry) * factor)
 
     def _kernels(self) -> Iterator[Equation]:
         for (remembered, loops), memories in self._memories.items():
@@ -130,8 +132,8 @@ class RowWriter:
         same = [key for key in self._memories if key[0].field == remembered.field]
         number = same.index((remembered, loops)) + 1
         what = {"letter": f"A{number}"} if number > 1 else {}
-        field = self.table.sites.field
-        return MemoryKernel.between(field(self.target, *NOW), field(remembered, *column), **what)
+        field = self.table.field
+        return MemoryKernel.between(field(self.target, NOW), field(remembered, column), **what)
 
     # Responses
 
@@ -209,10 +211,9 @@ class RowWriter:
                 entries.append(self.table.entry("C", first, second.field, second.layer, ranges))
             found = [entry for entry in entries if entry is not None]
             if len(found) == len(entries):
-                places = ((NOW, FIRST), (FIRST, _place(noise)))
-                product = sp.Mul(
-                    *(self.table.point(entry, *place) for entry, place in zip(found, places, strict=False))
-                )
+                response, *covariance = found
+                parts = (self.table.average(entry, FIRST, _place(noise)) for entry in covariance)
+                product = sp.Mul(self.table.point(response, NOW, FIRST), *parts)
                 condition = sp.And(*(entry.condition for entry in found))
                 limits = [*self._steps(self.target.field, other, FIRST[0], STEP), *_over(noise.axes, FIRST)]
                 yield coefficient, product, condition, [*limits, *_limits(inner)]
@@ -244,6 +245,12 @@ class RowWriter:
     def _steps(self, row: Field, noise: Noise, step: sp.Symbol, last: sp.Symbol) -> Limits:
         """Steps of a Gaussian field up to that of the row; before it, if the row precedes the Gaussian field."""
         return [] if noise.static else [(step, sp.Integer(0), last if (row, noise) in self.reactions else last - 1)]
+
+
+def _classes(space: Space) -> Loops:
+    """The index of classes, as one of layers: equations of one class do not know the others."""
+    classes = space.classes
+    return () if classes is None else ((classes.label.symbol, LayerRange(0, classes.last)),)
 
 
 def _place(noise: Noise) -> Place:

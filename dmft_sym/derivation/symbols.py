@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 import sympy as sp
 from sympy.core.function import AppliedUndef, UndefinedFunction
 
-from dmft_sym.program import LAYER, PAST_STEP, STEP, TIME, Axes, FieldRef, MatrixRef, ScalarRef
+from dmft_sym.program import CLASS_INDEX, LAYER, PAST_STEP, STEP, TIME, Axes, FieldRef, MatrixRef, ScalarRef
 from dmft_sym.program.labels import At, elsewhere, here
 from dmft_sym.program.printing import latex_name
 
@@ -86,6 +86,19 @@ class Labelled(AppliedUndef):
     def step(self) -> sp.Expr | None:
         """Step label; data have none."""
         return self.labels.get(TIME.name)
+
+    @property
+    def site_class(self) -> sp.Expr | None:
+        """Class of its site, if it is that of a site of some class."""
+        return self.labels.get(CLASS_INDEX)
+
+    def of_class(self, index: sp.Expr) -> Self:
+        """The thing at a site of a class: one label more, behind the others."""
+        (kind,) = (base for base in type(self).__bases__ if issubclass(base, Labelled))
+        values = tuple((slot, value) for slot, value in self.labels.items() if slot != LAYER.name)
+        what = {mark: True for mark in ("bar", "initial") if getattr(self, mark, False)}
+        made: Self = kind.of(self.name, self.layer, (*values, (CLASS_INDEX, index)), **what)
+        return made
 
     @property
     def axis_labels(self) -> tuple[sp.Expr, ...]:

@@ -20,6 +20,7 @@ multiplies transposed products only, it is taken into their coefficients, and ra
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -170,14 +171,22 @@ class GrowingMatrix:
             result += (self.left[: self.count, :rows] * factors).T @ self.right[: self.count, :columns]
         return result
 
-    def add_noise(self, direction: Array, coordinate: int, transpose: bool) -> None:
-        """Open ``e_new = coordinate`` for a new direction of the source (of the target if ``transpose``)."""
+    def add_noise(self, direction: Array, opened: Mapping[int, float], transpose: bool) -> None:
+        """Open ``e_new`` for a new direction of the source (of the target if ``transpose``).
+
+        Parameters
+        ----------
+        opened
+            Components of ``e_new`` by coordinate.
+        """
         side = self.backward if transpose else self.forward
-        side.noise.append(coordinate)
-        if transpose:
-            self.dense[:, coordinate] = (side.std * self.left_of_initial) * direction
-        else:
-            self.dense[coordinate] = (side.std * self.left_of_initial) * direction
+        side.noise.append(next(iter(opened)))
+        for coordinate, component in opened.items():
+            row = (component * side.std * self.left_of_initial) * direction
+            if transpose:
+                self.dense[:, coordinate] = row
+            else:
+                self.dense[coordinate] = row
 
     def begin_update(self) -> None:
         """One step of the optimizer for everything before this step's increments."""
@@ -259,9 +268,16 @@ class GrowingCoordinates(Arithmetic):
         self.matrices = [
             self._growing(spec, max(_PENDING, terms.get(number, 0))) for number, spec in enumerate(plan.matrices)
         ]
+        self._count_classes()
         for slot, given in plan.data.items():
             self._place_inputs(slot, input_coordinates(given))
         self._open_vectors(fresh=False)
+
+    def _count_classes(self) -> None:
+        """The class of every coordinate: a direction has one in every class, one after another."""
+        for number, sector in enumerate(self.plan.sectors):
+            if sector.shares is not None:
+                self.class_of[number] = np.arange(self.capacities[number]) % len(sector.shares)
 
     def _increment_rows(self, right: int, rows: Rows) -> int:
         """Number of outer products of one increment."""
@@ -305,7 +321,7 @@ class GrowingCoordinates(Arithmetic):
         if side.std:
             self._open(matrix, side, product)
         result = matrix.times(self.values[product.operand], product.transpose)
-        result *= product.coefficient
+        result *= self.spread(product.coefficient, target)
         self.values[target] += taken(result, product.rows)
 
     def map_sites(self, statement: MapSites) -> None:
@@ -346,9 +362,9 @@ class GrowingCoordinates(Arithmetic):
         near, far = matrix.spec.source, matrix.spec.target
         if transpose:
             near, far = far, near
-        coordinate = self._new_coordinate(far)
+        opened = self._new_direction(far)
         padding = self.capacities[near] - len(direction)
-        matrix.add_noise(np.pad(direction, (0, padding)), coordinate, transpose)
+        matrix.add_noise(np.pad(direction, (0, padding)), opened, transpose)
 
     def inner(self, a: int, b: int) -> Array:
         """Dot products of coordinates, shape (labels,)."""
@@ -380,9 +396,16 @@ class GrowingCoordinates(Arithmetic):
             if vector.fresh != fresh:
                 continue
             self.values[vector.slot].fill(0)
-            for row in range(self.plan.rows[vector.slot] if vector.variance else 0):
-                coordinate = self._new_coordinate(self.slot_sectors[vector.slot])
-                self.values[vector.slot][row, coordinate] = math.sqrt(vector.variance)
+            for row in range(self.plan.rows[vector.slot] if np.any(vector.variance) else 0):
+                opened = self._new_direction(self.slot_sectors[vector.slot])
+                self.values[vector.slot][row, list(opened)] = list(opened.values())
+            self.values[vector.slot] *= np.sqrt(self.spread(vector.variance, vector.slot))
+
+    def _new_direction(self, sector: int) -> dict[int, float]:
+        """Components of a direction that nothing else has touched; it has one in every class of sites."""
+        shares = self.plan.sectors[sector].shares
+        amplitudes = [1.0] if shares is None else np.sqrt(shares).tolist()
+        return {self._new_coordinate(sector): amplitude for amplitude in amplitudes}
 
     def _new_coordinate(self, sector: int) -> int:
         coordinate = self.used[sector]
@@ -396,6 +419,7 @@ class GrowingCoordinates(Arithmetic):
         capacity = int(_GROWTH * self.capacities[sector]) // 8 * 8 + 8
         padding = capacity - self.capacities[sector]
         self.capacities[sector] = capacity
+        self._count_classes()
         for slot, owner in enumerate(self.slot_sectors):
             if owner == sector:
                 self.values[slot] = np.pad(self.values[slot], ((0, 0), (0, padding)))

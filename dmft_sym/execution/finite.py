@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dmft_sym.support.errors import ExecutionError
 
 from .interface import Array, taken
-from .plan import LearnMatrix, Multiply, Plan
+from .plan import LearnMatrix, Multiply, Plan, VectorPlan
 from .site_arithmetic import ArithmeticOnSites
 
 
@@ -29,8 +29,8 @@ class FiniteNetwork(ArithmeticOnSites):
     seed
         Every matrix and vector draws from a stream of its own, spawned from ``numpy.random.SeedSequence(seed)``.
     normalise
-        Scale every random vector so that ``<v v>`` equals its variance exactly. It removes the leading
-        fluctuation between seeds and leaves the limit as it is.
+        Scale every random vector so that ``<v v>`` equals its variance exactly, in every class of sites if there are
+        some. It removes the leading fluctuation between seeds and leaves the limit as it is.
 
     Raises
     ------
@@ -48,6 +48,9 @@ class FiniteNetwork(ArithmeticOnSites):
         ]
         for slot, given in plan.data.items():
             self.values[slot][:] = given
+        for number, sector in enumerate(plan.sectors):
+            if sector.shares is not None:
+                self.class_of[number] = class_of_sites(sector.shares, self.sizes[number])
         streams = [np.random.default_rng(s) for s in SeedSequence(seed).spawn(len(plan.matrices) + len(plan.vectors))]
         self._matrix_streams, self._vector_streams = streams[: len(plan.matrices)], streams[len(plan.matrices) :]
         from scipy.linalg import get_blas_funcs  # here: infinite networks do without SciPy
@@ -66,7 +69,7 @@ class FiniteNetwork(ArithmeticOnSites):
         """A matrix product over all outputs at once."""
         matrix = self.matrices[product.matrix]
         result = self.values[product.operand] @ (matrix if product.transpose else matrix.T)
-        result *= product.coefficient
+        result *= self.spread(product.coefficient, target)
         self.values[target] += taken(result, product.rows)
 
     def learn_matrix(self, rule: LearnMatrix) -> None:
@@ -99,13 +102,17 @@ class FiniteNetwork(ArithmeticOnSites):
                 matrix *= math.sqrt(spec.variance / self.sizes[spec.source])
         for vector, stream in zip(self.plan.vectors, self._vector_streams, strict=True):
             if vector.fresh == fresh:
-                self._draw_vector(self.values[vector.slot], vector.variance, stream)
+                self._draw_vector(vector, stream)
 
-    def _draw_vector(self, out: Array, variance: float, stream: Generator) -> None:
+    def _draw_vector(self, vector: VectorPlan, stream: Generator) -> None:
+        out = self.values[vector.slot]
         self._fill(out, stream)
         if self._normalise:
-            out /= np.sqrt(np.mean(out**2, axis=1, keepdims=True))
-        out *= math.sqrt(variance)
+            classes = self.class_of.get(self.slot_sectors[vector.slot], np.zeros(out.shape[1], np.intp))
+            for kind in np.unique(classes):  # of which the first ones of a power law have few sites
+                part = slice(*np.searchsorted(classes, (kind, kind + 1)))
+                out[:, part] /= np.sqrt(np.mean(out[:, part] ** 2, axis=1, keepdims=True))
+        out *= np.sqrt(self.spread(vector.variance, vector.slot))
 
     @staticmethod
     def _fill(out: Array, stream: Generator) -> None:
@@ -131,6 +138,15 @@ def _size(name: str, ratio: float, dim: int) -> int:
     if size < 1:
         raise ExecutionError(f"space {name} has {ratio:g} * {dim} = {ratio * dim:g} sites: allowed is at least one")
     return size
+
+
+def class_of_sites(shares: NDArray[np.float64], sites: int) -> NDArray[np.intp]:
+    """The class of every site; the number of sites of a class is its share of them, rounded (largest remainders)."""
+    wanted = shares * (sites / shares.sum())
+    counts = np.floor(wanted).astype(int)
+    most = np.argsort(counts - wanted, kind="stable")[: sites - counts.sum()]
+    counts[most] += 1
+    return np.repeat(np.arange(len(shares)), counts)
 
 
 def finite_bytes(plan: Plan, dtype: type, dim: int) -> int:

@@ -28,6 +28,7 @@ from .plan import (
     Combine,
     ComputeScalar,
     Evaluation,
+    Factor,
     Increment,
     LearnVector,
     MapSites,
@@ -110,6 +111,10 @@ def instructions(network: GrowingCoordinates, operations: Operations) -> Instruc
     return writer.done
 
 
+def _root(value: Factor) -> Factor:
+    return math.sqrt(value) if isinstance(value, float) else np.sqrt(value)
+
+
 class _Writer:
     def __init__(self, network: GrowingCoordinates, operations: Operations) -> None:
         self.network, self.plan, self.operations = network, network.plan, operations
@@ -134,8 +139,10 @@ class _Writer:
         """One more line."""
         self.done.lines.append((self.operations[operation], *arguments))
 
-    def number(self, value: float) -> int:
+    def number(self, value: Factor) -> int:
         """Place of a coefficient."""
+        if not isinstance(value, float):
+            raise ExecutionError("classes of sites: allowed is the interpreted plan, compiled lines do not know them")
         self.done.numbers.append(value)
         return len(self.done.numbers) - 1
 
@@ -172,8 +179,8 @@ class _Writer:
         for vector in plan.vectors:
             if vector.fresh:
                 self.line("ZERO", vector.slot)
-                for row in range(plan.rows[vector.slot] if vector.variance else 0):
-                    self.line("OPEN_VECTOR", vector.slot, self.number(math.sqrt(vector.variance)), row)
+                for row in range(plan.rows[vector.slot] if np.any(vector.variance) else 0):
+                    self.line("OPEN_VECTOR", vector.slot, self.number(_root(vector.variance)), row)
         for scalar, rows in plan.given_anew.items():
             self.line("GIVEN", self.scalars[scalar], rows.shape[1], self.registers(rows.size, rows.ravel()))
 

@@ -21,6 +21,7 @@ from .plan import (
     Combine,
     ComputeScalar,
     Evaluation,
+    Factor,
     Increment,
     LearnMatrix,
     LearnVector,
@@ -57,6 +58,8 @@ class Arithmetic(ABC):
         those of the plan are memories of the optimizer for vectors.
     scalars : list of ndarray, shape (labels,)
         Current value of every scalar.
+    class_of : dict
+        Class of every site, or coordinate, of the sectors that have classes.
     memories : dict
         Slot of the optimizer's memory for the slot of a vector.
     """
@@ -72,6 +75,7 @@ class Arithmetic(ABC):
                 self.slot_sectors.append(plan.slots[rule.slot])
         self.slot_rows = [*plan.rows, *(plan.rows[slot] for slot in self.memories)]
         self.values: list[Array] = []
+        self.class_of: dict[int, NDArray[np.intp]] = {}
         self.scalars: list[Array] = [np.zeros(int(np.prod(shape))) for shape in plan.scalar_shapes]
         for number, given in plan.given.items():
             self.scalars[number][:] = given
@@ -171,9 +175,9 @@ class Arithmetic(ABC):
         out = values[statement.target]
         if statement.terms:
             coefficient, slot, rows = statement.terms[0]
-            np.multiply(taken(values[slot], rows), coefficient, out=out)
+            np.multiply(taken(values[slot], rows), self.spread(coefficient, statement.target), out=out)
             for coefficient, slot, rows in statement.terms[1:]:
-                out += coefficient * taken(values[slot], rows)
+                out += self.spread(coefficient, statement.target) * taken(values[slot], rows)
         else:
             out.fill(0)
         for product in statement.products:
@@ -195,6 +199,10 @@ class Arithmetic(ABC):
     def _overlaps(self, slot: int, a: Array, b: Array) -> Array:
         """``<a b>`` of rows that belong to the sector of a slot."""
         return np.asarray(a @ b.T * self.overlap(self.slot_sectors[slot]))
+
+    def spread(self, factor: Factor, slot: int) -> Factor:
+        """A factor of the values of a slot: one that differs from class to class is repeated for their sites."""
+        return factor if isinstance(factor, float) else factor[self.class_of[self.slot_sectors[slot]]]
 
     def weighted(self, term: Increment) -> Array:
         """The left factor of an increment, weighted and summed over the labels that the other factor lacks."""

@@ -22,6 +22,8 @@ from .site_values import SiteValues
 Rows: TypeAlias = NDArray[np.intp] | None
 """For every label of a result, the row of an operand that it takes; ``None`` if the labels are the same."""
 MatrixKey = tuple[str, int | None]
+Factor: TypeAlias = float | NDArray[np.float64]
+"""A coefficient, or one for every class of the sites that it multiplies."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class SectorPlan:
         Nothing in it survives the step (the sample space of one-pass SGD).
     finite : bool
         The space of given inputs.
+    shares : ndarray, shape (classes,), or None
+        Of its sites, what fraction is of each class; ``None`` if all are alike.
     """
 
     name: str
@@ -43,6 +47,7 @@ class SectorPlan:
     ratio: float
     ephemeral: bool
     finite: bool = False
+    shares: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class VectorPlan:
 
     name: str
     slot: int
-    variance: float
+    variance: Factor
     fresh: bool
 
 
@@ -86,7 +91,7 @@ class Multiply:
     matrix: int
     operand: int
     transpose: bool
-    coefficient: float
+    coefficient: Factor
     rows: Rows = None
 
 
@@ -95,11 +100,11 @@ class Combine:
     """``target = sum coefficient * slot + products``."""
 
     target: int
-    terms: tuple[tuple[float, int, Rows], ...]
+    terms: tuple[tuple[Factor, int, Rows], ...]
     products: tuple[Multiply, ...]
 
     @property
-    def parts(self) -> tuple[tuple[float, int, Rows] | Multiply, ...]:
+    def parts(self) -> tuple[tuple[Factor, int, Rows] | Multiply, ...]:
         """Fields first, then products."""
         return (*self.terms, *self.products)
 

@@ -40,6 +40,7 @@ from dmft_sym.program import (
     SquaredNorm,
     Statement,
     VectorRef,
+    class_values,
     flat_statements,
     joined_axes,
 )
@@ -51,6 +52,7 @@ from .plan import (
     Combine,
     ComputeScalar,
     Evaluation,
+    Factor,
     Given,
     Increment,
     LearnMatrix,
@@ -189,7 +191,7 @@ class _PlanBuilder:
         return self.plan
 
     def _assign(self, statement: Assign) -> None:
-        terms: list[tuple[float, int, Rows]] = []
+        terms: list[tuple[Factor, int, Rows]] = []
         products: list[Multiply] = []
         target = self._field(statement.target)
         for coefficient, atom in statement.value.terms:
@@ -199,7 +201,7 @@ class _PlanBuilder:
                 assert not isinstance(atom, LayerSum)  # the statements are flat
                 slot = self._slot_of(atom)
                 self.sites.unite(("slot", slot), ("slot", target))
-                number = self.number(coefficient, statement)
+                number = self._factor(coefficient, statement)
                 if isinstance(atom, Relabelled):
                     terms += [(number, slot, rows) for rows in self._relabelled(atom, statement.target.axes)]
                 else:
@@ -230,7 +232,23 @@ class _PlanBuilder:
         if product.transpose and self.reduced:
             coefficient = sp.powsimp(sp.cancel(coefficient * product.matrix.matrix.aspect), force=True)
         rows = self._rows(product.axes, statement.target.axes)
-        return Multiply(matrix, operand, product.transpose, self.number(coefficient, statement), rows)
+        return Multiply(matrix, operand, product.transpose, self._factor(coefficient, statement), rows)
+
+    def _factor(self, coefficient: sp.Expr, where: object) -> Factor:
+        """The number, or one for every class of sites."""
+        values = class_values(coefficient)
+        if not values:
+            return self.number(coefficient, where)
+        given = {value: self._of_classes(value.func.__name__) for value in values}
+        count = len(next(iter(given.values())))
+        at = ({value: sp.Float(numbers[k], 17) for value, numbers in given.items()} for k in range(count))
+        return np.array([self.number(coefficient.xreplace(numbers), where) for numbers in at])
+
+    def _of_classes(self, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        """Numbers that are given for every class of sites."""
+        if name not in self.data or self.data[name].ndim != 1:
+            raise ExecutionError(f"no data given for {name}: needed is a number for every class of sites")
+        return np.asarray(self.data[name], dtype=float)
 
     def _rows(self, axes: Axes, target: Axes) -> Rows:
         """Row of an operand with labels ``axes`` for every label of ``target``."""
@@ -428,7 +446,7 @@ class _PlanBuilder:
         if vector.name not in self.vector_slots:
             slot = self._slot(vector.space, ref.axes)
             self.vector_slots[vector.name] = slot
-            variance = self.number(vector.variance, vector.name)
+            variance = self._factor(vector.variance, vector.name)
             self.plan.vectors.append(VectorPlan(vector.name, slot, variance, vector.fresh))
         return self.vector_slots[vector.name]
 
@@ -469,7 +487,8 @@ class _PlanBuilder:
         for number, space in enumerate(spaces):
             many = names.count(space.name) > 1
             name = f"{space.name}/{names[: number + 1].count(space.name)}" if many else space.name
-            sectors.append(SectorPlan(name, space.name, self._size(space), number not in lasting, space.finite))
+            shares = None if space.classes is None else self._of_classes(space.classes.share)
+            sectors.append(SectorPlan(name, space.name, self._size(space), number not in lasting, space.finite, shares))
         return sectors
 
     def _size(self, space: Space) -> float:

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from dmft_sym.program import Recursion
+from dmft_sym.support.errors import ExecutionError
 
 from .conditioning import ConditionedMatrix, ImagedDirections
 from .half_streams import Stream
@@ -105,6 +106,8 @@ class SampledSites(ArithmeticOnSites):
             back = math.sqrt(spec.variance * spec.inverse_aspect)
             backward = ImagedDirections(sites, sites, back, lambda: self._draw(False), self.dtype)
             self.matrices[number] = ConditionedMatrix(spec, forward, backward, tol, recursion)
+        if any(sector.shares is not None for sector in plan.sectors):
+            raise ExecutionError("classes of sites: allowed are coordinates, exact = true, where a program is linear")
         for vector in plan.vectors:
             for row in self.values[vector.slot]:
                 row[:] = math.sqrt(vector.variance) * self._draw(False)

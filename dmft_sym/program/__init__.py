@@ -1,5 +1,6 @@
 """The language of vector programs: what is computed at one training step of a wide network."""
 
+from .classes import CLASS_INDEX, ClassValue, SiteClasses, class_values
 from .declarations import ONE, UNIT, Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
 from .expressions import (
@@ -36,6 +37,7 @@ from .step import Step, field_refs, is_linear, reads, scalar_refs, walk
 from .unroll import flat_statements, flatten
 
 __all__ = [
+    "CLASS_INDEX",
     "DEPTH",
     "LAYER",
     "ONE",
@@ -50,6 +52,7 @@ __all__ = [
     "Assign",
     "Average",
     "Axes",
+    "ClassValue",
     "Compute",
     "Field",
     "FieldRef",
@@ -73,6 +76,7 @@ __all__ = [
     "Relabelled",
     "Scalar",
     "ScalarRef",
+    "SiteClasses",
     "SiteFunction",
     "SiteMap",
     "Space",
@@ -80,6 +84,7 @@ __all__ = [
     "Statement",
     "Step",
     "VectorRef",
+    "class_values",
     "field_refs",
     "flat_statements",
     "flatten",

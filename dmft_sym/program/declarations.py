@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import sympy as sp
 
+from .classes import SiteClasses
 from .errors import ProgramError
 from .labels import LAYER, OUTPUT, Axes, Label, LayerRange
 
@@ -47,13 +48,18 @@ class Space(Declared):
         regime, of the width ``N`` where samples are given.
     finite
         The space of given inputs, whose size does not grow.
+    classes
+        Kinds of its sites, if they are not all alike.
     """
 
     ratio: sp.Expr
     finite: bool = False
+    classes: SiteClasses | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.finite and self.classes is not None:
+            raise ProgramError(f"space {self.name} has {self.classes}: allowed is a space that grows")
         object.__setattr__(self, "ratio", sp.sympify(self.ratio, strict=True))
 
 

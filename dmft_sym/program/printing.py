@@ -34,7 +34,10 @@ def program_text(program: Step) -> str:
     """Declarations and statements, one a line."""
     lines = [f"program {program.name}"]
     for space in program.spaces:
-        lines.append(f"  space {space.name}: " + ("given inputs" if space.finite else f"{space.ratio} * n sites"))
+        kinds = "" if space.classes is None else f", {space.classes}"
+        lines.append(
+            f"  space {space.name}: " + ("given inputs" if space.finite else f"{space.ratio} * n sites{kinds}")
+        )
     for matrix in program.matrices:
         family = "" if matrix.layers is None else f"[{matrix.layers}]"
         fresh = ", drawn anew at every step" if matrix.fresh else ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import sympy as sp
 
+from .classes import ClassValue, SiteClasses, class_values
 from .declarations import ONE, Field, GaussianMatrix, RandomVector, Scalar, Space
 from .expressions import (
     Atom,
@@ -141,6 +142,23 @@ class Step:
         return tuple(dict.fromkeys(f.space for f in (*self.data_fields, *self.fields)))
 
     @property
+    def classes(self) -> tuple[SiteClasses, ...]:
+        """Classes of sites of its spaces."""
+        return tuple(dict.fromkeys(space.classes for space in self.spaces if space.classes is not None))
+
+    @property
+    def class_values(self) -> tuple[str, ...]:
+        """Names of the numbers that are given for every class of sites, those of shares first."""
+        found: set[ClassValue] = set()
+        for _, statement in self.walk():
+            if isinstance(statement, Assign):
+                found |= {value for coefficient, _ in statement.value.terms for value in class_values(coefficient)}
+        for vector in self.vectors:
+            found |= class_values(vector.variance)
+        names = sorted(value.func.__name__ for value in found)
+        return tuple(dict.fromkeys((*(classes.share for classes in self.classes), *names)))
+
+    @property
     def observables(self) -> tuple[Observe, ...]:
         """Scalars that are reported."""
         return tuple(s for _, s in self.walk() if isinstance(s, Observe))
@@ -162,7 +180,8 @@ class Step:
             found |= space.ratio.free_symbols
         found |= self.optimizer.free_symbols
         found -= {STEP, PAST_STEP, OUTPUTS}
-        found -= {symbol for label in self.labels for symbol in (label.symbol, label.other)}
+        labels = (*self.labels, *(classes.label for classes in self.classes))
+        found -= {symbol for label in labels for symbol in (label.symbol, label.other)}
         return tuple(sorted(found, key=lambda symbol: symbol.name))
 
     def integers(self, values: Mapping[sp.Symbol, float]) -> dict[sp.Symbol, int]:

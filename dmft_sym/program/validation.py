@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sympy as sp
 
+from .classes import class_values
 from .declarations import Field, GaussianMatrix, RandomVector, Scalar, Space
 from .errors import ProgramError
 from .expressions import FieldRef, Initial, LayerSum, MatrixRef, Product, ScalarRef, VectorRef
@@ -23,6 +24,7 @@ _DEEPEST = 64  # a scan that is empty up to this depth is refused
 def validate(program: Step) -> None:
     """Raise `ProgramError` naming the statement if ``program`` is ill-formed."""
     _check_declarations(program)
+    _check_classes(program)
     _check_sums(program)
     _check_first_step(program)
     _check_updates(program)
@@ -68,6 +70,33 @@ def _check_declarations(program: Step) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ProgramError(f"observe {name}: a scalar of this name is already reported")
+
+
+def _check_classes(program: Step) -> None:
+    """Numbers of classes stand where sites of the classes are."""
+    if len(program.classes) > 1:
+        raise ProgramError(f"{' and '.join(map(str, program.classes))}: allowed are the classes of one space")
+    known = {symbol.name for symbol in program.parameters}
+    known |= {str(symbol) for label in program.labels for symbol in (label.symbol, label.other, label.size)}
+    for classes in program.classes:
+        for symbol in (classes.label.symbol, classes.label.other, classes.label.size):
+            if symbol.name in known:
+                raise ProgramError(f"the name {symbol} is used for classes of sites, and for a parameter or a label")
+    for vector in program.vectors:
+        _check_indices_of_class(vector.variance, vector.space, f"vector {vector}")
+    for _, statement in program.walk():
+        if isinstance(statement, Assign):
+            for coefficient, _ in statement.value.terms:
+                _check_indices_of_class(coefficient, statement.target.space, str(statement))
+        elif any(classes.label.symbol in symbols_of(statement) for classes in program.classes):
+            raise ProgramError(f"{statement}: numbers of classes are for sums of fields, and variances of vectors")
+
+
+def _check_indices_of_class(value: sp.Expr, space: Space, where: str) -> None:
+    own = None if space.classes is None else space.classes.label.symbol
+    for number in class_values(value):
+        if number.args != (own,):
+            raise ProgramError(f"{where}: {number} is a number of classes that space {space} does not have")
 
 
 def _check_sums(program: Step) -> None:

@@ -7,13 +7,15 @@ through the combination ``v = (1/alpha) D^{-1/2} X^T r`` (arXiv:2605.07870, sect
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+import numpy as np
 import sympy as sp
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le, Lt
 
 from dmft_sym.networks.parameters import ALPHA, BY_KEYWORD, LABEL_NOISE, NU, Parameter
 from dmft_sym.networks.parametrization import Parametrization, Scalings
@@ -27,6 +29,7 @@ from dmft_sym.program import (
     FieldRef,
     GaussianMatrix,
     Initial,
+    Label,
     Linear,
     MatrixRef,
     Observe,
@@ -34,15 +37,18 @@ from dmft_sym.program import (
     Program,
     ProgramError,
     RandomVector,
+    SiteClasses,
     Space,
     Statement,
     VectorRef,
 )
 
 from .base import Regime, Size
+from .input_modes import PowerLaw, Spectrum, checked, of_samples
 from .key_words import missing
 from .keys import (
     KINDS,
+    LONGEST,
     Check,
     DataKeys,
     Fault,
@@ -54,10 +60,18 @@ from .keys import (
     Spec,
     SpectrumKeys,
     TrainingKeys,
+    Words,
+    refused,
     shown,
     simulation_keys,
 )
 
+MODES = SiteClasses(Label.of("mode class", "k", "k_s", "K"))
+"""Modes of the inputs that have one eigenvalue and one variance of the teacher."""
+EIGENVALUE, TEACHER = "Lambda", "b"
+CLASSES = Words("a list of [weight, eigenvalue, variance of the teacher], the first two > 0, the last one >= 0")
+Positive = Annotated[float, Gt(0), Lt(math.inf)]
+Exponent = Annotated[float, Ge(0), Lt(math.inf)]
 NONLINEAR = '; nonlinear networks are for given samples, regime = "fixed"'
 
 
@@ -82,6 +96,16 @@ class ProportionalData(DataKeys):
         Standard deviation ``sigma_eps`` of the noise on the labels.
     online
         A fresh batch at every step instead of the same samples.
+    spectrum
+        Classes of modes of the inputs: of each its weight, eigenvalue and variance of the teacher.
+    decay
+        ``lambda_k ~ k^-decay``: eigenvalues of inputs whose spectrum is a power law.
+    source
+        ``lambda_k b_k ~ k^-source``: what the modes contribute to the variance of the targets, in a power law.
+    modes
+        Number of modes of a power law.
+    mode_classes
+        Largest number of classes that they are put into.
     """
 
     regime: Literal["proportional"] = "proportional"
@@ -89,6 +113,32 @@ class ProportionalData(DataKeys):
     width_per_dim: Annotated[float, BY_KEYWORD["width_per_dim"]] | None = None
     label_noise: Annotated[float, BY_KEYWORD["label_noise"]] = 0.0
     online: bool = False
+    spectrum: Annotated[tuple[tuple[Positive, Positive, Exponent], ...], LONGEST, CLASSES] | None = None
+    decay: Exponent | None = None
+    source: Exponent | None = None
+    modes: Annotated[int, Ge(1), Le(10**8)] = 10_000
+    mode_classes: Annotated[int, Ge(1), Le(10_000)] = 64
+
+    @classmethod
+    def needed(cls, table: Mapping[str, Any]) -> tuple[str, ...]:
+        """A power law has two exponents."""
+        law = ("decay", "source") if any(key in table for key in ("decay", "source")) else ()
+        return (*super().needed(table), *law)
+
+    def faults(self) -> Iterator[Fault]:
+        """Two spectra, or none where a list is."""
+        yield from super().faults()
+        if self.spectrum is not None and self.decay is not None:
+            yield refused("data", "decay", self.decay, "nothing with spectrum, which has the eigenvalues")
+        if self.spectrum == ():
+            yield refused("data", "spectrum", [], CLASSES.allowed)
+
+    @property
+    def modes_of_inputs(self) -> Iterable[tuple[float, float, float]] | None:
+        """Classes of modes, if inputs are not isotropic."""
+        if self.decay is not None and self.source is not None:
+            return PowerLaw(self.decay, self.source, self.modes, self.mode_classes)
+        return self.spectrum
 
     @property
     def fresh(self) -> bool:
@@ -178,20 +228,33 @@ def _method_of_spectra(spec: Spec) -> str:
     if spec.training.continuous:
         return spec.spectrum.method or "conditioning"
     quicker = default_method(spec.network.outputs or 1, spec.data.fresh, spec.spectrum.dependence)
+    if spec.data.modes_of_inputs is not None and spec.spectrum.dependence == "joint":
+        quicker = "conditioning"
     return spec.spectrum.method or spec.solver.method or quicker
 
 
 @dataclass(frozen=True)
 class Proportional(Regime):
-    """Isotropic Gaussian inputs with a linear teacher, ``P = alpha D`` samples.
+    """Gaussian inputs with a linear teacher, ``P = alpha D`` samples.
 
     Parameters
     ----------
     label_noise
         Default of the run-time parameter ``label_noise`` (``sigma_eps``).
+    spectrum
+        Classes of modes of the inputs: of each its weight, the eigenvalue of the covariance of the inputs, and the
+        variance of the teacher; weights are in units of their sum. A list of such triples, or a `PowerLaw`. Isotropic
+        inputs, one class with 1 and 1, if it is missing.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> data = ds.Proportional(spectrum=[(0.5, 2.0, 1.0), (0.5, 0.1, 3.0)])
+    >>> data = ds.Proportional(spectrum=ds.PowerLaw(decay=1.5, source=1.8))
     """
 
     label_noise: float = 0.0
+    spectrum: Spectrum | None = None
 
     word: ClassVar[str] = "proportional"
     example: ClassVar[str] = "Proportional()"
@@ -217,20 +280,69 @@ class Proportional(Regime):
     @property
     def text(self) -> str:
         """Gaussian inputs and a linear teacher; the squared error."""
+        isotropic = self.spectrum is None
+        covariance = "I_D" if isotropic else "\\mathrm{diag}\\,\\Lambda_k"
+        variances = "$\\beta^*_c$ and $\\varepsilon_c$ of variance one"
+        if not isotropic:
+            variances = (
+                "$\\beta^*_c$ of variance $b_k$ and $\\varepsilon_c$ of variance one; $k$ is the class of a mode, and "
+                "fields of the space $D$ are in units of the standard deviation of their modes"
+            )
         return (
-            "$P$ samples, or fresh batches of $P$ at every step, have inputs $x \\sim N(0, I_D)$ and targets "
-            "$y_c = D^{-1/2} \\beta^*_c \\cdot x + \\sigma_\\varepsilon \\varepsilon_c$, with $\\beta^*_c$ and "
-            "$\\varepsilon_c$ of variance one. The loss is "
+            f"$P$ samples, or fresh batches of $P$ at every step, have inputs $x \\sim N(0, {covariance})$ and targets "
+            f"$y_c = D^{{-1/2}} \\beta^*_c \\cdot x + \\sigma_\\varepsilon \\varepsilon_c$, with {variances}. "
+            "The loss is "
             "$\\frac{1}{2P} \\sum_{\\mu c} (f_c(x_\\mu) - y_{\\mu c})^2$; losses are reported per output and without "
             "the factor $1/2$. The output is $f = \\gamma_N^{-1} N^{-1/2}\\, w \\cdot h$, and every array has the "
             "learning rate $\\eta_0 \\gamma_N^2 D$. The limit is $D, N, P \\to \\infty$ at fixed $\\nu = N/D$ and "
             "$\\alpha = P/D$, with $\\gamma = \\gamma_N / \\sqrt{\\nu}$ \\cite{linear}."
         )
 
+    def __post_init__(self) -> None:
+        if self.spectrum is not None:
+            object.__setattr__(self, "spectrum", checked(self.spectrum))
+
+    @classmethod
+    def from_samples(cls, inputs: Any, targets: Any, classes: int = 64) -> Self:
+        """Gaussian inputs with the covariance of given ones, and their linear teacher.
+
+        Eigenvalues are those of ``inputs^T inputs / samples``, variances of the teacher those of the least-squares
+        solution along the modes, and the label noise is what this does not explain. All are estimates: samples should
+        be many more than dimensions.
+
+        Parameters
+        ----------
+        inputs
+            Shape (samples, dimension); centered by the user, if at all.
+        targets
+            Shape (samples,) or (samples, outputs), of which the mean is taken.
+        classes
+            Largest number of classes of modes, over logarithmic distances of their eigenvalues.
+
+        Raises
+        ------
+        ProgramError
+            If the arrays are something else.
+        """
+        spectrum, noise = of_samples(inputs, targets, classes)
+        return cls(noise, spectrum)
+
     @property
     def setting(self) -> Setting:
         """What forward passes are traced for."""
-        return PROPORTIONAL
+        if self.spectrum is None:
+            return PROPORTIONAL
+        given = PROPORTIONAL.input
+        modes = replace(given, space=replace(given.space, classes=MODES))
+        return replace(PROPORTIONAL, input=modes, reserved=PROPORTIONAL.reserved | {"z", EIGENVALUE, TEACHER})
+
+    @property
+    def given(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Shares, eigenvalues and variances of the teacher of every class of modes."""
+        if self.spectrum is None:
+            return {}
+        weights, eigenvalues, teacher = np.array(self.spectrum).T
+        return {MODES.share: weights / weights.sum(), EIGENVALUE: eigenvalues, TEACHER: teacher}
 
     def noise_scale(self, matrix: GaussianMatrix, transpose: bool) -> sp.Expr:
         """``sqrt(n_out/n_in)`` of a transposed product: ratios may be infinite."""
@@ -255,30 +367,33 @@ class Proportional(Regime):
         dim = trace.input.space
         samples = Space("P", ALPHA)
         data = MatrixRef(GaussianMatrix("X", dim, samples, fresh=training.fresh))
-        teacher = VectorRef(RandomVector("betastar", dim))
+        amplitude, variance = _of_modes(dim)
+        teacher = VectorRef(RandomVector("betastar", dim, variance))
         noise = VectorRef(RandomVector("eps", samples, fresh=training.fresh))
         predictor, centering = _predictor(backward.input_adjoint.scaled(scalings.predictor), training.centered, dim)
         gap = FieldRef(Field("Delta", dim))
+        seen = gap if amplitude == 1 else FieldRef(Field("z", dim))  # of which all components count alike
         error = FieldRef(Field("r", samples))
         weight, weighing = weighed(training, lambda w: updates(backward, trace, sp.Integer(1), w), 1 / NU)
         statements: list[Statement] = [
             *backward.statements,
             *centering,
             Assign(gap, Linear.of(teacher) + predictor.scaled(-1)),
-            Assign(error, Linear.of(Product(data, gap)) + Linear.of(noise, LABEL_NOISE)),
-            Assign(trace.input, Linear.of(Product(data, error, True), 1 / ALPHA)),
+            *([] if amplitude == 1 else [Assign(seen, Linear.of(gap, amplitude))]),
+            Assign(error, Linear.of(Product(data, seen)) + Linear.of(noise, LABEL_NOISE)),
+            Assign(trace.input, Linear.of(Product(data, error, True), amplitude / ALPHA)),
             *trace.statements,
             *weighing,
             *updates(backward, trace, scalings.update, weight),
             Observe("train_loss", ((sp.Integer(1), error, error),)),
-            Observe("test_loss", ((sp.Integer(1), gap, gap),), LABEL_NOISE**2),
+            Observe("test_loss", ((sp.Integer(1), seen, seen),), LABEL_NOISE**2),
         ]
         return Program(tuple(statements), training.optimizer(), name)
 
     @classmethod
     def of_spec(cls, spec: Spec) -> Self:
         """The data that a spec describes."""
-        return cls(spec.data.label_noise)
+        return cls(spec.data.label_noise, spec.data.modes_of_inputs)
 
     def network(self, keys: NetworkKeys) -> Network:
         """The network that a spec describes."""
@@ -289,6 +404,13 @@ class Proportional(Regime):
         """A spec with one output, and the route to spectra, if nothing is said."""
         found = super().completed(spec, folder).replaced("network", outputs=spec.network.outputs or 1)
         return found.replaced("spectrum", method=_method_of_spectra(spec))
+
+
+def _of_modes(dim: Space) -> tuple[sp.Expr, sp.Expr]:
+    """Standard deviation of inputs, and variance of the teacher, along the modes."""
+    if dim.classes is None:
+        return sp.Integer(1), sp.Integer(1)
+    return sp.sqrt(dim.classes.value(EIGENVALUE)), dim.classes.value(TEACHER)
 
 
 def _check_draws(training: TrainingRule) -> None:

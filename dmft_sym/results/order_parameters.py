@@ -13,7 +13,8 @@ from .names import describe
 if TYPE_CHECKING:
     import xarray as xr
 
-Label = tuple[str, str, tuple[int, ...], int | None]
+Label = tuple[str, str, tuple[int | str, ...], int | None]
+"""Name, array, first layer of each axis (``"class"`` of classes of sites), single layer."""
 
 
 def label_order_parameters(
@@ -23,6 +24,7 @@ def label_order_parameters(
     steps: int,
     outputs: int,
     retained: Mapping[str, NDArray[Any]] | None = None,
+    shares: NDArray[Any] | None = None,
 ) -> dict[str, xr.DataArray]:
     """Name and label the matrices that a generated module returned.
 
@@ -40,6 +42,9 @@ def label_order_parameters(
         What weight decay has left of a Gaussian field at every step, by the name of the field, shape (T,). A generated
         module responds to the field before decay, and the response to what is left of it is reported.
 
+    shares
+        Of classes of sites, which are averaged over.
+
     Returns
     -------
     dict of DataArray
@@ -48,7 +53,10 @@ def label_order_parameters(
     """
     grouped: dict[str, dict[str, xr.DataArray]] = {}
     for name, array, starts, layer in labels:
-        part = _labelled(arrays[array], starts, layer, steps, outputs, scales.get(array, 1))
+        values, firsts = arrays[array], starts
+        if shares is not None and starts[:1] == ("class",):
+            values, firsts = np.tensordot(shares, values, 1), starts[1:]
+        part = _labelled(values, firsts, layer, steps, outputs, scales.get(array, 1))
         left = (retained or {}).get(array.removeprefix(f"{name}_")) if name.startswith("R_") else None
         if left is not None:
             part = _undecayed(part, left[:steps])
@@ -64,7 +72,7 @@ def label_order_parameters(
 
 
 def _labelled(
-    array: NDArray[Any], starts: tuple[int, ...], layer: int | None, steps: int, outputs: int, scale: Any
+    array: NDArray[Any], starts: tuple[Any, ...], layer: int | None, steps: int, outputs: int, scale: Any
 ) -> xr.DataArray:
     import xarray as xr
 

@@ -19,7 +19,7 @@ def common_attributes(theory: Problem, arguments: RunArguments) -> dict[str, Any
     return {
         **arguments.given,
         "network": theory.network.name,
-        "program_hash": hashlib.sha256(str(theory.program).encode()).hexdigest()[:16],
+        "program_hash": hashlib.sha256(_what_runs(theory).encode()).hexdigest()[:16],
         "parametrization": str(theory.network.parametrization),
         "training": type(rule).__name__,
         "online": int(rule.fresh),  # netCDF has no truth values
@@ -29,3 +29,9 @@ def common_attributes(theory: Problem, arguments: RunArguments) -> dict[str, Any
         **rule.options,
         **{f"version_{name.replace('-', '_')}": version(name) for name in ("dmft-sym", "numpy", "numba")},
     }
+
+
+def _what_runs(theory: Problem) -> str:
+    """The program, and the numbers of classes of sites, which it has by name alone."""
+    numbers = [f"{name} = {theory.data.given[name].tolist()}" for name in theory.program.class_values]
+    return "\n".join([str(theory.program), *numbers])

@@ -62,7 +62,8 @@ class Coordinates(Arithmetic):
         arguments, tol = call.arguments, tolerance(call)
         dtype = "float64" if call.problem.program.averaged else check_dtype(call.options.dtype)
         program = call.problem.program
-        compiled = call.backend == "numba" and not (program.has_norms or _along_labels(program))
+        plain = not (program.has_norms or program.class_values or _along_labels(program))
+        compiled = call.backend == "numba" and plain
         module = coordinates_module(arguments.steps, dtype) if compiled else None
         result = run_coordinates(
             call.problem.program,

@@ -115,6 +115,8 @@ def exact_run(problem: Problem, steps: int, keywords: Mapping[str, Any]) -> Exac
     steps = check_integer("steps", steps, 1)
     if problem.training.continuous:
         raise ArgumentError("exact: a gradient flow has no first steps; allowed is GradientDescent")
+    if problem.program.classes:
+        raise ArgumentError("exact: allowed without classes of sites, as with data = Proportional() without a spectrum")
     if problem.program.averaged:
         raise ArgumentError("exact: allowed where all equations close, as in the proportional regime")
     if problem.program.has_norms:

@@ -64,12 +64,14 @@ def march(
     ArgumentError
         If there are more steps than fit into memory.
     """
+    from dmft_sym.codegen.text.coefficient_text import class_name
     from dmft_sym.codegen.text.names import python_name
     from dmft_sym.support.progress import compilation_notice
 
     check_march_of(problem, arguments, backend, dtype)
     values: dict[str, Any] = {python_name(symbol): value for symbol, value in arguments.values.items()}
-    values |= arguments.data
+    of_classes = problem.program.class_values
+    values |= {class_name(name) if name in of_classes else name: array for name, array in arguments.data.items()}
     options = {} if backend == "mpmath" else {"dtype": dtype}
     module = march_module(problem, backend)
     with np.errstate(all="ignore"), compilation_notice() if backend == "numba" else nullcontext():
@@ -98,7 +100,8 @@ def _order_parameters(call: Call, result: Mapping[str, Any], kept: int) -> Mappi
     integers = {symbol.name: value for symbol, value in arguments.integers.items()}
     labels = march_module(call.problem, call.backend).labels(**integers)
     retained = _retained(call.problem, arguments)
-    return label_order_parameters(result, labels, result["scales"], kept, arguments.outputs, retained)
+    shares = next((arguments.data[classes.share] for classes in call.problem.program.classes), None)
+    return label_order_parameters(result, labels, result["scales"], kept, arguments.outputs, retained, shares)
 
 
 def _retained(problem: Problem, arguments: RunArguments) -> dict[str, NDArray[Any]]:

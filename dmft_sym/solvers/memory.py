@@ -42,6 +42,7 @@ def check_march(steps: int, outputs: int, depth: int, number: int) -> None:
 def check_march_of(problem: Problem, arguments: RunArguments, backend: str, dtype: Any = np.float64) -> None:
     """`check_march` for a run; layers of networks of other kinds are counted by matrices."""
     depth = int(arguments.values.get(DEPTH, len(problem.program.matrices)))
+    depth += max((len(arguments.data[classes.share]) for classes in problem.program.classes), default=0)
     number = NUMBER_OF_MPMATH if backend == "mpmath" else np.dtype(dtype).itemsize
     check_march(arguments.steps, arguments.outputs, depth, number)
 

@@ -138,6 +138,9 @@ def spectrum(
     if method is None:
         fresh = any(matrix.fresh for matrix in theory.program.matrices)
         method = default_method(arguments.outputs, fresh, dependence)
+        method = "conditioning" if theory.program.classes and dependence == DEPENDENCE[0] else method
+    if method == "equations" and theory.program.classes:
+        raise ArgumentError("method = 'equations': allowed is 'conditioning' where the sites of a space have classes")
     if method == "equations":
         check_march_of(theory, arguments, "numba")
     chosen, kept = check_request(theory, arguments, matrices, at)

@@ -64,11 +64,16 @@ def _validated(keys: type, table: Mapping[str, Any]) -> tuple[Any, list[ErrorDet
     """What pydantic makes of a table, and what it has against it; lists are tuples in sections."""
     from pydantic import ValidationError
 
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    values = {key: _tuples(value) for key, value in table.items()}
     try:
         return model(keys)(**values), []
     except ValidationError as error:
         return None, error.errors(include_url=False, include_input=False)
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples, those within them too."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _refusals(

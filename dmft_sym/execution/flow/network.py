@@ -86,7 +86,8 @@ class FlowNetwork(Arithmetic):
             change = self.matrix_changes.get(product.matrix)
             if change is not None:
                 found = change.times(self.values[product.operand], self.weights, product.transpose)
-                self.values[statement.target] += product.coefficient * taken(found, product.rows)
+                factor = self.spread(product.coefficient, statement.target)
+                self.values[statement.target] += factor * taken(found, product.rows)
 
     def put_increments(self, slot: int) -> None:
         """Put the right-hand side at the present fields into a slot."""
@@ -158,7 +159,9 @@ class FlowNetwork(Arithmetic):
         """The size of every array: that of its initial values, and how far it has gone."""
         plan = self.plan
         variances = {("matrix", number): plan.matrices[number].variance for number in self.matrix_changes}
-        variances |= {("vector", v.slot): v.variance for v in plan.vectors if v.slot in self.vector_changes}
+        variances |= {
+            ("vector", v.slot): float(np.mean(v.variance)) for v in plan.vectors if v.slot in self.vector_changes
+        }
         return {key: math.sqrt(variances[key]) + self.travelled[key] for key in self.travelled}
 
     def _changes(self) -> Iterator[tuple[tuple[str, int], MatrixChanges | VectorChanges]]:

@@ -27,8 +27,12 @@ def joint_derivation(theory: Problem, matrix: str | MatrixProgram) -> JointDeriv
     Raises
     ------
     ProgramError
-        If there is no such matrix, or if it belongs to another program.
+        If there is no such matrix, or if it belongs to another program; if sites are of several classes.
     """
+    if theory.program.classes:
+        raise ProgramError(
+            f"matrix {matrix}: allowed without classes of sites, with which conditioning has spectra alone"
+        )
     if isinstance(matrix, str):
         _check_finite(theory, matrix)
         matrix = matrix_program(theory.program, matrix)

@@ -28,6 +28,7 @@ from dmft_sym.program import (
     Program,
     ProgramError,
     Statement,
+    class_values,
     flatten,
 )
 
@@ -90,6 +91,14 @@ class MatrixProgram(Eigenproblem):
     layers: LayerRange | None = None
     member: sp.Expr | None = None
     family: str = ""
+
+    def __post_init__(self) -> None:
+        assigned = [s for s in (*self.statements, *self.transposed) if isinstance(s, Assign)]
+        if any(class_values(coefficient) for s in assigned for coefficient, _ in s.value.terms):
+            raise ProgramError(
+                f"matrix {self.name} depends on the classes of sites: allowed are matrices of weights, and of programs "
+                "without classes, as of Proportional() without a spectrum"
+            )
 
     def with_member(self, member: int) -> MatrixProgram:
         """One member of a family of matrices."""
