@@ -720,7 +720,7 @@ class Tracer:
         assert field is not None
         self._automatic.remove(field)
         self._aliases.append((field, ref))
-        del self._names[field.field.name]
+        self._names[field.field.name] = ref.field  # the old name stays taken: vectors of before are known by it
         self._blocks[-1] = [self._current(statement) for statement in self._blocks[-1]]
         self._known[-1] = {self._current(key): self._current(value) for key, value in self._known[-1].items()}
 

@@ -278,7 +278,6 @@ def test_generated_modules_of_many_networks(name):
     np.testing.assert_allclose(ours.f, theirs.f, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.slow
 def test_compiled_coordinates_sum_over_labels():
     def forward(net, x):
         token, n = net.label("token", TOKENS), net.hidden("N")

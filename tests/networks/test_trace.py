@@ -130,3 +130,34 @@ def test_functions_of_sites_are_applied(operation):
 
     with pytest.raises(ProgramError, match=r"functions of sites are written net\.apply"):
         ds.derive(ds.network(forward))
+
+
+def named_late(net, x, late):
+    n = net.hidden("N")
+    a, b = net.matrix("A", n, n), net.matrix("B", n, n)
+    h = net.matrix("W0", net.inputs, n) @ x
+    h = h if late else h.named("first")
+    product = a @ h
+    h = h.named("first") if late else h
+    return net.readout("w", b @ product + h)
+
+
+def scanned_late(net, x, late):
+    n = net.hidden("N")
+    start = net.matrix("W0", net.inputs, n) @ x
+    start = start if late else start.named("start")
+    b, weights = net.matrix("B", n, n), net.matrix("W", n, n, layers=(1, net.depth - 1))
+    product = b @ start
+    last = net.scan(lambda layer, h: weights[layer] @ h, start, layers=(1, net.depth - 1), name="k")
+    return net.readout("w", b @ (last + product / 2))
+
+
+@pytest.mark.parametrize("forward", [named_late, scanned_late])
+def test_a_name_that_is_given_late_changes_nothing(forward):
+    """What was recorded under the automatic name is not taken for what comes after."""
+    given = {"samples_per_dim": 2, "width_per_dim": 1, "richness": 1, "learning_rate": 0.05, "steps": 4}
+    runs = []
+    for late in (False, True):
+        made = ds.network(lambda net, x, late=late: forward(net, x, late), depth=2 if forward is scanned_late else None)
+        runs.append(ds.derive(made).compile("numpy")(**given))
+    np.testing.assert_allclose(runs[1].test_loss, runs[0].test_loss, rtol=1e-12)
