@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
+from evaluator import Evaluator
+from structured_inputs import SPECTRUM, VALUES, by_hand
 
 import dmft_sym as ds
 from dmft_sym.program import OUTPUTS, ProgramError
 from dmft_sym.solvers.arguments import run_arguments
 from dmft_sym.support.errors import ArgumentError
-from tests.shared.evaluator import Evaluator
-from tests.shared.structured_inputs import SPECTRUM, VALUES, by_hand
 
 DATA = ds.Proportional(spectrum=SPECTRUM)
 REGRESSION = {key: VALUES[key] for key in ("samples_per_dim", "learning_rate", "label_noise")}

@@ -271,7 +271,7 @@ def test_networks_of_growing_width_confirm_that_large_scores_blow_up() -> None:
 def test_a_learning_rate_that_is_off_by_the_root_of_the_width_is_refuted() -> None:
     right = scaling_of("mlp")
     slow = ds.scaling(ds.mlp(depth=3), learning_rate={"W0": HALF}, init={"W0": 0}, multiplier={"W0": 0})
-    check = right.coordinate_check(against=slow, widths=(64, 256), seeds=8)
+    check = right.coordinate_check(against=slow, widths=(64, 128, 256), seeds=16)
     assert not check.passed
     assert "update of W0" in {row.quantity for row in check.refuted}
     assert "refuted" in str(check)
@@ -279,7 +279,7 @@ def test_a_learning_rate_that_is_off_by_the_root_of_the_width_is_refuted() -> No
 
 def test_a_scaling_is_refuted_by_networks_that_learn_faster() -> None:
     fast = ds.scaling(ds.mlp(depth=3), learning_rate={"W": HALF, "W0": 1, "w": -1}, multiplier="standard")
-    check = fast.coordinate_check(against=scaling_of("mlp"), widths=(64, 256), seeds=8, steps=1)
+    check = fast.coordinate_check(against=scaling_of("mlp"), widths=(64, 128, 256), seeds=16, steps=1)
     assert "update of W" in {row.quantity for row in check.refuted}
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from structured_inputs import SPECTRUM, VALUES, by_hand
 
 import dmft_sym as ds
 from dmft_sym.execution.finite import class_of_sites
 from dmft_sym.program import ProgramError
 from dmft_sym.regimes import REGIMES
 from dmft_sym.spec.reading import SpecError, read_spec
-from tests.shared.structured_inputs import SPECTRUM, VALUES, by_hand
 
 DATA = ds.Proportional(spectrum=SPECTRUM)
 STEPS = 16
