@@ -45,7 +45,7 @@ from .functions import linear_form
 from .labelled import inner_order
 from .parametrization import Scalings
 from .renaming import reindexed
-from .reverse_scalars import AdjointOfScalar, AveragedPart, Part, parts_of_compute
+from .reverse_scalars import AdjointOfScalar, AveragedPart, Part, parts_of_compute, repeats
 from .trace import Trace
 
 
@@ -155,19 +155,27 @@ class ReverseMode:
         """Labels of the adjoint of a thing with these labels."""
         return joined_axes([self.axes, axes], self.order)
 
-    def add_adjoint(self, ref: FieldRef, value: Linear) -> None:
-        """Add to the adjoint of a field, summed over labels that it does not have."""
+    def add_adjoint(self, ref: FieldRef, value: Linear, read: Axes = ()) -> None:
+        """Add to the adjoint of a field, summed over labels that it does not have.
+
+        Parameters
+        ----------
+        read
+            Labels at whose values the field is read, those that it is repeated along included: terms without a
+            label of these count once for each of its values.
+        """
         axes = self.axes_of(ref.axes)
-        value = sum((Linear.of(self.summed_atom(atom, axes), c) for c, atom in value.terms), Linear())
+        terms = ((c * repeats(read, axes, atom.axes), self.summed_atom(atom, axes)) for c, atom in value.terms)
+        value = sum((Linear.of(atom, c) for c, atom in terms), Linear())
         self.adjoints[ref] = self.adjoints.get(ref, Adjoint()) + Adjoint(value)
 
-    def add_function(self, ref: FieldRef, function: SiteFunction) -> None:
-        """Add a site-wise function to the adjoint of a field."""
+    def add_function(self, ref: FieldRef, function: SiteFunction, read: Axes) -> None:
+        """Add a site-wise function to the adjoint of a field that is read at the values of labels."""
         form = linear_form(function)
         if form is not None:
-            self.add_adjoint(ref, form)
+            self.add_adjoint(ref, form, read)
             return
-        part = Adjoint(functions=(function,))
+        part = Adjoint(functions=(_repeated(function, read, self.axes_of(ref.axes)),))
         self.adjoints[ref] = self.adjoints.get(ref, Adjoint()) + part
 
     def visit(self, statement: Statement) -> None:
@@ -188,16 +196,19 @@ class ReverseMode:
             return
         if adjoint.functions:
             adjoint = Adjoint(Linear.of(self.materialize(statement.target, adjoint)))
+        read = statement.target.axes
         for coefficient, atom in statement.value.terms:
             if isinstance(atom, FieldRef):
-                self.add_adjoint(atom, adjoint.linear.scaled(coefficient))
+                self.add_adjoint(atom, adjoint.linear.scaled(coefficient), read)
             elif isinstance(atom, Relabelled):
                 left = self.materialize(statement.target, adjoint)
                 adjoint = Adjoint(Linear.of(left))
+                coefficient *= repeats(read, self.axes_of(atom.axes), left.axes)
                 self.add_adjoint(atom.field, Linear.of(self.pulled_back(atom, left), coefficient))
             elif isinstance(atom, Product):
                 whole = self.materialize(statement.target, adjoint)
                 adjoint = Adjoint(Linear.of(whole))
+                coefficient *= repeats(read, self.axes_of(atom.axes), whole.axes)
                 left = self.summed(whole, self.axes_of(atom.axes))
                 self.add_adjoint(atom.operand, Linear.of(Product(atom.matrix, left, not atom.transpose), coefficient))
                 if self.trained:
@@ -207,9 +218,10 @@ class ReverseMode:
         """The adjoint of what a field is summed to, or renamed to, as one of the field."""
         if not atom.names:
             return left
-        kept = {*self.axes_of(atom.axes)}
-        over = tuple(label for label in left.axes if label not in kept)
-        return Relabelled(left, over, tuple((new, label) for label, new in atom.names))
+        # Summed first: of h_i + k_j the adjoint of k is sum_i g_ij, and only then its j is called i.
+        left = self.summed(left, tuple(label for label in left.axes if label in self.axes_of(atom.axes)))
+        names = tuple((new, label) for label, new in atom.names if new in left.axes)
+        return Relabelled(left, names=names) if names else left
 
     def summed_atom(self, atom: Atom, axes: Axes) -> Atom:
         """A term of an adjoint, summed over labels that are not among ``axes``: in a product before the matrix acts."""
@@ -232,7 +244,8 @@ class ReverseMode:
         adjoint = self.adjoints.pop(statement.target, Adjoint())
         if not adjoint:
             return
-        self.differentiate(statement.function, self.materialize(statement.target, adjoint))
+        read = (*statement.target.axes, *statement.over)
+        self.differentiate(statement.function, self.materialize(statement.target, adjoint), read)
 
     def visit_average(self, statement: Average) -> None:
         """``s = <F(h, ..)>``: the adjoint of ``h`` gets ``dF/dh`` times that of ``s``, which is an average itself."""
@@ -240,7 +253,7 @@ class ReverseMode:
         (space,) = function.spaces
         adjoint = self.scalar_adjoint(statement.target, coefficient / space.ratio)
         if adjoint is not None:
-            self.differentiate(function, adjoint)
+            self.differentiate(function, adjoint, statement.target.axes)
 
     def visit_compute(self, statement: Compute) -> None:
         """``s = F(a, ..)`` of scalars: the adjoint of ``a`` gets ``dF/da`` times that of ``s``."""
@@ -271,14 +284,15 @@ class ReverseMode:
         self.blocks[-1] += made.statements(parts, factor)
         return adjoint
 
-    def differentiate(self, function: SiteFunction, outer: FieldRef | ScalarRef) -> None:
-        """Add ``dF/dh * outer`` to the adjoint of every argument ``h``, field or scalar."""
+    def differentiate(self, function: SiteFunction, outer: FieldRef | ScalarRef, read: Axes) -> None:
+        """Add ``dF/dh * outer``, at the values of labels, to the adjoint of every argument ``h``, field or scalar."""
         (space,) = function.spaces
         for ref, slope in slopes(function):
             part = _times(slope, function, outer)
             if isinstance(ref, FieldRef):
-                self.add_function(ref, part)
+                self.add_function(ref, part, read)
             elif isinstance(ref, ScalarRef) and not ref.scalar.data:
+                part = _repeated(part, read, self.axes_of(ref.axes))
                 self.scalar_adjoints.setdefault(ref, []).append(AveragedPart(part, space))
 
     def add_gradient(self, product: Product, coefficient: sp.Expr, adjoint: FieldRef) -> None:
@@ -440,13 +454,21 @@ def _times(slope: SiteFunction, function: SiteFunction, outer: FieldRef | Scalar
     return SiteFunction(slope.expression * symbol, (*slope.arguments, (symbol, outer)))
 
 
+def _repeated(function: SiteFunction, read: Axes, axes: Axes) -> SiteFunction:
+    """A part of the adjoint with labels ``axes``, once for every value of the labels ``read`` that neither has."""
+    own = tuple(label for _, argument in function.arguments for label in argument.axes)
+    count = repeats(read, axes, own)
+    return function if count == 1 else replace(function, expression=count * function.expression)
+
+
 def _summed(atom: Atom, axes: Axes) -> Atom:
     """A term of an adjoint with these labels, summed over those that it has beyond them."""
     over = tuple(label for label in atom.axes if label not in axes)
     if not over:
         return atom
     if isinstance(atom, Relabelled):
-        return replace(atom, over=(*atom.over, *(old for old in atom.field.axes if atom.at(old) in over)))
+        more = tuple(old for old in atom.field.axes if old not in atom.over and atom.at(old) in over)
+        return Relabelled(atom.field, (*atom.over, *more), tuple(pair for pair in atom.names if pair[0] not in more))
     assert isinstance(atom, FieldRef)
     return Relabelled(atom, over)
 

@@ -116,6 +116,11 @@ class AdjointOfScalar:
         return ScalarRef(Scalar(name, joined_axes([axes], self.order), self.adjoint.scalar.layers), self.adjoint.layer)
 
 
+def repeats(read: Axes, *known: Axes) -> sp.Expr:
+    """How many equal terms a sum over the labels ``read`` has: the number of values of those that are not known."""
+    return sp.Mul(*(label.size for label in dict.fromkeys(read) if not any(label in axes for axes in known)))
+
+
 def parts_of_compute(
     statement: Compute, adjoint: ScalarRef, made: Callable[[str, Axes], ScalarRef]
 ) -> Iterator[Statement | tuple[ScalarRef, ComputedPart]]:
@@ -135,6 +140,8 @@ def parts_of_compute(
         slope = differentiate(statement.expression, symbol)
         if slope != 0 and not ref.scalar.data:
             value = slope * outer
+            own = tuple(label for s, r in given if s in value.free_symbols for label in r.axes)
+            value *= repeats(statement.over, ref.axes, own)
             yield ref, ComputedPart(value, tuple((s, r) for s, r in given if s in value.free_symbols))
 
 

@@ -36,6 +36,7 @@ from dmft_sym.program import (
     Product,
     ProgramError,
     RandomVector,
+    Relabelled,
     Scalar,
     ScalarRef,
     SiteFunction,
@@ -753,8 +754,20 @@ class Tracer:
         return thing
 
     def _put(self, ref: FieldRef, content: Linear | SiteFunction) -> None:
-        self._emit(Assign(ref, content) if isinstance(content, Linear) else SiteMap(ref, content))
+        if isinstance(content, Linear):
+            self._emit(Assign(ref, self._apart(content, ref.axes)))
+        else:
+            self._emit(SiteMap(ref, content))
         self._known[-1].setdefault(content, ref)
+
+    def _apart(self, content: Linear, axes: Axes) -> Linear:
+        """Sums over a label that the result has get fields of their own: the two indices are not the same."""
+        terms = []
+        for coefficient, atom in content.terms:
+            if isinstance(atom, Relabelled) and set(atom.over) & set(axes):
+                atom = self.as_field(Vector(self, Linear.of(atom), atom.space))
+            terms.append((coefficient, atom))
+        return Linear(tuple(terms))
 
     def _emit(self, statement: Statement) -> None:
         self._blocks[-1].append(statement)

@@ -220,6 +220,8 @@ class Relabelled:
         for label, new in self.names:
             if label.size != new.size:
                 raise ProgramError(f"{self}: {label} has {label.size} values, {new} has {new.size}")
+        if len({*self.axes, *self.over}) < len(self.field.axes):
+            raise ProgramError(f"{self}: two labels of {self.field} become one; name the sum first")
 
     @property
     def space(self) -> Space:

@@ -10,7 +10,7 @@ import sympy as sp
 
 from .declarations import ONE
 from .errors import ProgramError
-from .expressions import Argument, Atom, FieldRef, Linear, MatrixRef, ScalarRef, SiteFunction, VectorRef
+from .expressions import Argument, Atom, FieldRef, Linear, MatrixRef, Relabelled, ScalarRef, SiteFunction, VectorRef
 from .labels import OUTPUT, Axes, Label, LayerRange
 
 
@@ -28,6 +28,8 @@ class Assign:
                     f"{self}: {atom} lives in space {atom.space}, but {self.target} in {self.target.space}"
                 )
             _check_labels(self, [atom], self.target)
+            if isinstance(atom, Relabelled) and set(atom.over) & set(self.target.axes):
+                raise ProgramError(f"{self}: {self.target} carries a label that {atom} sums over; name the sum first")
 
     def __str__(self) -> str:
         return f"{self.target} = {self.value}"

@@ -106,9 +106,62 @@ def scores_of_all(net, x):
     return net.readout("w", net.sum(e, over=token))
 
 
+def bias_sum(net, x):
+    """What has no label is added under sums: a bias, other layers, parts of functions of vectors and scalars."""
+    token, n = net.label("token", TOKENS), net.hidden("N")
+    h = net.matrix("W", net.inputs, n) @ x
+    s = net.sum(net.apply("tanh", h), over=token)
+    part = net.apply(lambda a, b: a + sp.tanh(b), h, s)
+    shared = net.sum(h + net.vector("b", n) + net.matrix("V", n, n) @ s, over=token) + net.sum(part, over=token)
+    norms = net.sum(net.apply(lambda a, b: a + b**2, ds.mean(h * h), ds.mean(s * s)), over=token)
+    return net.readout("w", shared) + net.readout("v", net.apply("tanh", shared) / (1 + norms))
+
+
+def center(net, x):
+    """Every token minus the mean of all, before a nonlinearity and under a sum."""
+    token, n = net.label("token", TOKENS), net.hidden("N")
+    h = net.apply("tanh", net.matrix("W", net.inputs, n) @ x)
+    e = net.matrix("V", n, n) @ (h - ds.mean(h, over=token))
+    return net.readout("w", net.sum(net.apply("tanh(2*h)", e - ds.mean(e, over=token) / 2), over=token))
+
+
+def sum_plus_itself(net, x):
+    """The sum of all tokens added to half of each, and summed again."""
+    token, n = net.label("token", TOKENS), net.hidden("N")
+    h = net.matrix("W", net.inputs, n) @ x
+    e = net.sum(h, over=token) + h / 2
+    return net.readout("w", net.sum(e + net.apply("tanh", e), over=token))
+
+
+def additive_attention(net, x):
+    """Scores ``<v tanh(q_i + k_j)>``, and sums of two places that are not multiplied."""
+    token, n = net.label("token", TOKENS), net.hidden("N")
+    other = token.copy()
+    h = net.apply("tanh", net.matrix("E", net.inputs, n) @ x)
+    q, k = net.matrix("Q", n, n) @ h, net.matrix("K", n, n) @ h
+    v = net.apply("tanh", net.matrix("A", n, n) @ net.sum(h, over=token))
+    weights = ds.softmax(3 * ds.mean(v * net.apply("tanh", q + k.at(other))), over=other)
+    e = net.sum(weights * h.at(other), over=other) + net.sum(q / 2 + k.at(other), over=other)
+    return net.readout("w", net.sum(net.apply("tanh", e), over=token))
+
+
 LABELLED = {
     made.__name__: made
-    for made in (layers_of_attention, heads, normalised, mixed, pairs, pooled, convolution, causal, scores_of_all)
+    for made in (
+        layers_of_attention,
+        heads,
+        normalised,
+        mixed,
+        pairs,
+        pooled,
+        convolution,
+        causal,
+        scores_of_all,
+        bias_sum,
+        center,
+        sum_plus_itself,
+        additive_attention,
+    )
 }
 
 
