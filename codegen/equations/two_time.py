@@ -119,7 +119,7 @@ class _TwoTimeModule:
 
     def _inputs(self) -> str:
         """How many inputs a sample has, if it has several."""
-        count = sum(field.place is not None for field in self.scope.program.data_fields)
+        count = self.scope.inputs_of_a_sample
         return f", {count}" if count > 1 else ""
 
     def _fields(self) -> Iterator[str]:

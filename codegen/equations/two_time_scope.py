@@ -44,6 +44,11 @@ class Scope:
         return past | {kind.row for closure in self.derivation.closures for kind in closure.responses}
 
     @property
+    def inputs_of_a_sample(self) -> int:
+        """How many values the labels of inputs have together: one without labels."""
+        return max(1, sum(field.place is not None for field in self.program.data_fields))
+
+    @property
     def grams(self) -> dict[Space, str]:
         """Arguments that have the overlaps of inputs, by their spaces."""
         inputs = {field.space: field for field in reversed(self.program.data_fields)}

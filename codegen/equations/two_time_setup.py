@@ -69,7 +69,8 @@ class SetupWriter:
             factor = input_factor(self.scope.program, ref)
             gram = self.scope.grams[ref.space]
             tail = "" if factor == 1 else f", {number_text(factor)}"
-            if (place := input_place(self.scope.program, ref)) is not None:
+            place = input_place(self.scope.program, ref)
+            if place is not None and self.scope.inputs_of_a_sample > 1:
                 yield f"{self.scope.names.of(ref.field)} = Given({gram}, {number_text(factor)}, {place})"
                 continue
             yield f"{self.scope.names.of(ref.field)} = Given({gram}[:, None, :, None]{tail})"

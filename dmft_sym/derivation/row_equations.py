@@ -299,6 +299,7 @@ def _pinned(equation: Equation) -> Equation:
             others = tuple(pair for pair in where.ranges if pair[0] != index)
             left = (part.subs(index, layer) for part in parts_of(where.condition) if part != relation)
             condition = sp.And(within(layer, layers, dict(others)), *left)
-            terms = tuple(term.subs(index, layer) for term in equation.terms)
-            return Equation(equation.left.subs(index, layer), terms, Domain(others, condition, where.descending))
+            terms = (term.subs(index, layer) for term in equation.terms)
+            there = tuple(term for term in terms if term != 0)  # some are for other layers only
+            return Equation(equation.left.subs(index, layer), there, Domain(others, condition, where.descending))
     return equation

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -21,7 +21,7 @@ from dmft_sym.derivation.equations import Equation, Equations
 from dmft_sym.derivation.single_site import ResponseMemory, ScalarEquation
 from dmft_sym.derivation.site_equations import SiteWriter
 from dmft_sym.derivation.symbols import THEN, ScalarAt, SiteAverage
-from dmft_sym.networks.parameters import ETA, GAMMA
+from dmft_sym.networks.parameters import ETA, GAMMA, MOMENTUM
 from dmft_sym.program import (
     LAYER,
     SAMPLES,
@@ -34,6 +34,7 @@ from dmft_sym.program import (
     ProgramError,
     ScalarRef,
 )
+from dmft_sym.program.optimizer import Recursion
 from dmft_sym.program.site_functions import numpy_function
 
 from .jumps import jumps
@@ -131,19 +132,21 @@ class LazySites(LimitTheory):
         steps, rate = int(arguments["steps"]), float(arguments["learning_rate"])
         run = Solver(self.theory, backend)(kernels=[0], richness=1.0, **{**arguments, "steps": 1})
         kernel = run.NTK.isel(kernel_step=0, drop=True)
-        outputs = self._outputs(np.asarray(kernel), steps, rate)
+        momentum = arguments.get("momentum", self.theory.training.momentum)
+        recursion = self.theory.program.optimizer.numbers(lambda part, _: float(part.subs(MOMENTUM, momentum)))
+        outputs = self._outputs(np.asarray(kernel), steps, rate, recursion)
         return kernel.to_dataset(name="NTK").assign(f=(("step", *run.f.dims[1:]), outputs))
 
-    def _outputs(self, kernel: Numbers, steps: int, rate: float) -> Numbers:
-        """``f(t+1) = f(t) + (eta0/P) K Delta(t)`` from zero, with the memory of the optimizer."""
+    def _outputs(self, kernel: Numbers, steps: int, rate: float, recursion: Recursion) -> Numbers:
+        """``f(t) = (eta0/P) sum_s kappa(t - s) K Delta(s)`` from zero: outputs add up increments as weights do."""
         shape = kernel.shape[: kernel.ndim // 2]
         square = kernel.reshape(int(np.prod(shape)), -1)
-        momentum, count = float(self.theory.training.momentum), self.theory.data.values[SAMPLES]
-        outputs, velocity = np.zeros((steps, *shape)), np.zeros(shape)
+        count = self.theory.data.values[SAMPLES]
+        outputs, memory = np.zeros((steps, *shape)), np.zeros(shape)
         for t in range(steps - 1):
             change = square @ self._errors(outputs[t]).ravel()
-            velocity = momentum * velocity + rate / count * change.reshape(shape)
-            outputs[t + 1] = outputs[t] + velocity
+            outputs[t + 1] = outputs[t]
+            recursion.update(outputs[t + 1], memory, partial(_add, rate / count * change.reshape(shape)))
         return outputs
 
     def _errors(self, outputs: Numbers) -> Numbers:
@@ -277,6 +280,10 @@ class LazySites(LimitTheory):
                         f"limit {self.limit.name}: the response of {memory.row} to {memory.noise.name} stays of order "
                         "one, because it is not odd in the readout: fields keep a memory that no static kernel has"
                     )
+
+
+def _add(increment: Numbers, total: Numbers) -> None:
+    total += increment
 
 
 def _renamed(term: Outer) -> Outer:

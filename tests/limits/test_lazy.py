@@ -118,6 +118,25 @@ def test_the_limit_of_a_linear_network_is_kernel_regression():
     np.testing.assert_allclose(Y - np.squeeze(limit.f), errors, atol=1e-13)
 
 
+@pytest.mark.parametrize("nesterov", [False, True], ids=["heavy ball", "nesterov"])
+@pytest.mark.parametrize("run", [{}, {"momentum": 0.8}], ids=["its own", "of the run"])
+def test_the_memory_is_that_of_the_optimizer(nesterov, run):
+    """``(W, w)`` on orthonormal samples has ``K = 2/D``; and the network itself, at a small richness."""
+    wide = ds.derive(
+        ds.deep_linear(1), data=ds.Samples(np.eye(3), Y), training=ds.GradientDescent(0.5, nesterov=nesterov)
+    )
+    arguments = {"steps": 6, "learning_rate": 0.3, **run}
+    limit = np.squeeze(wide.limit(ds.limits.lazy).solve(**arguments).f)
+    momentum, rate = run.get("momentum", 0.5), 0.3 / 3 * 2 / 3
+    weight, velocity = np.zeros((6, 3)), np.zeros(3)
+    for t in range(5):
+        gradient = rate * (Y - weight[t])
+        velocity = momentum * velocity + gradient
+        weight[t + 1] = weight[t] + (momentum * velocity + gradient if nesterov else velocity)
+    np.testing.assert_allclose(limit, weight, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(np.squeeze(wide.compile("numpy")(richness=1e-3, **arguments).f), weight, atol=1e-5)
+
+
 class Wrong(LazySites):
     """Every term of the kernel twice, or one of them forgotten."""
 

@@ -305,6 +305,28 @@ def test_linear_attention_is_exact_by_both_methods():
         np.testing.assert_allclose(exact["conditioning"][name], exact["equations"][name], rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.parametrize("activation", ["h", "tanh"])
+def test_a_label_with_one_value_is_none(activation):
+    """Samples of one token each have the numbers, by equations, of samples without tokens."""
+
+    def plain(net, x):
+        n = net.hidden("N")
+        return net.readout("w", net.matrix("V", n, n) @ net.apply(activation, net.matrix("W", net.inputs, n) @ x))
+
+    def labelled(net, x):
+        token, n = net.label("token", 1), net.hidden("N")
+        h = net.apply(activation, net.matrix("W", net.inputs, n) @ x)
+        return net.readout("w", net.sum(net.matrix("V", n, n) @ h, over=token))
+
+    arguments = {**ARGUMENTS, "steps": 3, "method": "equations"} | ({"sites": 200} if activation == "tanh" else {})
+    one = ds.Samples(X[:, :1], Y, labels=("token",))
+    runs = [
+        ds.derive(ds.network(forward, outputs=2), data=data).compile("numpy")(**arguments)
+        for forward, data in ((labelled, one), (plain, PLAIN))
+    ]
+    np.testing.assert_allclose(runs[0].f, runs[1].f, rtol=1e-12, atol=1e-14)
+
+
 def test_results_have_the_label_at_both_places():
     kernels = run(attention, "conditioning", 800)
     assert kernels.H2.dims == ("kernel_step", "sample", "token", "sample2", "token2")

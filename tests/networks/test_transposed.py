@@ -221,3 +221,30 @@ def test_sides_of_a_transpose():
         ProgramError, match=r"W\^T h1: h1 lives in space N, but this side of W \(N -> M\) takes space M"
     ):
         ds.derive(ds.network(forward))
+
+
+def twice_after(net, h, weights):
+    return net.readout("w", (weights + weights.T) @ h)
+
+
+def there_and_back_after(net, h, weights):
+    return net.readout("w", weights.T @ (weights @ h))
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("last", [twice_after, there_and_back_after])
+def test_a_matrix_used_twice_beside_a_scan_without_skips(last, depth):
+    """Equations of the last layer of the scan have no terms of other layers; the march against conditioning."""
+
+    def forward(net, x):
+        n = net.hidden("N")
+        family, weights = net.matrix("V", n, n, layers=(1, net.depth - 1)), net.matrix("W", n, n)
+        first = net.matrix("A", net.inputs, n) @ x
+        return last(net, net.scan(lambda layer, h: family[layer] @ h, first, layers=(1, net.depth - 1)), weights)
+
+    theory = ds.derive(ds.network(forward))
+    assert not any(term == 0 for equation in theory.equations.closed.items for term in equation.terms)
+    solve = theory.compile("numpy")
+    march, other = (solve(method=name, depth=depth, steps=5, **SETTINGS) for name in ("equations", "conditioning"))
+    for name in ("train_loss", "test_loss"):
+        np.testing.assert_allclose(march[name], other[name], rtol=1e-10)
