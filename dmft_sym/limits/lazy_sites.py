@@ -26,6 +26,7 @@ from dmft_sym.program import (
     LAYER,
     SAMPLES,
     STEP,
+    Axes,
     Compute,
     FieldRef,
     Learn,
@@ -36,6 +37,7 @@ from dmft_sym.program import (
 )
 from dmft_sym.program.optimizer import Recursion
 from dmft_sym.program.site_functions import numpy_function
+from dmft_sym.support.errors import ArgumentError
 
 from .jumps import jumps
 from .lazy_correction import LazyCorrection
@@ -125,16 +127,25 @@ class LazySites(LimitTheory):
         -------
         xarray.Dataset
             ``f`` (step, sample, output) and ``NTK`` (sample, output, sample2, output2).
+
+        Raises
+        ------
+        ArgumentError
+            If an argument is missing, unknown, or went to the limit.
         """
+        from dmft_sym.solvers.arguments import check_integer
         from dmft_sym.solvers.solver import Solver
 
         self.refuse(arguments, ("richness",))
-        steps, rate = int(arguments["steps"]), float(arguments["learning_rate"])
+        for key in sorted(set(arguments) & {"kernels", "matrices", "at", "bias"}):
+            raise ArgumentError(f"{key}: allowed is nothing, limit {self.limit.name} has outputs and one kernel")
+        steps = check_integer("steps", arguments.get("steps"), 1)
         run = Solver(self.theory, backend)(kernels=[0], richness=1.0, **{**arguments, "steps": 1})
         kernel = run.NTK.isel(kernel_step=0, drop=True)
         momentum = arguments.get("momentum", self.theory.training.momentum)
         recursion = self.theory.program.optimizer.numbers(lambda part, _: float(part.subs(MOMENTUM, momentum)))
-        outputs = self._outputs(np.asarray(kernel), steps, rate, recursion)
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond the stable learning rate outputs grow without bound
+            outputs = self._outputs(np.asarray(kernel), steps, float(arguments["learning_rate"]), recursion)
         return kernel.to_dataset(name="NTK").assign(f=(("step", *run.f.dims[1:]), outputs))
 
     def _outputs(self, kernel: Numbers, steps: int, rate: float, recursion: Recursion) -> Numbers:
@@ -192,7 +203,7 @@ class LazySites(LimitTheory):
         change = self._change()
         f, after = (self.sites.scalar(self.output, step) for step in (STEP, STEP + 1))
         yield Equation(after, (f, change))
-        for equation in (e for e in self.scalars if isinstance(e.statement, Compute)):
+        for equation in (e for e in self.scalars if isinstance(e.statement, Compute) and e.target in self._moving):
             made = self.sites.equation(equation)
             yield made
             slope = sp.diff(made.right, f)
@@ -200,9 +211,23 @@ class LazySites(LimitTheory):
                 now, then = (self.sites.scalar(self.error, step) for step in (STEP, STEP + 1))
                 yield Equation(then, (now, slope * change))
 
+    @cached_property
+    def _moving(self) -> set[ScalarRef]:
+        """The outputs, and scalars that are functions of them."""
+        found = {self.output}
+        for statement in (equation.statement for equation in self.scalars):
+            if isinstance(statement, Compute) and any(ref in found for _, ref in statement.arguments):
+                found.add(statement.target)
+        return found
+
+    @cached_property
+    def _labels(self) -> Axes:
+        """Those of outputs, which the kernel has; updates are sums over the others."""
+        return tuple(label for label in self.theory.program.labels if label in self.output.axes)
+
     def _change(self) -> sp.Expr:
         """``(eta0/P) sum K Delta``."""
-        labels = self.theory.program.labels
+        labels = self._labels
         error = self.sites.scalar(self.error, STEP, THEN[1])
         here = [label.symbol for label in labels]
         there = [label.other for label in labels]
@@ -211,7 +236,7 @@ class LazySites(LimitTheory):
 
     def _kernel(self) -> Iterator[Equation]:
         """Every trained array adds ``<left left> <right right>`` of its updates (arXiv:2205.09653)."""
-        labels = self.theory.program.labels
+        labels = self._labels
         left = KERNEL(*(label.symbol for label in labels), *(label.other for label in labels))
         terms = [term for _, s in self.theory.program.walk() if isinstance(s, Learn) for term in self._gradients(s)]
         yield Equation(left, tuple(terms), note="the neural tangent kernel")
@@ -232,7 +257,14 @@ class LazySites(LimitTheory):
                 (o.index, o.layers.start, o.layers.stop) for o in (first, second) if o.index is not None and o.layers
             ]
             sums += [(LAYER.symbol, layers.start, layers.stop)] if layers is not None else []
+            sums += [(label.symbol, 0, label.size - 1) for label in self._summed(first)]
+            sums += [(label.other, 0, label.size - 1) for label in self._summed(second)]
             yield sp.Sum(body, *sums) if sums else body
+
+    def _summed(self, term: Outer) -> Axes:
+        """Labels of an update's fields that outputs do not have."""
+        axes = {label for ref in (term.left, term.right) if ref is not None for label in ref.axes}
+        return tuple(label for label in self.theory.program.labels if label in axes and label not in self._labels)
 
     def _strength(self, term: Outer, learn: Learn) -> sp.Expr:
         return sp.cancel(term.coefficient * SAMPLES / (ETA * GAMMA * learn.rate))
@@ -246,6 +278,9 @@ class LazySites(LimitTheory):
             made = self.sites.equation(equation)
             terms = tuple(static(term) for term in made.terms if not is_memory(term))
             yield Equation(static(made.left), terms, made.where)
+        for scalar in (equation for equation in self.scalars if equation.target not in self._moving):
+            made = self.sites.equation(scalar)
+            yield Equation(static(made.left), tuple(map(static, made.terms)), made.where)
         for closure in self.theory.closures:
             for covariance in self.sites.covariances(closure.process.noises):
                 yield Equation(static(covariance.left), tuple(map(static, covariance.terms)), covariance.where)

@@ -38,6 +38,26 @@ def test_errors_follow_the_static_kernel():
     assert not any(limit[0].name == "s" for e in equations for total in e.rhs.atoms(sp.Sum) for limit in total.limits)
 
 
+def bag(net, x):
+    token, n = net.label("token", 4), net.hidden("N")
+    return net.readout("w", net.sum(net.matrix("W", net.inputs, n) @ x, over=token))
+
+
+def test_the_kernel_has_the_labels_of_outputs_and_sums_over_others():
+    """A sum of linear tokens: ``K(mu, nu) = 2 sum_ij x_i(mu) x_j(nu) / D``, the readout's half and the matrix's."""
+    x = np.random.default_rng(0).standard_normal((3, 4, 5))
+    tokens = ds.derive(ds.network(bag), data=ds.Samples(x, Y, labels=("token",))).limit(ds.limits.lazy)
+    equations = tokens.equations
+    kernel = next(item for item in equations.items if item.left.func == KERNEL)
+    assert [str(argument) for argument in kernel.left.args] == ["mu", "c", "nu", "c'"]
+    assert sorted(len(total.limits) for total in kernel.right.atoms(sp.Sum)) == [2]
+    assert not any({"i", "i'"} & {s.name for s in e.rhs.free_symbols} for e in equations if e.lhs.func == KERNEL)
+    total = x.sum(1)
+    expected = 2 * total @ total.T / 5
+    found = tokens.solve(learning_rate=0.1, steps=2).NTK.squeeze().values
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
 @pytest.mark.parametrize("name", ["linear", "tanh", "relu"])
 def test_the_limit_holds_by_structure_and_in_numbers(name):
     network = ds.deep_linear(2) if name == "linear" else ds.mlp(2, activation=name)
@@ -154,15 +174,15 @@ class Wrong(LazySites):
 class Twice(Wrong):
     change = staticmethod(lambda terms: (2 * terms[0], *terms[1:]))
 
-    def _outputs(self, kernel, steps, rate):
-        return super()._outputs(2 * kernel, steps, rate)
+    def _outputs(self, kernel, steps, rate, recursion):
+        return super()._outputs(2 * kernel, steps, rate, recursion)
 
 
 class Forgotten(Wrong):
     change = staticmethod(lambda terms: terms[1:])
 
-    def _outputs(self, kernel, steps, rate):
-        return super()._outputs(2 / 3 * kernel, steps, rate)
+    def _outputs(self, kernel, steps, rate, recursion):
+        return super()._outputs(2 / 3 * kernel, steps, rate, recursion)
 
 
 @pytest.mark.parametrize("kind", [Twice, Forgotten])
@@ -199,3 +219,19 @@ def test_a_spec_on_given_samples_is_checked():
     result = CliRunner().invoke(cli.app, ["check", "examples/digits.toml", "--limit", "lazy"])
     assert result.exit_code == 0, result.output
     assert "lazy" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"learning_rate": 0.1}, "steps = None: allowed is an integer >= 1"),
+        ({"steps": "x", "learning_rate": 0.1}, "steps = 'x': allowed is an integer >= 1"),
+        ({"steps": 2}, "learning_rate: missing"),
+        ({"steps": 2, "learning_rat": 0.1}, "learning_rat: unknown argument.*learning_rate"),
+        ({"steps": 2, "learning_rate": 0.1, "kernels": [0]}, "kernels: allowed is nothing"),
+    ],
+)
+def test_arguments_of_the_limiting_theory_are_checked(arguments, why):
+    with pytest.raises(ArgumentError, match=why) as error:
+        theory(ds.mlp(1, activation="tanh")).limit(ds.limits.lazy).solve(**arguments)
+    assert "\n" not in str(error.value)
