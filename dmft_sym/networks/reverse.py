@@ -93,7 +93,8 @@ def reverse(trace: Trace, scalings: Scalings) -> Backward:
     Raises
     ------
     ProgramError
-        If the forward pass reads a random vector other than by a readout: it would not be trained.
+        If the forward pass reads a random vector other than by a readout: it would not be trained; or if something
+        that is trained has the name of a gradient.
     """
     _check_vectors(trace)
     taken = {
@@ -110,6 +111,13 @@ def reverse(trace: Trace, scalings: Scalings) -> Backward:
         pass_.gradients.setdefault(readout.vector, []).append(Outer(seed, readout.field))
     for statement in reversed(trace.statements):
         pass_.visit(statement)
+    made = {target.name for target in _targets(pass_.blocks[0])}
+    for target in pass_.gradients:
+        if target.name in made:
+            raise ProgramError(
+                f"the name {target.name} is used for two different things: it is reserved for gradients, which are "
+                "called g for fields h, and z for phi; use another name"
+            )
     return Backward(pass_.blocks[0], pass_.adjoints.pop(trace.input, Adjoint()).linear, pass_.gradients)
 
 

@@ -246,3 +246,14 @@ def test_the_proportional_regime_says_why_it_has_none():
     line = refused(forward, ds.Proportional())
     assert line.startswith("vector b: it adds one constant to the outputs of all samples, which is no average")
     assert line.endswith("allowed with ds.Samples(inputs, targets)")
+
+
+def test_names_of_gradients_are_reserved():
+    def forward(net, x):
+        n, layers = net.hidden("N"), (1, net.depth - 1)
+        family, gain = net.matrix("V", n, n, layers=layers), net.vector("g", n, layers=layers)
+        first = net.matrix("W", net.inputs, n) @ x
+        return net.readout("w", net.scan(lambda layer, h: family[layer] @ (gain[layer] * h), first, layers=layers))
+
+    with pytest.raises(ProgramError, match="the name g is used for two different things: it is reserved for gradients"):
+        ds.derive(ds.network(forward), data=ds.Samples(np.eye(2), np.ones(2)))
