@@ -150,6 +150,13 @@ def test_depth_outputs_and_sites_are_those_of_the_spec(folder: Path) -> None:
     assert load("out.nc").attrs["depth"] == 3
 
 
+def test_a_depth_that_nobody_says_is_missing(folder: Path, capsys) -> None:
+    text = Path("samples.toml").read_text(encoding="utf-8")
+    Path("samples.toml").write_text(text.replace("depth = 2\n", ""))
+    line = complaint(capsys, "run", "samples.toml", "--network", "mine.py:deep")
+    assert "depth is missing" in line and "--set network.depth=2" in line
+
+
 def test_a_linear_network_on_given_samples_is_exact(folder: Path) -> None:
     assert cli.main(["run", "samples.toml", "--network", "mine.py:residual", "-o", "out.nc"]) == 0
     assert "f_sem" not in load("out.nc")

@@ -30,11 +30,27 @@ _ALLOWED = "allowed is file.py:function, with function(net, x) in the file"
 
 @dataclass(frozen=True)
 class OwnNetwork:
-    """A forward pass in a file, or a network that was made there with `dmft_sym.network`."""
+    """A forward pass in a file, or a network that was made there with `dmft_sym.network`.
+
+    Parameters
+    ----------
+    text, path
+        ``file.py:function``, and its file.
+    found
+        The function or network.
+    with_depth
+        Whether the spec says a depth.
+    """
 
     text: str
     path: str
     found: Any
+    with_depth: bool = False
+
+    def beside(self, tree: Mapping[str, Any]) -> OwnNetwork:
+        """The same beside the tree of a spec."""
+        keys = tree.get("network", {})
+        return replace(self, with_depth=isinstance(keys, dict) and "depth" in keys)
 
     def completed(self, tree: Mapping[str, Any], placeholder: Mapping[str, Any]) -> dict[str, Any]:
         """The tree of a spec with the keys of a network that it need not have, and without those that say which."""
@@ -63,7 +79,14 @@ class OwnNetwork:
         made = replace(
             made, forward=self._guarded(made.forward), outputs=outputs, parametrization=Parametrization(keys.exponent)
         )
-        return replace(made, depth=keys.depth if _uses_depth(made, data) else None)
+        if not _uses_depth(made, data):
+            return replace(made, depth=None)
+        if not (self.with_depth or made.depth):
+            raise InputError(
+                f"--network {show(self.text)}: depth is missing, the forward pass has net.depth; allowed is an integer "
+                ">= 1, such as --set network.depth=2"
+            )
+        return replace(made, depth=keys.depth)
 
     def _guarded(self, forward: Callable[..., Any]) -> Callable[..., Any]:
         def guarded(*arguments: Any) -> Any:

@@ -89,6 +89,7 @@ def spec_from_tree(tree: Mapping[str, Any], folder: str | os.PathLike[str] = "",
     """The spec of a tree of tables, as `tomllib` returns them, with files relative to ``folder``."""
     tables, old_words = present_words(tree)
     if own is not None:
+        own = own.beside(tables)
         tables = own.completed(tables, _regime_of(tables).placeholder)
     faults = list(_no_sections(tables))
     tables = {name: table for name, table in tables.items() if name in SECTIONS and isinstance(table, dict)}
