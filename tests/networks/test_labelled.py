@@ -327,6 +327,47 @@ def test_a_label_with_one_value_is_none(activation):
     np.testing.assert_allclose(runs[0].f, runs[1].f, rtol=1e-12, atol=1e-14)
 
 
+def shared_terms(net, x):
+    """Without the label, and added to every token: a bias, the mean of the tokens, and a layer of their sum."""
+    token, n = net.label("token", TOKENS), net.hidden("N")
+    h = net.matrix("W", net.inputs, n) @ x
+    e = h - ds.mean(h, over=token) / 2 + net.vector("b", n) + net.matrix("V", n, n) @ net.sum(h, over=token)
+    return net.readout("w", net.sum(e, over=token) + ds.mean(e * token.values(SCALES), over=token))
+
+
+def two_places(net, x):
+    """Sums of vectors at two tokens that are not multiplied."""
+    token, n = net.label("token", TOKENS), net.hidden("N")
+    other = token.copy()
+    h = net.matrix("W", net.inputs, n) @ x
+    e = (h - (net.matrix("V", n, n) @ h).at(other)) * token.values(np.arange(9.0).reshape(3, 3) / 8, other)
+    return net.readout("w", net.sum(net.sum(e, over=other), over=token))
+
+
+@pytest.mark.parametrize("forward", [shared_terms, two_places])
+def test_terms_with_different_labels_are_exact_by_both_methods(forward):
+    made = theory(forward, SHORT, outputs=1)
+    how = {"steps": 4, "learning_rate": 0.01, "richness": 1.2}
+    ours, theirs = (made.compile("numpy")(method=method, **how) for method in ("conditioning", "equations"))
+    assert ours.attrs["exact"] and theirs.attrs["exact"]
+    assert float(np.abs(np.diff(theirs.f, axis=0)).max()) > 1e-2
+    for name in ("f", "NTK"):
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-9, atol=1e-9)
+    exact = ours.assign(f_sem=xr.zeros_like(ours.f))
+    assert worst_of_networks(exact, ds.simulate(made, width=300, seeds=16, **how)) < 4.5
+
+
+def test_adjoints_without_a_label_count_once_for_each_of_its_values():
+    def forward(net, x):
+        token, n = net.label("token", TOKENS), net.hidden("N")
+        h = net.matrix("W", net.inputs, n) @ x + net.vector("b", n)
+        return net.readout("w", net.sum(h, over=token))
+
+    made = theory(forward, SHORT, outputs=1)
+    rules = {rule.target.declared.name: rule.terms for rule in made.program.learned.values()}
+    assert rules["b"][0].coefficient == TOKENS * rules["W"][0].coefficient
+
+
 def test_results_have_the_label_at_both_places():
     kernels = run(attention, "conditioning", 800)
     assert kernels.H2.dims == ("kernel_step", "sample", "token", "sample2", "token2")

@@ -39,6 +39,7 @@ from dmft_sym.program import (
     Program,
     ProgramError,
     RandomVector,
+    Relabelled,
     Scalar,
     ScalarRef,
     SiteFunction,
@@ -191,6 +192,11 @@ def test_what_does_not_fit_is_refused():
         Program((first, second, Assign(another, Linear.of(first.target))))
     with pytest.raises(ProgramError, match="allowed are labels, each of them once"):
         Field("q", HIDDEN, axes=("sample",))
+    with pytest.raises(ProgramError, match=r"carries a label that sum_\{k\} q sums over"):
+        Assign(field("h", WORDS), Linear.of(Relabelled(q, over=(TOKEN,))))
+    other = Label.of("other", "j", "j'", "K", TOKEN)
+    with pytest.raises(ProgramError, match="two labels of q become one"):
+        Relabelled(field("q", (*WORDS, other)), over=(TOKEN,), names=((other, TOKEN),))
 
 
 def test_equations_carry_the_label():
