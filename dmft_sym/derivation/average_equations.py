@@ -120,7 +120,7 @@ class AverageWriter:
             names = {symbol: self.sites.scalar(ref) for symbol, ref in function.scalars}
             parts = [(form.constant, sp.Integer(1))]
             parts += [(c, Correlation(self.sites.field(a), self.sites.field(b))) for c, a, b in form.products]
-            terms += [coefficient * sp.sympify(c).xreplace(names) * value for c, value in parts if c != 0]
+            terms += [coefficient * sp.sympify(c, strict=True).xreplace(names) * value for c, value in parts if c != 0]
         return replace(made, terms=tuple(terms))
 
     def _correlation(self, row: Member, column: Member) -> Equation:
@@ -154,7 +154,7 @@ class AverageWriter:
         """A Gaussian field runs over steps up to that of the row, its labels and its layers."""
         if not noise.static:
             present = (member, noise) in self.derivation.reactions
-            last = sp.sympify(row.step)
+            last = sp.sympify(row.step, strict=True)
             yield place[0], sp.Integer(0), last if present else last - 1
         yield from ((place[1](label), sp.Integer(0), label.size - 1) for label in noise.axes)
         if noise.layers is not None:

@@ -197,7 +197,7 @@ class _Numbers:
         self.known: dict[str, float] = {}
 
     def __call__(self, expression: sp.Expr) -> float:
-        return float(self._value(sp.sympify(expression)))
+        return float(self._value(sp.sympify(expression, strict=True)))
 
     def _value(self, e: sp.Expr) -> Any:
         if e.is_Number:
@@ -280,7 +280,9 @@ def exact(limiting: LimitingTheory, steps: int = 3, seed: int = 0, **fixed: Any)
     for name in correction.losses:
         track = zip(*(np.ravel(getattr(run, name)) for run in (whole, limit, correction)), strict=True)
         for full, left, change in track:
-            power, _ = leading(sp.together(sp.sympify(full) - left - EPS**2 * sp.sympify(change)))
+            power, _ = leading(
+                sp.together(sp.sympify(full, strict=True) - left - EPS**2 * sp.sympify(change, strict=True))
+            )
             count, lowest = count + 1, min(lowest, power)
     words = f"{count} losses of {steps} steps; what is left is of order gamma^{lowest}"
     return Verdict(bool(lowest >= 2 + limiting.correction.rate), words)

@@ -106,12 +106,12 @@ class _Values:
     def recursion(self) -> Recursion:
         """The optimizer at values of its parameters."""
         optimizer = self.limiting.theory.program.optimizer
-        return optimizer.numbers(lambda value, _: float(sp.sympify(value).subs(self.numbers)))
+        return optimizer.numbers(lambda value, _: float(sp.sympify(value, strict=True).subs(self.numbers)))
 
     def _total(self, part: sp.Expr) -> xr.DataArray:
         value = self.of(part.function)
         for symbol, low, high in part.limits:
-            if OUTPUTS in sp.sympify(high).free_symbols:
+            if OUTPUTS in sp.sympify(high, strict=True).free_symbols:
                 continue
             here = self.axis(symbol)
             if isinstance(part, sp.Integral):
@@ -144,7 +144,7 @@ class _Values:
     def _line(self, expression: sp.Expr) -> xr.DataArray:
         """A linear function of labels."""
         if expression not in self.lines:
-            whole = sp.sympify(expression).subs(DEPTH, self.depth)
+            whole = sp.sympify(expression, strict=True).subs(DEPTH, self.depth)
             value = xr.DataArray(float(whole.subs(dict.fromkeys(whole.free_symbols, 0))))
             for symbol in whole.free_symbols:
                 value = value + float(whole.coeff(symbol)) * self.axis(symbol)

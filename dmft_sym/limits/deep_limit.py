@@ -211,7 +211,9 @@ class DeepTheory(LimitTheory):
     def key(self, thing: sp.Expr) -> Key:
         """What has a power of its own."""
         edge = isinstance(thing, MemoryKernel) and all(
-            not sp.sympify(value).free_symbols - {DEPTH} for slot, value in labels_of(thing) if slot == LAYER.name
+            not sp.sympify(value, strict=True).free_symbols - {DEPTH}
+            for slot, value in labels_of(thing)
+            if slot == LAYER.name
         )
         has_layers = any(slot == LAYER.name for slot, _ in labels_of(thing))
         return thing.func.__name__, edge and has_layers
@@ -259,11 +261,11 @@ def labels_of(thing: sp.Expr) -> list[tuple[str, sp.Expr]]:
 
 def _depth(value: Any) -> sp.Expr:
     """``l``, ``l + 1`` are at ``tau``; the first layer is at 0, the last one at 1."""
-    labels = sp.sympify(value).free_symbols - {DEPTH}
+    labels = sp.sympify(value, strict=True).free_symbols - {DEPTH}
     if labels:
         (label,) = labels
         return tau(label)
-    return sp.Integer(1) if sp.sympify(value).has(DEPTH) else sp.Integer(0)
+    return sp.Integer(1) if sp.sympify(value, strict=True).has(DEPTH) else sp.Integer(0)
 
 
 def tau(label: sp.Symbol) -> Depth:
@@ -279,7 +281,7 @@ def layer_labels(equation: Equation) -> Iterator[sp.Symbol]:
         for point in part.atoms(TwoPoint):
             for slot, value in labels_of(point):
                 if slot == LAYER.name:
-                    yield from sp.sympify(value).free_symbols - {DEPTH}
+                    yield from sp.sympify(value, strict=True).free_symbols - {DEPTH}
 
 
 def _is_thing(factor: sp.Expr) -> bool:

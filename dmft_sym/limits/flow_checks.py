@@ -131,7 +131,7 @@ def exact(limiting: FlowLimit, fixed: Mapping[str, int], tries: int = 2, seed: i
         start = _start(limiting, values)
         for label, found, expected, order in _pairs(limiting, whole, start, integers):
             count += 1
-            limit = sp.sympify(expected).subs(values)
+            limit = sp.sympify(expected, strict=True).subs(values)
             left = sp.cancel(whole.expression(found) - limit * ROOT ** (2 * order)).subs(ROOT, sp.sqrt(EPS))
             if leading(left)[0] <= order:
                 return Verdict(False, f"{label} does not begin as the equations of continuous time do")
@@ -142,12 +142,12 @@ def _values(limiting: FlowLimit, numbers: Mapping[str, Any]) -> dict[sp.Symbol, 
     """Of the symbols of the program, by the rules of a run but exactly."""
     values: dict[sp.Symbol, Any] = {}
     for parameter in limiting.theory.parameters:
-        own = sp.sympify(numbers[parameter.keyword])
+        own = sp.sympify(numbers[parameter.keyword], strict=True)
         value = own**2 if parameter.symbol == INIT_VARIANCE else own
         values[parameter.symbol] = int(value) if parameter.integer else value
     power = sp.nsimplify(limiting.theory.network.parametrization.exponent) - sp.Rational(1, 2)
     if GAMMA in values and power != 0:
-        values[GAMMA] *= sp.sympify(numbers["width_per_dim"]) ** power
+        values[GAMMA] *= sp.sympify(numbers["width_per_dim"], strict=True) ** power
     return values
 
 

@@ -126,7 +126,7 @@ def _terms(part: sp.Expr, values: Numbers, ranges: tuple[Range, ...] = ()) -> It
 
 def _range(total: sp.Expr, limit: tuple[sp.Expr, ...]) -> Range:
     time, low, high = limit
-    (end,) = (symbol for symbol in sp.sympify(high).free_symbols)
+    (end,) = (symbol for symbol in sp.sympify(high, strict=True).free_symbols)
     summed = isinstance(total, sp.Sum)
     return Range(str(time), str(low), str(end), summed)
 

@@ -124,4 +124,4 @@ class Limit:
         for name in self.scaling:
             if name not in symbols:
                 raise ProgramError(f"limit {self.name}: the equations have no {name}; they have {', '.join(symbols)}")
-        return {symbols[name]: sp.sympify(value) for name, value in self.scaling.items()}
+        return {symbols[name]: sp.sympify(value, strict=True) for name, value in self.scaling.items()}

@@ -161,8 +161,8 @@ class LimitingTheory(LimitTheory):
             if value is None:
                 continue
             squared = parameter.symbol == INIT_VARIANCE
-            own = sp.sympify(arguments.get(parameter.keyword, 1))
-            scaled = sp.sympify(value).subs({parameter.symbol: own**2 if squared else own, EPS: size})
+            own = sp.sympify(arguments.get(parameter.keyword, 1), strict=True)
+            scaled = sp.sympify(value, strict=True).subs({parameter.symbol: own**2 if squared else own, EPS: size})
             found[parameter.keyword] = sp.sqrt(scaled) if squared else scaled
         return found
 

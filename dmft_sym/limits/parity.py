@@ -82,7 +82,7 @@ class Parities:
         """Whether a scalar is an average over the richness: an output of the network."""
         statement = equation.statement
         return isinstance(statement, Average) and any(
-            GAMMA in sp.sympify(coefficient).free_symbols for coefficient, _ in statement.terms
+            GAMMA in sp.sympify(coefficient, strict=True).free_symbols for coefficient, _ in statement.terms
         )
 
 

@@ -287,7 +287,7 @@ def powers(coefficient: Any) -> dict[int, sp.Expr]:
         If it is none.
     """
     found: dict[int, sp.Expr] = {}
-    for term in sp.Add.make_args(sp.expand(sp.sympify(coefficient))):
+    for term in sp.Add.make_args(sp.expand(sp.sympify(coefficient, strict=True))):
         factor, power = term.as_coeff_exponent(GAMMA)
         if GAMMA in factor.free_symbols or not power.is_Integer:
             raise ProgramError(f"{coefficient}: allowed are integer powers of {GAMMA}")

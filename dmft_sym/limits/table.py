@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from dmft_sym.program import ProgramError
+from dmft_sym.solvers.arguments import checked
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
 
@@ -105,8 +106,11 @@ def check(
     Raises
     ------
     ArgumentError
-        If there is no limit of a name.
+        If there is no limit of a name, or if an argument is none of a run.
     """
+    for parameter in theory.parameters:
+        if parameter.keyword in arguments:
+            checked(parameter, arguments[parameter.keyword])
     asked = ALL.values() if limits is None else [limits] if isinstance(limits, str | Limit) else limits
     chosen = [named(limit) for limit in asked]
     rows = []

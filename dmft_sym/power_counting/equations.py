@@ -274,7 +274,7 @@ def _member(use: Use, layer: int | None) -> sp.Expr | None:
 
 
 def _layer(layer: sp.Expr | None, bound: Bound) -> int | None:
-    return None if layer is None else int(sp.sympify(layer).subs(bound))
+    return None if layer is None else int(sp.sympify(layer, strict=True).subs(bound))
 
 
 def _summed(term: Memory | LocalTerm, bound: Bound) -> Iterator[Bound]:

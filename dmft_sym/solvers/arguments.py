@@ -128,7 +128,7 @@ def run_arguments(
         value = keywords.get(name, defaults.get(name, parameter.default))
         if value is None:
             raise ArgumentError(f"{name}: missing; allowed is {parameter.allowed} ({parameter.meaning})")
-        given[name] = _checked(parameter, value)
+        given[name] = checked(parameter, value)
     values = _symbol_values(theory, given)
     values |= {**theory.data.values, **theory.training.values}
     given |= {"steps": number} if times is None else {"time": times[-1]}
@@ -148,7 +148,7 @@ def _length(theory: Problem, steps: object, time: object) -> tuple[int, tuple[fl
     if steps is None:
         raise ArgumentError("steps: missing; allowed is an integer >= 1, finite (number of gradient steps)")
     parameter = Parameter(sp.Symbol("steps"), "steps", "", low=1, open_low=False, integer=True)
-    return int(_checked(parameter, steps)), None
+    return int(checked(parameter, steps)), None
 
 
 def _times(time: object) -> tuple[float, ...]:
@@ -248,7 +248,7 @@ def check_defaults(theory: Problem) -> None:
     network, needed = theory.network, _needed(theory)
     for name, value in network.defaults.items():
         if name in needed:
-            _checked(needed[name], value)
+            checked(needed[name], value)
         elif name in BY_KEYWORD:
             _check_unused(name, value, theory)
         else:
@@ -259,7 +259,7 @@ def check_defaults(theory: Problem) -> None:
             )
     if network.depth is not None:
         if "depth" in needed:
-            _checked(needed["depth"], network.depth)
+            checked(needed["depth"], network.depth)
         else:
             _check_unused("depth", network.depth, theory)
 
@@ -299,14 +299,21 @@ def _check_unused(name: str, value: object, theory: Problem) -> None:
     reason = theory.data.refusal(name) or theory.training.refusal(name)
     if reason is not None:
         raise ArgumentError(f"{name} = {show(value)}: allowed is nothing, {reason}")
-    number = _checked(BY_KEYWORD[name], value)
+    number = checked(BY_KEYWORD[name], value)
     if name in ("momentum", "weight_decay") and number != 0:
         raise ArgumentError(
             f"{name} = {value!r}: the theory was derived without it; derive with a training rule that has {name}"
         )
 
 
-def _checked(parameter: Parameter, value: object) -> float | int:
+def checked(parameter: Parameter, value: object) -> float | int:
+    """The value of a parameter, if it is one.
+
+    Raises
+    ------
+    ArgumentError
+        Naming what is allowed.
+    """
     bad = isinstance(value, bool) or not isinstance(value, numbers.Real)
     number = math.nan if bad else float(value)  # type: ignore[arg-type]
     if not parameter.admits(number):

@@ -89,8 +89,8 @@ class ExactRun:
 
     def expression(self, element: Any) -> sp.Expr:
         """An element of the field as an expression in the symbols of the theory."""
-        value = element.as_expr() if hasattr(element, "as_expr") else sp.sympify(element)
-        return sp.sympify(value).xreplace(self.known)
+        value = element.as_expr() if hasattr(element, "as_expr") else sp.sympify(element, strict=True)
+        return sp.sympify(value, strict=True).xreplace(self.known)
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.variables]

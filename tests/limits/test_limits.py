@@ -328,3 +328,9 @@ def test_what_does_not_apply_says_why():
     assert rows[0].holds is None and "the equations have no nu" in rows[0].reason
     assert "does not apply" in str(rows)
     assert "<td>wide</td>" in rows._repr_html_()
+
+
+@pytest.mark.parametrize("value", ["__import__('os').getcwd()", "1/3", True, -1.0])
+def test_arguments_of_checks_are_numbers_and_text_is_not_read(value):
+    with pytest.raises(ArgumentError, match=r"^width_per_dim = .*: allowed is a number > 0 or inf$"):
+        ds.limits.check(ds.derive(ds.deep_linear(1)), ["wide"], **{**RUN, "width_per_dim": value})

@@ -133,7 +133,7 @@ class _Tangent:
         terms = Linear()
         for outer in rule.terms:
             if isinstance(atom, VectorRef):
-                terms += self._term(outer.left, sp.sympify(outer.coefficient) / ETA, outer)
+                terms += self._term(outer.left, sp.sympify(outer.coefficient, strict=True) / ETA, outer)
             elif isinstance(atom, Product):
                 terms += self._product(atom, rule, outer)
         return terms
@@ -144,7 +144,7 @@ class _Tangent:
         bound = {} if rule.target.layer is None else {rule.target.layer: product.matrix.layer}
         left, right = outer.left.at(bound), outer.right.at(bound)
         vector, scalar = (right, left) if product.transpose else (left, right)
-        factor = sp.sympify(outer.coefficient).subs(bound) / ETA
+        factor = sp.sympify(outer.coefficient, strict=True).subs(bound) / ETA
         if product.transpose:
             factor *= product.matrix.matrix.aspect
         if scalar.field in self.images:
