@@ -3,7 +3,8 @@
 from .labelled import mean, norm, softmax
 from .parametrization import MUP, NTK, Parametrization, Scalings
 from .standard import Network, deep_linear, mlp, network
-from .trace import Outputs, Trace, Tracer, trace
+from .trace import Tracer, trace
+from .traced import Outputs, Trace
 from .training import GradientDescent, GradientFlow, OnlineSGD, TrainingRule
 from .vectors import Vector, Weights
 

@@ -46,7 +46,7 @@ from .labelled import inner_order
 from .parametrization import Scalings
 from .renaming import reindexed
 from .reverse_scalars import AdjointOfScalar, AveragedPart, Part, parts_of_compute, repeats
-from .trace import Trace
+from .traced import Trace
 
 
 @dataclass

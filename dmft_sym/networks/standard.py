@@ -12,7 +12,8 @@ from dmft_sym.program import ProgramError
 
 from .functions import Function
 from .parametrization import BY_NAME, MUP, Parametrization
-from .trace import PROPORTIONAL, Outputs, Setting, Trace, Tracer, trace
+from .trace import Tracer, trace
+from .traced import PROPORTIONAL, Outputs, Setting, Trace
 from .vectors import Vector
 
 Forward = Callable[[Tracer, Vector], Outputs]

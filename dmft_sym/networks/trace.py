@@ -6,8 +6,7 @@ The user's function receives a `Tracer` and the traced input, builds matrices an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast, overload
 
 import numpy as np
@@ -21,7 +20,6 @@ from dmft_sym.program import (
     OUTPUT,
     SAMPLE,
     UNIT,
-    Assign,
     Average,
     Axes,
     Compute,
@@ -36,7 +34,6 @@ from dmft_sym.program import (
     Product,
     ProgramError,
     RandomVector,
-    Relabelled,
     Scalar,
     ScalarRef,
     SiteFunction,
@@ -52,122 +49,17 @@ from .functions import Function, linear_form, site_function
 from .labelled import TracedLabel, axes_of, content_of, declared, inner_order, total
 from .layer_values import LayerNumber, layer_value
 from .members import Members
-from .parameters import INIT_VARIANCE, NU, Parameter
+from .parameters import INIT_VARIANCE, Parameter
+from .recording import Recording
 from .renaming import reindexed, renamed
 from .scalars import Mean
-from .vectors import Family, Member, Vector, VectorFamily, Weights
+from .traced import PROPORTIONAL, Outputs, Readout, Setting, Trace
+from .vectors import Family, Vector, VectorFamily, Weights
 
 Traced = TypeVar("Traced", Vector, Mean)
-Declared = TypeVar("Declared", Space, Field, GaussianMatrix, RandomVector, Scalar)
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What a forward pass is traced for.
-
-    Parameters
-    ----------
-    input
-        The field that stands for a sample (or, by linearity, for a combination of samples).
-    width
-        Number of sites of a hidden space of width 1, in units of the reference size.
-    axes, adjoint_axes
-        Labels of the fields of the forward and of the backward pass.
-    nonlinear
-        Whether site-wise functions may be nonlinear.
-    reserved
-        Names that the training program uses around the forward pass.
-    no_vectors
-        Why trained vectors have no limit; empty if they have one.
-    given
-        Further inputs, beside the one that a forward pass receives.
-    """
-
-    input: Field
-    width: sp.Expr
-    axes: Axes
-    adjoint_axes: Axes
-    nonlinear: bool
-    reserved: frozenset[str]
-    no_vectors: str = ""
-    given: tuple[Field, ...] = ()
-
-
-PROPORTIONAL = Setting(
-    Field("v", Space("D", sp.Integer(1))),
-    NU,
-    (OUTPUT,),
-    (OUTPUT,),
-    False,
-    frozenset({"v", "Delta", "r", "X", "betastar", "eps"}),
-    "it adds one constant to the outputs of all samples, which is no average over sites and learns D times as fast as "
-    "the rest, so that there is no limit",
-)
-
-
-@dataclass(frozen=True)
-class Readout:
-    """``w . h`` for a trained vector ``w`` (one per output)."""
-
-    coefficient: sp.Expr
-    vector: RandomVector
-    field: FieldRef
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """The network function: a sum of readouts."""
-
-    readouts: tuple[Readout, ...]
-
-    def __add__(self, other: Outputs) -> Outputs:
-        if not isinstance(other, Outputs):
-            return NotImplemented
-        return Outputs(self.readouts + other.readouts)
-
-    def __mul__(self, factor: Number) -> Outputs:
-        return Outputs(tuple(Readout(number(factor) * r.coefficient, r.vector, r.field) for r in self.readouts))
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, factor: Number) -> Outputs:
-        return self * (1 / number(factor))
-
-    def __sub__(self, other: Outputs) -> Outputs:
-        return self + (-1) * other
-
-
-@dataclass(frozen=True)
-class Trace:
-    """A traced forward pass.
-
-    Parameters
-    ----------
-    statements
-        ``Assign`` and ``ForLayers`` in the order of the forward pass.
-    input
-        The field that stands for a sample (or, by linearity, for a combination of samples).
-    parameters
-        Run-time parameters that the forward pass introduced.
-    frozen
-        Names of matrices, vectors and readouts that are not trained.
-    rates
-        Learning rates in units of that of the run, by the names of what has another one.
-    labels
-        Labels of its fields, in their order.
-    """
-
-    statements: tuple[Statement, ...]
-    input: FieldRef
-    readouts: tuple[Readout, ...]
-    setting: Setting
-    parameters: tuple[Parameter, ...]
-    frozen: frozenset[str] = frozenset()
-    rates: Mapping[str, sp.Expr] = field(default_factory=dict)
-    labels: Axes = ()
-
-
-class Tracer:
+class Tracer(Recording):
     """Records a forward pass; handed to it as its first argument.
 
     Attributes
@@ -179,20 +71,12 @@ class Tracer:
     """
 
     def __init__(self, setting: Setting = PROPORTIONAL) -> None:
-        self.setting = setting
+        super().__init__(setting)
         self.inputs = setting.input.space
         self.depth = DEPTH
-        self._input = FieldRef(setting.input)
-        self._blocks: list[list[Statement]] = [[]]
-        self._known: list[dict[Linear | SiteFunction, FieldRef]] = [{}]  # of each block, the fields by their contents
-        self._automatic: set[FieldRef] = set()  # fields that we have named
-        self._aliases: list[tuple[FieldRef, FieldRef]] = []  # and names that were given to them later
         self._parameters: list[Parameter] = []
         self._frozen: set[str] = set()
         self._rates: dict[str, sp.Expr] = {}
-        self._names: dict[str, object] = {field.name: field for field in (setting.input, *setting.given)}
-        self._scan_index: list[tuple[sp.Symbol, LayerRange]] = []
-        self._labels = [label for label in dict.fromkeys((*setting.axes, *setting.input.axes)) if label != OUTPUT]
         self._declared_labels: set[Label] = set()
         self._leads: list[sp.Integer | None] = []  # of each scan, how far the layers of its matrices are from its index
         self._members = Members(self._single)
@@ -395,10 +279,6 @@ class Tracer:
             self._emit(SiteMap(ref, function, (label,)))
             self._known[-1][key] = ref
         return Vector(self, Linear.of(self._known[-1][key]), vector.space)
-
-    def _axes(self, found: Axes) -> Axes:
-        """Labels of a field or a scalar that is made of things with these labels."""
-        return inner_order(self._labels, (*self.setting.axes, *found))
 
     def family(
         self,
@@ -631,30 +511,6 @@ class Tracer:
                     how += f", with {label} = net.label({label.name!r}, {label.size})"
                 raise ProgramError(f"readout {name}: what it reads carries {label}; sum over it first, {how}")
 
-    def as_field(self, vector: Vector) -> FieldRef:
-        """The vector as a named field (matrices and updates act on fields)."""
-        if not isinstance(vector, Vector):
-            raise ProgramError(
-                f"expected a traced vector, got {type(vector).__name__}: allowed are W @ h, net.apply(function, h), "
-                'net.readout("w", h)'
-            )
-        if vector.function is None and (held := vector.combination.only):
-            return cast(FieldRef, self._current(held))
-        content = self._content(vector)
-        known = self._known[-1]
-        if content not in known:
-            name = self._free_name("h" if isinstance(content, Linear) else "phi")
-            ref = self._new_member(name, vector.space, axes_of(content))
-            self._automatic.add(ref)
-            self._put(ref, content)
-        return known[content]
-
-    def _free_name(self, stem: str) -> str:
-        number = 1
-        while f"{stem}{number}" in self._names:
-            number += 1
-        return f"{stem}{number}"
-
     def multiply(self, ref: MatrixRef, transposed: bool, vector: Vector) -> Vector:
         """A matrix times a vector; given inputs, and multiples of them, need no field of their own."""
         ref = self._member_of(ref)
@@ -692,94 +548,6 @@ class Tracer:
         if family.name in self._rates:
             self._rates[single.name] = self._rates[family.name].subs(LAYER.symbol, layer)
         return self._declare(single)
-
-    def assign(self, name: str | Member, vector: Vector) -> Vector:
-        """Name a vector; see `Vector.named`."""
-        if vector.space.finite:
-            raise ProgramError(f"the name {name}: inputs are given and have one, {self._input}")
-        axes = axes_of(content_of(vector))
-        ref = name.ref if isinstance(name, Member) else self._new_member(name, vector.space, axes)
-        if ref.space != vector.space:
-            raise ProgramError(f"{ref} = {vector.combination}: spaces {ref.space} and {vector.space} differ")
-        self._assign(ref, vector)
-        return Vector(self, Linear.of(ref), vector.space)
-
-    def _new_member(self, name: str, space: Space, axes: Axes) -> FieldRef:
-        """A new field, with the index of the scan that it stands in."""
-        layers = self._scan_index[-1][1] if self._scan_index else None
-        field = self._declare(Field(name, space, layers, self._axes(axes)))
-        return FieldRef(field, self._scan_index[-1][0] if self._scan_index else None)
-
-    def _assign(self, ref: FieldRef, vector: Vector) -> None:
-        """Assign a vector; if it is a field that we have named, that field gets the name of ``ref``."""
-        content = self._content(vector)
-        held = content.only if isinstance(content, Linear) else None
-        field = held or self._known[-1].get(content)
-        if field not in self._automatic or field not in self._known[-1].values():
-            self._put(ref, content)
-            return
-        assert field is not None
-        self._automatic.remove(field)
-        self._aliases.append((field, ref))
-        self._names[field.field.name] = ref.field  # the old name stays taken: vectors of before are known by it
-        self._blocks[-1] = [self._current(statement) for statement in self._blocks[-1]]
-        self._known[-1] = {self._current(key): self._current(value) for key, value in self._known[-1].items()}
-
-    def _carry(self, ref: FieldRef, vector: Vector, later: tuple[Vector, ...]) -> None:
-        """Assign the next value of a carry; a copy if this layer uses it already, or the ``later`` carries do.
-
-        The next layer comes first in reverse mode and assigns the adjoint of the carry; what this layer adds is that of
-        the field that was copied.
-        """
-        held = vector.combination.only if vector.function is None else None
-        field = self._current(held) if held else self._known[-1].get(self._content(vector))
-        if isinstance(field, FieldRef) and field in self._automatic and self._is_used(field, later):
-            self._put(ref, Linear.of(field))
-        else:
-            self._assign(ref, vector)
-
-    def _is_used(self, field: FieldRef, later: tuple[Vector, ...]) -> bool:
-        """Whether a statement of this block has the field on its right, or one that will assign a later vector."""
-        other = FieldRef(Field("other", field.space, field.field.layers, field.axes), field.layer)
-        written = [s for s in self._blocks[-1] if getattr(s, "target", None) != field]
-        return any(renamed(thing, field, other) != thing for thing in (*written, *map(self._content, later)))
-
-    def _content(self, vector: Vector) -> Linear | SiteFunction:
-        return self._current(vector.combination if vector.function is None else vector.function)
-
-    def _current(self, thing: Any) -> Any:
-        """Names of today for those that fields had when ``thing`` was recorded."""
-        for old, new in self._aliases:
-            thing = renamed(thing, old, new)
-        return thing
-
-    def _put(self, ref: FieldRef, content: Linear | SiteFunction) -> None:
-        if isinstance(content, Linear):
-            self._emit(Assign(ref, self._apart(content, ref.axes)))
-        else:
-            self._emit(SiteMap(ref, content))
-        self._known[-1].setdefault(content, ref)
-
-    def _apart(self, content: Linear, axes: Axes) -> Linear:
-        """Sums over a label that the result has get fields of their own: the two indices are not the same."""
-        terms = []
-        for coefficient, atom in content.terms:
-            if isinstance(atom, Relabelled) and set(atom.over) & set(axes):
-                atom = self.as_field(Vector(self, Linear.of(atom), atom.space))
-            terms.append((coefficient, atom))
-        return Linear(tuple(terms))
-
-    def _emit(self, statement: Statement) -> None:
-        self._blocks[-1].append(statement)
-
-    def _declare(self, thing: Declared) -> Declared:
-        if thing.name in self.setting.reserved:
-            taken = ", ".join(sorted(self.setting.reserved))
-            raise ProgramError(f"the name {thing.name} is taken by the data; the names {taken} are not free")
-        if thing.name in self._names:
-            raise ProgramError(f"the name {thing.name} is used for two different things")
-        self._names[thing.name] = thing
-        return thing
 
     def _declare_parameter(self, parameter: Parameter) -> None:
         if any(known.keyword == parameter.keyword for known in self._parameters):

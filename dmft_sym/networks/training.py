@@ -33,7 +33,7 @@ from dmft_sym.support.messages import show
 from .parameters import DECAY, ETA, MOMENTUM
 from .reverse import Backward
 from .schedules import factors, schedule
-from .trace import Trace
+from .traced import Trace
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from dmft_sym.derivation.uses import Use
 from dmft_sym.networks.parametrization import MUP
 from dmft_sym.networks.renaming import renamed
 from dmft_sym.networks.standard import Network
-from dmft_sym.networks.trace import Trace
+from dmft_sym.networks.traced import Trace
 from dmft_sym.networks.training import GradientDescent
 from dmft_sym.program import (
     UNIT,

@@ -17,7 +17,7 @@ import sympy as sp
 
 from dmft_sym.networks.parameters import Parameter
 from dmft_sym.networks.standard import Network
-from dmft_sym.networks.trace import Setting, Trace
+from dmft_sym.networks.traced import Setting, Trace
 from dmft_sym.networks.training import TrainingRule
 from dmft_sym.program import GaussianMatrix, Program
 

@@ -21,7 +21,7 @@ from dmft_sym.networks.parameters import ALPHA, BY_KEYWORD, LABEL_NOISE, NU, Par
 from dmft_sym.networks.parametrization import Parametrization, Scalings
 from dmft_sym.networks.reverse import reverse
 from dmft_sym.networks.standard import Network, deep_linear
-from dmft_sym.networks.trace import PROPORTIONAL, Setting, Trace
+from dmft_sym.networks.traced import PROPORTIONAL, Setting, Trace
 from dmft_sym.networks.training import TrainingRule, updates, weighed
 from dmft_sym.program import (
     Assign,

@@ -13,7 +13,7 @@ import sympy as sp
 from dmft_sym.networks.parameters import ETA, GAMMA, LABEL_NOISE
 from dmft_sym.networks.parametrization import Scalings
 from dmft_sym.networks.reverse import reverse
-from dmft_sym.networks.trace import Readout, Setting, Trace
+from dmft_sym.networks.traced import Readout, Setting, Trace
 from dmft_sym.networks.training import TrainingRule, updates, weighed
 from dmft_sym.program import (
     OUTPUT,

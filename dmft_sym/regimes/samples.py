@@ -17,7 +17,7 @@ from dmft_sym.networks.labelled import declared
 from dmft_sym.networks.losses import LOSSES, F, Loss, Y, loss_named
 from dmft_sym.networks.parametrization import MUP
 from dmft_sym.networks.standard import Network, mlp
-from dmft_sym.networks.trace import Setting, Trace
+from dmft_sym.networks.traced import Setting, Trace
 from dmft_sym.networks.training import TrainingRule
 from dmft_sym.program import OUTPUT, SAMPLE, Axes, Label, Program, ProgramError
 from dmft_sym.support.errors import SpecError

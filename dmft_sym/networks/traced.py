@@ -1,0 +1,127 @@
+"""What a forward pass is traced for, and what comes of it: statements, readouts and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import sympy as sp
+
+from dmft_sym.program import (
+    OUTPUT,
+    Axes,
+    Field,
+    FieldRef,
+    RandomVector,
+    Space,
+    Statement,
+)
+
+from .coefficients import Number, number
+from .parameters import NU, Parameter
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a forward pass is traced for.
+
+    Parameters
+    ----------
+    input
+        The field that stands for a sample (or, by linearity, for a combination of samples).
+    width
+        Number of sites of a hidden space of width 1, in units of the reference size.
+    axes, adjoint_axes
+        Labels of the fields of the forward and of the backward pass.
+    nonlinear
+        Whether site-wise functions may be nonlinear.
+    reserved
+        Names that the training program uses around the forward pass.
+    no_vectors
+        Why trained vectors have no limit; empty if they have one.
+    given
+        Further inputs, beside the one that a forward pass receives.
+    """
+
+    input: Field
+    width: sp.Expr
+    axes: Axes
+    adjoint_axes: Axes
+    nonlinear: bool
+    reserved: frozenset[str]
+    no_vectors: str = ""
+    given: tuple[Field, ...] = ()
+
+
+PROPORTIONAL = Setting(
+    Field("v", Space("D", sp.Integer(1))),
+    NU,
+    (OUTPUT,),
+    (OUTPUT,),
+    False,
+    frozenset({"v", "Delta", "r", "X", "betastar", "eps"}),
+    "it adds one constant to the outputs of all samples, which is no average over sites and learns D times as fast as "
+    "the rest, so that there is no limit",
+)
+
+
+@dataclass(frozen=True)
+class Readout:
+    """``w . h`` for a trained vector ``w`` (one per output)."""
+
+    coefficient: sp.Expr
+    vector: RandomVector
+    field: FieldRef
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The network function: a sum of readouts."""
+
+    readouts: tuple[Readout, ...]
+
+    def __add__(self, other: Outputs) -> Outputs:
+        if not isinstance(other, Outputs):
+            return NotImplemented
+        return Outputs(self.readouts + other.readouts)
+
+    def __mul__(self, factor: Number) -> Outputs:
+        return Outputs(tuple(Readout(number(factor) * r.coefficient, r.vector, r.field) for r in self.readouts))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, factor: Number) -> Outputs:
+        return self * (1 / number(factor))
+
+    def __sub__(self, other: Outputs) -> Outputs:
+        return self + (-1) * other
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A traced forward pass.
+
+    Parameters
+    ----------
+    statements
+        ``Assign`` and ``ForLayers`` in the order of the forward pass.
+    input
+        The field that stands for a sample (or, by linearity, for a combination of samples).
+    parameters
+        Run-time parameters that the forward pass introduced.
+    frozen
+        Names of matrices, vectors and readouts that are not trained.
+    rates
+        Learning rates in units of that of the run, by the names of what has another one.
+    labels
+        Labels of its fields, in their order.
+    """
+
+    statements: tuple[Statement, ...]
+    input: FieldRef
+    readouts: tuple[Readout, ...]
+    setting: Setting
+    parameters: tuple[Parameter, ...]
+    frozen: frozenset[str] = frozenset()
+    rates: Mapping[str, sp.Expr] = field(default_factory=dict)
+    labels: Axes = ()
