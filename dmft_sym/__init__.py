@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from .solvers.simulation import simulate
     from .solvers.trained_spectra import spectrum
     from .spectra import operator
+    from .sweeps.ranges import linspace, logspace
+    from .sweeps.sweep import sweep
     from .theory import Theory, derive
 
 # Imported on first use, so that `import dmft_sym` is quick.
@@ -50,7 +52,10 @@ _HOMES = {
     "Samples": ".regimes",
     "save": ".results.store",
     "scaling": ".power_counting.scaling",
+    "linspace": ".sweeps.ranges",
+    "logspace": ".sweeps.ranges",
     "simulate": ".solvers.simulation",
+    "sweep": ".sweeps.sweep",
     "spectrum": ".solvers.trained_spectra",
     "Theory": ".theory",
     "derive": ".theory",
@@ -91,7 +96,9 @@ __all__ = [
     "deep_linear",
     "derive",
     "limits",
+    "linspace",
     "load",
+    "logspace",
     "mean",
     "mlp",
     "network",
@@ -102,6 +109,7 @@ __all__ = [
     "simulate",
     "softmax",
     "spectrum",
+    "sweep",
 ]
 
 
