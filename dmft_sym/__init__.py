@@ -14,6 +14,7 @@ from .support.deprecation import OldModules
 
 if TYPE_CHECKING:
     from . import limits
+    from .claims.reproduction import reproduce
     from .comparison.runs import compare
     from .networks import (
         MUP,
@@ -50,6 +51,7 @@ _HOMES = {
     "PowerLaw": ".regimes",
     "Proportional": ".regimes",
     "Samples": ".regimes",
+    "reproduce": ".claims.reproduction",
     "save": ".results.store",
     "scaling": ".power_counting.scaling",
     "linspace": ".sweeps.ranges",
@@ -104,6 +106,7 @@ __all__ = [
     "network",
     "norm",
     "operator",
+    "reproduce",
     "save",
     "scaling",
     "simulate",

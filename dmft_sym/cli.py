@@ -123,6 +123,8 @@ _OPTIONS = {
         "independent, deep, late; "
         "may be repeated. Example: --limit wide",
     ),
+    "--all": ("", "Check every claim."),
+    "--quick": ("", "Smaller networks and coarser grids: all claims within 15 minutes on two cores."),
     "--scale": ("SCALE", "Axes of the losses: linear, log or loglog. Example: --scale linear"),
 }
 """What stands for the value of an option in its help, and the help."""
@@ -135,6 +137,10 @@ def _option(name: str, *, default: bool = False) -> Any:
 
 def _output(words: str, *, default: bool = False) -> Any:
     return typer.Option("-o", "--output", metavar="FILE", help=words, show_default=default)
+
+
+def _flag(name: str) -> Any:
+    return typer.Option(name, help=_OPTIONS[name][1], show_default=False)
 
 
 def _argument(metavar: str, words: str) -> Any:
@@ -402,6 +408,41 @@ def check(
     with _words_of_specs(read), _progress("check") as progress:
         found = limits.check(_theory(read), limit or None, progress=progress, **arguments)
     typer.echo(str(found))
+    if found.failed:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def reproduce(
+    claims: Annotated[list[str] | None, _argument("[CLAIM]...", "Names of claims.")] = None,
+    every: Annotated[bool, _flag("--all")] = False,
+    quick: Annotated[bool, _flag("--quick")] = False,
+    output: Annotated[
+        str | None,
+        _output("A folder for results (netCDF), figures and table.md. Example: -o reproduced"),
+    ] = None,
+) -> None:
+    """Check claims of arXiv:2605.07870: theory, finite networks, z and a verdict for each; results and figures.
+
+    Without a claim their names are printed. The exit status is 1 if one fails.
+    """
+    from .claims.registry import ALL
+    from .claims.reproduction import reproduce as check_claims
+
+    if not claims and not every:
+        typer.echo("\n".join(f"{claim.name:<14} {claim.statement}" for claim in ALL.values()))
+        return
+    if claims and every:
+        raise InputError("--all: allowed without names of claims")
+
+    def report(name: str, found: object) -> None:
+        if found is None:
+            print(f"dmft-sym: {name} ...", file=sys.stderr)
+
+    found = check_claims(claims or None, size="quick" if quick else "full", output=output, report=report)
+    typer.echo(str(found))
+    if output is not None:
+        typer.echo(f"{output}: written")
     if found.failed:
         raise typer.Exit(FAILED)
 
