@@ -249,7 +249,7 @@ class Samples(Regime):
     def setting(self) -> Setting:
         """What forward passes are traced for."""
         given = fields_of(self.further)
-        return replace(FIXED, input=replace(FIXED.input, axes=self.axes), given=given)
+        return replace(FIXED, input=replace(FIXED.input, axes=self.axes), given=given, outputs=self.outputs)
 
     @property
     def given(self) -> dict[str, Array]:
