@@ -1,6 +1,7 @@
 """Forward passes become vector programs: tracing, reverse mode, parametrizations, training rules."""
 
 from .labelled import mean, norm, softmax
+from .losses import Loss
 from .outputs import Outputs
 from .parametrization import MUP, NTK, Parametrization, Scalings
 from .standard import Network, deep_linear, mlp, network
@@ -14,6 +15,7 @@ __all__ = [
     "NTK",
     "GradientDescent",
     "GradientFlow",
+    "Loss",
     "Network",
     "OnlineSGD",
     "Outputs",
