@@ -16,6 +16,7 @@ from dmft_sym.program import (
     Space,
     Statement,
 )
+from dmft_sym.program.observations import Observations
 
 from .coefficients import Number, number
 from .parameters import NU, Parameter
@@ -115,6 +116,8 @@ class Trace:
         Learning rates in units of that of the run, by the names of what has another one.
     labels
         Labels of its fields, in their order.
+    observations
+        What is observed of its fields.
     """
 
     statements: tuple[Statement, ...]
@@ -125,3 +128,4 @@ class Trace:
     frozen: frozenset[str] = frozenset()
     rates: Mapping[str, sp.Expr] = field(default_factory=dict)
     labels: Axes = ()
+    observations: Observations = field(default_factory=Observations)

@@ -22,6 +22,7 @@ from .flow import Flow, no_flow
 from .generated_modules import march_module, sampled_module
 from .march import RowMarch, march
 from .method import CONDITIONING, WORDS, Arithmetic, Call, Progress, current_method
+from .observables import described
 from .sampled_sites import SiteSampling
 from .two_time_sampling import TwoTimeSampling
 
@@ -230,7 +231,7 @@ class Solver:
         solved = kind().run(Call(self.theory, self.backend, arguments, options, progress))
         if solved.outcome.step == 0:
             _check_ratios(arguments)
-        result = in_time(solved.dataset, arguments.times)
+        result = described(in_time(solved.dataset, arguments.times), self.theory)
         result.attrs = {
             **common_attributes(self.theory, arguments),
             **solved.attributes,
