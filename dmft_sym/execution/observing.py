@@ -16,6 +16,7 @@ import sympy as sp
 from dmft_sym.program import FieldRef, Program
 from dmft_sym.program.observations import Observations
 from dmft_sym.program.wick import pairings
+from dmft_sym.support.errors import ExecutionError
 
 from .coordinates import GrowingCoordinates
 from .interface import Arithmetic, Array, taken
@@ -66,7 +67,8 @@ class Observing:
                     _ = value.function.monomials
             elif isinstance(step, MapSites):
                 for value in step.values:
-                    _ = value.function.slopes
+                    if any(sum(powers) != 1 for powers, _ in value.function.monomials):
+                        raise ExecutionError(f"a sum of {value.function.expression} over a label is not linear")
 
     def at_sites(self, values: Values) -> dict[str, Array]:
         """What is observed of fields with values at sites, by name: shape ([layers,] labels...)."""

@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+import sympy as sp
+
 from dmft_sym.program import (
     Assign,
     Average,
     Axes,
     Compute,
     Field,
+    FieldRef,
     ForLayers,
     Linear,
     Product,
     ProgramError,
     Scalar,
+    SiteFunction,
     SiteMap,
     Statement,
     reads,
     walk,
 )
 from dmft_sym.program.declarations import check_name
+from dmft_sym.program.expressions import Argument
 from dmft_sym.program.observations import Observations
 
 from .scalars import Mean
@@ -96,7 +101,62 @@ def taken_apart(
     alone, kept = cone - computed, cone - fields
     network = tuple(_chosen(statements, lambda thing: thing not in alone))
     made = _without_products(tuple(_chosen(statements, lambda thing: thing in kept)), network, " and ".join(observed))
-    return network, Observations(made, tuple(observed.items()))
+    return network, Observations(_read(_inlined(made), observed.values()), tuple(observed.items()))
+
+
+def _inlined(statements: Iterable[Statement]) -> tuple[Statement, ...]:
+    """Functions of functions of fields as functions of fields: polynomials are then seen to be some."""
+    known: dict[object, SiteFunction] = {}
+    found: list[Statement] = []
+    for statement in statements:
+        if isinstance(statement, ForLayers):
+            statement = replace(statement, body=_inlined(statement.body))
+        elif isinstance(statement, Average):
+            terms = tuple((c, _expanded(function, known)) for c, function in statement.terms)
+            statement = replace(statement, terms=terms)
+        elif isinstance(statement, SiteMap):
+            statement = replace(statement, function=_expanded(statement.function, known))
+            if not statement.over:
+                known[statement.target] = statement.function
+        elif isinstance(statement, Assign):
+            fields = [(c, atom) for c, atom in statement.value.terms if isinstance(atom, FieldRef)]
+            if len(fields) == len(statement.value.terms):
+                symbols = [sp.Dummy(real=True) for _ in fields]
+                total = sp.Add(*(c * symbol for symbol, (c, _) in zip(symbols, fields, strict=True)))
+                pairs = tuple((symbol, ref) for symbol, (_, ref) in zip(symbols, fields, strict=True))
+                known[statement.target] = _expanded(SiteFunction(total, pairs), known)
+        found.append(statement)
+    return tuple(found)
+
+
+def _expanded(function: SiteFunction, known: Mapping[object, SiteFunction]) -> SiteFunction:
+    """The function with what its arguments are, where they are known functions of others."""
+    symbols: dict[Argument, sp.Symbol] = {}
+
+    def symbol_of(ref: Argument) -> sp.Symbol:
+        if ref not in symbols:
+            name = str(ref.declared)
+            while name in {symbol.name for symbol in (*symbols.values(), *function.parameters)}:
+                name += "_"
+            symbols[ref] = sp.Symbol(name, real=True)
+        return symbols[ref]
+
+    values: dict[sp.Symbol, sp.Expr] = {}
+    for symbol, ref in function.arguments:
+        inner = known.get(ref)
+        if inner is None:
+            values[symbol] = symbol_of(ref)
+        else:
+            values[symbol] = inner.expression.xreplace({s: symbol_of(r) for s, r in inner.arguments})
+    expression = function.expression.xreplace(values)
+    used = expression.free_symbols
+    return SiteFunction(expression, tuple((s, ref) for ref, s in symbols.items() if s in used))
+
+
+def _read(statements: tuple[Statement, ...], start: Iterable[Scalar]) -> tuple[Statement, ...]:
+    """Statements that something is still made of."""
+    needed = _needed(statements, list(start), frozenset())
+    return tuple(_chosen(statements, lambda thing: thing in needed))
 
 
 def _without_products(made: tuple[Statement, ...], network: tuple[Statement, ...], names: str) -> tuple[Statement, ...]:
