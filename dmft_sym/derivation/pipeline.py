@@ -22,6 +22,7 @@ from functools import cached_property
 import sympy as sp
 
 from dmft_sym.program import Field, ProgramError, Step
+from dmft_sym.program.observations import Observations
 
 from .action import MatrixAction, matrix_action
 from .causal_sites import CausalBuilder
@@ -51,6 +52,8 @@ class Pipeline:
     """What is said of the training beside the optimizer (LaTeX text mode)."""
     continuous: bool = False
     """Whether steps become infinitesimal: a gradient flow."""
+    observations = Observations()
+    """What the user observes of the fields of a step; it is no part of the program."""
     observed: tuple[Field, ...] = ()
     """Fields whose correlations with each other are kept, for observables that are made of them."""
 

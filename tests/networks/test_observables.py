@@ -7,6 +7,7 @@ import pytest
 import sympy as sp
 
 import dmft_sym as ds
+from dmft_sym.derivation.symbols import Correlation
 from dmft_sym.networks.observing import TAKEN
 from dmft_sym.program import ProgramError
 from dmft_sym.program.wick import pairings
@@ -146,6 +147,9 @@ def test_in_proportion():
     assert set(NAMES) <= set(ds.compare(run, sim).summary)
     assert same(sim, ds.simulate(plain, dim=300, seeds=8, **PROPORTIONAL))
     assert run.squares.attrs["observable"] == "<h**2>"
+    equation = theory.equations.observables["fourth"]
+    assert equation.rhs == 3 * next(iter(equation.rhs.atoms(Correlation))) ** 2 + 1
+    np.testing.assert_allclose(run.squares.values[:, 0], np.diag(run.C_h.values[:, 0, :, 0]), rtol=1e-12)
     wrong = run.assign(squares=1.4 * run.squares)
     assert not ds.compare(wrong, sim).within(4.5, allowance=0.02)
 
