@@ -204,7 +204,10 @@ class Tracer(Recording):
         if not isinstance(space, Space):
             raise ProgramError(f"vector {name}: a vector lives in a space, got {type(space).__name__}")
         if self.setting.no_vectors:
-            raise ProgramError(f"vector {name}: {self.setting.no_vectors}; allowed with ds.Samples(inputs, targets)")
+            raise ProgramError(
+                f"vector {name}: {self.setting.no_vectors}; write the network without it here, as targets have mean "
+                "zero; it is allowed with ds.Samples(inputs, targets)"
+            )
         if space.finite:
             raise ProgramError(f"vector {name}: the inputs are given; allowed are vectors of hidden spaces")
         made = self._weights("vector", name, UNIT, space, layers, init, learning_rate, train)
