@@ -113,9 +113,9 @@ _OPTIONS = {
     ),
     "--kind": (
         "KIND",
-        "losses, order-parameters (heat maps over two steps); where samples are given outputs and kernels; of "
-        "spectra: spectrum (bulk and outliers at each step), outliers (tracks), sharpness. Example: --kind "
-        "order-parameters",
+        "losses, order-parameters (heat maps over two steps), observables (those of a network of your own); where "
+        "samples are given outputs and kernels; of spectra: spectrum (bulk and outliers at each step), outliers "
+        "(tracks), sharpness. Example: --kind order-parameters",
     ),
     "--limit": (
         "NAME",
@@ -362,11 +362,11 @@ def plot(
     kind: Annotated[str, _option("--kind", default=True)] = "losses",
     scale: Annotated[str, _option("--scale", default=True)] = "log",
 ) -> None:
-    """Draw losses, order parameters, outputs, kernels or spectra."""
-    from .figures import plots, sample_plots, spectrum_plots
+    """Draw losses, order parameters, observables, outputs, kernels or spectra."""
+    from .figures import observable_plots, plots, sample_plots, spectrum_plots
     from .results.checks import load_labelled, understood
 
-    drawn = {**sample_plots.KINDS, **spectrum_plots.KINDS}
+    drawn = {**sample_plots.KINDS, **spectrum_plots.KINDS, **observable_plots.KINDS}
     kinds = ("losses", "order-parameters", *drawn)
     if kind not in kinds:
         raise InputError(f"--kind {show(kind)}: allowed are {', '.join(kinds)}")

@@ -16,6 +16,7 @@ from dmft_sym.program import (
     Space,
     Statement,
 )
+from dmft_sym.program.observations import Observations
 
 from .outputs import OutputFunction, Readout
 from .parameters import NU, Parameter
@@ -90,6 +91,8 @@ class Trace:
         The function of readouts that the outputs are; ``None`` for the sum of all.
     raw
         Of such a function, the scalars that stand for readouts.
+    observations
+        What is observed of its fields.
     """
 
     statements: tuple[Statement, ...]
@@ -102,3 +105,4 @@ class Trace:
     labels: Axes = ()
     output: OutputFunction | None = None
     raw: Mapping[ScalarRef, Readout] = field(default_factory=dict)
+    observations: Observations = field(default_factory=Observations)
