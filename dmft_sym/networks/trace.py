@@ -45,6 +45,7 @@ from dmft_sym.program.declarations import check_name
 
 from .advice import check_body, explained
 from .coefficients import Number, number
+from .folding import folded
 from .functions import Function, linear_form, site_function
 from .labelled import TracedLabel, axes_of, content_of, declared, inner_order, total
 from .layer_values import LayerNumber, layer_value
@@ -562,7 +563,7 @@ class Tracer(Recording):
         for family, left in self._members.families().items():
             if family != left:
                 statements = renamed(statements, family, left)
-        return Trace(
+        written = Trace(
             statements,
             self._input,
             outputs.readouts,
@@ -572,6 +573,13 @@ class Tracer(Recording):
             self._rates,
             tuple(self._labels),
         )
+        return folded(written, {ref.field.name for ref in self._automatic}, self._other_names())
+
+    def _other_names(self) -> set[str]:
+        """Names that no field may have and that are not in the statements."""
+        inputs = (self.setting.input, *self.setting.given)
+        named = {parameter.keyword for parameter in self._parameters} | {field.name for field in inputs}
+        return named | set(self.setting.reserved)
 
 
 def trace(forward: Callable[[Tracer, Vector], Outputs], setting: Setting = PROPORTIONAL) -> Trace:

@@ -75,6 +75,8 @@ class GaussianMatrix(Declared):
         Range of the layer label if this is a family of independent matrices.
     fresh
         Drawn anew at every step (the data matrix of one-pass SGD).
+    members
+        What users call the members of a family, if not by its name and the layer (``W3``).
     """
 
     source: Space
@@ -82,6 +84,7 @@ class GaussianMatrix(Declared):
     variance: sp.Expr = sp.Integer(1)
     layers: LayerRange | None = None
     fresh: bool = False
+    members: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
