@@ -226,7 +226,7 @@ def spectrum(
         _check_output(output, spec)
     dataset = _solve(read, "spectra") if regime_of(read).spectra_of_runs else _spectra(read)
     typer.echo(spectrum_table(dataset))
-    for note in results.bias_notes(dataset):
+    for note in results.notes(dataset):
         print(f"dmft-sym: note: {note}", file=sys.stderr)
     if output is not None:
         results.save(dataset, output)

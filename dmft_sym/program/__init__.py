@@ -2,6 +2,7 @@
 
 from .classes import CLASS_INDEX, ClassValue, SiteClasses, class_values
 from .declarations import ONE, UNIT, Field, GaussianMatrix, RandomVector, Scalar, Space
+from .equal_outputs import outputs_are_alike
 from .errors import ProgramError
 from .expressions import (
     FieldRef,
@@ -92,6 +93,7 @@ __all__ = [
     "flatten",
     "is_linear",
     "joined_axes",
+    "outputs_are_alike",
     "reads",
     "scalar_refs",
     "walk",
