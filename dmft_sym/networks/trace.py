@@ -48,6 +48,7 @@ from dmft_sym.program.declarations import check_name
 
 from .advice import check_body, explained
 from .coefficients import Number, number
+from .folding import folded
 from .functions import Function, linear_form, site_function
 from .labelled import TracedLabel, axes_of, content_of, declared, inner_order, total
 from .layer_values import LayerNumber, layer_value
@@ -698,7 +699,7 @@ class Tracer(Recording):
         check_names(observations, self._names)
         if not self.setting.nonlinear:
             _check_linear(network)
-        return Trace(
+        written = Trace(
             network if function is None else without_unused(network, function),
             self._input,
             readouts,
@@ -711,6 +712,13 @@ class Tracer(Recording):
             self._raw,
             observations,
         )
+        return folded(written, {ref.field.name for ref in self._automatic}, self._other_names())
+
+    def _other_names(self) -> set[str]:
+        """Names that no field may have and that are not in the statements."""
+        inputs = (self.setting.input, *self.setting.given)
+        named = {parameter.keyword for parameter in self._parameters} | {field.name for field in inputs}
+        return named | set(self.setting.reserved)
 
 
 def trace(forward: Callable[[Tracer, Vector], Outputs | Mean], setting: Setting = PROPORTIONAL) -> Trace:

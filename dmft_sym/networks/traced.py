@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import sympy as sp
 
@@ -106,3 +107,14 @@ class Trace:
     output: OutputFunction | None = None
     raw: Mapping[ScalarRef, Readout] = field(default_factory=dict)
     observations: Observations = field(default_factory=Observations)
+
+    @property
+    def readers(self) -> tuple[Any, ...]:
+        """Whatever reads fields behind the statements."""
+        return self.readouts, self.output, tuple(self.raw.items()), self.observations.statements
+
+    def read_by(self, readers: tuple[Any, ...]) -> Trace:
+        """The same statements with other readers."""
+        readouts, output, raw, observed = readers
+        observations = replace(self.observations, statements=observed)
+        return replace(self, readouts=readouts, output=output, raw=dict(raw), observations=observations)
