@@ -14,7 +14,7 @@ from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 
 from .arguments import RunArguments, check_integer, run_arguments
-from .attributes import common_attributes
+from .attributes import common_attributes, with_rate
 from .measured_spectra import spectrum_request
 from .measurements import Measurements, including_measured, wanted_measurements
 from .memory import check_kernels, check_network
@@ -131,7 +131,7 @@ def simulate(
         dataset, outcome = _measured(theory, networks, arguments, kernels, names, at, values)
     else:
         dataset, outcome = _observed(theory, networks, arguments, order_parameters, matrices, at, values)
-    dataset = described(in_time(dataset, arguments.times), theory)
+    dataset = described(in_time(with_rate(dataset, arguments), arguments.times), theory)
     dataset.attrs = {
         **common_attributes(theory, arguments),
         **networks.attributes,

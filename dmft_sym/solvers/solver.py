@@ -16,7 +16,7 @@ from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import BiasWarning, show
 
 from .arguments import RunArguments, check_flag, check_progress, of_one_output, run_arguments
-from .attributes import common_attributes
+from .attributes import common_attributes, with_rate
 from .coordinates import Coordinates
 from .flow import Flow, no_flow
 from .generated_modules import march_module, sampled_module
@@ -234,7 +234,7 @@ class Solver:
         if solved.outcome.step == 0:
             _check_ratios(arguments)
         spread = solved.dataset if one is arguments else for_all_outputs(solved.dataset, arguments.outputs)
-        result = described(in_time(spread, arguments.times), self.theory)
+        result = described(in_time(with_rate(spread, arguments), arguments.times), self.theory)
         result.attrs = {
             **common_attributes(self.theory, arguments),
             **solved.attributes,

@@ -17,7 +17,7 @@ from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 
 from .arguments import check_integer, check_time, of_one_output, run_arguments
-from .attributes import common_attributes
+from .attributes import common_attributes, with_rate
 from .flow import flow_tolerance, no_flow
 from .memory import check_march_of
 from .method import CONDITIONING, Progress, current_method
@@ -151,7 +151,7 @@ def spectrum(
     if one is not arguments:
         for name, matrix in chosen.items():
             tracks[name].copies = arguments.outputs ** (2 if matrix.per_output else 1)
-    dataset = in_time(_dataset(tracks, kept, arguments, points), arguments.times)
+    dataset = in_time(with_rate(_dataset(tracks, kept, arguments, points), arguments), arguments.times)
     options = {"method": method, "dependence": dependence, "tol": tol}
     dataset.attrs |= {**common_attributes(theory, arguments), **options, **outcome.attrs()}
     if one is not arguments:
