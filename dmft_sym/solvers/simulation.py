@@ -149,6 +149,8 @@ def _observed(
     values: int | None,
 ) -> tuple[xr.Dataset, Outcome]:
     """Losses and order parameters that the program observes, and measured spectra."""
+    from dmft_sym.results.heads import with_outputs
+
     record = order_parameters and arguments.steps <= RECORDED_STEPS
     check_network(theory, arguments, networks.sized, networks.dtype, arguments.data, {})
     request = spectrum_request(theory, arguments, matrices, at, values)
@@ -160,7 +162,8 @@ def _observed(
         tracks.append({} if measurement is None else measurement.tracks)
     dataset = _dataset(theory, results, record)
     outcome = _first_end(results)
-    return dataset if request is None else dataset.merge(request.dataset(tracks)), outcome
+    dataset = dataset if request is None else dataset.merge(request.dataset(tracks))
+    return with_outputs(dataset, theory.program), outcome
 
 
 def _first_end(results: list[ExecutionResult]) -> Outcome:
