@@ -200,6 +200,12 @@ class OutputFunction:
         """What reverse mode starts from: the function, or what the softmax acts on."""
         return self if self.inner is None else self.inner
 
+    @property
+    def scalars(self) -> list[Scalar]:
+        """Of what it is a function, the softmax and what that acts on included."""
+        found = [ref.scalar for part in (self, self.traced) for _, ref in part.arguments]
+        return found if self.share is None else [*found, self.share.target.scalar]
+
     def slopes(self) -> dict[ScalarRef, tuple[sp.Expr, Arguments]]:
         """Derivatives by the arguments, and what their symbols stand for; zeros are left out."""
         found = {}
@@ -282,11 +288,10 @@ def _inlined(value: Mean, computes: Mapping[ScalarRef, Compute]) -> OutputFuncti
 def without_unused(statements: Sequence[Statement], output: OutputFunction) -> tuple[Statement, ...]:
     """The statements without functions of scalars, and readouts, that nothing reads."""
     kept = list(statements)
-    wanted = {ref for part in (output, output.traced) for _, ref in part.arguments}
-    wanted |= set() if output.share is None else {output.share.target}
+    wanted = set(output.scalars)
     while True:
-        read = wanted | {ref for _, s in walk(kept) for ref in reads(s)}
-        left = [s for s in kept if not isinstance(s, Compute | Average) or s.target in read]
+        read = wanted | {ref.scalar for _, s in walk(kept) for ref in reads(s) if isinstance(ref, ScalarRef)}
+        left = [s for s in kept if not isinstance(s, Compute | Average) or s.target.scalar in read]
         if len(left) == len(kept):
             return tuple(kept)
         kept = left

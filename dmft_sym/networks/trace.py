@@ -42,15 +42,18 @@ from dmft_sym.program import (
     SiteMap,
     Space,
     Statement,
+    walk,
 )
 from dmft_sym.program.declarations import check_name
 
 from .advice import check_body, explained
 from .coefficients import Number, number
+from .folding import folded
 from .functions import Function, linear_form, site_function
 from .labelled import TracedLabel, axes_of, content_of, declared, inner_order, total
 from .layer_values import LayerNumber, layer_value
 from .members import Members
+from .observing import check_names, check_observable, taken_apart
 from .outputs import Outputs, Readout, check_all_served, heads, output_function, without_unused
 from .parameters import GAMMA, INIT_VARIANCE, Parameter
 from .parametrization import Scalings
@@ -84,6 +87,7 @@ class Tracer(Recording):
         self._declared_labels: set[Label] = set()
         self._read: dict[FieldRef, FieldRef] = {}  # given inputs that are read out
         self._raw: dict[ScalarRef, Readout] = {}  # readouts of which functions are taken
+        self._observed: dict[str, Scalar] = {}
         self._leads: list[sp.Integer | None] = []  # of each scan, how far the layers of its matrices are from its index
         self._members = Members(self._single)
 
@@ -212,7 +216,10 @@ class Tracer(Recording):
         if not isinstance(space, Space):
             raise ProgramError(f"vector {name}: a vector lives in a space, got {type(space).__name__}")
         if self.setting.no_vectors:
-            raise ProgramError(f"vector {name}: {self.setting.no_vectors}; allowed with ds.Samples(inputs, targets)")
+            raise ProgramError(
+                f"vector {name}: {self.setting.no_vectors}; write the network without it here, as targets have mean "
+                "zero; it is allowed with ds.Samples(inputs, targets)"
+            )
         if space.finite:
             raise ProgramError(f"vector {name}: the inputs are given; allowed are vectors of hidden spaces")
         made = self._weights("vector", name, UNIT, space, layers, init, learning_rate, train)
@@ -333,10 +340,6 @@ class Tracer(Recording):
         (space,) = made.spaces
         if (form := linear_form(made)) is not None:
             return Vector(self, form, space)
-        if not self.setting.nonlinear:
-            raise ProgramError(
-                f"{made}: nonlinear functions need given samples: ds.derive(network, data=ds.Samples(inputs, targets))"
-            )
         if space.finite:
             raise ProgramError(f"{made}: the inputs are data; apply the function to them before they are given")
         return Vector(self, Linear(), space, made)
@@ -356,8 +359,6 @@ class Tracer(Recording):
 
     def _average(self, name: str | None, made: SiteFunction) -> Mean:
         what = f"mean {name or 'of a vector'}"
-        if not self.setting.nonlinear:
-            raise ProgramError(f"{what}: averages over sites need given samples: data=ds.Samples(inputs, targets)")
         if not made.spaces or next(iter(made.spaces)).finite:
             raise ProgramError(f"{what}: at least one argument must be a vector of a hidden space")
         ref = self.new_scalar("m", axes_of(made)) if name is None else self._new_scalar(name, axes_of(made))
@@ -369,6 +370,31 @@ class Tracer(Recording):
         refs = [argument.ref for argument in arguments]
         made = site_function(function, refs, {parameter.keyword for parameter in self._parameters})
         return Mean(self, made.expression, made.scalars)
+
+    def observe(self, name: str, thing: Vector | Mean) -> None:
+        """Report an average over sites, or a function of averages, as a variable of results.
+
+        Every method and finite networks measure it at every step, under this name, and training does not know of it.
+
+        Parameters
+        ----------
+        name
+            Of the variable; its axes are the step and the labels that the thing carries. In a scan it is measured at
+            every layer of the scan.
+        thing
+            A vector, whose average over sites is meant (``h * k``, ``net.apply(...)``), or a scalar such as
+            ``ds.mean(h * h)`` and functions of scalars. Vectors are those that the network computes. Where the network
+            is linear, so that its fields are Gaussian, averages are polynomials of fields; `dmft_sym.simulate`, and
+            sampled sites where samples are given, take any function.
+
+        Raises
+        ------
+        ProgramError
+            If it cannot be observed, or not under this name.
+        """
+        check_observable(name, thing, self._observed)
+        scalar = self.average(thing) if isinstance(thing, Vector) else thing
+        self._observed[name] = scalar.ref.scalar
 
     def new_scalar(self, stem: str, axes: Axes) -> ScalarRef:
         """A scalar with a free name, for every sample and these labels."""
@@ -665,12 +691,16 @@ class Tracer(Recording):
         statements: tuple[Statement, ...] = tuple(self._blocks[0])
         if isinstance(outputs, Mean):
             function = output_function(outputs, self._blocks[0], self._raw)
-            statements = without_unused(self._blocks[0], function)
         for family, left in self._members.families().items():
             if family != left:
                 statements = renamed(statements, family, left)
-        return Trace(
-            statements,
+        needed = [readout.field.field for readout in readouts] + ([] if function is None else function.scalars)
+        network, observations = taken_apart(statements, needed, self._observed)
+        check_names(observations, self._names)
+        if not self.setting.nonlinear:
+            _check_linear(network)
+        written = Trace(
+            network if function is None else without_unused(network, function),
             self._input,
             readouts,
             self.setting,
@@ -680,7 +710,15 @@ class Tracer(Recording):
             tuple(self._labels),
             function,
             self._raw,
+            observations,
         )
+        return folded(written, {ref.field.name for ref in self._automatic}, self._other_names())
+
+    def _other_names(self) -> set[str]:
+        """Names that no field may have and that are not in the statements."""
+        inputs = (self.setting.input, *self.setting.given)
+        named = {parameter.keyword for parameter in self._parameters} | {field.name for field in inputs}
+        return named | set(self.setting.reserved)
 
 
 def trace(forward: Callable[[Tracer, Vector], Outputs | Mean], setting: Setting = PROPORTIONAL) -> Trace:
@@ -688,6 +726,20 @@ def trace(forward: Callable[[Tracer, Vector], Outputs | Mean], setting: Setting 
     tracer = Tracer(setting)
     with explained():
         return tracer.finish(forward(tracer, tracer.input))
+
+
+def _check_linear(statements: tuple[Statement, ...]) -> None:
+    """Refuse what outputs may not depend on where no samples are given; observables may."""
+    for _, statement in walk(statements):
+        if isinstance(statement, SiteMap):
+            raise ProgramError(
+                f"{statement.function}: nonlinear functions need given samples: ds.derive(network, "
+                "data=ds.Samples(inputs, targets))"
+            )
+        if isinstance(statement, Average):
+            raise ProgramError(
+                f"mean {statement.target}: averages over sites need given samples: data=ds.Samples(inputs, targets)"
+            )
 
 
 def _layer_range(what: str, layers: tuple[Number, Number]) -> LayerRange:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import sympy as sp
 
@@ -16,6 +17,7 @@ from dmft_sym.program import (
     Space,
     Statement,
 )
+from dmft_sym.program.observations import Observations
 
 from .outputs import OutputFunction, Readout
 from .parameters import NU, Parameter
@@ -90,6 +92,8 @@ class Trace:
         The function of readouts that the outputs are; ``None`` for the sum of all.
     raw
         Of such a function, the scalars that stand for readouts.
+    observations
+        What is observed of its fields.
     """
 
     statements: tuple[Statement, ...]
@@ -102,3 +106,15 @@ class Trace:
     labels: Axes = ()
     output: OutputFunction | None = None
     raw: Mapping[ScalarRef, Readout] = field(default_factory=dict)
+    observations: Observations = field(default_factory=Observations)
+
+    @property
+    def readers(self) -> tuple[Any, ...]:
+        """Whatever reads fields behind the statements."""
+        return self.readouts, self.output, tuple(self.raw.items()), self.observations.statements
+
+    def read_by(self, readers: tuple[Any, ...]) -> Trace:
+        """The same statements with other readers."""
+        readouts, output, raw, observed = readers
+        observations = replace(self.observations, statements=observed)
+        return replace(self, readouts=readouts, output=output, raw=dict(raw), observations=observations)

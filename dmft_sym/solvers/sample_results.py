@@ -56,6 +56,7 @@ def network_dataset(outputs: Array, measured: Measurements, data: Samples, *, si
         variables["NTK"] = (("kernel_step", *_both(wanted.kernels.labels)), tangent)
     dataset = xr.Dataset({name: v for name, v in variables.items() if not isinstance(v, xr.DataArray)}, coords)
     dataset = dataset.assign({name: v for name, v in variables.items() if isinstance(v, xr.DataArray)})
+    dataset = measured.observed.added_to(dataset, len(outputs))
     if wanted.matrices:
         dataset = dataset.merge(_spectra(measured, len(outputs), simulated), join="outer")
     return dataset

@@ -22,6 +22,7 @@ from .flow import Flow, no_flow
 from .generated_modules import march_module, sampled_module
 from .march import RowMarch, march
 from .method import CONDITIONING, WORDS, Arithmetic, Call, Progress, current_method
+from .observables import described
 from .sampled_sites import SiteSampling
 from .two_time_sampling import TwoTimeSampling
 
@@ -234,7 +235,7 @@ class Solver:
         if solved.outcome.step == 0:
             _check_ratios(arguments)
         spread = solved.dataset if one is arguments else for_all_outputs(solved.dataset, arguments.outputs)
-        result = in_time(with_outputs(spread, self.theory.program), arguments.times)
+        result = described(in_time(with_outputs(spread, self.theory.program), arguments.times), self.theory)
         result.attrs = {
             **common_attributes(self.theory, arguments),
             **solved.attributes,
