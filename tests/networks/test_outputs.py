@@ -310,8 +310,19 @@ def test_what_is_refused():
         of(lambda net, h, x: net.readout("v", h) * ds.softmax(net.readout("u", h), over=net.outputs))
     )
     assert "the forward pass returned no function of readouts" in refused(of(lambda net, h, x: ds.mean(h * h)))
-    assert 'returns nothing: it must end with return net.readout("w", h)' in refused(of(lambda net, h, x: None))
-    assert "returns a Vector: it must return net.readout(...)" in refused(of(lambda net, h, x: h))
+    line = refused(of(lambda net, h, x: None))
+    assert line.startswith("the forward pass must return net.readout(...), or a sum or another function of readouts")
+    assert line.endswith("this one returns nothing")
+    assert refused(of(lambda net, h, x: h)).endswith("this one returns a Vector")
+
+
+def test_a_name_that_the_tracer_does_not_have():
+    def forward(net, x):
+        return net.readout("w", net.matrx("W0", net.inputs, net.hidden("N")) @ x)
+
+    line = refused(forward)
+    assert line.startswith("net.matrx: the tracer has no such name (did you mean net.matrix?)")
+    assert not hasattr(ds.networks.Tracer(), "matrx")
 
 
 def test_the_proportional_regime_takes_sums_alone():
