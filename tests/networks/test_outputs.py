@@ -251,6 +251,24 @@ def test_a_skip_alone_is_linear_regression():
         np.testing.assert_allclose(sim.f[0], run.f, rtol=0, atol=1e-14)
 
 
+def test_the_lazy_limit_of_a_skip():
+    """Its part of the static kernel is that of the inputs, times the square of its factor and its learning rate."""
+
+    def skip(net, x):
+        h = np.tanh(net.matrix("W0", net.inputs, net.hidden("N")) @ x)
+        return net.readout("w", h) + 2 * net.readout("v", x, learning_rate=0.5)
+
+    theory, run = theory_of(skip), {"learning_rate": 0.3, "steps": 5, "sites": 4000, "replicas": 4}
+    limit = theory.limit(ds.limits.lazy)
+    assert "2 C^(x_read, x_read)_(μ ν) δ_(c c')" in str(limit.equations)
+    rich = theory.solve(backend="numpy", richness=0.02, **run)
+    assert abs(limit.solve(backend="numpy", **run).f - rich.f).max() < 2e-3 * abs(rich.f).max()
+    with pytest.raises(ProgramError, match="limit lazy: outputs are a function of readouts, with which their kernel"):
+        theory_of(mixture).limit(ds.limits.lazy)
+    with pytest.raises(ProgramError, match="powers of the width of functions of outputs, heads of some outputs or"):
+        ds.scaling(ds.network(skip, outputs=3), data=theory.data)
+
+
 @pytest.mark.parametrize(
     ("name", "sites", "seeds"),
     [("shares", 2_000, 6), *(pytest.param(name, 16_000, 16, marks=pytest.mark.slow) for name in NETWORKS)],
