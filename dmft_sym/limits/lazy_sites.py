@@ -37,6 +37,7 @@ from dmft_sym.program import (
 )
 from dmft_sym.program.optimizer import Recursion
 from dmft_sym.program.site_functions import numpy_function
+from dmft_sym.regimes.sample_program import OUTPUT_FUNCTION
 from dmft_sym.support.errors import ArgumentError
 
 from .jumps import jumps
@@ -296,7 +297,15 @@ class LazySites(LimitTheory):
             yield from (Vanished(made.label, term, sp.Integer(1)) for term in made.terms if is_memory(term))
 
     def _check_outputs(self) -> None:
-        """Outputs over ``gamma`` stay finite if they are odd in what is symmetric at the start."""
+        """Outputs over ``gamma`` stay finite if they are odd in what is symmetric at the start, and no function."""
+        for _, statement in self.theory.program.walk():
+            if not isinstance(statement, Compute) or statement.target != OUTPUT_FUNCTION:
+                continue
+            if not any(ref.initial for _, ref in statement.arguments):  # from which the first one is subtracted
+                raise ProgramError(
+                    f"limit {self.limit.name}: outputs are a function of readouts, with which their kernel moves; "
+                    "allowed are sums of readouts of all outputs"
+                )
         centered = getattr(self.theory.training, "centered", False)
         for equation in (e for e in self.theory.causal if isinstance(e, ScalarEquation)):
             if self.parities.is_output(equation) and self.parities.of_average(equation) != -1 and not centered:

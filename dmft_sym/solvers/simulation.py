@@ -152,6 +152,8 @@ def _observed(
     values: int | None,
 ) -> tuple[xr.Dataset, Outcome]:
     """Losses and order parameters that the program observes, and measured spectra."""
+    from dmft_sym.results.heads import with_outputs
+
     record = order_parameters and arguments.steps <= RECORDED_STEPS
     check_network(theory, arguments, networks.sized, networks.dtype, arguments.data, {})
     request = spectrum_request(theory, arguments, matrices, at, values)
@@ -165,7 +167,8 @@ def _observed(
         tracks.append({} if measurement is None else measurement.tracks)
     dataset = _with_observables(_dataset(theory, results, record), seen)
     outcome = _first_end(results)
-    return dataset if request is None else dataset.merge(request.dataset(tracks)), outcome
+    dataset = dataset if request is None else dataset.merge(request.dataset(tracks))
+    return with_outputs(dataset, theory.program), outcome
 
 
 def _both(seen: Observed, inspect: Inspect | None) -> Inspect | None:

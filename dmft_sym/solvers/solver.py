@@ -211,6 +211,7 @@ class Solver:
             Naming the argument, its value and what is allowed; more steps or sites than fit into memory.
         """
         from dmft_sym.results.equal_outputs import for_all_outputs
+        from dmft_sym.results.heads import with_outputs
         from dmft_sym.results.names import in_time
         from dmft_sym.results.store import bias_notes
 
@@ -234,7 +235,8 @@ class Solver:
         if solved.outcome.step == 0:
             _check_ratios(arguments)
         spread = solved.dataset if one is arguments else for_all_outputs(solved.dataset, arguments.outputs)
-        result = described(in_time(with_rate(spread, arguments), arguments.times), self.theory)
+        shown = with_outputs(with_rate(spread, arguments), self.theory.program)
+        result = described(in_time(shown, arguments.times), self.theory)
         result.attrs = {
             **common_attributes(self.theory, arguments),
             **solved.attributes,
