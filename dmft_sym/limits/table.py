@@ -154,7 +154,8 @@ def limit_of(theory: Problem, limit: Limit) -> LimitTheory:
     kind = kind_of(limit)
     given = theory.program.given_anew and (kind is not SCALED or theory.program.averaged)
     if given or theory.program.has_norms:
-        rules = ", ".join(theory.training.given_by)
+        # What a limit takes as it is, it does not name.
+        rules = ", ".join(name for name in theory.training.given_by if given or name != "schedule")
         raise ProgramError(f"limit {limit.name}: allowed is training that is the same at every step, without {rules}")
     made: LimitTheory = kind.of(theory, limit)
     return made
