@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 STEPS = 20
 """Steps of the approach in numbers on the command line."""
+_REFUSED = re.compile(r"^(correction of the )?limit [^:]*: ")
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,22 @@ def check(
     return Checks(rows)
 
 
+def check_correction(theory: Problem, **arguments: Any) -> Checks:
+    """Check the first correction of the lazy limit of a theory in three ways: one row of `check`.
+
+    Parameters
+    ----------
+    **arguments
+        As of a run, for the approach in numbers.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is none of a run.
+    """
+    return check(theory, ["lazy_correction"], **arguments)
+
+
 def named(limit: Limit | str) -> Limit:
     """A limit by its name.
 
@@ -143,7 +161,7 @@ def _row(theory: Problem, limit: Limit, arguments: Mapping[str, Any]) -> LimitCh
         limiting = limit_of(theory, limit)
     except ProgramError as error:
         none = Verdict(None, "")
-        return LimitCheck(limit.name, name, none, none, none, str(error).removeprefix(f"limit {limit.name}: "))
+        return LimitCheck(limit.name, name, none, none, none, _REFUSED.sub("", str(error)))
     return LimitCheck(limit.name, name, *kind_of(limit).checks(limiting, arguments))
 
 
