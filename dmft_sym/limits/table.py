@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from dmft_sym.solvers.arguments import checked
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
 
+from .composed import of_limit
 from .limit import Kind, Limit
 from .limit_theory import LimitTheory
 from .scaled import SCALED
@@ -174,7 +175,12 @@ def limit_of(theory: Problem, limit: Limit) -> LimitTheory:
     if given or theory.program.has_norms:
         rules = ", ".join(theory.training.given_by)
         raise ProgramError(f"limit {limit.name}: allowed is training that is the same at every step, without {rules}")
-    made: LimitTheory = kind.of(theory, limit)
+    return _with_limits(kind.of(theory, limit))
+
+
+def _with_limits(made: LimitTheory) -> LimitTheory:
+    """With limits of its own."""
+    made.limit = replace(made.limit, onward=lambda other: _with_limits(of_limit(made, named(other))))
     return made
 
 
