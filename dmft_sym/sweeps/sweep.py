@@ -57,7 +57,8 @@ def sweep(
     what
         ``"solve"`` (a run), ``"simulate"`` (finite networks), ``"spectrum"``, or ``"compare"``: a run, with spectra if
         ``matrices`` are given, beside the means over finite networks ``<name>_finite``, the standard errors of their
-        differences ``<name>_error``, and ``<name>_z``.
+        differences ``<name>_error``, and ``<name>_z``. ``"critical"`` and ``"max_stable"`` are `dmft_sym.critical` and
+        `dmft_sym.max_stable`.
     variables
         Names of variables that are kept; all by default. Two-time order parameters are computed only if one of them,
         ``C_...`` or ``R_...``, is named.
