@@ -36,6 +36,7 @@ ARITHMETICS: tuple[type[Arithmetic], ...] = (RowMarch, TwoTimeSampling, Coordina
 DEFAULTS: Mapping[str, Any] = {
     "tol": None, "dtype": "float64", "order_parameters": True, "sites": None, "error": None, "seed": 0, "replicas": 8,
     "antithetic": True, "bias": False, "kernels": None, "matrices": (), "at": (), "threads": None,
+    "workers": None, "scheduler": None,
 }  # fmt: skip
 
 
@@ -127,6 +128,8 @@ class Solver:
         matrices: Sequence[str] | None = None,
         at: Sequence[float] | None = None,
         threads: int | None = None,
+        workers: int | None = None,
+        scheduler: str | None = None,
         progress: Progress | None = None,
         **parameters: float,
     ) -> xr.Dataset:
@@ -178,6 +181,9 @@ class Solver:
             times (the last by default).
         threads
             Number of threads of sampled sites; all cores by default.
+        workers, scheduler
+            Number of processes, or the address of a Dask scheduler, among which replicas of sampled sites are shared
+            out, in place of threads; numbers do not depend on how many workers there are.
         progress
             Called as ``progress(done, total)``, in steps of all replicas; with ``error``, trial runs come first,
             each of which counts from zero, as do the runs that sampled equations repeat (docs/mathematics.md).
@@ -221,7 +227,7 @@ class Solver:
         given = {
             "tol": tol, "dtype": dtype, "order_parameters": order_parameters, "sites": sites, "error": error,
             "seed": seed, "replicas": replicas, "antithetic": antithetic, "bias": bias, "kernels": kernels,
-            "matrices": matrices, "at": at, "threads": threads,
+            "matrices": matrices, "at": at, "threads": threads, "workers": workers, "scheduler": scheduler,
         }  # fmt: skip
         given = _with_old_names({name: value for name, value in given.items() if value is not None}, parameters)
         arguments, given = self._arguments(steps, time, parameters, given)

@@ -146,6 +146,7 @@ def spectrum(
         check_march_of(theory, arguments, "numba")
     chosen, kept = check_request(theory, arguments, matrices, at)
     one = of_one_output(theory, arguments)
+    parameters = parameters if one is arguments else {**parameters, "outputs": 1}
     wanted = WantedSpectra(theory, one, parameters, chosen, kept, dependence, tol, points > 0, overlaps, progress)
     tracks, outcome = from_march(wanted) if method == "equations" else from_coordinates(wanted)
     if one is not arguments:
