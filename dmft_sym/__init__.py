@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         softmax,
     )
     from .power_counting.scaling import scaling
-    from .regimes import PowerLaw, Proportional, Samples
+    from .regimes import ExtensiveOutputs, PowerLaw, Proportional, Samples
     from .results.store import load, save
     from .solvers.escape import critical_richness
     from .solvers.simulation import simulate
@@ -45,6 +45,7 @@ _HOMES = {
     "critical_richness": ".solvers.escape",
     "load": ".results.store",
     "operator": ".spectra",
+    "ExtensiveOutputs": ".regimes",
     "PowerLaw": ".regimes",
     "Proportional": ".regimes",
     "Samples": ".regimes",
@@ -77,6 +78,7 @@ _HOMES = {
 __all__ = [
     "MUP",
     "NTK",
+    "ExtensiveOutputs",
     "GradientDescent",
     "GradientFlow",
     "Network",

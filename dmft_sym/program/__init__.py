@@ -15,6 +15,7 @@ from .expressions import (
     SiteFunction,
     VectorRef,
 )
+from .increments import Increment, LinearMap
 from .labels import (
     DEPTH,
     LAYER,
@@ -58,12 +59,14 @@ __all__ = [
     "FieldRef",
     "ForLayers",
     "GaussianMatrix",
+    "Increment",
     "Initial",
     "Label",
     "LayerRange",
     "LayerSum",
     "Learn",
     "Linear",
+    "LinearMap",
     "MatrixRef",
     "Observe",
     "Optimizer",

@@ -149,7 +149,7 @@ def _observed(
     values: int | None,
 ) -> tuple[xr.Dataset, Outcome]:
     """Losses and order parameters that the program observes, and measured spectra."""
-    record = order_parameters and arguments.steps <= RECORDED_STEPS
+    record = order_parameters and arguments.steps <= RECORDED_STEPS and not theory.program.increments
     check_network(theory, arguments, networks.sized, networks.dtype, arguments.data, {})
     request = spectrum_request(theory, arguments, matrices, at, values)
     results, tracks = [], []
