@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .regimes import ExtensiveOutputs, PowerLaw, Proportional, Samples
     from .results.store import load, save
     from .solvers.escape import critical_richness
+    from .solvers.measure import measure
     from .solvers.simulation import simulate
     from .solvers.trained_spectra import spectrum
     from .spectra import operator
@@ -44,6 +45,7 @@ _HOMES = {
     "compare": ".comparison.runs",
     "critical_richness": ".solvers.escape",
     "load": ".results.store",
+    "measure": ".solvers.measure",
     "operator": ".spectra",
     "ExtensiveOutputs": ".regimes",
     "PowerLaw": ".regimes",
@@ -95,6 +97,7 @@ __all__ = [
     "limits",
     "load",
     "mean",
+    "measure",
     "mlp",
     "network",
     "norm",
