@@ -14,12 +14,14 @@ from .support.deprecation import OldModules
 
 if TYPE_CHECKING:
     from . import limits
+    from .claims.reproduction import reproduce
     from .comparison.runs import compare
     from .networks import (
         MUP,
         NTK,
         GradientDescent,
         GradientFlow,
+        Loss,
         Network,
         OnlineSGD,
         Parametrization,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from .solvers.simulation import simulate
     from .solvers.trained_spectra import spectrum
     from .spectra import operator
+    from .sweeps.ranges import linspace, logspace
+    from .sweeps.sweep import sweep
     from .theory import Theory, derive
 
 # Imported on first use, so that `import dmft_sym` is quick.
@@ -51,9 +55,13 @@ _HOMES = {
     "PowerLaw": ".regimes",
     "Proportional": ".regimes",
     "Samples": ".regimes",
+    "reproduce": ".claims.reproduction",
     "save": ".results.store",
     "scaling": ".power_counting.scaling",
+    "linspace": ".sweeps.ranges",
+    "logspace": ".sweeps.ranges",
     "simulate": ".solvers.simulation",
+    "sweep": ".sweeps.sweep",
     "spectrum": ".solvers.trained_spectra",
     "Theory": ".theory",
     "derive": ".theory",
@@ -63,6 +71,7 @@ _HOMES = {
             "NTK",
             "GradientDescent",
             "GradientFlow",
+            "Loss",
             "Network",
             "OnlineSGD",
             "Parametrization",
@@ -83,6 +92,7 @@ __all__ = [
     "ExtensiveOutputs",
     "GradientDescent",
     "GradientFlow",
+    "Loss",
     "Network",
     "OnlineSGD",
     "Parametrization",
@@ -95,18 +105,22 @@ __all__ = [
     "deep_linear",
     "derive",
     "limits",
+    "linspace",
     "load",
+    "logspace",
     "mean",
     "measure",
     "mlp",
     "network",
     "norm",
     "operator",
+    "reproduce",
     "save",
     "scaling",
     "simulate",
     "softmax",
     "spectrum",
+    "sweep",
 ]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import sympy as sp
 
 from dmft_sym.program.site_functions import numpy_function
+from dmft_sym.program.wick import monomials
 from dmft_sym.support.array_types import Array
 from dmft_sym.support.errors import ExecutionError
 
@@ -101,6 +102,20 @@ class SiteValues:
                 f"<{self.expression}> is not bilinear in the fields: growing coordinates need such averages"
             )
         return [*found, (-1, -1, constant)]
+
+    @cached_property
+    def monomials(self) -> list[tuple[tuple[int, ...], Callable[..., Array]]]:
+        """Powers of the fields in a polynomial, with functions of the scalars: their coefficients.
+
+        Raises
+        ------
+        ExecutionError
+            If the function is no polynomial of its fields.
+        """
+        found = monomials(self.expression, self.fields)
+        if found is None:
+            raise ExecutionError(f"<{self.expression}> is no polynomial of the fields")
+        return [(powers, self._of_scalars(coefficient)) for powers, coefficient in found]
 
     def _of_scalars(self, expression: sp.Expr) -> Callable[..., Array]:
         compiled = numpy_function((sp.sympify(expression, strict=True),), self.scalars)

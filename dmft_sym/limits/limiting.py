@@ -20,6 +20,7 @@ from dmft_sym.derivation.uses import Use
 from dmft_sym.networks.parameters import GAMMA, INIT_VARIANCE, NU
 from dmft_sym.networks.parametrization import MUP
 from dmft_sym.program import ProgramError
+from dmft_sym.program.observations import Observations
 
 from .closed_correction import ClosedCorrection, series_of
 from .first_step import problem_of
@@ -120,6 +121,7 @@ class LimitingTheory(LimitTheory):
         stale = ("closed", "order_parameters", "equations", "steps", "symbols")
         made.__dict__ = {key: value for key, value in made.__dict__.items() if key not in stale}
         made.__dict__["closed"] = self.closed
+        made.observations, made.observed = Observations(), ()  # fields may vanish in the limit, or grow
         made.parameters = tuple(p for p in made.parameters if p.symbol not in self.closed.absent)
         if NU in self.closed.absent:  # gamma0 is what is left of gamma
             made.network = replace(made.network, parametrization=MUP)

@@ -42,6 +42,7 @@ from dmft_sym.program import (
     Statement,
     VectorRef,
 )
+from dmft_sym.support.messages import show
 
 from .base import Regime, Size
 from .input_modes import PowerLaw, Spectrum, checked, of_samples
@@ -72,6 +73,10 @@ EIGENVALUE, TEACHER = "Lambda", "b"
 CLASSES = Words("a list of [weight, eigenvalue, variance of the teacher], the first two > 0, the last one >= 0")
 Positive = Annotated[float, Gt(0), Lt(math.inf)]
 Exponent = Annotated[float, Ge(0), Lt(math.inf)]
+ONLY_SQUARED = (
+    'allowed in the proportional regime is "squared", whose errors are linear; others are for given samples, '
+    "ds.Samples(inputs, targets, loss)"
+)
 NONLINEAR = '; nonlinear networks are for given samples, regime = "fixed"'
 
 
@@ -246,6 +251,9 @@ class Proportional(Regime):
         variance of the teacher; weights are in units of their sum. A list of such triples, or a `PowerLaw`. Isotropic
         inputs, one class with 1 and 1, if it is missing.
 
+    loss
+        ``"squared"``: errors are linear in outputs, as all of the regime is.
+
     Examples
     --------
     >>> import dmft_sym as ds
@@ -255,6 +263,7 @@ class Proportional(Regime):
 
     label_noise: float = 0.0
     spectrum: Spectrum | None = None
+    loss: str = "squared"
 
     word: ClassVar[str] = "proportional"
     example: ClassVar[str] = "Proportional()"
@@ -299,6 +308,8 @@ class Proportional(Regime):
         )
 
     def __post_init__(self) -> None:
+        if self.loss != "squared":
+            raise ProgramError(f"loss = {show(self.loss)}: {ONLY_SQUARED}")
         if self.spectrum is not None:
             object.__setattr__(self, "spectrum", checked(self.spectrum))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import sympy as sp
 
 from dmft_sym.networks.parameters import BY_KEYWORD, GAMMA, INIT_VARIANCE, Parameter
+from dmft_sym.program import outputs_are_alike
 from dmft_sym.support.array_types import Array
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
@@ -134,6 +135,16 @@ def run_arguments(
     given |= {"steps": number} if times is None else {"time": times[-1]}
     data = {**theory.data.given, **theory.data.given_anew(theory.training, number)}
     return RunArguments(values, theory.data.outputs_of(given), number, given, times, data)
+
+
+def of_one_output(theory: Problem, arguments: RunArguments) -> RunArguments:
+    """The run of one output, where it stands for others like it; else the same run.
+
+    What is equal for all of them is then made of it, see `dmft_sym.results.equal_outputs`.
+    """
+    if arguments.outputs == 1 or not outputs_are_alike(theory.program):
+        return arguments
+    return replace(arguments, outputs=1)
 
 
 def _length(theory: Problem, steps: object, time: object) -> tuple[int, tuple[float, ...] | None]:
@@ -262,6 +273,11 @@ def check_defaults(theory: Problem) -> None:
             checked(needed["depth"], network.depth)
         else:
             _check_unused("depth", network.depth, theory)
+
+
+def taken(theory: Problem) -> list[str]:
+    """Names of the parameters that a run of a theory takes, beside its steps or its time."""
+    return sorted(_needed(theory))
 
 
 def _needed(theory: Problem) -> dict[str, Parameter]:

@@ -14,7 +14,7 @@ from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 from dmft_sym.support.outcomes import Failure, SpectrumError, named
 
-from .arguments import run_arguments
+from .arguments import of_one_output, run_arguments
 from .method import current_method
 from .spectrum_request import check_request, check_tolerance
 from .spectrum_routes import two_time_spectra
@@ -127,8 +127,9 @@ def _margin(
     """Negative outside of the bulk; nan if nothing is known of the next to escape, or if the run diverged."""
     margins: Any = []
     failure = ""
+    arguments = of_one_output(theory, run_arguments(theory, at + 1, parameters))
     if method == "equations":
-        run = two_time_spectra(theory, steps=at + 1, **parameters)  # type: ignore[arg-type]
+        run = two_time_spectra(theory, steps=at + 1, **{**parameters, "outputs": arguments.outputs})  # type: ignore[arg-type]
         try:
             with named(f"{matrix.name} at step {at}"):
                 margins = run.at(matrix, at).found.margins
@@ -137,7 +138,6 @@ def _margin(
     else:
         from dmft_sym.spectra.pencil.coordinates import coordinate_spectra
 
-        arguments = run_arguments(theory, at + 1, parameters)
         tracks, _ = coordinate_spectra(
             theory.program, arguments.values, arguments.outputs, at + 1, [matrix], [at], tol=tol, overlaps=False
         )

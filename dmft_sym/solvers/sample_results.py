@@ -56,6 +56,7 @@ def network_dataset(outputs: Array, measured: Measurements, data: Samples, *, si
         variables["NTK"] = (("kernel_step", *_both(wanted.kernels.labels)), tangent)
     dataset = xr.Dataset({name: v for name, v in variables.items() if not isinstance(v, xr.DataArray)}, coords)
     dataset = dataset.assign({name: v for name, v in variables.items() if isinstance(v, xr.DataArray)})
+    dataset = measured.observed.added_to(dataset, len(outputs))
     if wanted.matrices:
         dataset = dataset.merge(_spectra(measured, len(outputs), simulated), join="outer")
     return dataset
@@ -203,7 +204,7 @@ def labelled(dataset: xr.Dataset, data: Samples) -> xr.Dataset:
     dataset = dataset.assign(target=(("sample", "output"), data.all_targets))
     dataset = dataset.assign_coords(trained=("sample", data.train.astype(int)))
     dataset = describe(dataset, outlier="singular values of a matrix (N^-1/2 W) outside of its bulk")
-    dataset.attrs = {"loss": data.loss, "data_hash": data.digest[:16]}
+    dataset.attrs = {"loss": data.rule.name, "data_hash": data.digest[:16]}
     return dataset
 
 

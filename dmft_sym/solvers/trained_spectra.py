@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dmft_sym.results.equal_outputs import EQUAL, NOTE
 from dmft_sym.results.names import describe, in_time
 from dmft_sym.spectra.methods import DEPENDENCE, check_method, default_method
 from dmft_sym.support.array_types import Floats
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 
-from .arguments import check_integer, check_time, run_arguments
+from .arguments import check_integer, check_time, of_one_output, run_arguments
 from .attributes import common_attributes
 from .extensive import PopulationOfDirections
 from .extensive_spectra import extensive_spectra
@@ -70,7 +71,7 @@ def spectrum(
         Number of gradient steps of the run; of a gradient flow its end, or times as for a `Solver`.
     method
         ``"conditioning"``: growing coordinates. ``"equations"``: the derived spike condition on two-time matrices.
-        The numbers agree. By default the quicker one: coordinates for one output and full batches, else the march.
+        The numbers agree. By default the quicker one: coordinates for full batches, else the march.
         Where samples are given, that of a `Solver`.
     dependence
         ``"joint"`` (default), or ``"independent"``: the classical condition, in which the trained part of a matrix does
@@ -141,21 +142,27 @@ def spectrum(
         method = _method_of_increments(theory, method, dependence)
     if method is None:
         fresh = any(matrix.fresh for matrix in theory.program.matrices)
-        method = default_method(arguments.outputs, fresh, dependence)
+        method = default_method(of_one_output(theory, arguments).outputs, fresh, dependence)
         method = "conditioning" if theory.program.classes and dependence == DEPENDENCE[0] else method
     if method == "equations" and theory.program.classes:
         raise ArgumentError("method = 'equations': allowed is 'conditioning' where the sites of a space have classes")
     if method == "equations" and not theory.program.increments:
         check_march_of(theory, arguments, "numba")
     chosen, kept = check_request(theory, arguments, matrices, at)
-    wanted = WantedSpectra(theory, arguments, parameters, chosen, kept, dependence, tol, points > 0, overlaps, progress)
+    one = of_one_output(theory, arguments)
+    wanted = WantedSpectra(theory, one, parameters, chosen, kept, dependence, tol, points > 0, overlaps, progress)
     if theory.program.increments:
         tracks, outcome = extensive_spectra(wanted, method)
     else:
         tracks, outcome = from_march(wanted) if method == "equations" else from_coordinates(wanted)
+    if one is not arguments:
+        for name, matrix in chosen.items():
+            tracks[name].copies = arguments.outputs ** (2 if matrix.per_output else 1)
     dataset = in_time(_dataset(tracks, kept, arguments, points), arguments.times)
     options = {"method": method, "dependence": dependence, "tol": tol}
     dataset.attrs |= {**common_attributes(theory, arguments), **options, **outcome.attrs()}
+    if one is not arguments:
+        dataset.attrs[EQUAL] = NOTE
     dataset.attrs["wall_time"] = perf_counter() - start
     return dataset
 
@@ -206,13 +213,14 @@ def _dataset(tracks: Mapping[str, Track], at: list[int], arguments: RunArguments
 
     shape, outputs = (len(tracks), len(at)), arguments.outputs
     spectra = [[track.spectra.get(step) for step in at] for track in tracks.values()]
-    ranks = max((len(s.outliers) for row in spectra for s in row if s is not None), default=0)
+    ranks = max((len(t.outliers(step)) for t in tracks.values() for step in at), default=0)
     outlier = np.full((*shape, ranks), np.nan)
     edge = np.full((*shape, 2), np.nan)
     for m, (track, row) in enumerate(zip(tracks.values(), spectra, strict=True)):
         for k, found in enumerate(row):
             if found is not None:
-                outlier[m, k, : len(found.outliers)] = found.outliers
+                values = track.outliers(at[k])
+                outlier[m, k, : len(values)] = values
                 edge[m, k, 1] = found.edge
                 if at[k] in track.bands and len(track.bands[at[k]]):
                     edge[m, k, 0] = track.bands[at[k]][0][0]
@@ -259,7 +267,8 @@ def _overlaps(tracks: Mapping[str, Track], at: list[int], ranks: int, directions
     for m, track in enumerate(tracks.values()):
         for k, step in enumerate(at):
             for name, rows in track.overlaps.get(step, {}).items():
-                table[m, k, : len(rows), directions.index(name)] = rows
+                repeated = np.repeat(rows, track.copies, axis=0)
+                table[m, k, : len(repeated), directions.index(name)] = repeated
     return table
 
 
