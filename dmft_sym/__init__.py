@@ -33,10 +33,11 @@ if TYPE_CHECKING:
         softmax,
     )
     from .power_counting.scaling import scaling
-    from .regimes import PowerLaw, Proportional, Samples
+    from .regimes import ExtensiveOutputs, PowerLaw, Proportional, Samples
     from .results.store import load, save
     from .solvers.critical import critical
     from .solvers.escape import critical_richness
+    from .solvers.measure import measure
     from .solvers.simulation import simulate
     from .solvers.stability import max_stable
     from .solvers.trained_spectra import spectrum
@@ -52,7 +53,9 @@ _HOMES = {
     "critical": ".solvers.critical",
     "critical_richness": ".solvers.escape",
     "load": ".results.store",
+    "measure": ".solvers.measure",
     "operator": ".spectra",
+    "ExtensiveOutputs": ".regimes",
     "PowerLaw": ".regimes",
     "Proportional": ".regimes",
     "Samples": ".regimes",
@@ -92,6 +95,7 @@ _HOMES = {
 __all__ = [
     "MUP",
     "NTK",
+    "ExtensiveOutputs",
     "GradientDescent",
     "GradientFlow",
     "Loss",
@@ -113,6 +117,7 @@ __all__ = [
     "logspace",
     "max_stable",
     "mean",
+    "measure",
     "mlp",
     "network",
     "norm",

@@ -33,6 +33,10 @@ _VARIABLES = {
     "overlap": "|cos| between the vectors of an outlier and a field",
     "value": "singular value, eigenvalue of the NTK",
     "density": "density of the bulk",
+    "initial_std": "standard deviation of sqrt(columns) W at initialization",
+    "outliers": "number of outliers of a matrix",
+    "bulk_shift": "how far a quantile of the bulk has moved, in units of the upper edge",
+    "verdict": "lazy, spikes or restructured",
     "spectrum_value": "singular values, eigenvalues of the NTK",
 }
 _AXES = {
@@ -46,6 +50,7 @@ _AXES = {
     **dict.fromkeys(("rank", "eigenvalue"), "place in descending order"),
     "side": "lower or upper edge",
     "seed": "number of the network",
+    "quantile": "level of a quantile of the bulk",
 }
 
 

@@ -152,7 +152,7 @@ def of_one_output(theory: Problem, arguments: RunArguments) -> RunArguments:
 
     What is equal for all of them is then made of it, see `dmft_sym.results.equal_outputs`.
     """
-    if arguments.outputs == 1 or not outputs_are_alike(theory.program):
+    if arguments.outputs == 1 or theory.program.increments or not outputs_are_alike(theory.program):
         return arguments
     return replace(arguments, outputs=1)
 

@@ -41,7 +41,7 @@ class Coordinates(Arithmetic):
     @staticmethod
     def applies(problem: Problem) -> bool:
         """Whether no field is a nonlinear function of fields."""
-        return problem.program.linear
+        return problem.program.linear and not problem.program.increments
 
     @staticmethod
     def exact(problem: Problem) -> bool:

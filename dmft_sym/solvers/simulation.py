@@ -215,7 +215,7 @@ def _observed(
     """Losses and order parameters that the program observes, and measured spectra."""
     from dmft_sym.results.heads import with_outputs
 
-    record = order_parameters and arguments.steps <= RECORDED_STEPS
+    record = order_parameters and arguments.steps <= RECORDED_STEPS and not theory.program.increments
     check_network(theory, arguments, networks.sized, networks.dtype, arguments.data, {})
     request = spectrum_request(theory, arguments, matrices, at, values)
     results, tracks, seen = [], [], []

@@ -18,6 +18,7 @@ from dmft_sym.support.messages import BiasWarning, show
 from .arguments import RunArguments, check_flag, check_progress, of_one_output, run_arguments
 from .attributes import common_attributes, with_rate
 from .coordinates import Coordinates
+from .extensive import PopulationOfDirections, WrittenOut
 from .flow import Flow, no_flow
 from .generated_modules import march_module, sampled_module
 from .march import RowMarch, march
@@ -31,7 +32,15 @@ if TYPE_CHECKING:
 
     from dmft_sym.derivation.problem import Problem
 
-ARITHMETICS: tuple[type[Arithmetic], ...] = (RowMarch, TwoTimeSampling, Coordinates, SiteSampling, Flow)
+ARITHMETICS: tuple[type[Arithmetic], ...] = (
+    RowMarch,
+    PopulationOfDirections,
+    TwoTimeSampling,
+    Coordinates,
+    WrittenOut,
+    SiteSampling,
+    Flow,
+)
 """How a method is carried out; of those that apply to a problem, the first."""
 DEFAULTS: Mapping[str, Any] = {
     "tol": None, "dtype": "float64", "order_parameters": True, "sites": None, "error": None, "seed": 0, "replicas": 8,
