@@ -61,7 +61,7 @@ class Problem(Pipeline):
         data.check(network, probes)
         trace = network.trace(data.setting)
         super().__init__(data.program(trace, training, network.name), probes)
-        self.observations = trace.observations
+        self.observations = data.observations(trace)
         _check_observations(self.observations, self.program)
         self.observed = self.observations.fields
         known = {**data.values, **training.values}

@@ -24,6 +24,7 @@ from dmft_sym.networks.standard import Network, deep_linear
 from dmft_sym.networks.traced import PROPORTIONAL, Setting, Trace
 from dmft_sym.networks.training import TrainingRule, updates, weighed
 from dmft_sym.program import (
+    OUTPUT,
     Assign,
     Field,
     FieldRef,
@@ -40,8 +41,10 @@ from dmft_sym.program import (
     SiteClasses,
     Space,
     Statement,
+    Step,
     VectorRef,
 )
+from dmft_sym.program.observations import Observations
 
 from .base import Regime, Size
 from .input_modes import PowerLaw, Spectrum, checked, of_samples
@@ -65,6 +68,7 @@ from .keys import (
     shown,
     simulation_keys,
 )
+from .labelled_inputs import LabelledInputs, Sizes, axes_of, checked_labels, written_observations
 
 MODES = SiteClasses(Label.of("mode class", "k", "k_s", "K"))
 """Modes of the inputs that have one eigenvalue and one variance of the teacher."""
@@ -245,16 +249,21 @@ class Proportional(Regime):
         Classes of modes of the inputs: of each its weight, the eigenvalue of the covariance of the inputs, and the
         variance of the teacher; weights are in units of their sum. A list of such triples, or a `PowerLaw`. Isotropic
         inputs, one class with 1 and 1, if it is missing.
+    labels
+        Labels of the inputs with their numbers of values, ``{"token": 3}``: a sample is so many independent inputs,
+        each with a teacher of its own, and its target the sum of what these say.
 
     Examples
     --------
     >>> import dmft_sym as ds
+    >>> data = ds.Proportional(labels={"token": 3})
     >>> data = ds.Proportional(spectrum=[(0.5, 2.0, 1.0), (0.5, 0.1, 3.0)])
     >>> data = ds.Proportional(spectrum=ds.PowerLaw(decay=1.5, source=1.8))
     """
 
     label_noise: float = 0.0
     spectrum: Spectrum | None = None
+    labels: Sizes = ()
 
     word: ClassVar[str] = "proportional"
     example: ClassVar[str] = "Proportional()"
@@ -301,6 +310,7 @@ class Proportional(Regime):
     def __post_init__(self) -> None:
         if self.spectrum is not None:
             object.__setattr__(self, "spectrum", checked(self.spectrum))
+        object.__setattr__(self, "labels", checked_labels(self.labels))
 
     @classmethod
     def from_samples(cls, inputs: Any, targets: Any, classes: int = 64) -> Self:
@@ -330,9 +340,9 @@ class Proportional(Regime):
     @property
     def setting(self) -> Setting:
         """What forward passes are traced for."""
+        given = replace(PROPORTIONAL.input, axes=(*axes_of(checked_labels(self.labels)), OUTPUT))
         if self.spectrum is None:
-            return PROPORTIONAL
-        given = PROPORTIONAL.input
+            return replace(PROPORTIONAL, input=given)
         modes = replace(given, space=replace(given.space, classes=MODES))
         return replace(PROPORTIONAL, input=modes, reserved=PROPORTIONAL.reserved | {"z", EIGENVALUE, TEACHER})
 
@@ -368,27 +378,41 @@ class Proportional(Regime):
         samples = Space("P", ALPHA)
         data = MatrixRef(GaussianMatrix("X", dim, samples, fresh=training.fresh))
         amplitude, variance = _of_modes(dim)
-        teacher = VectorRef(RandomVector("betastar", dim, variance))
+        inputs = LabelledInputs(trace.input.axes[:-1], dim, samples, training.fresh, variance)
+        teacher = Linear.of(inputs.teacher if inputs.axes else VectorRef(RandomVector("betastar", dim, variance)))
         noise = VectorRef(RandomVector("eps", samples, fresh=training.fresh))
-        predictor, centering = _predictor(backward.input_adjoint.scaled(scalings.predictor), training.centered, dim)
-        gap = FieldRef(Field("Delta", dim))
-        seen = gap if amplitude == 1 else FieldRef(Field("z", dim))  # of which all components count alike
+        value = backward.input_adjoint.scaled(scalings.predictor)
+        predictor, centering = _predictor(value, training.centered, inputs.field("beta"))
+        gap = inputs.field("Delta")
+        seen = gap if amplitude == 1 else inputs.field("z")  # of which all components count alike
         error = FieldRef(Field("r", samples))
         weight, weighing = weighed(training, lambda w: updates(backward, trace, sp.Integer(1), w), 1 / NU)
-        statements: list[Statement] = [
+        before: list[Statement] = [
             *backward.statements,
             *centering,
-            Assign(gap, Linear.of(teacher) + predictor.scaled(-1)),
+            Assign(gap, teacher + predictor.scaled(-1)),
             *([] if amplitude == 1 else [Assign(seen, Linear.of(gap, amplitude))]),
-            Assign(error, Linear.of(Product(data, seen)) + Linear.of(noise, LABEL_NOISE)),
-            Assign(trace.input, Linear.of(Product(data, error, True), amplitude / ALPHA)),
-            *trace.statements,
-            *weighing,
-            *updates(backward, trace, scalings.update, weight),
+        ]
+        after: list[Statement] = [*trace.statements, *weighing, *updates(backward, trace, scalings.update, weight)]
+        products, factor = Linear.of(Product(data, seen)), amplitude / ALPHA
+        sums: list[Statement] = [Assign(trace.input, Linear.of(Product(data, error, True), factor))]
+        if inputs.axes:
+            labels = Step((*before, *after))
+            before, after = inputs.written(labels, before), inputs.written(labels, after)
+            products, sums = inputs.error(seen), inputs.sums_of_samples(error, trace.input, factor)
+        statements = [
+            *before,
+            Assign(error, products + Linear.of(noise, LABEL_NOISE)),
+            *sums,
+            *after,
             Observe("train_loss", ((sp.Integer(1), error, error),)),
-            Observe("test_loss", ((sp.Integer(1), seen, seen),), LABEL_NOISE**2),
+            Observe("test_loss", tuple((sp.Integer(1), one, one) for one in inputs.ones(seen)), LABEL_NOISE**2),
         ]
         return Program(tuple(statements), training.optimizer(), name)
+
+    def observations(self, trace: Trace) -> Observations:
+        """Those of the network, with labels written out."""
+        return written_observations(Step((*trace.statements, *trace.observations.statements)), trace.observations)
 
     @classmethod
     def of_spec(cls, spec: Spec) -> Self:
@@ -424,9 +448,8 @@ def _check_draws(training: TrainingRule) -> None:
         )
 
 
-def _predictor(value: Linear, centered: bool, dim: Space) -> tuple[Linear, list[Statement]]:
+def _predictor(value: Linear, centered: bool, beta: FieldRef) -> tuple[Linear, list[Statement]]:
     """The predictor, from which that of the first step is subtracted if it is ``centered``; a statement names it."""
     if not centered:
         return value, []
-    beta = FieldRef(Field("beta", dim))
     return Linear.of(beta) + Linear.of(Initial(beta), -1), [Assign(beta, value)]
