@@ -14,12 +14,14 @@ from .support.deprecation import OldModules
 
 if TYPE_CHECKING:
     from . import limits
+    from .claims.reproduction import reproduce
     from .comparison.runs import compare
     from .networks import (
         MUP,
         NTK,
         GradientDescent,
         GradientFlow,
+        Loss,
         Network,
         OnlineSGD,
         Parametrization,
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from .solvers.simulation import simulate
     from .solvers.trained_spectra import spectrum
     from .spectra import operator
+    from .sweeps.ranges import linspace, logspace
+    from .sweeps.sweep import sweep
     from .theory import Theory, derive
 
 # Imported on first use, so that `import dmft_sym` is quick.
@@ -48,9 +52,13 @@ _HOMES = {
     "PowerLaw": ".regimes",
     "Proportional": ".regimes",
     "Samples": ".regimes",
+    "reproduce": ".claims.reproduction",
     "save": ".results.store",
     "scaling": ".power_counting.scaling",
+    "linspace": ".sweeps.ranges",
+    "logspace": ".sweeps.ranges",
     "simulate": ".solvers.simulation",
+    "sweep": ".sweeps.sweep",
     "spectrum": ".solvers.trained_spectra",
     "Theory": ".theory",
     "derive": ".theory",
@@ -60,6 +68,7 @@ _HOMES = {
             "NTK",
             "GradientDescent",
             "GradientFlow",
+            "Loss",
             "Network",
             "OnlineSGD",
             "Parametrization",
@@ -79,6 +88,7 @@ __all__ = [
     "NTK",
     "GradientDescent",
     "GradientFlow",
+    "Loss",
     "Network",
     "OnlineSGD",
     "Parametrization",
@@ -91,17 +101,21 @@ __all__ = [
     "deep_linear",
     "derive",
     "limits",
+    "linspace",
     "load",
+    "logspace",
     "mean",
     "mlp",
     "network",
     "norm",
     "operator",
+    "reproduce",
     "save",
     "scaling",
     "simulate",
     "softmax",
     "spectrum",
+    "sweep",
 ]
 
 

@@ -225,6 +225,34 @@ class Theory(Problem):
 
         return exact_run(self, steps, parameters)
 
+    def replace(self, **changes: Any) -> Theory:
+        """The theory of another network, data or training, derived from the changed parts.
+
+        Parameters
+        ----------
+        **changes
+            Fields of the network (``depth``, ``outputs``, ``parametrization``, ``forward``, ...), of the data
+            (``spectrum``, ``inputs``, ...) or of the training rule (``momentum``, ``centered``, ...); or ``network``,
+            ``data``, ``training`` and ``probes`` as a whole. A name that two of them have is that of the first.
+
+        Raises
+        ------
+        ProgramError
+            If there is no such field, or no theory with its value.
+        ArgumentError
+            If the network has a default value that no run could use.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> theory = ds.derive(ds.deep_linear(depth=2))
+        >>> str(theory.replace(parametrization="NTK", momentum=0.9).network.parametrization)
+        'NTK'
+        """
+        from .derivation.replacing import replaced
+
+        return derive(**replaced(self.parts, changes))
+
     @property
     def methods(self) -> tuple[MethodInfo, ...]:
         """What a solver can do for this theory, and which methods are exact; the default first."""

@@ -7,7 +7,8 @@ are first needed, so that a solver found in the cache starts without them.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import sympy as sp
 
@@ -21,7 +22,20 @@ from dmft_sym.regimes.base import Regime
 from dmft_sym.support.messages import show
 
 from .pipeline import Pipeline
+from .replacing import replaced
 from .uses import Use
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a problem is made from; derivations and solvers are made again, or found in the cache."""
+
+    kind: type[Problem]
+    parts: Mapping[str, Any]
+
+    def made(self) -> Problem:
+        """The problem."""
+        return self.kind(**self.parts)
 
 
 class Problem(Pipeline):
@@ -69,6 +83,26 @@ class Problem(Pipeline):
         _check_probes(probes, [readout.vector.name for readout in trace.readouts])
         self.joint_derivations: dict[Any, Any] = {}
         """Derivations of level two that were made, by matrix (`dmft_sym.spectra.equations`)."""
+
+    def replace(self, **changes: Any) -> Self:
+        """The same problem with other fields of its network, data or training.
+
+        Raises
+        ------
+        ProgramError
+            If there is no such field, or no problem with its value.
+        """
+        return type(self)(**replaced(self.parts, changes))
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What it was made from, by name."""
+        return {"network": self.network, "data": self.data, "training": self.training, "probes": self.probes}
+
+    @property
+    def recipe(self) -> Recipe:
+        """What it was made from, without anything derived: what goes to another process."""
+        return Recipe(type(self), self.parts)
 
     def noise_scale(self, use: Use) -> sp.Expr:
         """By what the Gaussian field of a product is divided in this regime."""

@@ -490,7 +490,8 @@ class _PlanBuilder:
             inverse = self._inverse_aspect(matrix)
             variance = self.number(matrix.variance_at(key[1]), matrix.name)
             learned = matrix in self.learned
-            self.plan.matrices.append(MatrixPlan(key, source, target, variance, inverse, matrix.fresh, learned))
+            kinds = matrix.fresh, learned, matrix.isometric
+            self.plan.matrices.append(MatrixPlan(key, source, target, variance, inverse, *kinds))
         self.plan.sectors = self._sectors()
 
     def _inverse_aspect(self, matrix: GaussianMatrix) -> float:

@@ -30,7 +30,6 @@ from dmft_sym.program.expressions import Argument
 from dmft_sym.program.observations import Observations
 
 from .scalars import Mean
-from .traced import Readout
 from .vectors import Vector
 
 Assigning = Assign | SiteMap | Average | Compute
@@ -84,9 +83,14 @@ def check_names(observations: Observations, declared: Iterable[str]) -> None:
 
 
 def taken_apart(
-    statements: tuple[Statement, ...], readouts: Iterable[Readout], observed: Mapping[str, Scalar]
+    statements: tuple[Statement, ...], outputs: Iterable[Field | Scalar], observed: Mapping[str, Scalar]
 ) -> tuple[tuple[Statement, ...], Observations]:
     """The statements of the network, and what is observed of its fields.
+
+    Parameters
+    ----------
+    outputs
+        What outputs are made of.
 
     Raises
     ------
@@ -95,7 +99,7 @@ def taken_apart(
     """
     if not observed:
         return statements, Observations()
-    computed = _needed(statements, [readout.field.field for readout in readouts], frozenset())
+    computed = _needed(statements, outputs, frozenset())
     fields = frozenset(thing for thing in computed if isinstance(thing, Field))
     cone = _needed(statements, list(observed.values()), fields)
     alone, kept = cone - computed, cone - fields

@@ -173,6 +173,12 @@ class Recording(ABC):
             number += 1
         return f"{stem}{number}"
 
+    def _unused(self, name: str) -> str:
+        """The name, or another one if it is taken."""
+        while name in self._names:
+            name += "_"
+        return name
+
     def _emit(self, statement: Statement) -> None:
         self._blocks[-1].append(statement)
 

@@ -11,9 +11,10 @@ import sympy as sp
 from dmft_sym.program import ProgramError
 
 from .functions import Function
+from .outputs import Outputs
 from .parametrization import BY_NAME, MUP, Parametrization
 from .trace import Tracer, trace
-from .traced import PROPORTIONAL, Outputs, Setting, Trace
+from .traced import PROPORTIONAL, Setting, Trace
 from .vectors import Vector
 
 Forward = Callable[[Tracer, Vector], Outputs]

@@ -31,6 +31,7 @@ from .labels import (
     LayerRange,
     joined_axes,
 )
+from .layer_numbers import OfLayer
 from .optimizer import Optimizer, Recursion
 from .program import Program
 from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, SquaredNorm, Statement
@@ -67,6 +68,7 @@ __all__ = [
     "Linear",
     "MatrixRef",
     "Observe",
+    "OfLayer",
     "Optimizer",
     "Outer",
     "Product",

@@ -45,6 +45,7 @@ from dmft_sym.program import (
     VectorRef,
 )
 from dmft_sym.program.observations import Observations
+from dmft_sym.support.messages import show
 
 from .base import Regime, Size
 from .input_modes import PowerLaw, Spectrum, checked, of_samples
@@ -76,6 +77,10 @@ EIGENVALUE, TEACHER = "Lambda", "b"
 CLASSES = Words("a list of [weight, eigenvalue, variance of the teacher], the first two > 0, the last one >= 0")
 Positive = Annotated[float, Gt(0), Lt(math.inf)]
 Exponent = Annotated[float, Ge(0), Lt(math.inf)]
+ONLY_SQUARED = (
+    'allowed in the proportional regime is "squared", whose errors are linear; others are for given samples, '
+    "ds.Samples(inputs, targets, loss)"
+)
 NONLINEAR = '; nonlinear networks are for given samples, regime = "fixed"'
 
 
@@ -249,6 +254,8 @@ class Proportional(Regime):
         Classes of modes of the inputs: of each its weight, the eigenvalue of the covariance of the inputs, and the
         variance of the teacher; weights are in units of their sum. A list of such triples, or a `PowerLaw`. Isotropic
         inputs, one class with 1 and 1, if it is missing.
+    loss
+        ``"squared"``: errors are linear in outputs, as all of the regime is.
     labels
         Labels of the inputs with their numbers of values, ``{"token": 3}``: a sample is so many independent inputs,
         each with a teacher of its own, and its target the sum of what these say.
@@ -263,6 +270,7 @@ class Proportional(Regime):
 
     label_noise: float = 0.0
     spectrum: Spectrum | None = None
+    loss: str = "squared"
     labels: Sizes = ()
 
     word: ClassVar[str] = "proportional"
@@ -308,6 +316,8 @@ class Proportional(Regime):
         )
 
     def __post_init__(self) -> None:
+        if self.loss != "squared":
+            raise ProgramError(f"loss = {show(self.loss)}: {ONLY_SQUARED}")
         if self.spectrum is not None:
             object.__setattr__(self, "spectrum", checked(self.spectrum))
         object.__setattr__(self, "labels", checked_labels(self.labels))

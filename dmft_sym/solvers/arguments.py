@@ -275,6 +275,11 @@ def check_defaults(theory: Problem) -> None:
             _check_unused("depth", network.depth, theory)
 
 
+def taken(theory: Problem) -> list[str]:
+    """Names of the parameters that a run of a theory takes, beside its steps or its time."""
+    return sorted(_needed(theory))
+
+
 def _needed(theory: Problem) -> dict[str, Parameter]:
     """Parameters that a run takes: those of the program, outputs, and what the parametrization needs."""
     found = {parameter.keyword: parameter for parameter in theory.parameters}

@@ -267,14 +267,14 @@ def hidden_matrices(program: Program, arguments: RunArguments) -> dict[str, tupl
 
 
 def named_matrices(program: Program, arguments: RunArguments) -> dict[str, tuple[MatrixKey, GaussianMatrix]]:
-    """The Gaussian matrices by name with layer, trained vectors left out: ``W0``, ``W1``, ...
+    """The Gaussian matrices by name with layer, trained vectors and readouts of inputs left out: ``W0``, ``W1``, ...
 
     A layer whose name another matrix has is called ``W[1]``.
     """
     single = {matrix.name for matrix in program.matrices if matrix.layers is None}
     found: dict[str, tuple[MatrixKey, GaussianMatrix]] = {}
     for matrix in program.matrices:
-        if matrix.source == ONE.space:
+        if matrix.source == ONE.space or matrix.isometric:
             continue
         if matrix.layers is None:
             found[matrix.name] = ((matrix.name, None), matrix)

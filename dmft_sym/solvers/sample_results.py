@@ -204,7 +204,7 @@ def labelled(dataset: xr.Dataset, data: Samples) -> xr.Dataset:
     dataset = dataset.assign(target=(("sample", "output"), data.all_targets))
     dataset = dataset.assign_coords(trained=("sample", data.train.astype(int)))
     dataset = describe(dataset, outlier="singular values of a matrix (N^-1/2 W) outside of its bulk")
-    dataset.attrs = {"loss": data.loss, "data_hash": data.digest[:16]}
+    dataset.attrs = {"loss": data.rule.name, "data_hash": data.digest[:16]}
     return dataset
 
 

@@ -125,6 +125,13 @@ def spectrum_arguments(spec: Spec) -> dict[str, Any]:
     return {"matrices": spec.spectrum.matrices, "at": wanted or (spec.training.last,)}
 
 
+def spectrum_options(spec: Spec) -> dict[str, Any]:
+    """What `dmft_sym.spectrum` is called with beside the physical arguments, where spectra are computed apart."""
+    wanted = spec.spectrum
+    options = {"method": wanted.method, "dependence": wanted.dependence, "points": wanted.points}
+    return {**spectrum_arguments(spec), **options, **tolerance_arguments(spec)}
+
+
 def in_words_of_specs(error: ArgumentError, spec: Spec) -> SpecError:
     """What a solver refuses, with the keys of a spec for the arguments that they stand for."""
     homes = {key: f"[{name}] {key}" for name, keys in reversed([*spec.sections.items()]) for key in vars(keys)}
