@@ -35,10 +35,13 @@ if TYPE_CHECKING:
     from .power_counting.scaling import scaling
     from .regimes import PowerLaw, Proportional, Samples
     from .results.store import load, save
+    from .solvers.critical import critical
     from .solvers.escape import critical_richness
     from .solvers.simulation import simulate
+    from .solvers.stability import max_stable
     from .solvers.trained_spectra import spectrum
     from .spectra import operator
+    from .sweeps.optimum import optimum
     from .sweeps.ranges import linspace, logspace
     from .sweeps.sweep import sweep
     from .theory import Theory, derive
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 # Imported on first use, so that `import dmft_sym` is quick.
 _HOMES = {
     "compare": ".comparison.runs",
+    "critical": ".solvers.critical",
     "critical_richness": ".solvers.escape",
     "load": ".results.store",
     "operator": ".spectra",
@@ -57,6 +61,8 @@ _HOMES = {
     "scaling": ".power_counting.scaling",
     "linspace": ".sweeps.ranges",
     "logspace": ".sweeps.ranges",
+    "max_stable": ".solvers.stability",
+    "optimum": ".sweeps.optimum",
     "simulate": ".solvers.simulation",
     "sweep": ".sweeps.sweep",
     "spectrum": ".solvers.trained_spectra",
@@ -97,6 +103,7 @@ __all__ = [
     "Samples",
     "Theory",
     "compare",
+    "critical",
     "critical_richness",
     "deep_linear",
     "derive",
@@ -104,11 +111,13 @@ __all__ = [
     "linspace",
     "load",
     "logspace",
+    "max_stable",
     "mean",
     "mlp",
     "network",
     "norm",
     "operator",
+    "optimum",
     "reproduce",
     "save",
     "scaling",

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -22,7 +23,7 @@ from dmft_sym.networks.parametrization import Parametrization, Scalings
 from dmft_sym.networks.reverse import reverse
 from dmft_sym.networks.standard import Network, deep_linear
 from dmft_sym.networks.traced import PROPORTIONAL, Setting, Trace
-from dmft_sym.networks.training import TrainingRule, updates, weighed
+from dmft_sym.networks.training import TrainingRule, weighed
 from dmft_sym.program import (
     OUTPUT,
     Assign,
@@ -31,6 +32,7 @@ from dmft_sym.program import (
     GaussianMatrix,
     Initial,
     Label,
+    Learn,
     Linear,
     MatrixRef,
     Observe,
@@ -38,6 +40,7 @@ from dmft_sym.program import (
     Program,
     ProgramError,
     RandomVector,
+    ScalarRef,
     SiteClasses,
     Space,
     Statement,
@@ -45,6 +48,7 @@ from dmft_sym.program import (
     VectorRef,
 )
 from dmft_sym.program.observations import Observations
+from dmft_sym.program.written_labels import written_statements
 from dmft_sym.support.messages import show
 
 from .base import Regime, Size
@@ -70,6 +74,7 @@ from .keys import (
     simulation_keys,
 )
 from .labelled_inputs import LabelledInputs, Sizes, axes_of, checked_labels, written_observations
+from .outputs_apart import OutputStep, added, traces_of_outputs, without_unread
 
 MODES = SiteClasses(Label.of("mode class", "k", "k_s", "K"))
 """Modes of the inputs that have one eigenvalue and one variance of the teacher."""
@@ -382,6 +387,31 @@ class Proportional(Regime):
             If nothing is trained, or if the forward pass reads a random vector.
         """
         _check_draws(training)
+        traces = traces_of_outputs(trace)
+        if self.labels and len(traces) > 1:
+            raise ProgramError(
+                f"labels = {show(dict(self.labels))} with readouts of some outputs: allowed is one of both"
+            )
+        numbers = [None] if len(traces) == 1 else range(len(traces))
+        parts = [self._output(*pair, training) for pair in zip(traces, numbers, strict=True)]
+
+        def learned(coefficient: sp.Expr, weight: ScalarRef | None) -> list[Learn]:
+            found = tuple(added(chain.from_iterable(part.updates(coefficient, weight) for part in parts)))
+            labels = Step(tuple(chain.from_iterable((*p.backward.statements, *p.trace.statements) for p in parts)))
+            return list(written_statements(labels, found) if self.labels else found)  # type: ignore[arg-type]
+
+        weight, weighing = weighed(training, lambda w: learned(sp.Integer(1), w), 1 / NU)
+        statements: list[Statement] = [
+            *chain.from_iterable(part.named(part.statements) for part in parts),
+            *weighing,
+            *learned(Scalings().update, weight),
+            *chain.from_iterable(part.named(part.observed) for part in parts),
+        ]
+        wanted = without_unread(statements) if len(parts) > 1 else statements
+        return Program(tuple(wanted), training.optimizer(), name)
+
+    def _output(self, trace: Trace, number: int | None, training: TrainingRule) -> OutputStep:
+        """Statements of one output, or of all."""
         scalings = Scalings()
         backward = reverse(trace, scalings)
         dim = trace.input.space
@@ -396,29 +426,25 @@ class Proportional(Regime):
         gap = inputs.field("Delta")
         seen = gap if amplitude == 1 else inputs.field("z")  # of which all components count alike
         error = FieldRef(Field("r", samples))
-        weight, weighing = weighed(training, lambda w: updates(backward, trace, sp.Integer(1), w), 1 / NU)
         before: list[Statement] = [
             *backward.statements,
             *centering,
             Assign(gap, teacher + predictor.scaled(-1)),
             *([] if amplitude == 1 else [Assign(seen, Linear.of(gap, amplitude))]),
         ]
-        after: list[Statement] = [*trace.statements, *weighing, *updates(backward, trace, scalings.update, weight)]
+        after: list[Statement] = [*trace.statements]
         products, factor = Linear.of(Product(data, seen)), amplitude / ALPHA
         sums: list[Statement] = [Assign(trace.input, Linear.of(Product(data, error, True), factor))]
         if inputs.axes:
             labels = Step((*before, *after))
             before, after = inputs.written(labels, before), inputs.written(labels, after)
             products, sums = inputs.error(seen), inputs.sums_of_samples(error, trace.input, factor)
-        statements = [
-            *before,
-            Assign(error, products + Linear.of(noise, LABEL_NOISE)),
-            *sums,
-            *after,
+        statements = (*before, Assign(error, products + Linear.of(noise, LABEL_NOISE)), *sums, *after)
+        observed = (
             Observe("train_loss", ((sp.Integer(1), error, error),)),
             Observe("test_loss", tuple((sp.Integer(1), one, one) for one in inputs.ones(seen)), LABEL_NOISE**2),
-        ]
-        return Program(tuple(statements), training.optimizer(), name)
+        )
+        return OutputStep(backward, trace, statements, observed, number)
 
     def observations(self, trace: Trace) -> Observations:
         """Those of the network, with labels written out."""

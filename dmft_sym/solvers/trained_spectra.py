@@ -17,7 +17,7 @@ from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 
 from .arguments import check_integer, check_time, of_one_output, run_arguments
-from .attributes import common_attributes
+from .attributes import common_attributes, with_rate
 from .flow import flow_tolerance, no_flow
 from .memory import check_march_of
 from .method import CONDITIONING, Progress, current_method
@@ -146,12 +146,13 @@ def spectrum(
         check_march_of(theory, arguments, "numba")
     chosen, kept = check_request(theory, arguments, matrices, at)
     one = of_one_output(theory, arguments)
+    parameters = parameters if one is arguments else {**parameters, "outputs": 1}
     wanted = WantedSpectra(theory, one, parameters, chosen, kept, dependence, tol, points > 0, overlaps, progress)
     tracks, outcome = from_march(wanted) if method == "equations" else from_coordinates(wanted)
     if one is not arguments:
         for name, matrix in chosen.items():
             tracks[name].copies = arguments.outputs ** (2 if matrix.per_output else 1)
-    dataset = in_time(_dataset(tracks, kept, arguments, points), arguments.times)
+    dataset = in_time(with_rate(_dataset(tracks, kept, arguments, points), arguments), arguments.times)
     options = {"method": method, "dependence": dependence, "tol": tol}
     dataset.attrs |= {**common_attributes(theory, arguments), **options, **outcome.attrs()}
     if one is not arguments:
