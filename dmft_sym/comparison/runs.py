@@ -208,8 +208,8 @@ def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
     of those that are sampled, and where both are exact there are differences alone.
 
     Spectra of a theory and networks are compared if both results have them: outliers where the theory has one,
-    sharpness and overlaps. Outliers that coincide in the theory are one entry, the mean of the measured ones and the overlap of the
-    space of their vectors, as they split and mix in a finite network.
+    sharpness and overlaps. Outliers that coincide in the theory are one entry, the mean of the measured ones and the
+    overlap of the space of their vectors, as they split and mix in a finite network.
 
     Parameters
     ----------
