@@ -276,7 +276,7 @@ def _of_theories(given: xr.Dataset, run: xr.Dataset, other: xr.Dataset, names: l
 def _along_steps(run: xr.Dataset, name: str) -> bool:
     """Whether a variable is compared step by step."""
     along = {"step", "kernel_step"} & set(run[name].dims)
-    return bool(along) and not name.endswith((SEM, "_accuracy"))
+    return bool(along) and not name.endswith((SEM, "_accuracy")) and not name.startswith("rate_")
 
 
 def _place(array: xr.DataArray, mark: str) -> xr.DataArray:

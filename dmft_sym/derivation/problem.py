@@ -79,7 +79,7 @@ class Problem(Pipeline):
         _check_observations(self.observations, self.program)
         self.observed = self.observations.fields
         known = {**data.values, **training.values}
-        self.parameters = _parameters(self.program, known, trace.parameters)
+        self.parameters = _parameters(self.program, known, (*data.own_parameters, *trace.parameters))
         _check_probes(probes, [readout.vector.name for readout in trace.readouts])
         self.joint_derivations: dict[Any, Any] = {}
         """Derivations of level two that were made, by matrix (`dmft_sym.spectra.equations`)."""

@@ -34,12 +34,14 @@ class Coordinates(Arithmetic):
     method = CONDITIONING
     summary = "the program on growing coordinates"
     options = frozenset({"tol", "dtype", "kernels", "matrices", "at"})
-    unused = frozenset({"order_parameters", "sites", "error", "seed", "replicas", "antithetic", "threads"})
+    unused = frozenset(
+        {"order_parameters", "sites", "error", "seed", "replicas", "antithetic", "threads", "workers", "scheduler"}
+    )
 
     @staticmethod
     def applies(problem: Problem) -> bool:
         """Whether no field is a nonlinear function of fields."""
-        return problem.program.linear
+        return problem.program.linear and not problem.program.increments
 
     @staticmethod
     def exact(problem: Problem) -> bool:

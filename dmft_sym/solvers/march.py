@@ -37,7 +37,7 @@ class RowMarch(Arithmetic):
     @staticmethod
     def applies(problem: Problem) -> bool:
         """Whether the equations close."""
-        return not problem.program.averaged
+        return not problem.program.averaged and not problem.program.increments
 
     @staticmethod
     def exact(problem: Problem) -> bool:
