@@ -14,12 +14,14 @@ from .support.deprecation import OldModules
 
 if TYPE_CHECKING:
     from . import limits
+    from .claims.reproduction import reproduce
     from .comparison.runs import compare
     from .networks import (
         MUP,
         NTK,
         GradientDescent,
         GradientFlow,
+        Loss,
         Network,
         OnlineSGD,
         Parametrization,
@@ -31,10 +33,11 @@ if TYPE_CHECKING:
         softmax,
     )
     from .power_counting.scaling import scaling
-    from .regimes import PowerLaw, Proportional, Samples
+    from .regimes import ExtensiveOutputs, PowerLaw, Proportional, Samples
     from .results.store import load, save
     from .solvers.critical import critical
     from .solvers.escape import critical_richness
+    from .solvers.measure import measure
     from .solvers.simulation import simulate
     from .solvers.stability import max_stable
     from .solvers.trained_spectra import spectrum
@@ -50,10 +53,13 @@ _HOMES = {
     "critical": ".solvers.critical",
     "critical_richness": ".solvers.escape",
     "load": ".results.store",
+    "measure": ".solvers.measure",
     "operator": ".spectra",
+    "ExtensiveOutputs": ".regimes",
     "PowerLaw": ".regimes",
     "Proportional": ".regimes",
     "Samples": ".regimes",
+    "reproduce": ".claims.reproduction",
     "save": ".results.store",
     "scaling": ".power_counting.scaling",
     "linspace": ".sweeps.ranges",
@@ -71,6 +77,7 @@ _HOMES = {
             "NTK",
             "GradientDescent",
             "GradientFlow",
+            "Loss",
             "Network",
             "OnlineSGD",
             "Parametrization",
@@ -88,8 +95,10 @@ _HOMES = {
 __all__ = [
     "MUP",
     "NTK",
+    "ExtensiveOutputs",
     "GradientDescent",
     "GradientFlow",
+    "Loss",
     "Network",
     "OnlineSGD",
     "Parametrization",
@@ -108,11 +117,13 @@ __all__ = [
     "logspace",
     "max_stable",
     "mean",
+    "measure",
     "mlp",
     "network",
     "norm",
     "operator",
     "optimum",
+    "reproduce",
     "save",
     "scaling",
     "simulate",

@@ -44,6 +44,7 @@ ORDER = """
     sweeps
     spec
     theory
+    claims
     cli
     __main__
 """

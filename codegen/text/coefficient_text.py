@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import sympy as sp
 from sympy.printing.pycode import PythonCodePrinter
 
-from dmft_sym.program import ClassValue
+from dmft_sym.program import ClassValue, OfLayer
 
 from .names import python_name
 
@@ -30,6 +30,13 @@ class _Printer(PythonCodePrinter):
         if expr in self._names:
             return self._names[expr]
         return str(expr.name) if expr.is_integer and expr.name.startswith("l") else python_name(expr)
+
+    def _print_OfLayer(self, expr: OfLayer) -> str:
+        return f"({', '.join(map(self._number, expr.values))})[{self.doprint(expr.place)}]"
+
+    def _number(self, value: sp.Expr) -> str:
+        """One of several that have to be of one type."""
+        return repr(float(value)) if value.is_number else f"float({self.doprint(value)})"
 
     def _print_AppliedUndef(self, expr: sp.Expr) -> str:
         assert isinstance(expr, ClassValue)
@@ -59,6 +66,9 @@ class _ExactPrinter(_PowerPrinter):
     def __init__(self, quotient: str) -> None:
         super().__init__({})
         self._quotient = quotient
+
+    def _number(self, value: sp.Expr) -> str:
+        return str(self.doprint(value))
 
     def _print_Rational(self, expr: sp.Rational) -> str:
         return self._quotient.format(p=expr.p, q=expr.q)

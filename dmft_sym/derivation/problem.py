@@ -12,10 +12,12 @@ from typing import Any, Self
 
 import sympy as sp
 
+from dmft_sym.networks.observing import check_names
 from dmft_sym.networks.parameters import STANDARD, Parameter
 from dmft_sym.networks.standard import Network
 from dmft_sym.networks.training import TrainingRule
 from dmft_sym.program import Program, ProgramError
+from dmft_sym.program.observations import Observations
 from dmft_sym.regimes.base import Regime
 from dmft_sym.support.messages import show
 
@@ -52,6 +54,8 @@ class Problem(Pipeline):
         One training step, as statements over spaces.
     parameters : tuple of Parameter
         Run-time arguments, one for every symbol of the program.
+    observations : Observations
+        What the user observes of the fields of a step; it is no part of the program.
 
     Raises
     ------
@@ -71,8 +75,11 @@ class Problem(Pipeline):
         data.check(network, probes)
         trace = network.trace(data.setting)
         super().__init__(data.program(trace, training, network.name), probes)
+        self.observations = trace.observations
+        _check_observations(self.observations, self.program)
+        self.observed = self.observations.fields
         known = {**data.values, **training.values}
-        self.parameters = _parameters(self.program, known, trace.parameters)
+        self.parameters = _parameters(self.program, known, (*data.own_parameters, *trace.parameters))
         _check_probes(probes, [readout.vector.name for readout in trace.readouts])
         self.joint_derivations: dict[Any, Any] = {}
         """Derivations of level two that were made, by matrix (`dmft_sym.spectra.equations`)."""
@@ -119,6 +126,17 @@ def _parameters(
                 f"symbol {symbol} is not declared: the forward pass needs net.parameter({symbol.name!r})"
             )
     return tuple(known[symbol] for symbol in parameters)
+
+
+def _check_observations(observations: Observations, program: Program) -> None:
+    """Names that nothing else has in results; parameters that runs have."""
+    declared = (*program.fields, *program.scalars, *program.matrices, *program.vectors, *program.spaces)
+    names = [thing.name for thing in declared]
+    check_names(observations, [*names, *(label.name for label in program.labels)])
+    for symbol in observations.parameters - set(program.parameters):
+        raise ProgramError(
+            f"observe {' and '.join(observations.names)}: the parameter {symbol} is of no other use; write its number"
+        )
 
 
 def _check_probes(probes: Collection[str], readouts: Collection[str]) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from .action import MatrixAction, PairTerm, operand_overlap
-from .symbols import ConjugateCorrelation, ConjugateResponse, Correlation, HatAt, Overlap, Response
+from .symbols import ConjugateCorrelation, ConjugateResponse, Correlation, Gram, HatAt, Overlap, Response
 from .uses import Use
 
 
@@ -108,8 +108,7 @@ def _site_terms(action: MatrixAction, conjugates: dict[sp.Expr, sp.Expr]) -> lis
     """
     found = []
     for term in (*action.substituted, *action.constraints):
-        live = sp.expand(term.expression.xreplace(conjugates))
-        for part in sp.Add.make_args(live):
+        for part in _summands(term.expression.xreplace(conjugates)):
             hats = {hat for overlap in part.atoms(Overlap) for hat in overlap.atoms(HatAt)}
             for place in (term.first, term.second):
                 if place.hat in hats:
@@ -119,6 +118,17 @@ def _site_terms(action: MatrixAction, conjugates: dict[sp.Expr, sp.Expr]) -> lis
                     found.append(PairTerm(place, other, sp.cancel(part / space.ratio)))
                     break
     return found
+
+
+def _summands(expression: sp.Expr) -> list[sp.Expr]:
+    """The summands of an action, one for every product of overlaps and order parameters.
+
+    A coefficient may be a sum itself, such as the variance of a matrix whose initial standard deviation is one.
+    """
+    found: dict[frozenset[sp.Expr], list[sp.Expr]] = defaultdict(list)
+    for part in sp.Add.make_args(sp.expand(expression)):
+        found[frozenset(part.atoms(Overlap, Correlation, Gram, Response))].append(part)
+    return [parts[0] if len(parts) == 1 else sp.factor_terms(sp.Add(*parts)) for parts in found.values()]
 
 
 def _coefficients(

@@ -2,6 +2,7 @@
 
 from .classes import CLASS_INDEX, ClassValue, SiteClasses, class_values
 from .declarations import ONE, UNIT, Field, GaussianMatrix, RandomVector, Scalar, Space
+from .equal_outputs import outputs_are_alike
 from .errors import ProgramError
 from .expressions import (
     FieldRef,
@@ -15,6 +16,7 @@ from .expressions import (
     SiteFunction,
     VectorRef,
 )
+from .increments import Increment, LinearMap
 from .labels import (
     DEPTH,
     LAYER,
@@ -30,6 +32,7 @@ from .labels import (
     LayerRange,
     joined_axes,
 )
+from .layer_numbers import OfLayer
 from .optimizer import Optimizer, Recursion
 from .program import Program
 from .statements import Assign, Average, Compute, ForLayers, Learn, Observe, Outer, SiteMap, SquaredNorm, Statement
@@ -58,14 +61,17 @@ __all__ = [
     "FieldRef",
     "ForLayers",
     "GaussianMatrix",
+    "Increment",
     "Initial",
     "Label",
     "LayerRange",
     "LayerSum",
     "Learn",
     "Linear",
+    "LinearMap",
     "MatrixRef",
     "Observe",
+    "OfLayer",
     "Optimizer",
     "Outer",
     "Product",
@@ -90,6 +96,7 @@ __all__ = [
     "flatten",
     "is_linear",
     "joined_axes",
+    "outputs_are_alike",
     "reads",
     "scalar_refs",
     "walk",

@@ -41,8 +41,12 @@ def program_text(program: Step) -> str:
     for matrix in program.matrices:
         family = "" if matrix.layers is None else f"[{matrix.layers}]"
         fresh = ", drawn anew at every step" if matrix.fresh else ""
+        fresh += f", called {', '.join(matrix.members)}" if matrix.members else ""
         if matrix.source == UNIT:
-            lines.append(f"  vector {matrix.name}{family} in {matrix.target}: sites N(0, {matrix.variance})")
+            lines.append(f"  vector {matrix.name}{family} in {matrix.target}: sites N(0, {matrix.variance}){fresh}")
+            continue
+        if matrix.isometric:
+            lines.append(f"  matrix {matrix.name}: {matrix.source} -> {matrix.target}, overlaps of inputs are kept")
             continue
         lines.append(
             f"  matrix {matrix.name}{family}: {matrix.source} -> {matrix.target}, "

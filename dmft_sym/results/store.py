@@ -13,6 +13,7 @@ from dmft_sym.support.messages import InputError, first_line, show, show_path
 from dmft_sym.support.outcomes import Outcome
 
 from .axes import word
+from .equal_outputs import EQUAL, packed, unpacked
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,7 +63,7 @@ def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
     check_dataset(dataset, "dataset")
     check_writable(path)
     try:
-        files.write_bytes(path, _netcdf(_encoded(dataset)))
+        files.write_bytes(path, _netcdf(_encoded(packed(dataset))))
     except InputError as error:
         raise ResultError(str(error)) from error
 
@@ -94,7 +95,7 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
         with h5py.File(path, "r") as file:  # refuses half-written files before the layers above stumble over them
             format_ = file.attrs.get("format")
         if format_ == FORMAT:
-            return _decoded(xr.load_dataset(path, engine=_ENGINE))
+            return unpacked(_decoded(xr.load_dataset(path, engine=_ENGINE)))
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
         raise _not_a_result(path, f"damaged or half-written ({first_line(error)})") from error
     raise _not_a_result(path, "netCDF or HDF5, but not a result of dmft-sym")
@@ -117,7 +118,12 @@ def summary(dataset: xr.Dataset) -> str:
         losses.append(f"standard error of f up to {float(dataset['f_sem'].max()):.2g}")
     if f"f{BIAS}" in dataset and dataset[f"f{BIAS}"].size:
         losses.append(f"bias up to {float(abs(dataset[f'f{BIAS}']).max()):.2g}")
-    return ", ".join([words, *losses, *bias_notes(dataset)])
+    return ", ".join([words, *losses, *notes(dataset)])
+
+
+def notes(dataset: xr.Dataset) -> list[str]:
+    """What a reader of the numbers must know: biased by few sites, or one of several equal outputs."""
+    return [*bias_notes(dataset), *([dataset.attrs[EQUAL]] if EQUAL in dataset.attrs else [])]
 
 
 def bias_notes(dataset: xr.Dataset) -> list[str]:

@@ -14,7 +14,7 @@ from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 from dmft_sym.support.outcomes import Failure, SpectrumError, named
 
-from .arguments import check_integer, run_arguments, taken
+from .arguments import check_integer, of_one_output, run_arguments, taken
 from .method import current_method
 from .spectrum_request import check_request, check_tolerance
 from .spectrum_routes import two_time_spectra
@@ -217,6 +217,8 @@ def _of_condition(
     if method not in METHODS:
         raise ArgumentError(f"method = {show(method)}: allowed are {', '.join(METHODS)}")
     arguments = run_arguments(theory, at + 1, {**settings, parameter: low})
+    if of_one_output(theory, arguments) is not arguments:
+        settings = {**settings, "outputs": 1}
     (chosen,) = check_request(theory, arguments, [matrix], [at])[0].values()
     route = _of_march if method == "equations" else _of_coordinates
     return lambda value: route(theory, chosen, at, 0.01 * tol, {**settings, parameter: value})

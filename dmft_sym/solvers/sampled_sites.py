@@ -79,11 +79,17 @@ class ReplicaRun:
         self.call = call
         self.options = call.options
         self.data = samples_of(call.problem.data)
-        self.wanted = replace(wanted_of(call, self.data), paired=call.options.antithetic)
+        gaussian = self.gaussian(call.problem)
+        self.wanted = replace(wanted_of(call, self.data, gaussian=gaussian), paired=call.options.antithetic)
         self.seed = check_integer("seed", call.options.seed, 0)
         self.count = check_integer("replicas", call.options.replicas, 2)
         check_kernels(self.wanted, self.count)
         self.extra: dict[str, Any] = {}
+
+    @staticmethod
+    def gaussian(problem: Problem) -> bool:
+        """Whether all fields are Gaussian, and have no values at sites."""
+        return False
 
     def solved(self) -> Solved:
         """The run with as many sites as are asked for, or as a wanted error needs."""
@@ -124,7 +130,9 @@ class ReplicaRun:
             raise ArgumentError(f"error = {show(error)}: allowed is a number > 0")
         trial = copy.copy(self)
         trial.bias = False
-        trial.wanted = replace(self.wanted, kernel_steps=(), spectrum_steps=(), matrices={}, bulks={}, keeps={})
+        trial.wanted = replace(
+            self.wanted, kernel_steps=(), spectrum_steps=(), matrices={}, bulks={}, keeps={}, observing=None
+        )
         return self._divisible(sites_for_error(float(error), self.count, trial.largest_error))
 
     def _divisible(self, sites: int) -> int:

@@ -20,11 +20,12 @@ from dmft_sym.support.messages import show
 from dmft_sym.workers import asked_crew
 
 from .arguments import RunArguments, check_integer, run_arguments
-from .attributes import common_attributes
+from .attributes import common_attributes, with_rate
 from .measured_spectra import spectrum_request
 from .measurements import Measurements, including_measured, wanted_measurements
 from .memory import check_kernels, check_network
 from .method import Progress
+from .observables import Observed, described, observing_of
 from .sample_results import derived, labelled, network_dataset, output_track
 from .simulated_networks import SimulatedNetworks
 
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from dmft_sym.derivation.problem import Problem
+    from dmft_sym.execution import Arithmetic as Execution
     from dmft_sym.execution import ExecutionResult
+    from dmft_sym.execution.track import Inspect
     from dmft_sym.program import FieldRef
     from dmft_sym.spectra import MatrixProgram
     from dmft_sym.support.outcomes import Outcome
@@ -143,7 +146,7 @@ def simulate(
         one = partial(_trained_alone, carried, replace(networks, progress=None), arguments, wanted)
         parts = crew.in_order(one, networks.numbers, progress, each)
         dataset, outcome = together([part for part, _ in parts]), min((end for _, end in parts), key=_reached)
-    dataset = in_time(dataset, arguments.times)
+    dataset = described(in_time(with_rate(dataset, arguments), arguments.times), theory)
     dataset.attrs = {
         **common_attributes(theory, arguments),
         **networks.attributes,
@@ -210,18 +213,46 @@ def _observed(
     values: int | None,
 ) -> tuple[xr.Dataset, Outcome]:
     """Losses and order parameters that the program observes, and measured spectra."""
-    record = order_parameters and arguments.steps <= RECORDED_STEPS
+    from dmft_sym.results.heads import with_outputs
+
+    record = order_parameters and arguments.steps <= RECORDED_STEPS and not theory.program.increments
     check_network(theory, arguments, networks.sized, networks.dtype, arguments.data, {})
     request = spectrum_request(theory, arguments, matrices, at, values)
-    results, tracks = [], []
+    results, tracks, seen = [], [], []
+    observing = observing_of(theory, arguments)
     for number in networks.numbers:
         measurement = None if request is None else request.measurement(networks.child(number))
-        inspect = None if measurement is None else measurement.inspect
+        seen.append(Observed(observing))
+        inspect = _both(seen[-1], None if measurement is None else measurement.inspect)
         results.append(networks.train(number, theory, arguments, record=record, inspect=inspect))
         tracks.append({} if measurement is None else measurement.tracks)
-    dataset = _dataset(theory, results, record)
+    dataset = _with_observables(_dataset(theory, results, record), seen)
     outcome = _first_end(results)
-    return dataset if request is None else dataset.merge(request.dataset(tracks)), outcome
+    dataset = dataset if request is None else dataset.merge(request.dataset(tracks))
+    return with_outputs(dataset, theory.program), outcome
+
+
+def _both(seen: Observed, inspect: Inspect | None) -> Inspect | None:
+    """What looks at observables, and at matrices."""
+    if seen.observing is None or inspect is None:
+        return inspect if seen.observing is None else seen.see_network
+    look = inspect
+
+    def see(step: int, network: Execution) -> None:
+        seen.see_network(step, network)
+        look(step, network)
+
+    return see
+
+
+def _with_observables(dataset: xr.Dataset, seen: list[Observed]) -> xr.Dataset:
+    """The dataset with the observables of all networks."""
+    done = dataset.sizes["step"]
+    found = {}
+    for name, (axes, _) in seen[0].variables(done).items():
+        found[name] = ("seed", *axes), np.stack([one.variables(done)[name][1] for one in seen])
+    coords = {name: values for name, values in seen[0].coordinates().items() if name not in dataset.coords}
+    return dataset.assign_coords(coords).assign(found)
 
 
 def _first_end(results: list[ExecutionResult]) -> Outcome:

@@ -15,13 +15,15 @@ from dmft_sym.support.deprecation import warn_old_word
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import BiasWarning, show
 
-from .arguments import RunArguments, check_flag, check_progress, run_arguments
-from .attributes import common_attributes
+from .arguments import RunArguments, check_flag, check_progress, of_one_output, run_arguments
+from .attributes import common_attributes, with_rate
 from .coordinates import Coordinates
+from .extensive import PopulationOfDirections, WrittenOut
 from .flow import Flow, no_flow
 from .generated_modules import march_module, sampled_module
 from .march import RowMarch, march
 from .method import CONDITIONING, WORDS, Arithmetic, Call, Progress, current_method
+from .observables import described
 from .sampled_sites import SiteSampling
 from .two_time_sampling import TwoTimeSampling
 
@@ -30,7 +32,15 @@ if TYPE_CHECKING:
 
     from dmft_sym.derivation.problem import Problem
 
-ARITHMETICS: tuple[type[Arithmetic], ...] = (RowMarch, TwoTimeSampling, Coordinates, SiteSampling, Flow)
+ARITHMETICS: tuple[type[Arithmetic], ...] = (
+    RowMarch,
+    PopulationOfDirections,
+    TwoTimeSampling,
+    Coordinates,
+    WrittenOut,
+    SiteSampling,
+    Flow,
+)
 """How a method is carried out; of those that apply to a problem, the first."""
 DEFAULTS: Mapping[str, Any] = {
     "tol": None, "dtype": "float64", "order_parameters": True, "sites": None, "error": None, "seed": 0, "replicas": 8,
@@ -215,6 +225,8 @@ class Solver:
         ArgumentError
             Naming the argument, its value and what is allowed; more steps or sites than fit into memory.
         """
+        from dmft_sym.results.equal_outputs import for_all_outputs
+        from dmft_sym.results.heads import with_outputs
         from dmft_sym.results.names import in_time
         from dmft_sym.results.store import bias_notes
 
@@ -233,10 +245,13 @@ class Solver:
         kind = self._arithmetic(method, exact)
         options = _options(kind, given)
         check_progress(progress)
-        solved = kind().run(Call(self.theory, self.backend, arguments, options, progress))
+        one = of_one_output(self.theory, arguments) if kind.exact(self.theory) else arguments
+        solved = kind().run(Call(self.theory, self.backend, one, options, progress))
         if solved.outcome.step == 0:
             _check_ratios(arguments)
-        result = in_time(solved.dataset, arguments.times)
+        spread = solved.dataset if one is arguments else for_all_outputs(solved.dataset, arguments.outputs)
+        shown = with_outputs(with_rate(spread, arguments), self.theory.program)
+        result = described(in_time(shown, arguments.times), self.theory)
         result.attrs = {
             **common_attributes(self.theory, arguments),
             **solved.attributes,

@@ -16,6 +16,7 @@ from dmft_sym.support.array_types import Floats
 from dmft_sym.support.outcomes import Outcome
 from dmft_sym.workers import Crew
 
+from .extensive_spectra import extensive_spectra
 from .spectrum_routes import Track, WantedSpectra, escape_on_coordinates, escape_on_march, from_coordinates, from_march
 
 if TYPE_CHECKING:
@@ -50,10 +51,22 @@ class Part:
     complete: frozenset[str]
 
 
-def part_of(wanted: WantedSpectra, method: str, points: int) -> tuple[Part, Outcome]:
-    """Spectra at the steps that are wanted, and how the run ended."""
-    tracks, outcome = from_march(wanted) if method == "equations" else from_coordinates(wanted)
-    dataset = _dataset(tracks, wanted.at, wanted.arguments, points)
+def part_of(wanted: WantedSpectra, method: str, points: int, arguments: RunArguments) -> tuple[Part, Outcome]:
+    """Spectra at the steps that are wanted, and how the run ended.
+
+    Parameters
+    ----------
+    arguments
+        Of the run that was asked for; what is wanted may be solved for one of its equal outputs.
+    """
+    if wanted.theory.program.increments:
+        tracks, outcome = extensive_spectra(wanted, method)
+    else:
+        tracks, outcome = from_march(wanted) if method == "equations" else from_coordinates(wanted)
+    if wanted.arguments.outputs != arguments.outputs:
+        for name, matrix in wanted.matrices.items():
+            tracks[name].copies = arguments.outputs ** (2 if matrix.per_output else 1)
+    dataset = _dataset(tracks, wanted.at, arguments, points)
     margins = {name: track.margins for name, track in tracks.items()}
     failures = {name: _failures(name, track, wanted.arguments) for name, track in tracks.items()}
     directions = {
@@ -64,21 +77,23 @@ def part_of(wanted: WantedSpectra, method: str, points: int) -> tuple[Part, Outc
     return Part(dataset, margins, failures, directions, complete), outcome
 
 
-def shared_out(crew: Crew, wanted: WantedSpectra, method: str, points: int) -> tuple[xr.Dataset, Outcome]:
+def shared_out(
+    crew: Crew, wanted: WantedSpectra, method: str, points: int, arguments: RunArguments
+) -> tuple[xr.Dataset, Outcome]:
     """The same by workers, each of which has some of the steps."""
     size = -(-len(wanted.at) // PIECES)
     pieces = [wanted.at[k : k + size] for k in range(0, len(wanted.at), size)]
     sent = replace(wanted, theory=None, progress=None, escapes=False)  # type: ignore[arg-type]
-    one = partial(_piece, CarriedProblem(wanted.theory), sent, method, points)
+    one = partial(_piece, CarriedProblem(wanted.theory), sent, method, points, arguments)
     found = crew.in_order(one, pieces, wanted.progress)
     return _together([part for part, _ in found], wanted, method), found[0][1]
 
 
 def _piece(
-    carried: CarriedProblem, wanted: WantedSpectra, method: str, points: int, at: list[int]
+    carried: CarriedProblem, wanted: WantedSpectra, method: str, points: int, arguments: RunArguments, at: list[int]
 ) -> tuple[Part, Outcome]:
     """Some of the steps, in a worker."""
-    return part_of(replace(wanted, theory=carried.problem, at=at), method, points)
+    return part_of(replace(wanted, theory=carried.problem, at=at), method, points, arguments)
 
 
 def _together(parts: Sequence[Part], wanted: WantedSpectra, method: str) -> xr.Dataset:
@@ -113,13 +128,14 @@ def _dataset(tracks: Mapping[str, Track], at: list[int], arguments: RunArguments
 
     shape, outputs = (len(tracks), len(at)), arguments.outputs
     spectra = [[track.spectra.get(step) for step in at] for track in tracks.values()]
-    ranks = max((len(s.outliers) for row in spectra for s in row if s is not None), default=0)
+    ranks = max((len(t.outliers(step)) for t in tracks.values() for step in at), default=0)
     outlier = np.full((*shape, ranks), np.nan)
     edge = np.full((*shape, 2), np.nan)
     for m, (track, row) in enumerate(zip(tracks.values(), spectra, strict=True)):
         for k, found in enumerate(row):
             if found is not None:
-                outlier[m, k, : len(found.outliers)] = found.outliers
+                values = track.outliers(at[k])
+                outlier[m, k, : len(values)] = values
                 edge[m, k, 1] = found.edge
                 if at[k] in track.bands and len(track.bands[at[k]]):
                     edge[m, k, 0] = track.bands[at[k]][0][0]
@@ -162,7 +178,8 @@ def _overlaps(tracks: Mapping[str, Track], at: list[int], ranks: int, directions
     for m, track in enumerate(tracks.values()):
         for k, step in enumerate(at):
             for name, rows in track.overlaps.get(step, {}).items():
-                table[m, k, : len(rows), directions.index(name)] = rows
+                repeated = np.repeat(rows, track.copies, axis=0)
+                table[m, k, : len(repeated), directions.index(name)] = repeated
     return table
 
 

@@ -74,6 +74,13 @@ class Track:
     escape: float = math.nan
     share: float = 1.0
     """By which densities are multiplied to be those of all eigenvalues, or of as many singular values as there are."""
+    copies: int = 1
+    """How often outliers are repeated by outputs that were not solved for."""
+
+    def outliers(self, step: int) -> Floats:
+        """Outliers at a step, with multiplicity; none where the spectrum is not known."""
+        found = self.spectra.get(step)
+        return np.empty(0) if found is None else np.repeat(found.outliers, self.copies)
 
 
 def two_time_spectra(theory: Problem, *, steps: int, backend: str = "numba", **parameters: float) -> TwoTimeSpectra:
@@ -89,10 +96,10 @@ def two_time_spectra(theory: Problem, *, steps: int, backend: str = "numba", **p
     from dmft_sym.spectra.march.two_time import TwoTimeSpectra
 
     from .arguments import run_arguments
-    from .solver import Solver
+    from .march import march
 
     arguments = run_arguments(theory, steps, parameters)
-    raw = Solver(theory, backend).raw(steps=steps, **parameters)  # type: ignore[arg-type]
+    raw = march(theory, arguments, backend)
     return TwoTimeSpectra(theory, raw, arguments.values, arguments.outputs, steps)
 
 

@@ -6,14 +6,16 @@ from collections.abc import Sequence, Sized
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from dmft_sym.results.equal_outputs import EQUAL, NOTE
 from dmft_sym.results.names import in_time
 from dmft_sym.spectra.methods import DEPENDENCE, check_method, default_method
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 from dmft_sym.workers import asked_crew
 
-from .arguments import check_integer, check_time, run_arguments
-from .attributes import common_attributes
+from .arguments import check_integer, check_time, of_one_output, run_arguments
+from .attributes import common_attributes, with_rate
+from .extensive import PopulationOfDirections
 from .flow import flow_tolerance, no_flow
 from .memory import check_march_of
 from .method import CONDITIONING, Progress, current_method
@@ -63,7 +65,7 @@ def spectrum(
         Number of gradient steps of the run; of a gradient flow its end, or times as for a `Solver`.
     method
         ``"conditioning"``: growing coordinates. ``"equations"``: the derived spike condition on two-time matrices.
-        The numbers agree. By default the quicker one: coordinates for one output and full batches, else the march.
+        The numbers agree. By default the quicker one: coordinates for full batches, else the march.
         Where samples are given, that of a `Solver`.
     dependence
         ``"joint"`` (default), or ``"independent"``: the classical condition, in which the trained part of a matrix does
@@ -139,24 +141,30 @@ def spectrum(
     if arguments.times is not None:
         end = arguments.times[-1]
         arguments = arguments.only(check_time("at", place, end) for place in listed_places(arguments, at))
+    if theory.program.increments:
+        method = _method_of_increments(theory, method, dependence)
     if method is None:
         fresh = any(matrix.fresh for matrix in theory.program.matrices)
-        method = default_method(arguments.outputs, fresh, dependence)
+        method = default_method(of_one_output(theory, arguments).outputs, fresh, dependence)
         method = "conditioning" if theory.program.classes and dependence == DEPENDENCE[0] else method
     if method == "equations" and theory.program.classes:
         raise ArgumentError("method = 'equations': allowed is 'conditioning' where the sites of a space have classes")
-    if method == "equations":
+    if method == "equations" and not theory.program.increments:
         check_march_of(theory, arguments, "numba")
     chosen, kept = check_request(theory, arguments, matrices, at)
-    wanted = WantedSpectra(theory, arguments, parameters, chosen, kept, dependence, tol, points > 0, overlaps, progress)
-    if crew is None:
-        found, outcome = part_of(wanted, method, points)
+    one = of_one_output(theory, arguments)
+    parameters = parameters if one is arguments else {**parameters, "outputs": 1}
+    wanted = WantedSpectra(theory, one, parameters, chosen, kept, dependence, tol, points > 0, overlaps, progress)
+    if crew is None or theory.program.increments:
+        found, outcome = part_of(wanted, method, points, arguments)
         dataset = found.dataset
     else:
-        dataset, outcome = shared_out(crew, wanted, method, points)
-    dataset = in_time(dataset, arguments.times)
+        dataset, outcome = shared_out(crew, wanted, method, points, arguments)
+    dataset = in_time(with_rate(dataset, arguments), arguments.times)
     options = {"method": method, "dependence": dependence, "tol": tol}
     dataset.attrs |= {**common_attributes(theory, arguments), **options, **outcome.attrs()}
+    if one is not arguments:
+        dataset.attrs[EQUAL] = NOTE
     dataset.attrs["wall_time"] = perf_counter() - start
     return dataset
 
@@ -175,6 +183,19 @@ def _method_of_flow(theory: Problem, method: str | None, dependence: str) -> str
     if method not in (None, CONDITIONING):
         raise ArgumentError(no_flow(theory, str(method), None))
     return CONDITIONING
+
+
+def _method_of_increments(theory: Problem, method: str | None, dependence: str) -> str:
+    """The route to spectra where updates have extensive rank.
+
+    Raises
+    ------
+    ArgumentError
+        If they are not to know the initial matrices.
+    """
+    if dependence != DEPENDENCE[0]:
+        raise ArgumentError(f"dependence = {show(dependence)}: allowed {theory.data.where} is {DEPENDENCE[0]!r}")
+    return method or ("equations" if PopulationOfDirections.applies(theory) else CONDITIONING)
 
 
 def _along_a_run(theory: Problem, **arguments: Any) -> xr.Dataset:

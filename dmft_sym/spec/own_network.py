@@ -90,8 +90,12 @@ class OwnNetwork:
 
     def _guarded(self, forward: Callable[..., Any]) -> Callable[..., Any]:
         def guarded(*arguments: Any) -> Any:
+            from dmft_sym.networks.outputs import check_returned
+
             with _in_one_line(self.text, self.path):
-                return forward(*arguments)
+                returned = forward(*arguments)
+                check_returned(returned)
+                return returned
 
         return guarded
 

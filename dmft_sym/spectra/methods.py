@@ -13,11 +13,13 @@ def default_method(outputs: int, fresh: bool, dependence: str = DEPENDENCE[0]) -
     """The quicker of the two routes, whose numbers agree (benchmarks/spectra.py).
 
     One output and the same samples at every step: coordinates, whose bases saturate. Fresh batches open directions at
-    every step, and each output opens its own, while one output stands for all in the two-time matrices: the march. Only
-    the derivation can leave out what trained parts know of the initial matrices.
+    every step, and each output that has to be solved for opens its own: the march. Only the derivation can leave out
+    what trained parts know of the initial matrices.
 
     Parameters
     ----------
+    outputs
+        Number of outputs that are solved for; one, where it stands for others like it.
     fresh
         Whether batches are fresh at every step.
     """

@@ -67,6 +67,20 @@ def test_both_methods_agree_in_the_proportional_regime(depth, training):
     assert found.worst()[1] < 1e-12, found.worst()
 
 
+def test_initial_standard_deviations_may_be_sums():
+    """A variance that is a sum is one coefficient of the action, and not several."""
+
+    def skips(net, x):
+        n, strength = net.hidden("N"), net.parameter("strength", -0.3)
+        weights = net.matrix("W", n, n, layers=(1, net.depth - 1), init=lambda layer: (layer + strength) / 3)
+        first = net.matrix("W0", net.inputs, n, init=net.depth + 1) @ x
+        return net.readout("w", net.scan(lambda layer, h: h + weights[layer] @ h, first, layers=(1, net.depth - 1)))
+
+    run = {**PROPORTIONAL, "learning_rate": 0.001, "depth": 3, "outputs": 1, "strength": -0.3}
+    found = compare_routes(ds.derive(ds.network(skips)), run, steps=6)
+    assert found.worst()[1] < 1e-12, found.worst()
+
+
 def test_both_methods_agree_on_given_samples():
     theory = samples_theory(linear)
     runs = [theory.compile("numpy")(method=m, kernels=[0, 5], **RUN) for m in ("conditioning", "equations")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import sympy as sp
 
@@ -32,10 +33,15 @@ def matrix_program(program: Program, name: str) -> MatrixProgram:
         If there is no such matrix; the message has the names that are allowed.
     """
     if name == KERNEL and KERNEL not in {matrix.name for matrix in program.matrices}:
+        if program.increments:
+            raise ProgramError(f"matrix = {name!r}: allowed are {', '.join(m.name for m in program.matrices)}")
         return tangent_kernel(program, name)
     matrix, member = find_matrix(program, name)
     found = weight_program(program, matrix, name if matrix.layers is None else f"{matrix.name}[l]")
-    return found if member is None else found.with_member(int(member))
+    if member is None:
+        return found
+    one = found.with_member(int(member))
+    return replace(one, name=name) if matrix.members else one
 
 
 def flat_matrices(
@@ -51,9 +57,12 @@ def find_matrix(program: Program, name: str) -> tuple[GaussianMatrix, sp.Integer
     known = {matrix.name: matrix for matrix in program.matrices}
     if name in known and known[name].layers is None:
         return known[name], None
+    for matrix in known.values():
+        if name in matrix.members and matrix.layers is not None:
+            return matrix, matrix.layers.start + matrix.members.index(name)
     match = _MEMBER.fullmatch(name) if isinstance(name, str) else None
     family = known.get(match["family"]) if match else None
-    if match is None or family is None or family.layers is None:
+    if match is None or family is None or family.layers is None or (family.members and match["number"]):
         raise ProgramError(f"matrix = {name!r}: allowed are {', '.join(matrix_names(program))}")
     number = match["number"] or match["index"]
     return family, None if number == "l" else sp.Integer(int(number))
@@ -65,6 +74,8 @@ def matrix_names(program: Program) -> tuple[str, ...]:
     for matrix in program.matrices:
         if matrix.layers is None:
             names.append(matrix.name)
+        elif matrix.members:
+            names += matrix.members
         else:
             first, last = matrix.layers.start, matrix.layers.stop
             names.append(f"{matrix.name}<l> ({matrix.name}{first}, l = {first}..{last})")
