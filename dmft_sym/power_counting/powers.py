@@ -46,8 +46,8 @@ _COLUMNS: tuple[Column, ...] = (
 
 def units(exponent: sp.Rational) -> int:
     """An exponent in units, to the nearest one."""
-    nearest: int = int((sp.sympify(exponent, strict=True) * UNIT).round())  # SymPy has integers of its own, which are slow
-    return nearest
+    nearest = (sp.sympify(exponent, strict=True) * UNIT).round()
+    return int(nearest)  # integers of SymPy are slow
 
 
 def exponent_of(size: int | None) -> sp.Expr:
