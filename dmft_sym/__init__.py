@@ -14,12 +14,14 @@ from .support.deprecation import OldModules
 
 if TYPE_CHECKING:
     from . import limits
+    from .claims.reproduction import reproduce
     from .comparison.runs import compare
     from .networks import (
         MUP,
         NTK,
         GradientDescent,
         GradientFlow,
+        Loss,
         Network,
         OnlineSGD,
         Parametrization,
@@ -31,26 +33,41 @@ if TYPE_CHECKING:
         softmax,
     )
     from .power_counting.scaling import scaling
-    from .regimes import PowerLaw, Proportional, Samples
+    from .regimes import ExtensiveOutputs, PowerLaw, Proportional, Samples
     from .results.store import load, save
+    from .solvers.critical import critical
     from .solvers.escape import critical_richness
+    from .solvers.measure import measure
     from .solvers.simulation import simulate
+    from .solvers.stability import max_stable
     from .solvers.trained_spectra import spectrum
     from .spectra import operator
+    from .sweeps.optimum import optimum
+    from .sweeps.ranges import linspace, logspace
+    from .sweeps.sweep import sweep
     from .theory import Theory, derive
 
 # Imported on first use, so that `import dmft_sym` is quick.
 _HOMES = {
     "compare": ".comparison.runs",
+    "critical": ".solvers.critical",
     "critical_richness": ".solvers.escape",
     "load": ".results.store",
+    "measure": ".solvers.measure",
     "operator": ".spectra",
+    "ExtensiveOutputs": ".regimes",
     "PowerLaw": ".regimes",
     "Proportional": ".regimes",
     "Samples": ".regimes",
+    "reproduce": ".claims.reproduction",
     "save": ".results.store",
     "scaling": ".power_counting.scaling",
+    "linspace": ".sweeps.ranges",
+    "logspace": ".sweeps.ranges",
+    "max_stable": ".solvers.stability",
+    "optimum": ".sweeps.optimum",
     "simulate": ".solvers.simulation",
+    "sweep": ".sweeps.sweep",
     "spectrum": ".solvers.trained_spectra",
     "Theory": ".theory",
     "derive": ".theory",
@@ -60,6 +77,7 @@ _HOMES = {
             "NTK",
             "GradientDescent",
             "GradientFlow",
+            "Loss",
             "Network",
             "OnlineSGD",
             "Parametrization",
@@ -77,8 +95,10 @@ _HOMES = {
 __all__ = [
     "MUP",
     "NTK",
+    "ExtensiveOutputs",
     "GradientDescent",
     "GradientFlow",
+    "Loss",
     "Network",
     "OnlineSGD",
     "Parametrization",
@@ -87,21 +107,29 @@ __all__ = [
     "Samples",
     "Theory",
     "compare",
+    "critical",
     "critical_richness",
     "deep_linear",
     "derive",
     "limits",
+    "linspace",
     "load",
+    "logspace",
+    "max_stable",
     "mean",
+    "measure",
     "mlp",
     "network",
     "norm",
     "operator",
+    "optimum",
+    "reproduce",
     "save",
     "scaling",
     "simulate",
     "softmax",
     "spectrum",
+    "sweep",
 ]
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``dmft-sym derive | generate | run | spectrum | simulate | compare | plot | check | schema``.
+"""The command line: ``dmft-sym derive | generate | run | spectrum | simulate | sweep | compare | plot | measure | ..``.
 
 Exit status: 0 fine, 1 a check failed, 2 bad input (a line for every error on standard error), 3 the run diverged (the
 file has everything before), 130 interrupted. Nothing is ever half-written. Libraries are imported inside the commands,
@@ -76,6 +76,32 @@ _OPTIONS = {
         "Seed of the random numbers, an integer >= 0; the same seed gives the same networks. Instead of "
         "\\[simulation] seed (0). Example: --seed 7",
     ),
+    "--over": (
+        "SECTION.KEY=VALUES",
+        "An axis of the grid: numbers or words separated by commas, linspace(FIRST, LAST, COUNT), or "
+        "logspace(EXPONENT, EXPONENT, COUNT); may be repeated. Example: --over "
+        "training.learning_rate=logspace(-3,-1,25) --over data.width_per_dim=0.25,0.5,1",
+    ),
+    "--what": (
+        "WHAT",
+        "What is done at every point: solve, simulate, spectrum or compare (theory beside finite networks). "
+        "Example: --what compare",
+    ),
+    "--variables": (
+        "NAMES",
+        "Variables that are kept, separated by commas; without it all but two-time order parameters. Example: "
+        "--variables test_loss,train_loss",
+    ),
+    "--workers": (
+        "COUNT",
+        "Number of processes, an integer >= 1; without it one for each core. Results do not depend on it. "
+        "Example: --workers 4",
+    ),
+    "--scheduler": (
+        "ADDRESS",
+        "A Dask scheduler whose workers are taken instead of local processes. Example: --scheduler "
+        "tcp://127.0.0.1:8786",
+    ),
     "--figure": (
         "FILE",
         "Write losses and z-scores as a figure: .png, .pdf or .svg. Example: --figure compare.png",
@@ -87,28 +113,56 @@ _OPTIONS = {
     ),
     "--kind": (
         "KIND",
-        "losses, order-parameters (heat maps over two steps); where samples are given outputs and kernels; of "
-        "spectra: spectrum (bulk and outliers at each step), outliers (tracks), sharpness. Example: --kind "
-        "order-parameters",
+        "losses, order-parameters (heat maps over two steps), observables (those of a network of your own); where "
+        "samples are given outputs and kernels; of spectra: spectrum (bulk and outliers at each step), outliers "
+        "(tracks), sharpness. Example: --kind order-parameters",
     ),
     "--limit": (
         "NAME",
-        "A limit to check, instead of all: lazy, gradient_flow, wide, population, regression, small_init, "
-        "independent, deep, late; "
-        "may be repeated. Example: --limit wide",
+        "A limit to check, instead of all: lazy, lazy_correction, gradient_flow, wide, population, regression, "
+        "small_init, independent, deep, late; may be repeated. Example: --limit wide",
     ),
+    "--theory": (
+        "OUT",
+        "A result with predicted spectra of matrices of these names, of dmft-sym run or spectrum. Example: --theory "
+        "out.nc",
+    ),
+    "--step": (
+        "NUMBER",
+        "The step of the theory that the weights belong to, its last one by default. Example: --step 59",
+    ),
+    "--matrix": (
+        "NAME=ARRAY",
+        "Measure this array under this name, and no others that are not named; may be repeated. Example: --matrix "
+        "W1=layers.1.weight",
+    ),
+    "--std": (
+        "NUMBER",
+        "Standard deviation of sqrt(columns) W at initialization, or NAME=NUMBER for a matrix, which may be repeated; "
+        "fitted to the bulk without it. Example: --std 1.0",
+    ),
+    "histograms": (
+        "FILE",
+        "Draw singular values and shifts of the bulk: .png, .pdf or .svg. Example: --figure weights.png",
+    ),
+    "--all": ("", "Check every claim."),
+    "--quick": ("", "Smaller networks and coarser grids: all claims within 15 minutes on two cores."),
     "--scale": ("SCALE", "Axes of the losses: linear, log or loglog. Example: --scale linear"),
 }
 """What stands for the value of an option in its help, and the help."""
 
 
-def _option(name: str, *, default: bool = False) -> Any:
-    metavar, words = _OPTIONS[name]
+def _option(name: str, *, default: bool = False, of: str | None = None) -> Any:
+    metavar, words = _OPTIONS[of or name]
     return typer.Option(name, metavar=metavar, help=words, show_default=default)
 
 
 def _output(words: str, *, default: bool = False) -> Any:
     return typer.Option("-o", "--output", metavar="FILE", help=words, show_default=default)
+
+
+def _flag(name: str) -> Any:
+    return typer.Option(name, help=_OPTIONS[name][1], show_default=False)
 
 
 def _argument(metavar: str, words: str) -> Any:
@@ -259,6 +313,42 @@ def simulate(
 
 
 @app.command()
+def sweep(
+    spec: SpecPath,
+    over: Annotated[list[str] | None, _option("--over")] = None,
+    what: Annotated[str, _option("--what", default=True)] = "solve",
+    variables: Annotated[str | None, _option("--variables")] = None,
+    workers: Annotated[str | None, _option("--workers")] = None,
+    scheduler: Annotated[str | None, _option("--scheduler")] = None,
+    output: Annotated[str, _output("The netCDF file to write. Example: -o grid.nc", default=True)] = "grid.nc",
+    network: Own = None,
+    overrides: Overrides = None,
+) -> None:
+    """Solve a spec over a grid of values of its keys, by several processes, and write one file.
+
+    Points are kept in the folder FILE.parts until the file is whole: after an interruption, or a crash, the same
+    command goes on from there. Runs that diverge are points with a status.
+    """
+    from .spec.own_network import load_network
+    from .spec.reading import Specs
+    from .spec.swept import axes_of_texts, first_values, grid_of_specs
+    from .support.messages import whole_number
+    from .sweeps.assembly import summary
+    from .sweeps.sweep import run_grid, task_named
+    from .workers import check_crew
+
+    axes, task = axes_of_texts(over or ()), task_named(what)
+    crew = check_crew(None if workers is None else whole_number("--workers", workers), scheduler, None)
+    names = tuple(word.strip() for word in variables.split(",")) if variables else ()
+    specs = Specs.of_file(spec, overrides or (), None if network is None else load_network(network))
+    _check_output(output, spec)
+    grid = grid_of_specs(specs, axes, task, _completed, _theory)
+    with _words_of_specs(specs.spec(first_values(axes))), _progress("sweep") as progress:
+        found = run_grid(grid, names, crew, output, progress)
+    typer.echo(f"{output}: {summary(found)}")
+
+
+@app.command()
 def compare(
     out: Annotated[str, _argument("OUT", "What dmft-sym run wrote.")],
     sim: Annotated[str, _argument("SIM", "What dmft-sym simulate wrote.")],
@@ -294,11 +384,11 @@ def plot(
     kind: Annotated[str, _option("--kind", default=True)] = "losses",
     scale: Annotated[str, _option("--scale", default=True)] = "log",
 ) -> None:
-    """Draw losses, order parameters, outputs, kernels or spectra."""
-    from .figures import plots, sample_plots, spectrum_plots
+    """Draw losses, order parameters, observables, outputs, kernels or spectra."""
+    from .figures import observable_plots, plots, sample_plots, spectrum_plots
     from .results.checks import load_labelled, understood
 
-    drawn = {**sample_plots.KINDS, **spectrum_plots.KINDS}
+    drawn = {**sample_plots.KINDS, **spectrum_plots.KINDS, **observable_plots.KINDS}
     kinds = ("losses", "order-parameters", *drawn)
     if kind not in kinds:
         raise InputError(f"--kind {show(kind)}: allowed are {', '.join(kinds)}")
@@ -320,6 +410,70 @@ def plot(
 
 
 @app.command()
+def measure(
+    weights: Annotated[str, _argument("WEIGHTS", "Matrices: .npz, .npy or .safetensors; rows are outputs of a layer.")],
+    theory: Annotated[str | None, _option("--theory")] = None,
+    step: Annotated[int | None, _option("--step")] = None,
+    matrix: Annotated[list[str] | None, _option("--matrix")] = None,
+    std: Annotated[list[str] | None, _option("--std")] = None,
+    output: Annotated[str | None, _output("A netCDF file to write as well. Example: -o measured.nc")] = None,
+    figure: Annotated[str | None, _option("--figure", of="histograms")] = None,
+) -> None:
+    """Singular values of trained weight matrices: edge of the bulk, outliers, how far the bulk has moved.
+
+    The bulk of the initialization is that of a theory, or of a given standard deviation, or fitted to the middle of the
+    singular values. Pickles are refused.
+    """
+    from .data.weights import chosen, read_weights
+    from .figures import plots, weight_plots
+    from .results import store as results
+    from .results.checks import load_labelled, understood
+    from .results.weight_table import weight_table
+
+    for path in (output, figure):
+        if path is not None:
+            _check_output(path, weights, *([theory] if theory else []))
+    if figure is not None:
+        plots.check_figure_path(figure)
+    names = dict(_pair("--matrix", word, word) for word in matrix or ())
+    predicted = None if theory is None else load_labelled(theory)
+    arrays = chosen(read_weights(weights), names)
+    found = _session().measure(arrays, predicted, step, initial_std=_deviations(std))
+    with understood(theory):
+        table = weight_table(found, predicted)
+        drawn = None if figure is None else weight_plots.weights(found, predicted)
+    typer.echo(table)
+    if output is not None:
+        results.save(found, output)
+        typer.echo(f"{output}: written")
+    if figure is not None and drawn is not None:
+        plots.save_figure(drawn, figure)
+        typer.echo(f"{figure}: written")
+
+
+def _pair(option: str, word: str, usual: str | None) -> tuple[str, str]:
+    """``NAME=VALUE``, or ``NAME`` alone where there is a usual value."""
+    name, sign, value = word.partition("=")
+    if not name or (sign and not value) or (not sign and usual is None):
+        raise InputError(f"{option} {show(word)}: allowed is NAME=VALUE")
+    return name, value if sign else str(usual)
+
+
+def _deviations(words: Sequence[str] | None) -> float | dict[str, float] | None:
+    """One number, or one by name."""
+    if not words:
+        return None
+    try:
+        if len(words) == 1 and "=" not in words[0]:
+            return float(words[0])
+        return {name: float(value) for name, value in (_pair("--std", word, None) for word in words)}
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"--std {show(' '.join(words))}: allowed is a number, or NAME=NUMBER") from None
+
+
+@app.command()
 def check(
     spec: SpecPath,
     limit: Annotated[list[str] | None, _option("--limit")] = None,
@@ -330,16 +484,50 @@ def check(
 
     A limit that does not apply is a line that says why. The exit status is 1 if a check fails.
     """
-    from .spec.objects import physical_arguments
+    from .spec.objects import check_arguments
 
     read = _read(spec, overrides, network)
     limits = _session().limits
-    arguments = physical_arguments(read)
-    if "steps" in arguments:  # a flow has none
-        arguments["steps"] = min(int(arguments["steps"]), limits.STEPS)
     with _words_of_specs(read), _progress("check") as progress:
-        found = limits.check(_theory(read), limit or None, progress=progress, **arguments)
+        theory = _theory(read)
+        arguments = check_arguments(read, limits.STEPS, sampled=not theory.methods[0].exact)
+        found = limits.check(theory, limit or None, progress=progress, **arguments)
     typer.echo(str(found))
+    if found.failed:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def reproduce(
+    claims: Annotated[list[str] | None, _argument("[CLAIM]...", "Names of claims.")] = None,
+    every: Annotated[bool, _flag("--all")] = False,
+    quick: Annotated[bool, _flag("--quick")] = False,
+    output: Annotated[
+        str | None,
+        _output("A folder for results (netCDF), figures and table.md. Example: -o reproduced"),
+    ] = None,
+) -> None:
+    """Check claims of arXiv:2605.07870: theory, finite networks, z and a verdict for each; results and figures.
+
+    Without a claim their names are printed. The exit status is 1 if one fails.
+    """
+    from .claims.registry import ALL
+    from .claims.reproduction import reproduce as check_claims
+
+    if not claims and not every:
+        typer.echo("\n".join(f"{claim.name:<14} {claim.statement}" for claim in ALL.values()))
+        return
+    if claims and every:
+        raise InputError("--all: allowed without names of claims")
+
+    def report(name: str, found: object) -> None:
+        if found is None:
+            print(f"dmft-sym: {name} ...", file=sys.stderr)
+
+    found = check_claims(claims or None, size="quick" if quick else "full", output=output, report=report)
+    typer.echo(str(found))
+    if output is not None:
+        typer.echo(f"{output}: written")
     if found.failed:
         raise typer.Exit(FAILED)
 
@@ -420,11 +608,16 @@ def _read(path: str, overrides: Sequence[str] | None, network: str | None = None
     from .spec.own_network import load_network
     from .spec.reading import read_spec
 
-    spec = read_spec(path, overrides or (), None if network is None else load_network(network))
-    if spec.own is not None and spec.sampled and spec.solver.exact is not True and "exact" not in spec.given("solver"):
-        spec = spec.replaced("solver", exact=_theory(spec).program.linear)
+    spec = _completed(read_spec(path, overrides or (), None if network is None else load_network(network)))
     for note in spec.notes:
         print(f"dmft-sym: note: {note}", file=sys.stderr)
+    return spec
+
+
+def _completed(spec: Spec) -> Spec:
+    """The spec; with a network of the user's own whether it is linear, which no key says."""
+    if spec.own is not None and spec.sampled and spec.solver.exact is not True and "exact" not in spec.given("solver"):
+        return spec.replaced("solver", exact=_theory(spec).program.linear)
     return spec
 
 
@@ -458,14 +651,11 @@ def _solve(spec: Spec, label: str) -> xr.Dataset:
 
 
 def _spectra(spec: Spec) -> xr.Dataset:
-    from .spec.objects import physical_arguments, spectrum_arguments, tolerance_arguments
+    from .spec.objects import physical_arguments, spectrum_options
 
-    wanted = spec.spectrum
-    options: dict[str, Any] = {"method": wanted.method, "dependence": wanted.dependence}
-    options |= {**tolerance_arguments(spec), "points": wanted.points}
     with _words_of_specs(spec), _progress("spectra") as progress:
         found: xr.Dataset = _session().spectrum(
-            _theory(spec), **spectrum_arguments(spec), **physical_arguments(spec), **options, progress=progress
+            _theory(spec), **spectrum_options(spec), **physical_arguments(spec), progress=progress
         )
     for failure in str(found.attrs["spectrum_failures"]).splitlines():
         print(f"dmft-sym: note: {failure}", file=sys.stderr)

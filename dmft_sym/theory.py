@@ -174,7 +174,9 @@ class Theory(Problem):
         Parameters
         ----------
         limit
-            One of ``ds.limits``: ``wide``, ``population``, ..., or a ``ds.limits.Limit`` of your own.
+            One of ``ds.limits``: ``wide``, ``population``, ..., or a ``ds.limits.Limit`` of your own. What is left has
+            limits in turn where equations close, parameters are other ones, and the order does not matter:
+            ``theory.limit("wide").limit("population")``.
 
         Raises
         ------
@@ -224,6 +226,34 @@ class Theory(Problem):
         from .solvers.exact_march import exact_run
 
         return exact_run(self, steps, parameters)
+
+    def replace(self, **changes: Any) -> Theory:
+        """The theory of another network, data or training, derived from the changed parts.
+
+        Parameters
+        ----------
+        **changes
+            Fields of the network (``depth``, ``outputs``, ``parametrization``, ``forward``, ...), of the data
+            (``spectrum``, ``inputs``, ...) or of the training rule (``momentum``, ``centered``, ...); or ``network``,
+            ``data``, ``training`` and ``probes`` as a whole. A name that two of them have is that of the first.
+
+        Raises
+        ------
+        ProgramError
+            If there is no such field, or no theory with its value.
+        ArgumentError
+            If the network has a default value that no run could use.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> theory = ds.derive(ds.deep_linear(depth=2))
+        >>> str(theory.replace(parametrization="NTK", momentum=0.9).network.parametrization)
+        'NTK'
+        """
+        from .derivation.replacing import replaced
+
+        return derive(**replaced(self.parts, changes))
 
     @property
     def methods(self) -> tuple[MethodInfo, ...]:

@@ -1337,11 +1337,13 @@ class _Step:
         rho: _Floats,
         progress: Callable[[int, int], object] | None = None,
         weights: _Floats | None = None,
+        weigh: Callable[[int, dict[str, _Floats]], object] | None = None,
     ) -> dict[str, Any]:
         """Number of steps done, observables, and all arrays.
 
         `kappa` has the response of the weights to one increment by lag, `rho` what is left of the initial weights,
-        `weights` by what the increments of a step are multiplied.
+        `weights` by what the increments of a step are multiplied. If they depend on the step, `weigh` computes that of
+        a step from all arrays, when its rows are done.
         """
         self._finish()
         weights = np.ones(self.steps, self.dtype) if weights is None else weights
@@ -1350,7 +1352,9 @@ class _Step:
         fixed, static = self._static.room(n, C, dtype)
         results = np.zeros((len(self._observables), self.steps, C), dtype)
         desk, history = _make_desk(self._most_rows, C, n, dtype), _make_history(len(store), C, n, dtype)
-        done = _take_steps(self._table(), desk, store, fixed, history, kappa, rho, weights, results, progress)
+        given = kappa, rho, weights, results
+        each = None if weigh is None else lambda step: weigh(step, {**arrays, **static})
+        done = _take_steps(self._table(), desk, store, fixed, history, *given, progress, each)
         for name, transposed in self._transposed.items():
             target, back = arrays[name], arrays[transposed]
             for place in np.ndindex(target.shape[:-2]):
@@ -1379,8 +1383,9 @@ def _take_steps(
     weights: _Floats,
     results: _Floats,
     progress: Callable[[int, int], object] | None,
+    each: Callable[[int], object] | None,
 ) -> int:
-    """Take the steps; the number of those that are done."""
+    """Take the steps, and call `each` after every one of them; the number of those that are done."""
     _, steps, C = results.shape
     flat, done = store.reshape(len(store), (steps * C) ** 2), 0
     with _helpers(desk, store, flat, history):
@@ -1388,11 +1393,15 @@ def _take_steps(
             last = min(steps, (done // _CHUNK + 1) * _CHUNK)
             if progress is not None:
                 last = min(last, done + max(1, 20_000 // (done + 20)))
+            if each is not None:
+                last = done + 1
             done = _advance(done, last, table, desk, store, flat, fixed, history, kappa, rho, weights, results)
             if progress is not None:
                 progress(done, steps)
             if done < last:
                 break
+            if each is not None:
+                each(done - 1)
             if done < steps:
                 _close(store, done * C, history)
     return done
@@ -1660,4 +1669,4 @@ def march(*, steps, outputs, L, alpha, eta0, gamma, nu, s2, sigma_eps, dtype=np.
         },
     }
 
-# source: 48cad6664a0975838c11075cf08d8e7e6a308a38c90e7cec194739d39718f850
+# source: 5dc7fc4f55b48cc92969ad47dab736999bb121573a38c28933a9ffab76ca5c86

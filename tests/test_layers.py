@@ -17,6 +17,7 @@ TREES = {"dmft_sym": "dmft_sym", "codegen": "dmft_sym.codegen", "generated": "dm
 ORDER = """
     generated
     support
+    workers
     program
     networks
     spectra.methods
@@ -40,8 +41,10 @@ ORDER = """
     comparison
     solvers
     limits power_counting
+    sweeps
     spec
     theory
+    claims
     cli
     __main__
 """

@@ -14,9 +14,9 @@ from dmft_sym.codegen.text.coefficient_text import integer_text, length_text, ra
 from dmft_sym.codegen.text.library_text import module_text
 from dmft_sym.codegen.text.wrapping import wrapped
 
-from . import numpy_backend
 from .coefficients import CoefficientTable
-from .ir import AddIdentity, AddKernel, ArraySpec, March, Node, Ref, Statement
+from .ir import AddIdentity, AddKernel, AddNorm, ArraySpec, Guard, Loop, March, Node, Ref, Statement
+from .numpy_backend import NumpyStyle
 from .python_text import (
     LineStyle,
     NodeWriter,
@@ -141,7 +141,9 @@ class NumbaWriter:
         # Coefficients get their names when they are first written.
         body = [*self.nodes.lines(self.march.body, "    "), *self._observables()]
         scales = scale_lines(self.march, self.coefficients)
+        weighing = [f"    {line}" for line in self._weighing()]
         weights = [] if self.march.weight is None else [self.march.weight]
+        weights += ["weigh"] if weighing else []
         rho = "np.ones(steps, dtype)" if self.march.recursion.plain else "rho.astype(dtype)"
         return "\n".join(
             [
@@ -157,6 +159,7 @@ class NumbaWriter:
                 "    step = _Step(steps, outputs, dtype)",
                 *(f"    {line}" for line in self._arrays()),
                 *body,
+                *weighing,
                 "    return {",
                 f"        **step.march({', '.join(['kappa', 'rho', 'progress', *weights])}),",
                 *weight_entry(self.march),
@@ -164,6 +167,17 @@ class NumbaWriter:
                 "    }",
             ]
         )
+
+    def _weighing(self) -> Iterator[str]:
+        """A function that computes the weight of a step when its rows are done: once a step, so that NumPy will do."""
+        if not self.march.weighing:
+            return
+        nodes = NodeWriter(NumpyStyle(), self.coefficients)
+        yield "def weigh(t, arrays):"
+        yield "    i = slice(t * outputs, (t + 1) * outputs)"
+        for name in dict.fromkeys(_arrays_of(self.march.weighing)):
+            yield f'    {name} = arrays["{name}"]'
+        yield from nodes.lines(self.march.weighing, "    ")
 
     def _definitions(self) -> Iterator[str]:
         for line in self.coefficients.definitions():
@@ -191,6 +205,15 @@ def _listed(term: str, sums: Iterable[tuple[sp.Symbol, sp.Expr, sp.Expr]]) -> st
     return f"*({term} {loops})" if loops else term
 
 
+def _arrays_of(nodes: Iterable[Node]) -> Iterator[str]:
+    """Names of the arrays that norms are made of."""
+    for node in nodes:
+        if isinstance(node, Loop | Guard):
+            yield from _arrays_of(node.body)
+        elif isinstance(node, AddNorm):
+            yield from (ref.array.name for ref in (node.left, node.right) if ref is not None)
+
+
 def _declaration(array: ArraySpec) -> str:
     """The call that declares an array."""
     kind = "static_response" if array.static else "response" if array.causal else "correlation"
@@ -201,10 +224,5 @@ def _declaration(array: ArraySpec) -> str:
 
 
 def write(march: March, alone: bool = True) -> str:
-    """The module's source, standing alone or with the library imported.
-
-    Norms of gradients are not among the lines of compiled marches: with such it is that of NumPy.
-    """
-    if march.weighing:
-        return numpy_backend.write(march, alone)
+    """The module's source, standing alone or with the library imported."""
     return NumbaWriter(march).text(alone)

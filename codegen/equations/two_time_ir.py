@@ -121,10 +121,11 @@ class Map:
 
 @dataclass(frozen=True)
 class Compute:
-    """``target = function`` of scalars and averages."""
+    """``target = function`` of scalars and averages, or its sum over outputs if ``summed``."""
 
     target: Item
     functions: Functions
+    summed: bool = False
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,9 @@ class Lowering:
             next(self.scalars)
             yield from self._norm(causal.statement)
         elif isinstance(causal, ScalarEquation):
-            yield ir.Compute(self.item(equation.left), self.functions([next(self.scalars).right]))
+            right = next(self.scalars).right
+            summed = isinstance(right, sp.Sum)  # over outputs: other labels are written out
+            yield ir.Compute(self.item(equation.left), self.functions([right.function if summed else right]), summed)
         elif causal.function is not None:
             yield self._map(causal, equation)
         else:

@@ -66,6 +66,11 @@ class Scope:
         return list(self.program.given_anew)
 
     @property
+    def known(self) -> list[Scalar]:
+        """Scalars whose numbers the program has."""
+        return [scalar for scalar in self.program.scalars if scalar.values is not None]
+
+    @property
     def scalars(self) -> list[Scalar]:
         """Scalars that are computed."""
         return [scalar for scalar in self.program.scalars if not scalar.data]

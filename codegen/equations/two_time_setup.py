@@ -42,6 +42,9 @@ class SetupWriter:
         for scalar in self.scope.given_anew:
             name = self.scope.names.of(scalar)
             yield f"{name} = np.asarray({name}, float).reshape(steps, {sizes(scalar.axes)})"
+        for scalar in self.scope.known:
+            name, values = self.scope.names.of(scalar), ", ".join(map(repr, scalar.values or ()))
+            yield f"{name} = np.reshape([{values}], ({sizes(scalar.axes)}))"
         yield from self._inputs()
         for closure in self.scope.derivation.closures:
             yield f"# Space {closure.space}: " + ("closes as matrix algebra." if closure.gaussian else "sampled.")

@@ -68,6 +68,7 @@ class StepText:
             yield from wrapped(f"{_item(node.target)}[t] += {factor}norm_of_terms(", parts, ")", "", width)
         elif isinstance(node, ir.Compute):
             lines, (text,) = self._functions(node.functions, sites=False)
+            text = f"np.sum({text}, axis=-1, keepdims=True)" if node.summed else text
             yield from (*lines, f"{_item(node.target)}[t] = {text}")
 
     def _kernel(self, kernel: ir.ResponseKernel | ir.UpdateKernel, past: ir.Item) -> str:

@@ -117,6 +117,14 @@ class _Replica:
             row[:drawn] *= deviation
         row[drawn : self.S] = sign * row[: self.S - drawn]
 
+    def embed(self, rows: _Floats) -> None:
+        """Orthogonal rows with mean squares of one, the same at both sites of a pair."""
+        half = self.S // 2
+        if len(rows) > half:
+            raise ValueError(f"sites = {self.S}: allowed are at least {2 * len(rows)}, twice the independent inputs")
+        for place, row in enumerate(rows):
+            row[place] = row[half + place] = math.sqrt(self.S / 2)
+
     def begin(self) -> None:
         """Forget the coefficients of the last step's operands."""
         self.known.clear()

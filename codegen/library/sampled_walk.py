@@ -27,11 +27,17 @@ def _given(given: dict[str, Any], name: str, shape: tuple[int, ...]) -> _Floats:
     return values.reshape(-1)
 
 
-def _begin(replica: _Replica, inputs: dict[tuple[int, int], float], vectors: dict[int, float]) -> None:
-    """Draw the weights from the inputs, and random vectors, in the order of their first use."""
+def _begin(replica: _Replica, inputs: dict[tuple[int, int], float | None], vectors: dict[int, float]) -> None:
+    """Draw the weights from the inputs, and random vectors, in the order of their first use.
+
+    A matrix without a deviation keeps overlaps of inputs.
+    """
     C = replica.labels.outputs
     for (which, number), deviation in inputs.items():
         given = replica.inputs[which]
+        if deviation is None:
+            replica.embed(given.weights[given.of(number)])
+            continue
         for row in given.weights[given.of(number)]:
             replica.draw(row, 1.0, deviation)
     for first, deviation in vectors.items():

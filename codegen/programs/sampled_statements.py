@@ -282,6 +282,8 @@ class StatementWriter:
         else:
             variance = ref.matrix.variance_at(ref.layer)
             table, place = "inputs", f"({self.places.matrix(ref)})"
+            if ref.matrix.isometric:
+                return f"{table}.setdefault({place}, None)"
         return f"{table}.setdefault({place}, {self.numbers.text(sp.sqrt(variance))})"
 
 

@@ -243,7 +243,7 @@ def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
 def _along_steps(run: xr.Dataset, name: str) -> bool:
     """Whether a variable is compared step by step."""
     along = {"step", "kernel_step"} & set(run[name].dims)
-    return bool(along) and not name.endswith((SEM, "_accuracy"))
+    return bool(along) and not name.endswith((SEM, "_accuracy")) and not name.startswith("rate_")
 
 
 def _place(array: xr.DataArray, mark: str) -> xr.DataArray:

@@ -14,6 +14,7 @@ from dmft_sym.program.printing import field_latex, function_latex, latex_name
 
 from .average_equations import AverageWriter
 from .equations import Equation, headed
+from .observed_equations import observed_equations
 from .process_closure import ProcessClosure
 from .single_site import Noise
 from .site_equations import SiteWriter, tangent_writer
@@ -172,6 +173,7 @@ def closure_equations(problem: Problem) -> Iterator[Equation]:
         else:
             found = chain([_AVERAGE], map(tangents.derivative, closure.tangents))
             yield from headed(found, f"Space {closure.space}, sampled")
+    yield from headed(observed_equations(problem), "Observables of the network")
 
 
 _SITE, _SITES, _OF_SITES = sp.Symbol("i", integer=True), sp.Symbol("S", integer=True), sp.Function("F")

@@ -10,6 +10,7 @@ import sympy as sp
 from dmft_sym.program import Step
 
 from .equations import Equation, headed
+from .observed_equations import observed_equations
 from .site_equations import SiteWriter
 from .stage_lines import escaped, matrices_text
 
@@ -126,3 +127,4 @@ def closure_equations(problem: Problem) -> Iterator[Equation]:
         heading = f"Statement (1.{places[id(part.statement)]}): \\texttt{{{escaped(str(part.statement))}}}"
         yield from headed(part.equations, heading)
     yield from headed(problem.closed.observables, "Reported scalars")
+    yield from headed(observed_equations(problem), "Observables of the network")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import sympy as sp
 
@@ -91,12 +92,14 @@ class Closure:
         equations: Sequence[SiteEquation],
         processes: Sequence[Process],
         reactions: frozenset[Reaction],
+        observed: Sequence[Field] = (),
     ) -> None:
         self.builder = builder
         self.program = builder.program
         self.site_equations = equations
         self.processes = processes
         self.reactions = reactions
+        self.observed = observed
         self.table = ArrayTable(processes, SiteWriter(builder))
         self.reach = {noise: reached_fields(equations, [noise]) for p in processes for noise in p.noises}
         self._declare()
@@ -153,7 +156,8 @@ class Closure:
     def _needed_correlations(self) -> Iterable[tuple[Field, Field]]:
         """Correlations of operands (noise covariances), of update memories, of observables, and of every field itself.
 
-        The last are there to be reported: few are not among the others, so that they cost little.
+        The last are there to be reported: few are not among the others, so that they cost little. Observables of the
+        user's own are made of those of the fields that they read.
         """
         for uses in (uses for uses in self.builder.uses.matrices if uses.random):
             for places in (uses.forward, uses.transposed):
@@ -169,6 +173,7 @@ class Closure:
                 yield first.field, second.field
         for own in self.program.fields:
             yield own, own
+        yield from combinations(self.observed, 2)
 
     def _statement(self, assigned: tuple[tuple[ForLayers, ...], Assign], equation: SiteEquation) -> StatementEquations:
         row = RowWriter(self.table, self.reactions, equation)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .average_equations import AverageWriter
 from .continuous import CONTINUOUS, FIRST, ContinuousTime, in_continuous_time
 from .equations import Equations, without_zeros
+from .observed_equations import observed_equations
 from .site_equations import SiteWriter, of_training, of_weights
 from .symbols import KEPT
 
@@ -53,3 +54,11 @@ class DerivedEquations:
         defined = {equation.left.func for equation in found}
         items = [*of_training(derivation.program), *(without_zeros(item, defined) for item in found)]
         return Equations(items, "Closed equations")
+
+    @cached_property
+    def observables(self) -> Equations:
+        """What the observables of the user's own are, in correlations of the same step where it is Gaussian."""
+        items = list(observed_equations(self._derivation))
+        if self._derivation.continuous:
+            items = [in_continuous_time(item, ()) for item in items]
+        return Equations(items, "Observables", averages=self._derivation.program.averaged)

@@ -21,7 +21,8 @@ from functools import cached_property
 
 import sympy as sp
 
-from dmft_sym.program import ProgramError, Step
+from dmft_sym.program import Field, ProgramError, Step
+from dmft_sym.program.observations import Observations
 
 from .action import MatrixAction, matrix_action
 from .causal_sites import CausalBuilder
@@ -51,6 +52,10 @@ class Pipeline:
     """What is said of the training beside the optimizer (LaTeX text mode)."""
     continuous: bool = False
     """Whether steps become infinitesimal: a gradient flow."""
+    observations = Observations()
+    """What the user observes of the fields of a step; it is no part of the program."""
+    observed: tuple[Field, ...] = ()
+    """Fields whose correlations with each other are kept, for observables that are made of them."""
 
     def __init__(self, program: Step, probes: Collection[str] = ()) -> None:
         self.program = program
@@ -122,7 +127,12 @@ class Pipeline:
         """
         if self.program.averaged:
             raise ProgramError("closed: allowed for programs without scalars; where there are some, see closures")
-        return Closure(self.site_builder, self.site_equations, self.processes, self.reactions).close()
+        return self.closure.close()
+
+    @cached_property
+    def closure(self) -> Closure:
+        """What writes the closed equations, with the order parameters that they have."""
+        return Closure(self.site_builder, self.site_equations, self.processes, self.reactions, self.observed)
 
     @cached_property
     def order_parameters(self) -> list[NamedParameter]:

@@ -7,19 +7,35 @@ are first needed, so that a solver found in the cache starts without them.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import sympy as sp
 
+from dmft_sym.networks.observing import check_names
 from dmft_sym.networks.parameters import STANDARD, Parameter
 from dmft_sym.networks.standard import Network
 from dmft_sym.networks.training import TrainingRule
 from dmft_sym.program import Program, ProgramError
+from dmft_sym.program.observations import Observations
 from dmft_sym.regimes.base import Regime
 from dmft_sym.support.messages import show
 
 from .pipeline import Pipeline
+from .replacing import replaced
 from .uses import Use
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a problem is made from; derivations and solvers are made again, or found in the cache."""
+
+    kind: type[Problem]
+    parts: Mapping[str, Any]
+
+    def made(self) -> Problem:
+        """The problem."""
+        return self.kind(**self.parts)
 
 
 class Problem(Pipeline):
@@ -38,6 +54,8 @@ class Problem(Pipeline):
         One training step, as statements over spaces.
     parameters : tuple of Parameter
         Run-time arguments, one for every symbol of the program.
+    observations : Observations
+        What the user observes of the fields of a step; it is no part of the program.
 
     Raises
     ------
@@ -57,11 +75,34 @@ class Problem(Pipeline):
         data.check(network, probes)
         trace = network.trace(data.setting)
         super().__init__(data.program(trace, training, network.name), probes)
+        self.observations = trace.observations
+        _check_observations(self.observations, self.program)
+        self.observed = self.observations.fields
         known = {**data.values, **training.values}
-        self.parameters = _parameters(self.program, known, trace.parameters)
+        self.parameters = _parameters(self.program, known, (*data.own_parameters, *trace.parameters))
         _check_probes(probes, [readout.vector.name for readout in trace.readouts])
         self.joint_derivations: dict[Any, Any] = {}
         """Derivations of level two that were made, by matrix (`dmft_sym.spectra.equations`)."""
+
+    def replace(self, **changes: Any) -> Self:
+        """The same problem with other fields of its network, data or training.
+
+        Raises
+        ------
+        ProgramError
+            If there is no such field, or no problem with its value.
+        """
+        return type(self)(**replaced(self.parts, changes))
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What it was made from, by name."""
+        return {"network": self.network, "data": self.data, "training": self.training, "probes": self.probes}
+
+    @property
+    def recipe(self) -> Recipe:
+        """What it was made from, without anything derived: what goes to another process."""
+        return Recipe(type(self), self.parts)
 
     def noise_scale(self, use: Use) -> sp.Expr:
         """By what the Gaussian field of a product is divided in this regime."""
@@ -85,6 +126,17 @@ def _parameters(
                 f"symbol {symbol} is not declared: the forward pass needs net.parameter({symbol.name!r})"
             )
     return tuple(known[symbol] for symbol in parameters)
+
+
+def _check_observations(observations: Observations, program: Program) -> None:
+    """Names that nothing else has in results; parameters that runs have."""
+    declared = (*program.fields, *program.scalars, *program.matrices, *program.vectors, *program.spaces)
+    names = [thing.name for thing in declared]
+    check_names(observations, [*names, *(label.name for label in program.labels)])
+    for symbol in observations.parameters - set(program.parameters):
+        raise ProgramError(
+            f"observe {' and '.join(observations.names)}: the parameter {symbol} is of no other use; write its number"
+        )
 
 
 def _check_probes(probes: Collection[str], readouts: Collection[str]) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dmft_sym.support.errors import ExecutionError
 
+from .inputs import isometry
 from .interface import Array, taken
 from .plan import LearnMatrix, Multiply, Plan, VectorPlan
 from .site_arithmetic import ArithmeticOnSites
@@ -97,7 +98,10 @@ class FiniteNetwork(ArithmeticOnSites):
 
     def _draw(self, *, fresh: bool) -> None:
         for matrix, spec, stream in zip(self.matrices, self.plan.matrices, self._matrix_streams, strict=True):
-            if spec.fresh == fresh:
+            if spec.isometric and not fresh:
+                given = next(x for slot, x in self.plan.data.items() if self.plan.slots[slot] == spec.source)
+                matrix[:] = isometry(given, len(matrix))
+            elif spec.fresh == fresh:
                 self._fill(matrix, stream)
                 matrix *= math.sqrt(spec.variance / self.sizes[spec.source])
         for vector, stream in zip(self.plan.vectors, self._vector_streams, strict=True):

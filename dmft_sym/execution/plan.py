@@ -60,6 +60,8 @@ class MatrixPlan:
         ``s2``: entries are ``N(0, s2 / n_source)``.
     inverse_aspect : float
         ``1/tau = n_source / n_target``.
+    isometric : bool
+        Whether it keeps overlaps of given inputs and is not random.
     """
 
     key: MatrixKey
@@ -69,6 +71,7 @@ class MatrixPlan:
     inverse_aspect: float
     fresh: bool
     learned: bool
+    isometric: bool = False
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,11 @@ from dmft_sym.program import (
     VectorRef,
     class_values,
     flat_statements,
+    flatten,
     joined_axes,
 )
+from dmft_sym.program import Step as ProgramStep
+from dmft_sym.program.observations import Observations
 from dmft_sym.support.errors import ExecutionError
 
 from .evaluate import Evaluator
@@ -109,6 +112,26 @@ def make_plan(
     return _PlanBuilder(program, numbers, sizes, reduced_transpose, given).build(statements)
 
 
+def make_observing_plan(
+    program: Program, observations: Observations, values: Mapping[sp.Symbol, float], outputs: int, data: Given | None
+) -> Plan:
+    """Write out what is observed of the fields of a program, which are read and not computed.
+
+    Raises
+    ------
+    ExecutionError
+        As `make_plan`.
+    """
+    integers = program.integers(values)
+    whole = ProgramStep((*program.statements, *observations.statements), program.optimizer, program.name)
+    given = dict(data or {})
+    sizes = label_sizes(program, values, outputs, given)
+    sizes |= {label: int(label.size) for label in whole.labels if label.size.is_Integer}
+    numbers = {**sizes_by_symbol(sizes), **values, OUTPUTS: outputs}
+    builder = _PlanBuilder(whole, numbers, sizes, True, given)
+    return builder.build(flatten(observations.statements, integers))
+
+
 def label_sizes(program: Program, values: Mapping[sp.Symbol, float], outputs: int, data: Given) -> dict[Label, int]:
     """How many values every label of a program has.
 
@@ -150,7 +173,7 @@ def _check_values(program: Program, values: Mapping[sp.Symbol, float]) -> None:
 class _PlanBuilder:
     def __init__(
         self,
-        program: Program,
+        program: ProgramStep,
         values: Mapping[sp.Symbol, float],
         sizes: Mapping[Label, int],
         reduced_transpose: bool,
@@ -467,7 +490,8 @@ class _PlanBuilder:
             inverse = self._inverse_aspect(matrix)
             variance = self.number(matrix.variance_at(key[1]), matrix.name)
             learned = matrix in self.learned
-            self.plan.matrices.append(MatrixPlan(key, source, target, variance, inverse, matrix.fresh, learned))
+            kinds = matrix.fresh, learned, matrix.isometric
+            self.plan.matrices.append(MatrixPlan(key, source, target, variance, inverse, *kinds))
         self.plan.sectors = self._sectors()
 
     def _inverse_aspect(self, matrix: GaussianMatrix) -> float:

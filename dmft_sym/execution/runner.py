@@ -15,11 +15,13 @@ from dmft_sym.support.threads import single_threaded
 
 from .compiled import CompiledCoordinates
 from .coordinates import GrowingCoordinates
+from .evaluate import Evaluator
 from .finite import FiniteNetwork, finite_bytes
 from .half_streams import Seed, stream_of
 from .interface import Arithmetic
 from .plan import Given
 from .planning import make_plan
+from .polynomial import run_polynomial
 from .result import ExecutionResult
 from .sampled import SampledSites
 from .track import Inspect, Progress, Track, Watch, forward, result_of
@@ -137,7 +139,10 @@ def run_finite(
     check_counts(outputs=outputs, steps=steps, dim=dim)
     plan = make_plan(program, values, outputs, reduced_transpose=False, data=data)
     network = FiniteNetwork(plan, dtype, dim, seed, normalise)
-    return _run(network, Watch(steps, record_steps, progress, inspect))
+    watch = Watch(steps, record_steps, progress, inspect)
+    if program.increments:
+        return run_polynomial(program, Evaluator(values), network, watch)
+    return _run(network, watch)
 
 
 def run_sampled(

@@ -14,7 +14,7 @@ from dmft_sym.support.errors import ExecutionError
 
 from .conditioning import ConditionedMatrix, ImagedDirections
 from .half_streams import Stream
-from .inputs import input_coordinates
+from .inputs import input_coordinates, isometric_columns
 from .interface import Array, taken
 from .plan import Combine, Evaluation, LearnMatrix, Multiply, Plan
 from .sampled_view import MatrixView, SampledView
@@ -98,9 +98,13 @@ class SampledSites(ArithmeticOnSites):
         self.matrices: dict[int, ConditionedMatrix] = {}
         for number, spec in enumerate(plan.matrices):
             std, recursion = math.sqrt(spec.variance), plan.recursion if spec.learned else Recursion()
+            if spec.isometric:
+                columns = isometric_columns(ranks[spec.source], sites)
+                self.input_weights[number] = InputWeights(columns, recursion)
+                continue
             if plan.sectors[spec.source].finite:
-                columns = [std * self._draw(True) for _ in range(ranks[spec.source])]
-                self.input_weights[number] = InputWeights(np.array(columns).reshape(-1, sites), recursion)
+                drawn = [std * self._draw(True) for _ in range(ranks[spec.source])]
+                self.input_weights[number] = InputWeights(np.array(drawn).reshape(-1, sites), recursion)
                 continue
             forward = ImagedDirections(sites, sites, std, lambda: self._draw(True), self.dtype)
             back = math.sqrt(spec.variance * spec.inverse_aspect)

@@ -11,6 +11,7 @@ import numpy as np
 import sympy as sp
 
 from dmft_sym.program.site_functions import numpy_function
+from dmft_sym.program.wick import monomials
 from dmft_sym.support.array_types import Array
 from dmft_sym.support.errors import ExecutionError
 
@@ -83,10 +84,12 @@ class SiteValues:
     def product_expressions(self) -> list[tuple[int, int, sp.Expr]]:
         """Coefficients ``k_ij`` of products in a bilinear function, ``(i, j, k_ij)``; ``i = j = -1`` is the constant.
 
+        Terms of first order are left out: in coordinates, fields have mean zero.
+
         Raises
         ------
         ExecutionError
-            If the function is not bilinear in its fields.
+            If the function has terms of higher order in its fields.
         """
         zero = dict.fromkeys(self.fields, sp.Integer(0))
         found, rest = [], self.expression
@@ -96,11 +99,26 @@ class SiteValues:
                 found.append((i, j, coefficient.subs(zero)))
                 rest = rest - coefficient.subs(zero) * a * b
         constant = rest.subs(zero)
-        if sp.simplify(rest - constant) != 0:
+        first = sum((sp.diff(rest, field).subs(zero) * field for field in self.fields), sp.Integer(0))
+        if sp.simplify(rest - constant - first) != 0:
             raise ExecutionError(
                 f"<{self.expression}> is not bilinear in the fields: growing coordinates need such averages"
             )
         return [*found, (-1, -1, constant)]
+
+    @cached_property
+    def monomials(self) -> list[tuple[tuple[int, ...], Callable[..., Array]]]:
+        """Powers of the fields in a polynomial, with functions of the scalars: their coefficients.
+
+        Raises
+        ------
+        ExecutionError
+            If the function is no polynomial of its fields.
+        """
+        found = monomials(self.expression, self.fields)
+        if found is None:
+            raise ExecutionError(f"<{self.expression}> is no polynomial of the fields")
+        return [(powers, self._of_scalars(coefficient)) for powers, coefficient in found]
 
     def _of_scalars(self, expression: sp.Expr) -> Callable[..., Array]:
         compiled = numpy_function((sp.sympify(expression, strict=True),), self.scalars)

@@ -1,10 +1,12 @@
 """Forward passes become vector programs: tracing, reverse mode, parametrizations, training rules."""
 
 from .labelled import mean, norm, softmax
+from .losses import Loss
+from .outputs import Outputs
 from .parametrization import MUP, NTK, Parametrization, Scalings
 from .standard import Network, deep_linear, mlp, network
 from .trace import Tracer, trace
-from .traced import Outputs, Trace
+from .traced import Trace
 from .training import GradientDescent, GradientFlow, OnlineSGD, TrainingRule
 from .vectors import Vector, Weights
 
@@ -13,6 +15,7 @@ __all__ = [
     "NTK",
     "GradientDescent",
     "GradientFlow",
+    "Loss",
     "Network",
     "OnlineSGD",
     "Outputs",

@@ -61,7 +61,7 @@ def _once(trace: Trace, automatic: Collection[str], taken: Collection[str]) -> T
         made = None if names.first is None else _Scan(trace, repeat, names)
         return made if made is not None and made.exists else None
 
-    found = best_repeat(trace.statements, trace.readouts, scan)
+    found = best_repeat(trace.statements, trace.readers, scan)
     return None if found is None else found.trace()
 
 
@@ -69,7 +69,7 @@ def _others(trace: Trace, repeat: Repeat) -> set[str]:
     """Names of everything but what the blocks have of their own."""
     inside: set[str] = {ref.declared.name for block in repeat.targets for ref in block}
     inside |= {member.matrix.name for members in repeat.matrices.values() for member in members}
-    refs = anatomy((trace.statements, trace.readouts)).refs
+    refs = anatomy((trace.statements, trace.readers)).refs
     readouts = {readout.vector.name for readout in trace.readouts}
     return ({ref.declared.name for ref in refs} - inside) | readouts
 
@@ -98,13 +98,13 @@ class _Scan:
             new[repeat.targets[-1][place]] = FieldRef(self.carries[place], self.span.stop + 1)
         head = (*trace.statements[: repeat.start], *copies)
         scan = ForLayers(self.index, self.layers, self.body, lead=self.lead)
-        return replace(
+        found = replace(
             trace,
             statements=(*with_refs(head, new), scan, *with_refs(trace.statements[repeat.stop :], new)),
-            readouts=with_refs(trace.readouts, new),
             frozen=frozenset(self.frozen),
             rates=self.rates,
         )
+        return found.read_by(with_refs(trace.readers, new))
 
     def _is_own(self, place: int) -> bool:
         """Whether there is a field for every layer of the scan, beside or instead of a carry."""

@@ -182,6 +182,8 @@ def checked_over(what: str, thing: Vector | Mean, over: object) -> Label:
     """
     if not isinstance(over, TracedLabel):
         raise ProgramError(f"{what}: over = {show(over)}: allowed is a label, made by net.label or label.copy()")
+    if not isinstance(thing, Vector):
+        thing = getattr(thing, "scalar", thing)  # outputs
     if not isinstance(thing, Vector | Mean):
         raise ProgramError(f"{what}: allowed is a traced vector or scalar, got {type(thing).__name__}")
     axes = thing.axes if isinstance(thing, Mean) else axes_of(content_of(thing))
@@ -200,6 +202,8 @@ def checked_over(what: str, thing: Vector | Mean, over: object) -> Label:
 def total(thing: Traced, over: TracedLabel) -> Traced:
     """The sum of vectors, or of scalars, over the values of a label."""
     label = checked_over("sum", thing, over)
+    if label == OUTPUT:
+        raise ProgramError("a sum over outputs: allowed is ds.softmax(f, over=net.outputs), of one sum of readouts")
     if isinstance(thing, Vector):
         if thing.function is not None and thing.function.scalars and is_linear(thing.function):
             return over.tracer.weighted_sum(thing, label)
@@ -245,6 +249,7 @@ def softmax(scores: Mean, over: TracedLabel) -> Mean:
     """
     if isinstance(scores, Vector):
         raise ProgramError("softmax of a vector: allowed are scalars, such as ds.mean(q * k.at(other))")
+    scores = getattr(scores, "scalar", scores)  # outputs
     label = checked_over("softmax", scores, over)
     ref = scores.ref
     symbol = sp.Symbol(ref.scalar.name, real=True)

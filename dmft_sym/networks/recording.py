@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, TypeVar, cast
 
 import sympy as sp
@@ -10,7 +11,9 @@ import sympy as sp
 from dmft_sym.program import (
     OUTPUT,
     Assign,
+    Average,
     Axes,
+    Compute,
     Field,
     FieldRef,
     GaussianMatrix,
@@ -25,6 +28,7 @@ from dmft_sym.program import (
     SiteMap,
     Space,
     Statement,
+    scalar_refs,
 )
 
 from .labelled import axes_of, content_of, inner_order
@@ -127,8 +131,16 @@ class Recording(ABC):
     def _is_used(self, field: FieldRef, later: tuple[Vector, ...]) -> bool:
         """Whether a statement of this block has the field on its right, or one that will assign a later vector."""
         other = FieldRef(Field("other", field.space, field.field.layers, field.axes), field.layer)
-        written = [s for s in self._blocks[-1] if getattr(s, "target", None) != field]
+        written = [s for s in self._depending() if getattr(s, "target", None) != field]
         return any(renamed(thing, field, other) != thing for thing in (*written, *map(self._content, later)))
+
+    def _depending(self) -> Iterator[Statement]:
+        """Statements of this block, without averages that no field of it depends on: observables read what there is."""
+        read = {ref for s in self._blocks[-1] if not isinstance(s, Average | Compute) for ref in scalar_refs(s)}
+        for statement in reversed(self._blocks[-1]):
+            if not isinstance(statement, Average | Compute) or statement.target in read:
+                read |= set(scalar_refs(statement))
+                yield statement
 
     def _content(self, vector: Vector) -> Linear | SiteFunction:
         return self._current(vector.combination if vector.function is None else vector.function)
@@ -160,6 +172,12 @@ class Recording(ABC):
         while f"{stem}{number}" in self._names:
             number += 1
         return f"{stem}{number}"
+
+    def _unused(self, name: str) -> str:
+        """The name, or another one if it is taken."""
+        while name in self._names:
+            name += "_"
+        return name
 
     def _emit(self, statement: Statement) -> None:
         self._blocks[-1].append(statement)

@@ -43,9 +43,10 @@ from dmft_sym.program.site_derivatives import slopes
 
 from .functions import linear_form
 from .labelled import inner_order
+from .outputs import Readout
 from .parametrization import Scalings
 from .renaming import reindexed
-from .reverse_scalars import AdjointOfScalar, AveragedPart, Part, parts_of_compute, repeats
+from .reverse_scalars import AdjointOfScalar, AveragedPart, ComputedPart, Part, parts_of_compute, repeats
 from .traced import Trace
 
 
@@ -97,6 +98,7 @@ def reverse(trace: Trace, scalings: Scalings) -> Backward:
         that is trained has the name of a gradient.
     """
     _check_vectors(trace)
+    function = None if trace.output is None else trace.output.traced
     taken = {
         trace.input.field.name,
         *(given.name for given in trace.setting.given),
@@ -105,7 +107,12 @@ def reverse(trace: Trace, scalings: Scalings) -> Backward:
     }
     taken |= {parameter.keyword for parameter in trace.parameters}
     pass_ = ReverseMode(trace.setting.adjoint_axes, taken, {"h": "g", "phi": "z"}, trained=True, labels=trace.labels)
-    for readout in trace.readouts:
+    pass_.readouts = {ref: (readout, scalings) for ref, readout in trace.raw.items()}
+    if function is not None:
+        for ref, (slope, arguments) in function.slopes().items():
+            unit = sp.Integer(1) if ref in trace.raw else scalings.gamma  # adjoints are gamma N df/dh
+            pass_.scalar_adjoints[ref] = [ComputedPart(unit * slope, arguments)]
+    for readout in trace.readouts if function is None else ():
         seed = readout.coefficient * scalings.readout(readout.vector.space.ratio)
         pass_.add_adjoint(readout.field, Linear.of(VectorRef(readout.vector), seed))
         pass_.gradients.setdefault(readout.vector, []).append(Outer(seed, readout.field))
@@ -158,6 +165,7 @@ class ReverseMode:
         self.gradients: dict[GaussianMatrix | RandomVector, list[Outer]] = {}
         self.scan: ForLayers | None = None
         self.lead = sp.Integer(0)  # of the scan that is being reversed
+        self.readouts: dict[ScalarRef, tuple[Readout, Scalings]] = {}  # scalars that are readouts
 
     def axes_of(self, axes: Axes) -> Axes:
         """Labels of the adjoint of a thing with these labels."""
@@ -200,7 +208,7 @@ class ReverseMode:
 
     def visit_assign(self, statement: Assign) -> None:
         adjoint = self.adjoints.pop(statement.target, Adjoint())
-        if not adjoint:
+        if not adjoint or _reads_inputs(statement):
             return
         if adjoint.functions:
             adjoint = Adjoint(Linear.of(self.materialize(statement.target, adjoint)))
@@ -257,11 +265,49 @@ class ReverseMode:
 
     def visit_average(self, statement: Average) -> None:
         """``s = <F(h, ..)>``: the adjoint of ``h`` gets ``dF/dh`` times that of ``s``, which is an average itself."""
+        if statement.target in self.readouts:
+            self.visit_readout(statement.target)
+            return
         ((coefficient, function),) = statement.terms
         (space,) = function.spaces
         adjoint = self.scalar_adjoint(statement.target, coefficient / space.ratio)
         if adjoint is not None:
             self.differentiate(function, adjoint, statement.target.axes)
+
+    def visit_readout(self, target: ScalarRef) -> None:
+        """``f_w = <w h>/gamma``: ``h`` and ``w`` get ``w`` and ``h`` times the derivative of the outputs by ``f_w``."""
+        readout, scalings = self.readouts[target]
+        outer = self.slope_of_output(target)
+        if outer is None:
+            return
+        seed = readout.coefficient * scalings.readout(readout.vector.space.ratio)
+        vector, read = VectorRef(readout.vector), readout.field
+        if isinstance(outer, sp.Expr):
+            self.add_adjoint(read, Linear.of(vector, seed * outer))
+            self.gradients.setdefault(readout.vector, []).append(Outer(seed * outer, read))
+            return
+        slope, weights, field = (sp.Symbol(name, real=True) for name in ("slope", "weights", "field"))
+        self.add_function(read, SiteFunction(seed * slope * weights, ((slope, outer), (weights, vector))), target.axes)
+        name = self.free_name(f"{read.field.name}_{readout.vector.name}")
+        left = FieldRef(Field(name, read.space, axes=self.axes_of(read.axes)))
+        self.blocks[-1].append(SiteMap(left, SiteFunction(slope * field, ((slope, outer), (field, read)))))
+        self.gradients.setdefault(readout.vector, []).append(Outer(seed, left))
+
+    def slope_of_output(self, target: ScalarRef) -> sp.Expr | ScalarRef | None:
+        """Derivative of the outputs by a readout: a number, or a scalar."""
+        parts = self.scalar_adjoints.get(target, [])
+        known = [part for part in parts if isinstance(part, ComputedPart)]
+        if not parts or len(known) < len(parts):
+            return self.scalar_adjoint(target, sp.Integer(1))
+        total = sp.expand(sum(part.expression for part in known))
+        if not any(part.arguments for part in known):
+            del self.scalar_adjoints[target]
+            return total
+        same = next((ref for part in known for symbol, ref in part.arguments if symbol == total), None)
+        if same is not None and len(known) == 1:
+            del self.scalar_adjoints[target]
+            return same
+        return self.scalar_adjoint(target, sp.Integer(1))
 
     def visit_compute(self, statement: Compute) -> None:
         """``s = F(a, ..)`` of scalars: the adjoint of ``a`` gets ``dF/da`` times that of ``s``."""
@@ -441,10 +487,15 @@ class ReverseMode:
         return total
 
 
+def _reads_inputs(statement: Assign) -> bool:
+    """Whether it is what a readout of given inputs reads, of which nothing is trained."""
+    return any(isinstance(atom, Product) and atom.matrix.matrix.isometric for _, atom in statement.value.terms)
+
+
 def _check_vectors(trace: Trace) -> None:
     """Refuse random vectors in a forward pass, which have no gradient here."""
     for statement in _inner(trace.statements):
-        for ref in reads(statement):
+        for ref in reads(statement) if statement.target not in trace.raw else ():
             if isinstance(ref, VectorRef):
                 raise ProgramError(
                     f"{statement}: the random vector {ref} in a forward pass would not be trained; allowed are "

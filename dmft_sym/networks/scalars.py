@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import sympy as sp
 
 from dmft_sym.program import Axes, ProgramError, ScalarRef
 
 from .coefficients import Number, number
+
+UFUNCS: Mapping[str, type[sp.Function]] = {
+    "tanh": sp.tanh,
+    "sin": sp.sin,
+    "cos": sp.cos,
+    "exp": sp.exp,
+    "sinh": sp.sinh,
+    "cosh": sp.cosh,
+    "arctan": sp.atan,
+    "absolute": sp.Abs,
+}
+"""Functions of NumPy that may be taken of traced vectors and scalars."""
 
 
 class ScalarRecorder(Protocol):
@@ -92,10 +104,13 @@ class Mean:
         name = getattr(function, "__name__", "function")
         if name == "multiply" and len(inputs) == 2 and not isinstance(inputs[0], Mean):
             return self * inputs[0]  # a number of NumPy
+        if name in UFUNCS and len(inputs) == 1:
+            return cast(Mean, self.tracer.apply(UFUNCS[name], self))
         raise ProgramError(f"numpy.{name} of a traced scalar: functions are written net.apply(lambda s: ..., scalar)")
 
     def _with(self, other: Any, combined: Callable[[sp.Expr, sp.Expr], sp.Expr]) -> Mean:
         """A function of this and another scalar, or a number; vectors do what they do with scalars."""
+        other = getattr(other, "scalar", other)  # outputs
         if isinstance(other, Mean):
             arguments = tuple(dict.fromkeys((*self.arguments, *other.arguments)))
             return Mean(self.tracer, combined(self.expression, other.expression), arguments)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
 from dmft_sym.program import ProgramError
 
 from .functions import Function
+from .outputs import Outputs
 from .parametrization import BY_NAME, MUP, Parametrization
 from .trace import Tracer, trace
-from .traced import PROPORTIONAL, Outputs, Setting, Trace
+from .traced import PROPORTIONAL, Setting, Trace
 from .vectors import Vector
 
 Forward = Callable[[Tracer, Vector], Outputs]
@@ -54,7 +55,7 @@ class Network:
 
     def trace(self, setting: Setting = PROPORTIONAL) -> Trace:
         """Statements of the forward pass."""
-        return trace(self.forward, setting)
+        return trace(self.forward, replace(setting, outputs=setting.outputs or self.outputs))
 
 
 def _check_integer(key: str, value: object, low: int) -> None:

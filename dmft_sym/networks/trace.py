@@ -7,7 +7,8 @@ The user's function receives a `Tracer` and the traced input, builds matrices an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast, overload
+from dataclasses import replace
+from typing import Any, NoReturn, TypeVar, cast, overload
 
 import numpy as np
 import sympy as sp
@@ -20,6 +21,7 @@ from dmft_sym.program import (
     OUTPUT,
     SAMPLE,
     UNIT,
+    Assign,
     Average,
     Axes,
     Compute,
@@ -40,8 +42,10 @@ from dmft_sym.program import (
     SiteMap,
     Space,
     Statement,
+    walk,
 )
 from dmft_sym.program.declarations import check_name
+from dmft_sym.support.messages import suggestion
 
 from .advice import check_body, explained
 from .coefficients import Number, number
@@ -50,14 +54,21 @@ from .functions import Function, linear_form, site_function
 from .labelled import TracedLabel, axes_of, content_of, declared, inner_order, total
 from .layer_values import LayerNumber, layer_value
 from .members import Members
-from .parameters import INIT_VARIANCE, Parameter
+from .observing import check_names, check_observable, taken_apart
+from .outputs import Outputs, Readout, check_all_served, check_returned, heads, output_function, without_unused
+from .parameters import GAMMA, INIT_VARIANCE, Parameter
+from .parametrization import Scalings
 from .recording import Recording
 from .renaming import reindexed, renamed
 from .scalars import Mean
-from .traced import PROPORTIONAL, Outputs, Readout, Setting, Trace
+from .traced import PROPORTIONAL, Setting, Trace
 from .vectors import Family, Vector, VectorFamily, Weights
 
 Traced = TypeVar("Traced", Vector, Mean)
+
+
+class _NoSuchNameError(ProgramError, AttributeError):
+    """A name that a tracer does not have."""
 
 
 class Tracer(Recording):
@@ -79,9 +90,22 @@ class Tracer(Recording):
         self._frozen: set[str] = set()
         self._rates: dict[str, sp.Expr] = {}
         self._declared_labels: set[Label] = set()
+        self._read: dict[FieldRef, FieldRef] = {}  # given inputs that are read out
+        self._raw: dict[ScalarRef, Readout] = {}  # readouts of which functions are taken
+        self._observed: dict[str, Scalar] = {}
         self._leads: list[sp.Integer | None] = []  # of each scan, how far the layers of its matrices are from its index
         self._members = Members(self._single)
         self._inner_scans = 0  # that are being written out
+
+    def __getattr__(self, name: str) -> NoReturn:
+        known = [one for one in (*dir(type(self)), *vars(self)) if not one.startswith("_")]
+        hint = "" if name.startswith("_") else suggestion(name, known).replace("mean ", "mean net.")
+        raise _NoSuchNameError(f"net.{name}: the tracer has no such name{hint}; it has net.matrix, net.readout, ...")
+
+    @property
+    def outputs(self) -> TracedLabel:
+        """The label of the outputs, for ``ds.softmax(f, over=net.outputs)``."""
+        return TracedLabel(self, OUTPUT)
 
     @property
     def input(self) -> Vector:
@@ -203,7 +227,10 @@ class Tracer(Recording):
         if not isinstance(space, Space):
             raise ProgramError(f"vector {name}: a vector lives in a space, got {type(space).__name__}")
         if self.setting.no_vectors:
-            raise ProgramError(f"vector {name}: {self.setting.no_vectors}; allowed with ds.Samples(inputs, targets)")
+            raise ProgramError(
+                f"vector {name}: {self.setting.no_vectors}; write the network without it here, as targets have mean "
+                "zero; it is allowed with ds.Samples(inputs, targets)"
+            )
         if space.finite:
             raise ProgramError(f"vector {name}: the inputs are given; allowed are vectors of hidden spaces")
         made = self._weights("vector", name, UNIT, space, layers, init, learning_rate, train)
@@ -297,7 +324,7 @@ class Tracer(Recording):
         span = _layer_range(f"family {name}", layers)
         return Family(self._declare(Field(name, space, span, self._axes(tuple(label.label for label in labels)))))
 
-    def apply(self, function: Function, *arguments: Vector | Mean) -> Any:
+    def apply(self, function: Function, *arguments: Vector | Mean | Outputs) -> Any:
         """A function of vectors of one space, site by site; of scalars alone it is a scalar.
 
         Parameters
@@ -307,7 +334,7 @@ class Tracer(Recording):
             ``"h*tanh(h)"``, a SymPy expression), or a function of as many SymPy symbols as there are arguments, such
             as ``lambda h, k: h * sympy.tanh(k)``.
         *arguments
-            Vectors of the same space, and averages made by `mean`.
+            Vectors of the same space, and averages made by `mean`; or readouts, whose functions are outputs.
 
         Raises
         ------
@@ -315,18 +342,15 @@ class Tracer(Recording):
             If the arguments do not fit, if the function is not allowed, or if it is nonlinear and the setting does not
             admit that (nonlinear networks are trained on given samples, ``data=dmft_sym.Samples(...)``).
         """
-        if arguments and all(isinstance(argument, Mean) for argument in arguments):
-            return self._scalar_function(function, cast("tuple[Mean, ...]", arguments))
-        made = self._site_function(function, arguments)
+        traced = tuple(a.scalar if isinstance(a, Outputs) else a for a in arguments)
+        if traced and all(isinstance(argument, Mean) for argument in traced):
+            return self._scalar_function(function, cast("tuple[Mean, ...]", traced))
+        made = self._site_function(function, traced)
         if not made.spaces:
             raise ProgramError(f"apply {function}: at least one argument must be a vector")
         (space,) = made.spaces
         if (form := linear_form(made)) is not None:
             return Vector(self, form, space)
-        if not self.setting.nonlinear:
-            raise ProgramError(
-                f"{made}: nonlinear functions need given samples: ds.derive(network, data=ds.Samples(inputs, targets))"
-            )
         if space.finite:
             raise ProgramError(f"{made}: the inputs are data; apply the function to them before they are given")
         return Vector(self, Linear(), space, made)
@@ -346,8 +370,6 @@ class Tracer(Recording):
 
     def _average(self, name: str | None, made: SiteFunction) -> Mean:
         what = f"mean {name or 'of a vector'}"
-        if not self.setting.nonlinear:
-            raise ProgramError(f"{what}: averages over sites need given samples: data=ds.Samples(inputs, targets)")
         if not made.spaces or next(iter(made.spaces)).finite:
             raise ProgramError(f"{what}: at least one argument must be a vector of a hidden space")
         ref = self.new_scalar("m", axes_of(made)) if name is None else self._new_scalar(name, axes_of(made))
@@ -359,6 +381,31 @@ class Tracer(Recording):
         refs = [argument.ref for argument in arguments]
         made = site_function(function, refs, {parameter.keyword for parameter in self._parameters})
         return Mean(self, made.expression, made.scalars)
+
+    def observe(self, name: str, thing: Vector | Mean) -> None:
+        """Report an average over sites, or a function of averages, as a variable of results.
+
+        Every method and finite networks measure it at every step, under this name, and training does not know of it.
+
+        Parameters
+        ----------
+        name
+            Of the variable; its axes are the step and the labels that the thing carries. In a scan it is measured at
+            every layer of the scan.
+        thing
+            A vector, whose average over sites is meant (``h * k``, ``net.apply(...)``), or a scalar such as
+            ``ds.mean(h * h)`` and functions of scalars. Vectors are those that the network computes. Where the network
+            is linear, so that its fields are Gaussian, averages are polynomials of fields; `dmft_sym.simulate`, and
+            sampled sites where samples are given, take any function.
+
+        Raises
+        ------
+        ProgramError
+            If it cannot be observed, or not under this name.
+        """
+        check_observable(name, thing, self._observed)
+        scalar = self.average(thing) if isinstance(thing, Vector) else thing
+        self._observed[name] = scalar.ref.scalar
 
     def new_scalar(self, stem: str, axes: Axes) -> ScalarRef:
         """A scalar with a free name, for every sample and these labels."""
@@ -393,7 +440,14 @@ class Tracer(Recording):
         return site_function(function, refs, {parameter.keyword for parameter in self._parameters})
 
     def _argument(self, argument: Vector | Mean) -> FieldRef | ScalarRef:
-        return argument.ref if isinstance(argument, Mean) else self.as_field(argument)
+        if isinstance(argument, Mean):
+            if OUTPUT in argument.axes:
+                raise ProgramError(
+                    f"{argument.expression} at the sites of a vector: outputs are no part of hidden layers; allowed "
+                    "are functions of outputs and of averages, as outputs"
+                )
+            return argument.ref
+        return self.as_field(argument)
 
     @overload
     def scan(
@@ -511,20 +565,95 @@ class Tracer(Recording):
         name: str,
         vector: Vector,
         *,
-        init: LayerNumber = 1,
+        outputs: int | Sequence[int] | None = None,
+        init: LayerNumber | None = None,
         learning_rate: LayerNumber = 1,
         train: bool = True,
     ) -> Outputs:
         """The outputs ``gamma_N^{-1} n^{-1/2} w . vector``, sites of ``w`` ``N(0, init^2 init_std^2)``.
 
-        ``learning_rate`` is a factor on that of the run, and ``train=False`` keeps ``w`` at its initial value.
+        Parameters
+        ----------
+        outputs
+            Which outputs have this readout: the number of one, counted from 0, a list of numbers, or all. Different
+            heads are added up, ``net.readout("u", h, outputs=0) + net.readout("v", k, outputs=[1, 2])``.
+        init
+            Standard deviation of ``w`` in units of ``init_std``, 1 by default; a readout of given inputs starts from 0.
+        learning_rate, train
+            A factor on the learning rate of the run, and whether ``w`` learns.
+
+        Raises
+        ------
+        ProgramError
+            If it is read inside of a scan, if what it reads has another label, or if there are no such outputs.
         """
         if self._scan_index:
             raise ProgramError(f"readout {name}: readouts stand outside of scans")
         self._check_readout(name, vector)
-        variance = self._training(f"readout {name}", name, None, init, learning_rate, train)
+        inputs = vector.space.finite
+        start: LayerNumber = (0 if inputs else 1) if init is None else init
+        variance = self._training(f"readout {name}", name, None, start, learning_rate, train)
+        if inputs:
+            if variance != 0:
+                raise ProgramError(
+                    f"readout {name}: init = {start}: a readout of given inputs starts from 0, allowed is init=0; from "
+                    "random values it would add a random function of the inputs, which no average over sites replaces"
+                )
+            vector = self._read_inputs(vector)
         weights = self._declare(RandomVector(name, vector.space, variance))
-        return Outputs((Readout(sp.Integer(1), weights, self.as_field(vector)),))
+        served = heads(name, outputs, self.setting.outputs)
+        return Outputs((Readout(sp.Integer(1), weights, self.as_field(vector), served),), self)
+
+    def _read_inputs(self, vector: Vector) -> Vector:
+        """Given inputs as vectors of a space of their own, in which overlaps are the same: a readout can act there."""
+        total, space = Linear(), vector.space
+        for coefficient, atom in vector.value.terms:
+            if not isinstance(atom, FieldRef) or not atom.field.data:
+                raise ProgramError(f"a readout of {vector.value}: allowed are given inputs and multiples of them")
+            if atom not in self._read:
+                name, tail = atom.field.name, "" if atom == self._input else f"_{atom.field.name}"
+                space = self._declare(Space(self._unused(f"D{tail}_read"), self.setting.width))
+                kept = GaussianMatrix(self._unused(f"I_{name}"), vector.space, space, isometric=True)
+                product = Product(MatrixRef(self._declare(kept)), atom)
+                field = Field(self._unused(f"{name}_read"), space, axes=self._axes(atom.axes))
+                self._read[atom] = FieldRef(self._declare(field))
+                self._frozen.add(kept.name)
+                self._blocks[0].append(Assign(self._read[atom], Linear.of(product)))
+            total, space = total + Linear.of(self._read[atom], coefficient), self._read[atom].space
+        return Vector(self, total, space)
+
+    def scalar_of(self, outputs: Outputs) -> Mean:
+        """Readouts as scalars, added up; each is an average from now on."""
+        if not self.setting.nonlinear:
+            raise ProgramError(
+                "a function of outputs needs given samples, ds.derive(network, data=ds.Samples(inputs, targets)); "
+                "allowed in the proportional regime are sums of readouts, and multiples of them"
+            )
+        total: Any = 0
+        for readout in outputs.readouts:
+            total = self._scalar_of(readout) + total
+        return cast(Mean, total)
+
+    def _scalar_of(self, readout: Readout) -> Mean:
+        """``f_w``, times 0 or 1 where other outputs do not have it."""
+        name, unit = readout.vector.name, replace(readout, coefficient=sp.Integer(1))
+        ref = next((ref for ref, known in self._raw.items() if known == unit), None)
+        if ref is None:
+            ref = ScalarRef(self._declare(Scalar(self._unused(f"f_{name}"), self._axes((OUTPUT,)))))
+            self._raw[ref] = unit
+            self._emit(unit.average(ref, Scalings(GAMMA, self.setting.width)))
+        found = Mean.of(self, ref) * readout.coefficient
+        return found if readout.outputs is None else found * self._head(readout)
+
+    def _head(self, readout: Readout) -> Mean:
+        """1 for the outputs that have a readout, 0 for others."""
+        name, served, count = f"head_{readout.vector.name}", readout.outputs or (), self.setting.outputs
+        if name in self._names:
+            return Mean.of(self, ScalarRef(cast(Scalar, self._names[name])))
+        if count is None:
+            raise ProgramError(f"readout {readout.vector.name}: the number of outputs is not known")
+        values = np.array([float(number in served) for number in range(count)])
+        return self.given_scalar(name, (OUTPUT,), values)
 
     def _check_readout(self, name: str, vector: Vector) -> None:
         """Outputs have samples and outputs, and no other label."""
@@ -580,23 +709,37 @@ class Tracer(Recording):
             raise ProgramError(f"parameter {parameter.keyword} is declared twice")
         self._parameters.append(parameter)
 
-    def finish(self, outputs: Outputs) -> Trace:
+    def finish(self, outputs: Outputs | Mean) -> Trace:
         """Close the trace with what the forward pass returned."""
-        if not isinstance(outputs, Outputs) or not outputs.readouts:
-            raise ProgramError("the forward pass must return net.readout(...), or a sum of readouts")
+        check_returned(outputs)
+        readouts = outputs.readouts if isinstance(outputs, Outputs) else tuple(self._raw.values())
+        function = None
+        if isinstance(outputs, Outputs):
+            check_all_served(readouts, self.setting.outputs)
+            outputs = outputs.scalar if self.setting.nonlinear and not outputs.plain else outputs
         statements: tuple[Statement, ...] = tuple(self._blocks[0])
+        if isinstance(outputs, Mean):
+            function = output_function(outputs, self._blocks[0], self._raw)
         for family, left in self._members.families().items():
             if family != left:
                 statements = renamed(statements, family, left)
+        needed = [readout.field.field for readout in readouts] + ([] if function is None else function.scalars)
+        network, observations = taken_apart(statements, needed, self._observed)
+        check_names(observations, self._names)
+        if not self.setting.nonlinear:
+            _check_linear(network)
         written = Trace(
-            statements,
+            network if function is None else without_unused(network, function),
             self._input,
-            outputs.readouts,
+            readouts,
             self.setting,
             tuple(self._parameters),
             frozenset(self._frozen),
             self._rates,
             tuple(self._labels),
+            function,
+            self._raw,
+            observations,
         )
         return folded(written, {ref.field.name for ref in self._automatic}, self._other_names())
 
@@ -607,11 +750,25 @@ class Tracer(Recording):
         return named | set(self.setting.reserved)
 
 
-def trace(forward: Callable[[Tracer, Vector], Outputs], setting: Setting = PROPORTIONAL) -> Trace:
+def trace(forward: Callable[[Tracer, Vector], Outputs | Mean], setting: Setting = PROPORTIONAL) -> Trace:
     """Run ``forward`` on traced vectors and return its statements."""
     tracer = Tracer(setting)
     with explained():
         return tracer.finish(forward(tracer, tracer.input))
+
+
+def _check_linear(statements: tuple[Statement, ...]) -> None:
+    """Refuse what outputs may not depend on where no samples are given; observables may."""
+    for _, statement in walk(statements):
+        if isinstance(statement, SiteMap):
+            raise ProgramError(
+                f"{statement.function}: nonlinear functions need given samples: ds.derive(network, "
+                "data=ds.Samples(inputs, targets))"
+            )
+        if isinstance(statement, Average):
+            raise ProgramError(
+                f"mean {statement.target}: averages over sites need given samples: data=ds.Samples(inputs, targets)"
+            )
 
 
 def _layer_range(what: str, layers: tuple[Number, Number]) -> LayerRange:

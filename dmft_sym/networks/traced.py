@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import sympy as sp
 
@@ -12,12 +13,13 @@ from dmft_sym.program import (
     Axes,
     Field,
     FieldRef,
-    RandomVector,
+    ScalarRef,
     Space,
     Statement,
 )
+from dmft_sym.program.observations import Observations
 
-from .coefficients import Number, number
+from .outputs import OutputFunction, Readout
 from .parameters import NU, Parameter
 
 
@@ -41,6 +43,8 @@ class Setting:
         Why trained vectors have no limit; empty if they have one.
     given
         Further inputs, beside the one that a forward pass receives.
+    outputs
+        How many outputs a network has, if that is known before the run.
     """
 
     input: Field
@@ -51,6 +55,7 @@ class Setting:
     reserved: frozenset[str]
     no_vectors: str = ""
     given: tuple[Field, ...] = ()
+    outputs: int | None = None
 
 
 PROPORTIONAL = Setting(
@@ -63,38 +68,6 @@ PROPORTIONAL = Setting(
     "it adds one constant to the outputs of all samples, which is no average over sites and learns D times as fast as "
     "the rest, so that there is no limit",
 )
-
-
-@dataclass(frozen=True)
-class Readout:
-    """``w . h`` for a trained vector ``w`` (one per output)."""
-
-    coefficient: sp.Expr
-    vector: RandomVector
-    field: FieldRef
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """The network function: a sum of readouts."""
-
-    readouts: tuple[Readout, ...]
-
-    def __add__(self, other: Outputs) -> Outputs:
-        if not isinstance(other, Outputs):
-            return NotImplemented
-        return Outputs(self.readouts + other.readouts)
-
-    def __mul__(self, factor: Number) -> Outputs:
-        return Outputs(tuple(Readout(number(factor) * r.coefficient, r.vector, r.field) for r in self.readouts))
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, factor: Number) -> Outputs:
-        return self * (1 / number(factor))
-
-    def __sub__(self, other: Outputs) -> Outputs:
-        return self + (-1) * other
 
 
 @dataclass(frozen=True)
@@ -115,6 +88,12 @@ class Trace:
         Learning rates in units of that of the run, by the names of what has another one.
     labels
         Labels of its fields, in their order.
+    output
+        The function of readouts that the outputs are; ``None`` for the sum of all.
+    raw
+        Of such a function, the scalars that stand for readouts.
+    observations
+        What is observed of its fields.
     """
 
     statements: tuple[Statement, ...]
@@ -125,3 +104,17 @@ class Trace:
     frozen: frozenset[str] = frozenset()
     rates: Mapping[str, sp.Expr] = field(default_factory=dict)
     labels: Axes = ()
+    output: OutputFunction | None = None
+    raw: Mapping[ScalarRef, Readout] = field(default_factory=dict)
+    observations: Observations = field(default_factory=Observations)
+
+    @property
+    def readers(self) -> tuple[Any, ...]:
+        """Whatever reads fields behind the statements."""
+        return self.readouts, self.output, tuple(self.raw.items()), self.observations.statements
+
+    def read_by(self, readers: tuple[Any, ...]) -> Trace:
+        """The same statements with other readers."""
+        readouts, output, raw, observed = readers
+        observations = replace(self.observations, statements=observed)
+        return replace(self, readouts=readouts, output=output, raw=dict(raw), observations=observations)

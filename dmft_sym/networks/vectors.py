@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NoReturn, Protocol
 
@@ -21,19 +21,7 @@ from dmft_sym.program import (
 
 from .coefficients import Number, number
 from .matrix_sums import Combined
-from .scalars import Mean
-
-_UFUNCS: Mapping[str, type[sp.Function]] = {
-    "tanh": sp.tanh,
-    "sin": sp.sin,
-    "cos": sp.cos,
-    "exp": sp.exp,
-    "sinh": sp.sinh,
-    "cosh": sp.cosh,
-    "arctan": sp.atan,
-    "absolute": sp.Abs,
-}
-
+from .scalars import UFUNCS, Mean
 
 _INSTEAD = {
     "where": "net.apply(lambda h: sympy.Piecewise((h, h > 0), (0, True)), h)",
@@ -190,13 +178,13 @@ class Vector:
         name = getattr(function, "__name__", "function")
         if name == "multiply" and len(inputs) == 2 and not isinstance(inputs[0], Vector):
             return self * inputs[0]  # a number of NumPy times a vector
-        if name in _UFUNCS and len(inputs) == 1:
-            return self.tracer.apply(_UFUNCS[name], self)
+        if name in UFUNCS and len(inputs) == 1:
+            return self.tracer.apply(UFUNCS[name], self)
         if name == "matmul":
             raise ProgramError("an array @ h: matrices are declared, net.matrix(name, source, target) @ h")
         if name in ("greater", "less", "greater_equal", "less_equal"):
             self._compared(None)
-        known = ", ".join(sorted(_UFUNCS))
+        known = ", ".join(sorted(UFUNCS))
         raise ProgramError(
             f"numpy.{name} of a traced vector: allowed are {known}; others are written net.apply(function, vector)"
         )

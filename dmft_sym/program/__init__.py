@@ -16,6 +16,7 @@ from .expressions import (
     SiteFunction,
     VectorRef,
 )
+from .increments import Increment, LinearMap
 from .labels import (
     DEPTH,
     LAYER,
@@ -60,12 +61,14 @@ __all__ = [
     "FieldRef",
     "ForLayers",
     "GaussianMatrix",
+    "Increment",
     "Initial",
     "Label",
     "LayerRange",
     "LayerSum",
     "Learn",
     "Linear",
+    "LinearMap",
     "MatrixRef",
     "Observe",
     "OfLayer",

@@ -75,6 +75,9 @@ class GaussianMatrix(Declared):
         Range of the layer label if this is a family of independent matrices.
     fresh
         Drawn anew at every step (the data matrix of one-pass SGD).
+    isometric
+        Not random: overlaps of given inputs are kept, ``<A x A x'> = x . x' / n_source``. In the limit of many sites a
+        Gaussian matrix that is not trained, and that nothing else is made of, has the same law.
     members
         What users call the members of a family, if not by its name and the layer (``W3``).
     """
@@ -84,6 +87,7 @@ class GaussianMatrix(Declared):
     variance: sp.Expr = sp.Integer(1)
     layers: LayerRange | None = None
     fresh: bool = False
+    isometric: bool = False
     members: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

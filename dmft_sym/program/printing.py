@@ -45,6 +45,9 @@ def program_text(program: Step) -> str:
         if matrix.source == UNIT:
             lines.append(f"  vector {matrix.name}{family} in {matrix.target}: sites N(0, {matrix.variance}){fresh}")
             continue
+        if matrix.isometric:
+            lines.append(f"  matrix {matrix.name}: {matrix.source} -> {matrix.target}, overlaps of inputs are kept")
+            continue
         lines.append(
             f"  matrix {matrix.name}{family}: {matrix.source} -> {matrix.target}, "
             f"entries N(0, {matrix.variance}/n_{matrix.source}){fresh}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
+from .increments import Increment
 from .printing import program_latex, program_text
 from .statements import ForLayers, Learn, Statement
 from .step import Step
@@ -26,12 +27,16 @@ class Program(Step):
         nowhere else.
     name
         For titles and docstrings only; no stage looks at it.
+    increments
+        Updates of extensive rank, of matrices that the statements use; without them all updates are ``Learn``.
 
     Raises
     ------
     ProgramError
         If a statement is ill-formed; the message names it.
     """
+
+    increments: tuple[Increment, ...] = ()
 
     def __post_init__(self) -> None:
         weight = self.optimizer.weight
@@ -45,8 +50,15 @@ class Program(Step):
         """Smallest depth at which no scan ends before it starts."""
         return smallest_depth(self)
 
+    @property
+    def parameters(self) -> tuple[sp.Symbol, ...]:
+        """Free symbols, those of updates of extensive rank among them."""
+        found = {symbol for increment in self.increments for symbol in increment.forward.symbols}
+        return tuple(sorted({*super().parameters, *found}, key=lambda symbol: symbol.name))
+
     def __str__(self) -> str:
-        return program_text(self)
+        lines = (f"    {line}" for increment in self.increments for line in str(increment).splitlines())
+        return "\n".join([program_text(self), *lines])
 
     def _repr_latex_(self) -> str:
         return program_latex(self)

@@ -153,7 +153,7 @@ class _Writer:
         found: dict[sp.Symbol, Argument] = {}
         names: dict[sp.Symbol, sp.Expr] = {}
         for symbol, ref in arguments:
-            if isinstance(ref, ScalarRef) and ref.scalar.values is not None:
+            if isinstance(ref, ScalarRef) and ref.scalar.values is not None and not _rest(ref):
                 names[symbol] = sp.Float(ref.scalar.values[self._place(ref.scalar, values)], 17)
                 continue
             new = sp.Symbol(symbol.name + _tail(ref.axes, values), real=True)
@@ -169,11 +169,12 @@ class _Writer:
     def _compute(self, statement: Compute, values: Values) -> Compute:
         total: sp.Expr = sp.Integer(0)
         arguments: dict[sp.Symbol, Argument] = {}
-        for more in values_of(statement.over):
+        for more in values_of(fixed_labels(statement.over)):
             made, found = self._computed(statement, {**values, **more})
             total, arguments = total + made, {**arguments, **found}
         target = self._scalar(statement.target, values)
-        return Compute(target, total, tuple(arguments.items()))  # type: ignore[arg-type]
+        left = tuple(label for label in statement.over if not label.size.is_Integer)
+        return Compute(target, total, tuple(arguments.items()), over=left)  # type: ignore[arg-type]
 
     def _computed(self, statement: Compute, values: Values) -> tuple[sp.Expr, dict[sp.Symbol, Argument]]:
         """One term; softmax along a label is one over a sum of differences, which does not overflow."""

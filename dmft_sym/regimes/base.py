@@ -105,6 +105,11 @@ class Regime(ABC):
         return sp.Integer(1)
 
     @property
+    def own_parameters(self) -> tuple[Parameter, ...]:
+        """Parameters that the program of this regime alone has."""
+        return ()
+
+    @property
     def defaults(self) -> Mapping[str, object]:
         """Defaults of arguments of a run."""
         return {}

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -22,7 +23,7 @@ from dmft_sym.networks.parametrization import Parametrization, Scalings
 from dmft_sym.networks.reverse import reverse
 from dmft_sym.networks.standard import Network, deep_linear
 from dmft_sym.networks.traced import PROPORTIONAL, Setting, Trace
-from dmft_sym.networks.training import TrainingRule, updates, weighed
+from dmft_sym.networks.training import TrainingRule, weighed
 from dmft_sym.program import (
     Assign,
     Field,
@@ -30,6 +31,7 @@ from dmft_sym.program import (
     GaussianMatrix,
     Initial,
     Label,
+    Learn,
     Linear,
     MatrixRef,
     Observe,
@@ -37,11 +39,13 @@ from dmft_sym.program import (
     Program,
     ProgramError,
     RandomVector,
+    ScalarRef,
     SiteClasses,
     Space,
     Statement,
     VectorRef,
 )
+from dmft_sym.support.messages import show
 
 from .base import Regime, Size
 from .input_modes import PowerLaw, Spectrum, checked, of_samples
@@ -65,6 +69,7 @@ from .keys import (
     shown,
     simulation_keys,
 )
+from .outputs_apart import OutputStep, added, traces_of_outputs, without_unread
 
 MODES = SiteClasses(Label.of("mode class", "k", "k_s", "K"))
 """Modes of the inputs that have one eigenvalue and one variance of the teacher."""
@@ -72,6 +77,10 @@ EIGENVALUE, TEACHER = "Lambda", "b"
 CLASSES = Words("a list of [weight, eigenvalue, variance of the teacher], the first two > 0, the last one >= 0")
 Positive = Annotated[float, Gt(0), Lt(math.inf)]
 Exponent = Annotated[float, Ge(0), Lt(math.inf)]
+ONLY_SQUARED = (
+    'allowed in the proportional regime is "squared", whose errors are linear; others are for given samples, '
+    "ds.Samples(inputs, targets, loss)"
+)
 NONLINEAR = '; nonlinear networks are for given samples, regime = "fixed"'
 
 
@@ -246,6 +255,9 @@ class Proportional(Regime):
         variance of the teacher; weights are in units of their sum. A list of such triples, or a `PowerLaw`. Isotropic
         inputs, one class with 1 and 1, if it is missing.
 
+    loss
+        ``"squared"``: errors are linear in outputs, as all of the regime is.
+
     Examples
     --------
     >>> import dmft_sym as ds
@@ -255,6 +267,7 @@ class Proportional(Regime):
 
     label_noise: float = 0.0
     spectrum: Spectrum | None = None
+    loss: str = "squared"
 
     word: ClassVar[str] = "proportional"
     example: ClassVar[str] = "Proportional()"
@@ -299,6 +312,8 @@ class Proportional(Regime):
         )
 
     def __post_init__(self) -> None:
+        if self.loss != "squared":
+            raise ProgramError(f"loss = {show(self.loss)}: {ONLY_SQUARED}")
         if self.spectrum is not None:
             object.__setattr__(self, "spectrum", checked(self.spectrum))
 
@@ -362,6 +377,25 @@ class Proportional(Regime):
             If nothing is trained, or if the forward pass reads a random vector.
         """
         _check_draws(training)
+        traces = traces_of_outputs(trace)
+        numbers = [None] if len(traces) == 1 else range(len(traces))
+        parts = [self._output(*pair, training) for pair in zip(traces, numbers, strict=True)]
+
+        def learned(coefficient: sp.Expr, weight: ScalarRef | None) -> list[Learn]:
+            return list(added(chain.from_iterable(part.updates(coefficient, weight) for part in parts)))
+
+        weight, weighing = weighed(training, lambda w: learned(sp.Integer(1), w), 1 / NU)
+        statements: list[Statement] = [
+            *chain.from_iterable(part.named(part.statements) for part in parts),
+            *weighing,
+            *learned(Scalings().update, weight),
+            *chain.from_iterable(part.named(part.observed) for part in parts),
+        ]
+        wanted = without_unread(statements) if len(parts) > 1 else statements
+        return Program(tuple(wanted), training.optimizer(), name)
+
+    def _output(self, trace: Trace, number: int | None, training: TrainingRule) -> OutputStep:
+        """Statements of one output, or of all."""
         scalings = Scalings()
         backward = reverse(trace, scalings)
         dim = trace.input.space
@@ -374,8 +408,7 @@ class Proportional(Regime):
         gap = FieldRef(Field("Delta", dim))
         seen = gap if amplitude == 1 else FieldRef(Field("z", dim))  # of which all components count alike
         error = FieldRef(Field("r", samples))
-        weight, weighing = weighed(training, lambda w: updates(backward, trace, sp.Integer(1), w), 1 / NU)
-        statements: list[Statement] = [
+        statements: tuple[Statement, ...] = (
             *backward.statements,
             *centering,
             Assign(gap, Linear.of(teacher) + predictor.scaled(-1)),
@@ -383,12 +416,12 @@ class Proportional(Regime):
             Assign(error, Linear.of(Product(data, seen)) + Linear.of(noise, LABEL_NOISE)),
             Assign(trace.input, Linear.of(Product(data, error, True), amplitude / ALPHA)),
             *trace.statements,
-            *weighing,
-            *updates(backward, trace, scalings.update, weight),
+        )
+        observed = (
             Observe("train_loss", ((sp.Integer(1), error, error),)),
             Observe("test_loss", ((sp.Integer(1), seen, seen),), LABEL_NOISE**2),
-        ]
-        return Program(tuple(statements), training.optimizer(), name)
+        )
+        return OutputStep(backward, trace, statements, observed, number)
 
     @classmethod
     def of_spec(cls, spec: Spec) -> Self:

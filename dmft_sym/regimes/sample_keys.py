@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le
 
 from dmft_sym.networks.parameters import BY_KEYWORD
+from dmft_sym.support.messages import suggestion
+from dmft_sym.support.real_arrays import DataError
 
 from .key_words import missing
 from .keys import (
@@ -30,10 +32,14 @@ from .keys import (
     Steps,
     Times,
     TrainingKeys,
+    Words,
     late_steps,
     refused,
     shown,
 )
+
+LOSSES = ("squared", "logistic", "softmax")
+FORMULA = 'a formula in f and y such as "(f - y)**4/4"'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +63,8 @@ class SamplesData(DataKeys):
     classes, samples, test_samples, seed
         Which classes of the set, how many samples are drawn from it to train and to test on, and the seed of the draw.
     loss
-        What is minimised on given samples.
+        What is minimised on given samples: ``"squared"``, ``"logistic"``, ``"softmax"``, or a formula in the output
+        ``f`` and the target ``y``.
     """
 
     regime: Literal["fixed"]
@@ -68,7 +75,23 @@ class SamplesData(DataKeys):
     samples: Annotated[int, Ge(2), Le(LARGEST)] = 20
     test_samples: Index = 0
     seed: Index = 0
-    loss: Literal["squared", "logistic", "softmax"] = "squared"
+    loss: Annotated[str, Words(f"a name, or {FORMULA}")] = "squared"
+
+    def faults(self) -> Iterator[Fault]:
+        """A loss that is none."""
+        yield from super().faults()
+        if self.loss in LOSSES:
+            return
+        if self.loss.strip().isidentifier():
+            names = " or ".join(map(shown, LOSSES))
+            yield refused("data", "loss", self.loss, f"{names}, or {FORMULA}{suggestion(self.loss, LOSSES)}")
+            return
+        from dmft_sym.networks.losses import loss_named
+
+        try:
+            loss_named(self.loss)
+        except DataError as error:
+            yield Fault("data", "loss", f"[data] {error}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,11 @@ from dataclasses import replace
 
 import sympy as sp
 
+from dmft_sym.networks.outputs import Readout
 from dmft_sym.networks.parameters import ETA, GAMMA, LABEL_NOISE
 from dmft_sym.networks.parametrization import Scalings
 from dmft_sym.networks.reverse import reverse
-from dmft_sym.networks.traced import Readout, Setting, Trace
+from dmft_sym.networks.traced import Setting, Trace
 from dmft_sym.networks.training import TrainingRule, updates, weighed
 from dmft_sym.program import (
     OUTPUT,
@@ -26,10 +27,8 @@ from dmft_sym.program import (
     ProgramError,
     Scalar,
     ScalarRef,
-    SiteFunction,
     Space,
     Statement,
-    VectorRef,
 )
 
 FIXED = Setting(
@@ -72,7 +71,6 @@ def fixed_program(
     """
     scalings = Scalings(GAMMA, sp.Integer(1))
     backward = reverse(trace, scalings)
-    outputs = tuple(_output_term(readout, scalings) for readout in trace.readouts)
     function, target = error_symbols
     arguments = [(function, OUTPUT_FUNCTION), (target, TARGETS)]
     if masked:
@@ -83,11 +81,13 @@ def fixed_program(
         error = error.subs(target, target + LABEL_NOISE * noise)
         arguments.append((noise, training.target_noise))
     # G = (1/P) sum_mu Delta_mu g h^T / n of a hidden matrix
-    weight, weighing = weighed(training, lambda w: updates(backward, trace, 1 / SAMPLES, w), sp.Integer(1), ERROR)
+    pulled, pulling = (ERROR, []) if trace.output is None else trace.output.pulled_back(ERROR)
+    weight, weighing = weighed(training, lambda w: updates(backward, trace, 1 / SAMPLES, w), sp.Integer(1), pulled)
     statements = (
         *trace.statements,
-        *_output(outputs, training.centered),
+        *_output(trace, scalings, training.centered),
         Compute(ERROR, error, tuple(arguments)),
+        *pulling,
         *backward.statements,
         *weighing,
         *updates(backward, trace, ETA * GAMMA / SAMPLES, weight),
@@ -95,20 +95,25 @@ def fixed_program(
     return Program(statements, training.optimizer(), name)
 
 
-def _output(terms: tuple[tuple[sp.Expr, SiteFunction], ...], centered: bool) -> list[Statement]:
+def _output(trace: Trace, scalings: Scalings, centered: bool) -> list[Statement]:
     """The output ``f``, from which that of the first step is subtracted if it is ``centered``."""
     if not centered:
-        return [Average(OUTPUT_FUNCTION, terms)]
+        return [_output_statement(trace, scalings, OUTPUT_FUNCTION)]
     now, first = sp.symbols("now first", real=True)
     difference = ((now, RAW_OUTPUT), (first, replace(RAW_OUTPUT, initial=True)))
-    return [Average(RAW_OUTPUT, terms), Compute(OUTPUT_FUNCTION, now - first, difference)]
+    return [_output_statement(trace, scalings, RAW_OUTPUT), Compute(OUTPUT_FUNCTION, now - first, difference)]
 
 
-def _output_term(readout: Readout, scalings: Scalings) -> tuple[sp.Expr, SiteFunction]:
+def _output_statement(trace: Trace, scalings: Scalings, target: ScalarRef) -> Average | Compute:
+    """A sum of readouts, or the function of scalars that the forward pass returned."""
+    if trace.output is not None:
+        return Compute(target, trace.output.expression, trace.output.arguments)
+    terms = tuple(term for readout in trace.readouts for term in _average(readout, target, scalings).terms)
+    return Average(target, terms)
+
+
+def _average(readout: Readout, target: ScalarRef, scalings: Scalings) -> Average:
     """``f = (1/gamma0) sqrt(n/N) <w h>`` of a readout from ``n`` sites."""
-    space = readout.field.space
-    if space.finite:
+    if readout.field.space.finite:
         raise ProgramError(f"readout {readout.vector.name}: a readout of the inputs themselves has no limit of width")
-    vector, field = sp.Symbol(readout.vector.name, real=True), sp.Symbol(readout.field.field.name, real=True)
-    coefficient = readout.coefficient / (scalings.gamma * scalings.readout(space.ratio))
-    return coefficient, SiteFunction(vector * field, ((vector, VectorRef(readout.vector)), (field, readout.field)))
+    return readout.average(target, scalings)

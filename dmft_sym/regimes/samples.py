@@ -14,7 +14,7 @@ import numpy as np
 import sympy as sp
 
 from dmft_sym.networks.labelled import declared
-from dmft_sym.networks.losses import LOSSES, F, Loss, Y, loss_named
+from dmft_sym.networks.losses import F, Loss, Y, loss_named
 from dmft_sym.networks.parametrization import MUP
 from dmft_sym.networks.standard import Network, mlp
 from dmft_sym.networks.traced import Setting, Trace
@@ -52,7 +52,9 @@ class Samples(Regime):
         Shape (P, C), or (P,) for one output. With the loss ``"softmax"``, one column has the classes 0, 1, ... of the
         samples; they are kept as one-hot rows.
     loss
-        ``"squared"``, ``"logistic"`` (targets -1 and 1) or ``"softmax"``; see `dmft_sym.networks.losses`.
+        ``"squared"``, ``"logistic"`` (targets -1 and 1), ``"softmax"``, or one of your own: a formula in the output
+        ``f`` and the target ``y`` as text (``"(f - y)**4/4"``) or expression of SymPy, or a `Loss`; see
+        `dmft_sym.networks.losses`.
     test_inputs, test_targets
         Test samples in the same form; both or none.
     labels
@@ -69,6 +71,8 @@ class Samples(Regime):
         Shape (total, D) and (total, C), training samples first.
     further
         Further inputs by name, of all samples.
+    rule
+        The loss with its error, values and accuracy.
     train
         1 for training samples and 0 for test samples, shape (total,).
     gram
@@ -98,11 +102,12 @@ class Samples(Regime):
 
     inputs: Array
     targets: Array
-    loss: str = "squared"
+    loss: str | Loss | sp.Expr = "squared"
     test_inputs: Array | None = None
     test_targets: Array | None = None
     labels: tuple[str, ...] = ()
     further: Mapping[str, Array] = field(init=False, default_factory=dict)
+    rule: Loss = field(init=False)
 
     word: ClassVar[str] = "fixed"
     example: ClassVar[str] = "Samples(inputs, targets)"
@@ -153,18 +158,14 @@ class Samples(Regime):
         values = (inputs, targets, test_inputs, test_targets)
         for name, value in zip(("inputs", "targets", "test_inputs", "test_targets"), values, strict=True):
             object.__setattr__(self, name, None if value is None else _frozen(value))
-        object.__setattr__(self, "loss", loss.name)
+        object.__setattr__(self, "rule", loss)
+        object.__setattr__(self, "loss", self.loss if isinstance(self.loss, str) else loss)
         if self.total > MAX_SAMPLES:
             raise DataError(
                 f"inputs with {self.total} samples: allowed are at most {MAX_SAMPLES}, test samples included"
             )
         for array in (self.inputs, *others.values()):
             _warn_of_size(array)
-
-    @property
-    def rule(self) -> Loss:
-        """The loss with its error, values and accuracy."""
-        return LOSSES[self.loss]
 
     @property
     def count(self) -> int:
@@ -226,7 +227,7 @@ class Samples(Regime):
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of loss, shapes and numbers: the same on every machine."""
-        shapes = f"{self.loss} {self.count} {self.total} {self.dim} {self.outputs}\n"
+        shapes = f"{self.rule.key} {self.count} {self.total} {self.dim} {self.outputs}\n"
         if self.labels:
             shapes += f"{self.labels} {self.inputs.shape[1:-1]}\n"
         shapes += "".join(f"{name} {array.shape[1]}\n" for name, array in self.further.items())
@@ -240,7 +241,7 @@ class Samples(Regime):
         """The loss of given samples."""
         return (
             f"$P$ samples $x_\\mu$ with targets $y_{{\\mu c}}$ are given. The loss is $\\frac{{1}}{{P}} \\sum_\\mu "
-            f"\\ell(f(x_\\mu), y_\\mu)$ with $\\ell = {loss_named(self.loss).latex}$, whose negative derivative by the "
+            f"\\ell(f(x_\\mu), y_\\mu)$ with $\\ell = {self.rule.latex}$, whose negative derivative by the "
             "output is the error $\\Delta$. The output is $f = (\\gamma_0 N)^{-1} w \\cdot \\phi$, and every array has "
             "the learning rate $\\eta_0 \\gamma_0^2 N$. The limit is $N \\to \\infty$ at fixed samples \\cite{dmft}."
         )
@@ -249,7 +250,7 @@ class Samples(Regime):
     def setting(self) -> Setting:
         """What forward passes are traced for."""
         given = fields_of(self.further)
-        return replace(FIXED, input=replace(FIXED.input, axes=self.axes), given=given)
+        return replace(FIXED, input=replace(FIXED.input, axes=self.axes), given=given, outputs=self.outputs)
 
     @property
     def given(self) -> dict[str, Array]:
@@ -306,8 +307,8 @@ class Samples(Regime):
         batch = training.options.get("batch", 1)
         if batch > self.count:
             raise ProgramError(f"batch = {batch}: allowed is an integer from 1 to {self.count}, the number of samples")
-        if training.target_noise is not None and self.loss != "squared":
-            raise ProgramError(f"label_noise with loss = {show(self.loss)}: allowed is 0, its targets are classes")
+        if training.target_noise is not None and self.rule.classes:
+            raise ProgramError(f"label_noise with loss = {show(self.rule.name)}: allowed is 0, its targets are classes")
 
     def given_anew(self, training: TrainingRule, steps: int) -> dict[str, Array]:
         """Schedule, batches and noise."""
@@ -355,7 +356,7 @@ class Samples(Regime):
         labels = "".join(f", {size} values of {name}" for name, size in axes)
         return (
             f"<Samples: {self.count}{f' and {tests} for testing' if tests else ''}{labels}, dimension {self.dim}, "
-            f"outputs {self.outputs}, loss {show(self.loss)}>"
+            f"outputs {self.outputs}, loss {show(self.rule.name)}>"
         )
 
 

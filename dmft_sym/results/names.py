@@ -27,10 +27,16 @@ _VARIABLES = {
     "outlier_limit": "smallest outlier that stands out of the noise of a replica",
     "bulk_edge": "edges of the bulk of a trained matrix",
     **dict.fromkeys(("escape_step", "escape_time"), "escape of the first outlier"),
-    "sharpness": "leading eigenvalue of the NTK",
+    "sharpness": "sharpness, the leading eigenvalue of the Gauss-Newton matrix",
+    "NTK_eigenvalue": "largest eigenvalues of the neural tangent kernel on training samples, divided by their number",
+    "rate_sharpness": "learning rate × sharpness, stable below the attribute stable_below",
     "overlap": "|cos| between the vectors of an outlier and a field",
     "value": "singular value, eigenvalue of the NTK",
     "density": "density of the bulk",
+    "initial_std": "standard deviation of sqrt(columns) W at initialization",
+    "outliers": "number of outliers of a matrix",
+    "bulk_shift": "how far a quantile of the bulk has moved, in units of the upper edge",
+    "verdict": "lazy, spikes or restructured",
     "spectrum_value": "singular values, eigenvalues of the NTK",
 }
 _AXES = {
@@ -41,9 +47,10 @@ _AXES = {
     **dict.fromkeys(("layer", "layer2"), "layer"),
     "trained": "1 for training samples, 0 for test samples",
     "matrix": "matrix",
-    "rank": "place in descending order",
+    **dict.fromkeys(("rank", "eigenvalue"), "place in descending order"),
     "side": "lower or upper edge",
     "seed": "number of the network",
+    "quantile": "level of a quantile of the bulk",
 }
 
 

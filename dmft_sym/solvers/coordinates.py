@@ -13,6 +13,7 @@ from dmft_sym.regimes.samples import samples_of
 from .arguments import check_dtype
 from .generated_modules import coordinates_module, hash_of
 from .method import CONDITIONING, Arithmetic, Call, Solved, counted
+from .observables import Observed, observing_of
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
@@ -33,12 +34,14 @@ class Coordinates(Arithmetic):
     method = CONDITIONING
     summary = "the program on growing coordinates"
     options = frozenset({"tol", "dtype", "kernels", "matrices", "at"})
-    unused = frozenset({"order_parameters", "sites", "error", "seed", "replicas", "antithetic", "threads"})
+    unused = frozenset(
+        {"order_parameters", "sites", "error", "seed", "replicas", "antithetic", "threads", "workers", "scheduler"}
+    )
 
     @staticmethod
     def applies(problem: Problem) -> bool:
         """Whether no field is a nonlinear function of fields."""
-        return problem.program.linear
+        return problem.program.linear and not problem.program.increments
 
     @staticmethod
     def exact(problem: Problem) -> bool:
@@ -84,8 +87,11 @@ class Coordinates(Arithmetic):
     def _observed(self, call: Call) -> Solved:
         from dmft_sym.results.order_parameters import make_dataset
 
-        result, attributes = self.trained(call)
-        return Solved(make_dataset(dict(result.observables), {}), result.outcome, attributes)
+        seen = Observed(observing_of(call.problem, call.arguments, gaussian=True))
+        steps = range(call.arguments.steps if seen.observing else 0)
+        result, attributes = self.trained(call, seen.see_network if steps else None, steps)
+        dataset = make_dataset(dict(result.observables), {})
+        return Solved(seen.added_to(dataset, result.steps), result.outcome, attributes)
 
     def _measured(self, call: Call) -> Solved:
         from .measurements import Measurements, wanted_of
@@ -93,7 +99,7 @@ class Coordinates(Arithmetic):
         from .sample_results import derived, labelled, network_dataset, output_track
 
         data = samples_of(call.problem.data)
-        measured = Measurements(wanted_of(call, data))
+        measured = Measurements(wanted_of(call, data, gaussian=True))
         check_kernels(measured.wanted, 1)
         result, attributes = self.trained(call, measured.see_network, measured.wanted.steps)
         dataset = network_dataset(output_track(result.scalars), measured, data)

@@ -24,7 +24,9 @@ def march_module(problem: Problem, backend: str) -> ModuleType:
         with notice("deriving the equations (a few seconds, once for each network)"):
             return solver_source(problem, backend, alone=False)
 
-    told_apart = (problem.variant,) if problem.variant else ()
+    told_apart: tuple[str, ...] = (problem.variant,) if problem.variant else ()
+    if len(problem.observed) > 1:  # correlations of one field with itself are there in any case
+        told_apart += ("observed " + " ".join(field.name for field in problem.observed),)
     return _module(problem, backend, made, (*problem.probes, *told_apart))
 
 

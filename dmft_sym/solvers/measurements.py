@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from dmft_sym.execution.coordinates import GrowingCoordinates
 from dmft_sym.execution.evaluate import Evaluator
 from dmft_sym.execution.finite import FiniteNetwork
 from dmft_sym.execution.interface import Arithmetic
+from dmft_sym.execution.observing import Observing
 from dmft_sym.execution.plan import MatrixKey
 from dmft_sym.execution.sampled_view import SampledView
 from dmft_sym.program import ONE, FieldRef, GaussianMatrix, Label, Program
@@ -26,6 +28,7 @@ from dmft_sym.support.messages import show, suggestion
 
 from .arguments import RunArguments, check_integer, check_time
 from .kernels import Kernels, Overlap
+from .observables import Observed, observing_of
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
@@ -56,6 +59,8 @@ class WantedMeasurements:
         How many of the largest singular values of finite networks are kept.
     paired
         Whether sampled sites are antithetic pairs.
+    observing
+        What users observe, at every step up to the ``last`` one.
     """
 
     kernels: Kernels
@@ -66,10 +71,14 @@ class WantedMeasurements:
     keeps: Mapping[str, float] = field(default_factory=dict)
     values: int | None = None
     paired: bool = True
+    observing: Observing | None = None
+    last: int = 0
 
     @property
     def steps(self) -> tuple[int, ...]:
         """All steps at which something is measured."""
+        if self.observing is not None:
+            return tuple(range(self.last + 1))
         start = (0,) if self.keeps else ()  # sampling errors of initial weights are taken off
         return tuple(sorted({*self.kernel_steps, *(self.spectrum_steps if self.matrices else ()), *start}))
 
@@ -85,8 +94,15 @@ class Measurements:
     limits: dict[str, dict[int, float]] = field(default_factory=dict)
     starts: dict[str, Array] = field(default_factory=dict)  # weights from given inputs at step 0
 
+    @cached_property
+    def observed(self) -> Observed:
+        """What was seen of observables."""
+        return Observed(self.wanted.observing)
+
     def see_replica(self, view: SampledView) -> None:
         """Measure a sampled replica."""
+        if self.wanted.observing is not None:
+            self.observed.see(self.wanted.observing.at_sites(lambda ref: view.fields[ref.key]))
 
         def overlap(a: FieldRef, b: FieldRef) -> Array:
             left, right = (view.fields[ref.key] for ref in (a, b))
@@ -113,6 +129,7 @@ class Measurements:
         """Measure a finite network, or one in growing coordinates."""
         if step not in self.wanted.steps:
             return
+        self.observed.see_network(step, network)
         plan = network.plan
 
         def overlap(a: FieldRef, b: FieldRef) -> Array:
@@ -174,10 +191,10 @@ class Measurements:
         self.limits.setdefault(name, {})[step] = limit
 
 
-def wanted_of(call: Call, data: Samples) -> WantedMeasurements:
+def wanted_of(call: Call, data: Samples, *, gaussian: bool = False) -> WantedMeasurements:
     """What the options of a call ask for; see `wanted_measurements`."""
-    options = call.options
-    return wanted_measurements(call.problem, call.arguments, data.sizes, options.kernels, options.matrices, options.at)
+    options, where = call.options, (call.problem, call.arguments, data.sizes)
+    return wanted_measurements(*where, options.kernels, options.matrices, options.at, gaussian=gaussian)
 
 
 def wanted_measurements(
@@ -188,6 +205,8 @@ def wanted_measurements(
     matrices: Sequence[str],
     at: Sequence[float],
     values: int | None = None,
+    *,
+    gaussian: bool = False,
 ) -> WantedMeasurements:
     """Check what is asked for.
 
@@ -198,6 +217,8 @@ def wanted_measurements(
         the end. Of a flow, times that its arguments include (`including_measured`).
     matrices, at
         Names of matrices (``"W0"``, ``"W1"``), and steps or times.
+    gaussian
+        Whether observables are averages of Gaussian fields.
 
     Raises
     ------
@@ -223,7 +244,10 @@ def wanted_measurements(
     spectrum_steps = _steps("at", at, arguments) if at else (last,) if matrices else ()
     measured = Kernels(theory.program, arguments.values, sizes)
     keys = {name: key for name, (key, _) in chosen.items()}
-    return WantedMeasurements(measured, kernel_steps, spectrum_steps, keys, bulks, keeps, values)
+    observing = observing_of(theory, arguments, gaussian=gaussian)
+    return WantedMeasurements(
+        measured, kernel_steps, spectrum_steps, keys, bulks, keeps, values, observing=observing, last=last
+    )
 
 
 def check_definite(program: Program) -> None:
@@ -243,14 +267,14 @@ def hidden_matrices(program: Program, arguments: RunArguments) -> dict[str, tupl
 
 
 def named_matrices(program: Program, arguments: RunArguments) -> dict[str, tuple[MatrixKey, GaussianMatrix]]:
-    """The Gaussian matrices by name with layer, trained vectors left out: ``W0``, ``W1``, ...
+    """The Gaussian matrices by name with layer, trained vectors and readouts of inputs left out: ``W0``, ``W1``, ...
 
     A layer whose name another matrix has is called ``W[1]``.
     """
     single = {matrix.name for matrix in program.matrices if matrix.layers is None}
     found: dict[str, tuple[MatrixKey, GaussianMatrix]] = {}
     for matrix in program.matrices:
-        if matrix.source == ONE.space:
+        if matrix.source == ONE.space or matrix.isometric:
             continue
         if matrix.layers is None:
             found[matrix.name] = ((matrix.name, None), matrix)

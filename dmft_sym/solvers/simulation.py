@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy as sp
 
+from dmft_sym.derivation.carried import CarriedProblem
 from dmft_sym.regimes.samples import samples_of
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
+from dmft_sym.workers import asked_crew
 
 from .arguments import RunArguments, check_integer, run_arguments
-from .attributes import common_attributes
+from .attributes import common_attributes, with_rate
 from .measured_spectra import spectrum_request
 from .measurements import Measurements, including_measured, wanted_measurements
 from .memory import check_kernels, check_network
 from .method import Progress
+from .observables import Observed, described, observing_of
 from .sample_results import derived, labelled, network_dataset, output_track
 from .simulated_networks import SimulatedNetworks
 
@@ -26,7 +33,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from dmft_sym.derivation.problem import Problem
+    from dmft_sym.execution import Arithmetic as Execution
     from dmft_sym.execution import ExecutionResult
+    from dmft_sym.execution.track import Inspect
     from dmft_sym.program import FieldRef
     from dmft_sym.spectra import MatrixProgram
     from dmft_sym.support.outcomes import Outcome
@@ -51,6 +60,8 @@ def simulate(
     at: Sequence[float] = (),
     values: int | None = None,
     kernels: Sequence[float] | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
     progress: Progress | None = None,
     **parameters: float,
 ) -> xr.Dataset:
@@ -82,6 +93,9 @@ def simulate(
         for given samples); by default twice the number of outputs and one more.
     kernels
         Where samples are given: steps at which kernels are measured, the first and the last by default.
+    workers, scheduler
+        Number of processes, or the address of a Dask scheduler, among which the networks are shared out; all are
+        trained in this process if neither is given. Numbers do not depend on how many workers there are.
     progress
         Called as ``progress(done, total)``, in steps of all seeds.
     **parameters
@@ -121,14 +135,18 @@ def simulate(
         given = dim
     number = size.default if given is None else given
     networks = SimulatedNetworks.checked(size.keyword, number, seeds, seed, normalise, dtype, progress)
+    crew = asked_crew(workers, scheduler)
     start = perf_counter()
     arguments = including_measured(run_arguments(theory, steps, parameters, time=time), kernels=kernels, at=at)
-    if measured:
-        names: Any = matrices  # operators are refused there
-        dataset, outcome = _measured(theory, networks, arguments, kernels, names, at, values)
+    wanted = Wanted(order_parameters, matrices, at, values, kernels)
+    if crew is None:
+        dataset, outcome = trained(theory, networks, arguments, wanted)
     else:
-        dataset, outcome = _observed(theory, networks, arguments, order_parameters, matrices, at, values)
-    dataset = in_time(dataset, arguments.times)
+        carried, each = CarriedProblem(theory), arguments.steps
+        one = partial(_trained_alone, carried, replace(networks, progress=None), arguments, wanted)
+        parts = crew.in_order(one, networks.numbers, progress, each)
+        dataset, outcome = together([part for part, _ in parts]), min((end for _, end in parts), key=_reached)
+    dataset = described(in_time(with_rate(dataset, arguments), arguments.times), theory)
     dataset.attrs = {
         **common_attributes(theory, arguments),
         **networks.attributes,
@@ -137,6 +155,52 @@ def simulate(
         "wall_time": perf_counter() - start,
     }
     return dataset
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is measured, as the user asked for it."""
+
+    order_parameters: bool
+    matrices: Sequence[Any]
+    at: Sequence[float]
+    values: int | None
+    kernels: Sequence[float] | None
+
+
+def trained(
+    theory: Problem, networks: SimulatedNetworks, arguments: RunArguments, wanted: Wanted
+) -> tuple[xr.Dataset, Outcome]:
+    """Networks trained one after another, and how the first that ended did."""
+    if theory.program.averaged:
+        return _measured(theory, networks, arguments, wanted.kernels, wanted.matrices, wanted.at, wanted.values)
+    order = wanted.order_parameters
+    return _observed(theory, networks, arguments, order, wanted.matrices, wanted.at, wanted.values)
+
+
+def _trained_alone(
+    carried: CarriedProblem, networks: SimulatedNetworks, arguments: RunArguments, wanted: Wanted, number: int
+) -> tuple[xr.Dataset, Outcome]:
+    """One network, in a worker."""
+    return trained(carried.problem, networks.alone(number), arguments, wanted)
+
+
+def together(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Networks that were trained apart as those that were trained together: on the steps that all have done."""
+    import xarray as xr
+
+    for dim in ("step", "step2", "kernel_step", "spectrum_step"):
+        if dim in parts[0].dims:
+            common = functools.reduce(np.intersect1d, [part[dim].values for part in parts])
+            parts = [part.sel({dim: common}) for part in parts]
+    single = [name for name in parts[0].data_vars if "seed" not in parts[0][name].dims]
+    joined = xr.concat([part.drop_vars(single) for part in parts], "seed", join="outer", combine_attrs="override")
+    joined = joined.assign_coords(seed=("seed", np.arange(len(parts)), parts[0]["seed"].attrs))
+    return joined.merge(parts[0][single]) if single else joined
+
+
+def _reached(outcome: Outcome) -> float:
+    return math.inf if outcome.step is None else outcome.step
 
 
 def _observed(
@@ -149,18 +213,46 @@ def _observed(
     values: int | None,
 ) -> tuple[xr.Dataset, Outcome]:
     """Losses and order parameters that the program observes, and measured spectra."""
-    record = order_parameters and arguments.steps <= RECORDED_STEPS
+    from dmft_sym.results.heads import with_outputs
+
+    record = order_parameters and arguments.steps <= RECORDED_STEPS and not theory.program.increments
     check_network(theory, arguments, networks.sized, networks.dtype, arguments.data, {})
     request = spectrum_request(theory, arguments, matrices, at, values)
-    results, tracks = [], []
-    for number in range(networks.count):
+    results, tracks, seen = [], [], []
+    observing = observing_of(theory, arguments)
+    for number in networks.numbers:
         measurement = None if request is None else request.measurement(networks.child(number))
-        inspect = None if measurement is None else measurement.inspect
+        seen.append(Observed(observing))
+        inspect = _both(seen[-1], None if measurement is None else measurement.inspect)
         results.append(networks.train(number, theory, arguments, record=record, inspect=inspect))
         tracks.append({} if measurement is None else measurement.tracks)
-    dataset = _dataset(theory, results, record)
+    dataset = _with_observables(_dataset(theory, results, record), seen)
     outcome = _first_end(results)
-    return dataset if request is None else dataset.merge(request.dataset(tracks)), outcome
+    dataset = dataset if request is None else dataset.merge(request.dataset(tracks))
+    return with_outputs(dataset, theory.program), outcome
+
+
+def _both(seen: Observed, inspect: Inspect | None) -> Inspect | None:
+    """What looks at observables, and at matrices."""
+    if seen.observing is None or inspect is None:
+        return inspect if seen.observing is None else seen.see_network
+    look = inspect
+
+    def see(step: int, network: Execution) -> None:
+        seen.see_network(step, network)
+        look(step, network)
+
+    return see
+
+
+def _with_observables(dataset: xr.Dataset, seen: list[Observed]) -> xr.Dataset:
+    """The dataset with the observables of all networks."""
+    done = dataset.sizes["step"]
+    found = {}
+    for name, (axes, _) in seen[0].variables(done).items():
+        found[name] = ("seed", *axes), np.stack([one.variables(done)[name][1] for one in seen])
+    coords = {name: values for name, values in seen[0].coordinates().items() if name not in dataset.coords}
+    return dataset.assign_coords(coords).assign(found)
 
 
 def _first_end(results: list[ExecutionResult]) -> Outcome:
@@ -236,12 +328,12 @@ def _measured(
     check_kernels(wanted, networks.count)
     check_network(theory, arguments, networks.sized, networks.dtype, arguments.data, data.sizes)
     found, results = [], []
-    for number in range(networks.count):
+    for number in networks.numbers:
         measured = Measurements(wanted)
         result = networks.train(number, theory, arguments, inspect=measured.see_network)
         results.append(result)
         found.append((output_track(result.scalars), measured))
     done = min(len(track) for track, _ in found)  # kernels and spectra of later steps are not those of all networks
     parts = [network_dataset(track[:done], measured, data, simulated=True) for track, measured in found]
-    dataset = xr.concat(parts, "seed", join="inner").assign_coords(seed=np.arange(networks.count))
+    dataset = xr.concat(parts, "seed", join="inner").assign_coords(seed=np.arange(len(parts)))
     return labelled(dataset.merge(derived(dataset, data)), data), _first_end(results)

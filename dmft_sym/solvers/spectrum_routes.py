@@ -101,7 +101,7 @@ def two_time_spectra(theory: Problem, *, steps: int, backend: str = "numba", **p
 def from_march(wanted: WantedSpectra) -> tuple[dict[str, Track], Outcome]:
     """Two-time matrices in the derived spike condition; also how the run ended."""
     theory, arguments, at = wanted.theory, wanted.arguments, wanted.at
-    run = two_time_spectra(theory, steps=arguments.steps, **{**wanted.parameters, "outputs": arguments.outputs})
+    run = two_time_spectra(theory, steps=arguments.steps, **wanted.parameters)
     tracks = {name: Track(share=_columns_per_value(arguments, one)) for name, one in wanted.matrices.items()}
     done = 0
     for name, track in tracks.items():

@@ -17,7 +17,9 @@ from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 
 from .arguments import check_integer, check_time, of_one_output, run_arguments
-from .attributes import common_attributes
+from .attributes import common_attributes, with_rate
+from .extensive import PopulationOfDirections
+from .extensive_spectra import extensive_spectra
 from .flow import flow_tolerance, no_flow
 from .memory import check_march_of
 from .method import CONDITIONING, Progress, current_method
@@ -136,22 +138,28 @@ def spectrum(
     if arguments.times is not None:
         end = arguments.times[-1]
         arguments = arguments.only(check_time("at", place, end) for place in listed_places(arguments, at))
+    if theory.program.increments:
+        method = _method_of_increments(theory, method, dependence)
     if method is None:
         fresh = any(matrix.fresh for matrix in theory.program.matrices)
         method = default_method(of_one_output(theory, arguments).outputs, fresh, dependence)
         method = "conditioning" if theory.program.classes and dependence == DEPENDENCE[0] else method
     if method == "equations" and theory.program.classes:
         raise ArgumentError("method = 'equations': allowed is 'conditioning' where the sites of a space have classes")
-    if method == "equations":
+    if method == "equations" and not theory.program.increments:
         check_march_of(theory, arguments, "numba")
     chosen, kept = check_request(theory, arguments, matrices, at)
     one = of_one_output(theory, arguments)
+    parameters = parameters if one is arguments else {**parameters, "outputs": 1}
     wanted = WantedSpectra(theory, one, parameters, chosen, kept, dependence, tol, points > 0, overlaps, progress)
-    tracks, outcome = from_march(wanted) if method == "equations" else from_coordinates(wanted)
+    if theory.program.increments:
+        tracks, outcome = extensive_spectra(wanted, method)
+    else:
+        tracks, outcome = from_march(wanted) if method == "equations" else from_coordinates(wanted)
     if one is not arguments:
         for name, matrix in chosen.items():
             tracks[name].copies = arguments.outputs ** (2 if matrix.per_output else 1)
-    dataset = in_time(_dataset(tracks, kept, arguments, points), arguments.times)
+    dataset = in_time(with_rate(_dataset(tracks, kept, arguments, points), arguments), arguments.times)
     options = {"method": method, "dependence": dependence, "tol": tol}
     dataset.attrs |= {**common_attributes(theory, arguments), **options, **outcome.attrs()}
     if one is not arguments:
@@ -174,6 +182,19 @@ def _method_of_flow(theory: Problem, method: str | None, dependence: str) -> str
     if method not in (None, CONDITIONING):
         raise ArgumentError(no_flow(theory, str(method), None))
     return CONDITIONING
+
+
+def _method_of_increments(theory: Problem, method: str | None, dependence: str) -> str:
+    """The route to spectra where updates have extensive rank.
+
+    Raises
+    ------
+    ArgumentError
+        If they are not to know the initial matrices.
+    """
+    if dependence != DEPENDENCE[0]:
+        raise ArgumentError(f"dependence = {show(dependence)}: allowed {theory.data.where} is {DEPENDENCE[0]!r}")
+    return method or ("equations" if PopulationOfDirections.applies(theory) else CONDITIONING)
 
 
 def _along_a_run(theory: Problem, **arguments: Any) -> xr.Dataset:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from .sampled_sites import SITES_OPTIONS, ReplicaRun
 if TYPE_CHECKING:
     from dmft_sym.derivation.pipeline import Pipeline
     from dmft_sym.derivation.problem import Problem
+    from dmft_sym.execution.observing import Observing
 
 MOST_ROWS = 400  # steps times samples times outputs; the time grows as its cube
 MOST_ERROR = 0.5  # of a field, by the sampling error of tangents; the bias is of its square
@@ -85,6 +86,11 @@ class TwoTimeRun(ReplicaRun):
         self.values |= {name: call.arguments.data[name] for name in drawn}
         self.extra = {"backend": call.backend, "module_hash": hash_of(self.module)}
 
+    @staticmethod
+    def gaussian(problem: Problem) -> bool:
+        """Whether all processes close as matrix algebra."""
+        return all(closure.gaussian for closure in problem.closures)
+
     def _products(self) -> tuple[Pipeline, Mapping[str, tuple[FieldRef, Field]]]:
         """What is solved, with a field for the product of each wanted matrix with its inputs; and both by its name."""
         if not self.wanted.keeps:
@@ -138,9 +144,13 @@ class TwoTimeRun(ReplicaRun):
         """``f``, kernels, and the error of tangents."""
         measured = Measurements(self.wanted)
         state: dict[str, Any] = {}
+        own = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, 1))
 
         def inspect(step: int, fields: Mapping[str, Any]) -> None:
             state.update(fields)
+            if self.wanted.observing is not None:
+                with np.errstate(all="ignore"):
+                    measured.observed.see(self._observed(self.wanted.observing, fields, step, own))
             if step in self.wanted.kernel_steps:
                 measured.see_overlaps(step, lambda a, b: self._overlap(fields, a, b, step))
 
@@ -159,6 +169,30 @@ class TwoTimeRun(ReplicaRun):
         if self.wanted.matrices:
             self._see_spectra(measured, state, run, 0 if self.call.problem.program.linear else sites)
         return np.asarray(run["scalars"]["f"][: run["steps"]]), measured, float(run["tangent_error"])
+
+    def _observed(
+        self, observing: Observing, fields: Mapping[str, Any], step: int, seed: np.random.SeedSequence
+    ) -> dict[str, Array]:
+        """Observables of a step; of Gaussian fields beside sampled ones, values at sites are drawn."""
+
+        def covariance(a: FieldRef, b: FieldRef) -> Array:
+            return self._overlap(fields, a, b, step)
+
+        if self.gaussian(self.call.problem):
+            return observing.of_gaussian(covariance)
+        values: dict[FieldRef, Array] = {}
+        gaussian = []
+        for ref in observing.fields:
+            ones = [self._member(fields, name, ref) for name in members(ref.field)]
+            if ones[0].sites:
+                stacked = np.stack([one.values[step] for one in ones], axis=1)
+                values[ref] = stacked.reshape(-1, stacked.shape[-1])
+            else:
+                gaussian.append(ref)
+        if gaussian:
+            sites = max((found.shape[1] for found in values.values()), default=self.sites() // self.count)
+            values |= _drawn(gaussian, covariance, sites, np.random.default_rng(seed))
+        return observing.at_sites(values.__getitem__)
 
     def _grams(self) -> dict[str, Array]:
         """Overlaps of inputs, by the arguments of the module."""
@@ -212,6 +246,17 @@ class TwoTimeRun(ReplicaRun):
     def _member(fields: Mapping[str, Any], name: str, ref: FieldRef) -> Any:
         """A field, or that of a layer."""
         return fields[name] if ref.layer is None else fields[name][int(ref.layer)]
+
+
+def _drawn(
+    refs: Sequence[FieldRef], covariance: Callable[[FieldRef, FieldRef], Array], sites: int, rng: np.random.Generator
+) -> dict[FieldRef, Array]:
+    """Values at sites of Gaussian fields of one step, shape (labels, sites); the same normals at every step."""
+    whole = np.nan_to_num(np.block([[covariance(a, b) for b in refs] for a in refs]))
+    variances, directions = np.linalg.eigh((whole + whole.T) / 2)
+    values = (directions * np.sqrt(np.maximum(variances, 0))) @ rng.standard_normal((len(whole), sites))
+    ends = np.cumsum([len(covariance(ref, ref)) for ref in refs])
+    return dict(zip(refs, np.split(values, ends[:-1]), strict=True))
 
 
 def _check_rows(data: Samples, steps: int, tokens: int) -> int:

@@ -90,8 +90,12 @@ class OwnNetwork:
 
     def _guarded(self, forward: Callable[..., Any]) -> Callable[..., Any]:
         def guarded(*arguments: Any) -> Any:
+            from dmft_sym.networks.outputs import check_returned
+
             with _in_one_line(self.text, self.path):
-                return forward(*arguments)
+                returned = forward(*arguments)
+                check_returned(returned)
+                return returned
 
         return guarded
 
@@ -135,6 +139,8 @@ def load_network(text: str) -> OwnNetwork:
 
 def _run(path: str) -> ModuleType:
     """The file as a module; what stands beside it can be imported, as in a script."""
+    import cloudpickle
+
     spec = importlib.util.spec_from_file_location(_MODULE, path)
     if spec is None or spec.loader is None:
         raise ImportError("the name of a Python file ends in .py")
@@ -144,6 +150,7 @@ def _run(path: str) -> ModuleType:
     if folder not in sys.path:
         sys.path.append(folder)
     spec.loader.exec_module(module)
+    cloudpickle.register_pickle_by_value(module)  # other processes cannot import it
     return module
 
 

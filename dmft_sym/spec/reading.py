@@ -53,6 +53,58 @@ def read_spec(path: str | os.PathLike[str], overrides: Iterable[str] = (), own: 
     SpecError
         If anything is wrong with the file, keys or values; a line for each.
     """
+    return Specs.of_file(path, overrides, own).spec()
+
+
+class Specs:
+    """The spec of a file, and others that differ from it in some keys.
+
+    Parameters
+    ----------
+    tree
+        Tables, as `tomllib` returns them.
+    folder
+        What names of files in them are relative to.
+    own
+        A network of the user's own.
+    """
+
+    def __init__(self, tree: Mapping[str, Any], folder: str | os.PathLike[str], own: OwnNetwork | None) -> None:
+        self.tree, self.folder, self.own = tree, folder, own
+
+    @classmethod
+    def of_file(
+        cls, path: str | os.PathLike[str], overrides: Iterable[str] = (), own: OwnNetwork | None = None
+    ) -> Specs:
+        """Those of a file; see `read_spec`."""
+        tree = _parsed(_text(path), overrides, f"spec {show_path(path)}")
+        return cls(tree, os.path.dirname(path), own)
+
+    def spec(self, changes: Mapping[tuple[str, str], Any] | None = None) -> Spec:
+        """The spec with other values of some keys, by section and key.
+
+        Raises
+        ------
+        SpecError
+            If anything is wrong with keys or values; a line for each.
+        """
+        tree = dict(self.tree)
+        for (section, key), value in (changes or {}).items():
+            table = tree.get(section, {})
+            if not isinstance(table, dict):
+                raise SpecError(f"{show_key(section)} = {show(table)}: allowed is a table [{show_key(section)}]")
+            tree[section] = {**table, key: value}
+        return spec_from_tree(tree, self.folder, self.own)
+
+
+def _text(path: str | os.PathLike[str]) -> str:
+    """The text of a file.
+
+    Raises
+    ------
+    SpecError
+        If it is none.
+    """
     if os.fspath(path).endswith(".py"):
         raise SpecError(
             f"spec {show_path(path)}: a Python file; allowed is a TOML file, and beside it a forward pass of your own, "
@@ -62,12 +114,11 @@ def read_spec(path: str | os.PathLike[str], overrides: Iterable[str] = (), own: 
         content = read_bytes(path, "spec", MAX_BYTES)
     except InputError as error:
         raise SpecError(str(error)) from error
-    label = f"spec {show_path(path)}"
     try:
-        text = content.decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
+        label = f"spec {show_path(path)}"
         raise SpecError(f"{label}: byte {error.start} is not UTF-8; allowed is a TOML file in UTF-8") from error
-    return parse_spec(text, overrides, label, os.path.dirname(path), own)
 
 
 def parse_spec(
@@ -78,11 +129,22 @@ def parse_spec(
     own: OwnNetwork | None = None,
 ) -> Spec:
     """The spec that ``text`` writes in TOML, with files relative to ``folder``; see `read_spec`."""
+    return spec_from_tree(_parsed(text, overrides, label), folder, own)
+
+
+def _parsed(text: str, overrides: Iterable[str], label: str) -> dict[str, Any]:
+    """The tables that a text writes.
+
+    Raises
+    ------
+    SpecError
+        If it is not TOML.
+    """
     try:
         tree = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise SpecError(f"{label}: not TOML ({error}); is the file complete?") from error
-    return spec_from_tree(_overridden(tree, overrides), folder, own)
+    return _overridden(tree, overrides)
 
 
 def spec_from_tree(tree: Mapping[str, Any], folder: str | os.PathLike[str] = "", own: OwnNetwork | None = None) -> Spec:

@@ -81,3 +81,16 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """``" (did you mean X?)"`` if a known name is close to ``name``, else an empty string."""
     close = difflib.get_close_matches(name[:_LONGEST], list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+def whole_number(name: str, text: str) -> int:
+    """The integer that a text is.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    if not text.strip().isdecimal() or len(text) > 18:
+        raise InputError(f"{name} {show(text)}: allowed is an integer >= 1")
+    return int(text)

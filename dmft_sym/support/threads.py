@@ -11,10 +11,42 @@ from typing import Any
 
 
 def available_cores() -> int:
-    """Number of cores that this process may use."""
+    """Number of cores that this process may use; one while its work is shared out by processes (`one_core`)."""
+    if _PINS.count:
+        return 1
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+class _Pins:
+    """How many blocks there are in which a process has one core."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.count = 0
+
+    def add(self, number: int) -> None:
+        with self._lock:
+            self.count += number
+
+
+_PINS = _Pins()
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """One thread for BLAS, and one core for what asks how many there are, inside a ``with`` block.
+
+    Work that is shared out among processes runs in it, so that they do not fight for cores, and so that numbers are the
+    same in any process: products of BLAS depend on its number of threads in the last digit.
+    """
+    _PINS.add(1)
+    try:
+        with single_threaded():
+            yield
+    finally:
+        _PINS.add(-1)
 
 
 class _Limit:

@@ -58,7 +58,10 @@ def test_z_scores(regime: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("regime", "names"),
-    [("exact", {*LOSSES, "C_h", "R_h"}), ("sampled", {"f", *LOSSES, *KERNELS})],  # no targets, errors and accuracies
+    [
+        ("exact", {*LOSSES, "C_h", "R_h"}),
+        ("sampled", {"f", *LOSSES, *KERNELS, "sharpness", "NTK_eigenvalue"}),
+    ],  # no targets, errors and accuracies
 )
 def test_only_what_is_measured_is_compared(regime: str, names: set[str]) -> None:
     assert set(compare(*pair(regime)).summary) - {"outlier"} == names

@@ -8,8 +8,16 @@ import pytest
 import sympy as sp
 from hypothesis import given
 from hypothesis import strategies as st
+from samples_and_scores import worst_z
 
+import dmft_sym as ds
+from dmft_sym.execution.finite import FiniteNetwork
+from dmft_sym.execution.planning import make_plan
+from dmft_sym.execution.runner import run_finite
 from dmft_sym.networks.losses import LOGISTIC, LOSSES, SOFTMAX, SOFTMAX_CROSS_ENTROPY, SQUARED, F, Loss, Y, loss_named
+from dmft_sym.program import ProgramError
+from dmft_sym.program.site_functions import numpy_function
+from dmft_sym.solvers.arguments import run_arguments
 from dmft_sym.support.messages import InputError
 
 
@@ -214,3 +222,99 @@ def test_names_of_losses() -> None:
         with pytest.raises(InputError) as caught:
             loss_named(value)
         assert words in str(caught.value)
+
+
+def test_a_loss_of_a_formula() -> None:
+    """Errors and curvature are derivatives, by differences; the value is the formula."""
+    rng, shift = np.random.default_rng(0), 1e-5
+    y, f = rng.standard_normal((3, 2)), rng.standard_normal((5, 3, 2))
+    for formula, by_hand in (
+        ("(f - y)**4/4", lambda f, y: (f - y) ** 4 / 4),
+        ("log(1 + exp(-y*f))", lambda f, y: np.log(1 + np.exp(-y * f))),
+        ("max(0, 1 - y*f)**2", lambda f, y: np.maximum(0, 1 - y * f) ** 2),
+        (sp.exp(sp.Symbol("f")) - sp.Symbol("y") * sp.Symbol("f"), lambda f, y: np.exp(f) - y * f),
+    ):
+        loss = loss_named(formula)
+        np.testing.assert_allclose(loss.value(f, y), by_hand(f, y).mean(axis=1), rtol=1e-14)
+        error, curvature = numpy_function([loss.error, loss.curvature], [F, Y])(f, y)
+        np.testing.assert_allclose(error, (by_hand(f - shift, y) - by_hand(f + shift, y)) / (2 * shift), atol=1e-7)
+        second = (by_hand(f - shift, y) - 2 * by_hand(f, y) + by_hand(f + shift, y)) / shift**2
+        np.testing.assert_allclose(curvature, second, atol=1e-4)
+        assert loss.accuracy(f, y) is None
+        assert loss.check_targets(y).shape == (3, 2)
+
+
+def test_curvature_of_named_losses() -> None:
+    assert SQUARED.curvature == 1
+    slope = sp.diff(LOGISTIC.error, F)
+    assert sp.simplify(LOGISTIC.curvature + slope) == 0
+    assert str(SOFTMAX_CROSS_ENTROPY.curvature) == "(1 - softmax(f))*softmax(f)"
+
+
+def test_formulas_that_are_no_losses() -> None:
+    for formula, words in [
+        ("y**2", 'does not depend on the output f; allowed is a formula in f and y, such as "(f - y)**4/4"'),
+        ("log(f)", "not finite where f is zero or negative"),
+        ("f**2 + z", "formula 'z' in 'f**2 + z': unknown name; allowed are f, pi, y"),
+        ("__import__('os').remove('x')", "allowed are"),
+        (sp.Symbol("y"), "loss = y: it does not depend on the output f"),
+    ]:
+        with pytest.raises(InputError) as caught:
+            loss_named(formula)
+        line = str(caught.value)
+        assert line.startswith("loss = ")
+        assert words in line
+        assert "\n" not in line
+
+
+def test_data_differ_by_their_loss() -> None:
+    inputs, targets = np.eye(2), [1.0, 2.0]
+    quartic = ds.Samples(inputs, targets, "(f - y)**4/4")
+    assert quartic == ds.Samples(inputs, targets, loss=quartic.loss)
+    others = ("squared", "(f - y)**4/2", Loss.of("(f - y)**4/4", name="mine"), Loss.of("(f - y)**4/2", name="mine"))
+    assert len({quartic, *(ds.Samples(inputs, targets, loss=loss) for loss in others)}) == 5
+    with pytest.raises(ProgramError, match='allowed in the proportional regime is "squared"'):
+        ds.Proportional(loss="(f - y)**4/4")
+
+
+def by_hand(start: tuple[np.ndarray, np.ndarray], x, y, error, richness, learning_rate, steps):
+    """A network of one hidden layer, trained with ``error = -dl/df``."""
+    first, readout = (array.copy() for array in start)
+    found = []
+    for _ in range(steps):
+        h = np.tanh(x @ first.T)
+        found.append(h @ readout.T / (richness * len(first)))
+        weighed = learning_rate * richness / len(x) * error(found[-1], y)
+        slopes = (weighed @ readout * (1 - h**2)).T @ x / x.shape[1]
+        readout, first = readout + weighed.T @ h, first + slopes
+    return np.array(found)
+
+
+@pytest.mark.parametrize("sites", [2_000, pytest.param(16_000, marks=pytest.mark.slow)])
+def test_training_with_a_loss_of_the_users_own(sites) -> None:
+    """Both methods; finite networks with the initial weights of a trainer by hand; the loss that is reported."""
+    run = {"richness": 2.0, "learning_rate": 0.3, "steps": 5}
+    rng = np.random.default_rng(3)
+    data = ds.Samples(rng.standard_normal((3, 6)), rng.standard_normal((3, 2)), "sqrt(1 + (f - y)**2) + f**4/8")
+    theory = ds.derive(ds.mlp(1, outputs=2), data=data)
+    arguments = run_arguments(theory, 5, {"richness": 2.0, "learning_rate": 0.3})
+    plan = make_plan(theory.program, arguments.values, 2, reduced_transpose=False, data=data.given)
+    network = FiniteNetwork(plan, float, 30, 7)
+    start = network.matrices[0], network.values[plan.vectors[0].slot]
+    found = run_finite(theory.program, arguments.values, 2, 5, 30, 7, data=data.given)
+    track = next(values for ref, values in found.scalars.items() if ref.scalar.name == "f")
+
+    def error(f, y):
+        return (y - f) / np.sqrt(1 + (f - y) ** 2) - f**3 / 2
+
+    np.testing.assert_allclose(track, by_hand(start, data.inputs, data.targets, error, **run), rtol=0, atol=1e-13)
+    wrong = by_hand(start, data.inputs, data.targets, lambda f, y: y - f, **run)
+    assert abs(track - wrong).max() > 0.01
+    first = theory.solve(backend="numpy", sites=2 * sites, replicas=8, **run)
+    second = theory.solve(backend="numpy", method="equations", sites=sites, replicas=8, **run)
+    z = (first.f - second.f) / np.hypot(first.f_sem, second.f_sem)
+    assert abs(z.isel(step=slice(1, None))).max() < 4
+    sim = ds.simulate(theory, width=400, seeds=6, **run)
+    assert worst_z(first, sim, "f", 4 * (1 / 400 + 8 / (2 * sites))) < 4
+    f, y = sim.f.values, data.targets
+    np.testing.assert_allclose(sim.train_loss, np.mean(np.sqrt(1 + (f - y) ** 2) + f**4 / 8, axis=2), rtol=1e-13)

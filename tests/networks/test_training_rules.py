@@ -383,6 +383,21 @@ def test_norms_in_proportion(rule):
     assert abs(plain.test_loss - march.test_loss).max() > 1e-2
 
 
+def test_norms_in_the_compiled_march():
+    """It goes on where a chunk of its history ends, has the numbers of NumPy, and says what ran."""
+    theory = ds.derive(ds.deep_linear(2), training=ds.GradientDescent(clip=0.4, momentum=0.5))
+    options = {**PHYSICS, "steps": 70, "outputs": 2}
+    seen: list[int] = []
+    compiled = theory.solve(**options, progress=lambda done, _: seen.append(done))
+    plain = theory.solve(backend="numpy", **options)
+    for name in ("train_loss", "C_h", "R_h"):
+        np.testing.assert_allclose(compiled[name], plain[name], rtol=1e-10, atol=1e-13)
+    assert compiled.backend == "numba"
+    assert seen[-1] == 70
+    assert "step.march(" in theory.source("numba")
+    assert "def weigh(t, arrays):" in theory.source("numba")
+
+
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_norms_with_everything_else(outputs):
     rule = ds.GradientDescent(momentum=0.5, nesterov=True, weight_decay=0.01, clip=0.5, schedule="cosine")

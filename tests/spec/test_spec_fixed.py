@@ -19,6 +19,7 @@ from dmft_sym.data.datasets import digits
 from dmft_sym.networks import GradientDescent, Network
 from dmft_sym.networks import losses as loss_module
 from dmft_sym.regimes import Proportional, Samples
+from dmft_sym.regimes.sample_keys import LOSSES
 from dmft_sym.solvers import memory, sampled_sites
 from dmft_sym.spec.objects import (
     data_of,
@@ -37,7 +38,7 @@ from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.threads import available_cores
 
 HINTS = get_type_hints(Samples.sections["data"])
-SETS, LOSSES = get_args(get_args(HINTS["set"])[0]), get_args(HINTS["loss"])
+SETS = get_args(get_args(HINTS["set"])[0])
 
 GOOD = """
 [network]
@@ -101,6 +102,11 @@ def test_words_are_those_of_the_modules() -> None:
     assert tuple(loss_module.LOSSES) == LOSSES
     spectrum = Proportional.sections["spectrum"]
     assert get_args(get_type_hints(spectrum)["dependence"]) == DEPENDENCE
+
+
+def test_a_loss_is_a_formula(folder: Path) -> None:
+    spec = parse_spec(FILES, ["data.loss=(f - y)**4/4"], folder=str(folder))
+    assert data_of(spec) == Samples(X, Y, loss="(f - y)**4/4")
 
 
 def test_objects_of_a_set() -> None:
@@ -262,6 +268,8 @@ def test_activations(activation: str) -> None:
         (["data.test_samples=-1"], "[data] test_samples = -1: allowed is an integer >= 0"),
         (["data.seed=0.5"], "[data] seed = 0.5: allowed is an integer >= 0"),
         (["data.loss=hinge"], '[data] loss = "hinge": allowed is "squared" or "logistic" or "softmax"'),
+        (["data.loss=y**2"], "[data] loss = 'y**2': it does not depend on the output f"),
+        (["data.loss=__import__('os')"], "unknown function; allowed are abs"),
         (["data.loss=sqared"], "(did you mean squared?)"),
         (["solver.method=march"], '[solver] method = "march": allowed is "equations" or "conditioning"'),
         (["solver.exact=true"], '[solver] exact = true: allowed is false; activation = "tanh" is not linear'),

@@ -33,6 +33,8 @@ def matrix_program(program: Program, name: str) -> MatrixProgram:
         If there is no such matrix; the message has the names that are allowed.
     """
     if name == KERNEL and KERNEL not in {matrix.name for matrix in program.matrices}:
+        if program.increments:
+            raise ProgramError(f"matrix = {name!r}: allowed are {', '.join(m.name for m in program.matrices)}")
         return tangent_kernel(program, name)
     matrix, member = find_matrix(program, name)
     found = weight_program(program, matrix, name if matrix.layers is None else f"{matrix.name}[l]")

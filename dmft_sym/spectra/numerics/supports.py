@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from dmft_sym.support.array_types import Array, Floats
 from dmft_sym.support.outcomes import Failure
 
-from .continuation import AmbiguousBranchError, BulkError, DysonEquation
+from .continuation import AmbiguousBranchError, BulkError, DysonEquation, NoConvergenceError
 
 _HEIGHT = 1e-9  # relative distance from the real axis at which densities are read off
 _POINTS = 96  # of the first scan of a half-axis; four times as many if the masses do not add up
 _SMALLEST = 1e-6  # smallest point of the scan, relative to the largest
 _MASS_ERROR = 2e-3  # of the sum of the masses of bands and atom
+_HIGHER = 100  # factor of heights that are tried one after the other
 _NODES = 96  # of the quadrature of a band
 _EDGE_ERROR = 1e-9  # relative distance from the edge at which its extrapolation is taken
 
@@ -68,8 +69,19 @@ def density(dyson: DysonEquation, x: Floats) -> Floats:
         return np.zeros(0)
     scale = float(np.abs(x).max()) or 1.0
     points = np.where(x == 0, _HEIGHT * scale, x)  # off the atom, whose width is the height
-    height = _HEIGHT * scale
-    return _density(dyson, dyson.above_axis(points, height), points + 1j * height)
+    g, height = _close_to_axis(dyson, points, _HEIGHT * scale)
+    return _density(dyson, g, points + 1j * height)
+
+
+def _close_to_axis(dyson: DysonEquation, points: Floats, lowest: float) -> tuple[Array, float]:
+    """Solutions above real points, and at which height: where the equation is degenerate at zero, not at the lowest."""
+    for height in (lowest, _HIGHER * lowest):
+        try:
+            return dyson.above_axis(points, height), height
+        except NoConvergenceError:
+            continue
+    height = _HIGHER**2 * lowest
+    return dyson.above_axis(points, height), height
 
 
 def _density(dyson: DysonEquation, g: Array, z: Array) -> Floats:
@@ -164,8 +176,7 @@ def _reach(dyson: DysonEquation) -> float:
 
 def _atom(dyson: DysonEquation, reach: float) -> float:
     """Mass at zero: ``i y G(i y)`` for small ``y``."""
-    height = 1e-10 * reach
-    g = dyson.above_axis(np.zeros(1), height)
+    g, height = _close_to_axis(dyson, np.zeros(1), 0.1 * _HEIGHT * reach)
     mass = (
         float((1j * height * dyson.probed(np.array([1j * height]), g)[0]).real) * dyson.slope[dyson.probe, dyson.probe]
     )

@@ -2,12 +2,13 @@
 
 A matrix made by a forward pass and its reverse (a weight matrix with its transpose, the NTK) contains for every field
 its adjoint; the equation that defines a field belongs to the row of its adjoint. The pairing is found from the
-equations alone. A symmetric matrix whose equations do not pair gets multipliers instead: the stationary points of
-``z p.p/2 - p.(S p)/2`` under the constraints ``f = ...``.
+equations alone. A matrix whose equations do not pair gets multipliers instead: the stationary points of
+``z p.p/2 - p.(S p)/2``, or of ``z a.a/2 + z b.b/2 - b.(M a)``, under the constraints ``f = ...``.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,13 +51,11 @@ def symmetric_pencil(
     Raises
     ------
     ProgramError
-        If the equations of a rectangular matrix and of its transpose are not transposes of each other.
+        If the equations of a rectangular matrix and of its transpose do not pair, and its shape is infinite.
     """
     paired = _Pairing(system).rows()
     if paired is None:
-        if folded:
-            raise ProgramError("the statements of the transposed matrix are not the transpose of those of the matrix")
-        paired = _Multipliers(system).rows()
+        paired = _rectangular(system, plan) if folded else _Multipliers(system).rows()
     return _assemble(paired, system, plan, blocks, folded)
 
 
@@ -133,11 +132,7 @@ class _Multipliers:
         self.system = system
 
     def rows(self) -> Rows:
-        adjoint = {
-            node: (replace(node[0], field=replace(node[0].field, name=f"{node[0].field.name}_")), node[1])
-            for node in self.system.equations
-            if node not in self.system.inputs
-        }
+        adjoint = {node: _adjoint(node) for node in self.system.equations if node not in self.system.inputs}
         found: Rows = {node: {} for node in (*self.system.equations, *adjoint.values())}
         for name, terms in self.system.equations.items():
             row = adjoint.get(name, name)
@@ -154,6 +149,37 @@ class _Multipliers:
     def _add(found: Rows, row: Node, column: Node, atom: Atom, value: float) -> None:
         terms = found[row]
         terms[column, atom] = terms.get((column, atom), 0.0) + value
+
+
+def _rectangular(system: LinearSystem, plan: Plan) -> Rows:
+    """Rows of the stationarity conditions of ``z a.a/2 + tau (z b.b/2 - b.(M a) + e.(f - ...))``.
+
+    The equations of ``M a`` are enough; multipliers stand for the fields of the transposed matrix, and products are
+    those of coordinates, which are normalised by the sizes of spaces.
+    """
+    ratios = {sector.space: sector.ratio for sector in plan.sectors}
+    left, right = system.inputs
+    aspect = ratios[left[0].space.name] / ratios[right[0].space.name]
+    if not 0 < aspect < math.inf:
+        raise ProgramError("the statements of the transposed matrix are not the transpose of those of the matrix")
+    found: Rows = {left: {}, right: {(right, EIGENVALUE): 1.0}}
+    waiting = [left]
+    while waiting:
+        name = waiting.pop()
+        row = name if name == left else _adjoint(name)
+        for (column, atom), value in system.equations[name].items():
+            found.setdefault(row, {})[column, atom] = aspect * value
+            if column != left:
+                found.setdefault(column, {})[row, atom.mirrored] = aspect * value
+            if column not in system.inputs and _adjoint(column) not in found:
+                found[_adjoint(column)] = {}
+                waiting.append(column)
+    return found
+
+
+def _adjoint(node: Node) -> Node:
+    """A multiplier's name."""
+    return replace(node[0], field=replace(node[0].field, name=f"{node[0].field.name}_")), node[1]
 
 
 def _assemble(

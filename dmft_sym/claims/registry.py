@@ -1,0 +1,16 @@
+"""All claims by their names: a claim is a file and a line here."""
+
+from __future__ import annotations
+
+from . import dependence, few_outputs, init, outliers
+from .claim import Claim
+
+ALL: dict[str, Claim] = {
+    claim.name: claim
+    for claim in (
+        outliers.CLAIM,
+        init.CLAIM,
+        dependence.CLAIM,
+        few_outputs.CLAIM,
+    )
+}
