@@ -88,6 +88,7 @@ class Tracer(RecordedScalars):
         self._observed: dict[str, Scalar] = {}
         self._leads: list[sp.Integer | None] = []  # of each scan, how far the layers of its matrices are from its index
         self._members = Members(self._single)
+        self._inner_scans = 0  # that are being written out
 
     def __getattr__(self, name: str) -> NoReturn:
         known = [one for one in (*dir(type(self)), *vars(self)) if not one.startswith("_")]
@@ -399,7 +400,8 @@ class Tracer(RecordedScalars):
         """``h[first] = carry``, ``h[l+1] = body(l, h[l])`` for ``l = first..last``; returns ``h[last+1]``.
 
         The number of layers may be symbolic (``net.depth``); the body is traced once. With a tuple of carries (and of
-        names) the body is called as ``body(l, a[l], b[l], ...)`` and returns as many vectors.
+        names) the body is called as ``body(l, a[l], b[l], ...)`` and returns as many vectors. In the body of another
+        scan the number of layers is a number, and they are written out.
         """
         check_body(str(name), body, len(carry) if isinstance(carry, tuple | list) else 1)
         if isinstance(carry, Vector):
@@ -418,10 +420,10 @@ class Tracer(RecordedScalars):
         label = ", ".join(names)
         span = _layer_range(f"scan {label}", layers)
         index = sp.Symbol("l", integer=True, positive=True)
-        if self._scan_index:
-            raise ProgramError(f"scan {label}: a scan inside a scan is not supported; write the inner one out")
         if len(names) != len(carries):
             raise ProgramError(f"scan {label}: {len(carries)} carries need as many names")
+        if self._scan_index:
+            return self._written_out(body, carries, span, label)
         families = [
             self._declare(Field(name, carry.space, LayerRange(span.start, span.stop + 1), self._carry_axes(carry)))
             for name, carry in zip(names, carries, strict=True)
@@ -444,6 +446,29 @@ class Tracer(RecordedScalars):
         body_of = reindexed(tuple(self._blocks.pop()), index, index - lead) if lead else tuple(self._blocks.pop())
         self._emit(ForLayers(index, span.shifted(lead), body_of, lead=lead))
         return tuple(self._member(family, span.stop + 1) for family in families)
+
+    def _written_out(
+        self, body: Callable[..., tuple[Vector, ...]], carries: tuple[Vector, ...], span: LayerRange, label: str
+    ) -> tuple[Vector, ...]:
+        """A scan inside of a scan, layer by layer."""
+        if not span.length.is_Integer:
+            raise ProgramError(
+                f"scan {label}: a scan inside a scan is not supported over the layers {span}; allowed there is a "
+                "number of layers, layers=(1, 3), and the outer one may have net.depth of them"
+            )
+        self._inner_scans += 1
+        for layer in span.at({}):
+            results = body(sp.Integer(layer), *carries)
+            if len(results) != len(carries):
+                raise ProgramError(f"scan {label}: the body returned {len(results)} vectors for {len(carries)} carries")
+            for result, carry in zip(results, carries, strict=True):
+                if not isinstance(result, Vector) or result.space != carry.space:
+                    raise ProgramError(
+                        f"scan {label}: the body must return traced vectors in the spaces of the carries"
+                    )
+            carries = results
+        self._inner_scans -= 1
+        return carries
 
     def _carry_axes(self, carry: Vector) -> Axes:
         return self._axes(axes_of(content_of(carry)))
@@ -541,8 +566,8 @@ class Tracer(RecordedScalars):
         """A matrix, or the member of a family at its place."""
         if ref.matrix.layers is None:
             return ref
-        if not self._scan_index:
-            return self._members.outside(ref)
+        if not self._scan_index or (self._inner_scans and ref.layer is not None and ref.layer.is_Integer):
+            return self._members.outside(ref)  # of a scan inside of another: the same at all layers of the outer one
         shift = self._members.in_scan(ref, *self._scan_index[-1])
         if self._leads[-1] not in (None, shift):
             raise ProgramError(f"{ref}: a scan indexes all its families alike; number {ref.matrix} as the others are")
