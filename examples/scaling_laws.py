@@ -56,7 +56,7 @@ def predicted(regime, name, b, a):
     time = (a - 1) / b
     time = 2 * time / (1 + time) if regime == "trained" and time < 1 else time
     if (regime, name) == ("trained", "width"):
-        return "none, time is the bottleneck"
+        return "none"  # time is the bottleneck
     return f"{-{'time': time, 'width': min(a - 1, b), 'samples': min(a - 1, 2 * b)}[name]:.3g}"
 
 
@@ -70,8 +70,9 @@ def main(path="scaling_laws.png"):
             (slope, error), known = exponent(x, losses), predicted(regime, name, *TASKS[task])
             print(f"{task}, {regime}, {name}: {slope:.3f} +- {error:.3f}, predicted {known}", flush=True)
             style = {"marker": "s", "ls": "--"} if regime == "trained" else {"marker": "o", "ls": "-"}
+            style["mfc"] = "white" if task == "hard" else colour
             label = f"{task}, {regime}: {slope:.2f} ({known})"
-            axes[name].loglog(x, losses, color=colour, mfc="white", ms=5, label=label, **style)
+            axes[name].loglog(x, losses, color=colour, ms=5, label=label, **style)
     for name, words in zip(axes, ("time [1/fastest rate]", "width N [units]", "samples P [samples]"), strict=True):
         axes[name].set(xlabel=words, ylabel="test loss [1]")
         axes[name].legend(title="exponent (predicted)", fontsize=8, title_fontsize=8, loc="upper left", **BELOW)

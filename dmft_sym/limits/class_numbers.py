@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sympy as sp
+
+from dmft_sym.solvers.exact_march import class_fractions
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
@@ -16,13 +18,12 @@ def class_counts(theory: Problem) -> dict[sp.Symbol, int]:
     return {classes.label.size: len(given[classes.share]) for classes in theory.program.classes}
 
 
-def class_numbers(theory: Problem) -> dict[sp.Expr, float]:
+def class_numbers(theory: Problem) -> dict[sp.Expr, Any]:
     """What shares and other numbers of every class are, by ``varrho(0)``, ..., and how many there are."""
-    program, given = theory.program, theory.data.given
     numbers = {
-        classes.value(name).xreplace({classes.label.symbol: sp.Integer(place)}): float(number)
-        for classes in program.classes
-        for name in program.class_values
-        for place, number in enumerate(given[name])
+        classes.value(name).xreplace({classes.label.symbol: sp.Integer(place)}): number
+        for classes in theory.program.classes
+        for name, row in class_fractions(theory).items()
+        for place, number in enumerate(row)
     }
     return {**numbers, **class_counts(theory)}
