@@ -345,8 +345,7 @@ def test_first_steps_with_classes_of_sites_go_to_those_of_the_limit():
     assert verdict.holds and rate == 1, str(verdict)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["regression", "population"])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) for n in ("regression", "population")])
 def test_limits_hold_with_classes_of_sites(name):
     theory = ds.derive(ds.deep_linear(1), data=CLASSES)
     given = {"samples_per_dim": 2.0, "width_per_dim": 0.8, "richness": 2.0, "learning_rate": 0.05, "depth": 1}
