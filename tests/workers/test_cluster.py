@@ -104,8 +104,8 @@ def started(*words):
     return subprocess.Popen([sys.executable, "-m", *words], start_new_session=True, **quiet)
 
 
-@pytest.mark.slow
-def test_a_scheduler_that_dies(tmp_path):
+@pytest.mark.parametrize("points", [pytest.param(40, marks=pytest.mark.slow)])
+def test_a_scheduler_that_dies(tmp_path, points):
     """Finished points are kept; the same sweep goes on without the cluster."""
     file = tmp_path / "scheduler.json"
     options = ["--scheduler-file", str(file)]
@@ -122,15 +122,15 @@ def test_a_scheduler_that_dies(tmp_path):
                 scheduler.kill()
 
         theory = ds.derive(ds.deep_linear(2))
-        over, settings = {"learning_rate": ds.logspace(-3, -2, 40)}, {**SETTINGS, "steps": 150}
+        over, settings = {"learning_rate": ds.logspace(-3, -2, points)}, {**SETTINGS, "steps": 150}
         path = tmp_path / "grid.nc"
         with pytest.raises(InputError, match="the cluster was lost"):
             ds.sweep(theory, over, scheduler=address, output=path, progress=kill, **settings)
         kept = len(list((tmp_path / "grid.nc.parts").glob("point-*")))
-        assert 3 <= kept < 40
+        assert 3 <= kept < points
         seen = []
         ds.sweep(theory, over, workers=1, output=path, progress=lambda *done: seen.append(done), **settings)
-        assert seen[0] == (kept, 40)
+        assert seen[0] == (kept, points)
     finally:
         for process in (scheduler, *workers):
             with contextlib.suppress(ProcessLookupError):
