@@ -131,9 +131,10 @@ def draw(run: xr.Dataset, sim: xr.Dataset, path: Path) -> None:
     left.plot(run.step, run.train_loss.isel(output=0), color=BLUE, label="theory")
     points(left, loss.isel(step=slice(0, None, 4)), "step", label)
     left.set(yscale="log", xlabel="training step [gradient steps]", ylabel="training loss [1]")
-    outlier, error = (run[name].sel(matrix="W1").isel(rank=0) for name in ("outlier", "outlier_sem"))
-    right.fill_between(run.spectrum_step, outlier - error, outlier + error, color=ORANGE, alpha=0.3, lw=0)
-    right.plot(run.spectrum_step, outlier, color=ORANGE, marker=".", label="theory, outlier of W1")
+    if run.sizes["rank"]:
+        outlier, error = (run[name].sel(matrix="W1").isel(rank=0) for name in ("outlier", "outlier_sem"))
+        right.fill_between(run.spectrum_step, outlier - error, outlier + error, color=ORANGE, alpha=0.3, lw=0)
+        right.plot(run.spectrum_step, outlier, color=ORANGE, marker=".", label="theory, outlier of W1")
     edge = run.bulk_edge.sel(matrix="W1", side="upper")
     right.plot(run.spectrum_step, edge, color=GREY, lw=1, ls=(0, (1, 1.5)), label="edge of the bulk")
     largest = sim.spectrum_value.sel(matrix="W1").isel(number=0)

@@ -239,3 +239,10 @@ def test_a_spec_cannot_name_a_file(folder: Path, capsys: pytest.CaptureFixture[s
 def test_every_command_that_takes_a_spec_has_it(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([command, "--help"]) == 0
     assert "--network" in capsys.readouterr().out
+
+
+def test_keys_that_nobody_reads_are_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["derive", "samples.toml", "--network", "mine.py:residual"]) == 0
+    assert (
+        "note: [network] kind and activation: not used, the forward pass is mine.py:residual" in capsys.readouterr().err
+    )

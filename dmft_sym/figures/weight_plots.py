@@ -76,7 +76,7 @@ def _shifts(axis: Axes, one: xr.Dataset) -> None:
     style: dict[str, Any] = {"fmt": "o", "ms": 3.5, "mfc": "white", "color": _MEASURED, "capsize": 2, "lw": 1.0}
     axis.errorbar(one["quantile"], shift, 4 * error, label="shift of quantiles ± 4 standard errors", **style)
     for sign in (-1, 1):
-        axis.axhline(0.02 * sign, color="0.5", lw=0.8, ls=DASHED)
+        axis.axhline(0.02 * sign, color="0.5", lw=0.8, ls=DASHED, label="± 0.02 of the edge")
     top = 1.25 * max(0.02, float(np.nanmax(np.abs(shift) + 4 * error, initial=0.0)))
     axis.set_ylim(-top, top)
     axis.set_xlabel("quantile of the bulk [1]")

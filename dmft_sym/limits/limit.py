@@ -130,5 +130,7 @@ class Limit:
         """
         for name in self.scaling:
             if name not in symbols:
-                raise ProgramError(f"limit {self.name}: the equations have no {name}; they have {', '.join(symbols)}")
+                cure = f"; {self.cures[name]} would help" if name in self.cures else ""
+                known = ", ".join(symbols)
+                raise ProgramError(f"limit {self.name}: the equations have no {name}; they have {known}{cure}")
         return {symbols[name]: sp.sympify(value, strict=True) for name, value in self.scaling.items()}

@@ -42,6 +42,7 @@ from dmft_sym.program import (
     SiteMap,
     Space,
     Statement,
+    is_linear,
     walk,
 )
 from dmft_sym.program.declarations import check_name
@@ -264,16 +265,17 @@ class Tracer(Recording):
         ProgramError
             If the data say otherwise, or if the setting has no labels of users.
         """
-        if not self.setting.nonlinear:
-            raise ProgramError(
-                f"label {name}: labels need given samples: ds.derive(network, data=ds.Samples(inputs, targets))"
-            )
         for label in self._labels:
             if label.name == name and label not in self._declared_labels:
                 if label.size != size:
                     raise ProgramError(f"label {name} of size {size}: allowed is {label.size}, that of the data")
                 self._declared_labels.add(label)
                 return TracedLabel(self, label)
+        if not self.setting.nonlinear:
+            raise ProgramError(
+                f"label {name}: labels need given samples: ds.derive(network, data=ds.Samples(inputs, targets)); in "
+                f'proportion they are those of the inputs, data=ds.Proportional(labels={{"{name}": {size}}})'
+            )
         return TracedLabel(self, self.declare_label(name, size))
 
     def declare_label(self, name: str, size: int, original: Label | None = None) -> Label:
@@ -735,6 +737,11 @@ def trace(forward: Callable[[Tracer, Vector], Outputs | Mean], setting: Setting 
 def _check_linear(statements: tuple[Statement, ...]) -> None:
     """Refuse what outputs may not depend on where no samples are given; observables may."""
     for _, statement in walk(statements):
+        if isinstance(statement, SiteMap) and is_linear(statement.function):
+            raise ProgramError(
+                f"{statement.function}: known numbers with labels need given samples: ds.derive(network, "
+                "data=ds.Samples(inputs, targets))"
+            )
         if isinstance(statement, SiteMap):
             raise ProgramError(
                 f"{statement.function}: nonlinear functions need given samples: ds.derive(network, "

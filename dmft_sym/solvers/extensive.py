@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmft_sym.spectra.matrices.polynomials import TrainedWriter
+from dmft_sym.spectra.matrices.polynomials import LongPolynomialError, TrainedWriter
 from dmft_sym.support.errors import ArgumentError
 
 from .coordinates import tolerance
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from dmft_sym.spectra.population import PopulationRun
 
     from .arguments import RunArguments
-
-LONGEST = 4000
-"""Largest number of products of a program that is written out."""
 
 
 class PopulationOfDirections(Arithmetic):
@@ -95,7 +92,7 @@ def _written_out(program: Program, steps: int) -> Program:
     ArgumentError
         If it becomes too long.
     """
-    from dmft_sym.program import Assign, Linear, Observe, Product
+    from dmft_sym.program import Assign, Linear, Observe
     from dmft_sym.program import Program as Written
 
     first, *rest = (statement for statement in program.statements if isinstance(statement, Assign))
@@ -103,20 +100,17 @@ def _written_out(program: Program, steps: int) -> Program:
     observed = []
     for step in range(steps):
         writer.step = step
-        values = writer.carried_out(rest, {first.target: Linear.of(writer.input)})
-        for one in program.observables:
-            terms = []
-            for coefficient, a, b in one.terms:
-                left, right = (writer.named(values[ref], ref.space) for ref in (a, b))
-                terms.append((coefficient, left, right))
-            observed.append(Observe(f"{one.name}_{step}", tuple(terms), one.constant))
-        count = sum(isinstance(atom, Product) for s in writer.statements for _, atom in s.value.terms)
-        if count > LONGEST:
+        try:
+            values = writer.carried_out(rest, {first.target: Linear.of(writer.input)})
+        except LongPolynomialError as error:
             raise ArgumentError(
-                f"steps = {steps}: allowed are at most {step}, as weights are polynomials whose length grows with "
-                "every step; finite networks (simulate) take any number, as does method = 'equations' where readouts "
-                "are frozen"
-            )
+                f"steps = {steps}: allowed are at most {step}, weights are polynomials whose length grows with every "
+                "step; finite networks (simulate) take any number, as does method = 'equations' where readouts are "
+                "frozen"
+            ) from error
+        for one in program.observables:
+            pairs = ((c, writer.named(values[a], a.space), writer.named(values[b], b.space)) for c, a, b in one.terms)
+            observed.append(Observe(f"{one.name}_{step}", tuple(pairs), one.constant))
     start = Assign(writer.input, first.value)
     return Written((start, *writer.statements, *observed), program.optimizer, program.name)
 

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmft_sym.spectra.matrices.polynomials import products, trained_matrix
+from dmft_sym.spectra.matrices.polynomials import LongPolynomialError, trained_matrix
 from dmft_sym.support.array_types import Floats
 from dmft_sym.support.errors import ArgumentError
-from dmft_sym.support.messages import show
 from dmft_sym.support.outcomes import Outcome, SpectrumError, named
 
-from .extensive import LONGEST, PopulationOfDirections, population_run
+from .extensive import PopulationOfDirections, population_run
 from .method import EQUATIONS, end_of_run
 from .spectrum_routes import Track, WantedSpectra, from_coordinates, from_march
 
@@ -81,9 +80,10 @@ def _of_population(run: PopulationRun, wanted: WantedSpectra, name: str, track: 
 
 def _of_polynomial(wanted: WantedSpectra, method: str, name: str, step: int, track: Track) -> None:
     """The same as of any product of matrices, before the first step of a run that has one."""
-    matrix = trained_matrix(wanted.matrices[name], step)
-    if (count := products(matrix)) > LONGEST:
-        raise ArgumentError(f"at = {show(step)}: allowed are earlier steps, {name} is a polynomial of {count} products")
+    try:
+        matrix = trained_matrix(wanted.matrices[name], step)
+    except LongPolynomialError as error:
+        raise ArgumentError(f"at = {step}: allowed are earlier steps, {name} is {error} there") from error
     arguments = replace(wanted.arguments, steps=1)
     one: Any = {"arguments": arguments, "matrices": {name: matrix}, "at": [0], "progress": None}
     parameters = {**wanted.parameters, "backend": "numpy"} if method == EQUATIONS else wanted.parameters

@@ -58,6 +58,8 @@ def network_dataset(outputs: Array, measured: Measurements, data: Samples, *, si
     dataset = xr.Dataset({name: v for name, v in variables.items() if not isinstance(v, xr.DataArray)}, coords)
     dataset = dataset.assign({name: v for name, v in variables.items() if isinstance(v, xr.DataArray)})
     dataset = measured.observed.added_to(dataset, len(outputs))
+    # Copies of labels, and labels that no data have, are axes of kernels alone.
+    dataset = dataset.assign_coords({d: np.arange(n) for d, n in dataset.sizes.items() if d not in dataset.coords})
     if wanted.matrices:
         dataset = dataset.merge(_spectra(measured, len(outputs), simulated), join="outer")
     return dataset

@@ -208,7 +208,6 @@ def test_diverged_runs_are_compared_before_the_divergence() -> None:
 @pytest.mark.parametrize(
     ("run", "sim", "words"),
     [
-        (made_up, made_up, "seeds = 0"),
         (made_up, lambda: made_up(seeds=1), "seeds = 1"),
         (lambda: made_up(seeds=2), lambda: made_up(seeds=2), "a theory first"),
         (lambda: made_up()[["C_h"]].rename(C_h="C_x"), lambda: made_up(seeds=3), "no variable in common"),

@@ -13,8 +13,12 @@ from random_forward import forward_pass
 import dmft_sym as ds
 
 COUNT = 50
-FAST = {"proportional": range(16), "gaussian": range(16), "sampled": (*range(7), 22)}
-"""Of every kind, how many there are, and which of them `make test` has: 40 of 150."""
+FAST = {
+    "proportional": (0, 5, 6, 9, 12, 13, 18, 22, 25, 31, 33, 37, 38, 39, 42, 47),
+    "gaussian": (4, 6, 7, 10, 15, 16, 17, 23, 24, 27, 28, 30, 33, 34, 40, 43),
+    "sampled": (21, 22, 24, 28, 34, 37, 41, 47),
+}
+"""Of every kind, how many there are, and which of them `make test` has: 40 of 150, short ones that have everything."""
 T = sp.Symbol("t")
 SYMPY = 1 / (1 + T**2 / 5)
 

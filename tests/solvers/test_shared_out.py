@@ -91,12 +91,12 @@ def test_steps_of_spectra(linear, workers, options):
     assert shared.attrs["spectrum_failures"] == one.attrs["spectrum_failures"]
 
 
-@pytest.mark.parametrize("dim", [pytest.param(200, marks=pytest.mark.slow)])
-def test_bits(linear, dim):
+@pytest.mark.parametrize("workers", [pytest.param((1, 2), marks=pytest.mark.slow)])
+def test_bits(linear, workers):
     settings = {"steps": 20, "learning_rate": 0.01, "matrices": ["W0", "NTK"], "at": [3, 15, 19], **RUN}
-    one, two = (ds.spectrum(linear, workers=k, **settings) for k in (1, 2))
-    settings |= {"dim": dim, "seeds": 2}
-    first, second = (ds.simulate(linear, workers=k, **settings) for k in (1, 2))
+    one, two = (ds.spectrum(linear, workers=k, **settings) for k in workers)
+    settings |= {"dim": 200, "seeds": 2}
+    first, second = (ds.simulate(linear, workers=k, **settings) for k in workers)
     for a, b in ((one, two), (first, second)):
         for name in a.data_vars:
             assert a[name].values.tobytes() == b[name].values.tobytes(), name

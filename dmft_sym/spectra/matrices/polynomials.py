@@ -8,10 +8,17 @@ level two is what it is for any product of matrices. Its length grows by three w
 from __future__ import annotations
 
 from dmft_sym.networks.linear_maps import MapWriter
-from dmft_sym.program import Assign, GaussianMatrix, Increment, Linear, MatrixRef, Product, Program, Space
+from dmft_sym.program import GaussianMatrix, Increment, Linear, MatrixRef, Program, ProgramError, Space
 
 from .matrix_program import MatrixProgram, names_of
 from .transpose import transpose
+
+LONGEST = 250
+"""Largest number of fields of a polynomial."""
+
+
+class LongPolynomialError(ProgramError):
+    """A matrix is a polynomial with too many terms; the message is one line."""
 
 
 class TrainedWriter(MapWriter):
@@ -33,6 +40,8 @@ class TrainedWriter(MapWriter):
 
     def times(self, matrix: MatrixRef, value: Linear, transpose: bool = False) -> Linear:
         """A matrix at the present step, or its transpose, times a vector."""
+        if len(self.statements) > LONGEST:
+            raise LongPolynomialError(f"a polynomial of more than {LONGEST} fields")
         rule = self.rules.get(matrix.matrix)
         if rule is None or not self.step:
             return super().times(matrix, value, transpose)
@@ -53,6 +62,11 @@ def trained_matrix(matrix: MatrixProgram, step: int) -> MatrixProgram:
     ----------
     matrix
         A matrix of a program with updates of extensive rank, or a product or sum of such.
+
+    Raises
+    ------
+    LongPolynomialError
+        If it has too many terms.
     """
     program, flat = matrix.program, matrix.flat({})
     writer = TrainedWriter(program, flat.input.space)
@@ -64,10 +78,3 @@ def trained_matrix(matrix: MatrixProgram, step: int) -> MatrixProgram:
     seed = MapWriter("b", flat.output.space, names_of(program)).input
     back, last = transpose(found.statements, found.input, found.output, seed, program)
     return MatrixProgram(matrix.name, program, found.statements, found.input, found.output, back, seed, last)
-
-
-def products(matrix: MatrixProgram) -> int:
-    """Number of products with matrices, which the cost of its spectrum grows with."""
-    return sum(
-        isinstance(atom, Product) for s in matrix.statements if isinstance(s, Assign) for _, atom in s.value.terms
-    )
