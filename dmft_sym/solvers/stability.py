@@ -60,7 +60,7 @@ def max_stable(
     xarray.Dataset
         ``max_<parameter>``: the largest value that completes, ``inf`` if all up to ``between[1]`` do, NaN if none does;
         ``first_divergence``: the step at which the next larger run diverged. ``sharpness`` (spectrum_step): leading
-        eigenvalue of the NTK at that value, at the first and at the last step, and ``learning_rate_sharpness``, which
+        eigenvalue of the NTK at that value, at the first and at the last step, and ``rate_sharpness``, which
         is 2 at the edge of stability.
 
     Raises
@@ -159,9 +159,9 @@ def _dataset(runs: _Runs, found: float, outside: float | None, sharpness: bool) 
         values = _sharpness(runs, found, at) if math.isfinite(found) else np.full(len(at), np.nan)
         rate = found if runs.parameter == "learning_rate" else float(runs.settings.get("learning_rate", math.nan))
         variables["sharpness"] = ("spectrum_step", values)
-        variables["learning_rate_sharpness"] = ("spectrum_step", rate * values)
+        variables["rate_sharpness"] = ("spectrum_step", rate * values)
         coordinates["spectrum_step"] = at
-        words |= {"sharpness": "leading eigenvalue of the NTK", "learning_rate_sharpness": "2 at the edge of stability"}
+        words |= {"sharpness": "leading eigenvalue of the NTK", "rate_sharpness": "2 at the edge of stability"}
     dataset = xr.Dataset(variables, coordinates)
     for key, text in words.items():
         dataset[key].attrs = {"long_name": text, "units": "1"}

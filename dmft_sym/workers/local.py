@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
@@ -22,7 +24,7 @@ PINS = dict.fromkeys(
 )
 """One thread in each process, whatever libraries it loads."""
 IDLE = 30
-"""Seconds after which a worker without work ends, that of a parent that was killed too."""
+"""Seconds after which a worker without work ends."""
 AHEAD = 2
 """Items that are handed out at a time, for each worker."""
 MOST_DEATHS = 3
@@ -80,9 +82,18 @@ def _executor(count: int) -> Any:
     caches = {name: os.environ[name] for name in _OF_CACHES if name in os.environ}
     with warnings.catch_warnings():  # a worker that ended while it was idle is replaced
         warnings.simplefilter("ignore", UserWarning)
-        return get_reusable_executor(count, timeout=IDLE, env={**PINS, **caches}, initializer=_begin)
+        return get_reusable_executor(
+            count, timeout=IDLE, env={**PINS, **caches}, initializer=_begin, initargs=(os.getpid(),)
+        )
 
 
-def _begin() -> None:
-    """Leave Ctrl-C to the parent, which ends its workers."""
+def _begin(parent: int) -> None:
+    """Leave Ctrl-C to the parent, which ends its workers; and end when the parent is gone, as it may be killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

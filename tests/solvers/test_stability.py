@@ -53,8 +53,8 @@ def test_bisection(theory):
         **{name: value for name, value in SETTINGS.items() if name != "method"},
     )  # fmt: skip
     np.testing.assert_allclose(found.sharpness.values, spec.sharpness.values, rtol=1e-9)
-    np.testing.assert_allclose(found.learning_rate_sharpness.values, rate * spec.sharpness.values, rtol=1e-9)
-    assert found.learning_rate_sharpness.values[-1] > 1.5  # near the edge of stability, 2, or beyond it
+    np.testing.assert_allclose(found.rate_sharpness.values, rate * spec.sharpness.values, rtol=1e-9)
+    assert found.rate_sharpness.values[-1] > 1.5  # near the edge of stability, 2, or beyond it
 
 
 def test_linear_regression_is_stable_up_to_two_over_the_edge():

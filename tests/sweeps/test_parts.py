@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import xarray as xr
 from filelock import FileLock
@@ -167,7 +168,10 @@ def test_a_killed_sweep_goes_on(tmp_path, workers):
         limit = time.monotonic() + 120
         while len(finished(path)) < 3 and time.monotonic() < limit:
             time.sleep(0.005)
+        children = psutil.Process(process.pid).children(recursive=True)
         os.kill(process.pid, signal.SIGKILL)
+    psutil.wait_procs(children, timeout=20)
+    assert not any(child.is_running() and "LokyProcess" in " ".join(child.cmdline()) for child in children)
     before = finished(path)
     assert 3 <= len(before) < 12
     times = {name: (tmp_path / "grid.nc.parts" / name).stat().st_mtime_ns for name in before}
