@@ -35,11 +35,14 @@ if TYPE_CHECKING:
     from .power_counting.scaling import scaling
     from .regimes import ExtensiveOutputs, PowerLaw, Proportional, Samples
     from .results.store import load, save
+    from .solvers.critical import critical
     from .solvers.escape import critical_richness
     from .solvers.measure import measure
     from .solvers.simulation import simulate
+    from .solvers.stability import max_stable
     from .solvers.trained_spectra import spectrum
     from .spectra import operator
+    from .sweeps.optimum import optimum
     from .sweeps.ranges import linspace, logspace
     from .sweeps.sweep import sweep
     from .theory import Theory, derive
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 # Imported on first use, so that `import dmft_sym` is quick.
 _HOMES = {
     "compare": ".comparison.runs",
+    "critical": ".solvers.critical",
     "critical_richness": ".solvers.escape",
     "load": ".results.store",
     "measure": ".solvers.measure",
@@ -60,6 +64,8 @@ _HOMES = {
     "scaling": ".power_counting.scaling",
     "linspace": ".sweeps.ranges",
     "logspace": ".sweeps.ranges",
+    "max_stable": ".solvers.stability",
+    "optimum": ".sweeps.optimum",
     "simulate": ".solvers.simulation",
     "sweep": ".sweeps.sweep",
     "spectrum": ".solvers.trained_spectra",
@@ -101,6 +107,7 @@ __all__ = [
     "Samples",
     "Theory",
     "compare",
+    "critical",
     "critical_richness",
     "deep_linear",
     "derive",
@@ -108,12 +115,14 @@ __all__ = [
     "linspace",
     "load",
     "logspace",
+    "max_stable",
     "mean",
     "measure",
     "mlp",
     "network",
     "norm",
     "operator",
+    "optimum",
     "reproduce",
     "save",
     "scaling",

@@ -119,9 +119,8 @@ _OPTIONS = {
     ),
     "--limit": (
         "NAME",
-        "A limit to check, instead of all: lazy, gradient_flow, wide, population, regression, small_init, "
-        "independent, deep, late; "
-        "may be repeated. Example: --limit wide",
+        "A limit to check, instead of all: lazy, lazy_correction, gradient_flow, wide, population, regression, "
+        "small_init, independent, deep, late; may be repeated. Example: --limit wide",
     ),
     "--theory": (
         "OUT",
@@ -485,15 +484,14 @@ def check(
 
     A limit that does not apply is a line that says why. The exit status is 1 if a check fails.
     """
-    from .spec.objects import physical_arguments
+    from .spec.objects import check_arguments
 
     read = _read(spec, overrides, network)
     limits = _session().limits
-    arguments = physical_arguments(read)
-    if "steps" in arguments:  # a flow has none
-        arguments["steps"] = min(int(arguments["steps"]), limits.STEPS)
     with _words_of_specs(read), _progress("check") as progress:
-        found = limits.check(_theory(read), limit or None, progress=progress, **arguments)
+        theory = _theory(read)
+        arguments = check_arguments(read, limits.STEPS, sampled=not theory.methods[0].exact)
+        found = limits.check(theory, limit or None, progress=progress, **arguments)
     typer.echo(str(found))
     if found.failed:
         raise typer.Exit(FAILED)

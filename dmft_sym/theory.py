@@ -174,7 +174,9 @@ class Theory(Problem):
         Parameters
         ----------
         limit
-            One of ``ds.limits``: ``wide``, ``population``, ..., or a ``ds.limits.Limit`` of your own.
+            One of ``ds.limits``: ``wide``, ``population``, ..., or a ``ds.limits.Limit`` of your own. What is left has
+            limits in turn where equations close, parameters are other ones, and the order does not matter:
+            ``theory.limit("wide").limit("population")``.
 
         Raises
         ------

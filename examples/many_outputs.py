@@ -5,8 +5,8 @@
 The first matrix after 12 steps with a frozen readout, in networks with as many hidden units as inputs. Drawn to FILE
 (``many_outputs.png`` by default):
 
-* top: its singular values with 1, 2, 8, 32 and half as many outputs as hidden units, beside Silverstein's equation at the
-  same ratio. A few outputs are as many outliers next to the bulk of the initialization; many are a bulk themselves;
+* top: its singular values with 1, 2, 8, 32 and half as many outputs as hidden units, beside Silverstein's equation at
+  the same ratio. A few outputs are as many outliers next to the bulk of the initialization; many are a bulk themselves;
 * bottom: the largest singular value against the width, at fixed outputs per hidden unit, and the edge it converges to.
 """
 

@@ -137,7 +137,7 @@ def measured_against(
 def critical_richness(theory: ds.Theory, width: float, matrix: str = "W1") -> float:
     """The smallest ``gamma0`` at which a matrix has an outlier at the last step."""
     settings = {name: value for name, value in REGIME.items() if name not in ("richness", "width_per_dim")}
-    return ds.critical_richness(
+    return ds.critical(
         theory, matrix=matrix, at=STEPS - 1, between=(1, 32), points=6, tol=1e-4, width_per_dim=width, **settings
     )
 

@@ -597,6 +597,14 @@ class _Replica:
             row[:drawn] *= deviation
         row[drawn : self.S] = sign * row[: self.S - drawn]
 
+    def embed(self, rows: _Floats) -> None:
+        """Orthogonal rows with mean squares of one, the same at both sites of a pair."""
+        half = self.S // 2
+        if len(rows) > half:
+            raise ValueError(f"sites = {self.S}: allowed are at least {2 * len(rows)}, twice the independent inputs")
+        for place, row in enumerate(rows):
+            row[place] = row[half + place] = math.sqrt(self.S / 2)
+
     def begin(self) -> None:
         """Forget the coefficients of the last step's operands."""
         self.known.clear()
@@ -844,11 +852,17 @@ def _given(given: dict[str, Any], name: str, shape: tuple[int, ...]) -> _Floats:
     return values.reshape(-1)
 
 
-def _begin(replica: _Replica, inputs: dict[tuple[int, int], float], vectors: dict[int, float]) -> None:
-    """Draw the weights from the inputs, and random vectors, in the order of their first use."""
+def _begin(replica: _Replica, inputs: dict[tuple[int, int], float | None], vectors: dict[int, float]) -> None:
+    """Draw the weights from the inputs, and random vectors, in the order of their first use.
+
+    A matrix without a deviation keeps overlaps of inputs.
+    """
     C = replica.labels.outputs
     for (which, number), deviation in inputs.items():
         given = replica.inputs[which]
+        if deviation is None:
+            replica.embed(given.weights[given.of(number)])
+            continue
         for row in given.weights[given.of(number)]:
             replica.draw(row, 1.0, deviation)
     for first, deviation in vectors.items():
@@ -1206,4 +1220,4 @@ def run(
         "directions": {key: directions[:done, 2 * m : 2 * m + 2] for key, m in contents.matrices.items()},
     }
 
-# source: 62757233831fbe36e276c12112ca82499439bab2acdbad66b3eef1e862783b46
+# source: 198b1ebb6f075015c9391fc2f4be1a510417bacdd81ad2d208e2abc007b5dc66

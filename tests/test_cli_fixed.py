@@ -263,8 +263,10 @@ def test_spectrum_of_a_session_on_samples(folder: Path) -> None:
         with pytest.raises(ValueError, match=words) as caught:
             ds.spectrum(theory, **bad, **settings)
         assert len(str(caught.value).splitlines()) == 1
-    with pytest.raises(ValueError, match="critical_richness where samples are given: allowed is"):
-        ds.critical_richness(theory, matrix="W1", at=3, learning_rate=0.2)
+    with pytest.raises(ValueError, match="matrices: 'W2': allowed are W0, W1"):
+        ds.critical(theory, matrix="W2", at=3, learning_rate=0.2)
+    with pytest.raises(ValueError, match="parameter = 'width_per_dim': allowed are richness, init_std"):
+        ds.critical(theory, parameter="width_per_dim", matrix="W1", at=3, learning_rate=0.2)
     with pytest.raises(ValueError, match="values = 0: allowed is an integer >= 1"):
         ds.simulate(theory, width=10, seeds=1, values=0, matrices=["W1"], at=[2], **settings)
 

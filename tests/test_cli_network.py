@@ -89,6 +89,21 @@ def squared(net, x):
 
 
 number = 3
+
+
+def two_heads(net, x):
+    n = net.hidden("N")
+    h = net.matrix("W0", net.inputs, n) @ x
+    return net.readout("u", h, outputs=0) + net.readout("q", net.matrix("A", n, n) @ h, outputs=1)
+
+
+def squashed(net, x):
+    h = net.matrix("W0", net.inputs, net.hidden("N")) @ x
+    return np.tanh(net.readout("w", np.tanh(h)) + net.readout("v", x))
+
+
+def forgetful(net, x):
+    net.readout("w", net.matrix("W0", net.inputs, net.hidden("N")) @ x)
 """
 
 
@@ -162,6 +177,18 @@ def test_a_linear_network_on_given_samples_is_exact(folder: Path) -> None:
     assert "f_sem" not in load("out.nc")
 
 
+def test_heads_and_losses(folder: Path) -> None:
+    own = ["--network", "mine.py:two_heads", "--set", "network.outputs=2", "--set", "solver.backend=numpy"]
+    assert cli.main(["run", "linear.toml", *own, "-o", "out.nc"]) == 0
+    assert load("out.nc").train_loss.sizes["output"] == 2
+    own = ["--network", "mine.py:squashed", "--set", "data.loss=(f - y)**4/4"]
+    assert cli.main(["run", "samples.toml", *own, "-o", "other.nc"]) == 0
+    run = load("other.nc")
+    assert run.attrs["loss"] == "(f - y)**4/4"
+    y = np.array([1.0, -1.0, 1.0, -1.0])
+    np.testing.assert_allclose(run.train_loss[0, 0], np.mean((run.f[0, :, 0].values - y) ** 4 / 4), rtol=1e-12)
+
+
 WRONG = {
     "mine.py": "--network 'mine.py': allowed is file.py:function",
     "none.py:forward": "file 'none.py' cannot be read (No such file or directory); allowed is file.py:function",
@@ -171,6 +198,8 @@ WRONG = {
     "mine.py:broken": "mine.py, line 28: ZeroDivisionError: division by zero",
     "mine.py:refused": "mine.py, line 33: TypeError: unsupported operand",
     "mine.py:squared": "mine.py, line 39: a vector plus a number",
+    "mine.py:forgetful": "mine.py: the forward pass must return net.readout(...), or a sum or another function",
+    "mine.py:two_heads": "mine.py, line 48: readout q: outputs = 1: allowed are an integer from 0 to 0",
 }
 
 
@@ -210,3 +239,10 @@ def test_a_spec_cannot_name_a_file(folder: Path, capsys: pytest.CaptureFixture[s
 def test_every_command_that_takes_a_spec_has_it(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([command, "--help"]) == 0
     assert "--network" in capsys.readouterr().out
+
+
+def test_keys_that_nobody_reads_are_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["derive", "samples.toml", "--network", "mine.py:residual"]) == 0
+    assert (
+        "note: [network] kind and activation: not used, the forward pass is mine.py:residual" in capsys.readouterr().err
+    )

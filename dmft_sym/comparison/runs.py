@@ -1,4 +1,4 @@
-"""A theory against simulated networks: z-scores, one table and one figure."""
+"""A theory against simulated networks, or against itself by another method: z-scores, one table and one figure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 FREE = frozenset({
-    "antithetic", "backend", "dim", "dtype", "error", "exact", "kind", "max_steps", "method", "normalise", "outcome",
-    "outcome_remedy", "replicas", "rtol", "seed", "seeds", "sites", "steps", "threads", "time", "tol", "wall_time",
-    "width",
+    "antithetic", "backend", "dim", "directions_per_site", "dtype", "error", "exact", "kind", "max_steps", "method",
+    "normalise", "outcome", "outcome_remedy", "replicas", "rtol", "seed", "seeds", "sites", "steps", "threads", "time",
+    "tol", "wall_time", "width",
     "samples",  # sites, in results of before 0.2
 })  # fmt: skip
 """Attributes in which a run and its simulation may differ; so may versions and hashes, but not that of the data."""
@@ -32,7 +32,7 @@ CONFIDENCE = 0.999
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far the mean over simulated networks is from the theory.
+    """How far the mean over simulated networks, or a second theory, is from the theory.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Comparison:
     run, simulation
         What was compared, cut to the common steps.
     seeds
-        Number of simulated networks.
+        Number of simulated networks; 0 for a second theory, whose dataset is then that of one network without errors.
     theory_error
         Standard errors of the theory, of the variables that have them (those of sampled networks).
     freedom
@@ -97,8 +97,9 @@ class Comparison:
             table.add_column(column, justify="right")
         for name, row in self.summary.items():
             chance = f"{_short(row['chance_one'])} to {_short(row['chance_all'])}" if row["points"] else ""
-            differences = f"{row['max_diff']:.2%}", f"{row['mean_diff']:.2%}"
-            table.add_row(name, f"{row['max_z']:.2f}", chance, f"{row['rms_z']:.2f}", *differences)
+            differences = [_percent(row[key]) for key in ("max_diff", "mean_diff")]
+            scores = [f"{row[key]:.2f}" if row["points"] or self.seeds else "" for key in ("max_z", "rms_z")]
+            table.add_row(name, scores[0], chance, scores[1], *differences)
         return table
 
     def figure(self) -> Figure:
@@ -147,15 +148,21 @@ class Comparison:
         size = sizes[0] if sizes else ""
         counts = [f", {self.theory.sizes[name]} {name}s" for name in ("step", "time") if name in self.theory.sizes]
         steps = "".join(counts)
+        if not self.seeds:
+            methods = " and ".join(str(found.attrs.get("method", "?")) for found in (self.run, self.simulation))
+            return f"theory by {methods}{steps}"
         return f"theory and {self.seeds} networks{size}{steps}"
 
     def _caption(self) -> str:
         freedom, sampled = self.freedom, bool(self.theory_error.data_vars)
+        if not (self.seeds or sampled):
+            return "Both are exact. Differences are relative to the largest entry."
         expected = f"its rms is {math.sqrt(freedom / (freedom - 2)):.2f}" if freedom > 2 else "large values are common"
         error = "standard error of both together" if sampled else "standard error"
         least = "at least " if sampled else ""
+        compared = "mean over seeds" if self.seeds else "second theory"
         return (
-            f"z = (mean over seeds - theory) / {error}, Student's t with {least}{freedom} "
+            f"z = ({compared} - theory) / {error}, Student's t with {least}{freedom} "
             f"degree{'s' if freedom > 1 else ''} of freedom. By chance alone, {expected}, and max |z| stays below 'by "
             f"chance' with probability {CONFIDENCE:.1%}: the first value if all points of a variable were one, the "
             "second if they were independent. Steps are correlated, so the truth lies between. Differences are "
@@ -183,6 +190,10 @@ def chance_of_largest(points: int, seeds: int) -> float:
     return float(-stdtrit(seeds - 1, tail / 2))
 
 
+def _percent(value: float) -> str:
+    return f"{value:.2%}" if value == 0 or value >= 1e-4 else f"{value:.0e}"
+
+
 def _short(value: float) -> str:
     return f"{value:.1f}" if value < 100 else f"{value:.0f}" if value < 1e5 else f"{value:.0e}"
 
@@ -193,16 +204,20 @@ def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
     With given samples: outputs, losses, kernels and their alignments; the standard errors of a sampled theory add up in
     squares with those of the simulation. Accuracies are not compared, as they jump where an output changes its sign.
 
-    Spectra are compared if both results have them: outliers where the theory has one, sharpness and overlaps. Outliers
-    that coincide in the theory are one entry, the mean of the measured ones and the overlap of the space of their
-    vectors, as they split and mix in a finite network.
+    Two theories, such as runs by both methods, are compared step by step: z-scores are in units of the standard errors
+    of those that are sampled, and where both are exact there are differences alone.
+
+    Spectra of a theory and networks are compared if both results have them: outliers where the theory has one,
+    sharpness and overlaps. Outliers that coincide in the theory are one entry, the mean of the measured ones and the
+    overlap of the space of their vectors, as they split and mix in a finite network.
 
     Parameters
     ----------
     run
         What a solver returned.
     sim
-        What `simulate` returned: the same variables with a ``seed`` dimension, at least two seeds.
+        What `simulate` returned: the same variables with a ``seed`` dimension, at least two seeds. Or what a solver
+        returned by another method.
 
     Raises
     ------
@@ -214,16 +229,14 @@ def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
     check_dataset(sim, "the second result")
     if "seed" in run.dims:
         raise ResultError("the first result has seeds: allowed is a theory first, a simulation second")
-    if "seed" not in sim.dims:
-        raise ResultError(
-            "seeds = 0 of the second result: allowed is a theory first, and what simulate returned second"
-        )
-    if sim.sizes["seed"] < 2:
+    if "seed" in sim.dims and sim.sizes["seed"] < 2:
         raise ResultError(f"seeds = {sim.sizes.get('seed', 0)}: allowed for a comparison are simulations of 2 or more")
     _check_parameters(run, sim)
     _check_program(run, sim)
     given, run, sim = run, in_steps(run), in_steps(sim)
     names = [str(name) for name in run.data_vars if name in sim.data_vars and _along_steps(run, str(name))]
+    if "seed" not in sim.dims:
+        return _of_theories(given, run, sim, names)
     theory, simulation, errors = common_spectra(run, sim)
     if not names and not theory:
         raise ResultError("the two results have no variable in common: allowed are a run and its simulation")
@@ -240,10 +253,30 @@ def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
     return Comparison(theory, simulation.mean("seed"), error, theory, simulation, seeds, errors, freedom)
 
 
+def _of_theories(given: xr.Dataset, run: xr.Dataset, other: xr.Dataset, names: list[str]) -> Comparison:
+    """A theory and another one, whose standard errors add up in squares."""
+    if not names:
+        raise ResultError("the two results have no variable in common: allowed are two runs, or one and its simulation")
+    theory, second, errors = _common(run, other.expand_dims("seed"), names)
+    of_second = other[[f"{name}{SEM}" for name in second.data_vars if f"{name}{SEM}" in other]]
+    of_second = of_second.rename({name: str(name).removesuffix(SEM) for name in of_second.data_vars})
+    parts = [
+        found[[] if result.attrs.get("exact") else list(found)] for result, found in ((run, errors), (other, of_second))
+    ]
+    zero = theory.map(abs) * 0.0
+    squares = [zero.assign({n: found[n].fillna(0.0) ** 2 for n in found.data_vars}) for found in parts]
+    error = (squares[0] + squares[1]) ** 0.5
+    replicas = [int(found.attrs.get("replicas", 2)) for found, part in zip((run, other), parts, strict=True) if part]
+    of_either = error[[name for name in error.data_vars if any(name in part for part in parts)]]
+    theory, second, error, of_either = (as_in(found, given) for found in (theory, second, error, of_either))
+    mean, freedom = second.isel(seed=0, drop=True), max(min(replicas, default=2) - 1, 1)
+    return Comparison(theory, mean, error, theory, second, 0, of_either, freedom)
+
+
 def _along_steps(run: xr.Dataset, name: str) -> bool:
     """Whether a variable is compared step by step."""
     along = {"step", "kernel_step"} & set(run[name].dims)
-    return bool(along) and not name.endswith((SEM, "_accuracy"))
+    return bool(along) and not name.endswith((SEM, "_accuracy")) and not name.startswith("rate_")
 
 
 def _place(array: xr.DataArray, mark: str) -> xr.DataArray:
@@ -265,7 +298,8 @@ def _common(run: xr.Dataset, sim: xr.Dataset, names: list[str]) -> tuple[xr.Data
         if set(sim[name].dims) != {*theory[name].dims, "seed"}:
             dims = ", ".join(str(dim) for dim in sim[name].dims)
             raise ResultError(f"{name} has the dimensions {dims} in the simulation: allowed are those of the run")
-    kept = [name for name in names if theory[name].size]  # kernels may be of other steps
+    # Kernels may be of other steps, and what vanishes in both has no alignment.
+    kept = [n for n in names if theory[n].size and not bool(theory[n].isnull().all() and sim[n].isnull().all())]
     errors = theory[[f"{name}{SEM}" for name in sampled if name in kept]]
     return theory[kept], sim[kept], errors.rename({f"{name}{SEM}": name for name in sampled if name in kept})
 

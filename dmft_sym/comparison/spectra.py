@@ -47,7 +47,7 @@ def common_spectra(run: xr.Dataset, sim: xr.Dataset) -> tuple[xr.Dataset, xr.Dat
     """
     import xarray as xr
 
-    names = [name for name in SPECTRA if name in run and name in sim]
+    names = [name for name in SPECTRA if all(name in one and "spectrum_step" in one[name].dims for one in (run, sim))]
     sampled = [f"{name}{SEM}" for name in names if f"{name}{SEM}" in run]
     theory, simulation = xr.align(run[[*names, *sampled]], sim[names], join="inner")
     if "outlier" in names and all(theory["outlier"].shape):

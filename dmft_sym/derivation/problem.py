@@ -75,7 +75,7 @@ class Problem(Pipeline):
         data.check(network, probes)
         trace = network.trace(data.setting)
         super().__init__(data.program(trace, training, network.name), probes)
-        self.observations = trace.observations
+        self.observations = data.observations(trace)
         _check_observations(self.observations, self.program)
         self.observed = self.observations.fields
         known = {**data.values, **training.values}
@@ -133,6 +133,12 @@ def _check_observations(observations: Observations, program: Program) -> None:
     declared = (*program.fields, *program.scalars, *program.matrices, *program.vectors, *program.spaces)
     names = [thing.name for thing in declared]
     check_names(observations, [*names, *(label.name for label in program.labels)])
+    for field in observations.fields:
+        if field not in program.fields:  # each output has fields of its own
+            raise ProgramError(
+                f"observe {' and '.join(observations.names)}: allowed in proportion are networks whose readouts serve "
+                f"all outputs; here {field} is another field for every output"
+            )
     for symbol in observations.parameters - set(program.parameters):
         raise ProgramError(
             f"observe {' and '.join(observations.names)}: the parameter {symbol} is of no other use; write its number"

@@ -91,12 +91,13 @@ def close_processes(equations: Sequence[CausalEquation], processes: Iterable[Pro
             if isinstance(term, ResponseMemory)
         )
     )
+    own = [tuple(e for e in sites if e.target.field in process.shift) for process in processes]
+    nonlinear = [_nonlinear(equations) for equations in own]
+    obstacles = _obstacles(averages, processes, nonlinear)
     closures = []
-    for process in processes:
-        own = tuple(e for e in sites if e.target.field in process.shift)
-        obstacles = _nonlinear(own) + _not_quadratic(averages, process, processes)
+    for process, equations_of, found in zip(processes, own, obstacles, strict=True):
         needed = tuple(kind for kind in kinds if kind.row in process.shift and kind.noise in process.shift)
-        closures.append(ProcessClosure(process, not obstacles, obstacles, own, needed))
+        closures.append(ProcessClosure(process, not found, found, equations_of, needed))
     return closures
 
 
@@ -105,8 +106,26 @@ def _nonlinear(equations: Iterable[SiteEquation]) -> tuple[SiteFunction, ...]:
     return tuple(dict.fromkeys(f for f in functions if not is_linear(f)))
 
 
+def _obstacles(
+    averages: Sequence[Average], processes: Sequence[Process], nonlinear: Sequence[tuple[SiteFunction, ...]]
+) -> list[tuple[SiteFunction, ...]]:
+    """Of every process, its functions that are not linear and the averages that do not follow from correlations.
+
+    Fields of independent processes have no correlation, so that averages of their products are zero, unless one of the
+    processes is sampled; what it meets under an average is then sampled too.
+    """
+    found = list(nonlinear)
+    while True:
+        sampled = [process for process, functions in zip(processes, found, strict=True) if functions]
+        more = [_not_quadratic(averages, process, processes, sampled) for process in processes]
+        now = [tuple(dict.fromkeys((*old, *new))) for old, new in zip(nonlinear, more, strict=True)]
+        if now == found:
+            return found
+        found = now
+
+
 def _not_quadratic(
-    averages: Iterable[Average], process: Process, processes: Sequence[Process]
+    averages: Iterable[Average], process: Process, processes: Sequence[Process], sampled: Sequence[Process]
 ) -> tuple[SiteFunction, ...]:
     """Averages that involve the process and do not follow from its correlations."""
     found = []
@@ -114,8 +133,9 @@ def _not_quadratic(
         for _, function in average.terms:
             fields = {ref.field for _, ref in function.fields if isinstance(ref, FieldRef)}
             mine = [field for field in fields if field in process.shift]
-            shared = {id(process_of(processes, field)) for field in fields}
-            if mine and (len(shared) > 1 or quadratic_form(function) is None):
+            shared = [process_of(processes, field) for field in fields]
+            meets = any(other is not process and any(other is one for one in sampled) for other in shared)
+            if mine and (meets or quadratic_form(function) is None):
                 found.append(function)
     return tuple(dict.fromkeys(found))
 

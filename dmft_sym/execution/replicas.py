@@ -59,6 +59,7 @@ def run_replicas(
     progress: Progress | None = None,
     threads: int | None = None,
     halves: bool = False,
+    only: int | None = None,
 ) -> list[ReplicaResult]:
     """Train independent sampled networks.
 
@@ -87,6 +88,8 @@ def run_replicas(
         Run both halves of every replica instead of it, networks of their own that draw the random numbers of their
         sites in the replica. ``tol`` is larger by ``sqrt(2)``, so that what it drops doubles as does the rest of the
         bias (`default_tol` does the same). A replica needs a multiple of four sites.
+    only
+        The number of the replica that is run, alone (or with both of its halves); all by default.
 
     Returns
     -------
@@ -110,6 +113,9 @@ def run_replicas(
             )
         sites, tol = sites // 2, math.sqrt(2) * tol
         seeds = [Half(own, half) for own in np.random.SeedSequence(seed).spawn(replicas) for half in (0, 1)]
+    if only is not None:
+        each = len(seeds) // replicas
+        seeds = seeds[each * only : each * (only + 1)]
     task = ReplicaTask(
         program,
         values,

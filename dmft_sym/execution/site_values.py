@@ -84,10 +84,12 @@ class SiteValues:
     def product_expressions(self) -> list[tuple[int, int, sp.Expr]]:
         """Coefficients ``k_ij`` of products in a bilinear function, ``(i, j, k_ij)``; ``i = j = -1`` is the constant.
 
+        Terms of first order are left out: in coordinates, fields have mean zero.
+
         Raises
         ------
         ExecutionError
-            If the function is not bilinear in its fields.
+            If the function has terms of higher order in its fields.
         """
         zero = dict.fromkeys(self.fields, sp.Integer(0))
         found, rest = [], self.expression
@@ -97,7 +99,8 @@ class SiteValues:
                 found.append((i, j, coefficient.subs(zero)))
                 rest = rest - coefficient.subs(zero) * a * b
         constant = rest.subs(zero)
-        if sp.simplify(rest - constant) != 0:
+        first = sum((sp.diff(rest, field).subs(zero) * field for field in self.fields), sp.Integer(0))
+        if sp.simplify(rest - constant - first) != 0:
             raise ExecutionError(
                 f"<{self.expression}> is not bilinear in the fields: growing coordinates need such averages"
             )

@@ -70,12 +70,17 @@ def losses(run: xr.Dataset, sim: xr.Dataset | None = None, scale: str = "log") -
         if theory is not None:
             _lines(axis, theory[name], theory.get(f"{name}{SEM}"))
         _label_loss(axis, run[name], scale)
-    _legend(axes[-1], *(None if found is None else _only(found, names) for found in (theory, simulation)))
+    shown = [None if found is None else _only(found, names) for found in (theory, simulation)]
+    _legend(axes[-1], shown[0], shown[1])
     return figure
 
 
 class Compared(Protocol):
     """A theory and a simulation on common steps (`dmft_sym.comparison`)."""
+
+    @property
+    def seeds(self) -> int:
+        """Number of networks; 0 of a second theory."""
 
     @property
     def theory(self) -> xr.Dataset:
@@ -109,7 +114,8 @@ def comparison(compared: Compared) -> Figure:
         top.set_xlabel("")
         _z_scores(bottom, compared.z[name])
     errors = {f"{name}{SEM}": compared.theory_error[name] for name in names if name in compared.theory_error}
-    _legend(grid[0, -1], compared.theory[names].assign(errors), compared.simulation[names])
+    second = "" if compared.seeds else "the other theory"
+    _legend(grid[0, -1], compared.theory[names].assign(errors), compared.simulation[names], second)
     return figure
 
 
@@ -184,7 +190,7 @@ def _label_loss(axis: Axes, loss: xr.DataArray, scale: str) -> None:
     axis.margins(x=0.01)
 
 
-def _legend(axis: Axes, theory: xr.Dataset | None, simulation: xr.Dataset | None) -> None:
+def _legend(axis: Axes, theory: xr.Dataset | None, simulation: xr.Dataset | None, second: str = "") -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -199,7 +205,7 @@ def _legend(axis: Axes, theory: xr.Dataset | None, simulation: xr.Dataset | None
             handles.append(Patch(color=ink, alpha=0.3, lw=0, label=ONE_ERROR))
     if simulation is not None:
         seeds = simulation.sizes["seed"]
-        handles.append(Line2D([], [], color=ink, lw=1.0, ls=DASHED, label=of_networks(seeds)))
+        handles.append(Line2D([], [], color=ink, lw=1.0, ls=DASHED, label=second or of_networks(seeds)))
         if seeds > 1:
             handles += [Patch(color=ink, alpha=alpha, lw=0, label=text) for alpha, text in _BANDS]
     if outputs > 1:

@@ -95,31 +95,33 @@ def outliers(run: xr.Dataset, sim: xr.Dataset | None = None, matrices: Sequence[
 
 
 def sharpness(run: xr.Dataset, sim: xr.Dataset | None = None) -> Figure:
-    """Sharpness against the step, and the line ``2 / learning_rate`` below which gradient descent is stable.
+    """Sharpness against the step, and the line below which steps are stable, ``2 / learning_rate`` of gradient descent.
 
     Parameters
     ----------
     run, sim
-        As for `spectra`; the NTK has to be among the matrices.
+        As for `spectra`; the NTK has to be among the matrices, or kernels were kept of given samples.
     """
     run, sim = in_steps(run), None if sim is None else in_steps(sim)
     if "sharpness" not in run:
         raise ResultError(
-            'the result has no sharpness: allowed are results in the proportional regime whose matrices have "NTK"'
+            'the result has no sharpness: allowed are results with "NTK" among their matrices, or with kernels'
         )
     figure = new_figure(5.0, 3.6)
     axis = figure.subplots()
-    steps = run["spectrum_step"].values
+    along = next(str(dim) for dim in run["sharpness"].dims if dim != "seed")
+    steps = run[along].values
     if "seed" in run["sharpness"].dims:
         sim, run = run, run.drop_vars("sharpness")
     else:
         axis.plot(steps, run["sharpness"].values, color=_BULK, lw=1.6, marker=".", label="theory")
     if sim is not None and "sharpness" in sim:
-        measured = sim["sharpness"].transpose("seed", "spectrum_step").values
-        _points(axis, sim["spectrum_step"].values, measured)
+        measured = sim["sharpness"].transpose("seed", along).values
+        _points(axis, sim[along].values, measured)
     if rate := float(run.attrs.get("learning_rate", 0.0)):
-        axis.axhline(2 / rate, color=_LIMIT, lw=1.2, ls=DASHED, label="2 / learning rate")
-    axis.set_xlabel(axis_label(run, "spectrum_step"))
+        limit = float(run.attrs.get("stable_below", 2.0))
+        axis.axhline(limit / rate, color=_LIMIT, lw=1.2, ls=DASHED, label=f"{limit:.3g} / learning rate")
+    axis.set_xlabel(axis_label(run, along))
     axis.set_ylabel("sharpness: leading eigenvalue [1]")
     axis.set_yscale("log")
     light_grid(axis)

@@ -6,10 +6,9 @@
 
 from __future__ import annotations
 
-from .correction_checks import check_correction
 from .limit import EPS, Kind, Limit
 from .standard import ALL
-from .table import STEPS, Checks, LimitCheck, check
+from .table import STEPS, Checks, LimitCheck, check, check_correction
 from .verdicts import Verdict
 
 __all__ = ["ALL", "EPS", "STEPS", "Checks", "Kind", "Limit", "LimitCheck", "Verdict", "check", "check_correction"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import sympy as sp
@@ -25,28 +25,24 @@ from dmft_sym.derivation.symbols import (
     TwoPoint,
 )
 from dmft_sym.derivation.uses import Use
-from dmft_sym.program import ProgramError
 from dmft_sym.solvers.exact_march import exact_run
 from dmft_sym.solvers.solver import Solver
 
-from .checks import Verdict, fitted, rationals
+from .checks import integers, rationals
 from .lazy_correction import LazyCorrection, without_zeros
 from .limit import EPS
 from .limiting import LimitingTheory
 from .orders import leading
-from .scaled import lazy, limit_of
 from .site_checks import rate_of
 from .static_fields import renamed, timeless
-from .table import Checks, LimitCheck
-
-if TYPE_CHECKING:
-    from dmft_sym.derivation.problem import Problem
+from .verdicts import Verdict, Verdicts, fitted
 
 Numbers: TypeAlias = NDArray[np.float64]
 _SIZES = tuple(0.8 * 2 ** (-k / 2) for k in range(5))
 _SEEDS = 4
 _NO_RATE = 0.3
 _ROUNDING = 1e-9
+_LOUD = "noise of sites is as large as the correction; more sites or a larger learning_rate would decide it"
 _HIGHER = 0.02
 """What powers that are not fitted may change, in units of the correction."""
 
@@ -235,10 +231,10 @@ def approach(correction: LazyCorrection, arguments: Mapping[str, Any], steps: in
     worst = float(np.max(distance[known] / np.abs(expected[known]), initial=0.0))
     words = f"{known.sum()} outputs, the worst is off by {worst:.1%} of the correction"
     if holds and not known.any():
-        return Verdict(None, "noise of sites is as large as the correction", undecided=True)
+        return Verdict(None, _LOUD, undecided=True)
     rate, error = (2 * number for number in rate_of(quotients[:-1] - quotients[1:]))  # of sizes in steps of sqrt(2)
     if error > _NO_RATE:
-        return Verdict(holds, f"no rate above the noise of sites; {words}")
+        return Verdict(holds, f"no rate above the noise of sites, more of them would tell it; {words}")
     rated = abs(rate - correction.rate) < 0.1 + error
     return Verdict(holds and rated, f"rate {rate:.2f} +- {error:.2f}, expected {correction.rate}; {words}")
 
@@ -306,31 +302,9 @@ def _without_richness(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name != "richness"}
 
 
-def check_correction(theory: Problem, **arguments: Any) -> Checks:
-    """Check the first correction of the lazy limit of a theory in three ways.
-
-    Parameters
-    ----------
-    **arguments
-        As of a run, for the approach in numbers.
-
-    Returns
-    -------
-    Checks
-        One row; prints as a table.
-    """
-    name, none = "lazy, first correction", Verdict(None, "")
-    try:
-        limiting = limit_of(theory, lazy)
-        correction = limiting.correction
-    except ProgramError as error:
-        return Checks([LimitCheck(name, theory.program.name, none, none, none, str(error))])
-    if isinstance(correction, LazyCorrection):
-        sampled = Verdict(None, "averages over sites are not rational functions")
-        found = structural(correction), sampled, approach(correction, arguments)
-    else:
-        assert isinstance(limiting, LimitingTheory)
-        fixed = {p.keyword: arguments[p.keyword] for p in theory.parameters if p.integer and p.keyword in arguments}
-        odd = Verdict(True, f"{len(correction.equations)} equations; odd orders of losses vanish")
-        found = odd, exact(limiting, **fixed), approach_of_losses(limiting, arguments)
-    return Checks([LimitCheck(name, theory.program.name, *found)])
+def closed(limiting: LimitingTheory, arguments: Mapping[str, Any]) -> Verdicts:
+    """All three checks of closed equations; that odd orders vanish is structure."""
+    correction = limiting.correction
+    odd = Verdict(True, f"{len(correction.equations)} equations; odd orders of losses vanish")
+    fixed = integers(limiting.whole, arguments)
+    return odd, exact(limiting, **fixed), approach_of_losses(limiting, arguments)

@@ -8,7 +8,7 @@ their order one is how far all arrays move along their gradients, which are the 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -21,6 +21,7 @@ from dmft_sym.derivation.equations import Equation, Equations
 from dmft_sym.derivation.single_site import ResponseMemory, ScalarEquation
 from dmft_sym.derivation.site_equations import SiteWriter
 from dmft_sym.derivation.symbols import THEN, ScalarAt, SiteAverage
+from dmft_sym.execution.site_values import SiteValues
 from dmft_sym.networks.parameters import ETA, GAMMA, MOMENTUM
 from dmft_sym.program import (
     LAYER,
@@ -36,8 +37,7 @@ from dmft_sym.program import (
     ScalarRef,
 )
 from dmft_sym.program.optimizer import Recursion
-from dmft_sym.program.site_functions import numpy_function
-from dmft_sym.support.errors import ArgumentError
+from dmft_sym.regimes.sample_program import OUTPUT_FUNCTION
 
 from .jumps import jumps
 from .lazy_correction import LazyCorrection
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from dmft_sym.derivation.problem import Problem
+    from dmft_sym.solvers.arguments import RunArguments
 
 Numbers: TypeAlias = NDArray[np.float64]
 KERNEL = sp.Function("K_NTK")
@@ -116,37 +117,44 @@ class LazySites(LimitTheory):
         return VanishedTerms(self._vanished())
 
     def solve(self, backend: str = "numpy", **arguments: Any) -> xr.Dataset:
-        """Outputs by the static kernel, measured at initialization by the default method.
+        """Outputs by the static kernel, which is that of initialization.
 
         Parameters
         ----------
         **arguments
-            As of a run, without ``richness``.
+            As of a run by conditioning, without ``richness``, and without ``kernels``, ``matrices``, ``at`` and
+            ``bias``.
 
         Returns
         -------
         xarray.Dataset
-            ``f`` (step, sample, output) and ``NTK`` (sample, output, sample2, output2).
+            Like a run: ``f`` (step, sample, output), losses and accuracies, kernels (``Phi``, ``G``, ``NTK``; the axis
+            kernel_step has the first step, as they do not change) with their alignments; where sites are sampled,
+            standard errors ``<name>_sem``, those of ``f`` and of losses by the jackknife over replicas. Beyond the
+            stable learning rate it has the steps before numbers overflow, and the attribute ``outcome`` says so.
 
         Raises
         ------
         ArgumentError
             If an argument is missing, unknown, or went to the limit.
         """
-        from dmft_sym.solvers.arguments import check_integer
-        from dmft_sym.solvers.solver import Solver
+        from .lazy_runs import solve_lazy
 
         self.refuse(arguments, ("richness",))
-        for key in sorted(set(arguments) & {"kernels", "matrices", "at", "bias"}):
-            raise ArgumentError(f"{key}: allowed is nothing, limit {self.limit.name} has outputs and one kernel")
-        steps = check_integer("steps", arguments.get("steps"), 1)
-        run = Solver(self.theory, backend)(kernels=[0], richness=1.0, **{**arguments, "steps": 1})
-        kernel = run.NTK.isel(kernel_step=0, drop=True)
-        momentum = arguments.get("momentum", self.theory.training.momentum)
+        return solve_lazy(self.theory, backend, arguments, self._trained_by)
+
+    def _trained_by(self, run: RunArguments) -> Callable[[Numbers], Numbers]:
+        """What makes outputs of a kernel."""
+        momentum = run.given.get("momentum", self.theory.training.momentum)
         recursion = self.theory.program.optimizer.numbers(lambda part, _: float(part.subs(MOMENTUM, momentum)))
-        with np.errstate(over="ignore", invalid="ignore"):  # beyond the stable learning rate outputs grow without bound
-            outputs = self._outputs(np.asarray(kernel), steps, float(arguments["learning_rate"]), recursion)
-        return kernel.to_dataset(name="NTK").assign(f=(("step", *run.f.dims[1:]), outputs))
+
+        def outputs(kernel: Numbers) -> Numbers:
+            with np.errstate(
+                over="ignore", invalid="ignore"
+            ):  # beyond the stable learning rate they grow without bound
+                return self._outputs(kernel, run.steps, float(run.values[ETA]), recursion)
+
+        return outputs
 
     def _outputs(self, kernel: Numbers, steps: int, rate: float, recursion: Recursion) -> Numbers:
         """``f(t) = (eta0/P) sum_s kappa(t - s) K Delta(s)`` from zero: outputs add up increments as weights do."""
@@ -163,13 +171,20 @@ class LazySites(LimitTheory):
     def _errors(self, outputs: Numbers) -> Numbers:
         """Minus the derivative of the loss by every output, zero where samples are not trained on."""
         values: dict[Any, Numbers] = {self.output: outputs}
-        for equation in self.scalars:
-            statement = equation.statement
-            if isinstance(statement, Compute) and any(ref in values for _, ref in statement.arguments):
-                symbols = [symbol for symbol, _ in statement.arguments]
-                arrays = [values.get(ref, self._given(ref)) for _, ref in statement.arguments]
-                (values[statement.target],) = numpy_function([statement.expression], symbols)(*arrays)
+        for target, refs, function in self._functions:
+            values[target] = function(*(values.get(ref, self._given(ref)) for ref in refs))
         return np.broadcast_to(values[self.error], outputs.shape)
+
+    @cached_property
+    def _functions(self) -> list[tuple[ScalarRef, list[ScalarRef], SiteValues]]:
+        """Scalars that move with the outputs, in their order: of what, and the function."""
+        found = []
+        for statement in (e.statement for e in self.scalars if e.target in self._moving):
+            if isinstance(statement, Compute):
+                symbols, refs = zip(*statement.arguments, strict=True)
+                along = self.output.axes.index(statement.along) if statement.along in self.output.axes else -1
+                found.append((statement.target, list(refs), SiteValues(statement.expression, (), symbols, along)))
+        return found
 
     def _given(self, ref: ScalarRef) -> Numbers:
         """Given numbers, with axes of length one for labels that they do not have."""
@@ -296,7 +311,15 @@ class LazySites(LimitTheory):
             yield from (Vanished(made.label, term, sp.Integer(1)) for term in made.terms if is_memory(term))
 
     def _check_outputs(self) -> None:
-        """Outputs over ``gamma`` stay finite if they are odd in what is symmetric at the start."""
+        """Outputs over ``gamma`` stay finite if they are odd in what is symmetric at the start, and no function."""
+        for _, statement in self.theory.program.walk():
+            if not isinstance(statement, Compute) or statement.target != OUTPUT_FUNCTION:
+                continue
+            if not any(ref.initial for _, ref in statement.arguments):  # from which the first one is subtracted
+                raise ProgramError(
+                    f"limit {self.limit.name}: outputs are a function of readouts, with which their kernel moves; "
+                    "allowed are sums of readouts of all outputs"
+                )
         centered = getattr(self.theory.training, "centered", False)
         for equation in (e for e in self.theory.causal if isinstance(e, ScalarEquation)):
             if self.parities.is_output(equation) and self.parities.of_average(equation) != -1 and not centered:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
@@ -88,6 +88,8 @@ class Limit:
     even: bool = False
     cures: Mapping[str, str] = field(default_factory=dict)
     kind: Kind | None = None
+    onward: Callable[[Any], Any] | None = field(default=None, compare=False, repr=False)
+    """Of the limit of a theory: what its own limits are."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.scaling, Mapping) or not (self.scaling or self.kind):
@@ -106,12 +108,17 @@ class Limit:
     def __hash__(self) -> int:
         return hash((self.name, *sorted(self.scaling.items(), key=str)))
 
-    def __call__(self, *_: object) -> NoReturn:
-        """Of a theory in a limit, ``theory.limit(a).limit(b)``: there is none."""
-        raise ProgramError(
-            f"limit {self.name}: a limit of what is left is not taken; allowed is one limit in which all parameters "
-            "scale, theory.limit(ds.limits.Limit(name, {'nu': 1 / EPS, 'alpha': 1 / EPS}))"
-        )
+    def __call__(self, other: Limit | str) -> Any:
+        """Of a theory in this limit, ``theory.limit(a).limit(b)``: the limit of what is left, see `Theory.limit`.
+
+        Raises
+        ------
+        ProgramError
+            If there is none, naming why.
+        """
+        if self.onward is None:
+            raise ProgramError(f"limit {self.name}: allowed is a limit of a theory, theory.limit(...)")
+        return self.onward(other)
 
     def values(self, symbols: Mapping[str, sp.Symbol]) -> dict[sp.Symbol, sp.Expr]:
         """What the symbols of a theory become.
@@ -123,5 +130,7 @@ class Limit:
         """
         for name in self.scaling:
             if name not in symbols:
-                raise ProgramError(f"limit {self.name}: the equations have no {name}; they have {', '.join(symbols)}")
+                cure = f"; {self.cures[name]} would help" if name in self.cures else ""
+                known = ", ".join(symbols)
+                raise ProgramError(f"limit {self.name}: the equations have no {name}; they have {known}{cure}")
         return {symbols[name]: sp.sympify(value, strict=True) for name, value in self.scaling.items()}

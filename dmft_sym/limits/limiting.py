@@ -78,7 +78,8 @@ class LimitingTheory(LimitTheory):
         rows = tuple(replace(part, equations=tuple(map(self._limited, part.equations))) for part in closed.statements)
         observables = tuple(map(self._limited, closed.observables))
         made = replace(closed, statements=rows, observables=observables)
-        return replace(made, absent=tuple(s for s in self._gone if s not in _symbols(made.equations)))
+        gone = (*closed.absent, *self._gone)
+        return replace(made, absent=tuple(s for s in gone if s not in _symbols(made.equations)))
 
     @cached_property
     def equations(self) -> Equations:
@@ -126,7 +127,7 @@ class LimitingTheory(LimitTheory):
         if NU in self.closed.absent:  # gamma0 is what is left of gamma
             made.network = replace(made.network, parametrization=MUP)
         made.__dict__["order_parameters"] = list(self._reported())
-        made.variant = "\n".join(map(str, self.closed.equations))
+        made.variant = "\n".join(map(str, (*self.closed.equations, self.closed.absent)))
         return made
 
     def solve(self, backend: str = "numba", **arguments: Any) -> xr.Dataset:
@@ -173,6 +174,11 @@ class LimitingTheory(LimitTheory):
         return {name: value for name, value in arguments.items() if name not in self.gone}
 
     @property
+    def scaled(self) -> set[sp.Symbol]:
+        """Parameters that scale."""
+        return set(self.values)
+
+    @property
     def gone(self) -> set[str]:
         """Arguments that went to the limit."""
         return {p.keyword for p in self.whole.parameters} - {p.keyword for p in self.problem.parameters}
@@ -182,7 +188,7 @@ class LimitingTheory(LimitTheory):
 
         All terms of an equation are then of one power of it, and results of none.
         """
-        if symbol not in self.values:
+        if symbol not in self.scaled:
             return False
         kept = [e for e in self.closed.equations if e.left.func in self.needed]
         orders = Orders(kept, {symbol: EPS * symbol})

@@ -47,6 +47,9 @@ class Parities:
     def _of_equation(self, equation: SiteEquation) -> Parity:
         if equation.function is not None:
             return self.of_function(equation.function)
+        readouts = {vector.name for vector in self.problem.program.vectors}
+        if not equation.noises and equation.target.field.name in readouts:
+            return -1  # a readout that starts from zero: its memory is odd in the richness
         parts = [self.of_noise(term.noise) for term in equation.noises]
         parts += [self.of(term.field) for term in equation.locals]
         return parts[0] if parts and len(set(parts)) == 1 else 0

@@ -105,7 +105,7 @@ def approach(limiting: LazySites, arguments: Mapping[str, Any], steps: int = 6) 
     expected = float(limiting.rate if limiting.limit.rate is None else limiting.limit.rate)
     words = f"distance {distance:.1e}, allowed {allowed:.1e}"
     if error > _NO_RATE:
-        return Verdict(distance <= allowed, f"no rate above the noise of sites; {words}")
+        return Verdict(distance <= allowed, f"no rate above the noise of sites, more of them would tell it; {words}")
     holds = abs(rate - expected) < 0.1 + error and distance <= allowed
     return Verdict(holds, f"rate {rate:.2f} +- {error:.2f}, expected {expected:g}; {words}")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from dmft_sym.solvers.arguments import checked
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
 
+from .composed import of_limit
 from .limit import Kind, Limit
 from .limit_theory import LimitTheory
 from .scaled import SCALED
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 STEPS = 20
 """Steps of the approach in numbers on the command line."""
+_REFUSED = re.compile(r"^(correction of the )?limit [^:]*: ")
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,22 @@ def check(
     return Checks(rows)
 
 
+def check_correction(theory: Problem, **arguments: Any) -> Checks:
+    """Check the first correction of the lazy limit of a theory in three ways: one row of `check`.
+
+    Parameters
+    ----------
+    **arguments
+        As of a run, for the approach in numbers.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is none of a run.
+    """
+    return check(theory, ["lazy_correction"], **arguments)
+
+
 def named(limit: Limit | str) -> Limit:
     """A limit by its name.
 
@@ -143,7 +162,7 @@ def _row(theory: Problem, limit: Limit, arguments: Mapping[str, Any]) -> LimitCh
         limiting = limit_of(theory, limit)
     except ProgramError as error:
         none = Verdict(None, "")
-        return LimitCheck(limit.name, name, none, none, none, str(error).removeprefix(f"limit {limit.name}: "))
+        return LimitCheck(limit.name, name, none, none, none, _REFUSED.sub("", str(error)))
     return LimitCheck(limit.name, name, *kind_of(limit).checks(limiting, arguments))
 
 
@@ -154,9 +173,15 @@ def limit_of(theory: Problem, limit: Limit) -> LimitTheory:
     kind = kind_of(limit)
     given = theory.program.given_anew and (kind is not SCALED or theory.program.averaged)
     if given or theory.program.has_norms:
-        rules = ", ".join(theory.training.given_by)
+        # What a limit takes as it is, it does not name.
+        rules = ", ".join(name for name in theory.training.given_by if given or name != "schedule")
         raise ProgramError(f"limit {limit.name}: allowed is training that is the same at every step, without {rules}")
-    made: LimitTheory = kind.of(theory, limit)
+    return _with_limits(kind.of(theory, limit))
+
+
+def _with_limits(made: LimitTheory) -> LimitTheory:
+    """With limits of its own."""
+    made.limit = replace(made.limit, onward=lambda other: _with_limits(of_limit(made, named(other))))
     return made
 
 

@@ -121,6 +121,16 @@ class Loss:
         with np.errstate(over="ignore", invalid="ignore"):
             return self._value(np.asarray(f, dtype=np.float64), np.asarray(y, dtype=np.float64))
 
+    def hessian(self, f: Array, y: Array) -> Array:
+        """Second derivatives of the loss of every sample by its outputs, shape (P, C, C); ``f`` and ``y`` (P, C)."""
+        f, y = np.asarray(f, dtype=np.float64), np.asarray(y, dtype=np.float64)
+        if self.error.has(SOFTMAX):
+            powers = np.exp(f - np.max(f, axis=-1, keepdims=True))
+            share = powers / powers.sum(axis=-1, keepdims=True)
+            return share[:, :, None] * (np.eye(f.shape[-1]) - share[:, None, :])
+        (values,) = numpy_function([self.curvature], [F, Y])(f, y)
+        return np.asarray(np.broadcast_to(values, f.shape)[:, :, None] * np.eye(f.shape[-1]))
+
     def accuracy(self, f: Array, y: Array) -> Array | None:
         """Fraction of samples in the right class, NaN if ``f`` is; arguments as for `value`.
 

@@ -37,7 +37,8 @@ TAKEN = frozenset({
     "f", "target", "NTK", "outlier", "outlier_limit", "bulk_edge", "sharpness", "overlap", "value", "density",
     "spectrum_value", "escape_step", "escape_time", "trained", "matrix", "rank", "side", "seed", "direction", "point",
     "number", "step", "step2", "kernel_step", "spectrum_step", "time", "time2", "kernel_time", "spectrum_time",
-    "sample", "sample2", "output", "output2", "layer", "layer2",
+    "sample", "sample2", "output", "output2", "layer", "layer2", "NTK_eigenvalue", "eigenvalue", "rate_sharpness",
+    "outliers", "bulk_shift", "verdict", "quantile", "initial_std",
 })  # fmt: skip
 """Variables and axes of results."""
 SUFFIXES = ("_loss", "_accuracy", "_alignment", "_sem", "_bias", "_layer")

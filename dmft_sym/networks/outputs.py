@@ -161,6 +161,21 @@ def heads(name: str, outputs: object, count: int | None) -> tuple[int, ...] | No
     return None if len(found) == count else tuple(sorted(found))
 
 
+def check_returned(value: object) -> None:
+    """Refuse what a forward pass may not return.
+
+    Raises
+    ------
+    ProgramError
+        In one line that says what it must return.
+    """
+    if isinstance(value, Mean) or (isinstance(value, Outputs) and value.readouts):
+        return
+    what = "nothing" if value is None else f"a {type(value).__name__}"
+    allowed = "net.readout(...), or a sum or another function of readouts"
+    raise ProgramError(f"the forward pass must return {allowed}; this one returns {what}")
+
+
 def check_all_served(readouts: Iterable[Readout], count: int | None) -> None:
     """Refuse a sum of readouts that some output has no part of.
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import sympy as sp
 
-from dmft_sym.program import FieldRef, GaussianMatrix
+from dmft_sym.program import FieldRef
 from dmft_sym.program.declarations import Declared
 
 
-def renamed(thing: Any, old: FieldRef | GaussianMatrix, new: FieldRef | GaussianMatrix) -> Any:
+def renamed(thing: Any, old: FieldRef | Declared, new: FieldRef | Declared) -> Any:
     """A copy of a statement or an expression of the language in which ``new`` stands for ``old``."""
     if thing == old:
         return new

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -29,7 +30,8 @@ def schedule(value: object) -> sp.Expr:
     ----------
     value
         ``"cosine"`` is ``(1 + cos(pi t/T))/2``, ``"warmup(k)"`` is ``min(1, (t + 1)/k)``; other text is a formula, see
-        `parse_formula`. Symbols of a SymPy expression are known by their names.
+        `parse_formula`. Symbols of a SymPy expression are known by their names; it may have any powers, such as
+        ``2**(-t)``.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def schedule(value: object) -> sp.Expr:
         raise ProgramError(f"schedule = {show_expression(expression)}: allowed is {ALLOWED}")
     made = sp.sympify(expression.xreplace(names), strict=True)
     try:
-        numpy_function([made], [STEP, NUMBER])
+        _values(made, np.zeros(1), 1.0)
     except ProgramError as error:
         raise ProgramError(f"schedule = {show_expression(expression)}: {error}") from error
     return made
@@ -65,10 +67,33 @@ def _of_text(text: str) -> sp.Expr:
     warmup = _WARMUP.fullmatch(text)
     if warmup is not None:
         return sp.Min(1, (STEP + 1) / sp.Integer(warmup[1]))
+    if re.match(r"warmup\b", text):
+        raise ProgramError(f'schedule = {show(text)}: allowed is "warmup(k)" with a number of steps, an integer k >= 1')
     try:
         return parse_formula(text, (STEP.name, NUMBER.name)).doit()
     except InputError as error:
         raise ProgramError(f"schedule: {error}; allowed is {ALLOWED}") from error
+
+
+def _values(expression: sp.Expr, step: NDArray[np.float64], steps: float) -> NDArray[np.float64]:
+    """The factor at these steps; powers that functions of sites do not have, ``2**(-t)``, go by logarithms."""
+    symbols: list[sp.Symbol] = [STEP, NUMBER]
+    values: list[Any] = [step, steps]
+
+    def evaluated(part: sp.Expr) -> NDArray[np.float64]:
+        return numpy_function([part], symbols)(*values)[0]
+
+    def exponential(part: sp.Pow) -> sp.Expr:
+        logarithm = sp.Dummy("logarithm", real=True)
+        values.append(np.log(evaluated(part.base)))
+        symbols.append(logarithm)
+        return sp.exp(part.exp * logarithm)
+
+    def other_power(part: sp.Basic) -> bool:
+        return bool(part.is_Pow and not (2 * part.exp).is_Integer)
+
+    with np.errstate(divide="ignore", invalid="ignore"):  # what is not finite is refused with its step
+        return np.array(evaluated(expression.replace(other_power, exponential)), dtype=np.float64)
 
 
 def factors(expression: sp.Expr, steps: int) -> NDArray[np.float64]:
@@ -79,11 +104,11 @@ def factors(expression: sp.Expr, steps: int) -> NDArray[np.float64]:
     ArgumentError
         If one of them is negative or not finite.
     """
-    (found,) = numpy_function([expression], [STEP, NUMBER])(np.arange(steps, dtype=float), float(steps))
+    found = _values(expression, np.arange(steps, dtype=float), float(steps))
     bad = np.flatnonzero(~(np.isfinite(found) & (found >= 0)))
     if len(bad):
         raise ArgumentError(
             f"schedule = {expression} is {found[bad[0]]:.3g} at step {bad[0]} of {steps}: allowed is a finite number "
             ">= 0 at every step"
         )
-    return np.array(found, dtype=np.float64)
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
@@ -55,7 +55,7 @@ class Network:
 
     def trace(self, setting: Setting = PROPORTIONAL) -> Trace:
         """Statements of the forward pass."""
-        return trace(self.forward, setting)
+        return trace(self.forward, replace(setting, outputs=setting.outputs or self.outputs))
 
 
 def _check_integer(key: str, value: object, low: int) -> None:

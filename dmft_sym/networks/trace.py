@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, cast, overload
+from typing import Any, NoReturn, TypeVar, cast, overload
 
 import numpy as np
 import sympy as sp
@@ -42,9 +42,11 @@ from dmft_sym.program import (
     SiteMap,
     Space,
     Statement,
+    is_linear,
     walk,
 )
 from dmft_sym.program.declarations import check_name
+from dmft_sym.support.messages import suggestion
 
 from .advice import check_body, explained
 from .coefficients import Number, number
@@ -54,7 +56,7 @@ from .labelled import TracedLabel, axes_of, content_of, declared, inner_order, t
 from .layer_values import LayerNumber, layer_value
 from .members import Members
 from .observing import check_names, check_observable, taken_apart
-from .outputs import Outputs, Readout, check_all_served, heads, output_function, without_unused
+from .outputs import Outputs, Readout, check_all_served, check_returned, heads, output_function, without_unused
 from .parameters import GAMMA, INIT_VARIANCE, Parameter
 from .parametrization import Scalings
 from .recording import Recording
@@ -64,6 +66,10 @@ from .traced import PROPORTIONAL, Setting, Trace
 from .vectors import Family, Vector, VectorFamily, Weights
 
 Traced = TypeVar("Traced", Vector, Mean)
+
+
+class _NoSuchNameError(ProgramError, AttributeError):
+    """A name that a tracer does not have."""
 
 
 class Tracer(Recording):
@@ -90,6 +96,11 @@ class Tracer(Recording):
         self._observed: dict[str, Scalar] = {}
         self._leads: list[sp.Integer | None] = []  # of each scan, how far the layers of its matrices are from its index
         self._members = Members(self._single)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        known = [one for one in (*dir(type(self)), *vars(self)) if not one.startswith("_")]
+        hint = "" if name.startswith("_") else suggestion(name, known).replace("mean ", "mean net.")
+        raise _NoSuchNameError(f"net.{name}: the tracer has no such name{hint}; it has net.matrix, net.readout, ...")
 
     @property
     def outputs(self) -> TracedLabel:
@@ -254,16 +265,17 @@ class Tracer(Recording):
         ProgramError
             If the data say otherwise, or if the setting has no labels of users.
         """
-        if not self.setting.nonlinear:
-            raise ProgramError(
-                f"label {name}: labels need given samples: ds.derive(network, data=ds.Samples(inputs, targets))"
-            )
         for label in self._labels:
             if label.name == name and label not in self._declared_labels:
                 if label.size != size:
                     raise ProgramError(f"label {name} of size {size}: allowed is {label.size}, that of the data")
                 self._declared_labels.add(label)
                 return TracedLabel(self, label)
+        if not self.setting.nonlinear:
+            raise ProgramError(
+                f"label {name}: labels need given samples: ds.derive(network, data=ds.Samples(inputs, targets)); in "
+                f'proportion they are those of the inputs, data=ds.Proportional(labels={{"{name}": {size}}})'
+            )
         return TracedLabel(self, self.declare_label(name, size))
 
     def declare_label(self, name: str, size: int, original: Label | None = None) -> Label:
@@ -676,13 +688,7 @@ class Tracer(Recording):
 
     def finish(self, outputs: Outputs | Mean) -> Trace:
         """Close the trace with what the forward pass returned."""
-        if outputs is None:
-            raise ProgramError('the forward pass returns nothing: it must end with return net.readout("w", h)')
-        if not isinstance(outputs, Outputs | Mean) or not getattr(outputs, "readouts", True):
-            raise ProgramError(
-                f"the forward pass returns a {type(outputs).__name__}: it must return net.readout(...), or a sum or "
-                "another function of readouts"
-            )
+        check_returned(outputs)
         readouts = outputs.readouts if isinstance(outputs, Outputs) else tuple(self._raw.values())
         function = None
         if isinstance(outputs, Outputs):
@@ -731,6 +737,11 @@ def trace(forward: Callable[[Tracer, Vector], Outputs | Mean], setting: Setting 
 def _check_linear(statements: tuple[Statement, ...]) -> None:
     """Refuse what outputs may not depend on where no samples are given; observables may."""
     for _, statement in walk(statements):
+        if isinstance(statement, SiteMap) and is_linear(statement.function):
+            raise ProgramError(
+                f"{statement.function}: known numbers with labels need given samples: ds.derive(network, "
+                "data=ds.Samples(inputs, targets))"
+            )
         if isinstance(statement, SiteMap):
             raise ProgramError(
                 f"{statement.function}: nonlinear functions need given samples: ds.derive(network, "

@@ -187,6 +187,12 @@ class ScaledNetwork:
 
 def _with_powers(trace: Trace) -> Trace:
     """The forward pass with powers of the width in variances and averages."""
+    plain = trace.output is None and all(readout.outputs is None for readout in trace.readouts)
+    if not plain or any(product.matrix.matrix.isometric for product in _products(trace)):
+        raise ProgramError(
+            "powers of the width of functions of outputs, heads of some outputs or readouts of given inputs: allowed "
+            "are sums of readouts of hidden layers"
+        )
     products = dict.fromkeys(p.matrix.matrix for p in _products(trace))
     for weights in (*products, *dict.fromkeys(readout.vector for readout in trace.readouts)):
         scaled = replace(weights, variance=weights.variance * WIDTH ** (2 * sigma(weights.name)))

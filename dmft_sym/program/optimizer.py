@@ -64,6 +64,16 @@ class Recursion:
         """Whether weights take in more than ``V'`` as it is."""
         return self.has_memory and bool(self.from_memory != 1 or self.from_increment != 0)
 
+    @property
+    def stable_below(self) -> Any:
+        """The largest ``x`` for which ``G = -x W`` decays: learning rate times curvature at the edge of stability.
+
+        An eigenvalue of the step becomes -1 at ``x = (1 + m)(1 + k)/((1 + m)(a + b) - a m)``: 2 of gradient descent,
+        ``2 (1 + m)`` of heavy ball, ``2 (1 + m)/(1 + 2 m)`` of Nesterov's method.
+        """
+        m, a = self.memory, self.from_memory
+        return (1 + m) * (1 + self.keep) / ((1 + m) * self.first - a * m)
+
     def retention(self, step: Any) -> Any:
         """``rho(t) = k^t``, what is left of initial weights, at a step or at all those of an array."""
         return self.keep**step

@@ -200,11 +200,15 @@ class SquaredNorm:
 
 @dataclass(frozen=True)
 class Observe:
-    """``name_c = sum coefficient <a_c b_c> + constant``, a scalar for every step and label of its fields."""
+    """``name_c = sum coefficient <a_c b_c> + constant``, a scalar for every step and label of its fields.
+
+    ``output`` says of which output it is where outputs have fields of their own; results put these together.
+    """
 
     name: str
     terms: tuple[tuple[sp.Expr, FieldRef, FieldRef], ...]
     constant: sp.Expr = sp.Integer(0)
+    output: int | None = None
 
     @property
     def axes(self) -> Axes:

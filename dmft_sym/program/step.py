@@ -164,6 +164,11 @@ class Step:
         return tuple(s for _, s in self.walk() if isinstance(s, Observe))
 
     @property
+    def outputs_apart(self) -> bool:
+        """Whether outputs have fields of their own; every one of these is one output then."""
+        return any(observable.output is not None for observable in self.observables)
+
+    @property
     def parameters(self) -> tuple[sp.Symbol, ...]:
         """Free symbols (depth included), sorted by name; labels and the number of outputs excluded."""
         found: set[sp.Symbol] = set()

@@ -49,6 +49,11 @@ def written_out(program: Step) -> Program:
     return Program(tuple(writer.statements(program.statements)), program.optimizer, program.name)
 
 
+def written_statements(program: Step, statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    """Statements with the labels of a program written out."""
+    return tuple(_Writer(program).statements(statements))
+
+
 def members(thing: Field | Scalar) -> list[str]:
     """Names of what a field or scalar becomes, the last label fastest."""
     return [thing.name + _tail(thing.axes, values) for values in values_of(fixed_labels(thing.axes))]

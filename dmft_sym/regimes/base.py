@@ -20,6 +20,7 @@ from dmft_sym.networks.standard import Network
 from dmft_sym.networks.traced import Setting, Trace
 from dmft_sym.networks.training import TrainingRule
 from dmft_sym.program import GaussianMatrix, Program
+from dmft_sym.program.observations import Observations
 
 from .keys import Check, NetworkKeys, Spec
 
@@ -90,6 +91,10 @@ class Regime(ABC):
         ProgramError
             If the network does not fit the regime.
         """
+
+    def observations(self, trace: Trace) -> Observations:
+        """What is observed of the fields of the program."""
+        return trace.observations
 
     def check(self, network: Network, probes: Collection[str]) -> None:  # noqa: B027  # most regimes take any network
         """Refuse networks, and probes of them, that do not fit.

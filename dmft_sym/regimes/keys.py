@@ -451,7 +451,7 @@ class Spec:
     @property
     def notes(self) -> tuple[str, ...]:
         """Keys that are given and have no effect here, a line each."""
-        lines = list(self.old_words)
+        lines = [*self.old_words, *(() if self.own is None else self.own.notes)]
         if self.sampling != SamplingKeys() and not self.sampled:
             lines.append("[sampling]: a linear network closes without sampling; these keys are not used")
         if self.solver.tol != SolverKeys.tol and self.sampled:

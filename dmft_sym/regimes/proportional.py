@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -22,14 +23,16 @@ from dmft_sym.networks.parametrization import Parametrization, Scalings
 from dmft_sym.networks.reverse import reverse
 from dmft_sym.networks.standard import Network, deep_linear
 from dmft_sym.networks.traced import PROPORTIONAL, Setting, Trace
-from dmft_sym.networks.training import TrainingRule, updates, weighed
+from dmft_sym.networks.training import TrainingRule, weighed
 from dmft_sym.program import (
+    OUTPUT,
     Assign,
     Field,
     FieldRef,
     GaussianMatrix,
     Initial,
     Label,
+    Learn,
     Linear,
     MatrixRef,
     Observe,
@@ -37,11 +40,15 @@ from dmft_sym.program import (
     Program,
     ProgramError,
     RandomVector,
+    ScalarRef,
     SiteClasses,
     Space,
     Statement,
+    Step,
     VectorRef,
 )
+from dmft_sym.program.observations import Observations
+from dmft_sym.program.written_labels import written_statements
 from dmft_sym.support.messages import show
 
 from .base import Regime, Size
@@ -66,6 +73,8 @@ from .keys import (
     shown,
     simulation_keys,
 )
+from .labelled_inputs import LabelledInputs, Sizes, axes_of, checked_labels, written_observations
+from .outputs_apart import OutputStep, added, traces_of_outputs, without_unread
 
 MODES = SiteClasses(Label.of("mode class", "k", "k_s", "K"))
 """Modes of the inputs that have one eigenvalue and one variance of the teacher."""
@@ -250,13 +259,16 @@ class Proportional(Regime):
         Classes of modes of the inputs: of each its weight, the eigenvalue of the covariance of the inputs, and the
         variance of the teacher; weights are in units of their sum. A list of such triples, or a `PowerLaw`. Isotropic
         inputs, one class with 1 and 1, if it is missing.
-
     loss
         ``"squared"``: errors are linear in outputs, as all of the regime is.
+    labels
+        Labels of the inputs with their numbers of values, ``{"token": 3}``: a sample is so many independent inputs,
+        each with a teacher of its own, and its target the sum of what these say.
 
     Examples
     --------
     >>> import dmft_sym as ds
+    >>> data = ds.Proportional(labels={"token": 3})
     >>> data = ds.Proportional(spectrum=[(0.5, 2.0, 1.0), (0.5, 0.1, 3.0)])
     >>> data = ds.Proportional(spectrum=ds.PowerLaw(decay=1.5, source=1.8))
     """
@@ -264,6 +276,7 @@ class Proportional(Regime):
     label_noise: float = 0.0
     spectrum: Spectrum | None = None
     loss: str = "squared"
+    labels: Sizes = ()
 
     word: ClassVar[str] = "proportional"
     example: ClassVar[str] = "Proportional()"
@@ -312,6 +325,7 @@ class Proportional(Regime):
             raise ProgramError(f"loss = {show(self.loss)}: {ONLY_SQUARED}")
         if self.spectrum is not None:
             object.__setattr__(self, "spectrum", checked(self.spectrum))
+        object.__setattr__(self, "labels", checked_labels(self.labels))
 
     @classmethod
     def from_samples(cls, inputs: Any, targets: Any, classes: int = 64) -> Self:
@@ -341,9 +355,9 @@ class Proportional(Regime):
     @property
     def setting(self) -> Setting:
         """What forward passes are traced for."""
+        given = replace(PROPORTIONAL.input, axes=(*axes_of(checked_labels(self.labels)), OUTPUT))
         if self.spectrum is None:
-            return PROPORTIONAL
-        given = PROPORTIONAL.input
+            return replace(PROPORTIONAL, input=given)
         modes = replace(given, space=replace(given.space, classes=MODES))
         return replace(PROPORTIONAL, input=modes, reserved=PROPORTIONAL.reserved | {"z", EIGENVALUE, TEACHER})
 
@@ -373,33 +387,68 @@ class Proportional(Regime):
             If nothing is trained, or if the forward pass reads a random vector.
         """
         _check_draws(training)
+        traces = traces_of_outputs(trace)
+        if self.labels and len(traces) > 1:
+            raise ProgramError(
+                f"labels = {show(dict(self.labels))} with readouts of some outputs: allowed is one of both"
+            )
+        numbers = [None] if len(traces) == 1 else range(len(traces))
+        parts = [self._output(*pair, training) for pair in zip(traces, numbers, strict=True)]
+
+        def learned(coefficient: sp.Expr, weight: ScalarRef | None) -> list[Learn]:
+            found = tuple(added(chain.from_iterable(part.updates(coefficient, weight) for part in parts)))
+            labels = Step(tuple(chain.from_iterable((*p.backward.statements, *p.trace.statements) for p in parts)))
+            return list(written_statements(labels, found) if self.labels else found)  # type: ignore[arg-type]
+
+        weight, weighing = weighed(training, lambda w: learned(sp.Integer(1), w), 1 / NU)
+        statements: list[Statement] = [
+            *chain.from_iterable(part.named(part.statements) for part in parts),
+            *weighing,
+            *learned(Scalings().update, weight),
+            *chain.from_iterable(part.named(part.observed) for part in parts),
+        ]
+        wanted = without_unread(statements) if len(parts) > 1 else statements
+        return Program(tuple(wanted), training.optimizer(), name)
+
+    def _output(self, trace: Trace, number: int | None, training: TrainingRule) -> OutputStep:
+        """Statements of one output, or of all."""
         scalings = Scalings()
         backward = reverse(trace, scalings)
         dim = trace.input.space
         samples = Space("P", ALPHA)
         data = MatrixRef(GaussianMatrix("X", dim, samples, fresh=training.fresh))
         amplitude, variance = _of_modes(dim)
-        teacher = VectorRef(RandomVector("betastar", dim, variance))
+        inputs = LabelledInputs(trace.input.axes[:-1], dim, samples, training.fresh, variance)
+        teacher = Linear.of(inputs.teacher if inputs.axes else VectorRef(RandomVector("betastar", dim, variance)))
         noise = VectorRef(RandomVector("eps", samples, fresh=training.fresh))
-        predictor, centering = _predictor(backward.input_adjoint.scaled(scalings.predictor), training.centered, dim)
-        gap = FieldRef(Field("Delta", dim))
-        seen = gap if amplitude == 1 else FieldRef(Field("z", dim))  # of which all components count alike
+        value = backward.input_adjoint.scaled(scalings.predictor)
+        predictor, centering = _predictor(value, training.centered, inputs.field("beta"))
+        gap = inputs.field("Delta")
+        seen = gap if amplitude == 1 else inputs.field("z")  # of which all components count alike
         error = FieldRef(Field("r", samples))
-        weight, weighing = weighed(training, lambda w: updates(backward, trace, sp.Integer(1), w), 1 / NU)
-        statements: list[Statement] = [
+        before: list[Statement] = [
             *backward.statements,
             *centering,
-            Assign(gap, Linear.of(teacher) + predictor.scaled(-1)),
+            Assign(gap, teacher + predictor.scaled(-1)),
             *([] if amplitude == 1 else [Assign(seen, Linear.of(gap, amplitude))]),
-            Assign(error, Linear.of(Product(data, seen)) + Linear.of(noise, LABEL_NOISE)),
-            Assign(trace.input, Linear.of(Product(data, error, True), amplitude / ALPHA)),
-            *trace.statements,
-            *weighing,
-            *updates(backward, trace, scalings.update, weight),
-            Observe("train_loss", ((sp.Integer(1), error, error),)),
-            Observe("test_loss", ((sp.Integer(1), seen, seen),), LABEL_NOISE**2),
         ]
-        return Program(tuple(statements), training.optimizer(), name)
+        after: list[Statement] = [*trace.statements]
+        products, factor = Linear.of(Product(data, seen)), amplitude / ALPHA
+        sums: list[Statement] = [Assign(trace.input, Linear.of(Product(data, error, True), factor))]
+        if inputs.axes:
+            labels = Step((*before, *after))
+            before, after = inputs.written(labels, before), inputs.written(labels, after)
+            products, sums = inputs.error(seen), inputs.sums_of_samples(error, trace.input, factor)
+        statements = (*before, Assign(error, products + Linear.of(noise, LABEL_NOISE)), *sums, *after)
+        observed = (
+            Observe("train_loss", ((sp.Integer(1), error, error),)),
+            Observe("test_loss", tuple((sp.Integer(1), one, one) for one in inputs.ones(seen)), LABEL_NOISE**2),
+        )
+        return OutputStep(backward, trace, statements, observed, number)
+
+    def observations(self, trace: Trace) -> Observations:
+        """Those of the network, with labels written out."""
+        return written_observations(Step((*trace.statements, *trace.observations.statements)), trace.observations)
 
     @classmethod
     def of_spec(cls, spec: Spec) -> Self:
@@ -435,9 +484,8 @@ def _check_draws(training: TrainingRule) -> None:
         )
 
 
-def _predictor(value: Linear, centered: bool, dim: Space) -> tuple[Linear, list[Statement]]:
+def _predictor(value: Linear, centered: bool, beta: FieldRef) -> tuple[Linear, list[Statement]]:
     """The predictor, from which that of the first step is subtracted if it is ``centered``; a statement names it."""
     if not centered:
         return value, []
-    beta = FieldRef(Field("beta", dim))
     return Linear.of(beta) + Linear.of(Initial(beta), -1), [Assign(beta, value)]

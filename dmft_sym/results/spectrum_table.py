@@ -57,7 +57,8 @@ def _notes(dataset: xr.Dataset) -> list[str]:
     if "sharpness" in dataset and rate is not None:
         products = float(rate) * dataset["sharpness"].values
         shown = ", ".join("-" if not np.isfinite(p) else f"{p:.3g}" for p in products)
-        lines.append(f"learning_rate * sharpness (stable below 2): {shown}")
+        limit = float(dataset.attrs.get("stable_below", 2.0))
+        lines.append(f"learning_rate * sharpness (stable below {limit:.3g}): {shown}")
     return lines
 
 

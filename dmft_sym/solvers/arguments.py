@@ -134,7 +134,17 @@ def run_arguments(
     values |= {**theory.data.values, **theory.training.values}
     given |= {"steps": number} if times is None else {"time": times[-1]}
     data = {**theory.data.given, **theory.data.given_anew(theory.training, number)}
-    return RunArguments(values, theory.data.outputs_of(given), number, given, times, data)
+    return RunArguments(values, _outputs(theory, given), number, given, times, data)
+
+
+def _outputs(theory: Problem, given: Mapping[str, float | int]) -> int:
+    """Outputs that a field carries: those of the run, or one where they have fields of their own."""
+    outputs = theory.data.outputs_of(given)
+    if not theory.program.outputs_apart:
+        return outputs
+    if outputs != theory.network.outputs:
+        raise ArgumentError(f"outputs = {outputs}: allowed is {theory.network.outputs}, as its readouts are of these")
+    return 1
 
 
 def of_one_output(theory: Problem, arguments: RunArguments) -> RunArguments:
@@ -142,7 +152,7 @@ def of_one_output(theory: Problem, arguments: RunArguments) -> RunArguments:
 
     What is equal for all of them is then made of it, see `dmft_sym.results.equal_outputs`.
     """
-    if arguments.outputs == 1 or not outputs_are_alike(theory.program):
+    if arguments.outputs == 1 or theory.program.increments or not outputs_are_alike(theory.program):
         return arguments
     return replace(arguments, outputs=1)
 

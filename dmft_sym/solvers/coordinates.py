@@ -34,7 +34,9 @@ class Coordinates(Arithmetic):
     method = CONDITIONING
     summary = "the program on growing coordinates"
     options = frozenset({"tol", "dtype", "kernels", "matrices", "at"})
-    unused = frozenset({"order_parameters", "sites", "error", "seed", "replicas", "antithetic", "threads"})
+    unused = frozenset(
+        {"order_parameters", "sites", "error", "seed", "replicas", "antithetic", "threads", "workers", "scheduler"}
+    )
 
     @staticmethod
     def applies(problem: Problem) -> bool:

@@ -11,8 +11,8 @@ import numpy as np
 from dmft_sym.results.names import describe
 from dmft_sym.support.array_types import Floats
 
+from .spectrum_parts import KERNEL
 from .spectrum_request import check_request
-from .trained_spectra import KERNEL
 
 if TYPE_CHECKING:
     import xarray as xr

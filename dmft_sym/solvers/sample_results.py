@@ -16,6 +16,7 @@ from dmft_sym.support.array_types import Array
 
 from .kernels import FieldKernel, alignment
 from .measurements import Measurements
+from .sharpness import leading_eigenvalues
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,6 +58,8 @@ def network_dataset(outputs: Array, measured: Measurements, data: Samples, *, si
     dataset = xr.Dataset({name: v for name, v in variables.items() if not isinstance(v, xr.DataArray)}, coords)
     dataset = dataset.assign({name: v for name, v in variables.items() if isinstance(v, xr.DataArray)})
     dataset = measured.observed.added_to(dataset, len(outputs))
+    # Copies of labels, and labels that no data have, are axes of kernels alone.
+    dataset = dataset.assign_coords({d: np.arange(n) for d, n in dataset.sizes.items() if d not in dataset.coords})
     if wanted.matrices:
         dataset = dataset.merge(_spectra(measured, len(outputs), simulated), join="outer")
     return dataset
@@ -110,7 +113,8 @@ def derived(dataset: xr.Dataset, data: Samples) -> xr.Dataset:
     -------
     xarray.Dataset
         ``train_loss`` (step, output) (of softmax without the output), ``train_accuracy`` where there are classes, the
-        same for test samples, ``<kernel>_alignment`` ([layer,] kernel_step) on the training samples.
+        same for test samples, ``<kernel>_alignment`` ([layer,] kernel_step) on the training samples, ``sharpness``
+        (kernel_step) and ``NTK_eigenvalue`` (kernel_step, eigenvalue).
     """
     import xarray as xr
 
@@ -128,6 +132,11 @@ def derived(dataset: xr.Dataset, data: Samples) -> xr.Dataset:
         kernel = dataset[name]
         if "sample2" in kernel.dims:
             found[f"{name}_alignment"] = _alignment(kernel.isel(sample=trained, sample2=trained), data)
+    if "NTK" in dataset and {"output", "output2"} <= set(dataset["NTK"].dims):
+        kernel = dataset["NTK"].isel(sample=trained, sample2=trained)
+        steps = kernel["kernel_step"]
+        at = f.isel(sample=trained).sel(step=steps.values).rename(step="kernel_step").assign_coords(kernel_step=steps)
+        found |= leading_eigenvalues(kernel, at, data.targets, data.rule)
     return xr.Dataset(found)
 
 

@@ -6,17 +6,21 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_sym.derivation.carried import CarriedProblem
 from dmft_sym.regimes.samples import samples_of
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 from dmft_sym.support.outcomes import Outcome
+from dmft_sym.workers import Crew, asked_crew
 
-from .arguments import check_integer
+from .arguments import RunArguments, check_integer
 from .generated_modules import hash_of, sampled_module
 from .measurements import Measurements, bulk_of, hidden_matrices, wanted_of
 from .memory import check_kernels, check_sites
@@ -42,7 +46,7 @@ class SiteSampling(Arithmetic):
 
     method = CONDITIONING
     summary = "the program on sampled sites"
-    options = SITES_OPTIONS | {"tol", "antithetic", "bias", "threads"}
+    options = SITES_OPTIONS | {"tol", "antithetic", "bias", "threads", "workers", "scheduler"}
 
     @staticmethod
     def applies(problem: Problem) -> bool:
@@ -154,6 +158,7 @@ class SampledRun(ReplicaRun):
         if tol is not None and not (isinstance(tol, float | int) and 0 <= tol < 1):
             raise ArgumentError(f"tol = {show(tol)}: allowed is a number >= 0 and < 1")
         self.bias = self.options.bias
+        self.crew = asked_crew(self.options.workers, self.options.scheduler)
         self.threads = None if self.options.threads is None else check_integer("threads", self.options.threads, 1)
         if self.options.error is None:  # how many sites an error needs is not known yet
             self.check_memory(self.sites())
@@ -185,13 +190,24 @@ class SampledRun(ReplicaRun):
 
     def tracks(self, sites: int, *, halves: bool = False) -> tuple[list[Any], list[Measurements]]:
         """Outputs of every replica (or of its halves), shape (steps, samples, outputs), and what it showed."""
+        self.check_memory(sites)
+        results, measured = self.run(sites, halves) if self.crew is None else self._shared_out(self.crew, sites, halves)
+        if not halves:
+            aspects = {key: bulk_of(m, key[1], self.call.arguments.values).aspect for key, m in self._hidden().values()}
+            shares = [known_share(result.directions, aspects) for result in results]
+            self.directions_per_site = max(shares) * self.count / sites
+        return [self.track(result) for result in results], measured
+
+    def run(
+        self, sites: int, halves: bool = False, only: int | None = None
+    ) -> tuple[list[ReplicaResult], list[Measurements]]:
+        """Results of the replicas (or of their halves), all or one, and what they showed."""
         from dmft_sym.execution.replicas import run_replicas
 
         count, arguments = self.count, self.call.arguments
-        self.check_memory(sites)
-        measured = [Measurements(self.wanted) for _ in range(2 * count if halves else count)]
-        networks, before = (3 * count, count * halves) if self.bias else (count, 0)
-        report = self.report(networks, before)
+        here = count if only is None else 1
+        measured = [Measurements(self.wanted) for _ in range(2 * here if halves else here)]
+        report = self._report(halves)
         results = run_replicas(
             self.module,
             self.call.problem.program,
@@ -209,11 +225,25 @@ class SampledRun(ReplicaRun):
             progress=None if report is None else lambda done, _: report(done),
             threads=self.threads,
             halves=halves,
+            only=only,
         )
-        if not halves:
-            aspects = {key: bulk_of(m, key[1], arguments.values).aspect for key, m in self._hidden().values()}
-            self.directions_per_site = max(known_share(r.directions, aspects) * count / sites for r in results)
-        return [self.track(result) for result in results], measured
+        return results, measured
+
+    def _report(self, halves: bool) -> Callable[[int], None] | None:
+        networks, before = (3 * self.count, self.count * halves) if self.bias else (self.count, 0)
+        return self.report(networks, before)
+
+    def _shared_out(self, crew: Crew, sites: int, halves: bool) -> tuple[list[ReplicaResult], list[Measurements]]:
+        """The same, by workers; each replica is a piece of work."""
+        call, report = self.call, self._report(halves)
+        alone = SimpleNamespace(**{**vars(self.options), "workers": None, "scheduler": None})
+        carried = CarriedProblem(call.problem), call.backend, call.arguments, alone
+        each = call.arguments.steps * (2 if halves else 1)
+        progress = None if report is None else lambda done, _: report(done)
+        one = partial(_run_alone, carried, self.wanted.kernel_steps, self.wanted.spectrum_steps, sites, halves)
+        found = crew.in_order(one, range(self.count), progress, each)
+        measured = [replace(part, wanted=self.wanted) for _, parts in found for part in parts]
+        return [result for results, _ in found for result in results], measured
 
     def track(self, result: ReplicaResult) -> NDArray[np.float64]:
         """Outputs of a replica at its steps."""
@@ -221,6 +251,23 @@ class SampledRun(ReplicaRun):
 
     def _hidden(self) -> Mapping[str, tuple[MatrixKey, GaussianMatrix]]:
         return hidden_matrices(self.call.problem.program, self.call.arguments)
+
+
+def _run_alone(
+    carried: tuple[CarriedProblem, str, RunArguments, SimpleNamespace],
+    kernel_steps: tuple[int, ...],
+    spectrum_steps: tuple[int, ...],
+    sites: int,
+    halves: bool,
+    number: int,
+) -> tuple[list[ReplicaResult], list[Measurements]]:
+    """One replica, in a worker; what it showed goes back without what was wanted, which is known there."""
+    problem, backend, arguments, options = carried
+    run = SampledRun(Call(problem.problem, backend, arguments, options, None))
+    run.wanted = replace(run.wanted, kernel_steps=kernel_steps, spectrum_steps=spectrum_steps)
+    results, measured = run.run(sites, halves, number)
+    nothing: Any = None
+    return results, [replace(one, wanted=nothing, starts={}) for one in measured]
 
 
 def known_share(directions: Mapping[MatrixKey, NDArray[np.int64]], aspects: Mapping[MatrixKey, float]) -> float:

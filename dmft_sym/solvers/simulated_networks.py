@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -32,6 +32,8 @@ class SimulatedNetworks:
         ``"float64"`` or ``"float32"``.
     progress
         Called as ``progress(done, total)``, in steps of all networks.
+    only
+        The number of the network that is trained here; ``None`` for all.
     """
 
     size_name: str
@@ -41,6 +43,16 @@ class SimulatedNetworks:
     normalise: bool
     dtype: str
     progress: Progress | None
+    only: int | None = None
+
+    @property
+    def numbers(self) -> range:
+        """Numbers of the networks that are trained here."""
+        return range(self.count) if self.only is None else range(self.only, self.only + 1)
+
+    def alone(self, number: int) -> Self:
+        """One of the networks."""
+        return replace(self, progress=None, only=number)
 
     @classmethod
     def checked(

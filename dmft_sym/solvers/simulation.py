@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy as sp
 
+from dmft_sym.derivation.carried import CarriedProblem
 from dmft_sym.regimes.samples import samples_of
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
+from dmft_sym.workers import asked_crew
 
 from .arguments import RunArguments, check_integer, run_arguments
-from .attributes import common_attributes
+from .attributes import common_attributes, with_rate
 from .measured_spectra import spectrum_request
 from .measurements import Measurements, including_measured, wanted_measurements
 from .memory import check_kernels, check_network
@@ -54,6 +60,8 @@ def simulate(
     at: Sequence[float] = (),
     values: int | None = None,
     kernels: Sequence[float] | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
     progress: Progress | None = None,
     **parameters: float,
 ) -> xr.Dataset:
@@ -85,6 +93,9 @@ def simulate(
         for given samples); by default twice the number of outputs and one more.
     kernels
         Where samples are given: steps at which kernels are measured, the first and the last by default.
+    workers, scheduler
+        Number of processes, or the address of a Dask scheduler, among which the networks are shared out; all are
+        trained in this process if neither is given. Numbers do not depend on how many workers there are.
     progress
         Called as ``progress(done, total)``, in steps of all seeds.
     **parameters
@@ -124,14 +135,18 @@ def simulate(
         given = dim
     number = size.default if given is None else given
     networks = SimulatedNetworks.checked(size.keyword, number, seeds, seed, normalise, dtype, progress)
+    crew = asked_crew(workers, scheduler)
     start = perf_counter()
     arguments = including_measured(run_arguments(theory, steps, parameters, time=time), kernels=kernels, at=at)
-    if measured:
-        names: Any = matrices  # operators are refused there
-        dataset, outcome = _measured(theory, networks, arguments, kernels, names, at, values)
+    wanted = Wanted(order_parameters, matrices, at, values, kernels)
+    if crew is None:
+        dataset, outcome = trained(theory, networks, arguments, wanted)
     else:
-        dataset, outcome = _observed(theory, networks, arguments, order_parameters, matrices, at, values)
-    dataset = described(in_time(dataset, arguments.times), theory)
+        carried, each = CarriedProblem(theory), arguments.steps
+        one = partial(_trained_alone, carried, replace(networks, progress=None), arguments, wanted)
+        parts = crew.in_order(one, networks.numbers, progress, each)
+        dataset, outcome = together([part for part, _ in parts]), min((end for _, end in parts), key=_reached)
+    dataset = described(in_time(with_rate(dataset, arguments), arguments.times), theory)
     dataset.attrs = {
         **common_attributes(theory, arguments),
         **networks.attributes,
@@ -140,6 +155,52 @@ def simulate(
         "wall_time": perf_counter() - start,
     }
     return dataset
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is measured, as the user asked for it."""
+
+    order_parameters: bool
+    matrices: Sequence[Any]
+    at: Sequence[float]
+    values: int | None
+    kernels: Sequence[float] | None
+
+
+def trained(
+    theory: Problem, networks: SimulatedNetworks, arguments: RunArguments, wanted: Wanted
+) -> tuple[xr.Dataset, Outcome]:
+    """Networks trained one after another, and how the first that ended did."""
+    if theory.program.averaged:
+        return _measured(theory, networks, arguments, wanted.kernels, wanted.matrices, wanted.at, wanted.values)
+    order = wanted.order_parameters
+    return _observed(theory, networks, arguments, order, wanted.matrices, wanted.at, wanted.values)
+
+
+def _trained_alone(
+    carried: CarriedProblem, networks: SimulatedNetworks, arguments: RunArguments, wanted: Wanted, number: int
+) -> tuple[xr.Dataset, Outcome]:
+    """One network, in a worker."""
+    return trained(carried.problem, networks.alone(number), arguments, wanted)
+
+
+def together(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Networks that were trained apart as those that were trained together: on the steps that all have done."""
+    import xarray as xr
+
+    for dim in ("step", "step2", "kernel_step", "spectrum_step"):
+        if dim in parts[0].dims:
+            common = functools.reduce(np.intersect1d, [part[dim].values for part in parts])
+            parts = [part.sel({dim: common}) for part in parts]
+    single = [name for name in parts[0].data_vars if "seed" not in parts[0][name].dims]
+    joined = xr.concat([part.drop_vars(single) for part in parts], "seed", join="outer", combine_attrs="override")
+    joined = joined.assign_coords(seed=("seed", np.arange(len(parts)), parts[0]["seed"].attrs))
+    return joined.merge(parts[0][single]) if single else joined
+
+
+def _reached(outcome: Outcome) -> float:
+    return math.inf if outcome.step is None else outcome.step
 
 
 def _observed(
@@ -152,12 +213,14 @@ def _observed(
     values: int | None,
 ) -> tuple[xr.Dataset, Outcome]:
     """Losses and order parameters that the program observes, and measured spectra."""
+    from dmft_sym.results.heads import with_outputs
+
     record = order_parameters and arguments.steps <= RECORDED_STEPS and not theory.program.increments
     check_network(theory, arguments, networks.sized, networks.dtype, arguments.data, {})
     request = spectrum_request(theory, arguments, matrices, at, values)
     results, tracks, seen = [], [], []
     observing = observing_of(theory, arguments)
-    for number in range(networks.count):
+    for number in networks.numbers:
         measurement = None if request is None else request.measurement(networks.child(number))
         seen.append(Observed(observing))
         inspect = _both(seen[-1], None if measurement is None else measurement.inspect)
@@ -165,7 +228,8 @@ def _observed(
         tracks.append({} if measurement is None else measurement.tracks)
     dataset = _with_observables(_dataset(theory, results, record), seen)
     outcome = _first_end(results)
-    return dataset if request is None else dataset.merge(request.dataset(tracks)), outcome
+    dataset = dataset if request is None else dataset.merge(request.dataset(tracks))
+    return with_outputs(dataset, theory.program), outcome
 
 
 def _both(seen: Observed, inspect: Inspect | None) -> Inspect | None:
@@ -264,12 +328,12 @@ def _measured(
     check_kernels(wanted, networks.count)
     check_network(theory, arguments, networks.sized, networks.dtype, arguments.data, data.sizes)
     found, results = [], []
-    for number in range(networks.count):
+    for number in networks.numbers:
         measured = Measurements(wanted)
         result = networks.train(number, theory, arguments, inspect=measured.see_network)
         results.append(result)
         found.append((output_track(result.scalars), measured))
     done = min(len(track) for track, _ in found)  # kernels and spectra of later steps are not those of all networks
     parts = [network_dataset(track[:done], measured, data, simulated=True) for track, measured in found]
-    dataset = xr.concat(parts, "seed", join="inner").assign_coords(seed=np.arange(networks.count))
+    dataset = xr.concat(parts, "seed", join="inner").assign_coords(seed=np.arange(len(parts)))
     return labelled(dataset.merge(derived(dataset, data)), data), _first_end(results)

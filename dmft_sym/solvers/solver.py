@@ -16,7 +16,7 @@ from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import BiasWarning, show
 
 from .arguments import RunArguments, check_flag, check_progress, of_one_output, run_arguments
-from .attributes import common_attributes
+from .attributes import common_attributes, with_rate
 from .coordinates import Coordinates
 from .extensive import PopulationOfDirections, WrittenOut
 from .flow import Flow, no_flow
@@ -45,6 +45,7 @@ ARITHMETICS: tuple[type[Arithmetic], ...] = (
 DEFAULTS: Mapping[str, Any] = {
     "tol": None, "dtype": "float64", "order_parameters": True, "sites": None, "error": None, "seed": 0, "replicas": 8,
     "antithetic": True, "bias": False, "kernels": None, "matrices": (), "at": (), "threads": None,
+    "workers": None, "scheduler": None,
 }  # fmt: skip
 
 
@@ -136,6 +137,8 @@ class Solver:
         matrices: Sequence[str] | None = None,
         at: Sequence[float] | None = None,
         threads: int | None = None,
+        workers: int | None = None,
+        scheduler: str | None = None,
         progress: Progress | None = None,
         **parameters: float,
     ) -> xr.Dataset:
@@ -187,6 +190,9 @@ class Solver:
             times (the last by default).
         threads
             Number of threads of sampled sites; all cores by default.
+        workers, scheduler
+            Number of processes, or the address of a Dask scheduler, among which replicas of sampled sites are shared
+            out, in place of threads; numbers do not depend on how many workers there are.
         progress
             Called as ``progress(done, total)``, in steps of all replicas; with ``error``, trial runs come first,
             each of which counts from zero, as do the runs that sampled equations repeat (docs/mathematics.md).
@@ -220,6 +226,7 @@ class Solver:
             Naming the argument, its value and what is allowed; more steps or sites than fit into memory.
         """
         from dmft_sym.results.equal_outputs import for_all_outputs
+        from dmft_sym.results.heads import with_outputs
         from dmft_sym.results.names import in_time
         from dmft_sym.results.store import bias_notes
 
@@ -229,7 +236,7 @@ class Solver:
         given = {
             "tol": tol, "dtype": dtype, "order_parameters": order_parameters, "sites": sites, "error": error,
             "seed": seed, "replicas": replicas, "antithetic": antithetic, "bias": bias, "kernels": kernels,
-            "matrices": matrices, "at": at, "threads": threads,
+            "matrices": matrices, "at": at, "threads": threads, "workers": workers, "scheduler": scheduler,
         }  # fmt: skip
         given = _with_old_names({name: value for name, value in given.items() if value is not None}, parameters)
         arguments, given = self._arguments(steps, time, parameters, given)
@@ -243,7 +250,8 @@ class Solver:
         if solved.outcome.step == 0:
             _check_ratios(arguments)
         spread = solved.dataset if one is arguments else for_all_outputs(solved.dataset, arguments.outputs)
-        result = described(in_time(spread, arguments.times), self.theory)
+        shown = with_outputs(with_rate(spread, arguments), self.theory.program)
+        result = described(in_time(shown, arguments.times), self.theory)
         result.attrs = {
             **common_attributes(self.theory, arguments),
             **solved.attributes,

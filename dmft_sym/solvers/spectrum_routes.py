@@ -44,6 +44,8 @@ class WantedSpectra:
         Tolerance of growing coordinates.
     bands, overlaps
         Whether all edges of the bulk, and overlaps of vectors with fields, are wanted.
+    escapes
+        Whether it is wanted where the first outlier leaves the bulk.
     """
 
     theory: Problem
@@ -56,6 +58,7 @@ class WantedSpectra:
     bands: bool
     overlaps: bool
     progress: Progress | None
+    escapes: bool = True
 
 
 @dataclass
@@ -66,6 +69,8 @@ class Track:
     overlaps: dict[int, dict[str, Floats]] = field(default_factory=dict)
     bands: dict[int, Floats] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
+    margins: dict[int, float] = field(default_factory=dict)
+    """First margins, at step 0 too where they are found on the way."""
     escape: float = math.nan
     share: float = 1.0
     """By which densities are multiplied to be those of all eigenvalues, or of as many singular values as there are."""
@@ -101,7 +106,7 @@ def two_time_spectra(theory: Problem, *, steps: int, backend: str = "numba", **p
 def from_march(wanted: WantedSpectra) -> tuple[dict[str, Track], Outcome]:
     """Two-time matrices in the derived spike condition; also how the run ended."""
     theory, arguments, at = wanted.theory, wanted.arguments, wanted.at
-    run = two_time_spectra(theory, steps=arguments.steps, **{**wanted.parameters, "outputs": arguments.outputs})
+    run = two_time_spectra(theory, steps=arguments.steps, **wanted.parameters)
     tracks = {name: Track(share=_columns_per_value(arguments, one)) for name, one in wanted.matrices.items()}
     done = 0
     for name, track in tracks.items():
@@ -115,8 +120,9 @@ def from_march(wanted: WantedSpectra) -> tuple[dict[str, Track], Outcome]:
             done += 1
             if wanted.progress is not None:
                 wanted.progress(done, len(tracks) * len(at))
-        if len(track.spectra) == len(at):
-            track.escape = escape_step(lambda steps, name=name: _march_margins(run, wanted, name, steps), at)  # type: ignore[misc]
+        track.margins = {step: _first_margin(one.found.margins) for step, one in track.spectra.items()}  # type: ignore[union-attr]
+        if wanted.escapes and len(track.spectra) == len(at):
+            track.escape = escape_step(_MarchMargins(wanted, name, {}, run), at)
     return tracks, end_of_run(run.run.steps, arguments.steps)
 
 
@@ -144,17 +150,30 @@ def _march_overlaps(run: TwoTimeSpectra, wanted: WantedSpectra, name: str, step:
         track.overlaps[step] = {key: np.repeat(column, outputs, axis=1) for key, column in columns.items()}
 
 
-def _march_margins(run: TwoTimeSpectra, wanted: WantedSpectra, name: str, steps: list[int]) -> list[float]:
-    """First margins, nan where nothing is known of it; steps between those that were asked for may fail."""
-    found = []
-    for step in steps:
+class _MarchMargins:
+    """First margins of a matrix at any steps, nan where nothing is known; a march is made if there is none yet."""
+
+    def __init__(
+        self, wanted: WantedSpectra, name: str, known: dict[int, float], run: TwoTimeSpectra | None = None
+    ) -> None:
+        self.wanted, self.name, self.known, self.run = wanted, name, known, run
+
+    def __call__(self, steps: list[int]) -> list[float]:
+        for step in steps:
+            if step not in self.known:
+                self.known[step] = self._margin(step)
+        return [self.known[step] for step in steps]
+
+    def _margin(self, step: int) -> float:
+        """Steps between those that were asked for may fail."""
+        wanted = self.wanted
+        if self.run is None:
+            self.run = two_time_spectra(wanted.theory, steps=wanted.arguments.steps, **wanted.parameters)
         try:
-            with named(f"{name} at step {step}"):
-                margins = run.at(wanted.matrices[name], step, wanted.dependence).found.margins
+            with named(f"{self.name} at step {step}"):
+                return _first_margin(self.run.at(wanted.matrices[self.name], step, wanted.dependence).found.margins)
         except SpectrumError:
-            margins = np.empty(0)
-        found.append(_first_margin(margins))
-    return found
+            return math.nan
 
 
 def _first_margin(margins: Floats) -> float:
@@ -174,16 +193,14 @@ def from_coordinates(wanted: WantedSpectra) -> tuple[dict[str, Track], Outcome]:
     steps = sorted({0, *at})  # an escape may be before the steps asked for
     report = counted(wanted.progress, arguments.steps)
     found, result = _observed(wanted, arguments, list(wanted.matrices.values()), steps, wanted.overlaps, report)
-    between = steps_between if arguments.times is None else times_between
-    places = [arguments.place(step) for step in at]
     tracks = {}
-    for name, matrix in wanted.matrices.items():
+    for name in wanted.matrices:
         source = found[name]
         spectra = {step: one for step, one in source.spectra.items() if step in at}
         track = Track(dict(spectra), failures={step: text for step, text in source.failures.items() if step in at})
-        if len(spectra) == len(at):
-            known = {arguments.place(step): _first_margin(one.margins) for step, one in source.spectra.items()}
-            track.escape = escape_step(_Margins(wanted, matrix, known), places, between)
+        track.margins = {step: _first_margin(one.margins) for step, one in source.spectra.items()}
+        if wanted.escapes and len(spectra) == len(at):
+            track.escape = escape_on_coordinates(wanted, name, track.margins)
         for step, one in spectra.items():
             track.overlaps[step] = {f"{side} {field}": rows for (side, field), rows in one.overlaps.items()}
             if wanted.bands:
@@ -197,6 +214,20 @@ def from_coordinates(wanted: WantedSpectra) -> tuple[dict[str, Track], Outcome]:
                 track.failures[step] = str(SpectrumError(Failure.DIVERGED_BEFORE, f"{name} at {arguments.where(step)}"))
         tracks[name] = track
     return tracks, result.outcome
+
+
+def escape_on_march(wanted: WantedSpectra, name: str, margins: Mapping[int, float]) -> float:
+    """Where the first outlier of a matrix leaves the bulk, from margins that are known and others of the march."""
+    return escape_step(_MarchMargins(wanted, name, dict(margins)), wanted.at)
+
+
+def escape_on_coordinates(wanted: WantedSpectra, name: str, margins: Mapping[int, float]) -> float:
+    """Where the first outlier of a matrix leaves the bulk, from margins that are known and those of further runs."""
+    arguments = wanted.arguments
+    between = steps_between if arguments.times is None else times_between
+    known = {arguments.place(step): margin for step, margin in margins.items()}
+    places = [arguments.place(step) for step in wanted.at]
+    return escape_step(_Margins(wanted, wanted.matrices[name], known), places, between)
 
 
 def _observed(

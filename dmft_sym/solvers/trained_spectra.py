@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Sequence, Sized
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dmft_sym.results.equal_outputs import EQUAL, NOTE
-from dmft_sym.results.names import describe, in_time
+from dmft_sym.results.names import in_time
 from dmft_sym.spectra.methods import DEPENDENCE, check_method, default_method
-from dmft_sym.support.array_types import Floats
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
+from dmft_sym.workers import asked_crew
 
 from .arguments import check_integer, check_time, of_one_output, run_arguments
-from .attributes import common_attributes
+from .attributes import common_attributes, with_rate
 from .extensive import PopulationOfDirections
-from .extensive_spectra import extensive_spectra
 from .flow import flow_tolerance, no_flow
 from .memory import check_march_of
 from .method import CONDITIONING, Progress, current_method
+from .spectrum_parts import part_of, shared_out
 from .spectrum_request import check_request, check_tolerance, listed_places
-from .spectrum_routes import Track, WantedSpectra, from_coordinates, from_march
+from .spectrum_routes import WantedSpectra
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from dmft_sym.derivation.problem import Problem
     from dmft_sym.spectra import MatrixProgram
-
-    from .arguments import RunArguments
-
-KERNEL = "NTK"
-SIDES = ("lower", "upper")
 
 
 def spectrum(
@@ -50,6 +42,8 @@ def spectrum(
     tol: float | None = None,
     points: int = 0,
     overlaps: bool = True,
+    workers: int | None = None,
+    scheduler: str | None = None,
     progress: Progress | None = None,
     **parameters: Any,
 ) -> xr.Dataset:
@@ -82,8 +76,13 @@ def spectrum(
         Number of points at which the density of every bulk is computed; 0 for none.
     overlaps
         Whether overlaps are wanted, which take most of the time with ``"equations"``.
+    workers, scheduler
+        Number of processes, or the address of a Dask scheduler, among which the steps are shared out (replicas where
+        samples are given); all is done in this process if neither is given. Numbers do not depend on how many workers
+        there are.
     progress
-        Called as ``progress(done, total)`` in spectra (``"equations"``) or steps (``"conditioning"``).
+        Called as ``progress(done, total)`` in spectra (``"equations"``) or steps (``"conditioning"``), with workers in
+        pieces of work.
     **parameters
         As for a `Solver`.
 
@@ -124,9 +123,13 @@ def spectrum(
         if points:
             raise ArgumentError(f"points = {points}: allowed is 0 {where}, the bulk keeps its shape")
         options = {"method": method, "tol": tol, "progress": progress, **parameters}
+        options |= {
+            name: value for name, value in (("workers", workers), ("scheduler", scheduler)) if value is not None
+        }
         if dependence not in (None, DEPENDENCE[0]):
             raise ArgumentError(f"dependence = {show(dependence)}: allowed is 'joint' {where}")
         return _along_a_run(theory, matrices=matrices, at=at, steps=steps, time=time, **options)
+    crew = asked_crew(workers, scheduler)
     start = perf_counter()
     dependence = DEPENDENCE[0] if dependence is None else dependence
     method = current_method(theory.data, method, None)[0]
@@ -150,15 +153,14 @@ def spectrum(
         check_march_of(theory, arguments, "numba")
     chosen, kept = check_request(theory, arguments, matrices, at)
     one = of_one_output(theory, arguments)
+    parameters = parameters if one is arguments else {**parameters, "outputs": 1}
     wanted = WantedSpectra(theory, one, parameters, chosen, kept, dependence, tol, points > 0, overlaps, progress)
-    if theory.program.increments:
-        tracks, outcome = extensive_spectra(wanted, method)
+    if crew is None or theory.program.increments:
+        found, outcome = part_of(wanted, method, points, arguments)
+        dataset = found.dataset
     else:
-        tracks, outcome = from_march(wanted) if method == "equations" else from_coordinates(wanted)
-    if one is not arguments:
-        for name, matrix in chosen.items():
-            tracks[name].copies = arguments.outputs ** (2 if matrix.per_output else 1)
-    dataset = in_time(_dataset(tracks, kept, arguments, points), arguments.times)
+        dataset, outcome = shared_out(crew, wanted, method, points, arguments)
+    dataset = in_time(with_rate(dataset, arguments), arguments.times)
     options = {"method": method, "dependence": dependence, "tol": tol}
     dataset.attrs |= {**common_attributes(theory, arguments), **options, **outcome.attrs()}
     if one is not arguments:
@@ -206,90 +208,3 @@ def _along_a_run(theory: Problem, **arguments: Any) -> xr.Dataset:
     run = Solver(theory)(**arguments, kernels=())
     names = ("outlier", "outlier_sem", "outlier_bias", "outlier_bias_sem", "bulk_edge")
     return run[[name for name in names if name in run]]
-
-
-def _dataset(tracks: Mapping[str, Track], at: list[int], arguments: RunArguments, points: int) -> xr.Dataset:
-    import xarray as xr
-
-    shape, outputs = (len(tracks), len(at)), arguments.outputs
-    spectra = [[track.spectra.get(step) for step in at] for track in tracks.values()]
-    ranks = max((len(t.outliers(step)) for t in tracks.values() for step in at), default=0)
-    outlier = np.full((*shape, ranks), np.nan)
-    edge = np.full((*shape, 2), np.nan)
-    for m, (track, row) in enumerate(zip(tracks.values(), spectra, strict=True)):
-        for k, found in enumerate(row):
-            if found is not None:
-                values = track.outliers(at[k])
-                outlier[m, k, : len(values)] = values
-                edge[m, k, 1] = found.edge
-                if at[k] in track.bands and len(track.bands[at[k]]):
-                    edge[m, k, 0] = track.bands[at[k]][0][0]
-    labels = ("matrix", "spectrum_step")
-    variables: dict[str, Any] = {
-        "outlier": ((*labels, "rank"), outlier),
-        "bulk_edge": ((*labels, "side"), edge),
-        "escape_step": ("matrix", [t.escape for t in tracks.values()]),
-    }
-    if KERNEL in tracks:
-        row = spectra[list(tracks).index(KERNEL)]
-        variables["sharpness"] = ("spectrum_step", [math.nan if found is None else found.leading for found in row])
-    if directions := list(dict.fromkeys(d for t in tracks.values() for o in t.overlaps.values() for d in o)):
-        overlap = _overlaps(tracks, at, ranks, directions, outputs)
-        variables["overlap"] = ((*labels, "rank", "direction", "output"), overlap)
-    coords: dict[str, Any] = {
-        "matrix": list(tracks),
-        "spectrum_step": at,
-        "rank": np.arange(ranks),
-        "side": list(SIDES),
-        "output": np.arange(outputs),
-    }
-    if directions:
-        coords["direction"] = directions
-    if points:
-        value, density = _densities(tracks, at, arguments, points)
-        variables["value"] = ((*labels, "point"), value)
-        variables["density"] = ((*labels, "point"), density)
-        coords["point"] = np.arange(points)
-    lines = (
-        (f"{name} at {arguments.where(s)}: ", text) for name, t in tracks.items() for s, text in t.failures.items()
-    )
-    failures = [_failure(place, text) for place, text in lines]
-    return describe(xr.Dataset(variables, coords, {"spectrum_failures": "\n".join(failures)}))
-
-
-def _failure(place: str, text: str) -> str:
-    """A line that says where."""
-    return place + " ".join(text.removeprefix(place).split())
-
-
-def _overlaps(tracks: Mapping[str, Track], at: list[int], ranks: int, directions: list[str], outputs: int) -> Floats:
-    table = np.full((len(tracks), len(at), ranks, len(directions), outputs), np.nan)
-    for m, track in enumerate(tracks.values()):
-        for k, step in enumerate(at):
-            for name, rows in track.overlaps.get(step, {}).items():
-                repeated = np.repeat(rows, track.copies, axis=0)
-                table[m, k, : len(repeated), directions.index(name)] = repeated
-    return table
-
-
-def _densities(
-    tracks: Mapping[str, Track], at: list[int], arguments: RunArguments, points: int
-) -> tuple[Floats, Floats]:
-    """Densities on grids from the lower to the upper edge of each bulk, finer at the ends."""
-    from dmft_sym.support.outcomes import SpectrumError, named
-
-    part = 0.5 * (1 - np.cos((np.arange(points) + 0.5) * np.pi / points))
-    value, density = np.full((2, len(tracks), len(at), points), np.nan)
-    for m, (name, track) in enumerate(tracks.items()):
-        for k, step in enumerate(at):
-            found, bands = track.spectra.get(step), track.bands.get(step)
-            if found is None or bands is None or not len(bands):
-                continue
-            low, high = bands[0][0], found.edge
-            value[m, k] = low + (high - low) * part
-            try:
-                with named(f"{name} at {arguments.where(step)}"):
-                    density[m, k] = track.share * found.density(value[m, k])
-            except SpectrumError as error:
-                track.failures.setdefault(step, str(error))
-    return value, density

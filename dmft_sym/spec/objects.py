@@ -98,6 +98,17 @@ def solver_arguments(spec: Spec) -> dict[str, Any]:
     return found
 
 
+def check_arguments(spec: Spec, longest: int, *, sampled: bool) -> dict[str, Any]:
+    """Keyword arguments of checks of limits: those of a run, of few steps, with sites where results are sampled."""
+    found = physical_arguments(spec)
+    if "steps" in found:  # a flow has none
+        found["steps"] = min(int(found["steps"]), longest)
+    if sampled:
+        given = sampling_arguments(spec)
+        found |= {name: given[name] for name in ("sites", "seed", "replicas") if name in given}
+    return found
+
+
 def tolerance_arguments(spec: Spec) -> dict[str, Any]:
     """The tolerance of coordinates; that of a flow follows its ``rtol`` if the file does not say it."""
     return {} if spec.training.continuous and "tol" not in spec.given("solver") else {"tol": spec.solver.tol}

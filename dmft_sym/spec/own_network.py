@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dmft_sym.regimes.keys import NetworkKeys
 
 _MODULE = "dmft_sym_own_network"
+_KINDS = ("kind", "activation")
 _ALLOWED = "allowed is file.py:function, with function(net, x) in the file"
 
 
@@ -40,24 +41,34 @@ class OwnNetwork:
         The function or network.
     with_depth
         Whether the spec says a depth.
+    unread
+        Keys of a network that the spec has and nobody reads.
     """
 
     text: str
     path: str
     found: Any
     with_depth: bool = False
+    unread: tuple[str, ...] = ()
 
     def beside(self, tree: Mapping[str, Any]) -> OwnNetwork:
         """The same beside the tree of a spec."""
         keys = tree.get("network", {})
-        return replace(self, with_depth=isinstance(keys, dict) and "depth" in keys)
+        given = keys if isinstance(keys, dict) else {}
+        return replace(self, with_depth="depth" in given, unread=tuple(key for key in _KINDS if key in given))
+
+    @property
+    def notes(self) -> list[str]:
+        """What a spec says in vain, a line."""
+        keys = " and ".join(self.unread)
+        return [f"[network] {keys}: not used, the forward pass is {self.text}"] if keys else []
 
     def completed(self, tree: Mapping[str, Any], placeholder: Mapping[str, Any]) -> dict[str, Any]:
         """The tree of a spec with the keys of a network that it need not have, and without those that say which."""
         given = tree.get("network", {})
         if not isinstance(given, dict):
             return dict(tree)
-        kept = {key: value for key, value in given.items() if key not in ("kind", "activation")}
+        kept = {key: value for key, value in given.items() if key not in _KINDS}
         own: dict[str, Any] = {"depth": getattr(self.found, "depth", None) or 1}
         if (outputs := getattr(self.found, "outputs", None)) is not None:
             own["outputs"] = outputs
@@ -90,8 +101,12 @@ class OwnNetwork:
 
     def _guarded(self, forward: Callable[..., Any]) -> Callable[..., Any]:
         def guarded(*arguments: Any) -> Any:
+            from dmft_sym.networks.outputs import check_returned
+
             with _in_one_line(self.text, self.path):
-                return forward(*arguments)
+                returned = forward(*arguments)
+                check_returned(returned)
+                return returned
 
         return guarded
 

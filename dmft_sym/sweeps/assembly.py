@@ -116,7 +116,8 @@ def _variable(
     for point, result in zip(grid.points, results, strict=True):
         if name in result and list(result[name].dims) == dims:
             places = [[where[dim][label] for label in result[dim].values.tolist()] for dim in dims]
-            values[point.place][np.ix_(*places)] = result[name].values
+            block: Any = values[point.place] if dims else values
+            block[np.ix_(*places) if dims else point.place] = result[name].values
     return (*(axis.name for axis in grid.axes), *dims), values.astype(str) if text else values, dict(first.attrs)
 
 

@@ -190,8 +190,8 @@ def _of_runs(name: str, task: Task, theory: Problem) -> bool:
 
 def _check_name(name: str, task: Task, theory: Problem, settings: Settings) -> None:
     """Refuse names that a sweep cannot have."""
-    if name in settings:
-        raise ArgumentError(f"{name} = {show(settings[name])}: allowed is nothing, it is an axis of the sweep")
+    if name in settings or name in task.found(settings):
+        raise ArgumentError(f"{name} = {show(settings.get(name))}: allowed is nothing, it is an axis of the sweep")
     if _of_runs(name, task, theory):
         return
     known = fields_of(theory.parts)

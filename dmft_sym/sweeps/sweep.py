@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from dmft_sym.derivation.carried import CarriedProblem
 from dmft_sym.results.store import ResultError, check_writable, load, save
 from dmft_sym.solvers.arguments import check_progress
 from dmft_sym.solvers.method import Progress
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import InputError, show
 from dmft_sym.workers import Crew, check_crew
-from dmft_sym.workers.task import packed, unpacked
 
 from .assembly import assembled, chosen
 from .axes import Grid, grid_of
@@ -57,7 +56,8 @@ def sweep(
     what
         ``"solve"`` (a run), ``"simulate"`` (finite networks), ``"spectrum"``, or ``"compare"``: a run, with spectra if
         ``matrices`` are given, beside the means over finite networks ``<name>_finite``, the standard errors of their
-        differences ``<name>_error``, and ``<name>_z``.
+        differences ``<name>_error``, and ``<name>_z``. ``"critical"`` and ``"max_stable"`` are `dmft_sym.critical` and
+        `dmft_sym.max_stable`.
     variables
         Names of variables that are kept; all by default. Two-time order parameters are computed only if one of them,
         ``C_...`` or ``R_...``, is named.
@@ -194,8 +194,11 @@ def _results(
     """Results of all points, in their order."""
     found, total = dict(finished), len(grid.points)
     left = [number for number in range(total) if number not in found]
-    recipes = _recipes(grid, left, variables, crew)
-    items = [(recipes[grid.points[n].theory], grid.points[n].settings, grid.where(grid.points[n])) for n in left]
+    if not crew.here:
+        _warm(grid, left, variables)
+    carried = [CarriedProblem(theory) for theory in grid.theories]
+    points = [grid.points[number] for number in left]
+    items = [(carried[point.theory], point.settings, grid.where(point)) for point in points]
     if progress is not None:
         progress(len(found), total)
     for place, result in crew.work(partial(solved_point, grid.task.name, variables), items):
@@ -207,45 +210,33 @@ def _results(
     return [found[number] for number in range(total)]
 
 
-def _recipes(grid: Grid, left: Sequence[int], variables: tuple[str, ...], crew: Crew) -> dict[int, Any]:
-    """What theories are made from, for workers; derived and compiled once, before these start."""
-    needed = {grid.points[number].theory: grid.points[number] for number in reversed(left)}
-    if crew.here:
-        return {number: grid.theories[number] for number in needed}
-    for number, point in needed.items():
+def _warm(grid: Grid, left: Sequence[int], variables: tuple[str, ...]) -> None:
+    """Derive and compile what points need, once, before there are workers."""
+    for number, point in {grid.points[number].theory: grid.points[number] for number in reversed(left)}.items():
         theory = grid.theories[number]
         warm(grid.task, theory, completed_settings(grid.task, theory, point.settings, variables))
-    return {number: packed(grid.theories[number].recipe) for number in needed}
 
 
-def solved_point(what: str, variables: tuple[str, ...], item: tuple[Any, dict[str, Any], str]) -> xr.Dataset:
+def solved_point(what: str, variables: tuple[str, ...], item: tuple[CarriedProblem, dict[str, Any], str]) -> xr.Dataset:
     """One point, in a worker or here.
 
     Parameters
     ----------
     item
-        The theory, or a packed recipe for it; settings; and the point in words.
+        The theory, settings, and the point in words.
 
     Raises
     ------
     InputError
         If it is refused; the line ends with where.
     """
-    theory, settings, where = item
-    task = TASKS[what]
-    made = theory_of(theory) if isinstance(theory, bytes) else theory
+    carried, settings, where = item
+    task, theory = TASKS[what], carried.problem
     try:
-        result = task.run(made, completed_settings(task, made, settings, variables))
+        result = task.run(theory, completed_settings(task, theory, settings, variables))
         return chosen(result, variables)
     except InputError as error:
         raise InputError(f"{error} (at {where})") from error
-
-
-@functools.lru_cache(maxsize=64)
-def theory_of(recipe: bytes) -> Problem:
-    """The theory of a packed recipe, made once in a process."""
-    made: Problem = unpacked(recipe).made()
-    return made
 
 
 def _whole(grid: Grid, results: Sequence[xr.Dataset], what: Mapping[str, Any], start: float) -> xr.Dataset:

@@ -13,8 +13,10 @@ import numpy as np
 from dmft_sym.comparison.runs import compare
 from dmft_sym.results.store import ResultError
 from dmft_sym.solvers.arguments import run_arguments
+from dmft_sym.solvers.critical import critical
 from dmft_sym.solvers.simulation import simulate
 from dmft_sym.solvers.solver import Solver
+from dmft_sym.solvers.stability import max_stable
 from dmft_sym.solvers.trained_spectra import spectrum
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.outcomes import Outcome
@@ -28,7 +30,7 @@ Settings = Mapping[str, Any]
 FINITE, ERROR, Z = "_finite", "_error", "_z"
 """What is appended to the name of a variable for its mean over simulated networks, the standard error of its difference
 from the theory, and their ratio."""
-_NOT_SETTINGS = {"self", "theory", "progress", "parameters", "workers", "scheduler"}
+_NOT_SETTINGS = {"self", "theory", "progress", "parameters", "settings", "workers", "scheduler"}
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,23 @@ class Task:
         Names of its settings beside the parameters of a run.
     run
         ``run(theory, settings)``: a result, with its outcome in the attributes.
+    found
+        Arguments of runs that the task finds out itself, with stand-ins for them.
     """
 
     name: str
     options: frozenset[str]
     run: Callable[[Problem, Settings], xr.Dataset]
+    found: Callable[[Settings], dict[str, Any]] = lambda settings: {}
 
     def check(self, theory: Problem, settings: Settings) -> None:
         """Raise `ArgumentError` if a parameter is not one, or out of range, before anything runs."""
-        parameters = {name: value for name, value in settings.items() if name not in self.options}
-        run_arguments(theory, settings.get("steps"), parameters, sorted(self.options), settings.get("time"))
+        given = {
+            **self.found(settings),
+            **{name: value for name, value in settings.items() if name not in self.options},
+        }
+        steps, time = given.pop("steps", settings.get("steps")), settings.get("time")
+        run_arguments(theory, steps, given, sorted(self.options), time)
 
 
 def _names(function: Callable[..., Any]) -> frozenset[str]:
@@ -98,6 +107,29 @@ def compared(theory: Problem, settings: Settings) -> xr.Dataset:
     return merged.assign_attrs(attributes)
 
 
+def criticals(theory: Problem, settings: Settings) -> xr.Dataset:
+    """The critical value of a parameter, ``critical_<parameter>``."""
+    import xarray as xr
+
+    parameter = settings.get("parameter", "richness")
+    found = xr.Dataset({f"critical_{parameter}": ((), critical(theory, **settings))})
+    return found.assign_attrs(matrix=str(getattr(settings["matrix"], "name", settings["matrix"])), at=settings["at"])
+
+
+def stable(theory: Problem, settings: Settings) -> xr.Dataset:
+    """The largest value of a parameter at which training completes."""
+    return max_stable(theory, **settings)
+
+
+def _of_critical(settings: Settings) -> dict[str, Any]:
+    at = settings.get("at")
+    return {str(settings.get("parameter", "richness")): 1.0, "steps": at + 1 if isinstance(at, int) else 1}
+
+
+def _of_stable(settings: Settings) -> dict[str, Any]:
+    return {str(settings.get("parameter", "learning_rate")): 1.0}
+
+
 def _end(outcome: Outcome) -> float:
     return np.inf if outcome.step is None else outcome.step
 
@@ -137,6 +169,8 @@ TASKS = {
         Task("simulate", SIMULATE, simulated),
         Task("spectrum", SPECTRUM, spectra),
         Task("compare", SOLVE | SIMULATE | SPECTRUM, compared),
+        Task("critical", _names(critical) | (SOLVE - {"steps", "time"}), criticals, _of_critical),
+        Task("max_stable", _names(max_stable) | SOLVE, stable, _of_stable),
     )
 }
 

@@ -84,7 +84,7 @@ def answers(function: bytes, items: Sequence[Any], scheduler: str) -> Iterator[t
             for number, item in enumerate(items)
         }
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=client.loop):
                 yield futures[future], _answer_of(future, scheduler)
                 future.release()
         finally:

@@ -69,10 +69,37 @@ class Crew:
         finally:
             found.close()  # type: ignore[attr-defined]  # a generator: workers end when it does
 
-    def in_order(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-        """All results, in the order of the items."""
-        found = dict(self.work(function, items))
+    def in_order(
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        progress: Callable[[int, int], None] | None = None,
+        each: int = 1,
+    ) -> list[Any]:
+        """All results, in the order of the items.
+
+        Parameters
+        ----------
+        progress
+            Called as ``progress(done, total)`` when an item is done, which counts as ``each``.
+        """
+        found = {}
+        for number, result in self.work(function, items):
+            found[number] = result
+            if progress is not None:
+                progress(each * len(found), each * len(items))
         return [found[number] for number in range(len(items))]
+
+
+def asked_crew(workers: object, scheduler: object) -> Crew | None:
+    """The crew that arguments ask for; ``None`` if they ask for none, and work is done as it would be without.
+
+    Raises
+    ------
+    ArgumentError
+        As `check_crew`.
+    """
+    return None if workers is None and scheduler is None else check_crew(workers, scheduler)
 
 
 def check_crew(workers: object, scheduler: object, default: int | None = 1) -> Crew:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
+import numpy as np
 import pytest
 import sympy as sp
 from programs_with_averages import Y, gated, half_linear, linear_below, normalised, theory_of, tied
@@ -210,6 +211,23 @@ def test_an_average_over_independent_processes_needs_samples_of_both():
     for closure in closures:
         assert not closure.gaussian
         assert "h2*phi1" in [str(function) for function in closure.obstacles]
+
+
+def test_averages_over_independent_gaussian_processes_are_zero():
+    """``h`` and ``V h`` of an untrained ``V`` share no Gaussian field; nothing is sampled for ``<h V h>``."""
+
+    def forward(net, x):
+        n = net.hidden("N")
+        h = net.matrix("A", net.inputs, n) @ x
+        net.mean("q", lambda a, b: a * b + 2 * b, h, net.matrix("V", n, n) @ h)
+        return net.readout("w", h)
+
+    theory = theory_of(forward)
+    assert len(theory.closures) == 2
+    assert all(closure.gaussian for closure in theory.closures)
+    run = {"steps": 4, "learning_rate": 0.1, "richness": 1.0}
+    ours, theirs = (theory.compile("numpy")(method=method, **run) for method in ("conditioning", "equations"))
+    np.testing.assert_allclose(ours.f, theirs.f, rtol=0, atol=1e-12)
 
 
 def test_decay_and_momentum():

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import sympy as sp
 from programs_with_averages import gated, normalised, tied
+from typer.testing import CliRunner
 from unseen_networks import two_carries, two_readouts
 
 import dmft_sym as ds
+from dmft_sym import cli
 from dmft_sym.derivation.equations import Equations
 from dmft_sym.derivation.symbols import Response
-from dmft_sym.limits import check_correction, lazy
+from dmft_sym.limits import Checks, LimitCheck, Verdict, check_correction, lazy
 from dmft_sym.limits.closed_correction import ClosedCorrection
 from dmft_sym.limits.correction_checks import approach, approach_of_losses, exact, structural
 from dmft_sym.limits.lazy_correction import LazyCorrection
@@ -160,11 +162,14 @@ def test_losses_change_with_outputs():
     np.testing.assert_allclose(found.train_loss, slopes, rtol=1e-8, atol=1e-12)
 
 
+solve_once = LazyCorrection.solve
+
+
 class Twice(LazyCorrection):
     """Every output twice."""
 
     def solve(self, backend="numpy", **arguments):
-        return 2 * super().solve(backend, **arguments)
+        return 2 * solve_once(self, backend, **arguments)
 
     @property
     def equations(self):
@@ -327,6 +332,49 @@ def test_closed_equations_have_it_exactly_and_in_numbers():
 def test_closed_equations_have_it_at_any_depth(depth):
     (row,) = check_correction(ds.derive(ds.deep_linear(depth), training=CENTERED), **RUN)
     assert row.verdict == "holds", str(row)
+
+
+def test_the_correction_is_a_row_and_its_failure_a_failure(monkeypatch, tmp_path):
+    """Of the table of all limits, and of the command: exit status 1 if it is wrong."""
+    np.savetxt(tmp_path / "x.csv", X, delimiter=",")
+    np.savetxt(tmp_path / "y.csv", Y, delimiter=",")
+    spec = tmp_path / "spec.toml"
+    spec.write_text(
+        '[network]\nkind = "deep-linear"\ndepth = 1\nrichness = 1.0\n'
+        '[data]\nregime = "fixed"\ninputs = "x.csv"\ntargets = "y.csv"\n'
+        "[training]\nlearning_rate = 0.3\nsteps = 6\n"
+    )
+    command = ["check", str(spec), "--limit", "lazy", "--limit", "lazy_correction"]
+    result = CliRunner().invoke(cli.app, command)
+    assert result.exit_code == 0, result.output
+    assert (
+        result.output.count("): holds") == 2 and "lazy_correction (MLP with activation linear): holds" in result.output
+    )
+    monkeypatch.setattr(LazyCorrection, "solve", Twice.solve)
+    result = CliRunner().invoke(cli.app, command)
+    assert result.exit_code == 1 and "lazy_correction (MLP with activation linear): fails" in result.output
+
+
+def test_tables_of_all_limits_have_it_or_say_why_not():
+    assert list(ds.limits.ALL)[:2] == ["lazy", "lazy_correction"]
+    jumping = ds.derive(ds.mlp(1, activation="relu"), data=ds.Samples(X, Y))
+    (row,) = ds.limits.check(jumping, ["lazy_correction"], learning_rate=0.1)
+    assert row.verdict == "does not apply" and row.reason.startswith("it is of order |richness|")
+    (row,) = ds.limits.check(ds.derive(ds.deep_linear(1)), ["lazy_correction"], **RUN)
+    assert row.verdict == "does not apply" and row.reason.endswith("centered = true would cure it")
+    found = closed().whole.limit("lazy_correction")
+    assert {str(item) for item in found.vanished} == {"train_loss: eps^1", "test_loss: eps^1"} and found.rate == 2
+    assert found.equations["test_loss_2"] == closed().correction.equations["test_loss_2"]
+    np.testing.assert_array_equal(
+        found.solve("numpy", steps=3, **RUN).test_loss, closed().correction.solve("numpy", steps=3, **RUN).test_loss
+    )
+
+
+def test_an_undecided_correction_says_what_would_decide_it():
+    verdict = approach(correction(ds.mlp(1, activation="erf")), {"learning_rate": 0.02, "sites": 128}, steps=3)
+    assert verdict.undecided and "more sites or a larger learning_rate would decide it" in str(verdict)
+    row = LimitCheck("lazy_correction", "MLP", Verdict(True, ""), Verdict(None, ""), verdict)
+    assert row.verdict == "undecided" and not Checks([row]).failed
 
 
 def test_closed_equations_say_what_is_left():

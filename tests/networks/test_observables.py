@@ -361,3 +361,14 @@ def test_taken_names_are_those_of_results():
     assert (
         set(_AXES) | {name for name in _VARIABLES if not name.endswith(("_loss", "_accuracy", "_alignment"))} <= TAKEN
     )
+
+
+def test_outputs_with_fields_of_their_own():
+    def heads(net, x):
+        n = net.hidden("N")
+        h = (net.matrix("A", net.inputs, n) @ x).named("h")
+        net.observe("q", h * h)
+        return net.readout("w", h, outputs=[0]) + net.readout("u", net.matrix("B", n, n) @ h, outputs=[1])
+
+    with pytest.raises(ProgramError, match="observe q: allowed in proportion are networks whose readouts serve all"):
+        ds.derive(ds.network(heads, outputs=2))

@@ -251,6 +251,24 @@ def test_a_skip_alone_is_linear_regression():
         np.testing.assert_allclose(sim.f[0], run.f, rtol=0, atol=1e-14)
 
 
+def test_the_lazy_limit_of_a_skip():
+    """Its part of the static kernel is that of the inputs, times the square of its factor and its learning rate."""
+
+    def skip(net, x):
+        h = np.tanh(net.matrix("W0", net.inputs, net.hidden("N")) @ x)
+        return net.readout("w", h) + 2 * net.readout("v", x, learning_rate=0.5)
+
+    theory, run = theory_of(skip), {"learning_rate": 0.3, "steps": 5, "sites": 4000, "replicas": 4}
+    limit = theory.limit(ds.limits.lazy)
+    assert "2 C^(x_read, x_read)_(μ ν) δ_(c c')" in str(limit.equations)
+    rich = theory.solve(backend="numpy", richness=0.02, **run)
+    assert abs(limit.solve(backend="numpy", **run).f - rich.f).max() < 2e-3 * abs(rich.f).max()
+    with pytest.raises(ProgramError, match="limit lazy: outputs are a function of readouts, with which their kernel"):
+        theory_of(mixture).limit(ds.limits.lazy)
+    with pytest.raises(ProgramError, match="powers of the width of functions of outputs, heads of some outputs or"):
+        ds.scaling(ds.network(skip, outputs=3), data=theory.data)
+
+
 @pytest.mark.parametrize(
     ("name", "sites", "seeds"),
     [("shares", 2_000, 6), *(pytest.param(name, 16_000, 16, marks=pytest.mark.slow) for name in NETWORKS)],
@@ -310,8 +328,19 @@ def test_what_is_refused():
         of(lambda net, h, x: net.readout("v", h) * ds.softmax(net.readout("u", h), over=net.outputs))
     )
     assert "the forward pass returned no function of readouts" in refused(of(lambda net, h, x: ds.mean(h * h)))
-    assert 'returns nothing: it must end with return net.readout("w", h)' in refused(of(lambda net, h, x: None))
-    assert "returns a Vector: it must return net.readout(...)" in refused(of(lambda net, h, x: h))
+    line = refused(of(lambda net, h, x: None))
+    assert line.startswith("the forward pass must return net.readout(...), or a sum or another function of readouts")
+    assert line.endswith("this one returns nothing")
+    assert refused(of(lambda net, h, x: h)).endswith("this one returns a Vector")
+
+
+def test_a_name_that_the_tracer_does_not_have():
+    def forward(net, x):
+        return net.readout("w", net.matrx("W0", net.inputs, net.hidden("N")) @ x)
+
+    line = refused(forward)
+    assert line.startswith("net.matrx: the tracer has no such name (did you mean net.matrix?)")
+    assert not hasattr(ds.networks.Tracer(), "matrx")
 
 
 def test_the_proportional_regime_takes_sums_alone():

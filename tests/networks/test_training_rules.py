@@ -537,3 +537,30 @@ def test_norms_in_specs():
     assert of_spec("normalised = true") == ds.GradientDescent(normalised=True)
     with pytest.raises(SpecError, match="normalised = true: allowed is false with clip"):
         of_spec("clip = 0.5\nnormalised = true")
+
+
+def test_schedules_of_any_powers():
+    """Powers that functions of sites do not have, in expressions of SymPy."""
+    t, steps = sp.Symbol("t"), np.arange(4)
+    for expression, expected in (
+        (2 ** (-t), 0.5**steps),
+        ((1 + t) ** sp.Rational(-1, 3), (1 + steps) ** (-1 / 3)),
+        (t**0.3, steps**0.3),
+        ((1 + 2 ** (-t)) ** -0.7, (1 + 0.5**steps) ** -0.7),
+    ):
+        rule = ds.GradientDescent(schedule=expression)
+        np.testing.assert_allclose(rule.given(4)["eta"], expected, rtol=1e-14)
+    with pytest.raises(ArgumentError, match=r"is nan at step 0 of 4: allowed is a finite number"):
+        ds.GradientDescent(schedule=(t - 1) ** 0.3).given(4)
+
+
+@pytest.mark.parametrize("text", ["warmup(0)", "warmup(2.5)", "warmup"])
+def test_warmups_that_are_none(text):
+    with pytest.raises(ProgramError, match=r'allowed is "warmup\(k\)" with a number of steps, an integer k >= 1'):
+        ds.GradientDescent(schedule=text)
+
+
+def test_limits_name_what_they_do_not_take():
+    theory = ds.derive(ds.deep_linear(1), training=ds.GradientDescent(clip=0.5, schedule="cosine"))
+    with pytest.raises(ProgramError, match=r"limit wide: .*, without clip$"):
+        theory.limit(ds.limits.wide)

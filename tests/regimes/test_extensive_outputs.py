@@ -167,11 +167,11 @@ def test_a_wrong_update_is_seen() -> None:
     assert distance(found, trained(300, 2, False, 0, **ONE_STEP)[0]) > 0.02
 
 
-@pytest.mark.slow
-def test_the_third_step_of_full_training() -> None:
+@pytest.mark.parametrize("at", [pytest.param(3, marks=pytest.mark.slow)])
+def test_the_third_step_of_full_training(at: int) -> None:
     """54 products with three matrices."""
-    found = ds.spectrum(theory(False), matrices=["W0"], at=[3], steps=4, **ONE_STEP)
-    largest = np.mean([trained(1500, 3, False, seed, **ONE_STEP)[0][0] for seed in range(5)])
+    found = ds.spectrum(theory(False), matrices=["W0"], at=[at], steps=at + 1, **ONE_STEP)
+    largest = np.mean([trained(1500, at, False, seed, **ONE_STEP)[0][0] for seed in range(5)])
     assert edges(found)[0] == pytest.approx(largest, rel=0.01)
 
 

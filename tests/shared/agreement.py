@@ -67,7 +67,13 @@ def compare_routes(
     arguments = run_arguments(theory, steps, parameters)
     marched = theory.compile(backend).raw(steps=steps, **parameters)
     run = run_coordinates(
-        theory.program, arguments.values, arguments.outputs, steps, tol=tol, record_steps=range(steps)
+        theory.program,
+        arguments.values,
+        arguments.outputs,
+        steps,
+        tol=tol,
+        record_steps=range(steps),
+        data=arguments.data,
     )
     if run.steps < steps or marched["steps"] < steps:
         raise Diverged

@@ -357,7 +357,7 @@ def test_outliers_are_continuous_at_their_escape(method: str) -> None:
     """
     theory = ds.derive(ds.deep_linear(1))
     settings = {"samples_per_dim": 4.0, "width_per_dim": 1.0, "learning_rate": 0.05, "label_noise": 0.3}
-    critical = ds.critical_richness(theory, matrix="W0", at=3, between=(5.0, 20.0), points=2, tol=1e-9, **settings)
+    critical = ds.critical(theory, matrix="W0", at=3, between=(5.0, 20.0), points=2, tol=1e-9, **settings)
     distance, overlap = [], []
     for excess in (-1e-6, -1e-8, 0.0, 1e-8, 1e-6, 1e-4, 1e-3):
         found = ds.spectrum(

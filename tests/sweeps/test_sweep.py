@@ -132,6 +132,21 @@ def test_comparisons_are_swept(theory):
     assert found.status.values.tolist() == ["completed", "diverged"]
 
 
+def test_critical_and_stable_values_are_swept(theory):
+    settings = {name: value for name, value in RUN.items() if name not in ("richness", "steps", "width_per_dim")}
+    over = {"parametrization": ["muP", "NTK"], "width_per_dim": [1.0, 2.0]}
+    search = {"matrix": "W1", "at": 20, "between": (5.0, 30.0), "points": 2, "tol": 1e-2, "learning_rate": 0.005}
+    found = ds.sweep(theory, over, "critical", workers=1, **search, **settings).critical_richness
+    assert (found > 5).all()
+    ntk, mup = (found.sel(parametrization=p).values for p in ("NTK", "muP"))
+    np.testing.assert_allclose(ntk, mup * np.sqrt([1, 2]), rtol=0.02)  # gamma = gamma0 / sqrt(nu)
+    search = {"between": (0.01, 1.0), "points": 2, "tol": 0.1, "sharpness": False, **OPTIONS}
+    found = ds.sweep(theory, {"richness": [1.0, 3.0]}, "max_stable", width_per_dim=1.0, steps=20, **search, **settings)
+    assert found.max_learning_rate[0] > found.max_learning_rate[1]
+    with pytest.raises(ArgumentError, match="it is an axis of the sweep"):
+        ds.sweep(theory, {"richness": [1.0, 3.0]}, "critical", width_per_dim=1.0, matrix="W1", at=20, **settings)
+
+
 def test_sampled_runs_are_swept():
     theory = ds.derive(ds.mlp(1), data=ds.Samples([[1.0, 0.5], [0.0, 2.0]], [1.0, -1.0]))
     settings = {"learning_rate": 0.3, "steps": 3, "sites": 400, "replicas": 4, "workers": 1, "backend": "numpy"}
@@ -167,7 +182,7 @@ def test_axes_that_are_none(theory, over, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"what": "solved"}, "what = 'solved': allowed are solve, simulate, spectrum, compare"),
+        ({"what": "solved"}, "what = 'solved': allowed are solve, simulate, spectrum, compare, critical"),
         ({"variables": "test_loss"}, "variables"),
         ({"variables": ["test_los"]}, "did you mean test_loss"),
         ({"workers": 0}, "workers = 0"),

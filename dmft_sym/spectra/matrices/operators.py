@@ -86,7 +86,7 @@ def operator(
     """A matrix made of the matrices of a network: a product, a sum, any polynomial of them.
 
     It stands in place of a name in ``theory.bulk``, ``theory.spikes``, `dmft_sym.spectrum`, `dmft_sym.simulate` and
-    `dmft_sym.critical_richness`.
+    `dmft_sym.critical`.
 
     Parameters
     ----------

@@ -57,6 +57,8 @@ def tangent_kernel(program: Program, name: str = "NTK") -> MatrixProgram:
 
 def error_field(program: Program) -> FieldRef:
     """The error: the field whose mean square is the training loss."""
+    if program.outputs_apart:
+        raise ProgramError("matrix = 'NTK': allowed are networks whose outputs all have the same readouts")
     for observe in program.observables:
         if observe.name == "train_loss" and len(observe.terms) == 1:
             _, first, second = observe.terms[0]
