@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import dependence, few_outputs, init, outliers, richness, width
+from . import dependence, edge, few_outputs, init, outliers, richness, transfer, width
 from .claim import Claim
 
 ALL: dict[str, Claim] = {
@@ -13,6 +13,8 @@ ALL: dict[str, Claim] = {
         richness.CLAIM,
         init.CLAIM,
         dependence.CLAIM,
+        transfer.CLAIM,
+        edge.CLAIM,
         few_outputs.CLAIM,
     )
 }
