@@ -17,7 +17,9 @@ from dmft_sym.spec.reading import parse_spec
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
-@pytest.mark.parametrize("page", ["program.md", "equations.md", "limits.md", "results.md", "sweeps.md"])
+@pytest.mark.parametrize(
+    "page", ["program.md", "equations.md", "limits.md", "results.md", "sweeps.md", "extensive.md", "measure.md"]
+)
 def test_examples_print_what_they_say(page: str) -> None:
     text = re.sub(r"^```.*$", "", (DOCS / page).read_text(encoding="utf-8"), flags=re.MULTILINE)
     examples = doctest.DocTestParser().get_doctest(text, {}, page, page, 0)

@@ -12,6 +12,8 @@ from typing import Any
 
 import sympy as sp
 
+from dmft_sym.program import ClassValue, class_value
+
 from .ir import AddIdentity, AddKernel, AddWeight, ArraySpec, Export, March
 from .numpy_backend import NumpyStyle
 from .python_text import ModuleWriter
@@ -28,6 +30,9 @@ class ExactStyle(NumpyStyle):
 
     def convert(self, name: str) -> str:
         return f"np.array([{name}], dtype)"  # an array: elements of a field do not multiply arrays
+
+    def class_numbers(self, name: str) -> str:
+        return f"np.asarray({name}, dtype)[:, np.newaxis]"  # of every class an array, as above
 
     def finite(self, row: str) -> str:
         return "True"
@@ -59,18 +64,28 @@ def _tidy(value: sp.Expr) -> sp.Expr:
 def rationalised(march: March) -> March:
     """With the roots of parameters as parameters, wherever there are some: ``nu = root_nu^2``."""
     powers = (power for value in _expressions(march) for power in value.atoms(sp.Pow))
-    roots = {power.base: root_of(power.base) for power in powers if _is_fractional(power)}
+    values = {found for value in _expressions(march) for found in value.atoms(ClassValue)}
+    bases = {power.base for power in powers if _is_fractional(power)}
+    bases |= {value for base in bases for value in values if isinstance(base, ClassValue) and value.func == base.func}
+    roots = {base: root_of(base) for base in bases}
     made: March = _rooted(march, roots)
     real = tuple(symbol for symbol in march.parameters if symbol not in roots)
-    return replace(made, parameters=(*real, *roots.values()), integers=march.integers)
+    symbols = tuple(root for base, root in roots.items() if not isinstance(base, ClassValue))
+    renamed = {base.func.__name__: root.func.__name__ for base, root in roots.items() if isinstance(base, ClassValue)}
+    classes = tuple(
+        replace(kinds, values=tuple(renamed.get(name, name) for name in kinds.values)) for kinds in march.classes
+    )
+    return replace(made, parameters=(*real, *symbols), integers=march.integers, classes=classes)
 
 
-def root_of(base: sp.Expr) -> sp.Symbol:
-    """The symbol of the square root of a symbol or an integer."""
+def root_of(base: sp.Expr) -> sp.Expr:
+    """The symbol of the square root of a symbol or an integer; of a number of classes, that of their roots."""
+    if isinstance(base, ClassValue):
+        return class_value(f"{PREFIX}{base.func.__name__}", base.args[0])
     return sp.Symbol(f"{PREFIX}{base}", positive=True)
 
 
-def _rooted(thing: Any, roots: dict[sp.Expr, sp.Symbol]) -> Any:
+def _rooted(thing: Any, roots: dict[sp.Expr, sp.Expr]) -> Any:
     """All expressions inside of nodes with roots put in; of integers, which are layers too, in fractional powers."""
     if isinstance(thing, sp.Expr):
         whole = {symbol: root**2 for symbol, root in roots.items() if symbol.is_integer is not True}

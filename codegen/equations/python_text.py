@@ -35,6 +35,10 @@ class LineStyle(ABC):
         """An array of run-time numbers in the arithmetic of the module."""
         return f"np.asarray({name}, dtype)"
 
+    def class_numbers(self, name: str) -> str:
+        """Those of all classes of sites, one after another."""
+        return self.numbers(name)
+
     def finite(self, row: str) -> str:
         """Whether a row of a scalar is finite."""
         return f"np.all(np.isfinite({row}))"
@@ -210,7 +214,7 @@ class ModuleWriter:
             "    same_step = np.kron(np.eye(steps, dtype=dtype), np.ones((C, C), dtype))",
             *(f"    {name} = {self.style.convert(name)}" for name in map(python_name, self.march.parameters)),
             *weight_lines(self.march, self.style.numbers),
-            *class_lines(self.march, self.style.numbers),
+            *class_lines(self.march, self.style.class_numbers),
             *kernel_table(self.march, self.style.exact),
             *(f"    {line}" for line in self.coefficients.definitions()),
             *arrays,

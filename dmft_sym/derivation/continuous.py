@@ -218,7 +218,8 @@ def _of_past(term: sp.Expr, first: Collection[type]) -> Iterator[sp.Expr]:
 
 def _product(coefficient: sp.Expr, value: sp.Expr, flat: Flat) -> sp.Expr:
     """With sums over labels and conditions again, in time."""
-    value = coefficient * (sp.Sum(value, *flat.sums) if flat.sums else value)
+    outside, inside = sp.sympify(coefficient, strict=True).as_independent(*(limits[0] for limits in flat.sums))
+    value = outside * (sp.Sum(inside * value, *flat.sums) if flat.sums else value)
     for condition in flat.conditions:
         value = sp.Piecewise((value, condition), (0, True), evaluate=False)
     return _in_time(value)

@@ -18,6 +18,7 @@ from dmft_sym.solvers.exact_march import exact_run
 from dmft_sym.solvers.solver import Solver
 
 from .checks import ROOT, integers, rationals
+from .class_numbers import class_numbers
 from .flow_limit import FlowLimit
 from .grid_terms import Key, Row, Term, place_of, rows
 from .limit import EPS, Kind, Limit
@@ -67,7 +68,8 @@ def _differences(limiting: FlowLimit, values: dict[sp.Symbol, Any], steps: int) 
     functions = {row.left.key: _smooth(row, grid, limiting, place) for place, row in enumerate(flows)}
     closed = limiting.theory.closed
     whole = [e for e in closed.equations if isinstance(e.left, TwoPoint) or e in closed.observables]
-    listed = list(rows(whole, {symbol: width if symbol == ETA else value for symbol, value in values.items()}))
+    numbers = {**values, **class_numbers(limiting.theory), ETA: width}
+    listed = list(rows(whole, numbers))
     matrices = {row.left.key: _of_steps(row, functions, grid, limiting) for row in listed}
     right: Arrays = {}
     for row in listed:

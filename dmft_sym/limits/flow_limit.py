@@ -17,6 +17,7 @@ from dmft_sym.program import ProgramError
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 
+from .class_numbers import class_numbers
 from .grid_terms import Row, rows
 from .limit import Limit
 from .limit_theory import LimitTheory, Vanished, VanishedTerms
@@ -84,7 +85,7 @@ class FlowLimit(LimitTheory):
 
     def rows(self, values: dict[sp.Symbol, Any]) -> list[Row]:
         """The equations at values of parameters."""
-        return list(rows(self.equations.items, values))
+        return list(rows(self.equations.items, {**values, **class_numbers(self.theory)}))
 
     @property
     def kernels(self) -> set[str]:

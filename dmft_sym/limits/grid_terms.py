@@ -1,7 +1,7 @@
 """Equations of two times on a grid: every term as a product of arrays, with sums or integrals over times.
 
-Layers and outputs are put in as numbers, so that what is left of an order parameter are its times. Equations of steps
-and those of continuous time are read by the same code.
+Layers, outputs and classes of sites are put in as numbers, so that what is left of an order parameter are its times.
+Equations of steps and those of continuous time are read by the same code.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from dmft_sym.derivation.arrays import OrderParameter
 from dmft_sym.derivation.continuous import TIMES
 from dmft_sym.derivation.equations import Equation
 from dmft_sym.derivation.symbols import PAST_KERNEL, ReportedAt, TwoPoint
-from dmft_sym.program import OUTPUT, OUTPUTS, TIME, LayerRange
+from dmft_sym.program import CLASS_INDEX, OUTPUT, OUTPUTS, TIME, LayerRange
 
 Key: TypeAlias = tuple[str, tuple[int, ...]]
 """A name, and the numbers of all labels but times."""
 EQUAL: Key = ("equal times", ())
 PAST: Key = ("past times", ())
 _TIMES = {*TIMES, *TIMES.values()}
-Numbers: TypeAlias = Mapping[sp.Symbol, Any]
+Numbers: TypeAlias = Mapping[sp.Expr, Any]
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,10 @@ def rows(equations: Iterable[Equation], values: Numbers) -> Iterator[Row]:
     Parameters
     ----------
     values
-        Of parameters, depth included.
+        Of parameters, depth included; with classes of sites their number, and what is known of each.
     """
-    integers = {symbol: value for symbol, value in values.items() if symbol.is_integer} | {OUTPUTS: 1}
+    values = {symbol: sp.sympify(value, strict=True) for symbol, value in values.items()}
+    integers = {symbol: int(value) for symbol, value in values.items() if symbol.is_integer} | {OUTPUTS: 1}
     for equation in equations:
         for layers in _layers(equation, integers):
             known = {**integers, **layers, OUTPUT.symbol: 0, OUTPUT.other: 0}
@@ -82,10 +83,11 @@ def rows(equations: Iterable[Equation], values: Numbers) -> Iterator[Row]:
 
 
 def place_of(array: OrderParameter, point: type[TwoPoint], labels: Sequence[int], integers: Numbers) -> tuple[int, ...]:
-    """Where the layers of an order parameter stand in its array of a march."""
-    column = len([slot for slot in point.row.slots if slot != TIME.name])
-    stored = ((array.row_layers, 0), (array.column_layers, column))
-    return tuple(labels[at] - layers.at(dict(integers)).start for layers, at in stored if layers is not None)
+    """Where the class and the layers of an order parameter stand in its array of a march."""
+    slots = [slot for slot in point.row.slots if slot != TIME.name]
+    stored = ((array.row_layers, 0), (array.column_layers, len(slots)))
+    layers = tuple(labels[at] - layers.at(dict(integers)).start for layers, at in stored if layers is not None)
+    return layers if array.classes is None else (labels[slots.index(CLASS_INDEX)], *layers)
 
 
 def _layers(equation: Equation, integers: Numbers) -> Iterator[dict[sp.Symbol, int]]:
@@ -109,7 +111,7 @@ def _at(part: sp.Expr, known: Numbers) -> sp.Expr:
         return part.func(inner, *times) if times and inner != 0 else inner
     if part.is_Add or part.is_Mul:
         return part.func(*(_at(arg, known) for arg in part.args))
-    return part.subs(known)
+    return part.xreplace({symbol: sp.Integer(number) for symbol, number in known.items()})
 
 
 def _terms(part: sp.Expr, values: Numbers, ranges: tuple[Range, ...] = ()) -> Iterator[Term]:
@@ -121,7 +123,7 @@ def _terms(part: sp.Expr, values: Numbers, ranges: tuple[Range, ...] = ()) -> It
             inner = sp.expand_mul(rest * sums[0].function)
             yield from _terms(inner, values, (*ranges, *(_range(sums[0], limit) for limit in sums[0].limits)))
         elif product != 0:
-            yield Term(_coefficient(product).subs(values), tuple(_factors(product)), ranges)
+            yield Term(_coefficient(product).xreplace(values), tuple(_factors(product)), ranges)
 
 
 def _range(total: sp.Expr, limit: tuple[sp.Expr, ...]) -> Range:

@@ -7,13 +7,15 @@ infinitely many steps is ``X(1)``. Correlations of the end are linear equations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
+from scipy.sparse import csc_array
+from scipy.sparse.linalg import spsolve
 
 from dmft_sym.derivation.equations import Equation, Equations
 from dmft_sym.derivation.symbols import KEPT, Correlation, TwoPoint
@@ -21,6 +23,7 @@ from dmft_sym.program import TIME, ProgramError
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
 
+from .class_numbers import class_counts, class_numbers
 from .grid_terms import EQUAL, PAST, Key, Row, Term, rows
 from .limit import Limit
 from .limit_theory import LimitTheory, VanishedTerms
@@ -39,6 +42,7 @@ _NEAREST = 1e-10
 _SHORTER = 0.5
 """``z - 1`` where the continuation begins and ends, and its steps."""
 _NEWTON = 50
+_POLISH = 3
 
 
 class LateTheory(LimitTheory):
@@ -118,7 +122,8 @@ class LateTheory(LimitTheory):
     @cached_property
     def rows(self) -> list[Row]:
         """The closed equations at numbers of their labels."""
-        return list(rows(self.known, dict.fromkeys(self._integers, self.theory.network.depth)))
+        depth = dict.fromkeys(self._integers, self.theory.network.depth)
+        return list(rows(self.known, {**depth, **class_counts(self.theory)}))
 
     @property
     def _integers(self) -> list[sp.Symbol]:
@@ -171,14 +176,15 @@ class LateTheory(LimitTheory):
         found = self._end(values)
         return xr.Dataset({name: ("output", [found[name]]) for name in losses}, {"output": [0]})
 
-    def values(self, arguments: Mapping[str, Any]) -> dict[sp.Symbol, Any]:
-        """Of the symbols of the program."""
+    def values(self, arguments: Mapping[str, Any]) -> dict[sp.Expr, Any]:
+        """Of the symbols of the program, and of its classes of sites."""
         from dmft_sym.solvers.arguments import run_arguments
 
         depth = self.theory.network.depth
         if arguments.get("depth", depth) != depth:
             raise ArgumentError(f"depth = {show(arguments['depth'])}: allowed is {depth}, that of the network")
-        return run_arguments(self.theory, 1, arguments).values
+        known = run_arguments(self.theory, 1, arguments).values
+        return {**known, **class_numbers(self.theory)}
 
     @property
     def moving(self) -> list[Equation]:
@@ -189,18 +195,43 @@ class LateTheory(LimitTheory):
         moving = self.moving
         still = [item for item in self.equations.items if item not in moving]
         unknown, ends = [item.left for item in moving], [item.left for item in still]
-        system = [item.left - item.right.subs(values) for item in moving]
+        numbers = {
+            symbol: sp.Float(value) if symbol.is_Function else sp.sympify(value) for symbol, value in values.items()
+        }
+        system = [item.left - item.right.xreplace(numbers) for item in moving]
         residual = sp.lambdify((Z, unknown), system)
-        jacobian = sp.lambdify((Z, unknown), sp.Matrix(system).jacobian(unknown))
+        jacobian = _jacobian(system, unknown)
         _followed(residual, jacobian, -1.0, len(unknown))  # an unstable rate has oscillations that grow
         known = _followed(residual, jacobian, 1.0, len(unknown))
-        linear = sp.Matrix([item.left - item.right.subs(values) for item in still])
-        matrix, right = sp.linear_eq_to_matrix(list(linear), ends)
-        numbers = dict(zip(unknown, known, strict=True))
-        solved = np.linalg.solve(
-            np.array(matrix.subs(numbers), dtype=float), np.array(right.subs(numbers), dtype=float).ravel()
-        )
-        return {str(end): float(value) for end, value in zip(ends, solved, strict=True)}
+        numbers |= {symbol: sp.Float(value) for symbol, value in zip(unknown, known.tolist(), strict=True)}
+        linear = [item.left - item.right.xreplace(numbers) for item in still]
+        right = -np.array(sp.lambdify((ends,), linear)(np.zeros(len(ends))), dtype=float)
+        matrix, losses = _jacobian(linear, ends)(1.0, right), {o.name for o in self.theory.program.observables}
+        needed = _reached(matrix, np.array([str(end) in losses for end in ends]))
+        solved = spsolve(matrix[needed][:, needed], right[needed])
+        return {str(ends[place]): float(value) for place, value in zip(needed, solved, strict=True)}
+
+
+def _jacobian(system: Sequence[sp.Expr], unknown: Sequence[sp.Symbol]) -> Callable[[float, NDArray[Any]], csc_array]:
+    """Derivatives of equations, most of which know few of the unknowns, shape (equation, unknown)."""
+    columns = {symbol: column for column, symbol in enumerate(unknown)}
+    places = [(row, columns[s]) for row, item in enumerate(system) for s in item.free_symbols if s in columns]
+    entries = sp.lambdify((Z, unknown), [system[row].diff(unknown[column]) for row, column in places])
+    indices = np.array(places).T
+
+    def at(z: float, known: NDArray[Any]) -> csc_array:
+        values = np.array(entries(z, known), dtype=float)
+        return csc_array((values, indices), shape=(len(system), len(unknown)))
+
+    return at
+
+
+def _reached(matrix: csc_array, first: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Unknowns on which the first ones depend; others may have grown without bound, beyond all precision."""
+    links, reached, before = (matrix != 0).astype(float).T, first, np.zeros_like(first)
+    while (reached != before).any():
+        reached, before = reached | (links @ reached.astype(float) > 0), reached
+    return np.flatnonzero(reached)
 
 
 def _followed(residual: Any, jacobian: Any, end: float, count: int) -> NDArray[Any]:
@@ -210,17 +241,24 @@ def _followed(residual: Any, jacobian: Any, end: float, count: int) -> NDArray[A
     while gap > _NEAREST:
         known = _newton(residual, jacobian, end * (1 + gap), known)
         gap *= _SHORTER
+    for _ in range(_POLISH):  # until here, small ones are known as exactly as the largest
+        known = known - _change(residual, jacobian, end * (1 + gap / _SHORTER), known)
     return known
 
 
 def _newton(residual: Any, jacobian: Any, z: float, known: NDArray[Any]) -> NDArray[Any]:
     """The solution next to one of a neighbouring ``z``."""
     for _ in range(_NEWTON):
-        change = np.linalg.solve(np.array(jacobian(z, known), dtype=float), np.array(residual(z, known), dtype=float))
+        change = _change(residual, jacobian, z, known)
         known = known - change
         if np.abs(change).max() <= 1e-12 * (1 + np.abs(known).max()):
             return known
     raise ArgumentError(f"learning_rate: generating functions are lost at z = {z:.6g}; allowed is a lower one")
+
+
+def _change(residual: Any, jacobian: Any, z: float, known: NDArray[Any]) -> NDArray[Any]:
+    """Of an iteration of Newton's method."""
+    return np.asarray(spsolve(jacobian(z, known), np.array(residual(z, known), dtype=float)))
 
 
 class End(sp.Symbol):

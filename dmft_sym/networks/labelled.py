@@ -37,6 +37,12 @@ from .vectors import Vector
 LETTERS = ("i", "j", "m", "n", "a", "b", "d", "e", "z")
 """Indices of labels in the order of their declaration."""
 SOFTMAX = sp.Function("softmax")
+
+
+class MissingLabelError(ProgramError):
+    """Something is summed over a label that it does not carry, as it may do with other data."""
+
+
 Traced = TypeVar("Traced", Vector, Mean)
 
 
@@ -189,7 +195,7 @@ def checked_over(what: str, thing: Vector | Mean, over: object) -> Label:
             if copies
             else f"; data carry it if they have the shape (samples, {over}, D)"
         )
-        raise ProgramError(f"{what} over {over}: {name} carries {named(axes)} and not {over}{hint}")
+        raise MissingLabelError(f"{what} over {over}: {name} carries {named(axes)} and not {over}{hint}")
     return over.label
 
 

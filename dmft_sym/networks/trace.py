@@ -7,12 +7,9 @@ The user's function receives a `Tracer` and the traced input, builds matrices an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, NoReturn, TypeVar, cast, overload
 
-import numpy as np
 import sympy as sp
-from numpy.typing import NDArray
 
 from dmft_sym.program import (
     DEPTH,
@@ -21,10 +18,8 @@ from dmft_sym.program import (
     OUTPUT,
     SAMPLE,
     UNIT,
-    Assign,
     Average,
     Axes,
-    Compute,
     Field,
     FieldRef,
     ForLayers,
@@ -37,7 +32,6 @@ from dmft_sym.program import (
     ProgramError,
     RandomVector,
     Scalar,
-    ScalarRef,
     SiteFunction,
     SiteMap,
     Space,
@@ -51,15 +45,15 @@ from dmft_sym.support.messages import suggestion
 from .advice import check_body, explained
 from .coefficients import Number, number
 from .folding import folded
-from .functions import Function, linear_form, site_function
-from .labelled import TracedLabel, axes_of, content_of, declared, inner_order, total
+from .functions import Function, linear_form
+from .labelled import TracedLabel, axes_of, content_of, declared, total
 from .layer_values import LayerNumber, layer_value
 from .members import Members
 from .observing import check_names, check_observable, taken_apart
 from .outputs import Outputs, Readout, check_all_served, check_returned, heads, output_function, without_unused
-from .parameters import GAMMA, INIT_VARIANCE, Parameter
-from .parametrization import Scalings
-from .recording import Recording
+from .parameters import INIT_VARIANCE, Parameter
+from .read_out import ReadOut
+from .recorded_scalars import RecordedScalars
 from .renaming import reindexed, renamed
 from .scalars import Mean
 from .traced import PROPORTIONAL, Setting, Trace
@@ -72,7 +66,7 @@ class _NoSuchNameError(ProgramError, AttributeError):
     """A name that a tracer does not have."""
 
 
-class Tracer(Recording):
+class Tracer(RecordedScalars):
     """Records a forward pass; handed to it as its first argument.
 
     Attributes
@@ -87,15 +81,14 @@ class Tracer(Recording):
         super().__init__(setting)
         self.inputs = setting.input.space
         self.depth = DEPTH
-        self._parameters: list[Parameter] = []
         self._frozen: set[str] = set()
         self._rates: dict[str, sp.Expr] = {}
         self._declared_labels: set[Label] = set()
-        self._read: dict[FieldRef, FieldRef] = {}  # given inputs that are read out
-        self._raw: dict[ScalarRef, Readout] = {}  # readouts of which functions are taken
+        self._read_out = ReadOut(self, self._frozen)
         self._observed: dict[str, Scalar] = {}
         self._leads: list[sp.Integer | None] = []  # of each scan, how far the layers of its matrices are from its index
         self._members = Members(self._single)
+        self._inner_scans = 0  # that are being written out
 
     def __getattr__(self, name: str) -> NoReturn:
         known = [one for one in (*dir(type(self)), *vars(self)) if not one.startswith("_")]
@@ -356,33 +349,6 @@ class Tracer(Recording):
             raise ProgramError(f"{made}: the inputs are data; apply the function to them before they are given")
         return Vector(self, Linear(), space, made)
 
-    def mean(self, name: str | None, function: Function, *arguments: Vector | Mean) -> Mean:
-        """The average ``(1/n) sum_i function`` over the sites of the arguments' space, a scalar for every sample.
-
-        It is one for every value of the labels that the arguments carry, too; `dmft_sym.mean` finds a name. Layers that
-        normalise are written with it: ``net.apply(lambda h, s: h / sympy.sqrt(s), h, net.mean("s", ...))``.
-        """
-        return self._average(name, self._site_function(function, arguments))
-
-    def average(self, vector: Vector) -> Mean:
-        """The average of a vector over its sites, a scalar with a free name."""
-        made = vector.function if vector.function is not None else self._site_function(lambda h: h, [vector])
-        return self._average(None, cast(SiteFunction, self._current(made)))
-
-    def _average(self, name: str | None, made: SiteFunction) -> Mean:
-        what = f"mean {name or 'of a vector'}"
-        if not made.spaces or next(iter(made.spaces)).finite:
-            raise ProgramError(f"{what}: at least one argument must be a vector of a hidden space")
-        ref = self.new_scalar("m", axes_of(made)) if name is None else self._new_scalar(name, axes_of(made))
-        self._emit(Average(ref, ((sp.Integer(1), made),)))
-        return Mean.of(self, ref)
-
-    def _scalar_function(self, function: Function, arguments: Sequence[Mean]) -> Mean:
-        """A function of scalars."""
-        refs = [argument.ref for argument in arguments]
-        made = site_function(function, refs, {parameter.keyword for parameter in self._parameters})
-        return Mean(self, made.expression, made.scalars)
-
     def observe(self, name: str, thing: Vector | Mean) -> None:
         """Report an average over sites, or a function of averages, as a variable of results.
 
@@ -407,48 +373,6 @@ class Tracer(Recording):
         check_observable(name, thing, self._observed)
         scalar = self.average(thing) if isinstance(thing, Vector) else thing
         self._observed[name] = scalar.ref.scalar
-
-    def new_scalar(self, stem: str, axes: Axes) -> ScalarRef:
-        """A scalar with a free name, for every sample and these labels."""
-        return self._new_scalar(self._free_name(stem), axes)
-
-    def _new_scalar(self, name: str, axes: Axes) -> ScalarRef:
-        index, span = self._scan_index[-1] if self._scan_index else (None, None)
-        return ScalarRef(self._declare(Scalar(name, self._axes(axes), span)), index)
-
-    def given_scalar(self, name: str | None, axes: Axes, values: NDArray[np.float64]) -> Mean:
-        """A scalar that is known, one for every value of labels."""
-        chosen = self._free_name(f"{axes[0]}_values") if name is None else name
-        order = inner_order(self._labels, axes)
-        flat = values.transpose([axes.index(label) for label in order]).reshape(-1)
-        known = Scalar(chosen, order, data=True, values=tuple(map(float, flat)))
-        return Mean.of(self, ScalarRef(self._declare(known)))
-
-    def as_scalar(self, mean: Mean) -> ScalarRef:
-        """A scalar that has a name; a function of scalars is given one."""
-        if mean.only is not None:
-            return mean.only
-        ref = self.new_scalar("s", mean.axes)
-        return cast(ScalarRef, self.computed(Compute(ref, mean.expression, mean.arguments)).only)
-
-    def computed(self, statement: Compute) -> Mean:
-        """Record a function of scalars."""
-        self._emit(statement)
-        return Mean.of(self, statement.target)
-
-    def _site_function(self, function: Function, arguments: Sequence[Vector | Mean]) -> SiteFunction:
-        refs = [self._argument(argument) for argument in arguments]
-        return site_function(function, refs, {parameter.keyword for parameter in self._parameters})
-
-    def _argument(self, argument: Vector | Mean) -> FieldRef | ScalarRef:
-        if isinstance(argument, Mean):
-            if OUTPUT in argument.axes:
-                raise ProgramError(
-                    f"{argument.expression} at the sites of a vector: outputs are no part of hidden layers; allowed "
-                    "are functions of outputs and of averages, as outputs"
-                )
-            return argument.ref
-        return self.as_field(argument)
 
     @overload
     def scan(
@@ -476,7 +400,8 @@ class Tracer(Recording):
         """``h[first] = carry``, ``h[l+1] = body(l, h[l])`` for ``l = first..last``; returns ``h[last+1]``.
 
         The number of layers may be symbolic (``net.depth``); the body is traced once. With a tuple of carries (and of
-        names) the body is called as ``body(l, a[l], b[l], ...)`` and returns as many vectors.
+        names) the body is called as ``body(l, a[l], b[l], ...)`` and returns as many vectors. In the body of another
+        scan the number of layers is a number, and they are written out.
         """
         check_body(str(name), body, len(carry) if isinstance(carry, tuple | list) else 1)
         if isinstance(carry, Vector):
@@ -495,10 +420,10 @@ class Tracer(Recording):
         label = ", ".join(names)
         span = _layer_range(f"scan {label}", layers)
         index = sp.Symbol("l", integer=True, positive=True)
-        if self._scan_index:
-            raise ProgramError(f"scan {label}: a scan inside a scan is not supported; write the inner one out")
         if len(names) != len(carries):
             raise ProgramError(f"scan {label}: {len(carries)} carries need as many names")
+        if self._scan_index:
+            return self._written_out(body, carries, span, label)
         families = [
             self._declare(Field(name, carry.space, LayerRange(span.start, span.stop + 1), self._carry_axes(carry)))
             for name, carry in zip(names, carries, strict=True)
@@ -521,6 +446,29 @@ class Tracer(Recording):
         body_of = reindexed(tuple(self._blocks.pop()), index, index - lead) if lead else tuple(self._blocks.pop())
         self._emit(ForLayers(index, span.shifted(lead), body_of, lead=lead))
         return tuple(self._member(family, span.stop + 1) for family in families)
+
+    def _written_out(
+        self, body: Callable[..., tuple[Vector, ...]], carries: tuple[Vector, ...], span: LayerRange, label: str
+    ) -> tuple[Vector, ...]:
+        """A scan inside of a scan, layer by layer."""
+        if not span.length.is_Integer:
+            raise ProgramError(
+                f"scan {label}: a scan inside a scan is not supported over the layers {span}; allowed there is a "
+                "number of layers, layers=(1, 3), and the outer one may have net.depth of them"
+            )
+        self._inner_scans += 1
+        for layer in span.at({}):
+            results = body(sp.Integer(layer), *carries)
+            if len(results) != len(carries):
+                raise ProgramError(f"scan {label}: the body returned {len(results)} vectors for {len(carries)} carries")
+            for result, carry in zip(results, carries, strict=True):
+                if not isinstance(result, Vector) or result.space != carry.space:
+                    raise ProgramError(
+                        f"scan {label}: the body must return traced vectors in the spaces of the carries"
+                    )
+            carries = results
+        self._inner_scans -= 1
+        return carries
 
     def _carry_axes(self, carry: Vector) -> Axes:
         return self._axes(axes_of(content_of(carry)))
@@ -576,61 +524,14 @@ class Tracer(Recording):
                     f"readout {name}: init = {start}: a readout of given inputs starts from 0, allowed is init=0; from "
                     "random values it would add a random function of the inputs, which no average over sites replaces"
                 )
-            vector = self._read_inputs(vector)
+            vector = self._read_out.of_inputs(vector)
         weights = self._declare(RandomVector(name, vector.space, variance))
         served = heads(name, outputs, self.setting.outputs)
         return Outputs((Readout(sp.Integer(1), weights, self.as_field(vector), served),), self)
 
-    def _read_inputs(self, vector: Vector) -> Vector:
-        """Given inputs as vectors of a space of their own, in which overlaps are the same: a readout can act there."""
-        total, space = Linear(), vector.space
-        for coefficient, atom in vector.value.terms:
-            if not isinstance(atom, FieldRef) or not atom.field.data:
-                raise ProgramError(f"a readout of {vector.value}: allowed are given inputs and multiples of them")
-            if atom not in self._read:
-                name, tail = atom.field.name, "" if atom == self._input else f"_{atom.field.name}"
-                space = self._declare(Space(self._unused(f"D{tail}_read"), self.setting.width))
-                kept = GaussianMatrix(self._unused(f"I_{name}"), vector.space, space, isometric=True)
-                product = Product(MatrixRef(self._declare(kept)), atom)
-                field = Field(self._unused(f"{name}_read"), space, axes=self._axes(atom.axes))
-                self._read[atom] = FieldRef(self._declare(field))
-                self._frozen.add(kept.name)
-                self._blocks[0].append(Assign(self._read[atom], Linear.of(product)))
-            total, space = total + Linear.of(self._read[atom], coefficient), self._read[atom].space
-        return Vector(self, total, space)
-
     def scalar_of(self, outputs: Outputs) -> Mean:
         """Readouts as scalars, added up; each is an average from now on."""
-        if not self.setting.nonlinear:
-            raise ProgramError(
-                "a function of outputs needs given samples, ds.derive(network, data=ds.Samples(inputs, targets)); "
-                "allowed in the proportional regime are sums of readouts, and multiples of them"
-            )
-        total: Any = 0
-        for readout in outputs.readouts:
-            total = self._scalar_of(readout) + total
-        return cast(Mean, total)
-
-    def _scalar_of(self, readout: Readout) -> Mean:
-        """``f_w``, times 0 or 1 where other outputs do not have it."""
-        name, unit = readout.vector.name, replace(readout, coefficient=sp.Integer(1))
-        ref = next((ref for ref, known in self._raw.items() if known == unit), None)
-        if ref is None:
-            ref = ScalarRef(self._declare(Scalar(self._unused(f"f_{name}"), self._axes((OUTPUT,)))))
-            self._raw[ref] = unit
-            self._emit(unit.average(ref, Scalings(GAMMA, self.setting.width)))
-        found = Mean.of(self, ref) * readout.coefficient
-        return found if readout.outputs is None else found * self._head(readout)
-
-    def _head(self, readout: Readout) -> Mean:
-        """1 for the outputs that have a readout, 0 for others."""
-        name, served, count = f"head_{readout.vector.name}", readout.outputs or (), self.setting.outputs
-        if name in self._names:
-            return Mean.of(self, ScalarRef(cast(Scalar, self._names[name])))
-        if count is None:
-            raise ProgramError(f"readout {readout.vector.name}: the number of outputs is not known")
-        values = np.array([float(number in served) for number in range(count)])
-        return self.given_scalar(name, (OUTPUT,), values)
+        return self._read_out.scalar_of(outputs)
 
     def _check_readout(self, name: str, vector: Vector) -> None:
         """Outputs have samples and outputs, and no other label."""
@@ -665,8 +566,8 @@ class Tracer(Recording):
         """A matrix, or the member of a family at its place."""
         if ref.matrix.layers is None:
             return ref
-        if not self._scan_index:
-            return self._members.outside(ref)
+        if not self._scan_index or (self._inner_scans and ref.layer is not None and ref.layer.is_Integer):
+            return self._members.outside(ref)  # of a scan inside of another: the same at all layers of the outer one
         shift = self._members.in_scan(ref, *self._scan_index[-1])
         if self._leads[-1] not in (None, shift):
             raise ProgramError(f"{ref}: a scan indexes all its families alike; number {ref.matrix} as the others are")
@@ -689,14 +590,14 @@ class Tracer(Recording):
     def finish(self, outputs: Outputs | Mean) -> Trace:
         """Close the trace with what the forward pass returned."""
         check_returned(outputs)
-        readouts = outputs.readouts if isinstance(outputs, Outputs) else tuple(self._raw.values())
+        readouts = outputs.readouts if isinstance(outputs, Outputs) else tuple(self._read_out.raw.values())
         function = None
         if isinstance(outputs, Outputs):
             check_all_served(readouts, self.setting.outputs)
             outputs = outputs.scalar if self.setting.nonlinear and not outputs.plain else outputs
         statements: tuple[Statement, ...] = tuple(self._blocks[0])
         if isinstance(outputs, Mean):
-            function = output_function(outputs, self._blocks[0], self._raw)
+            function = output_function(outputs, self._blocks[0], self._read_out.raw)
         for family, left in self._members.families().items():
             if family != left:
                 statements = renamed(statements, family, left)
@@ -715,7 +616,7 @@ class Tracer(Recording):
             self._rates,
             tuple(self._labels),
             function,
-            self._raw,
+            self._read_out.raw,
             observations,
         )
         return folded(written, {ref.field.name for ref in self._automatic}, self._other_names())

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import sympy as sp
 
-from .powers import BLOWN_UP, CHANGED, ONE, UNIT, ZERO, Part, Powers, exponent_of, total
+from .powers import BLOWN_UP, CHANGED, ONE, UNIT, ZERO, Part, Powers, exponent_of, products, total
 
 OneVariable: TypeAlias = Any
 """A function of SymPy, or a power as a `sympy.Lambda`."""
@@ -124,11 +124,9 @@ def _around(function: OneVariable, argument: Powers) -> Powers:
     large = [part for part, exponent in argument.parts.items() if exponent == 0]
     small = [(part, exponent) for part, exponent in argument.parts.items() if exponent < 0]
     values = [_spanned(parity * (-1) ** order, large, starts[order]) for order in (0, 1, 2)]
-    found = [values[0]]
-    for order in (1, 2) if len(small) <= _FEW else (1,):
-        for chosen in itertools.combinations(small, order):
-            factor = functools.reduce(lambda a, b: a * b, (Powers({part: e}) for part, e in chosen))
-            found.append(values[order] * factor)
+    found = [values[0], values[1] * Powers(dict(small))]
+    for (one, e), (other, f) in itertools.combinations(small, 2) if len(small) <= _FEW else ():
+        found.append(values[2] * (Powers({one: e}) * Powers({other: f})))
     return total(found)
 
 
@@ -141,8 +139,9 @@ def _spanned(parity: int, parts: Sequence[Part], starts: bool) -> Powers:
     if parity != ODD:
         new = not starts and all(marks & CHANGED for _, marks in parts)
         found[0, CHANGED if new else 0] = 0
-        found |= {(0, marks): 0 for _, marks in parts if marks}  # squares
-    for count in range(1, 4 if len(parts) <= _FEW // 3 else 3):
+        alike = dict.fromkeys(parts, 0)
+        found |= products(alike, alike)
+    for count in (1, 3) if len(parts) <= _FEW // 3 else (1,):
         if parity == NEITHER or count % 2 == (parity == ODD):
             for chosen in itertools.combinations(parts, count):
                 signs = functools.reduce(lambda a, b: a ^ b, (odd for odd, _ in chosen))

@@ -8,12 +8,14 @@ over sites; the mean of anything else vanishes in the limit and is of relative s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
+import numpy as np
 import sympy as sp
+from numpy.typing import NDArray
 
 RANDOM, CHANGED = 1, 2
 """Marks of a part: its coefficient is a number that differs between networks; it is not there at initialization."""
@@ -31,9 +33,21 @@ DEEPEST = 2 * UNIT
 """Parts that are smaller by more than this power than the largest one with the same marks are left out."""
 
 
+_MANY = 2_000
+"""Of more pairs of parts, products are taken all at once."""
+Column: TypeAlias = tuple[Callable[[tuple[Part, int]], int], np.ufunc]
+_COLUMNS: tuple[Column, ...] = (
+    (lambda item: item[0][0], np.bitwise_xor),
+    (lambda item: item[0][1], np.bitwise_or),
+    (lambda item: item[1], np.add),
+)
+"""Signs, marks and exponents of parts, and what becomes of them in a product."""
+
+
 def units(exponent: sp.Rational) -> int:
     """An exponent in units, to the nearest one."""
-    return round(exponent * UNIT)
+    nearest = (sp.sympify(exponent, strict=True) * UNIT).round()
+    return int(nearest)  # integers of SymPy are slow
 
 
 def exponent_of(size: int | None) -> sp.Expr:
@@ -120,6 +134,8 @@ class Powers:
         return total((self, other))
 
     def __mul__(self, other: Powers) -> Powers:
+        if len(self.parts) * len(other.parts) > _MANY:
+            return Powers(pruned(products(self.parts, other.parts)))
         found: dict[Part, int] = {}
         factors = list(other.parts.items())
         for (a, left), e in self.parts.items():
@@ -140,6 +156,29 @@ ONE = Powers.of()
 def _put(found: dict[Part, int], signs: int, marks: int, exponent: int) -> None:
     if found.get((signs, marks), exponent) <= exponent:
         found[signs, marks] = exponent
+
+
+def products(left: Mapping[Part, int], right: Mapping[Part, int]) -> dict[Part, int]:
+    """The larger exponents of the products of parts, all pairs at once, without those of too many signs."""
+    if not left or not right:
+        return {}
+    signs, marks, exponents = (_outer(column, left, right) for column in _COLUMNS)
+    left_over = signs.copy()
+    for _ in range(MOST_SIGNS):
+        left_over &= left_over - 1  # takes the lowest sign away
+    few = left_over == 0
+    keys, places = np.unique(signs[few] * len(MARKS) + marks[few], return_inverse=True)
+    largest = np.full(len(keys), np.iinfo(np.int64).min)
+    np.maximum.at(largest, places, exponents[few])
+    parts = ((int(key) // len(MARKS), int(key) % len(MARKS)) for key in keys)
+    return dict(zip(parts, map(int, largest), strict=True))
+
+
+def _outer(column: Column, left: Mapping[Part, int], right: Mapping[Part, int]) -> NDArray[np.int64]:
+    """What all pairs of parts have in common, flat."""
+    read, combine = column
+    sides = (np.array([read(item) for item in parts.items()], np.int64) for parts in (left, right))
+    return np.asarray(combine.outer(*sides)).ravel()
 
 
 def pruned(parts: Mapping[Part, int]) -> dict[Part, int]:

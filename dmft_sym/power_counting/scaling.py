@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import sympy as sp
 
+from dmft_sym.networks.labelled import MissingLabelError
 from dmft_sym.networks.standard import Network
 from dmft_sym.program import ProgramError
 from dmft_sym.regimes.samples import Samples
@@ -315,7 +316,7 @@ def scaling(
             f"parametrization = {show(parametrization)}: allowed are {', '.join(map(repr, NAMES))}, or None"
             + _meant(parametrization)
         )
-    scaled = ScaledNetwork(network, _usual_samples(network) if data is None else data)
+    scaled = ScaledNetwork(network, data) if data is not None else _on_usual_samples(network)
     given, averages = given_exponents(scaled, *(_filled(g, parametrization) for g in (init, multiplier, learning_rate)))
     equations = CountedEquations(scaled, LAYERS)
     return Scaling(scaled, equations, tuple(found_exponents(equations, given, averages)), averages)
@@ -331,6 +332,18 @@ def _meant(name: object) -> str:
 
 def _filled(given: Given, parametrization: str | None) -> Given:
     return parametrization if given is None else given
+
+
+def _on_usual_samples(network: Network) -> ScaledNetwork:
+    """The network on samples without labels of its own."""
+    try:
+        return ScaledNetwork(network, _usual_samples(network))
+    except MissingLabelError as error:
+        raise ProgramError(
+            f"data = None: the samples that stand in for missing ones have no labels, but {error}: give "
+            'data=ds.Samples(inputs, targets, labels=("token",)), with a label for every axis of the inputs between '
+            "samples and D"
+        ) from error
 
 
 def _usual_samples(network: Network) -> Samples:

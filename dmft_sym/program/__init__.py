@@ -1,6 +1,6 @@
 """The language of vector programs: what is computed at one training step of a wide network."""
 
-from .classes import CLASS_INDEX, ClassValue, SiteClasses, class_values
+from .classes import CLASS_INDEX, ClassValue, SiteClasses, class_value, class_values
 from .declarations import ONE, UNIT, Field, GaussianMatrix, RandomVector, Scalar, Space
 from .equal_outputs import outputs_are_alike
 from .errors import ProgramError
@@ -90,6 +90,7 @@ __all__ = [
     "Statement",
     "Step",
     "VectorRef",
+    "class_value",
     "class_values",
     "field_refs",
     "flat_statements",

@@ -32,6 +32,11 @@ def _function(name: str) -> UndefinedFunction:
     return UndefinedFunction(name, bases=(ClassValue,), positive=True)
 
 
+def class_value(name: str, index: sp.Expr) -> sp.Expr:
+    """The number of that name of a class."""
+    return _function(name)(index)
+
+
 @dataclass(frozen=True)
 class SiteClasses:
     """Kinds of sites of a space.
@@ -56,7 +61,7 @@ class SiteClasses:
 
     def value(self, name: str) -> sp.Expr:
         """The number of that name that the class of a site has; positive, or zero."""
-        return _function(name)(self.label.symbol)
+        return class_value(name, self.label.symbol)
 
     @property
     def last(self) -> sp.Expr:
@@ -66,7 +71,7 @@ class SiteClasses:
     def average(self, value: sp.Expr) -> sp.Expr:
         """The average over classes of something that depends on the class."""
         index = self.label.other
-        weighted = _function(self.share)(index) * value.xreplace({self.label.symbol: index})
+        weighted = class_value(self.share, index) * value.xreplace({self.label.symbol: index})
         return sp.Sum(weighted, (index, 0, self.last))
 
     def __str__(self) -> str:

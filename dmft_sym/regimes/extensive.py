@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import sympy as sp
-from annotated_types import Gt, Lt
+from annotated_types import Gt, Le, Lt
 
 from dmft_sym.networks.linear_maps import MapWriter, scaled, transposed
 from dmft_sym.networks.parameters import BY_KEYWORD, NU, Parameter
@@ -46,6 +46,7 @@ from dmft_sym.support.messages import show
 
 from .base import Regime, Size
 from .keys import (
+    LARGEST,
     Check,
     DataKeys,
     Fault,
@@ -78,6 +79,7 @@ class ExtensiveNetwork(NetworkKeys):
     """``[network]``: what is trained."""
 
     kind: Literal["deep-linear"]
+    depth: Annotated[int, BY_KEYWORD["depth"], Le(LARGEST)]
     richness: Annotated[float, BY_KEYWORD["richness"]]
 
 

@@ -14,6 +14,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from dmft_sym.codegen.equations.exact_backend import PREFIX, root_of
+from dmft_sym.codegen.text.coefficient_text import class_name
 from dmft_sym.codegen.text.names import python_name
 from dmft_sym.networks.parameters import GAMMA, INIT_VARIANCE, NU
 from dmft_sym.program import STEP, TIME
@@ -115,8 +116,6 @@ def exact_run(problem: Problem, steps: int, keywords: Mapping[str, Any]) -> Exac
     steps = check_integer("steps", steps, 1)
     if problem.training.continuous:
         raise ArgumentError("exact: a gradient flow has no first steps; allowed is GradientDescent")
-    if problem.program.classes:
-        raise ArgumentError("exact: allowed without classes of sites, as with data = Proportional() without a spectrum")
     if problem.program.averaged:
         raise ArgumentError("exact: allowed where all equations close, as in the proportional regime")
     if problem.program.has_norms:
@@ -125,13 +124,15 @@ def exact_run(problem: Problem, steps: int, keywords: Mapping[str, Any]) -> Exac
     outputs = check_integer("outputs", keywords.get("outputs", problem.network.outputs), 1)
     given, known = _arguments(module, _values(problem, keywords))
     integers = {python_name(symbol) for symbol in problem.program.parameters if symbol.is_integer}
-    field = _field_of(given.values())
+    kinds, roots = _class_arguments(module, problem)
+    field = _field_of([*given.values(), *(value for row in kinds.values() for value in row)])
     elements = {name: int(value) if name in integers else field.from_sympy(value) for name, value in given.items()}
     weights = {name: np.array([field.from_sympy(x) for x in row]) for name, row in _given_anew(problem, steps)}
+    weights |= {name: np.array([field.from_sympy(value) for value in row]) for name, row in kinds.items()}
     raw = module.march(steps=steps, outputs=outputs, **elements, **weights)
     losses = {observable.name: raw[observable.name] for observable in problem.program.observables}
     arrays = {name: raw[array] for name, array in _order_parameters(problem)}
-    return ExactRun({**losses, **arrays}, losses, outputs, known)
+    return ExactRun({**losses, **arrays}, losses, outputs, {**known, **roots})
 
 
 def _given_anew(problem: Problem, steps: int) -> Iterator[tuple[str, list[sp.Expr]]]:
@@ -222,6 +223,36 @@ def _arguments(
             pairs.append((root_of(base), sp.sqrt(value)))
     given = {python_name(symbol): value if _is_rational(value) else symbol for symbol, value in pairs}
     return given, {symbol: value for symbol, value in pairs if not _is_rational(value)}
+
+
+def class_fractions(problem: Problem) -> dict[str, list[sp.Rational]]:
+    """Numbers of classes of sites as fractions; shares add up to one."""
+    given = problem.data.given
+    found = {name: [sp.Rational(str(float(x))) for x in given[name]] for name in problem.program.class_values}
+    for share in {classes.share for classes in problem.program.classes}:
+        found[share] = [number / sum(found[share]) for number in found[share]]
+    return found
+
+
+def _class_arguments(module: ModuleType, problem: Problem) -> tuple[dict[str, list[sp.Expr]], dict[sp.Symbol, sp.Expr]]:
+    """Numbers of classes of sites, as fractions; shares add up to one. Roots that are no fractions are symbols.
+
+    Returns
+    -------
+    given, known
+        Arguments by name, and what symbols stand for.
+    """
+    names = inspect.signature(module.march).parameters
+    given, known = dict[str, list[sp.Expr]](), dict[sp.Symbol, sp.Expr]()
+    for name, row in class_fractions(problem).items():
+        if class_name(name) not in names:  # of which it takes the roots
+            name = f"{PREFIX}{name}"
+            symbols = [sp.Symbol(f"{name}_{place}", positive=True) for place in range(len(row))]
+            roots = dict(zip(symbols, map(sp.sqrt, row), strict=True))
+            known |= {symbol: root for symbol, root in roots.items() if not root.is_Rational}
+            row = [symbol if symbol in known else root for symbol, root in roots.items()]
+        given[class_name(name)] = row
+    return given, known
 
 
 def _is_rational(value: sp.Expr) -> bool:

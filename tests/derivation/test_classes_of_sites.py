@@ -138,8 +138,6 @@ def test_what_does_not_know_classes_says_so():
             ds.spectrum(theory, steps=3, at=[2], **options, **VALUES)
     with pytest.raises(ProgramError, match="classes"):
         theory.equations.spikes("W1")
-    with pytest.raises(ArgumentError, match="classes"):
-        theory.exact(steps=1)
     with pytest.raises(ArgumentError, match="exact"):
         theory.solve(method="conditioning", exact=False, steps=2, **VALUES)
 

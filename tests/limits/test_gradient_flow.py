@@ -147,3 +147,16 @@ def test_bad_arguments_are_refused():
         limiting.solve(time=1000.0, points=4, **PHYSICS)
     with pytest.raises(ArgumentError, match="time = -1"):
         limiting.solve(time=-1, **PHYSICS)
+
+
+@pytest.mark.parametrize("depth", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_classes_of_modes_flow_as_on_coordinates(depth):
+    """Integral equations, class by class, and Runge-Kutta steps of the program."""
+    data = ds.Proportional(spectrum=[(0.4, 1.5, 1.0), (0.6, 0.3, 2.0)])
+    limiting = ds.derive(ds.deep_linear(depth), data=data).limit(gradient_flow)
+    physics = {key: PHYSICS[key] for key in (PHYSICS if depth else ("samples_per_dim", "label_noise"))}
+    found = limiting.solve(time=0.5, points=9, **physics)
+    flow = ds.derive(ds.deep_linear(depth), data=data, training=ds.GradientFlow(rtol=1e-9))
+    run = flow.compile("numpy")(time=found.time.values.tolist(), **physics)
+    for name in ("train_loss", "test_loss"):
+        np.testing.assert_allclose(found[name].values[:, 0], run[name].values.ravel(), rtol=3e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
+from scipy.optimize import brentq
 
 import dmft_sym as ds
 from dmft_sym.derivation.equations import Equation, Equations
@@ -168,3 +169,21 @@ def test_what_has_no_end_says_why(theory, message):
 def test_rates_that_are_not_stable_are_refused():
     with pytest.raises(ArgumentError, match="allowed is a lower one"):
         late_of().solve(samples_per_dim=2.0, label_noise=NOISE, learning_rate=20.0)
+
+
+def test_classes_of_modes_end_as_a_finite_width_and_samples_leave_them():
+    """``sum rho lambda b kappa/(lambda + kappa)`` and the same of samples, ``/(1 - ..)`` (arXiv:2402.01092)."""
+    spectrum = ((0.2, 3.0, 1.0), (0.5, 0.6, 2.0), (0.3, 0.3, 0.5))
+    rho, eigenvalues, variances = np.array(spectrum).T
+
+    def features(net, x):
+        return net.readout("w", net.matrix("W0", net.inputs, net.hidden("N"), train=False) @ x)
+
+    ratio = 0.4
+    kappa = brentq(lambda k: (rho * eigenvalues / (eigenvalues + k)).sum() - ratio, 1e-9, 1e3)
+    left, signal = kappa / (eigenvalues + kappa), rho * eigenvalues * variances
+    spent = (rho * (1 - left) ** 2).sum() / ratio
+    limit = ds.derive(ds.network(features), data=ds.Proportional(spectrum=spectrum)).limit(ds.limits.late)
+    options = {"samples_per_dim": np.inf, "width_per_dim": np.inf, "richness": 1e8, "learning_rate": 0.1}
+    losses = [float(limit.solve(**options | {n: ratio}).test_loss[0]) for n in ("width_per_dim", "samples_per_dim")]
+    np.testing.assert_allclose(losses, [signal @ left, signal @ left**2 / (1 - spent)], rtol=1e-7)

@@ -334,3 +334,20 @@ def test_what_does_not_apply_says_why():
 def test_arguments_of_checks_are_numbers_and_text_is_not_read(value):
     with pytest.raises(ArgumentError, match=r"^width_per_dim = .*: allowed is a number > 0 or inf$"):
         ds.limits.check(ds.derive(ds.deep_linear(1)), ["wide"], **{**RUN, "width_per_dim": value})
+
+
+CLASSES = ds.Proportional(spectrum=[(0.2, 3.0, 1.0), (0.8, 0.6, 2.0)])
+
+
+def test_first_steps_with_classes_of_sites_go_to_those_of_the_limit():
+    limiting = ds.derive(ds.deep_linear(1), data=CLASSES).limit(ds.limits.population)
+    verdict, rate = exact(limiting, 2, tries=1, depth=1)
+    assert verdict.holds and rate == 1, str(verdict)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) for n in ("regression", "population")])
+def test_limits_hold_with_classes_of_sites(name):
+    theory = ds.derive(ds.deep_linear(1), data=CLASSES)
+    given = {"samples_per_dim": 2.0, "width_per_dim": 0.8, "richness": 2.0, "learning_rate": 0.05, "depth": 1}
+    (row,) = ds.limits.check(theory, [name], **given)
+    assert row.holds, str(row)

@@ -9,7 +9,20 @@ import pytest
 import sympy as sp
 
 from dmft_sym.power_counting.functions import function_powers
-from dmft_sym.power_counting.powers import CHANGED, MARKS, RANDOM, UNIT, Powers, average, exponent_of, overlap, units
+from dmft_sym.power_counting.powers import (
+    CHANGED,
+    MARKS,
+    MOST_SIGNS,
+    RANDOM,
+    UNIT,
+    Powers,
+    average,
+    exponent_of,
+    overlap,
+    products,
+    pruned,
+    units,
+)
 
 A, B, C, X, Y = sp.symbols("a b c x y", real=True)
 HALF = sp.Rational(1, 2)
@@ -132,3 +145,26 @@ def test_a_random_factor_is_a_fluctuation_of_every_mean() -> None:
     assert found.mean.size is None
     assert found.fluctuation.size == 0
     assert factor.direction.mean.size == 0  # but as a direction it has lost its sign
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_products_of_many_parts_are_those_of_few(seed: int) -> None:
+    """Taken all at once, and pair by pair."""
+    draw = random.Random(seed)
+    left, right = (
+        {(draw.randrange(64), draw.choice(MARKS)): draw.randrange(-3, 4) * UNIT // 2 for _ in range(40)} for _ in "lr"
+    )
+    assert pruned(products(left, right)) == (Powers(left) * Powers(right)).parts
+
+
+def test_functions_leave_out_parts_that_are_odd_in_many_fields() -> None:
+    """Or a function that is neither odd nor even makes more and more of them: seconds become minutes."""
+    h = sp.Symbol("h", real=True)
+    argument = Powers({(1 << a | 1 << b | 1 << c, 0): 0 for a in range(8) for b in range(a) for c in range(b)})
+    made = function_powers(1 / (1 + sp.exp(-h)) + h / (2 + sp.cos(h)), {h: argument})
+    assert max(signs.bit_count() for signs, _ in made.parts) == MOST_SIGNS
+    assert made.size == 0
+
+
+def test_exponents_are_whole_numbers_of_python() -> None:
+    assert type(units(sp.Rational(1, 3))) is int

@@ -348,3 +348,36 @@ def test_a_forward_pass_is_to_be_wrapped() -> None:
 def test_bad_checks_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ProgramError, match=message):
         scaling_of("mlp").coordinate_check(**options)
+
+
+@pytest.mark.parametrize("gate", [lambda a: 1 / (1 + sp.exp(-a)), lambda a: a / (1 + sp.exp(-a))])
+def test_sigmoids_in_a_residual_scan(gate) -> None:
+    """Neither odd nor even, in layers that add up: muP has the features that move."""
+
+    def forward(net, x):
+        n, span = net.hidden("N"), (1, net.depth - 1)
+        weights, gates = (net.matrix(name, n, n, layers=span) for name in ("W", "V"))
+        first = net.matrix("W0", net.inputs, n) @ x
+        return net.readout(
+            "w",
+            net.scan(
+                lambda layer, h: h + weights[layer] @ net.apply(lambda a, b: gate(a) * b, gates[layer] @ h, h),
+                first,
+                layers=span,
+            ),
+        )
+
+    found = ds.scaling(ds.network(forward, depth=3))
+    assert found.regime == "rich (feature learning, maximal update)"
+    assert {name: row.learning_rate for name, row in found.matrices.items()} == {"W0": 1, "W": 0, "V": 0, "w": -1}
+
+
+def test_labels_of_inputs_need_data() -> None:
+    def forward(net, x):
+        hidden = net.apply("tanh", net.matrix("W0", net.inputs, net.hidden("N")) @ x)
+        return net.readout("w", net.sum(hidden, over=net.label("token", 3)))
+
+    with pytest.raises(ProgramError, match=r"data = None: .* give data=ds.Samples\(inputs, targets, labels="):
+        ds.scaling(ds.network(forward))
+    data = ds.Samples(np.ones((2, 3, 4)), [1.0, -1.0], labels=("token",))
+    assert ds.scaling(ds.network(forward), data=data).regime.startswith("rich")

@@ -75,7 +75,7 @@ def scan_in_scan(net, x):
     _, h = first_layer(net, x)
 
     def body(layer, h):
-        return net.scan(lambda other, g: 2 * g, h, layers=(1, 2), name="inner")
+        return net.scan(lambda other, g: 2 * g, h, layers=(1, net.depth), name="inner")
 
     return net.readout("w", net.scan(body, h, layers=(1, net.depth)))
 

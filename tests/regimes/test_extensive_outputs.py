@@ -221,3 +221,18 @@ def test_what_a_run_cannot_have_is_refused() -> None:
         ds.spectrum(theory(True), matrices=["W0"], at=[0], steps=1, dependence="independent", **ONE_STEP)
     with pytest.raises(ValueError, match="outputs_per_width: missing"):
         theory(True).solve(steps=2, width_per_dim=1, learning_rate=0.1, richness=1)
+
+
+def test_few_outputs_are_those_of_the_proportional_regime() -> None:
+    """The conventions are one: on the population, at a width that is not the dimension, both matrices trained."""
+    given = {"width_per_dim": 0.6, "richness": 5.0, "learning_rate": 0.05}
+    proportional = ds.derive(ds.deep_linear(1))
+    run = proportional.solve(steps=15, samples_per_dim=np.inf, **given)
+    trainings = [trained(200, 15, False, seed, outputs_per_width=2 / 120, teacher_std=1, **given) for seed in range(6)]
+    losses = np.array([losses for _, losses in trainings])
+    error = losses.std(axis=0, ddof=1) / 6**0.5
+    assert (np.abs(losses.mean(axis=0) - run.test_loss.values[:, 0]) < 5 * error + 0.02).all()
+    largest = np.mean([values[:3] for values, _ in trainings], axis=0)
+    found = ds.spectrum(proportional, matrices=["W0"], at=[15], steps=16, samples_per_dim=np.inf, **given)
+    assert largest[:2].mean() == pytest.approx(float(found.outlier[0, 0, 0]), rel=0.04)
+    assert largest[2] < 1.03 * edges(found)[0]

@@ -377,7 +377,7 @@ def test_a_regime_brings_its_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse_errors(GOOD, ["data.temperature=1"]) == [
         '[data] temperature = 1: allowed is nothing, the key belongs to regime = "toy"'
     ]
-    assert '"proportional" or "fixed" or "toy"' in parse_errors(GOOD, ["data.regime=toi"])[0]
+    assert '"proportional" or "fixed" or "extensive" or "toy"' in parse_errors(GOOD, ["data.regime=toi"])[0]
     assert schema()["oneOf"][2]["properties"]["data"]["properties"]["temperature"]["description"] == "Of nothing."
 
 
