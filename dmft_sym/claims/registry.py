@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import dependence, edge, few_outputs, init, outliers, richness, transfer, width
+from . import dependence, depth, edge, few_outputs, init, many_outputs, nonlinear, outliers, richness, transfer, width
 from .claim import Claim
 
 ALL: dict[str, Claim] = {
@@ -15,6 +15,9 @@ ALL: dict[str, Claim] = {
         dependence.CLAIM,
         transfer.CLAIM,
         edge.CLAIM,
+        depth.CLAIM,
+        nonlinear.CLAIM,
         few_outputs.CLAIM,
+        many_outputs.CLAIM,
     )
 }
