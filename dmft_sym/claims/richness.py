@@ -29,7 +29,7 @@ def evidence(dim: int, seeds: int, widths: tuple[float, ...], factors: tuple[flo
     from dmft_sym.theory import derive
 
     theories = {name: derive(deep_linear(2, parametrization=name)) for name in KNOWN}
-    asked: dict[str, Any] = {"matrix": MATRIX, "at": LAST, "points": 5, "tol": 1e-3}
+    asked: dict[str, Any] = {"matrix": MATRIX, "at": LAST, "points": 5, "tol": 1e-5}
     found = {
         name: [
             critical(
