@@ -74,8 +74,10 @@ def evidence(
         axes = figure.subplots(1, 2, sharey=True)
         styles = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (3, 1, 1, 1)))
         titles = {"scaled": "blocks times 1/sqrt(L)", "unscaled": "blocks as they are"}
+        looks = dict(zip(sorted({*depths, *unscaled}), zip(COLOURS, styles * 2, strict=False), strict=False))
         for axis, (name, grid) in zip(axes, grids.items(), strict=True):
-            for depth, colour, style in zip(grid.depth.values, COLOURS, styles, strict=False):
+            for depth in grid.depth.values:
+                colour, style = looks[int(depth)]
                 losses = grid.train_loss.sel(depth=depth).isel(step=-1).mean("output", skipna=False)
                 axis.plot(grid.learning_rate, losses, color=colour, ls=style, lw=1.5, label=f"L = {depth}")
                 one = best[name].sel(depth=depth)
