@@ -85,11 +85,14 @@ class OutputStep:
 
 
 def without_unread(statements: Sequence[Statement]) -> list[Statement]:
-    """Statements without fields of the forward pass that no readout of an output reads."""
+    """Statements without fields of the forward pass that no readout of an output reads.
+
+    A member of a family is read by the index of a scan: all members stay if one is read.
+    """
     kept = list(statements)
     while True:
-        read = {ref for _, s in walk(kept) for ref in reads(s)}
-        left = [s for s in kept if not isinstance(s, Assign) or s.target in read]
+        read = {ref.declared for _, s in walk(kept) for ref in reads(s)}
+        left = [s for s in kept if not isinstance(s, Assign) or s.target.declared in read]
         if len(left) == len(kept):
             return kept
         kept = left

@@ -132,3 +132,31 @@ def test_the_number_of_outputs_is_that_of_the_network(theory):
         theory.solve(outputs=3, **RUN)
     with pytest.raises(ProgramError, match="readout q: outputs = \\[1\\]: allowed are an integer from 0 to 0"):
         ds.derive(ds.network(heads))
+
+
+def written_out(net, x):
+    """Four blocks written out in Python, which become a scan; heads before and after another matrix."""
+    n = net.hidden("N")
+    h = net.matrix("W0", net.inputs, n) @ x
+    for number in range(1, 5):
+        h = h + net.matrix(f"W{number}", n, n) @ h / 2
+    return net.readout("u", h, outputs=0) + net.readout("q", net.matrix("V", n, n) @ h, outputs=1)
+
+
+def in_a_scan(net, x):
+    n = net.hidden("N")
+    w = net.matrix("W", n, n, layers=(1, 3))
+    h = net.scan(lambda layer, h: h + w[layer] @ h / 2, net.matrix("W0", net.inputs, n) @ x, layers=(1, 3))
+    return net.readout("u", h, outputs=0) + net.readout("q", net.matrix("V", n, n) @ h, outputs=1)
+
+
+@pytest.mark.parametrize("forward", [written_out, in_a_scan])
+def test_heads_behind_a_scan(forward):
+    """First members of families are read by the index of the scan alone."""
+    short = {**RUN, "steps": 5}
+    theory = ds.derive(ds.network(forward, outputs=2))
+    one = theory.solve(backend="numpy", order_parameters=False, **short)
+    other = theory.solve(method="conditioning", backend="numpy", **short)
+    for name in ("train_loss", "test_loss"):
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-11)
+    assert abs(one.train_loss.sel(output=0) - one.train_loss.sel(output=1)).max() > 0.01
