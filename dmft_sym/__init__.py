@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .claims.reproduction import reproduce
     from .comparison.runs import compare
     from .data import datasets
+    from .derivation.papers import cite
     from .figures.drawing import plot
     from .networks import (
         MUP,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 
 # Imported on first use, so that `import dmft_sym` is quick.
 _HOMES = {
+    "cite": ".derivation.papers",
     "compare": ".comparison.runs",
     "critical": ".solvers.critical",
     "critical_richness": ".solvers.escape",
@@ -118,6 +120,7 @@ __all__ = [
     "Proportional",
     "Samples",
     "Theory",
+    "cite",
     "compare",
     "critical",
     "critical_richness",
