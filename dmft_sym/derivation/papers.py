@@ -18,7 +18,7 @@ _CITED = re.compile(r"\\cite\{(.*?)\}")
 
 @dataclass(frozen=True)
 class Paper:
-    """A paper on arXiv, by family names of its authors; its key is that of ``\\cite`` in stages."""
+    """A paper on arXiv, by family names of its authors; its key is that of a citation in stages."""
 
     key: str
     authors: tuple[str, ...]
