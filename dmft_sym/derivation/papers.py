@@ -57,6 +57,8 @@ PAPERS = (
         ("Bordelon", "Pehlevan"),
         "Self-Consistent Dynamical Field Theory of Kernel Evolution in Wide Neural Networks",
     ),
+    Paper("scaling", ("Bordelon", "Atanasov", "Pehlevan"), "A Dynamical Model of Neural Scaling Laws"),
+    Paper("features", ("Bordelon", "Atanasov", "Pehlevan"), "How Feature Learning Can Improve Neural Scaling Laws"),
 )
 """Those that stages cite."""
 

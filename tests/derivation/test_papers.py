@@ -24,7 +24,13 @@ def test_the_citation_file_has_the_same_papers() -> None:
 def test_all_papers_without_a_theory() -> None:
     text = ds.cite()
     assert text.startswith("@software{dmft-sym,")
-    assert re.findall(r"eprint = \{(.*)\}", text) == ["2605.07870", "2502.02531", "2205.09653"]
+    assert re.findall(r"eprint = \{(.*)\}", text) == [
+        "2605.07870",
+        "2502.02531",
+        "2205.09653",
+        "2402.01092",
+        "2409.17858",
+    ]
     assert text.count("{") == text.count("}")
 
 
@@ -34,3 +40,6 @@ def test_papers_of_a_theory_are_those_that_it_cites() -> None:
     assert found[0] == "dmft-sym" and "linear" in found and "dmft" in found
     cited = {key for key in CITATIONS if re.search(rf"\\cite\{{[^}}]*\b{key}\b", theory.to_latex())}
     assert set(found[1:]) == cited
+    assert "scaling" not in found
+    structured = ds.cite(theory.replace(spectrum=[(1.0, 2.0, 1.0), (1.0, 0.5, 1.0)]))
+    assert "2402.01092" in structured and "2409.17858" in structured
