@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -82,3 +84,8 @@ def test_figures_by_kind() -> None:
         ds.plot(run, kind="loss")
     with pytest.raises(InputError, match="sim: allowed is a simulation"):
         ds.plot(run, run)
+
+
+def test_the_package_is_a_command() -> None:
+    found = subprocess.run([sys.executable, "-m", "dmft_sym", "--version"], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == f"dmft-sym {version('dmft-sym')}"
