@@ -1,7 +1,16 @@
 """Mean-field theory of wide networks in training, derived from a forward pass.
 
-Write a forward pass, `derive` the dynamical mean-field equations of its training, ``compile()`` them to a solver,
-`simulate` finite networks from the same program and `compare`. See https://arxiv.org/abs/2605.07870 for the science.
+    import dmft_sym as ds
+
+    theory = ds.derive(ds.deep_linear(depth=2))     # or ds.mlp(...), ds.network(forward); data=, training=
+    theory.equations                                # what was derived
+    run = theory.solve(samples_per_dim=4, width_per_dim=1, richness=8, learning_rate=0.004, steps=60)
+    sim = ds.simulate(theory, dim=500, seeds=4, samples_per_dim=4, ...)     # finite networks of the same program
+    ds.compare(run, sim); ds.plot(run, sim)
+
+Networks: `deep_linear`, `mlp`, `network`. Data: `Proportional`, `Samples`, `ExtensiveOutputs`, `datasets`. Training:
+`GradientDescent`, `OnlineSGD`, `GradientFlow`. Results: `compare`, `plot`, `spectrum`, `measure`, `sweep`, `optimum`,
+`save`, `load`. Checks: `limits`, `scaling`, `reproduce`. See https://arxiv.org/abs/2605.07870 for the science.
 """
 
 from __future__ import annotations
@@ -16,6 +25,9 @@ if TYPE_CHECKING:
     from . import limits
     from .claims.reproduction import reproduce
     from .comparison.runs import compare
+    from .data import datasets
+    from .derivation.papers import cite
+    from .figures.drawing import plot
     from .networks import (
         MUP,
         NTK,
@@ -49,12 +61,14 @@ if TYPE_CHECKING:
 
 # Imported on first use, so that `import dmft_sym` is quick.
 _HOMES = {
+    "cite": ".derivation.papers",
     "compare": ".comparison.runs",
     "critical": ".solvers.critical",
     "critical_richness": ".solvers.escape",
     "load": ".results.store",
     "measure": ".solvers.measure",
     "operator": ".spectra",
+    "plot": ".figures.drawing",
     "ExtensiveOutputs": ".regimes",
     "PowerLaw": ".regimes",
     "Proportional": ".regimes",
@@ -106,9 +120,11 @@ __all__ = [
     "Proportional",
     "Samples",
     "Theory",
+    "cite",
     "compare",
     "critical",
     "critical_richness",
+    "datasets",
     "deep_linear",
     "derive",
     "limits",
@@ -123,6 +139,7 @@ __all__ = [
     "norm",
     "operator",
     "optimum",
+    "plot",
     "reproduce",
     "save",
     "scaling",
@@ -150,6 +167,15 @@ sys.meta_path.append(OldModules(_OLD_MODULES, __name__))
 def __getattr__(name: str) -> Any:
     if name == "limits":
         return import_module(".limits", __name__)
+    if name == "datasets":
+        return import_module(".data.datasets", __name__)
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("dmft-sym")
+        except PackageNotFoundError:
+            return "(not installed)"
     if name in ("Adam", "AdamW", "SignDescent"):
         from .regimes.keys import ENTRIES
 
@@ -162,4 +188,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "__version__"])

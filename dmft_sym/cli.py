@@ -385,13 +385,11 @@ def plot(
     scale: Annotated[str, _option("--scale", default=True)] = "log",
 ) -> None:
     """Draw losses, order parameters, observables, outputs, kernels or spectra."""
-    from .figures import observable_plots, plots, sample_plots, spectrum_plots
+    from .figures import drawing, plots
     from .results.checks import load_labelled, understood
 
-    drawn = {**sample_plots.KINDS, **spectrum_plots.KINDS, **observable_plots.KINDS}
-    kinds = ("losses", "order-parameters", *drawn)
-    if kind not in kinds:
-        raise InputError(f"--kind {show(kind)}: allowed are {', '.join(kinds)}")
+    if kind not in drawing.KINDS:
+        raise InputError(f"--kind {show(kind)}: allowed are {', '.join(drawing.KINDS)}")
     path = output if output is not None else str(Path(out).with_suffix(".png"))
     _check_output(path, out, *([sim] if sim else []))
     plots.check_figure_path(path)
@@ -399,12 +397,7 @@ def plot(
     if simulation is not None and ("seed" in dataset.dims or "seed" not in simulation.dims):
         raise InputError("--sim: allowed is a simulation, drawn with the lines of a theory")
     with understood(out, sim):
-        if kind == "losses":
-            figure = plots.losses(dataset, simulation, scale)
-        elif kind == "order-parameters":
-            figure = plots.order_parameters(dataset)
-        else:
-            figure = drawn[kind](dataset, simulation)
+        figure = drawing.plot(dataset, simulation, kind, scale)
     plots.save_figure(figure, path)
     typer.echo(f"{path}: written")
 
@@ -560,7 +553,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _complain(str(error))
     except _USAGE as error:
-        return _complain(error.format_message())
+        return _complain(f"{error.format_message()}{_meant_key(error, arguments)}")
     except MemoryError:
         return _complain(
             "out of memory: allowed is what fits; use fewer [training] steps, a smaller --dim or --width, or fewer "
@@ -596,6 +589,20 @@ def _refused_program(error: ValueError) -> bool:
     from .program import ProgramError
 
     return isinstance(error, ProgramError)
+
+
+def _meant_key(error: Any, arguments: Sequence[str] | None) -> str:
+    """The key of a spec that an unknown option has the name of, as an option."""
+    from .spec.sections import homes_of
+
+    option = str(getattr(error, "option_name", ""))
+    homes = homes_of(option.lstrip("-").replace("-", "_"))
+    if not homes or not option.startswith("--"):
+        return ""
+    words = [word for argument in (sys.argv[1:] if arguments is None else arguments) for word in argument.split("=", 1)]
+    after = words[words.index(option) + 1 :][:1] if option in words else []
+    value = after[0] if after and not after[0].startswith("-") else "VALUE"
+    return f"; a key of specs is --set {homes[0]}.{option.lstrip('-').replace('-', '_')}={value}"
 
 
 def _complain(message: str) -> int:
@@ -740,12 +747,7 @@ def _check_outcome(dataset: xr.Dataset) -> None:
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("dmft-sym")
-    except PackageNotFoundError:
-        return "(not installed)"
+    return str(_session().__version__)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from dmft_sym.networks.losses import loss_named
-from dmft_sym.support.messages import show, show_path, suggestion
+from dmft_sym.support.messages import how_to_install, show, show_path, suggestion
 from dmft_sym.support.real_arrays import Array, DataError, real_array
 
 from .files import Archive, open_npz, read_csv
@@ -158,7 +158,7 @@ def _load(name: object) -> tuple[Array, np.ndarray]:
         module = importlib.import_module("sklearn.datasets")
     except ImportError as error:
         raise DataError(
-            f"set = {show(name)}: allowed with scikit-learn only, which is not installed: pip install 'dmft-sym[data]'"
+            f"set = {show(name)}: allowed with scikit-learn only, which is not installed: {how_to_install('data')}"
         ) from error
     bunch = getattr(module, f"load_{name}")()
     return np.asarray(bunch.data, dtype=np.float64), np.asarray(bunch.target)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dmft_sym.support.files import read_bytes
-from dmft_sym.support.messages import first_line, show, show_path
+from dmft_sym.support.messages import first_line, how_to_install, show, show_path
 from dmft_sym.support.real_arrays import DataError
 
 from .files import MAX_BYTES, open_npz
@@ -57,7 +57,7 @@ def _safetensors(path: str | os.PathLike[str], label: str) -> dict[str, np.ndarr
         from safetensors import SafetensorError
         from safetensors.numpy import load
     except ImportError as error:
-        raise DataError(f"{label}: needs safetensors, pip install 'dmft-sym[weights]'") from error
+        raise DataError(f"{label}: needs safetensors, {how_to_install('weights')}") from error
     content = read_bytes(path, "weights", MAX_BYTES)
     try:
         found: Mapping[str, np.ndarray[Any, Any]] = load(content)

@@ -24,6 +24,10 @@ Outlier Escape, and Learning Rate Transfer}, arXiv:2605.07870.
 Width, Depth, and Hyperparameter Transfer}, arXiv:2502.02531.
 \bibitem{dmft} B.~Bordelon, C.~Pehlevan, \emph{Self-Consistent Dynamical Field Theory of Kernel Evolution in Wide Neural
 Networks}, arXiv:2205.09653.
+\bibitem{scaling} B.~Bordelon, A.~Atanasov, C.~Pehlevan, \emph{A Dynamical Model of Neural Scaling Laws},
+arXiv:2402.01092.
+\bibitem{features} B.~Bordelon, A.~Atanasov, C.~Pehlevan, \emph{How Feature Learning Can Improve Neural Scaling Laws},
+arXiv:2409.17858.
 \end{thebibliography}
 """
 PAPERS = {"h": "H", "phi": "\\Phi", "g": "G", "v": "C_v", "Delta": "C_\\Delta", "r": "C_r"}

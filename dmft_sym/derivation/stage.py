@@ -9,7 +9,13 @@ import sympy as sp
 
 from .plain_text import equation, plain, wrapped
 
-CITATIONS = {"spectral": "arXiv:2605.07870", "linear": "arXiv:2502.02531", "dmft": "arXiv:2205.09653"}
+CITATIONS = {
+    "spectral": "arXiv:2605.07870",
+    "linear": "arXiv:2502.02531",
+    "dmft": "arXiv:2205.09653",
+    "scaling": "arXiv:2402.01092",
+    "features": "arXiv:2409.17858",
+}
 """Papers that stages cite, by key."""
 LONG = 150
 """Letters of LaTeX from which on a term has a row of its own."""

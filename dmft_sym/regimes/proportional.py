@@ -312,7 +312,7 @@ class Proportional(Regime):
         if not isotropic:
             variances = (
                 "$\\beta^*_c$ of variance $b_k$ and $\\varepsilon_c$ of variance one; $k$ is the class of a mode, and "
-                "fields of the space $D$ are in units of the standard deviation of their modes"
+                "fields of the space $D$ are in units of the standard deviation of their modes \\cite{scaling,features}"
             )
         return (
             f"$P$ samples, or fresh batches of $P$ at every step, have inputs $x \\sim N(0, {covariance})$ and targets "

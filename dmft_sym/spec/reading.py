@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -33,11 +33,12 @@ from dmft_sym.support.messages import InputError, show, show_key, show_path, sug
 
 from .old_words import present_words
 from .own_network import OwnNetwork
-from .sections import MOST_UNKNOWN, SECTIONS, names_of, read_section
+from .sections import MOST_UNKNOWN, SECTIONS, homes_of, names_of, read_section
 
 __all__ = ["Spec", "SpecError", "parse_spec", "read_spec", "spec_from_tree"]
 
 MAX_BYTES = 1_000_000
+_MOST_STEPS = 10
 MOST_LINES = 100
 """Errors that are listed."""
 USUAL = next(iter(REGIMES))
@@ -77,18 +78,26 @@ class Specs:
         What names of files in them are relative to.
     own
         A network of the user's own.
+    notes
+        Lines about overrides.
     """
 
-    def __init__(self, tree: Mapping[str, Any], folder: str | os.PathLike[str], own: OwnNetwork | None) -> None:
-        self.tree, self.folder, self.own = tree, folder, own
+    def __init__(
+        self,
+        tree: Mapping[str, Any],
+        folder: str | os.PathLike[str],
+        own: OwnNetwork | None,
+        notes: Iterable[str] = (),
+    ) -> None:
+        self.tree, self.folder, self.own, self.notes = tree, folder, own, tuple(notes)
 
     @classmethod
     def of_file(
         cls, path: str | os.PathLike[str], overrides: Iterable[str] = (), own: OwnNetwork | None = None
     ) -> Specs:
         """Those of a file; see `read_spec`."""
-        tree = _parsed(_text(path), overrides, f"spec {show_path(path)}")
-        return cls(tree, os.path.dirname(path), own)
+        tree, notes = _parsed(_text(path), overrides, f"spec {show_path(path)}")
+        return cls(tree, os.path.dirname(path), own, notes)
 
     def spec(self, changes: Mapping[tuple[str, str], Any] | None = None) -> Spec:
         """The spec with other values of some keys, by section and key.
@@ -104,7 +113,7 @@ class Specs:
             if not isinstance(table, dict):
                 raise SpecError(f"{show_key(section)} = {show(table)}: allowed is a table [{show_key(section)}]")
             tree[section] = {**table, key: value}
-        return spec_from_tree(tree, self.folder, self.own)
+        return spec_from_tree(tree, self.folder, self.own, self.notes)
 
 
 def _text(path: str | os.PathLike[str]) -> str:
@@ -139,11 +148,12 @@ def parse_spec(
     own: OwnNetwork | None = None,
 ) -> Spec:
     """The spec that ``text`` writes in TOML, with files relative to ``folder``; see `read_spec`."""
-    return spec_from_tree(_parsed(text, overrides, label), folder, own)
+    tree, notes = _parsed(text, overrides, label)
+    return spec_from_tree(tree, folder, own, notes)
 
 
-def _parsed(text: str, overrides: Iterable[str], label: str) -> dict[str, Any]:
-    """The tables that a text writes.
+def _parsed(text: str, overrides: Iterable[str], label: str) -> tuple[dict[str, Any], list[str]]:
+    """The tables that a text writes, with overrides, and a line for what these leave without meaning.
 
     Raises
     ------
@@ -154,12 +164,40 @@ def _parsed(text: str, overrides: Iterable[str], label: str) -> dict[str, Any]:
         tree = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise SpecError(f"{label}: not TOML ({error}); is the file complete?") from error
-    return _overridden(tree, overrides)
+    texts = list(overrides)
+    found = _overridden(tree, texts)
+    return found, _shortened(found, {text.partition("=")[0].strip() for text in texts})
 
 
-def spec_from_tree(tree: Mapping[str, Any], folder: str | os.PathLike[str] = "", own: OwnNetwork | None = None) -> Spec:
+def _shortened(tree: dict[str, Any], overridden: Collection[str]) -> list[str]:
+    """Leave out steps of the file beyond a run that an override has made shorter; a line for every list."""
+    training = tree.get("training")
+    last = training.get("steps") if isinstance(training, dict) else None
+    if "training.steps" not in overridden or not isinstance(last, int) or last < 1:
+        return []
+    lines = []
+    for section in ("spectrum", "kernels"):
+        table = tree.get(section)
+        steps = table.get("steps") if isinstance(table, dict) else None
+        if f"{section}.steps" in overridden or not isinstance(table, dict) or not isinstance(steps, list):
+            continue
+        late = [step for step in steps if isinstance(step, int) and step >= last]
+        if late:
+            table["steps"] = [step for step in steps if step not in late]
+            beyond = ", ".join(map(str, late[:_MOST_STEPS])) + (", ..." if len(late) > _MOST_STEPS else "")
+            lines.append(f"[{section}] steps: {beyond} left out, the run has the steps 0 to {last - 1}")
+    return lines
+
+
+def spec_from_tree(
+    tree: Mapping[str, Any],
+    folder: str | os.PathLike[str] = "",
+    own: OwnNetwork | None = None,
+    notes: Iterable[str] = (),
+) -> Spec:
     """The spec of a tree of tables, as `tomllib` returns them, with files relative to ``folder``."""
     tables, old_words = present_words(tree)
+    old_words = (*old_words, *notes)
     if own is not None:
         own = own.beside(tables)
         tables = own.completed(tables, _regime_of(tables).placeholder)
@@ -227,7 +265,9 @@ def _overridden(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any
         name, equals, value = text.partition("=")
         section, dot, key = name.strip().partition(".")
         if not (equals and dot and section and key) or "." in key:
-            raise SpecError(f"--set {show(text)}: allowed is section.key=value, such as training.steps=60")
+            homes = homes_of(section) if equals and not dot else []
+            example = f"{homes[0]}.{section}={value.strip()}" if homes else "training.steps=60"
+            raise SpecError(f"--set {show(text)}: allowed is section.key=value, such as {example}")
         table = tree.setdefault(section, {})
         if not isinstance(table, dict):
             raise SpecError(f"{show_key(section)} = {show(table)}: allowed is a table [{show_key(section)}]")
@@ -256,7 +296,7 @@ def _no_sections(tree: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _unknown_section(name: str, table: object) -> str:
-    homes = [section for section in SECTIONS if any(name in _keys(section, regime) for regime in REGIMES)]
+    homes = homes_of(name)
     if homes:
         return f"{name} = {show(table)}: allowed is this key inside of its section, [{homes[0]}]"
     allowed = ", ".join(f"[{section}]" for section in SECTIONS)

@@ -105,16 +105,31 @@ def _refused(section: str, regime: str, keys: type, key: str, value: object, lar
     return refused(section, key, value, words, where)
 
 
+def _size(section: str, keys: type) -> str:
+    """What finite networks of a regime have instead of the size of another."""
+    if section != "simulation":
+        return ""
+    size = next((regime.size for regime in REGIMES.values() if regime.sections.get(section) is keys), None)
+    if size is None:
+        return ""
+    return f"; the size here is {size.keyword} (--{size.keyword}), the {size.meaning}"
+
+
 def _unknown_key(section: str, keys: type, key: str, value: object) -> Fault:
     others = {word: names_of(other.sections.get(section, Keys)) for word, other in REGIMES.items()}
     for word, names in others.items():
         if key in names:
-            return refused(section, key, value, f'nothing, the key belongs to regime = "{word}"')
+            return refused(section, key, value, f'nothing, the key belongs to regime = "{word}"{_size(section, keys)}')
     if (section, key) in _NOT_HERE:
         return refused(section, key, value, _NOT_HERE[section, key])
     known = names_of(keys) or [name for names in others.values() for name in names]
     line = f"[{section}] {show_key(key)} = {shown(value)}: unknown key{suggestion(key, known)}; allowed are "
     return Fault(section, key, line + ", ".join(known))
+
+
+def homes_of(key: str) -> list[str]:
+    """Sections of any regime that have a key."""
+    return [name for name in SECTIONS if any(key in names_of(r.sections.get(name, Keys)) for r in REGIMES.values())]
 
 
 def names_of(keys: type) -> list[str]:

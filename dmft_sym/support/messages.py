@@ -83,6 +83,11 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
+def how_to_install(extra: str) -> str:
+    """How to get optional packages, of an installed toolkit and of a checkout of its source."""
+    return f"pip install 'dmft-sym[{extra}]', or in a checkout of the source pip install -e '.[{extra}]'"
+
+
 def whole_number(name: str, text: str) -> int:
     """The integer that a text is.
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from dmft_sym.support.errors import ArgumentError
-from dmft_sym.support.messages import first_line, show
+from dmft_sym.support.messages import first_line, how_to_install, show
 
 from .task import Answer, answer, packed
 
@@ -51,7 +51,7 @@ def _client(scheduler: str) -> Iterator[Any]:
         from distributed import Client
     except ImportError as error:
         raise ArgumentError(
-            f"scheduler = {show(scheduler)}: Dask is not installed; allowed with it, pip install dmft-sym[sweeps]"
+            f"scheduler = {show(scheduler)}: Dask is not installed; allowed with it, {how_to_install('sweeps')}"
         ) from error
     allowed = "allowed is the address of a running Dask scheduler, tcp://host:port"
     try:
