@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import dependence, few_outputs, init, outliers
+from . import dependence, depth, few_outputs, init, many_outputs, nonlinear, outliers, real_network
 from .claim import Claim
 
 ALL: dict[str, Claim] = {
@@ -12,5 +12,9 @@ ALL: dict[str, Claim] = {
         init.CLAIM,
         dependence.CLAIM,
         few_outputs.CLAIM,
+        many_outputs.CLAIM,
+        depth.CLAIM,
+        nonlinear.CLAIM,
+        real_network.CLAIM,
     )
 }
