@@ -605,11 +605,12 @@ def _complain(message: str) -> int:
 
 
 def _read(path: str, overrides: Sequence[str] | None, network: str | None = None) -> Spec:
+    from .spec.objects import notes_of
     from .spec.own_network import load_network
     from .spec.reading import read_spec
 
     spec = _completed(read_spec(path, overrides or (), None if network is None else load_network(network)))
-    for note in spec.notes:
+    for note in notes_of(spec):
         print(f"dmft-sym: note: {note}", file=sys.stderr)
     return spec
 

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from . import dependence, depth, few_outputs, init, many_outputs, nonlinear, outliers, real_network
+from . import (
+    dependence,
+    depth,
+    edge,
+    few_outputs,
+    init,
+    many_outputs,
+    nonlinear,
+    outliers,
+    real_network,
+    richness,
+    transfer,
+    width,
+)
 from .claim import Claim
 
 ALL: dict[str, Claim] = {
     claim.name: claim
     for claim in (
         outliers.CLAIM,
+        width.CLAIM,
+        richness.CLAIM,
         init.CLAIM,
         dependence.CLAIM,
-        few_outputs.CLAIM,
-        many_outputs.CLAIM,
+        transfer.CLAIM,
+        edge.CLAIM,
         depth.CLAIM,
         nonlinear.CLAIM,
+        few_outputs.CLAIM,
+        many_outputs.CLAIM,
         real_network.CLAIM,
     )
 }

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import math
 import numbers
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -30,14 +31,51 @@ Arrays = dict[str, Any]
 """``inputs`` and ``targets``, ``test_inputs`` and ``test_targets`` if there are: arguments of `Samples`."""
 
 
-def arrays_of_files(inputs: PathLike, targets: PathLike | None = None) -> Arrays:
-    """Arrays whose inputs and targets are in files of their own; see `dmft_sym.data.from_files`."""
+def arrays_of_files(inputs: PathLike, targets: PathLike | None = None, axes: int = 0) -> Arrays:
+    """Arrays whose inputs and targets are in files of their own; see `dmft_sym.data.from_files`.
+
+    Parameters
+    ----------
+    axes
+        How many axes inputs may have between samples and dimension.
+    """
     if targets is None and kind_of("inputs", inputs) == ".csv":
         raise DataError(
             f"targets are missing: allowed is a file beside inputs {show_path(inputs)}, or one .npz with both"
         )
     together = targets is None
-    return _arrays("inputs", inputs, together) | _arrays("targets", inputs if targets is None else targets, together)
+    others = inputs if targets is None else targets
+    return _arrays("inputs", inputs, together, axes) | _arrays("targets", others, together)
+
+
+def with_axes(arrays: Arrays, labels: Mapping[str, int] | None) -> Arrays:
+    """Arrays whose inputs have axes of these labels; rows are cut into equal pieces, the last label first.
+
+    Raises
+    ------
+    DataError
+        If inputs have other axes, or rows that do not divide.
+    """
+    if not labels:
+        return arrays
+    sizes, text = tuple(labels.values()), show(dict(labels))
+    found = dict(arrays)
+    for name in ("inputs", "test_inputs"):
+        array = arrays.get(name)
+        if array is None:
+            continue
+        if array.ndim == 2:
+            pieces = math.prod(sizes)
+            if array.shape[1] % pieces:
+                raise DataError(
+                    f"labels = {text}: {name} have {array.shape[1]} columns; allowed are multiples of {pieces}"
+                )
+            found[name] = array.reshape(len(array), *sizes, -1)
+        elif array.shape[1:-1] != sizes:
+            raise DataError(
+                f"labels = {text}: {name} have the shape {array.shape}; allowed are the sizes of their axes"
+            )
+    return found
 
 
 def arrays_of_table(path: PathLike, outputs: int = 1) -> Arrays:
@@ -75,7 +113,7 @@ def arrays_of_set(
     return found | tests if tested else found
 
 
-def _arrays(name: str, path: PathLike, together: bool) -> dict[str, Array]:
+def _arrays(name: str, path: PathLike, together: bool, axes: int = 0) -> dict[str, Array]:
     """Arrays of training and test samples that a file has under ``name``."""
     found: dict[str, object] = {}
     if kind_of(name, path) == ".csv":
@@ -87,7 +125,8 @@ def _arrays(name: str, path: PathLike, together: bool) -> dict[str, Array]:
         found[name] = archive.find(name, only=not together)
         if f"test_{name}" in archive.names:
             found[f"test_{name}"] = archive.find(f"test_{name}")
-    shapes = ("(P, D)", (2,)) if name == "inputs" else ("(P,) or (P, C)", (1, 2))
+    of_inputs = ("(P, D)", (2,)) if not axes else ("(P, ..., D) with an axis for each of labels", (2, 2 + axes))
+    shapes = of_inputs if name == "inputs" else ("(P,) or (P, C)", (1, 2))
     return {key: real_array(f"{key} of {show_path(path)}", value, *shapes) for key, value in found.items()}
 
 

@@ -99,7 +99,7 @@ class ExtensiveData(DataKeys):
         Whether readouts stay as they are at initialization.
     """
 
-    regime: Literal["extensive"] = "extensive"
+    regime: Literal["extensive"]
     outputs_per_width: Annotated[float, OUTPUTS_PER_WIDTH]
     width_per_dim: Annotated[float, Gt(0), Lt(math.inf)]
     teacher_std: Annotated[float, TEACHER_STD] = 1.0

@@ -53,6 +53,8 @@ Time = Annotated[
     Words("the end of the flow, a finite number > 0, or a list of ascending times from 0 to the end"),
 ]
 FLOW = "gradient-flow"
+OF_RUNS = frozenset({*BY_KEYWORD, "at", "kernels", "values", "progress"})
+"""Arguments of runs beside those that are keys of training, solver, simulation, spectrum or sampling."""
 ENTRIES = "single entries of a matrix, on which Adam and sign descent act, are outside the averaging rule"
 ON_ENTRIES = dict.fromkeys(("adam", "Adam", "adamw", "AdamW", "sign", "sign-descent", "rmsprop"), f"; {ENTRIES}")
 SCHEDULE = Words('a formula in t and T such as "1/(1 + t/10)", "cosine" or "warmup(10)"')
@@ -64,6 +66,10 @@ FROM_ZERO = replace(BY_KEYWORD["depth"], low=0)
 """A depth that may be zero, linear regression."""
 _LATER = ("residual", "gated", "attention")
 Exponent = Annotated[dict[Literal["exponent"], Finite], Len(1, 1)]
+PARAMETERS = Words("a table of finite numbers by name, such as {strength = 0.5}")
+LABELS = Words("a table of numbers of values by name, such as {token = 3}, every one an integer >= 1")
+Labels = Annotated[dict[str, Count], Len(1, 100), LABELS]
+"""Labels of inputs, and how many values they have."""
 PARAMETRIZATION = Words('"muP", "NTK" or {exponent = a} with a finite number a (muP is 0.5, NTK is 0)')
 KINDS = {"python": f"; {OWN_FORWARD}", **dict.fromkeys(_LATER, f" (not available yet: {', '.join(_LATER)})")}
 
@@ -111,6 +117,8 @@ class NetworkKeys(Keys):
         Standard deviation of the initial weights.
     richness
         ``gamma0``; small is lazy, large is rich.
+    parameters
+        Values of run-time parameters of a forward pass of the user's own, ``net.parameter(name)``, by name.
     """
 
     kind: Annotated[Literal["deep-linear", "mlp"], Hints(KINDS)]
@@ -120,6 +128,7 @@ class NetworkKeys(Keys):
     parametrization: Annotated[Literal["muP", "NTK"] | Exponent, PARAMETRIZATION] = "muP"
     init_std: Annotated[float, BY_KEYWORD["init_std"]] = 1.0
     richness: Annotated[float, BY_KEYWORD["richness"]] | None = None
+    parameters: Annotated[dict[str, Finite], Len(1, 100), PARAMETERS] | None = None
 
     def faults(self) -> Iterator[Fault]:
         """An activation where the kind has none, and one that is no function."""
@@ -487,6 +496,16 @@ def late_steps(spec: Spec, section: str) -> Iterator[Fault]:
         if step > last:
             line = f"[{section}] steps = {step}: allowed are integers from 0 to {last}, the last step"
             yield Fault(section, "steps", line)
+
+
+def named_twice(spec: Spec) -> Iterator[Fault]:
+    """Parameters of a forward pass that have the names of other arguments of runs."""
+    others = (vars(section) for name, section in spec.sections.items() if name not in ("network", "data"))
+    taken = OF_RUNS.union(*others)
+    for name in spec.network.parameters or ():
+        if name in taken:
+            allowed = f"parameters of a forward pass; {name} is an argument of every run"
+            yield refused("network", "parameters", spec.network.parameters, allowed)
 
 
 def of_flows(spec: Spec) -> Iterator[Fault]:

@@ -61,6 +61,7 @@ from .keys import (
     DataKeys,
     Fault,
     Hints,
+    Labels,
     Method,
     NetworkKeys,
     SamplingKeys,
@@ -120,6 +121,8 @@ class ProportionalData(DataKeys):
         Number of modes of a power law.
     mode_classes
         Largest number of classes that they are put into.
+    labels
+        Labels of the inputs with their numbers of values, ``{token = 3}``: a sample is so many independent inputs.
     """
 
     regime: Literal["proportional"] = "proportional"
@@ -132,6 +135,7 @@ class ProportionalData(DataKeys):
     source: Exponent | None = None
     modes: Annotated[int, Ge(1), Le(10**8)] = 10_000
     mode_classes: Annotated[int, Ge(1), Le(10_000)] = 64
+    labels: Labels | None = None
 
     @classmethod
     def needed(cls, table: Mapping[str, Any]) -> tuple[str, ...]:
@@ -453,7 +457,7 @@ class Proportional(Regime):
     @classmethod
     def of_spec(cls, spec: Spec) -> Self:
         """The data that a spec describes."""
-        return cls(spec.data.label_noise, spec.data.modes_of_inputs)
+        return cls(spec.data.label_noise, spec.data.modes_of_inputs, labels=spec.data.labels or ())
 
     def network(self, keys: NetworkKeys) -> Network:
         """The network that a spec describes."""

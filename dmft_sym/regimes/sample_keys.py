@@ -26,6 +26,7 @@ from .keys import (
     File,
     Index,
     Keys,
+    Labels,
     NetworkKeys,
     SolverKeys,
     Spec,
@@ -65,6 +66,9 @@ class SamplesData(DataKeys):
     loss
         What is minimised on given samples: ``"squared"``, ``"logistic"``, ``"softmax"``, or a formula in the output
         ``f`` and the target ``y``.
+    labels
+        Labels of the inputs with their numbers of values, ``{token = 3}``, in the order of the axes between samples and
+        dimension; rows of files have the values of the last label one after another.
     """
 
     regime: Literal["fixed"]
@@ -76,6 +80,7 @@ class SamplesData(DataKeys):
     test_samples: Index = 0
     seed: Index = 0
     loss: Annotated[str, Words(f"a name, or {FORMULA}")] = "squared"
+    labels: Labels | None = None
 
     def faults(self) -> Iterator[Fault]:
         """A loss that is none."""

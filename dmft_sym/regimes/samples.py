@@ -317,15 +317,15 @@ class Samples(Regime):
     @classmethod
     def of_spec(cls, spec: Spec) -> Self:
         """The samples of files, or of a set."""
-        from dmft_sym.data.arrays import arrays_of_files, arrays_of_set
+        from dmft_sym.data.arrays import arrays_of_files, arrays_of_set, with_axes
 
         data, outputs = spec.data, spec.network.outputs
         if data.set is None:
-            arrays = arrays_of_files(data.inputs, data.targets)
+            arrays = with_axes(arrays_of_files(data.inputs, data.targets, axes=len(data.labels or ())), data.labels)
         else:
             drawn = {"loss": data.loss, "test_samples": data.test_samples}
-            arrays = arrays_of_set(data.set, data.classes, data.samples, data.seed, **drawn)
-        samples = cls(loss=data.loss, **arrays)
+            arrays = with_axes(arrays_of_set(data.set, data.classes, data.samples, data.seed, **drawn), data.labels)
+        samples = cls(loss=data.loss, labels=tuple(data.labels or ()), **arrays)
         if outputs not in (None, samples.outputs):
             raise SpecError(
                 f"[network] outputs = {outputs}: allowed is what the targets have, {samples.outputs}, or nothing"

@@ -58,6 +58,9 @@ def _diagonal(array: NDArray[Any], first: int, second: int, outputs: int) -> NDA
     """
     blocks = np.zeros((2 * outputs - 1, *array.shape), array.dtype)
     blocks[outputs - 1] = array
+    unknown = np.isnan(array)  # layers that a field does not have, and fields of which nothing is left
+    if unknown.any():
+        blocks[:, unknown] = np.nan
     strides = list(blocks.strides[1:])
     strides[first], strides[second] = blocks.strides[0], -blocks.strides[0]
     shape = list(array.shape)

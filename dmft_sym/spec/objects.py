@@ -52,6 +52,20 @@ def network_of(spec: Spec, data: Regime | None = None) -> Network:
     return network
 
 
+def notes_of(spec: Spec) -> tuple[str, ...]:
+    """Keys that are given and have no effect, a line each; a depth too that a forward pass of the user's own ignores.
+
+    Raises
+    ------
+    InputError
+        If that forward pass fails.
+    """
+    own = spec.own
+    if own is None or not own.with_depth or network_of(spec).depth is not None:
+        return spec.notes
+    return (*spec.notes, f"[network] depth: not used, the forward pass {own.text} has no net.depth")
+
+
 def training_of(spec: Spec) -> TrainingRule:
     """The training rule of a spec, ready for `dmft_sym.derive`."""
     from dmft_sym.networks import GradientDescent, GradientFlow, OnlineSGD
@@ -69,6 +83,7 @@ def physical_arguments(spec: Spec) -> dict[str, Any]:
     length = {"time": training.time} if training.continuous else {"steps": training.steps}
     rate = {} if training.continuous else {"learning_rate": training.learning_rate}
     return {
+        **(spec.network.parameters or {}),
         **richness,
         **rate,
         "init_std": spec.network.init_std,
@@ -148,6 +163,7 @@ def in_words_of_specs(error: ArgumentError, spec: Spec) -> SpecError:
     homes = {key: f"[{name}] {key}" for name, keys in reversed([*spec.sections.items()]) for key in vars(keys)}
     places = "times" if spec.training.continuous else "steps"
     homes |= {"kernels": f"[kernels] {places}", "at": f"[spectrum] {places}"}
+    homes |= {name: f"[network] parameters: {name}" for name in spec.network.parameters or ()}
     homes |= {"steps": "[training] steps", "time": "[training] time"}
     text = re.sub(r"^\w+(?= = |: )", lambda found: homes.get(found[0], found[0]), str(error))
     return SpecError(re.sub(r"\bmethod = '(\w+)'", r'[solver] method = "\1"', text))

@@ -16,7 +16,17 @@ from typing import Any
 
 from dmft_sym.regimes import REGIMES
 from dmft_sym.regimes.base import Regime
-from dmft_sym.regimes.keys import Check, Fault, Keys, Spec, UnreadSectionError, late_steps, of_flows, refused
+from dmft_sym.regimes.keys import (
+    Check,
+    Fault,
+    Keys,
+    Spec,
+    UnreadSectionError,
+    late_steps,
+    named_twice,
+    of_flows,
+    refused,
+)
 from dmft_sym.support.errors import SpecError
 from dmft_sym.support.files import read_bytes
 from dmft_sym.support.messages import InputError, show, show_key, show_path, suggestion
@@ -32,7 +42,7 @@ MOST_LINES = 100
 """Errors that are listed."""
 USUAL = next(iter(REGIMES))
 """The regime of a spec that names none."""
-CHECKS: tuple[Check, ...] = (partial(late_steps, section="spectrum"), of_flows)
+CHECKS: tuple[Check, ...] = (partial(late_steps, section="spectrum"), of_flows, named_twice)
 """What keys of any regime may be together; each has its own."""
 
 

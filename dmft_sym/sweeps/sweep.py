@@ -227,7 +227,7 @@ def solved_point(what: str, variables: tuple[str, ...], item: tuple[CarriedProbl
 
     Raises
     ------
-    InputError
+    ArgumentError
         If it is refused; the line ends with where.
     """
     carried, settings, where = item
@@ -236,7 +236,7 @@ def solved_point(what: str, variables: tuple[str, ...], item: tuple[CarriedProbl
         result = task.run(theory, completed_settings(task, theory, settings, variables))
         return chosen(result, variables)
     except InputError as error:
-        raise InputError(f"{error} (at {where})") from error
+        raise ArgumentError(f"{error} (at {where})") from error
 
 
 def _whole(grid: Grid, results: Sequence[xr.Dataset], what: Mapping[str, Any], start: float) -> xr.Dataset:

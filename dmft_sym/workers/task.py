@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import BiasWarning, CacheWarning, DataWarning, InputError
 from dmft_sym.support.threads import one_core
 
@@ -51,7 +52,7 @@ class Answer:
 
         Raises
         ------
-        InputError
+        ArgumentError
             If the input was refused.
         WorkerError
             If the function failed otherwise.
@@ -59,7 +60,7 @@ class Answer:
         for category, text in self.notes:
             warnings.warn(text, category, stacklevel=4)
         if self.refusal is not None:
-            raise InputError(self.refusal)
+            raise ArgumentError(self.refusal)
         if self.failure is not None:
             raise WorkerError(self.failure)
         return self.value
@@ -96,6 +97,8 @@ def answer(function: bytes, item: bytes, alone: bool = True) -> Answer:
                 found = Answer(unpacked(function)(cloudpickle.loads(item)))
         except InputError as error:
             found = Answer(refusal=str(error))
+        except MemoryError:
+            found = Answer(refusal="workers: out of memory; allowed are fewer workers, or smaller runs")
         except Exception:
             found = Answer(failure=traceback.format_exc())
     notes = {(one.category, str(one.message)): None for one in heard if issubclass(one.category, _NOTED)}

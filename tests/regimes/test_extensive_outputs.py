@@ -167,14 +167,6 @@ def test_a_wrong_update_is_seen() -> None:
     assert distance(found, trained(300, 2, False, 0, **ONE_STEP)[0]) > 0.02
 
 
-@pytest.mark.parametrize("at", [pytest.param(3, marks=pytest.mark.slow)])
-def test_the_third_step_of_full_training(at: int) -> None:
-    """54 products with three matrices."""
-    found = ds.spectrum(theory(False), matrices=["W0"], at=[at], steps=at + 1, **ONE_STEP)
-    largest = np.mean([trained(1500, at, False, seed, **ONE_STEP)[0][0] for seed in range(5)])
-    assert edges(found)[0] == pytest.approx(largest, rel=0.01)
-
-
 def test_upper_edges_converge_with_the_width_at_fixed_outputs_per_width() -> None:
     edge = edges(ds.spectrum(theory(True), matrices=["W0"], at=[4], steps=5, **TWELVE_STEPS))[0]
     gaps = [

@@ -104,6 +104,15 @@ def test_same_numbers_as_all_outputs_at_once(training, outputs):
         np.testing.assert_allclose(found[name].sel(layers), array, rtol=0, atol=1e-12)
 
 
+def test_what_is_unknown_is_unknown_between_outputs_too():
+    """A response that exists at some layers only is NaN at others, for all pairs of outputs."""
+    found = theory(depth=3).compile(backend="numpy")(steps=4, outputs=3, **SETTINGS)
+
+    unknown = np.isnan(found.R_h.values).reshape(*found.R_h.shape)
+    assert unknown.any()
+    assert (unknown.any(axis=(2, 4)) == unknown.all(axis=(2, 4))).all()
+
+
 def test_outliers_count_outputs_once_those_of_the_kernel_twice():
     """Against two-time matrices of both outputs, which are put into the spike condition as they are."""
     problem, at = theory(depth=1), 7
