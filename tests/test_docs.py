@@ -18,7 +18,17 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 @pytest.mark.parametrize(
-    "page", ["program.md", "equations.md", "limits.md", "results.md", "sweeps.md", "extensive.md", "measure.md"]
+    "page",
+    [
+        "program.md",
+        "equations.md",
+        "limits.md",
+        "results.md",
+        "sweeps.md",
+        "extensive.md",
+        "measure.md",
+        "reproduce.md",
+    ],
 )
 def test_examples_print_what_they_say(page: str) -> None:
     text = re.sub(r"^```.*$", "", (DOCS / page).read_text(encoding="utf-8"), flags=re.MULTILINE)

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from . import dependence, depth, edge, few_outputs, init, many_outputs, nonlinear, outliers, richness, transfer, width
+from . import (
+    dependence,
+    depth,
+    edge,
+    few_outputs,
+    init,
+    many_outputs,
+    nonlinear,
+    outliers,
+    real_network,
+    richness,
+    transfer,
+    width,
+)
 from .claim import Claim
 
 ALL: dict[str, Claim] = {
@@ -19,5 +32,6 @@ ALL: dict[str, Claim] = {
         nonlinear.CLAIM,
         few_outputs.CLAIM,
         many_outputs.CLAIM,
+        real_network.CLAIM,
     )
 }
