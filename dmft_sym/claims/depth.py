@@ -1,108 +1,136 @@
-"""Learning rates transfer over depth in residual networks whose blocks are scaled by one over the root of the depth."""
+"""Best learning rates of a residual network transfer over depths if its branches are scaled by ``1/sqrt(L)``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import sympy as sp
 
 from .claim import Claim, Evidence
-from .rows import against_networks, stated
+from .rows import Row, against_networks, stated
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
-    from dmft_sym.networks import Network
-
 SETTINGS: dict[str, Any] = {
-    "samples_per_dim": 2.0, "width_per_dim": 1.0, "richness": 2.0, "label_noise": 0.2, "steps": 40,
+    "samples_per_dim": 4.0, "width_per_dim": 1.0, "richness": 1.0, "label_noise": 0.2, "branch": 0.5, "steps": 12,
 }  # fmt: skip
-SAME, DIFFERENT = 1.6, 2.5
-"""Best rates of the two largest depths lie within the first factor; without the scaling they differ by the second."""
+FIRST, LAST, RATES = -2.5, 0.0, 11
+"""Logarithms of the learning rates, and their number."""
+RATE = 0.05
+"""Of the finite networks."""
+SCALED, PLAIN = "scaled", "plain"
+SAME, DIFFERENT = 1.15, 2.0
+"""Best rates lie within this factor if branches are scaled, and differ by this much more if they are not."""
 
 
-def residual(scaled: bool) -> Network:
-    """``h^{l+1} = h^l + b W^l h^l`` with ``b = 1/sqrt(L)``, or 1."""
-    from dmft_sym.networks import network
+def residual(scaled: bool) -> Any:
+    """A forward pass, ``h -> h + (b0/sqrt(L)) W h`` in every block, or without the scale."""
 
     def forward(net: Any, x: Any) -> Any:
         n = net.hidden("N")
-        scale = 1 / sp.sqrt(net.depth) if scaled else sp.Integer(1)
+        branch = net.parameter("branch", default=1.0)
+        factor = branch / sp.sqrt(net.depth) if scaled else branch
         weights = net.matrix("W", n, n, layers=(1, net.depth - 1))
         h = net.matrix("W0", net.inputs, n) @ x
-        h = net.scan(lambda layer, h: h + scale * (weights[layer] @ h), h, layers=(1, net.depth - 1))
+        h = net.scan(lambda layer, h: h + factor * (weights[layer] @ h), h, layers=(1, net.depth - 1))
         return net.readout("w", h)
 
-    return network(forward, name="residual network")
+    return forward
 
 
-def evidence(
-    dim: int, seeds: int, depths: tuple[int, ...], unscaled: tuple[int, ...], rates: int, simulated: int
-) -> Evidence:
-    """The training loss in the end over learning rates and depths, with and without the scaling."""
+def evidence(dim: int, seeds: int, depths: tuple[int, ...], simulated: tuple[int, ...]) -> Evidence:
+    """The training loss in the end over learning rates and depths, with and without the scale of branches."""
+    from dmft_sym.networks import network
     from dmft_sym.solvers.simulation import simulate
     from dmft_sym.sweeps.optimum import optimum
+    from dmft_sym.sweeps.ranges import logspace
     from dmft_sym.sweeps.sweep import sweep
     from dmft_sym.theory import derive
 
-    places = np.geomspace(0.003, 0.3, rates).tolist()
-    grids, best, rows = {}, {}, []
-    for name, scaled, chosen in (("scaled", True, depths), ("unscaled", False, unscaled)):
-        theory = derive(residual(scaled))
-        over = {"depth": chosen, "learning_rate": places}
-        grids[name] = sweep(theory, over, variables=["train_loss"], workers=1, **SETTINGS)
-        best[name] = optimum(grids[name], "train_loss", along="learning_rate")
-        two = best[name].learning_rate.values[-2:]
-        factor = float(two.max() / two.min())
-        holds, words = (
-            (factor <= SAME, f"at most {SAME:g}") if scaled else (factor >= DIFFERENT, f"from {DIFFERENT:g} on")
-        )
-        rows.append(stated(f"best rates at L = {chosen[-2]} and {chosen[-1]}, {name}: ratio", factor, holds, words))
-    rate = float(best["scaled"].learning_rate_on_grid.sel(depth=simulated))
-    more: dict[str, Any] = {"depth": simulated, "learning_rate": rate, "order_parameters": False, "normalise": True}
-    networks = simulate(derive(residual(True)), dim=dim, seeds=seeds, **more, **SETTINGS)
-    place = grids["scaled"].train_loss.sel(depth=simulated).sel(learning_rate=rate, method="nearest")
-    losses = networks.train_loss.isel(step=-1).mean("output")
-    quantity = f"training loss, scaled, L = {simulated}, best rate"
-    rows.append(against_networks(quantity, float(place.isel(step=-1).mean()), losses, 6 / dim))
+    theories = {name: derive(network(residual(name == SCALED), name=f"{name} residual")) for name in (SCALED, PLAIN)}
+    rates = logspace(FIRST, LAST, RATES)
+    over = {"depth": depths, "learning_rate": sorted({RATE, *rates})}
+    asked: dict[str, Any] = {"variables": ["train_loss"], "workers": 1, "backend": "numpy"}
+    grids = {name: sweep(theory, over, **asked, **SETTINGS) for name, theory in theories.items()}
+    best = {name: optimum(grid, "train_loss", along="learning_rate") for name, grid in grids.items()}
+    rows, networks = _best_rows(best), {}
+    more: dict[str, Any] = {"learning_rate": RATE, "order_parameters": False, "normalise": True}
+    for depth in simulated:
+        found = simulate(theories[SCALED], dim=dim, seeds=seeds, depth=depth, **more, **SETTINGS)
+        networks[depth] = found.train_loss.isel(step=-1).mean("output")
+        predicted = float(_losses(grids[SCALED]).sel(depth=depth, learning_rate=RATE))
+        words = f"training loss, scaled branches, L = {depth}, rate {RATE:g}"
+        rows.append(against_networks(words, predicted, networks[depth], 4 / dim))
 
     def draw() -> Figure:
-        from dmft_sym.figures.panels import COLOURS, legend_above, light_grid, new_figure
+        return _figure(grids, best, networks)
 
-        figure = new_figure(7.0, 3.4)
-        axes = figure.subplots(1, 2, sharey=True)
-        styles = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (3, 1, 1, 1)))
-        titles = {"scaled": "blocks times 1/sqrt(L)", "unscaled": "blocks as they are"}
-        looks = dict(zip(sorted({*depths, *unscaled}), zip(COLOURS, styles * 2, strict=False), strict=False))
-        for axis, (name, grid) in zip(axes, grids.items(), strict=True):
-            for depth in grid.depth.values:
-                colour, style = looks[int(depth)]
-                losses = grid.train_loss.sel(depth=depth).isel(step=-1).mean("output", skipna=False)
-                axis.plot(grid.learning_rate, losses, color=colour, ls=style, lw=1.5, label=f"L = {depth}")
-                one = best[name].sel(depth=depth)
-                axis.plot(one.learning_rate, one.train_loss, "v", color=colour, ms=5)
-            axis.set_xscale("log")
-            axis.set_yscale("log")
-            axis.set_xlabel("learning rate")
-            axis.set_title(titles[name], fontsize="medium")
-            light_grid(axis)
-        axes[0].set_ylim(0.01, 3.0)
-        axes[0].set_ylabel("training loss after 40 steps")
-        legend_above(figure, list(axes), 1.1)
-        return figure
+    results = {**grids, **{f"networks_{depth}": found.to_dataset(name="loss") for depth, found in networks.items()}}
+    return Evidence(tuple(rows), results | {f"optimum_{name}": found for name, found in best.items()}, draw)
 
-    return Evidence(tuple(rows), {**grids, "networks": networks}, draw)
+
+def _losses(grid: xr.Dataset) -> xr.DataArray:
+    return grid.train_loss.isel(step=-1).mean("output", skipna=False)
+
+
+def _best_rows(best: dict[str, xr.Dataset]) -> list[Row]:
+    """By what factor best rates differ over depths."""
+    scaled, plain = (float(found.learning_rate.max() / found.learning_rate.min()) for found in best.values())
+    words = "best rates over depths: largest / smallest"
+    return [
+        stated(f"{words}, scaled branches", scaled, scaled <= SAME, f"at most {SAME:g}"),
+        stated(f"{words}, without the scale", plain, plain >= DIFFERENT * scaled, f"at least {DIFFERENT:g} times that"),
+    ]
+
+
+def _figure(grids: dict[str, xr.Dataset], best: dict[str, xr.Dataset], networks: dict[int, xr.DataArray]) -> Figure:
+    from dmft_sym.figures.panels import COLOURS, DASHED, DOTTED, legend_above, light_grid, new_figure
+
+    figure = new_figure(7.0, 3.4)
+    axes = figure.subplots(1, 2, sharey=True)
+    titles = {SCALED: "h + (b / sqrt(L)) W h", PLAIN: "h + b W h"}
+    markers = "sD^v"
+    for axis, (name, grid) in zip(axes, grids.items(), strict=True):
+        depths = grid.depth.values
+        for depth, colour, style, marker in zip(
+            depths, COLOURS, ("-", DASHED, DOTTED, (0, (5, 1, 1, 1))), markers, strict=False
+        ):
+            losses, one = _losses(grid).sel(depth=depth), best[name].sel(depth=depth)
+            axis.plot(grid.learning_rate, losses, color=colour, ls=style, lw=1.5, label=f"theory, L = {depth}")
+            axis.plot(one.learning_rate, one.train_loss, marker, color=colour, ms=5, label=f"best rate, L = {depth}")
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.set_xlabel("learning rate")
+        axis.set_title(titles[name], fontsize="medium")
+        light_grid(axis)
+    for (depth, values), shift in zip(networks.items(), (0.96, 1.04), strict=False):
+        number = list(grids[SCALED].depth.values).index(depth)
+        error = float(values.std(ddof=1)) / values.size**0.5
+        points: dict[str, Any] = {
+            "fmt": markers[number],
+            "ms": 5,
+            "mfc": "white",
+            "capsize": 2,
+            "zorder": 4,
+            "color": COLOURS[number],
+        }
+        axes[0].errorbar(shift * RATE, float(values.mean()), error, label=f"finite networks, L = {depth}", **points)
+    axes[0].set_ylim(0.02, 3.0)
+    axes[0].set_ylabel(f"training loss after {SETTINGS['steps']} steps")
+    legend_above(figure, list(axes), 2.0)
+    return figure
 
 
 CLAIM = Claim(
     "depth",
-    "With blocks scaled by 1/sqrt(depth) the best learning rate of a residual network settles with its depth.",
-    "arXiv:2605.07870, transfer over depth",
+    "With residual branches scaled by 1/sqrt(L) the best learning rate does not depend on depth; without it falls.",
+    "arXiv:2605.07870 and arXiv:2502.02531, transfer over depths",
     evidence,
     {
-        "full": {"dim": 500, "seeds": 8, "depths": (4, 8, 16), "unscaled": (2, 4, 6), "rates": 13, "simulated": 8},
-        "quick": {"dim": 250, "seeds": 4, "depths": (4, 8), "unscaled": (2, 4), "rates": 9, "simulated": 4},
-        "smallest": {"dim": 120, "seeds": 3, "depths": (4, 8), "unscaled": (2, 4), "rates": 5, "simulated": 4},
+        "full": {"dim": 1000, "seeds": 8, "depths": (3, 6, 12, 24), "simulated": (6, 12)},
+        "quick": {"dim": 400, "seeds": 6, "depths": (3, 6, 12), "simulated": (3, 12)},
+        "smallest": {"dim": 150, "seeds": 4, "depths": (3, 6), "simulated": (6,)},
     },
 )

@@ -1,8 +1,10 @@
-"""As many outputs as hidden units move the bulk itself; few of them are outliers beside it."""
+"""From outliers to a bulk that moves, as there are ever more outputs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .claim import Claim, Evidence
 from .rows import Row, against_networks, against_number, stated
@@ -12,13 +14,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SETTINGS: dict[str, Any] = {"width_per_dim": 1.0, "teacher_std": 2.0, "richness": 2.0, "learning_rate": 0.3}
-MATRIX, LAST = "W0", 12
-RATIO, EDGE = 0.5, 7.460
-"""Outputs per hidden unit, and the upper edge after `LAST` steps with a frozen readout, by Silverstein's equation."""
+ONE_STEP: dict[str, Any] = {"width_per_dim": 1.0, "teacher_std": 1.0, "richness": 1.0, "learning_rate": 0.4}
+LAST, RATIO = 12, 0.5
+KNOWN_FROZEN, KNOWN_FULL = 7.460, 1.8468
+"""Upper edges after `LAST` steps with a frozen readout, and after one step of full training, by hand."""
+BEYOND = 2.1
+"""Above the bulk of the initialization, which ends at 2."""
+EXTENSIVE = 32
+"""Outputs from which on the largest value is compared with the edge of the bulk."""
 
 
-def evidence(dims: tuple[int, ...], seeds: int, outputs: tuple[int, ...]) -> Evidence:
-    """Edges of the bulk against finite networks, and the crossover from outliers to a bulk."""
+def evidence(dim: int, seeds: int, outputs: tuple[int, ...], sizes: tuple[int, ...]) -> Evidence:
+    """Spectra of the first matrix against the number of outputs, and its largest value against the size."""
     from dmft_sym.networks import deep_linear
     from dmft_sym.regimes import ExtensiveOutputs
     from dmft_sym.solvers.simulation import simulate
@@ -26,76 +33,96 @@ def evidence(dims: tuple[int, ...], seeds: int, outputs: tuple[int, ...]) -> Evi
     from dmft_sym.theory import derive
 
     theory = derive(deep_linear(1), data=ExtensiveOutputs(frozen=True))
-    asked: dict[str, Any] = {"matrices": [MATRIX], "at": [LAST], "steps": LAST + 1, **SETTINGS}
-    predicted = spectrum(theory, outputs_per_width=RATIO, points=300, **asked)
-    start = spectrum(theory, outputs_per_width=RATIO, matrices=[MATRIX], at=[0], steps=1, **SETTINGS)
-    place = {"matrix": MATRIX, "spectrum_step": LAST}
-    edge = float(predicted.bulk_edge.sel(side="upper", **place))
-    rows: list[Row] = [
-        against_number(f"upper edge, C/N = {RATIO:g}, step {LAST}", edge, EDGE, 3),
-        against_number("upper edge at the start", float(start.bulk_edge.sel(matrix=MATRIX, side="upper")[0]), 2.0, 3),
-    ]
-    of_size = {dim: simulate(theory, dim=dim, seeds=seeds, outputs_per_width=RATIO, values=0, **asked) for dim in dims}
-    largest = of_size[dims[-1]]
-    measured = largest.outlier.sel(place).isel(rank=0)
-    rows.append(against_networks(f"largest singular value, D = {dims[-1]}", edge, measured, 0.02))
-    few: dict[int, xr.Dataset] = {}
+    asked: dict[str, Any] = {"matrices": ["W0"], "at": [LAST], "steps": LAST + 1, **SETTINGS}
+    results: dict[str, xr.Dataset] = {}
+    rows: list[Row] = []
     for count in outputs:
-        few[count] = simulate(theory, dim=dims[-1], seeds=seeds, outputs_per_width=count / dims[-1], values=0, **asked)
-        values = few[count].spectrum_value.sel(place)
-        beyond = float((values > 2.0 * (1 + 4 / dims[-1])).sum("number").mean())
-        words = f"values beyond the initial bulk, C = {count}, D = {dims[-1]}"
-        rows.append(stated(words, beyond, beyond == count, f"{count}"))
+        ratio = count / dim
+        predicted = spectrum(theory, outputs_per_width=ratio, points=300, **asked)
+        networks = simulate(theory, outputs_per_width=ratio, dim=dim, seeds=seeds, values=0, **asked)
+        results |= {f"theory_{count}": predicted, f"networks_{count}": networks}
+        beyond = (networks.spectrum_value > BEYOND).sum("number").values.ravel()
+        rows.append(stated(f"values beyond the bulk, C = {count}", beyond.mean(), (beyond == count).all(), f"{count}"))
+        if count >= EXTENSIVE:
+            words = f"mean square of values, C = {count} of {dim}"
+            square = (networks.spectrum_value**2).mean("number").values.ravel()
+            rows.append(against_networks(words, _second_moment(predicted), square, 4 / dim))
+    edge = results["edge"] = spectrum(theory, outputs_per_width=RATIO, **asked)
+    upper = float(edge.bulk_edge.sel(side="upper").squeeze())
+    rows.append(against_number(f"upper edge, C/D = {RATIO:g}, frozen readout, step {LAST}", upper, KNOWN_FROZEN, 3))
+    largest = {}
+    for size in sizes:
+        found = simulate(theory, outputs_per_width=RATIO, dim=size, seeds=seeds, values=0, **asked)
+        results[f"size_{size}"] = found
+        largest[size] = found.spectrum_value.isel(number=0).values.ravel()
+    rows.append(
+        against_networks(
+            f"largest value, C/D = {RATIO:g}, D = {sizes[-1]}", upper, largest[sizes[-1]], _width(sizes[-1])
+        )
+    )
+    full = derive(deep_linear(1), data=ExtensiveOutputs())
+    one = spectrum(full, matrices=["W0"], at=[1], steps=2, outputs_per_width=RATIO, points=0, **ONE_STEP)
+    value = float(one.bulk_edge.sel(side="upper").squeeze())
+    rows.append(against_number(f"upper edge, C/D = {RATIO:g}, full training, step 1", value, KNOWN_FULL, 4))
 
     def draw() -> Figure:
-        return _figure(predicted, of_size, few, edge)
+        return _figure(results, outputs, upper, largest)
 
-    results = {"theory": predicted, **{f"networks_{dim}": one for dim, one in of_size.items()}}
-    return Evidence(tuple(rows), {**results, **{f"few_{count}": one for count, one in few.items()}}, draw)
+    return Evidence(tuple(rows), results, draw)
 
 
-def _figure(predicted: xr.Dataset, of_size: dict[int, xr.Dataset], few: dict[int, xr.Dataset], edge: float) -> Figure:
-    from dmft_sym.figures.panels import COLOURS, DASHED, legend_above, light_grid, new_figure
+def _width(dim: int) -> float:
+    """The largest value of a bulk lies below its edge by about this part of it (Tracy and Widom)."""
+    return 1.5 * dim ** (-2 / 3)
 
-    figure = new_figure(9.0, 3.2)
-    axes = figure.subplots(1, 3)
-    place = {"matrix": MATRIX, "spectrum_step": LAST}
-    count, one = next(iter(few.items()))
-    style: dict[str, Any] = {"bins": 40, "density": True, "color": "0.8"}
-    axes[0].hist(one.spectrum_value.sel(place).values.ravel(), label="finite networks", **style)
-    axes[0].set_title(f"C = {count}", fontsize="medium")
-    axes[0].axvline(2.0, color="0.3", ls=DASHED, lw=1.0, label="edge of the initial bulk")
-    largest = of_size[max(of_size)]
-    axes[1].hist(largest.spectrum_value.sel(place).values.ravel(), **style)
-    axes[1].plot(predicted.value.sel(place), predicted.density.sel(place), color=COLOURS[0], label="theory")
-    axes[1].set_title(f"C = {RATIO:g} N", fontsize="medium")
-    sizes = list(of_size)
-    tops = [found.outlier.sel(place).isel(rank=0) for found in of_size.values()]
-    errors = [float(top.std("seed", ddof=1)) / top.sizes["seed"] ** 0.5 for top in tops]
-    points: dict[str, Any] = {"fmt": "o", "ms": 4, "color": "0.2", "mfc": "white", "capsize": 2}
-    axes[2].errorbar(sizes, [float(top.mean()) for top in tops], errors, label="largest value", **points)
-    axes[2].axhline(edge, color=COLOURS[0])
-    axes[2].set_xscale("log")
-    axes[2].set_xticks(sizes, [str(size) for size in sizes])
-    axes[2].minorticks_off()
-    axes[2].set_xlabel("input dimension D")
-    axes[2].set_ylabel("upper edge")
-    for axis in axes[:2]:
-        axis.set_xlabel(f"singular value of {MATRIX}")
+
+def _second_moment(predicted: xr.Dataset) -> float:
+    """Of the density, with all of its mass."""
+    x, density = predicted.value.values.ravel(), predicted.density.values.ravel()
+    return float(np.trapezoid(density * x**2, x))
+
+
+def _figure(results: dict[str, xr.Dataset], outputs: tuple[int, ...], upper: float, largest: dict[int, Any]) -> Figure:
+    from dmft_sym.figures.panels import COLOURS, DASHED, light_grid, new_figure
+
+    figure = new_figure(7.4, 4.6)
+    top, bottom = list(np.ravel(np.asarray(figure.subfigures(2, 1))))
+    axes = list(np.atleast_1d(top.subplots(1, len(outputs), sharey=True)))
+    for axis, count in zip(axes, outputs, strict=True):
+        values = results[f"networks_{count}"].spectrum_value.values.ravel()
+        found = results[f"theory_{count}"]
+        axis.hist(values, 50, range=(0, 7), density=True, color="0.8", label="finite networks")
+        above = values[values > BEYOND]
+        axis.plot(above, np.full(len(above), 0.03), "|", color="0.2", ms=7, mew=0.8, label="beyond the initial bulk")
+        axis.plot(found.value.values.ravel(), found.density.values.ravel(), color=COLOURS[0], label="theory, density")
+        axis.set_ylim(0, 0.75)
+        axis.set_xlim(0, 7)
+        axis.set_xlabel("singular value of W0")
+        axis.set_title(f"C = {count}", fontsize="medium")
     axes[0].set_ylabel("density")
-    light_grid(axes[2])
-    legend_above(figure, list(axes), 2.0)
+    axis = bottom.subplots()
+    sizes = list(largest)
+    means = [values.mean() for values in largest.values()]
+    errors = [values.std(ddof=1) / len(values) ** 0.5 for values in largest.values()]
+    label = f"finite networks, C/D = {RATIO:g}"
+    axis.errorbar(sizes, means, errors, fmt="o", ms=5, mfc="white", color=COLOURS[1], capsize=2, label=label)
+    axis.axhline(upper, color=COLOURS[0], lw=1.4, ls=DASHED, label=f"theory, edge of the bulk {upper:.4g}")
+    axis.set_xlabel("inputs and hidden units D")
+    axis.set_ylabel("largest value of W0")
+    light_grid(axis)
+    axis.legend(fontsize="small", frameon=False, loc="lower right")
+    axes[0].legend(fontsize="xx-small", frameon=False)
     return figure
 
 
 CLAIM = Claim(
     "many-outputs",
-    "C outputs are C outliers while C is small; in proportion to the width they deform the bulk itself.",
-    "arXiv:2605.07870, extensive outputs",
+    "A few outputs are as many outliers; outputs in proportion to hidden units make a bulk whose edge is known.",
+    "arXiv:2605.07870, many outputs",
     evidence,
     {
-        "full": {"dims": (200, 400, 800, 1500), "seeds": 5, "outputs": (1, 2, 8, 32)},
-        "quick": {"dims": (100, 200, 500), "seeds": 4, "outputs": (1, 2, 8)},
-        "smallest": {"dims": (60, 200), "seeds": 3, "outputs": (2,)},
+        "full": {"dim": 800, "seeds": 6, "outputs": (1, 2, 8, 32), "sizes": (100, 200, 400, 800)},
+        "quick": {"dim": 400, "seeds": 4, "outputs": (1, 2, 8, 32), "sizes": (100, 200, 400)},
+        "smallest": {"dim": 150, "seeds": 3, "outputs": (2, 32), "sizes": (75, 150)},
     },
 )
