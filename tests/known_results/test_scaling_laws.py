@@ -72,6 +72,6 @@ def test_trained_features_are_faster_on_hard_tasks_alone(decay, source):
 def test_width_and_samples_leave_powers_of_their_numbers(name, expected, decay, source, request):
     """``min(a - 1, b)`` units, ``min(a - 1, 2 b)`` samples."""
     few = request.node.get_closest_marker("slow") is None
-    slope, error = in_size(name, decay, source, np.geomspace(30, 300, 3), 12 if few else 32)
+    slope, error = in_size(name, decay, source, np.geomspace(30, 300, 3), 16 if few else 32)
     assert slope == pytest.approx(-expected, abs=max(error, 0.03))
     assert error < 0.06

@@ -18,6 +18,7 @@ _POINTS = 96  # of the first scan of a half-axis; four times as many if the mass
 _SMALLEST = 1e-6  # smallest point of the scan, relative to the largest
 _MASS_ERROR = 2e-3  # of the sum of the masses of bands and atom
 _HIGHER = 100  # factor of heights that are tried one after the other
+_NEAR_ZERO = 1e-3  # relative size of points at which an equation that is degenerate at zero may fail
 _NODES = 96  # of the quadrature of a band
 _EDGE_ERROR = 1e-9  # relative distance from the edge at which its extrapolation is taken
 
@@ -69,8 +70,35 @@ def density(dyson: DysonEquation, x: Floats) -> Floats:
         return np.zeros(0)
     scale = float(np.abs(x).max()) or 1.0
     points = np.where(x == 0, _HEIGHT * scale, x)  # off the atom, whose width is the height
-    g, height = _close_to_axis(dyson, points, _HEIGHT * scale)
-    return _density(dyson, g, points + 1j * height)
+    try:
+        return _density_at(dyson, points, _HEIGHT * scale)
+    except NoConvergenceError:
+        return _density_off_zero(dyson, points, _HEIGHT * scale)
+
+
+def _density_at(dyson: DysonEquation, points: Floats, height: float) -> Floats:
+    return _density(dyson, dyson.above_axis(points, height), points + 1j * height)
+
+
+def _density_off_zero(dyson: DysonEquation, points: Floats, height: float) -> Floats:
+    """Where the equation is degenerate at zero: points too near to it have the density of the next one.
+
+    Raises
+    ------
+    NoConvergenceError
+        If points fail that are not near zero.
+    """
+    for near in height * np.geomspace(10, _NEAR_ZERO / _HEIGHT, 12):
+        far = np.abs(points) > near
+        if not far.any():
+            break
+        try:
+            found = _density_at(dyson, points[far], height)
+        except NoConvergenceError:
+            continue
+        nearest = np.argmin(np.abs(np.abs(points[:, None]) - np.abs(points[far])), axis=1)
+        return np.asarray(found[nearest])
+    return _density_at(dyson, points, height)
 
 
 def _close_to_axis(dyson: DysonEquation, points: Floats, lowest: float) -> tuple[Array, float]:
