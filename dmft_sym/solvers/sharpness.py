@@ -53,9 +53,10 @@ def leading_eigenvalues(kernel: xr.DataArray, f: xr.DataArray, targets: Array, l
     values = np.array([_largest(matrix, ranks) for matrix in matrices]).reshape(-1, ranks)
     leading = [_leading(m, loss.hessian(at, targets), v[0]) for m, at, v in zip(matrices, outputs, values, strict=True)]
     coords = {dim: kernel[dim] for dim in dims if dim in kernel.coords}
+    ranked = {**coords, "eigenvalue": np.arange(ranks)}
     return {
         "sharpness": xr.DataArray(np.array(leading).reshape(shape), coords, dims),
-        "NTK_eigenvalue": xr.DataArray(values.reshape(*shape, ranks), coords, (*dims, "eigenvalue")),
+        "NTK_eigenvalue": xr.DataArray(values.reshape(*shape, ranks), ranked, (*dims, "eigenvalue")),
     }
 
 
