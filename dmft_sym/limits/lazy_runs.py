@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dmft_sym.regimes.samples import samples_of
 from dmft_sym.solvers.arguments import RunArguments, check_flag, check_integer, run_arguments
-from dmft_sym.solvers.attributes import common_attributes
+from dmft_sym.solvers.attributes import common_attributes, with_rate
 from dmft_sym.solvers.coordinates import Coordinates
 from dmft_sym.solvers.method import CONDITIONING, Call, Solved, end_of_run
 from dmft_sym.solvers.sample_results import SEM, derived, jackknife, labelled, left_out, mean_and_error, suffixed
@@ -67,7 +67,7 @@ def solve_lazy(
     recorded = {name: value for name, value in run.given.items() if name != "richness"}
     about = {**common_attributes(problem, replace(run, given=recorded)), **solved.attributes, **solved.dataset.attrs}
     about |= {"limit": "lazy", "method": CONDITIONING, "exact": int(exact), **solved.outcome.attrs()}
-    return solved.dataset.assign_attrs(about)
+    return with_rate(solved.dataset, run).assign_attrs(about)
 
 
 class KernelRun(SampledRun):
