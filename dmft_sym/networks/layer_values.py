@@ -35,6 +35,11 @@ def layer_value(what: str, key: str, value: LayerNumber, layers: LayerRange | No
     found = found.xreplace({s: LAYER.symbol for s in found.free_symbols if s.name == LAYER.symbol.name})
     if layers is None and LAYER.symbol in found.free_symbols:
         raise ProgramError(f"{what}: {key} = {found}: allowed in the layer l is that of a family, layers=(first, last)")
+    if found.has(sp.Piecewise):
+        raise ProgramError(
+            f"{what}: {key} = {found}: allowed is one formula for all layers; layers that differ are matrices of their "
+            "own, which are folded into a family where they repeat"
+        )
     if found.is_nonnegative is False:
         raise ProgramError(f"{what}: {key} = {found}: allowed is a number >= 0")
     return found

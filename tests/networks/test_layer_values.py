@@ -198,3 +198,16 @@ def test_what_is_refused():
     assert "init = 'one': allowed is a number, a SymPy expression, or a function of the layer" in of(init="one")
     assert "allowed in the layer l is that of a family" in of(init=lambda layer: 1 / layer)
     assert "learning_rate = nan: allowed is a number" in of(learning_rate=float("nan"))
+
+
+def test_a_formula_with_cases_is_refused():
+    """Conditions on the layer have no place in equations that hold for every layer."""
+
+    def forward(net, x):
+        n = net.hidden("N")
+        w = net.matrix("W", n, n, layers=(1, net.depth - 1), init=lambda one: sp.Piecewise((2, one < 2), (1, True)))
+        h = net.matrix("W0", net.inputs, n) @ x
+        return net.readout("w", net.scan(lambda layer, h: w[layer] @ h, h, layers=(1, net.depth - 1)))
+
+    with pytest.raises(ProgramError, match="allowed is one formula for all layers"):
+        ds.network(forward).trace()
