@@ -14,6 +14,8 @@ from .task import Answer, answer, packed
 
 PATIENCE = 10.0
 """Seconds that a scheduler, and its first worker, may take to answer."""
+RECOVERY = 120.0
+"""Seconds for an answer that was there when its worker died: another worker works it out again."""
 _ADDRESS = re.compile(r"(?:tcp|tls|ucx|ws|wss|inproc)://[^\s/]+(?::\d{1,5}|/\S*)")
 
 
@@ -93,9 +95,14 @@ def answers(function: bytes, items: Sequence[Any], scheduler: str) -> Iterator[t
 
 def _answer_of(future: Any, scheduler: str) -> Answer:
     if future.status == "finished":
-        found: Answer = future.result(timeout=PATIENCE)
-        return found
-    reason = first_line(future.exception(timeout=PATIENCE)) if future.status == "error" else str(future.status)
+        try:
+            found: Answer = future.result(timeout=RECOVERY)
+        except TimeoutError as error:
+            reason = first_line(error)
+        else:
+            return found
+    else:
+        reason = first_line(future.exception(timeout=PATIENCE)) if future.status == "error" else str(future.status)
     raise ArgumentError(
         f"scheduler = {show(scheduler)}: workers failed or the cluster was lost ({reason}); allowed is a running "
         "cluster, whose workers have dmft-sym and memory for these runs"
