@@ -196,7 +196,8 @@ class LateTheory(LimitTheory):
         still = [item for item in self.equations.items if item not in moving]
         unknown, ends = [item.left for item in moving], [item.left for item in still]
         numbers = {
-            symbol: sp.Float(value) if symbol.is_Function else sp.sympify(value) for symbol, value in values.items()
+            symbol: sp.Float(value) if symbol.is_Function else sp.sympify(value, strict=True)
+            for symbol, value in values.items()
         }
         system = [item.left - item.right.xreplace(numbers) for item in moving]
         residual = sp.lambdify((Z, unknown), system)
