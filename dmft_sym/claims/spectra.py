@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FINITE_SIZE = 4.0
-"""Outliers of a finite network are shifted by about this part of ``1/dim``, relative to their size."""
+"""Outliers of a finite network are shifted by about this part of ``1/dim``, relative to their size: a round number that
+covers what was seen (1.4 % at 250 inputs), not a derived one."""
 
 
 def outlier_row(quantity: str, theory: xr.Dataset, networks: xr.Dataset, **place: Any) -> Row:
