@@ -21,14 +21,16 @@ from dmft_sym.program.reachability import reached
 from dmft_sym.program.step import reads
 
 from .finite import FiniteNetwork
+from .half_streams import SiteDraws
 from .interface import Array, taken
 from .plan import Combine, Given, MapSites, MatrixKey, Multiply, Plan
 from .planning import make_partial_plan
 from .sampled_view import FieldKey, MatrixView, SampledView
 from .site_arithmetic import ArithmeticOnSites
 
-JITTER = 1e-12
-"""Variance of what is added to dependent fields of norm one, so that their overlaps have a Cholesky factor."""
+JITTER, DEPENDENT = 1e-10, 1e-4
+"""Variance of what is added to fields of norm one, so that overlaps of dependent ones have a Cholesky factor; and what
+is left of a field below which it is dependent on those before it."""
 
 
 class OutputFields:
@@ -208,10 +210,11 @@ class _OfNetwork(_SecondPass):
 
 
 class _OfReplica(_SecondPass):
-    """On what is known of the weights of a replica; what is not is drawn."""
+    """On what is known of the weights of a replica; what is not is drawn, and known for the rest of the pass."""
 
     def __init__(self, plan: Plan, view: SampledView) -> None:
         self._view = view
+        self._matrices = dict(view.matrices)
         super().__init__(plan)
 
     def field(self, key: FieldKey) -> Array:
@@ -229,14 +232,17 @@ class _OfReplica(_SecondPass):
         if key in self._view.inputs:
             return np.asarray(fields @ self._view.inputs[key])
         std = math.sqrt(spec.variance * (spec.inverse_aspect if transpose else 1.0))
-        return _product(self._view, self._view.matrices[key], fields, transpose, std)
+        found, self._matrices[key] = _product(self._view.draws, self._matrices[key], fields, transpose, std)
+        return found
 
 
-def _product(view: SampledView, matrix: MatrixView, fields: Array, transpose: bool, std: float) -> Array:
-    """``W`` (or ``W^T / tau``) times fields, drawn given what is known of ``W`` (see `conditioning`).
+def _product(
+    draws: SiteDraws, matrix: MatrixView, fields: Array, transpose: bool, std: float
+) -> tuple[Array, MatrixView]:
+    """``W`` (or ``W^T / tau``) times fields, drawn given what is known of ``W``; and what is known then.
 
-    Of a field along directions the product is known; of the rest it has the conditional mean ``sum_j <ybar_j rest>
-    q_j``, and noise with the overlaps of the rests, off the ``q_j``.
+    Of a field along directions the product is known (see `conditioning`); of the rest it has the conditional mean
+    ``sum_j <ybar_j rest> q_j``, and noise with the overlaps of the rests, off the ``q_j``.
     """
     sites = fields.shape[1]
     near, images, far, others = matrix.sides(transpose)
@@ -244,21 +250,24 @@ def _product(view: SampledView, matrix: MatrixView, fields: Array, transpose: bo
     rest = fields - along @ near
     again = rest @ near.T / sites
     along, rest = along + again, rest - again @ near
+    factor, fresh = _directions(rest)
+    noise = np.array([draws(not transpose) for _ in fresh]).reshape(fresh.shape)
+    noise = std * (noise - noise @ far.T / sites @ far) + fresh @ others.T / sites @ far
     trained = matrix.trained if transpose else matrix.trained.T
-    noise = _with_overlaps(rest, std, view, even=not transpose)
-    back = along @ trained + matrix.retention * (rest @ others.T - noise @ far.T) / sites
-    return np.asarray(matrix.retention * (along @ images + noise) + back @ far)
+    known = matrix.retention * (along @ images + factor @ noise) + along @ trained @ far
+    return known, matrix.with_directions(fresh, noise, transpose)
 
 
-def _with_overlaps(rest: Array, std: float, view: SampledView, *, even: bool) -> Array:
-    """Gaussian fields with ``std^2`` times the overlaps of others, shape as these."""
+def _directions(rest: Array) -> tuple[Array, Array]:
+    """Fields as ``factor @ directions``, these orthonormal; one direction for every field that is not dependent."""
     sites = rest.shape[1]
     norms = np.sqrt(np.einsum("ki,ki->k", rest, rest) / sites)
     (chosen,) = np.nonzero(norms)
-    found = np.zeros_like(rest)
-    if len(chosen) and np.isfinite(norms).all():
-        units = rest[chosen] / norms[chosen, np.newaxis]
-        factor = np.linalg.cholesky(units @ units.T / sites + JITTER * np.eye(len(chosen)))
-        drawn = np.array([view.draws(even) for _ in chosen])
-        found[chosen] = std * norms[chosen, np.newaxis] * (factor @ drawn)
-    return found
+    if not len(chosen) or not np.isfinite(norms).all():
+        return np.zeros((len(rest), 0)), np.zeros((0, sites))
+    units = rest[chosen] / norms[chosen, np.newaxis]
+    lower = np.linalg.cholesky(units @ units.T / sites + JITTER * np.eye(len(chosen)))
+    kept = np.diagonal(lower) > DEPENDENT
+    factor = np.zeros((len(rest), int(kept.sum())))
+    factor[chosen] = norms[chosen, np.newaxis] * lower[:, kept]
+    return factor, np.linalg.solve(lower, units)[kept]

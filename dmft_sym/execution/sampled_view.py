@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
+
 from .half_streams import SiteDraws
 from .interface import Array
 from .plan import MatrixKey
@@ -45,6 +47,14 @@ class MatrixView:
         """Directions and images of the side of an operand, then those of the other side."""
         forward, back = (self.directions, self.images), (self.back_directions, self.back_images)
         return (*back, *forward) if transpose else (*forward, *back)
+
+    def with_directions(self, fresh: Array, images: Array, transpose: bool) -> MatrixView:
+        """The matrix known on more directions, on which nothing was trained."""
+        near, seen, far, others = self.sides(transpose)
+        near, seen = np.concatenate([near, fresh]), np.concatenate([seen, images])
+        both = (far, others, near, seen) if transpose else (near, seen, far, others)
+        more = ((0, len(fresh)), (0, 0)) if transpose else ((0, 0), (0, len(fresh)))
+        return MatrixView(*both, np.pad(self.trained, more), self.retention)
 
 
 @dataclass(frozen=True)

@@ -141,8 +141,12 @@ class Measurements:
         plan, of_outputs = network.plan, self._fields_of_outputs(step, network)
 
         def overlap(a: FieldRef, b: FieldRef) -> Array:
-            if a.key in of_outputs and b.key in of_outputs:
-                left, right = of_outputs[a.key], of_outputs[b.key]
+            if a.key in of_outputs or b.key in of_outputs:
+                known = (of_outputs.get(ref.key) for ref in (a, b))
+                left, right = (
+                    network.values[plan.fields[ref]] if values is None else values
+                    for ref, values in zip((a, b), known, strict=True)
+                )
                 return np.asarray(left @ right.T / left.shape[1])
             slots = [plan.fields[ref] for ref in (a, b)]
             sectors = [plan.slots[slot] for slot in slots]

@@ -489,7 +489,7 @@ def test_noise_of_many_directions_is_no_outlier():
     data = ds.Samples(inputs, [0, 1, 2, 0, 1, 2, 0, 1], "softmax")
     theory = ds.derive(ds.mlp(2, "tanh", outputs=3), data=data)
     settings = {"richness": 2.0, "learning_rate": 1.0, "steps": 20, "matrices": ["W1"], "kernels": []}
-    run = theory.compile("numpy")(sites=800, replicas=2, **settings)
+    run = theory.compile("numpy")(sites=560, replicas=2, **settings)
     assert run.attrs["directions_per_site"] > 0.4
     finite = ds.simulate(theory, width=400, seeds=4, **settings).outlier
     count = int((finite.mean("seed") > 2.1).sum())
