@@ -20,7 +20,7 @@ import dmft_sym as ds
 SEEDS, REPLICAS = 16, 16
 
 
-@pytest.fixture(params=[(500, 24_000), pytest.param((1000, 48_000), marks=pytest.mark.slow)], ids=["narrow", "wide"])
+@pytest.fixture(params=[(500, 32_000), pytest.param((1000, 48_000), marks=pytest.mark.slow)], ids=["narrow", "wide"])
 def sizes(request):
     """Width of the networks and sites of the theory."""
     return request.param
