@@ -30,7 +30,6 @@ app = typer.Typer(
     "against finite networks.",
     epilog="Start with: dmft-sym run examples/deep_linear.toml -o out.nc, then dmft-sym plot out.nc",
     no_args_is_help=False,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -9,8 +9,11 @@ import typer
 
 from ..support.exit_status import FAILED
 from ..support.messages import InputError
+from . import completion
 from .options import Overrides, Own, SpecPath, argument, flag, option, saved_as
 from .specs import progress_of, read_from, session, theory_of, words_of_specs
+
+_CLAIMS = argument("[CLAIM]...", "Names of claims.", completion.words_of(completion.claims))
 
 
 def check(
@@ -37,7 +40,9 @@ def check(
 
 
 def reproduce(
-    claims: Annotated[list[str] | None, argument("[CLAIM]...", "Names of claims.")] = None,
+    claims: Annotated[
+        list[str] | None, _CLAIMS
+    ] = None,
     every: Annotated[bool, flag("--all")] = False,
     quick: Annotated[bool, flag("--quick")] = False,
     output: Annotated[

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+
+from . import completion
 
 OPTIONS = {
     "--set": (
@@ -119,11 +122,20 @@ OPTIONS = {
     "--scale": ("SCALE", "Axes of the losses: linear, log or loglog. Example: --scale linear"),
 }
 """What stands for the value of an option in its help, and the help."""
+_COMPLETIONS = {
+    "--backend": completion.backends,
+    "--kind": completion.figures,
+    "--limit": completion.limits,
+    "--over": completion.keys,
+    "--set": completion.keys,
+    "--what": completion.tasks,
+}
 
 
 def option(name: str, *, default: bool = False, of: str | None = None) -> Any:
     metavar, words = OPTIONS[of or name]
-    return typer.Option(name, metavar=metavar, help=words, show_default=default)
+    known = completion.words_of(_COMPLETIONS[name]) if name in _COMPLETIONS else None
+    return typer.Option(name, metavar=metavar, help=words, show_default=default, autocompletion=known)
 
 
 def saved_as(words: str, *, default: bool = False) -> Any:
@@ -134,8 +146,8 @@ def flag(name: str) -> Any:
     return typer.Option(name, help=OPTIONS[name][1], show_default=False)
 
 
-def argument(metavar: str, words: str) -> Any:
-    return typer.Argument(metavar=metavar, help=words, show_default=False)
+def argument(metavar: str, words: str, known: Callable[[str], list[str]] | None = None) -> Any:
+    return typer.Argument(metavar=metavar, help=words, show_default=False, autocompletion=known)
 
 
 SpecPath = Annotated[str, argument("SPEC", "A spec: TOML with \\[network], \\[data], \\[training], see examples/.")]
