@@ -40,9 +40,7 @@ def check(
 
 
 def reproduce(
-    claims: Annotated[
-        list[str] | None, _CLAIMS
-    ] = None,
+    claims: Annotated[list[str] | None, _CLAIMS] = None,
     every: Annotated[bool, flag("--all")] = False,
     quick: Annotated[bool, flag("--quick")] = False,
     output: Annotated[
