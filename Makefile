@@ -12,7 +12,7 @@ DEMO := demo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint bench docs clean
+.PHONY: help demo test test-all lint bench docs release-check clean
 
 help:
 	@echo "make demo      derive, run, simulate, compare and plot $(SPEC); results in demo/"
@@ -21,6 +21,7 @@ help:
 	@echo "make lint      ruff (rules and format) and mypy"
 	@echo "make bench     the benchmarks: ratios measured in one run (up to 7 GB of memory)"
 	@echo "make docs      the documentation as HTML in docs/_build/html"
+	@echo "make release-check  build wheel and source distribution, and run the demo with each in new environments"
 	@echo "make clean     remove everything that the targets above made, .venv included"
 
 $(VENV)/.installed: setup.cfg pyproject.toml
@@ -62,6 +63,9 @@ bench: $(VENV)/.installed
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+release-check:
+	bash tools/release_check
 
 clean:
 	rm -rf $(VENV) demo build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
