@@ -37,6 +37,25 @@ class Theory(Problem):
         One training step, as statements over spaces.
     network, data, training
         What it was made from.
+
+    See Also
+    --------
+    derive : what makes it.
+    Solver : what `compile` returns.
+    simulate : finite networks of the same program.
+
+    References
+    ----------
+    arXiv:2205.09653, arXiv:2502.02531, arXiv:2605.07870; `cite` has those of a theory as BibTeX.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> theory = ds.derive(ds.deep_linear(depth=2))
+    >>> [stage.name for stage in theory.steps][-2:]
+    ['Single-site equations', 'Closed equations']
+    >>> theory.equations.closed["train_loss"]
+    Eq(train_loss(t, c), C_r(t, c, t, c))
     """
 
     @cached_property
@@ -288,12 +307,27 @@ def derive(
         Names of readout vectors to add a source to, for time-resolved responses to it (``R_...``); in the proportional
         regime.
 
+    Returns
+    -------
+    Theory
+        Prints its equations, compiles and solves them.
+
     Raises
     ------
     ProgramError
         If the forward pass is ill-formed or uses an undeclared symbol, or if an argument is of the wrong type.
     ArgumentError
         If the network has a default value that no run could use.
+
+    See Also
+    --------
+    Theory.solve : a run of the infinite network.
+    simulate : finite networks of the same program.
+    network : a forward pass of your own.
+
+    References
+    ----------
+    arXiv:2205.09653 (the method), arXiv:2502.02531 (proportional regime), arXiv:2605.07870 (spectra).
 
     Examples
     --------

@@ -20,6 +20,7 @@ EXECUTED_QUICKLY = {"index", "tutorial", "conventions", "bibliography"}
 os.environ["IPYTHONDIR"] = str(SUPPORT / "ipython")
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(SUPPORT), os.environ.get("PYTHONPATH"))))
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+os.environ["DASK_LOGGING__DISTRIBUTED"] = "critical"
 
 project = "dmft-sym"
 author = "the dmft-sym authors"

@@ -91,9 +91,19 @@ class Samples(Regime):
     DataWarning
         If ``|x|^2/D`` of the training samples is on average below 1/4 or above 4.
 
+    See Also
+    --------
+    datasets.digits : images of scikit-learn.
+    Proportional : Gaussian inputs whose dimension grows.
+
+    References
+    ----------
+    arXiv:2205.09653.
+
     Examples
     --------
-    >>> samples = Samples([[1.0, 0.0], [0.0, 2.0]], [1.0, -1.0])
+    >>> import dmft_sym as ds
+    >>> samples = ds.Samples([[1.0, 0.0], [0.0, 2.0]], [1.0, -1.0])
     >>> samples.count, samples.dim, samples.outputs
     (2, 2, 1)
     >>> samples.gram.tolist()
