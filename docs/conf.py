@@ -37,6 +37,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "public_names",
+    "tagged_equations",
 ]
 exclude_patterns = ["_build", "support", "gallery/*.py", "gallery/GALLERY_HEADER.rst", "auto_gallery/*.ipynb"]
 suppress_warnings = ["config.cache"]
@@ -47,6 +48,7 @@ nb_execution_mode = "cache" if os.environ.get("DOCS_CACHE") else "auto"
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+nb_render_markdown_format = "myst"
 if QUICK:
     pages = (path.relative_to(HERE).with_suffix("") for path in HERE.rglob("*.md"))
     suppress_warnings.append("myst-nb.lexer")  # only kernels say which language cells are in

@@ -23,15 +23,15 @@ sim = ds.simulate(theory, width=500, seeds=4, **settings)
 
 order = np.argsort(run.target.values[:, 0], kind="stable")
 kernels = run.Phi.sel(layer=2)
-limit = float(abs(kernels).max())
+low, high = float(kernels.min()), float(kernels.max())
 figure, axes = plt.subplots(1, 4, figsize=(9, 2.5), layout="constrained", width_ratios=(1, 1, 1, 1.4))
 for axis, step in zip(axes, shown):
     values = kernels.sel(kernel_step=step).values[np.ix_(order, order)]
-    image = axis.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    image = axis.imshow(values, cmap="cividis", vmin=low, vmax=high)
     axis.set(title=f"step {step}", xticks=[], yticks=[], xlabel="images")
 figure.colorbar(image, ax=axes[2], label="kernel")
 loss, seen = run.train_loss.isel(output=0), sim.train_loss.isel(output=0)
-axes[3].semilogy(run.step, loss, color="#0072b2", label="infinite width")
+axes[3].plot(run.step, loss, color="#0072b2", label="infinite width")
 axes[3].plot(sim.step[::4], seen.mean("seed")[::4], "o", color="0.2", mfc="white", ms=4, label="N = 500")
 axes[3].set(xlabel="gradient steps", ylabel="training loss")
 axes[3].legend(frameon=False, fontsize="small")

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import dmft_sym as ds
 
 theory = ds.derive(ds.deep_linear(depth=2))
-settings = dict(samples_per_dim=4, width_per_dim=2, richness=6, label_noise=0.2, steps=61)
+settings = dict(samples_per_dim=4, width_per_dim=2, richness=4, label_noise=0.2, steps=61)
 at = list(range(0, 61, 4))
 
 # %%
@@ -19,7 +19,7 @@ at = list(range(0, 61, 4))
 
 runs = {
     rate: ds.spectrum(theory, matrices=["NTK"], at=at, overlaps=False, learning_rate=rate, **settings)
-    for rate in (0.01, 0.02, 0.03)
+    for rate in (0.03, 0.06, 0.1)
 }
 
 # %%

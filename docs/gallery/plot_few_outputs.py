@@ -42,4 +42,4 @@ for c in outputs:
     values = sim.outlier.sel(matrix="W1", spectrum_step=49).isel(rank=slice(c)).values.ravel()
     axis.plot(np.full(values.size, c), values, "o", color="#d55e00", mfc="none", label="D = 200" if c == 1 else None)
 axis.set(xticks=outputs, xlabel="outputs", ylabel="outliers of W1")
-axis.legend(frameon=False, fontsize="small")
+axis.legend(frameon=False, fontsize="small", loc="upper left")

@@ -22,8 +22,8 @@ print(f"the test loss is smallest at time {float(best):.2f}")
 # Descent at two rates, on the same axis of time (rate times steps).
 
 figure, axis = plt.subplots(figsize=(4.8, 3.4), layout="constrained")
-axis.loglog(times, flow.test_loss.values[1:, 0], color="#0072b2", label="flow, test")
-axis.loglog(times, flow.train_loss.values[1:, 0], color="#d55e00", ls="--", label="flow, training")
+axis.semilogx(times, flow.test_loss.values[1:, 0], color="#0072b2", label="flow, test")
+axis.semilogx(times, flow.train_loss.values[1:, 0], color="#d55e00", ls="--", label="flow, training")
 for rate, marker in ((0.05, "s"), (0.02, "o")):
     run = ds.derive(net).solve(
         learning_rate=rate, steps=int(2 / rate), method="conditioning", backend="numpy", **settings

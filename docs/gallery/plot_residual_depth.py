@@ -28,7 +28,7 @@ def residual(scaled):
 # One theory each, swept over depths and learning rates.
 
 depths = [3, 6, 12]
-over = {"depth": depths, "learning_rate": ds.logspace(-2.2, 0, 8)}
+over = {"depth": depths, "learning_rate": ds.logspace(-2.5, 0, 11)}
 settings = dict(samples_per_dim=4, width_per_dim=1, richness=1, label_noise=0.2, steps=12, variables=["train_loss"])
 grids = {
     scaled: ds.sweep(residual(scaled), over, workers=1, backend="numpy", method="conditioning", **settings)
