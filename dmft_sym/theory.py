@@ -7,17 +7,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .derivation.problem import Problem
-from .derivation.stage import Stage
 from .networks.standard import Network
 from .networks.training import GradientDescent, TrainingRule
 from .program import LAYER, TIME, ProgramError
 from .regimes import Proportional, Regime
+from .support import notebook
 from .support.messages import show
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from .derivation.named_symbols import Symbols
+    from .derivation.stage import Stages
     from .limits.limit import Limit
     from .limits.limit_theory import LimitTheory
     from .solvers.exact_march import ExactRun
@@ -59,8 +60,8 @@ class Theory(Problem):
     """
 
     @cached_property
-    def steps(self) -> tuple[Stage, ...]:
-        """The stages of the derivation; each prints as LaTeX."""
+    def steps(self) -> Stages:
+        """The stages of the derivation; each shows itself as LaTeX, and prints as text."""
         from .derivation.presentation import stages
 
         return stages(self)
@@ -279,11 +280,47 @@ class Theory(Problem):
         """What a solver can do for this theory, and which methods are exact; the default first."""
         return self.compile("numpy").methods
 
+    def _repr_html_(self) -> str:
+        """Parameters and program; the stages of the derivation, each opened by a click."""
+        rows = [(p.keyword, p.symbol, p.meaning, p.allowed) for p in self.parameters]
+        head = ("argument", "symbol", "meaning", "allowed")
+        try:
+            steps = self.steps._repr_html_()
+        except ProgramError as error:  # a regime may have no derivation by stages
+            steps = notebook.paragraph(str(error))
+        return "".join(
+            [
+                notebook.heading(f"Theory of {self.program.name}"),
+                notebook.paragraph(self._made_from),
+                self.program._repr_html_(),
+                notebook.folded(f"parameters ({len(rows)})", notebook.table(head, rows)),
+                steps,
+            ]
+        )
+
     def _repr_latex_(self) -> str:
         return self.steps[-1]._repr_latex_()
 
     def __str__(self) -> str:
         return str(self.program)
+
+    def __repr__(self) -> str:
+        names = ", ".join(parameter.keyword for parameter in self.parameters)
+        return notebook.shortened(
+            [
+                f"<theory of {self.program.name}>",
+                *(f"  {line}" for line in self._parts),
+                f"  arguments of a run: {names}",
+            ]
+        )
+
+    @property
+    def _parts(self) -> tuple[str, ...]:
+        return f"network: {self.network!r}", f"data: {self.data!r}", f"training: {self.training!r}"
+
+    @property
+    def _made_from(self) -> str:
+        return "; ".join(self._parts)
 
 
 def derive(

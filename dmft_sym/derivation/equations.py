@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import overload
 
 import sympy as sp
 
 from dmft_sym.program import ProgramError
+from dmft_sym.support import notebook
 
 from .domain import Domain
 from .equation_latex import line
-from .stage import Line, Stage
+from .stage import Line, Stage, counted
 from .symbols import Gram, TwoPoint
 
 
@@ -60,8 +62,14 @@ class Equation:
         note = ", ".join(part for part in (self.where.latex, self.note) if part)
         return replace(line(self.left, self.terms, averages), note=note, heading=self.heading)
 
+    def _repr_latex_(self) -> str:
+        return Stage("", "", (self.line(),))._repr_latex_()
+
     def __str__(self) -> str:
         return f"{self.left} = {self.right}{self.where}"
+
+    def __repr__(self) -> str:
+        return notebook.shortened([f"<equation {self}>"])
 
 
 class Equations(Sequence[sp.Eq]):
@@ -138,7 +146,7 @@ class Equations(Sequence[sp.Eq]):
             return found[0]
         return self.items[key].eq
 
-    @property
+    @cached_property
     def stage(self) -> Stage:
         """For printing."""
         lines = tuple(item.line(self.averages) for item in self.items)
@@ -148,6 +156,9 @@ class Equations(Sequence[sp.Eq]):
     def latex(self) -> str:
         """Numbered displays."""
         return self.stage.latex
+
+    def _repr_html_(self) -> str:
+        return self.stage._repr_html_()
 
     def _repr_latex_(self) -> str:
         return self.stage._repr_latex_()
@@ -159,7 +170,9 @@ class Equations(Sequence[sp.Eq]):
         return str(self.stage)
 
     def __repr__(self) -> str:
-        return f"<{len(self)} equations: {self.name}>"
+        return notebook.shortened(
+            [f"<{counted(len(self))}: {self.name}>", f"of {', '.join(dict.fromkeys(self.labels))}"]
+        )
 
 
 def without_zeros(equation: Equation, defined: Collection[type]) -> Equation:

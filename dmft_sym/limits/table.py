@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from dmft_sym.program import ProgramError
 from dmft_sym.solvers.arguments import checked
+from dmft_sym.support import notebook
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
 
@@ -78,9 +78,10 @@ class Checks(tuple[LimitCheck, ...]):
         cells = [
             (row.limit, row.network, row.structural, row.exact, row.approach, row.reason or row.verdict) for row in self
         ]
-        body = ("".join(f"<td>{escape(str(cell))}</td>" for cell in row) for row in cells)
-        top = "".join(f"<th>{name}</th>" for name in head)
-        return f"<table><tr>{top}</tr>{''.join(f'<tr>{row}</tr>' for row in body)}</table>"
+        return notebook.table(head, cells)
+
+    def __repr__(self) -> str:
+        return notebook.shortened([str(self)])
 
 
 def check(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import numbers
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
 from dmft_sym.program import ProgramError
+from dmft_sym.support import notebook
 
 from .functions import Function
 from .outputs import Outputs
@@ -68,9 +71,31 @@ class Network:
         _check_integer("outputs", self.outputs, 1)
         object.__setattr__(self, "parametrization", _parametrization(self.parametrization))
 
+    def __repr__(self) -> str:
+        return notebook.shortened([f"<network {self.name}: {self._settings}>"])
+
+    def _repr_html_(self) -> str:
+        source = notebook.folded("forward pass", notebook.listing(_source(self.forward)), shown=True)
+        return notebook.heading(f"Network {self.name}") + notebook.paragraph(self._settings) + source
+
+    @property
+    def _settings(self) -> str:
+        depth = [] if self.depth is None else [f"depth {self.depth}"]
+        outputs = f"{self.outputs} output{'' if self.outputs == 1 else 's'}"
+        values = (f"{name} {value}" for name, value in self.defaults.items())
+        return ", ".join([*depth, outputs, str(self.parametrization), *values])
+
     def trace(self, setting: Setting = PROPORTIONAL) -> Trace:
         """Statements of the forward pass."""
         return trace(self.forward, replace(setting, outputs=setting.outputs or self.outputs))
+
+
+def _source(forward: Forward) -> str:
+    """The forward pass as it was written, or its name where that is not known."""
+    try:
+        return textwrap.dedent(inspect.getsource(forward)).strip()
+    except (OSError, TypeError):
+        return str(getattr(forward, "__name__", forward))
 
 
 def _check_integer(key: str, value: object, low: int) -> None:

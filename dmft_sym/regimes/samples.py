@@ -309,8 +309,15 @@ class Samples(Regime):
         if training.fresh:
             raise ProgramError("OnlineSGD with given samples: allowed is GradientDescent, every step sees all samples")
         self._check_draws(training)
+        return self._step(trace, training, name, contracted=False)
+
+    def executed(self, program: Program, trace: Trace, training: TrainingRule) -> Program:
+        """One backward field for a sample, where it has several outputs."""
+        return program if self.outputs == 1 else self._step(trace, training, program.name, contracted=True)
+
+    def _step(self, trace: Trace, training: TrainingRule, name: str, *, contracted: bool) -> Program:
         masked = self.total > self.count
-        return fixed_program(trace, training, self.rule.error, (F, Y), name, masked=masked)
+        return fixed_program(trace, training, self.rule.error, (F, Y), name, masked=masked, contracted=contracted)
 
     def _check_draws(self, training: TrainingRule) -> None:
         """Batches of samples that there are; noise on targets that are numbers."""

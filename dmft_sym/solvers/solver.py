@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dmft_sym.support import notebook
 from dmft_sym.support.deprecation import warn_old_word
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import BiasWarning, show
 
-from .arguments import RunArguments, check_flag, check_progress, of_one_output, run_arguments
+from .arguments import RunArguments, check_flag, check_progress, of_one_output, run_arguments, taken
 from .attributes import common_attributes, with_rate
 from .coordinates import Coordinates
 from .extensive import PopulationOfDirections, WrittenOut
@@ -136,6 +137,19 @@ class Solver:
         if RowMarch.applies(self.theory):
             return march_module(self.theory, self.backend)
         return sampled_module(self.theory) if self.backend == "numba" else None
+
+    def __repr__(self) -> str:
+        methods = (f"  {m.name}: {m.summary}, {'exact' if m.exact else 'sampled'}" for m in self.methods)
+        return notebook.shortened([self._title, f"  arguments {', '.join(taken(self.theory))}", *methods])
+
+    def _repr_html_(self) -> str:
+        rows = [(m.name, m.summary, "exact" if m.exact else "sampled", ", ".join(m.options)) for m in self.methods]
+        calls = notebook.paragraph(f"arguments of a call: {', '.join(taken(self.theory))}")
+        return notebook.heading(self._title) + calls + notebook.table(("method", "how", "results", "options"), rows)
+
+    @property
+    def _title(self) -> str:
+        return f"Solver of {self.theory.program.name} by {self.backend}"
 
     @property
     def methods(self) -> tuple[MethodInfo, ...]:
