@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .comparison.runs import compare
     from .data import datasets
     from .derivation.equations import Equations as Equations
+    from .derivation.named_symbols import Symbols as Symbols
     from .derivation.papers import cite
     from .derivation.stage import Stage as Stage
     from .figures.drawing import plot
@@ -61,6 +62,9 @@ if TYPE_CHECKING:
     from .solvers.stability import max_stable
     from .solvers.trained_spectra import spectrum
     from .spectra import operator
+    from .spectra.equations.bulk_equations import BulkEquations as BulkEquations
+    from .spectra.equations.spike_equations import SpikeEquations as SpikeEquations
+    from .spectra.equations.symbolic import TheoryEquations as TheoryEquations
     from .support.errors import ArgumentError as ArgumentError
     from .support.messages import InputError as InputError
     from .sweeps.optimum import optimum
@@ -71,6 +75,7 @@ if TYPE_CHECKING:
 # Imported on first use, so that `import dmft_sym` is quick.
 RETURNED = {
     "ArgumentError": ".support.errors",
+    "BulkEquations": ".spectra.equations.bulk_equations",
     "Comparison": ".comparison.runs",
     "Equations": ".derivation.equations",
     "ExactRun": ".solvers.exact_march",
@@ -78,7 +83,10 @@ RETURNED = {
     "MethodInfo": ".solvers.solver",
     "ProgramError": ".program",
     "Solver": ".solvers.solver",
+    "SpikeEquations": ".spectra.equations.spike_equations",
     "Stage": ".derivation.stage",
+    "Symbols": ".derivation.named_symbols",
+    "TheoryEquations": ".spectra.equations.symbolic",
 }
 """What calls return and raise, for annotations and `except`; nobody calls them."""
 

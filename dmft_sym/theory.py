@@ -96,7 +96,19 @@ class Theory(Problem):
         return Symbols((*self.program.parameters, *indices, SINGULAR, EIGEN, *STEPS[1:], COLUMN))
 
     def to_latex(self) -> str:
-        """A self-contained LaTeX document with every stage."""
+        """A self-contained LaTeX document with every stage.
+
+        Returns
+        -------
+        str
+            With numbered equations, a summary of order parameters and references.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> "Single-site equations" in ds.derive(ds.deep_linear(depth=1)).to_latex()
+        True
+        """
         from .derivation.document import document
 
         return document(self, self.equations.closed)
@@ -109,10 +121,21 @@ class Theory(Problem):
         matrix
             ``"W0"``, ``"W1"``, ``"W[l]"`` (any layer), ``"NTK"``, or a matrix made by `dmft_sym.operator`.
 
+        Returns
+        -------
+        BulkEquations
+            A sequence of equations.
+
         Raises
         ------
         ProgramError
             If there is no such matrix.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> ds.derive(ds.deep_linear(depth=2)).bulk("W1")["m_b"].rhs
+        1/(-s2*m_a(1, z) + z)
         """
         from .spectra.equations.symbolic import symbolic_bulk
 
@@ -128,10 +151,21 @@ class Theory(Problem):
         dependence
             ``"joint"``; or ``"independent"``, the classical condition in which updates do not know the initial weights.
 
+        Returns
+        -------
+        SpikeEquations
+            A sequence of linear equations, with ``condition(steps=1)``.
+
         Raises
         ------
         ProgramError
             If there is no such matrix.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> ds.derive(ds.deep_linear(depth=2)).spikes("W1").dependence
+        'joint'
         """
         from .spectra.equations.symbolic import symbolic_spikes
 
@@ -149,10 +183,21 @@ class Theory(Problem):
             ``"equations"``: where samples are given, the solver of the two-time equations instead (``"numba"`` or
             ``"numpy"``).
 
+        Returns
+        -------
+        str
+            A module that runs with NumPy (and Numba) alone.
+
         Raises
         ------
         ProgramError
             If there is no such solver.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> ds.derive(ds.deep_linear(depth=1)).source("numpy").splitlines()[0].strip('"')
+        'Mean-field equations of training: deep linear network (numpy back end).'
         """
         from .codegen import solver_source
 
@@ -171,7 +216,30 @@ class Theory(Problem):
         return direct_source(self)
 
     def compile(self, backend: str = "numba") -> Solver:
-        """The solver behind a call; see `Solver`."""
+        """The solver behind a call; see `Solver`.
+
+        Parameters
+        ----------
+        backend
+            ``"numba"`` (fast), ``"numpy"`` (plain), or ``"mpmath"`` (any precision) for equations that close.
+
+        Returns
+        -------
+        Solver
+            Modules are generated, or found in the cache, when they are first needed.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such back end.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> solver = ds.derive(ds.deep_linear(depth=1)).compile("numpy")
+        >>> solver(samples_per_dim=2, width_per_dim=1, richness=1, learning_rate=0.1, steps=2).attrs["backend"]
+        'numpy'
+        """
         from .solvers.solver import Solver
 
         return Solver(self, backend)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import dmft_sym as ds
+from dmft_sym.networks import Tracer
 
 API = Path(__file__).resolve().parent.parent / "docs" / "api"
 CONSTANTS = {"MUP", "NTK"}
@@ -23,6 +24,14 @@ MODULES = {
 OBJECTS = {name: getattr(ds, name) for name in (*ds.__all__, *ds.RETURNED) if name not in CONSTANTS | set(MODULES)} | {
     f"{module}.{name}": getattr(getattr(ds, module), name) for module, names in MODULES.items() for name in names
 }
+METHODS = {
+    "Theory": ("bulk", "compile", "exact", "limit", "replace", "solve", "source", "spikes", "to_latex"),
+    "networks.Tracer": (
+        "apply", "family", "given", "hidden", "label", "matrix", "mean", "observe", "parameter", "readout", "scan",
+        "sum", "vector",
+    ),
+}  # fmt: skip
+"""What users call of an object."""
 LONG = {
     "critical", "limits.check", "limits.FlowLimit", "limits.Limit", "max_stable", "measure", "operator", "plot",
     "reproduce", "scaling",
@@ -34,6 +43,12 @@ def sections(thing: object) -> set[str]:
     return set(re.findall(r"^(\w[\w ]*)\n-+$", inspect.getdoc(thing) or "", re.MULTILINE))
 
 
+def calls(name: str) -> dict[str, object]:
+    """Methods of a class by name."""
+    owner = ds.Theory if name == "Theory" else Tracer
+    return {method: getattr(owner, method) for method in METHODS[name]}
+
+
 @pytest.mark.parametrize("name", OBJECTS)
 def test_docstrings_are_whole(name: str) -> None:
     thing = OBJECTS[name]
@@ -43,11 +58,26 @@ def test_docstrings_are_whole(name: str) -> None:
     assert needed <= sections(thing)
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_say_what_they_take_and_show_it(name: str) -> None:
+    for method, function in calls(name).items():
+        assert {"Parameters", "Examples"} <= sections(function) or method in ("solve", "to_latex", "observe"), method
+
+
+@pytest.mark.parametrize("method", METHODS["networks.Tracer"])
+def test_examples_of_forward_passes_print_what_they_say(method: str) -> None:
+    run_examples(f"Tracer.{method}", calls("networks.Tracer")[method])
+
+
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in OBJECTS]
 )
 def test_examples_print_what_they_say(name: str) -> None:
-    (examples,) = doctest.DocTestFinder(recurse=False).find(OBJECTS[name], name, globs={})
+    run_examples(name, OBJECTS[name])
+
+
+def run_examples(name: str, thing: object) -> None:
+    (examples,) = doctest.DocTestFinder(recurse=False).find(thing, name, globs={})
     assert examples.examples
     report: list[str] = []
     runner = doctest.DocTestRunner(verbose=False)
