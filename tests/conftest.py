@@ -16,7 +16,7 @@ SLOW_CASES = Path(__file__).with_name("slow_cases.txt")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Mark the cases of ``slow_cases.txt``; lines that are no cases, or leave none of a test to `make test`, are errors."""
+    """Mark the cases of ``slow_cases.txt``; a line that is no case, or leaves no other of its test, is an error."""
     listed = {line for line in SLOW_CASES.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"}
     for item in items:
         if item.nodeid in listed:
