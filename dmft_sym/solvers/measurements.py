@@ -264,7 +264,8 @@ def wanted_measurements(
     keys = {name: key for name, (key, _) in chosen.items()}
     observing = observing_of(theory, arguments, gaussian=gaussian)
     wanted = WantedMeasurements(measured, kernel_steps, spectrum_steps, keys, bulks, keeps, values)
-    return replace(wanted, observing=observing, last=last, of_outputs=_of_outputs(theory, arguments, measured))
+    of_outputs = _of_outputs(theory, arguments, measured) if kernel_steps else None
+    return replace(wanted, observing=observing, last=last, of_outputs=of_outputs)
 
 
 def _of_outputs(theory: Problem, arguments: RunArguments, kernels: Kernels) -> OutputFields | None:
