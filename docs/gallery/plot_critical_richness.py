@@ -26,7 +26,7 @@ for name, pairs in brackets.items():
             width_per_dim=width, **settings,
         )
         for width, pair in zip(widths, pairs)
-    ]  # fmt: skip
+    ]
     print(name, [round(value, 2) for value in found[name]])
 
 # %%

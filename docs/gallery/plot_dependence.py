@@ -31,7 +31,7 @@ error = values.std("seed", ddof=1) / values.sizes["seed"] ** 0.5
 axis.errorbar(
     sim.spectrum_step, values.mean("seed"), error, fmt="o", color="0.2", mfc="white", capsize=2,
     label="4 networks, D = 400",
-)  # fmt: skip
+)
 axis.axhline(2, color="0.4", ls=":", label="edge of the bulk")
 axis.set(xlabel="gradient steps", ylabel="outlier of W1", ylim=(1.95, None))
 axis.legend(frameon=False, fontsize="small")

@@ -15,7 +15,7 @@ theory = ds.derive(ds.deep_linear(depth=2))
 settings = dict(
     samples_per_dim=4, width_per_dim=1, richness=8, learning_rate=0.006, label_noise=0.3, steps=50,
     at=[49],
-)  # fmt: skip
+)
 outputs = [1, 2, 4]
 
 # %%

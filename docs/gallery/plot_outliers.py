@@ -22,7 +22,7 @@ spectra = ds.spectrum(theory, matrices=matrices, at=list(range(0, 60, 3)), overl
 sim = ds.simulate(
     theory, dim=300, seeds=4, matrices=matrices, at=[0, 15, 30, 45, 59], order_parameters=False,
     normalise=True, **settings,
-)  # fmt: skip
+)
 
 # %%
 # Largest singular values of finite networks end at the edge as long as there is no outlier.
@@ -36,7 +36,7 @@ for axis, matrix, colour in zip(axes, matrices, ("#0072b2", "#d55e00")):
     axis.errorbar(
         sim.spectrum_step, values.mean("seed"), values.std("seed", ddof=1) / 2, fmt="o", color="0.2",
         mfc="white", capsize=2, label="4 networks, D = 300",
-    )  # fmt: skip
+    )
     axis.set(title=matrix, xlabel="gradient steps")
 axes[0].set_ylabel("largest singular value")
 axes[1].legend(frameon=False, fontsize="small")

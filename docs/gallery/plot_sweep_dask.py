@@ -17,7 +17,7 @@ over = {"samples_per_dim": [0.5, 1, 2, 4], "width_per_dim": [0.25, 0.5, 1, 2, 4]
 settings = dict(
     richness=1, learning_rate=0.1, label_noise=0.3, steps=40, variables=["test_loss"], method="conditioning",
     backend="numpy",
-)  # fmt: skip
+)
 
 # %%
 with (

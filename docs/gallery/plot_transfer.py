@@ -16,7 +16,7 @@ grid = ds.sweep(
     over={"parametrization": ["muP", "NTK"], "width_per_dim": widths, "learning_rate": ds.logspace(-2.4, -0.5, 9)},
     samples_per_dim=4, richness=2, steps=30, variables=["train_loss"], method="conditioning",
     backend="numpy", workers=1,
-)  # fmt: skip
+)
 
 # %%
 # Runs that diverge are points with a status; the optimum lies between points of the grid, by a parabola.

@@ -19,7 +19,7 @@ widths = [0.25, 0.5, 1, 2, 4, 8]
 grid = ds.sweep(
     ds.derive(ds.deep_linear(depth=2)), over={"parametrization": ["muP", "NTK"], "width_per_dim": widths},
     what="spectrum", matrices=["W1"], at=[59], overlaps=False, workers=1, **settings,
-)  # fmt: skip
+)
 outlier = grid.outlier.sel(matrix="W1", spectrum_step=59).isel(rank=0)
 print(outlier.to_pandas().round(3))
 
