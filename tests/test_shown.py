@@ -48,7 +48,8 @@ def shown() -> dict[str, Any]:
     made = {
         "theory": theory, "steps": theory.steps, "equations": theory.equations, "closed": theory.equations.closed,
         "spikes": theory.spikes("W1"), "bulk": theory.bulk("W1"), "program": theory.program, "wide": wide,
-        "lazy": lazy, "vanished": wide.vanished, "limit": ds.limits.wide, "checks": ds.limits.check(nonlinear, ["wide"]),
+        "lazy": lazy, "vanished": wide.vanished, "limit": ds.limits.wide,
+        "checks": ds.limits.check(nonlinear, ["wide"]),
         "correction": nonlinear.limit("lazy_correction"), "solver": theory.compile("numpy"), "network": theory.network,
         "comparison": ds.compare(run, sim), "scaling": scaling, "table": scaling.table,
         "operator": ds.operator(theory, lambda m, x: m["W1"] @ (m["W0"] @ x), "D", name="A"), "nonlinear": nonlinear,

@@ -240,9 +240,11 @@ def check_flag(name: str, value: object) -> None:
 
 
 def check_progress(progress: object) -> None:
-    """Raise `ArgumentError` if ``progress`` is neither ``None`` nor something to be called."""
-    if progress is not None and not callable(progress):
-        raise ArgumentError(f"progress = {show(progress)}: allowed is a function of two integers, done and total")
+    """Raise `ArgumentError` if ``progress`` is neither something to be called nor whether there is a bar."""
+    if progress is not None and not isinstance(progress, bool) and not callable(progress):
+        raise ArgumentError(
+            f"progress = {show(progress)}: allowed is a function of two integers, done and total; or False for no bar"
+        )
 
 
 def check_dtype(dtype: object) -> str:

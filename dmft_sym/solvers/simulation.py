@@ -17,9 +17,10 @@ from dmft_sym.derivation.carried import CarriedProblem
 from dmft_sym.regimes.samples import samples_of
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
+from dmft_sym.support.progress import reported
 from dmft_sym.workers import asked_crew
 
-from .arguments import RunArguments, check_integer, run_arguments
+from .arguments import RunArguments, check_integer, check_progress, run_arguments
 from .attributes import common_attributes, with_rate
 from .measured_spectra import spectrum_request
 from .measurements import Measurements, including_measured, wanted_measurements
@@ -62,7 +63,7 @@ def simulate(
     kernels: Sequence[float] | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **parameters: float,
 ) -> xr.Dataset:
     """Train finite networks and return the variables of a run with a leading ``seed`` axis.
@@ -97,7 +98,8 @@ def simulate(
         Number of processes, or the address of a Dask scheduler, among which the networks are shared out; all are
         trained in this process if neither is given. Numbers do not depend on how many workers there are.
     progress
-        Called as ``progress(done, total)``, in steps of all seeds.
+        A bar by default, where somebody looks and it lasts; ``False`` for none. Or a function, called as
+        ``progress(done, total)``, in steps of all seeds.
     **parameters
         As for a `Solver`.
 
@@ -134,18 +136,20 @@ def simulate(
                 )
         given = dim
     number = size.default if given is None else given
-    networks = SimulatedNetworks.checked(size.keyword, number, seeds, seed, normalise, dtype, progress)
+    check_progress(progress)
+    networks = SimulatedNetworks.checked(size.keyword, number, seeds, seed, normalise, dtype, None)
     crew = asked_crew(workers, scheduler)
     start = perf_counter()
     arguments = including_measured(run_arguments(theory, steps, parameters, time=time), kernels=kernels, at=at)
     wanted = Wanted(order_parameters, matrices, at, values, kernels)
-    if crew is None:
-        dataset, outcome = trained(theory, networks, arguments, wanted)
-    else:
-        carried, each = CarriedProblem(theory), arguments.steps
-        one = partial(_trained_alone, carried, replace(networks, progress=None), arguments, wanted)
-        parts = crew.in_order(one, networks.numbers, progress, each)
-        dataset, outcome = together([part for part, _ in parts]), min((end for _, end in parts), key=_reached)
+    with reported("simulation", progress) as report:
+        if crew is None:
+            dataset, outcome = trained(theory, replace(networks, progress=report), arguments, wanted)
+        else:
+            carried, each = CarriedProblem(theory), arguments.steps
+            one = partial(_trained_alone, carried, networks, arguments, wanted)
+            parts = crew.in_order(one, networks.numbers, report, each)
+            dataset, outcome = together([part for part, _ in parts]), min((end for _, end in parts), key=_reached)
     dataset = described(in_time(with_rate(dataset, arguments), arguments.times), theory)
     dataset.attrs = {
         **common_attributes(theory, arguments),

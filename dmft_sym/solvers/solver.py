@@ -15,6 +15,7 @@ from dmft_sym.support import notebook
 from dmft_sym.support.deprecation import warn_old_word
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import BiasWarning, show
+from dmft_sym.support.progress import reported
 
 from .arguments import RunArguments, check_flag, check_progress, of_one_output, run_arguments, taken
 from .attributes import common_attributes, with_rate
@@ -153,7 +154,7 @@ class Solver:
         threads: int | None = None,
         workers: int | None = None,
         scheduler: str | None = None,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         **parameters: float,
     ) -> xr.Dataset:
         """Solve the theory.
@@ -208,7 +209,8 @@ class Solver:
             Number of processes, or the address of a Dask scheduler, among which replicas of sampled sites are shared
             out, in place of threads; numbers do not depend on how many workers there are.
         progress
-            Called as ``progress(done, total)``, in steps of all replicas; with ``error``, trial runs come first,
+            A bar by default, where somebody looks and the run lasts; ``False`` for none. Or a function, called as
+            ``progress(done, total)``, in steps of all replicas; with ``error``, trial runs come first,
             each of which counts from zero, as do the runs that sampled equations repeat (docs/mathematics.md).
         **parameters
             ``richness`` (gamma0), ``learning_rate`` (eta0), ``init_std``, ``depth``, those of the forward pass, and
@@ -260,7 +262,8 @@ class Solver:
         options = _options(kind, given)
         check_progress(progress)
         one = of_one_output(self.theory, arguments) if kind.exact(self.theory) else arguments
-        solved = kind().run(Call(self.theory, self.backend, one, options, progress))
+        with reported("run", progress) as report:
+            solved = kind().run(Call(self.theory, self.backend, one, options, report))
         if solved.outcome.step == 0:
             _check_ratios(arguments)
         spread = solved.dataset if one is arguments else for_all_outputs(solved.dataset, arguments.outputs)
