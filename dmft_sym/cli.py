@@ -66,6 +66,11 @@ _OPTIONS = {
         "Width of the hidden layers where samples are given, an integer >= 1. Instead of \\[simulation] width (2000). "
         "Example: --width 2000",
     ),
+    "--checkpoint": (
+        "DIR",
+        "A folder, made if it is not there, from which the same command goes on after it was killed: conditioning of a "
+        "linear network, and simulations. Example: --checkpoint long.state",
+    ),
     "--seeds": (
         "COUNT",
         "Number of networks, an integer >= 1 (2 or more to compare). Instead of \\[simulation] seeds (4). "
@@ -173,6 +178,7 @@ SpecPath = Annotated[str, _argument("SPEC", "A spec: TOML with \\[network], \\[d
 Overrides = Annotated[list[str] | None, _option("--set")]
 Own = Annotated[str | None, _option("--network")]
 Backend = Annotated[str | None, _option("--backend")]
+Checkpoint = Annotated[str | None, _option("--checkpoint")]
 
 
 @app.callback(invoke_without_command=True)
@@ -233,6 +239,7 @@ def run(
     spec: SpecPath,
     output: Annotated[str, _output("The netCDF file to write. Example: -o theory.nc", default=True)] = "out.nc",
     backend: Backend = None,
+    checkpoint: Checkpoint = None,
     network: Own = None,
     overrides: Overrides = None,
 ) -> None:
@@ -247,7 +254,7 @@ def run(
     separate = read.spectrum.matrices and not regime_of(read).spectra_of_runs
     if separate:
         _check_march_of_spectra(read)
-    dataset = _solve(read, "run")
+    dataset = _solve(read, "run", checkpoint)
     if separate:
         dataset = _with_spectra(dataset, _spectra(read))
     _finish(dataset, output)
@@ -296,6 +303,7 @@ def simulate(
     seeds: Annotated[str | None, _option("--seeds")] = None,
     seed: Annotated[str | None, _option("--seed")] = None,
     output: Annotated[str, _output("The netCDF file to write. Example: -o simulation.nc", default=True)] = "sim.nc",
+    checkpoint: Checkpoint = None,
     network: Own = None,
     overrides: Overrides = None,
 ) -> None:
@@ -306,7 +314,7 @@ def simulate(
     extra = [f"simulation.{key}={value}" for key, value in given.items() if value is not None]
     read = _read(spec, [*(overrides or ()), *extra], network)
     _check_output(output, spec)
-    arguments = {**simulation_arguments(read), **physical_arguments(read)}
+    arguments = {**simulation_arguments(read), **physical_arguments(read), **_kept_in(checkpoint)}
     with _words_of_specs(read), _progress("simulate") as progress:
         dataset = _session().simulate(_theory(read), **arguments, progress=progress)
     _finish(dataset, output)
@@ -647,14 +655,20 @@ def _theory(spec: Spec) -> Any:
     return _session().derive(network_of(spec, data), data=data, training=training_of(spec))
 
 
-def _solve(spec: Spec, label: str) -> xr.Dataset:
+def _kept_in(checkpoint: str | None) -> dict[str, str]:
+    """The argument of a checkpoint, if there is one."""
+    return {} if checkpoint is None else {"checkpoint": checkpoint}
+
+
+def _solve(spec: Spec, label: str, checkpoint: str | None = None) -> xr.Dataset:
     """A run of the solver; where samples are given it has the spectra as well."""
     from .spec.objects import physical_arguments, solver_arguments
 
     with _words_of_specs(spec):
         solver = _theory(spec).compile(backend=spec.solver.backend)
         with _progress(label) as progress:
-            found: xr.Dataset = solver(**physical_arguments(spec), **solver_arguments(spec), progress=progress)
+            arguments = {**physical_arguments(spec), **solver_arguments(spec), **_kept_in(checkpoint)}
+            found: xr.Dataset = solver(**arguments, progress=progress)
     return found
 
 

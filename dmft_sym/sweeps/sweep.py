@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from dmft_sym.derivation.carried import CarriedProblem
+from dmft_sym.results.parts import ENDING, Parts
 from dmft_sym.results.store import ResultError, check_writable, load, save
 from dmft_sym.solvers.arguments import check_progress
 from dmft_sym.solvers.method import Progress
@@ -20,7 +21,6 @@ from dmft_sym.workers import Crew, check_crew
 from .assembly import assembled, chosen
 from .axes import Grid, grid_of
 from .identity import identity
-from .parts import Parts
 from .tasks import TASKS, Task, completed_settings, warm
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def run_grid(
         return known
     check_writable(output)
     crew.check()
-    with Parts.opened(output, what) as parts:
+    with Parts.opened(f"{os.fspath(output)}{ENDING}", what, "sweep") as parts:
         found = _results(grid, variables, crew, progress, parts.finished(len(grid.points)), parts)
         whole = _whole(grid, found, what, start)
         save(whole, output)
