@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import BiasWarning, show
 from dmft_sym.support.progress import reported
 
-from .arguments import RunArguments, check_flag, check_progress, of_one_output, run_arguments, taken
+from .arguments import RunArguments, arguments_of, check_flag, check_progress, of_one_output, run_arguments, taken
 from .attributes import common_attributes, with_rate
 from .checkpoints import opened
 from .coordinates import Coordinates
@@ -102,6 +103,26 @@ class Solver:
         if backend not in allowed:
             raise ArgumentError(f"backend = {show(backend)}: allowed are {', '.join(allowed)} {theory.data.where}")
         self.backend = backend
+        self.__signature__ = self._signature()
+
+    def _signature(self) -> inspect.Signature:
+        """What a call takes for this theory, for help and completion: its parameters by name, and its options."""
+        general = dict(inspect.signature(type(self).__call__).parameters)
+        del general["self"], general["parameters"]
+        unused = {name for name in DEFAULTS if not any(name in kind.options for kind in self._kinds)}
+        unused.add("steps" if self.theory.training.continuous else "time")
+        options = [one for name, one in general.items() if name not in unused]
+        own = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if default is None else default,
+                annotation="int" if parameter.integer else "float",
+            )
+            for name, (parameter, default) in arguments_of(self.theory).items()
+        ]
+        length, *others = options
+        return inspect.Signature([length, *own, *others], return_annotation="xr.Dataset")
 
     @property
     def module(self) -> ModuleType | None:
