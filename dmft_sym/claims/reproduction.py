@@ -103,6 +103,14 @@ def reproduce(
     InputError
         If the folder cannot be written.
 
+    See Also
+    --------
+    compare : one run beside finite networks.
+
+    References
+    ----------
+    arXiv:2605.07870.
+
     Examples
     --------
     >>> import dmft_sym as ds

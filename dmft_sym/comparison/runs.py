@@ -50,6 +50,23 @@ class Comparison:
         Standard errors of the theory, of the variables that have them (those of sampled networks).
     freedom
         Degrees of freedom of ``z``, at least.
+
+    See Also
+    --------
+    compare : what makes it.
+
+    References
+    ----------
+    Student's t distribution, as docs/results.md explains.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> theory = ds.derive(ds.deep_linear(depth=0))
+    >>> given = dict(samples_per_dim=2, learning_rate=0.1, steps=3)
+    >>> runs = [theory.solve(method=method, **given) for method in ("equations", "conditioning")]
+    >>> ds.compare(*runs).seeds
+    0
     """
 
     theory: xr.Dataset
@@ -234,11 +251,34 @@ def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
         What `simulate` returned: the same variables with a ``seed`` dimension, at least two seeds. Or what a solver
         returned by another method.
 
+    Returns
+    -------
+    Comparison
+        Prints as a table of z-scores; has the datasets behind it.
+
     Raises
     ------
     ResultError
         If the two are of different programs or data, have different parameters (other than the number of steps), no
         variable or no step in common, or if seeds are missing; one line.
+
+    See Also
+    --------
+    simulate : finite networks.
+    plot : the same as a figure.
+
+    References
+    ----------
+    Sidak, J. Am. Stat. Assoc. 62, 626 (1967), for what chance leaves of many entries; see docs/results.md.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> theory = ds.derive(ds.deep_linear(depth=1))
+    >>> given = dict(samples_per_dim=2, width_per_dim=1, richness=1, learning_rate=0.1, steps=3)
+    >>> run = theory.compile("numpy")(**given)
+    >>> ds.compare(run, ds.simulate(theory, dim=100, seeds=4, **given)).within(4, allowance=0.1)
+    True
     """
     check_dataset(run, "the first result")
     check_dataset(sim, "the second result")

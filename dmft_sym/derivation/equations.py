@@ -86,12 +86,21 @@ class Equations(Sequence[sp.Eq]):
     averages
         Whether order parameters are printed as the averages that they are.
 
+    See Also
+    --------
+    Theory.equations : has them by what they are of.
+    Theory.symbols : symbols by name.
+
+    References
+    ----------
+    arXiv:2205.09653, arXiv:2502.02531; `dmft_sym.cite` has those of a theory.
+
     Examples
     --------
     >>> import dmft_sym as ds
     >>> closed = ds.derive(ds.deep_linear(1)).equations.closed
     >>> closed.labels[:3]
-    ('A_g_h', 'R_g_w', 'R_g_u_W0')
+    ('S_kappa', 'A_g_h', 'R_g_w')
     >>> closed["train_loss"].lhs
     train_loss(t, c)
     """

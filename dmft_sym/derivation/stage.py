@@ -84,6 +84,21 @@ class Stage:
         The SymPy expressions behind the lines, where there are any.
     number
         Place in the derivation; relation ``k`` of stage ``n`` is equation ``n.k``.
+
+    See Also
+    --------
+    Theory.steps : all of them.
+
+    References
+    ----------
+    Martin, Siggia, Rose, Phys. Rev. A 8, 423 (1973); arXiv:2205.09653.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> stage = ds.derive(ds.deep_linear(depth=1)).steps[2]
+    >>> stage.number, stage.name
+    (3, 'Average over the Gaussian matrices')
     """
 
     name: str

@@ -48,6 +48,15 @@ def plot(run: xr.Dataset, sim: xr.Dataset | None = None, kind: str = "losses", s
     InputError
         If there is no such kind or scale, if a result has not what is drawn, or if ``sim`` is no simulation.
 
+    See Also
+    --------
+    compare : the same as numbers.
+    spectrum : what ``"spectrum"``, ``"outliers"`` and ``"sharpness"`` draw.
+
+    References
+    ----------
+    Figures of arXiv:2605.07870 and arXiv:2205.09653 have these kinds.
+
     Examples
     --------
     >>> import dmft_sym as ds

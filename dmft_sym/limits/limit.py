@@ -35,6 +35,20 @@ class Kind:
         What the three checks find, for a limit and arguments of a run.
     alone
         Name of a symbol, if limits that say no kind are of this one where it alone scales.
+
+    See Also
+    --------
+    limits.Limit : has one.
+
+    References
+    ----------
+    docs/limits.md, a limit of your own.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> isinstance(ds.limits.lazy.kind, ds.limits.Kind)
+    True
     """
 
     of: Callable[[Problem, Limit], Any]
@@ -71,6 +85,15 @@ class Limit:
     ------
     ProgramError
         If an entry is not what it should be.
+
+    See Also
+    --------
+    Theory.limit : takes it.
+    limits.check : three checks.
+
+    References
+    ----------
+    docs/limits.md.
 
     Examples
     --------

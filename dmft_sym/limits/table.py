@@ -113,6 +113,22 @@ def check(
     ------
     ArgumentError
         If there is no limit of a name, or if an argument is none of a run.
+
+    See Also
+    --------
+    Theory.limit : what is left.
+
+    References
+    ----------
+    docs/limits.md; rates of the lazy limit, arXiv:2205.09653.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> given = dict(samples_per_dim=2.0, width_per_dim=0.8, richness=2.0, learning_rate=0.02)
+    >>> checks = ds.limits.check(ds.derive(ds.deep_linear(depth=1)), ["wide"], **given)
+    >>> str(checks).splitlines()[0]
+    'wide (deep linear network): holds'
     """
     for parameter in theory.parameters:
         if parameter.keyword in arguments:
@@ -135,10 +151,29 @@ def check_correction(theory: Problem, **arguments: Any) -> Checks:
     **arguments
         As of a run, for the approach in numbers.
 
+    Returns
+    -------
+    LimitCheck
+        One row.
+
     Raises
     ------
     ArgumentError
         If an argument is none of a run.
+
+    See Also
+    --------
+    limits.check : limits themselves.
+
+    References
+    ----------
+    arXiv:2205.09653.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> ds.limits.lazy_correction.name
+    'lazy_correction'
     """
     return check(theory, ["lazy_correction"], **arguments)
 

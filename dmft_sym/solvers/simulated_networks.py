@@ -114,7 +114,7 @@ class SimulatedNetworks:
             "inspect": inspect,
             "data": arguments.data or None,
         }
-        program, values, outputs = theory.program, arguments.values, arguments.outputs
+        program, values, outputs = theory.executed, arguments.values, arguments.outputs
         if arguments.times is None:
             snapshots = None if self.checkpoint is None else snapshots_in(self.checkpoint, number)
             return run_finite(program, values, outputs, arguments.steps, snapshots=snapshots, **run)

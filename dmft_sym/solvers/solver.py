@@ -70,6 +70,20 @@ class MethodInfo:
         Options of the call that it takes.
     default
         Whether it is taken if a call names none.
+
+    See Also
+    --------
+    Theory.methods : those of a theory.
+
+    References
+    ----------
+    docs/mathematics.md, conditioning.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> [(method.name, method.exact) for method in ds.derive(ds.deep_linear(depth=1)).methods if method.default]
+    [('equations', True)]
     """
 
     name: str
@@ -95,6 +109,23 @@ class Solver:
     ------
     ArgumentError
         If there is no such back end.
+
+    See Also
+    --------
+    Theory.compile : what makes it.
+    compare : its results beside finite networks.
+
+    References
+    ----------
+    arXiv:2502.02531 and arXiv:2205.09653 (equations); Bolthausen, Commun. Math. Phys. 325, 333 (2014) (conditioning).
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> solver = ds.derive(ds.deep_linear(depth=1)).compile("numpy")
+    >>> run = solver(samples_per_dim=2, width_per_dim=1, richness=1, learning_rate=0.1, steps=3)
+    >>> run.train_loss.dims, run.C_h.dims
+    (('step', 'output'), ('layer', 'step', 'output', 'step2', 'output2'))
     """
 
     def __init__(self, theory: Problem, backend: str = "numba") -> None:
