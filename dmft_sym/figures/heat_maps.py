@@ -59,7 +59,7 @@ def order_parameters(
     outputs
         The two output indices.
     """
-    from matplotlib.figure import Figure
+    from .shown import ShownFigure
 
     groups = [group for name in _chosen(names, result) if (group := _group(result[name], outputs)).panels]
     if not groups:
@@ -71,7 +71,7 @@ def order_parameters(
     note = _wrapped(_notes(drawn, missing, result, outputs), width)
     below = _NOTE_LINE * len(note) + (0.1 if note else 0.0)
     height = len(rows) * _ROW + _TOP + below
-    figure = Figure(figsize=(width, height), layout=None)
+    figure = ShownFigure(figsize=(width, height), layout=None)
     for number, row in enumerate(rows):
         left = 0.0
         for group in row:

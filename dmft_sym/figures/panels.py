@@ -21,9 +21,9 @@ VISIBLE = 1 / 256
 
 def new_figure(width: float, height: float) -> Figure:
     """A figure of a size in inches."""
-    from matplotlib.figure import Figure
+    from .shown import ShownFigure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    return ShownFigure(figsize=(width, height), layout="constrained")
 
 
 def spaced(entries: list[T], count: int) -> list[T]:
