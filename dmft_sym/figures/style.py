@@ -41,7 +41,8 @@ RC: Any = {
 }
 """Settings of matplotlib under which everything is drawn; those of a session hold for what they do not name.
 
-Its own type for them lists the names of one version."""
+Its own type for them lists the names of one version.
+"""
 
 COLOURS = ("#0b4f9c", "#d55e00", "#2fa98c", "#7b2d7f", "#e0a100", "#56b4e9", "#4a4a4a", "#98a000")
 """Told apart by readers who see few colours; neighbours in the list differ in how dark they are."""
