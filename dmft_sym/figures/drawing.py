@@ -62,6 +62,15 @@ def plot(
         If there is no such kind or scale, if a result has not what is drawn, if ``sim`` is no simulation, or if
         the number of axes is not that of the panels.
 
+    See Also
+    --------
+    compare : the same as numbers.
+    spectrum : what ``"spectrum"``, ``"outliers"`` and ``"sharpness"`` draw.
+
+    References
+    ----------
+    Figures of arXiv:2605.07870 and arXiv:2205.09653 have these kinds.
+
     Examples
     --------
     >>> import dmft_sym as ds

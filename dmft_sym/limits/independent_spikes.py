@@ -103,6 +103,21 @@ class IndependentSpikes(LimitTheory):
     ------
     ProgramError
         If no matrix has one.
+
+    See Also
+    --------
+    Theory.limit : makes it.
+    limits.check : whether it is right.
+
+    References
+    ----------
+    Baik, Ben Arous, Peche, Ann. Probab. 33, 1643 (2005).
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> ds.limits.independent.name
+    'independent'
     """
 
     def __init__(self, theory: Problem, limit: Limit) -> None:

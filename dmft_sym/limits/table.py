@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from dmft_sym.program import ProgramError
 from dmft_sym.solvers.arguments import checked
+from dmft_sym.support import notebook
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
 
@@ -78,9 +78,10 @@ class Checks(tuple[LimitCheck, ...]):
         cells = [
             (row.limit, row.network, row.structural, row.exact, row.approach, row.reason or row.verdict) for row in self
         ]
-        body = ("".join(f"<td>{escape(str(cell))}</td>" for cell in row) for row in cells)
-        top = "".join(f"<th>{name}</th>" for name in head)
-        return f"<table><tr>{top}</tr>{''.join(f'<tr>{row}</tr>' for row in body)}</table>"
+        return notebook.table(head, cells)
+
+    def __repr__(self) -> str:
+        return notebook.shortened([str(self)])
 
 
 def check(
@@ -110,6 +111,22 @@ def check(
     ------
     ArgumentError
         If there is no limit of a name, or if an argument is none of a run.
+
+    See Also
+    --------
+    Theory.limit : what is left.
+
+    References
+    ----------
+    docs/limits.md; rates of the lazy limit, arXiv:2205.09653.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> given = dict(samples_per_dim=2.0, width_per_dim=0.8, richness=2.0, learning_rate=0.02)
+    >>> checks = ds.limits.check(ds.derive(ds.deep_linear(depth=1)), ["wide"], **given)
+    >>> str(checks).splitlines()[0]
+    'wide (deep linear network): holds'
     """
     for parameter in theory.parameters:
         if parameter.keyword in arguments:
@@ -132,10 +149,29 @@ def check_correction(theory: Problem, **arguments: Any) -> Checks:
     **arguments
         As of a run, for the approach in numbers.
 
+    Returns
+    -------
+    LimitCheck
+        One row.
+
     Raises
     ------
     ArgumentError
         If an argument is none of a run.
+
+    See Also
+    --------
+    limits.check : limits themselves.
+
+    References
+    ----------
+    arXiv:2205.09653.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> ds.limits.lazy_correction.name
+    'lazy_correction'
     """
     return check(theory, ["lazy_correction"], **arguments)
 

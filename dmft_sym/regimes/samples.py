@@ -91,9 +91,19 @@ class Samples(Regime):
     DataWarning
         If ``|x|^2/D`` of the training samples is on average below 1/4 or above 4.
 
+    See Also
+    --------
+    datasets.digits : images of scikit-learn.
+    Proportional : Gaussian inputs whose dimension grows.
+
+    References
+    ----------
+    arXiv:2205.09653.
+
     Examples
     --------
-    >>> samples = Samples([[1.0, 0.0], [0.0, 2.0]], [1.0, -1.0])
+    >>> import dmft_sym as ds
+    >>> samples = ds.Samples([[1.0, 0.0], [0.0, 2.0]], [1.0, -1.0])
     >>> samples.count, samples.dim, samples.outputs
     (2, 2, 1)
     >>> samples.gram.tolist()
@@ -299,8 +309,15 @@ class Samples(Regime):
         if training.fresh:
             raise ProgramError("OnlineSGD with given samples: allowed is GradientDescent, every step sees all samples")
         self._check_draws(training)
+        return self._step(trace, training, name, contracted=False)
+
+    def executed(self, program: Program, trace: Trace, training: TrainingRule) -> Program:
+        """One backward field for a sample, where it has several outputs."""
+        return program if self.outputs == 1 else self._step(trace, training, program.name, contracted=True)
+
+    def _step(self, trace: Trace, training: TrainingRule, name: str, *, contracted: bool) -> Program:
         masked = self.total > self.count
-        return fixed_program(trace, training, self.rule.error, (F, Y), name, masked=masked)
+        return fixed_program(trace, training, self.rule.error, (F, Y), name, masked=masked, contracted=contracted)
 
     def _check_draws(self, training: TrainingRule) -> None:
         """Batches of samples that there are; noise on targets that are numbers."""

@@ -109,7 +109,7 @@ class SimulatedNetworks:
             "inspect": inspect,
             "data": arguments.data or None,
         }
-        program, values, outputs = theory.program, arguments.values, arguments.outputs
+        program, values, outputs = theory.executed, arguments.values, arguments.outputs
         if arguments.times is None:
             return run_finite(program, values, outputs, arguments.steps, **run)
         run |= theory.training.options

@@ -115,6 +115,24 @@ def simulate(
     ------
     ArgumentError
         Naming the argument, its value and what is allowed.
+
+    See Also
+    --------
+    Theory.solve : the same variables at infinite size.
+    compare : both side by side.
+
+    References
+    ----------
+    The program of the theory, in the units of arXiv:2502.02531 and arXiv:2205.09653, with matrices that are stored.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> theory = ds.derive(ds.deep_linear(depth=1))
+    >>> given = dict(samples_per_dim=2, width_per_dim=1, richness=1, learning_rate=0.1, steps=3)
+    >>> sim = ds.simulate(theory, dim=40, seeds=2, **given)
+    >>> sim.test_loss.dims, sim.test_loss.shape
+    (('seed', 'step', 'output'), (2, 3, 1))
     """
     from dmft_sym.derivation.problem import Problem
     from dmft_sym.results.names import in_time

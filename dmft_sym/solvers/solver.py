@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dmft_sym.support import notebook
 from dmft_sym.support.deprecation import warn_old_word
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import BiasWarning, show
 
-from .arguments import RunArguments, check_flag, check_progress, of_one_output, run_arguments
+from .arguments import RunArguments, check_flag, check_progress, of_one_output, run_arguments, taken
 from .attributes import common_attributes, with_rate
 from .coordinates import Coordinates
 from .extensive import PopulationOfDirections, WrittenOut
@@ -65,6 +66,20 @@ class MethodInfo:
         Options of the call that it takes.
     default
         Whether it is taken if a call names none.
+
+    See Also
+    --------
+    Theory.methods : those of a theory.
+
+    References
+    ----------
+    docs/mathematics.md, conditioning.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> [(method.name, method.exact) for method in ds.derive(ds.deep_linear(depth=1)).methods if method.default]
+    [('equations', True)]
     """
 
     name: str
@@ -90,6 +105,23 @@ class Solver:
     ------
     ArgumentError
         If there is no such back end.
+
+    See Also
+    --------
+    Theory.compile : what makes it.
+    compare : its results beside finite networks.
+
+    References
+    ----------
+    arXiv:2502.02531 and arXiv:2205.09653 (equations); Bolthausen, Commun. Math. Phys. 325, 333 (2014) (conditioning).
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> solver = ds.derive(ds.deep_linear(depth=1)).compile("numpy")
+    >>> run = solver(samples_per_dim=2, width_per_dim=1, richness=1, learning_rate=0.1, steps=3)
+    >>> run.train_loss.dims, run.C_h.dims
+    (('step', 'output'), ('layer', 'step', 'output', 'step2', 'output2'))
     """
 
     def __init__(self, theory: Problem, backend: str = "numba") -> None:
@@ -105,6 +137,19 @@ class Solver:
         if RowMarch.applies(self.theory):
             return march_module(self.theory, self.backend)
         return sampled_module(self.theory) if self.backend == "numba" else None
+
+    def __repr__(self) -> str:
+        methods = (f"  {m.name}: {m.summary}, {'exact' if m.exact else 'sampled'}" for m in self.methods)
+        return notebook.shortened([self._title, f"  arguments {', '.join(taken(self.theory))}", *methods])
+
+    def _repr_html_(self) -> str:
+        rows = [(m.name, m.summary, "exact" if m.exact else "sampled", ", ".join(m.options)) for m in self.methods]
+        calls = notebook.paragraph(f"arguments of a call: {', '.join(taken(self.theory))}")
+        return notebook.heading(self._title) + calls + notebook.table(("method", "how", "results", "options"), rows)
+
+    @property
+    def _title(self) -> str:
+        return f"Solver of {self.theory.program.name} by {self.backend}"
 
     @property
     def methods(self) -> tuple[MethodInfo, ...]:

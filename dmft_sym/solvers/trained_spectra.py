@@ -107,6 +107,16 @@ def spectrum(
         Naming the argument, its value and what is allowed: a matrix that does not exist, a step beyond the run, a
         ``dependence`` that the method does not have.
 
+    See Also
+    --------
+    operator : further matrices.
+    critical : where the first outlier appears.
+    measure : spectra of weights of real networks.
+
+    References
+    ----------
+    arXiv:2605.07870; Baik, Ben Arous, Peche, Ann. Probab. 33, 1643 (2005).
+
     Examples
     --------
     >>> import dmft_sym as ds

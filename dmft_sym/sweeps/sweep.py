@@ -88,6 +88,15 @@ def sweep(
         Naming the argument, its value and what is allowed; the folder of another sweep; a scheduler that does not
         answer. `ArgumentError` is one of these.
 
+    See Also
+    --------
+    optimum : where a loss is smallest along an axis.
+    max_stable, critical : can be swept too.
+
+    References
+    ----------
+    arXiv:2502.02531, transfer of hyperparameters.
+
     Examples
     --------
     >>> import dmft_sym as ds
