@@ -67,6 +67,7 @@ class LazySites(LimitTheory):
         if dict(limit.scaling) != {GAMMA.name: EPS * GAMMA}:
             raise ProgramError(
                 f"limit {limit.name}: allowed where fields are averaged over sites is the lazy one, gamma -> eps gamma"
+                "; data = ds.Proportional() and a linear network have equations that close, and this limit"
             )
         if theory.program.optimizer.recursion.decays:
             raise ProgramError(f"limit {limit.name}: with weight decay no field stays what it was; weight_decay = 0")
