@@ -341,8 +341,8 @@ def strength_of(run: TwoTime, spike: Spike, layer: int | None) -> float:
 def _correlation(run: TwoTime, point: TwoPoint) -> float:
     """A correlation of the first step."""
     fields = {field.name: field for closure in run.theory.closures for field in closure.process.fields}
-    ends = [FieldRef(fields[str(end.name)], end.layer) for end in point.ends]
-    found = run.correlation(*ends)
+    one, other = (FieldRef(fields[str(end.name)], end.layer) for end in point.ends)
+    found = run.correlation(one, other)
     return 0.0 if found is None else float(found[0, 0])
 
 

@@ -66,7 +66,8 @@ def spectrum(
         Number of gradient steps of the run; of a gradient flow its end, or times as for a `Solver`.
     method
         ``"conditioning"``: growing coordinates. ``"equations"``: the derived spike condition on two-time matrices.
-        The numbers agree. By default the quicker one: coordinates for full batches, else the march.
+        The numbers agree. By default the quicker one: coordinates for full batches, else the march; the
+        NTK of inputs with a spectrum is by ``"equations"`` alone.
         Where samples are given, that of a `Solver`.
     dependence
         ``"joint"`` (default), or ``"independent"``: the classical condition, in which the trained part of a matrix does
@@ -153,17 +154,15 @@ def spectrum(
     if arguments.times is not None:
         end = arguments.times[-1]
         arguments = arguments.only(check_time("at", place, end) for place in listed_places(arguments, at))
+    chosen, kept = check_request(theory, arguments, matrices, at)
     if theory.program.increments:
         method = _method_of_increments(theory, method, dependence)
     if method is None:
         fresh = any(matrix.fresh for matrix in theory.program.matrices)
         method = default_method(of_one_output(theory, arguments).outputs, fresh, dependence)
-        method = "conditioning" if theory.program.classes and dependence == DEPENDENCE[0] else method
-    if method == "equations" and theory.program.classes:
-        raise ArgumentError("method = 'equations': allowed is 'conditioning' where the sites of a space have classes")
+        method = "equations" if any(one.of_classes for one in chosen.values()) else method
     if method == "equations" and not theory.program.increments:
         check_march_of(theory, arguments, "numba")
-    chosen, kept = check_request(theory, arguments, matrices, at)
     one = of_one_output(theory, arguments)
     parameters = parameters if one is arguments else {**parameters, "outputs": 1}
     with reported("spectra", progress) as report:
