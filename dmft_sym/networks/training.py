@@ -430,6 +430,15 @@ class GradientDescent(Descent):
     nesterov, schedule, clip, normalised, batch, label_noise, seed
         As for `Descent`.
 
+    See Also
+    --------
+    OnlineSGD : a fresh batch at every step.
+    GradientFlow : the limit of small learning rates.
+
+    References
+    ----------
+    arXiv:2502.02531; momentum as in Polyak, USSR Comput. Math. Math. Phys. 4, 1 (1964).
+
     Examples
     --------
     >>> import dmft_sym as ds
@@ -448,6 +457,22 @@ class OnlineSGD(Descent):
         As for `TrainingRule`.
     nesterov, schedule, clip, normalised
         As for `Descent`.
+
+    See Also
+    --------
+    GradientDescent : the same samples at every step.
+
+    References
+    ----------
+    arXiv:2502.02531, one-pass SGD.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> theory = ds.derive(ds.deep_linear(depth=1), training=ds.OnlineSGD(momentum=0.5))
+    >>> run = theory.compile("numpy")(samples_per_dim=1, width_per_dim=1, richness=1, learning_rate=0.1, steps=3)
+    >>> run.attrs["online"], run.attrs["momentum"]
+    (1, 0.5)
     """
 
     @property
@@ -474,6 +499,15 @@ class GradientFlow(TrainingRule):
     ------
     ProgramError
         Naming the argument, its value and what is allowed; momentum and weight decay are those of steps.
+
+    See Also
+    --------
+    GradientDescent : steps of a finite size.
+    limits.check : the limit ``gradient_flow`` of descent.
+
+    References
+    ----------
+    arXiv:2205.09653; Dormand, Prince, J. Comput. Appl. Math. 6, 19 (1980), for pairs of integrators.
 
     Examples
     --------
