@@ -514,6 +514,20 @@ def test_help_does_not_import_the_heavy_libraries(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_a_run_imports_neither_optimizers_nor_figures(tmp_path: Path) -> None:
+    """They take longer than the run."""
+    (tmp_path / "spec.toml").write_text(SPEC)
+    code = (
+        "import sys, dmft_sym.cli as cli\n"
+        "assert cli.main(['run', 'spec.toml', '--backend', 'numpy', '--set', 'training.steps=2']) == 0\n"
+        "heavy = {'scipy.optimize', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 def test_sessions_without_specs_do_not_import_pydantic(tmp_path: Path) -> None:
     code = "import sys, dmft_sym as ds; ds.derive(ds.deep_linear()); sys.exit('pydantic' in sys.modules)"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}

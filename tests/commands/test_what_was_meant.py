@@ -15,7 +15,7 @@ from dmft_sym import cli
 from dmft_sym.spec.reading import parse_spec, read_spec
 from dmft_sym.support.messages import InputError, how_to_install
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 LINEAR, DIGITS = str(EXAMPLES / "deep_linear.toml"), str(EXAMPLES / "digits.toml")
 GIVEN = {"samples_per_dim": 2, "width_per_dim": 1, "richness": 1, "learning_rate": 0.1, "steps": 3}
 
