@@ -84,7 +84,7 @@ class Parts:
     def _claim(self) -> None:
         """Write down whose folder this is.
 
-        That of a sweep that was killed before its first point has nothing to lose, and is taken over.
+        That of work that was killed before its first point has nothing to lose, and is taken over.
 
         Raises
         ------
