@@ -87,6 +87,10 @@ class WantedMeasurements:
         return tuple(sorted({*self.kernel_steps, *(self.spectrum_steps if self.matrices else ()), *start}))
 
 
+Sent = tuple["Measurements", dict[str, list[Array]]]
+"""Measurements and tracks of observables, on their way between processes."""
+
+
 @dataclass
 class Measurements:
     """What one network showed, by step."""
@@ -102,6 +106,18 @@ class Measurements:
     def observed(self) -> Observed:
         """What was seen of observables."""
         return Observed(self.wanted.observing)
+
+    def sent(self) -> Sent:
+        """What goes back from a worker: all but what was wanted, which is known there."""
+        nothing: Any = None
+        return replace(self, wanted=nothing, starts={}), self.observed.tracks
+
+    @classmethod
+    def received(cls, wanted: WantedMeasurements, sent: Sent) -> Measurements:
+        """What came from a worker."""
+        found = replace(sent[0], wanted=wanted)
+        found.observed.tracks.update(sent[1])
+        return found
 
     def see_replica(self, view: SampledView) -> None:
         """Measure a sampled replica."""

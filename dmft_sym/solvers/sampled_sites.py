@@ -22,7 +22,7 @@ from dmft_sym.workers import Crew, asked_crew
 
 from .arguments import RunArguments, check_integer
 from .generated_modules import hash_of, sampled_module
-from .measurements import Measurements, bulk_of, hidden_matrices, wanted_of
+from .measurements import Measurements, Sent, bulk_of, hidden_matrices, wanted_of
 from .memory import check_kernels, check_sites
 from .method import CONDITIONING, Arithmetic, Call, Solved, counted, end_of_run
 from .sample_results import SEM, averaged, labelled, network_dataset
@@ -38,7 +38,11 @@ if TYPE_CHECKING:
     from dmft_sym.program import GaussianMatrix
 
 DEFAULT_SITES = 20_000
-SITES_OPTIONS = frozenset({"sites", "error", "seed", "replicas", "kernels", "matrices", "at"})
+SITES_OPTIONS = frozenset({"sites", "error", "seed", "replicas", "kernels", "matrices", "at", "workers", "scheduler"})
+
+
+Carried = tuple[CarriedProblem, str, RunArguments, SimpleNamespace]
+"""A call on its way to a worker."""
 
 
 class SiteSampling(Arithmetic):
@@ -46,7 +50,7 @@ class SiteSampling(Arithmetic):
 
     method = CONDITIONING
     summary = "the program on sampled sites"
-    options = SITES_OPTIONS | {"tol", "antithetic", "bias", "threads", "workers", "scheduler"}
+    options = SITES_OPTIONS | {"tol", "antithetic", "bias", "threads"}
 
     @staticmethod
     def applies(problem: Problem) -> bool:
@@ -83,6 +87,7 @@ class ReplicaRun:
         self.wanted = replace(wanted_of(call, self.data, gaussian=gaussian), paired=call.options.antithetic)
         self.seed = check_integer("seed", call.options.seed, 0)
         self.count = check_integer("replicas", call.options.replicas, 2)
+        self.crew = asked_crew(self.options.workers, self.options.scheduler)
         check_kernels(self.wanted, self.count)
         self.extra: dict[str, Any] = {}
 
@@ -144,6 +149,11 @@ class ReplicaRun:
         dataset, outcome = self.means(sites)
         return float(dataset[f"f{SEM}"].max()) if outcome.completed else math.inf
 
+    def carried(self) -> Carried:
+        """The call for workers, each of which works alone."""
+        alone = SimpleNamespace(**{**vars(self.options), "workers": None, "scheduler": None})
+        return CarriedProblem(self.call.problem), self.call.backend, self.call.arguments, alone
+
     def report(self, networks: int, before: int = 0) -> Callable[[int], None] | None:
         """What a network calls when steps are done, ``before`` others of all ``networks`` being finished."""
         return counted(self.call.progress, self.call.arguments.steps, before, networks)
@@ -158,7 +168,6 @@ class SampledRun(ReplicaRun):
         if tol is not None and not (isinstance(tol, float | int) and 0 <= tol < 1):
             raise ArgumentError(f"tol = {show(tol)}: allowed is a number >= 0 and < 1")
         self.bias = self.options.bias
-        self.crew = asked_crew(self.options.workers, self.options.scheduler)
         self.threads = None if self.options.threads is None else check_integer("threads", self.options.threads, 1)
         if self.options.error is None:  # how many sites an error needs is not known yet
             self.check_memory(self.sites())
@@ -235,14 +244,12 @@ class SampledRun(ReplicaRun):
 
     def _shared_out(self, crew: Crew, sites: int, halves: bool) -> tuple[list[ReplicaResult], list[Measurements]]:
         """The same, by workers; each replica is a piece of work."""
-        call, report = self.call, self._report(halves)
-        alone = SimpleNamespace(**{**vars(self.options), "workers": None, "scheduler": None})
-        carried = CarriedProblem(call.problem), call.backend, call.arguments, alone
-        each = call.arguments.steps * (2 if halves else 1)
+        report = self._report(halves)
+        each = self.call.arguments.steps * (2 if halves else 1)
         progress = None if report is None else lambda done, _: report(done)
-        one = partial(_run_alone, carried, self.wanted.kernel_steps, self.wanted.spectrum_steps, sites, halves)
+        one = partial(_run_alone, self.carried(), self.wanted.kernel_steps, self.wanted.spectrum_steps, sites, halves)
         found = crew.in_order(one, range(self.count), progress, each)
-        measured = [replace(part, wanted=self.wanted) for _, parts in found for part in parts]
+        measured = [Measurements.received(self.wanted, part) for _, parts in found for part in parts]
         return [result for results, _ in found for result in results], measured
 
     def track(self, result: ReplicaResult) -> NDArray[np.float64]:
@@ -254,20 +261,19 @@ class SampledRun(ReplicaRun):
 
 
 def _run_alone(
-    carried: tuple[CarriedProblem, str, RunArguments, SimpleNamespace],
+    carried: Carried,
     kernel_steps: tuple[int, ...],
     spectrum_steps: tuple[int, ...],
     sites: int,
     halves: bool,
     number: int,
-) -> tuple[list[ReplicaResult], list[Measurements]]:
-    """One replica, in a worker; what it showed goes back without what was wanted, which is known there."""
+) -> tuple[list[ReplicaResult], list[Sent]]:
+    """One replica, in a worker."""
     problem, backend, arguments, options = carried
     run = SampledRun(Call(problem.problem, backend, arguments, options, None))
     run.wanted = replace(run.wanted, kernel_steps=kernel_steps, spectrum_steps=spectrum_steps)
     results, measured = run.run(sites, halves, number)
-    nothing: Any = None
-    return results, [replace(one, wanted=nothing, starts={}) for one in measured]
+    return results, [one.sent() for one in measured]
 
 
 def known_share(directions: Mapping[MatrixKey, NDArray[np.int64]], aspects: Mapping[MatrixKey, float]) -> float:

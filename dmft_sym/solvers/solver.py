@@ -261,8 +261,8 @@ class Solver:
         threads
             Number of threads of sampled sites; all cores by default.
         workers, scheduler
-            Number of processes, or the address of a Dask scheduler, among which replicas of sampled sites are shared
-            out, in place of threads; numbers do not depend on how many workers there are.
+            Number of processes, or the address of a Dask scheduler, among which replicas (of sampled sites, in place
+            of threads, or of sampled equations) are shared out; numbers do not depend on how many workers there are.
         progress
             A bar by default, where somebody looks and the run lasts; ``False`` for none. Or a function, called as
             ``progress(done, total)``, in steps of all replicas; with ``error``, trial runs come first,

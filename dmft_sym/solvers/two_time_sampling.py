@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,10 +23,10 @@ from dmft_sym.support.errors import ArgumentError
 
 from .arguments import RunArguments
 from .generated_modules import hash_of, two_time_module
-from .measurements import Measurements, named_matrices
+from .measurements import Measurements, Sent, named_matrices
 from .memory import check_tangents, layer_count
 from .method import EQUATIONS, Arithmetic, Call, Solved
-from .sampled_sites import SITES_OPTIONS, ReplicaRun
+from .sampled_sites import SITES_OPTIONS, Carried, ReplicaRun
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.pipeline import Pipeline
@@ -125,23 +126,35 @@ class TwoTimeRun(ReplicaRun):
 
     def _tracks(self, sites: int) -> tuple[list[tuple[Array, Measurements]], dict[str, Any]]:
         """Outputs and measurements of every run, and how responses were computed."""
-        seeds = np.random.SeedSequence([self.seed, 1]).spawn(self.count)  # others than those of sampled sites
         found, errors = [], [0.0]
-        for number, seed in enumerate(seeds):
-            track, measured, error = self._march(sites, seed, self.report(self.count, number), tangents=True)
+        for track, measured, error in self._replicas(sites, tangents=True):
             errors.append(error)
             found.append((track, measured))
             if not error <= MOST_ERROR:
-                again = (self._march(sites, s, self.report(self.count, k), tangents=False) for k, s in enumerate(seeds))
-                return [run[:2] for run in again], {"responses": "by parts"}
+                return [run[:2] for run in self._replicas(sites, tangents=False)], {"responses": "by parts"}
         if any(closure.by_parts for closure in self.problem.closures):
             return found, {"responses": "by parts"}
         return found, {"responses": "tangents", "tangent_error": max(errors)}
 
-    def _march(
-        self, sites: int, seed: np.random.SeedSequence, progress: Callable[[int], None] | None, tangents: bool
+    def _replicas(self, sites: int, tangents: bool) -> Iterator[tuple[Array, Measurements, float]]:
+        """All runs in their order: here one after another, by workers all before the first is seen."""
+        if self.crew is None:
+            for number in range(self.count):
+                yield self.march(sites, number, self.report(self.count, number), tangents)
+            return
+        report = self.report(self.count)
+        progress = None if report is None else lambda done, _: report(done)
+        one = partial(
+            _march_alone, self.carried(), self.wanted.kernel_steps, self.wanted.spectrum_steps, sites, tangents
+        )
+        for track, sent, error in self.crew.in_order(one, range(self.count), progress, self.call.arguments.steps):
+            yield track, Measurements.received(self.wanted, sent), error
+
+    def march(
+        self, sites: int, number: int, progress: Callable[[int], None] | None, tangents: bool
     ) -> tuple[Array, Measurements, float]:
-        """``f``, kernels, and the error of tangents."""
+        """``f``, kernels, and the error of tangents, of the replica of this number."""
+        seed = np.random.SeedSequence([self.seed, 1]).spawn(self.count)[number]  # others than those of sampled sites
         measured = Measurements(self.wanted)
         state: dict[str, Any] = {}
         own = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, 1))
@@ -246,6 +259,22 @@ class TwoTimeRun(ReplicaRun):
     def _member(fields: Mapping[str, Any], name: str, ref: FieldRef) -> Any:
         """A field, or that of a layer."""
         return fields[name] if ref.layer is None else fields[name][int(ref.layer)]
+
+
+def _march_alone(
+    carried: Carried,
+    kernel_steps: tuple[int, ...],
+    spectrum_steps: tuple[int, ...],
+    sites: int,
+    tangents: bool,
+    number: int,
+) -> tuple[Array, Sent, float]:
+    """One replica, in a worker."""
+    problem, backend, arguments, options = carried
+    run = TwoTimeRun(Call(problem.problem, backend, arguments, options, None))
+    run.wanted = replace(run.wanted, kernel_steps=kernel_steps, spectrum_steps=spectrum_steps)
+    track, measured, error = run.march(sites, number, None, tangents)
+    return track, measured.sent(), error
 
 
 def _drawn(

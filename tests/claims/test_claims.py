@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import dmft_sym as ds
@@ -35,6 +36,34 @@ def test_claim_has_every_size(claim):
     assert len({tuple(sorted(size)) for size in claim.sizes.values()}) == 1
     assert claim.statement.endswith(".")
     assert "arXiv" in claim.source
+
+
+@pytest.mark.parametrize(
+    ("parametrization", "width", "outlier"),
+    [
+        ("NTK", 0.25, 2.334),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [
+                ("muP", 0.25, 2.001), ("muP", 0.5, 2.059), ("muP", 1.0, 2.108), ("muP", 2.0, 2.136),
+                ("muP", 4.0, 2.150), ("muP", 8.0, 2.158), ("muP", 16.0, 2.161), ("muP", math.inf, 2.165),
+                ("NTK", 0.5, 2.220), ("NTK", 1.0, 2.108), ("NTK", 2.0, 2.025), ("NTK", 4.0, None),
+                ("NTK", 8.0, None), ("NTK", 16.0, None),
+            ]
+        ),
+    ],
+)  # fmt: skip
+def test_known_outliers(parametrization, width, outlier):
+    """W1 after 80 steps, L = 2, alpha = 4, gamma = 6, eta0 = .005, label noise .2: measured by hand."""
+    found = ds.spectrum(
+        ds.derive(ds.deep_linear(2, parametrization=parametrization)), matrices=["W1"], at=[79], overlaps=False,
+        samples_per_dim=4, width_per_dim=width, richness=6, learning_rate=0.005, label_noise=0.2, steps=80,
+    )  # fmt: skip
+    known = found.outlier.sel(matrix="W1", spectrum_step=79).values
+    known = known[~np.isnan(known)]
+    assert len(known) == (outlier is not None)
+    if outlier is not None:
+        assert known[0] == pytest.approx(outlier, abs=5.1e-4)
 
 
 def test_rows_fail():

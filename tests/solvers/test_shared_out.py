@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import sympy as sp
 import xarray as xr
 
 import dmft_sym as ds
@@ -73,6 +74,34 @@ def test_replicas(nonlinear, workers, options):
     settings |= {"matrices": ["W0", "W1"], "at": [2, 4]}
     solver = nonlinear.compile("numpy")
     same(solver(**settings), solver(workers=workers, **settings))
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_replicas_of_equations(nonlinear, workers):
+    """Two-time equations, sampled."""
+    settings = {"method": "equations", "richness": 2.0, "learning_rate": 0.3, "steps": 3, "sites": 400, "replicas": 2}
+    settings |= {"matrices": ["W0", "W1"], "at": [0, 2]}
+    solver, seen = nonlinear.compile("numpy"), []
+    shared = solver(workers=workers, progress=lambda *done: seen.append(done), **settings)
+    same(solver(**settings), shared)
+    assert seen == [(3, 6), (6, 6)]
+
+
+@pytest.mark.parametrize("method", ["conditioning", "equations"])
+def test_observables_of_replicas(method):
+    """They come back from workers with the rest."""
+
+    def forward(net, x):
+        n = net.hidden("N")
+        h = (net.matrix("A", net.inputs, n) @ x).named("h")
+        net.observe("m4", net.apply(lambda a: a**4, h))
+        return net.readout("w", net.apply(sp.tanh, h))
+
+    solver = ds.derive(ds.network(forward), data=SAMPLES).compile("numpy")
+    settings = {"method": method, "richness": 2.0, "learning_rate": 0.3, "steps": 3, "sites": 400, "replicas": 2}
+    one, shared = solver(**settings), solver(workers=1, **settings)
+    assert one.m4.notnull().all()
+    same(one, shared)
 
 
 @pytest.mark.parametrize("workers", WORKERS)
