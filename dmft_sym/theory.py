@@ -13,6 +13,7 @@ from .program import LAYER, TIME, ProgramError
 from .regimes import Proportional, Regime
 from .support import notebook
 from .support.messages import show
+from .support.progress import DERIVING, notice
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -64,7 +65,8 @@ class Theory(Problem):
         """The stages of the derivation; each shows itself as LaTeX, and prints as text."""
         from .derivation.presentation import stages
 
-        return stages(self)
+        with notice(DERIVING):
+            return stages(self)
 
     @cached_property
     def equations(self) -> TheoryEquations:
@@ -139,7 +141,8 @@ class Theory(Problem):
         """
         from .spectra.equations.symbolic import symbolic_bulk
 
-        return symbolic_bulk(self, matrix)
+        with notice(DERIVING):
+            return symbolic_bulk(self, matrix)
 
     def spikes(self, matrix: str | MatrixProgram, dependence: str = "joint") -> SpikeEquations:
         """The spike condition ``J(z) x = x`` of a trained matrix, symbolic.
@@ -169,7 +172,8 @@ class Theory(Problem):
         """
         from .spectra.equations.symbolic import symbolic_spikes
 
-        return symbolic_spikes(self, matrix, dependence)
+        with notice(DERIVING):
+            return symbolic_spikes(self, matrix, dependence)
 
     def source(self, backend: str = "numba", method: str | None = None) -> str:
         """Source of the generated solver.
@@ -280,7 +284,8 @@ class Theory(Problem):
         """
         from .limits.table import limit_of, named
 
-        return limit_of(self, named(limit))
+        with notice(DERIVING):
+            return limit_of(self, named(limit))
 
     def exact(self, steps: int = 1, **parameters: Any) -> ExactRun:
         """The first steps as rational functions of the parameters, by the march in exact arithmetic.

@@ -181,11 +181,12 @@ def _not_installed(claim: Claim) -> str:
 def _write(folder: Path, claim: Claim, found: Evidence) -> None:
     """Results and figure of a claim."""
     from dmft_sym.figures.plots import save_figure
+    from dmft_sym.figures.style import printed
 
     for name, dataset in found.results.items():
         save(dataset, folder / f"{claim.name}_{name}.nc")
     if found.draw is not None:
-        save_figure(found.draw(), str(folder / f"{claim.name}.png"))
+        save_figure(printed(found.draw)(), str(folder / f"{claim.name}.png"))
 
 
 def _number(value: float) -> str:

@@ -38,6 +38,11 @@ OPTIONS = {
         "Width of the hidden layers where samples are given, an integer >= 1. Instead of \\[simulation] width (2000). "
         "Example: --width 2000",
     ),
+    "--checkpoint": (
+        "DIR",
+        "A folder, made if it is not there, from which the same command goes on after it was killed: conditioning of a "
+        "linear network, and simulations. Example: --checkpoint long.state",
+    ),
     "--seeds": (
         "COUNT",
         "Number of networks, an integer >= 1 (2 or more to compare). Instead of \\[simulation] seeds (4). "
@@ -154,3 +159,4 @@ SpecPath = Annotated[str, argument("SPEC", "A spec: TOML with \\[network], \\[da
 Overrides = Annotated[list[str] | None, option("--set")]
 Own = Annotated[str | None, option("--network")]
 Backend = Annotated[str | None, option("--backend")]
+Checkpoint = Annotated[str | None, option("--checkpoint")]

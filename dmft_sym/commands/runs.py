@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..support.messages import InputError
-from .options import Backend, Overrides, Own, SpecPath, option, saved_as
+from .options import Backend, Checkpoint, Overrides, Own, SpecPath, option, saved_as
 from .outputs import check_outcome, check_output, finish
-from .specs import progress_of, read_from, session, solve, spectra_of, theory_of, with_backend, words_of_specs
+from .specs import kept_in, progress_of, read_from, session, solve, spectra_of, theory_of, with_backend, words_of_specs
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,6 +22,7 @@ def run(
     spec: SpecPath,
     output: Annotated[str, saved_as("The netCDF file to write. Example: -o theory.nc", default=True)] = "out.nc",
     backend: Backend = None,
+    checkpoint: Checkpoint = None,
     network: Own = None,
     overrides: Overrides = None,
 ) -> None:
@@ -36,7 +37,7 @@ def run(
     separate = read.spectrum.matrices and not regime_of(read).spectra_of_runs
     if separate:
         check_march_of_spectra(read)
-    dataset = solve(read, "run")
+    dataset = solve(read, "run", checkpoint)
     if separate:
         dataset = with_spectra(dataset, spectra_of(read))
     finish(dataset, output)
@@ -83,6 +84,7 @@ def simulate(
     seeds: Annotated[str | None, option("--seeds")] = None,
     seed: Annotated[str | None, option("--seed")] = None,
     output: Annotated[str, saved_as("The netCDF file to write. Example: -o simulation.nc", default=True)] = "sim.nc",
+    checkpoint: Checkpoint = None,
     network: Own = None,
     overrides: Overrides = None,
 ) -> None:
@@ -93,7 +95,7 @@ def simulate(
     extra = [f"simulation.{key}={value}" for key, value in given.items() if value is not None]
     read = read_from(spec, [*(overrides or ()), *extra], network)
     check_output(output, spec)
-    arguments = {**simulation_arguments(read), **physical_arguments(read)}
+    arguments = {**simulation_arguments(read), **physical_arguments(read), **kept_in(checkpoint)}
     with words_of_specs(read), progress_of("simulate") as progress:
         dataset = session().simulate(theory_of(read), **arguments, progress=progress)
     finish(dataset, output)

@@ -49,14 +49,20 @@ def theory_of(spec: Spec) -> Any:
     return session().derive(network_of(spec, data), data=data, training=training_of(spec))
 
 
-def solve(spec: Spec, label: str) -> xr.Dataset:
+def kept_in(checkpoint: str | None) -> dict[str, str]:
+    """The argument of a checkpoint, if there is one."""
+    return {} if checkpoint is None else {"checkpoint": checkpoint}
+
+
+def solve(spec: Spec, label: str, checkpoint: str | None = None) -> xr.Dataset:
     """A run of the solver; where samples are given it has the spectra as well."""
     from ..spec.objects import physical_arguments, solver_arguments
 
     with words_of_specs(spec):
         solver = theory_of(spec).compile(backend=spec.solver.backend)
         with progress_of(label) as progress:
-            found: xr.Dataset = solver(**physical_arguments(spec), **solver_arguments(spec), progress=progress)
+            arguments = {**physical_arguments(spec), **solver_arguments(spec), **kept_in(checkpoint)}
+            found: xr.Dataset = solver(**arguments, progress=progress)
     return found
 
 

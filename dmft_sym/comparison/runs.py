@@ -127,11 +127,17 @@ class Comparison:
             scores = [f"{row[key]:.2f}" if row["points"] or self.seeds else "" for key in ("max_z", "rms_z")]
             yield name, scores[0], chance, scores[1], *differences
 
-    def figure(self) -> Figure:
-        """Losses: theory over the band of the simulation, and z below."""
+    def figure(self, ax: Any = None) -> Figure:
+        """Losses: lines of the theory and points of the simulation, and z below.
+
+        Parameters
+        ----------
+        ax
+            Axes of a figure of your own: one for each loss, then one for its z-scores.
+        """
         from dmft_sym.figures.plots import comparison
 
-        return comparison(self)
+        return comparison(self, ax=ax)
 
     def __str__(self) -> str:
         from rich.console import Console

@@ -91,7 +91,10 @@ class DeepTheory(LimitTheory):
         super().__init__(theory, limit)
         limit.values({symbol.name: symbol for symbol in theory.program.parameters})
         if theory.program.averaged:
-            raise ProgramError(f"limit {limit.name}: averages over sites do not close; a linear network does")
+            raise ProgramError(
+                f"limit {limit.name}: averages over sites do not close; a residual network that is linear, with "
+                "data = ds.Proportional(), has equations that do"
+            )
         self.known = [e for e in theory.closed.equations if e not in theory.closed.definitions]
         self.layers = frozenset(label for equation in self.known for label in layer_labels(equation))
         self.carried = {equation.left.func for equation in self.known if self.carries(equation)}

@@ -64,12 +64,14 @@ class FlowLimit(LimitTheory):
         super().__init__(theory, limit)
         if theory.program.averaged:
             raise ProgramError(
-                f"limit {limit.name}: averages over sites do not close; finite networks flow, ds.GradientFlow()"
+                f"limit {limit.name}: averages over sites do not close; finite and linear networks flow, "
+                "training = ds.GradientFlow(), and data = ds.Proportional() with a linear network has equations that "
+                "close"
             )
         if theory.training.fresh:
             raise ProgramError(
                 f"limit {limit.name}: noise of fresh samples averages out, and what is left is the flow of the "
-                "population; ds.limits.population, or GradientDescent"
+                "population; ds.limits.population is that, and GradientDescent has this limit"
             )
         try:
             self.continuous = ContinuousTime(theory.closed)

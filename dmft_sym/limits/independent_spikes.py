@@ -133,7 +133,10 @@ class IndependentSpikes(LimitTheory):
             except ProgramError as error:
                 self.reasons[matrix] = str(error)
         if not self.spikes:
-            why = "; ".join(self.reasons.values()) or "no matrix between spaces is trained"
+            why = "; ".join(self.reasons.values()) or (
+                "no matrix between spaces has an update of finite rank; a hidden layer that is trained, "
+                "ds.deep_linear(1), has one with data = ds.Proportional()"
+            )
             raise ProgramError(f"limit {limit.name}: {why}")
 
     @cached_property
@@ -300,7 +303,10 @@ def _is_wide(matrix: GaussianMatrix) -> bool:
 def _first_powers(theory: Problem, limit: Limit) -> dict[type, sp.Expr]:
     """Powers of ``eps`` of order parameters of the first step; what is zero there is not in them."""
     if theory.program.averaged:
-        raise ProgramError(f"limit {limit.name}: allowed where all equations close, as in the proportional regime")
+        raise ProgramError(
+            f"limit {limit.name}: allowed where all equations close; those of a linear network do with "
+            "data = ds.Proportional()"
+        )
     kept = [replace(e, terms=tuple(t for t in e.terms if not _is_past(t))) for e in theory.closed.equations]
     while True:
         zero = {e.left.func for e in theory.closed.equations} - {e.left.func for e in kept if e.terms}
@@ -335,8 +341,8 @@ def strength_of(run: TwoTime, spike: Spike, layer: int | None) -> float:
 def _correlation(run: TwoTime, point: TwoPoint) -> float:
     """A correlation of the first step."""
     fields = {field.name: field for closure in run.theory.closures for field in closure.process.fields}
-    ends = [FieldRef(fields[str(end.name)], end.layer) for end in point.ends]
-    found = run.correlation(*ends)
+    one, other = (FieldRef(fields[str(end.name)], end.layer) for end in point.ends)
+    found = run.correlation(one, other)
     return 0.0 if found is None else float(found[0, 0])
 
 

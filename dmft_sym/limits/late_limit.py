@@ -79,7 +79,10 @@ class LateTheory(LimitTheory):
     def __init__(self, theory: Problem, limit: Limit) -> None:
         super().__init__(theory, limit)
         if theory.program.averaged:
-            raise ProgramError(f"limit {limit.name}: averages over sites do not close; ds.limits.lazy does")
+            raise ProgramError(
+                f"limit {limit.name}: averages over sites do not close; ds.limits.lazy has a static kernel, and "
+                "data = ds.Proportional() with a linear network equations that close"
+            )
         if theory.training.fresh:
             raise ProgramError(f"limit {limit.name}: fresh samples are noise without end; use GradientDescent")
         if self._integers and theory.network.depth is None:

@@ -78,6 +78,8 @@ class Limit:
         Whether the equations are even in ``eps`` by a symmetry, so that corrections of odd order are not there.
     cures
         What to change where an order parameter diverges, by the name of the parameter that makes it.
+    needs
+        What has a parameter, by its name: where the equations have none.
     kind
         What it makes of a theory; by default that of the parameters that scale.
 
@@ -111,6 +113,7 @@ class Limit:
     powers: Mapping[str, sp.Rational | int] = field(default_factory=dict)
     even: bool = False
     cures: Mapping[str, str] = field(default_factory=dict)
+    needs: Mapping[str, str] = field(default_factory=dict)
     kind: Kind | None = None
     onward: Callable[[Any], Any] | None = field(default=None, compare=False, repr=False)
     """Of the limit of a theory: what its own limits are."""
@@ -165,7 +168,7 @@ class Limit:
         """
         for name in self.scaling:
             if name not in symbols:
-                cure = f"; {self.cures[name]} would help" if name in self.cures else ""
+                cure = f"; {self.needs[name]}" if name in self.needs else ""
                 known = ", ".join(symbols)
                 raise ProgramError(f"limit {self.name}: the equations have no {name}; they have {known}{cure}")
         return {symbols[name]: sp.sympify(value, strict=True) for name, value in self.scaling.items()}

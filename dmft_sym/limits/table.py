@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from dmft_sym.solvers.arguments import checked
 from dmft_sym.support import notebook
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
+from dmft_sym.support.progress import Report, reported
 
 from .composed import of_limit
 from .limit import Kind, Limit
@@ -88,7 +89,7 @@ def check(
     theory: Problem,
     limits: Iterable[Limit | str] | None = None,
     *,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Report | bool | None = None,
     **arguments: Any,
 ) -> Checks:
     """Check limits of a theory in three ways.
@@ -98,7 +99,8 @@ def check(
     limits
         Limits or their names; all that have names by default.
     progress
-        Called as ``progress(done, total)`` after every limit.
+        A bar by default, where somebody looks and it lasts; ``False`` for none. Or a function, called as
+        ``progress(done, total)`` after every limit.
     **arguments
         As of a run, for the approach in numbers: those that scale are where they start from.
 
@@ -134,10 +136,10 @@ def check(
     asked = ALL.values() if limits is None else [limits] if isinstance(limits, str | Limit) else limits
     chosen = [named(limit) for limit in asked]
     rows = []
-    for limit in chosen:
-        rows.append(_row(theory, limit, arguments))
-        if progress is not None:
-            progress(len(rows), len(chosen))
+    with reported("limits", progress) as report:
+        for limit in chosen:
+            rows.append(_row(theory, limit, arguments))
+            report(len(rows), len(chosen))
     return Checks(rows)
 
 

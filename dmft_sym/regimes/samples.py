@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import sympy as sp
@@ -29,6 +29,9 @@ from .further_inputs import MAIN, fields_of, gram_of, separated, together
 from .keys import Check, NetworkKeys, SamplingKeys, Spec, SpectrumKeys, simulation_keys
 from .sample_keys import CHECKS, KernelsKeys, SamplesData, SamplesNetwork, SamplesSolver, SamplesTraining
 from .sample_program import FIXED, fixed_program
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 MAX_SAMPLES = 10_000
 _OF_PROPORTIONS = frozenset({"samples_per_dim", "width_per_dim", "label_noise", "outputs"})
@@ -118,6 +121,18 @@ class Samples(Regime):
     labels: tuple[str, ...] = ()
     further: Mapping[str, Array] = field(init=False, default_factory=dict)
     rule: Loss = field(init=False)
+
+    if TYPE_CHECKING:  # lists do as well
+
+        def __init__(
+            self,
+            inputs: ArrayLike,
+            targets: ArrayLike,
+            loss: str | Loss | sp.Expr = "squared",
+            test_inputs: ArrayLike | None = None,
+            test_targets: ArrayLike | None = None,
+            labels: str | tuple[str, ...] = (),
+        ) -> None: ...
 
     word: ClassVar[str] = "fixed"
     example: ClassVar[str] = "Samples(inputs, targets)"

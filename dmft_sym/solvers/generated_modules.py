@@ -19,10 +19,10 @@ LOADED, COMPILED = 5_000, 50_000
 def march_module(problem: Problem, backend: str) -> ModuleType:
     """The module that marches the closed equations."""
     from dmft_sym.codegen import solver_source
-    from dmft_sym.support.progress import notice
+    from dmft_sym.support.progress import DERIVING, notice
 
     def made() -> str:
-        with notice("deriving the equations (a few seconds, once for each network)"):
+        with notice(DERIVING):
             return solver_source(problem, backend, alone=False)
 
     told_apart: tuple[str, ...] = (problem.variant,) if problem.variant else ()

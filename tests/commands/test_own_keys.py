@@ -94,6 +94,23 @@ def test_parameters_of_a_forward_pass(folder: Path) -> None:
     assert abs(load("usual.nc").test_loss[-1, 0] - load("out.nc").test_loss[-1, 0]) > 1e-3
 
 
+def test_a_parameter_of_a_forward_pass_is_an_axis(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One theory serves all points, and a name that the forward pass does not have is refused."""
+    command = ["sweep", "linear.toml", "--network", "mine.py:residual", "--workers", "1", "-o", "grid.nc", "--over"]
+    assert cli.main([*command, "network.parameters.strength=0.5,1.5"]) == 0
+    solver = ds.derive(ds.network(residual)).compile("numpy")
+    for strength in (0.5, 1.5):
+        found = load("grid.nc").test_loss.sel(strength=strength)
+        np.testing.assert_allclose(found, solver(**GIVEN, strength=strength).test_loss, rtol=1e-13)
+    capsys.readouterr()
+    for axis, words in {
+        "network.parameters.stength=1,2": "did you mean strength?",
+        "network.kind.strength=1,2": "allowed is section.key=values",
+    }.items():
+        assert cli.main([*command, axis]) == 2
+        assert words in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     {

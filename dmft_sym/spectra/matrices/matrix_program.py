@@ -94,13 +94,11 @@ class MatrixProgram(Eigenproblem):
     member: sp.Expr | None = None
     family: str = ""
 
-    def __post_init__(self) -> None:
+    @property
+    def of_classes(self) -> bool:
+        """Whether its statements have numbers of classes of sites."""
         assigned = [s for s in (*self.statements, *self.transposed) if isinstance(s, Assign)]
-        if any(class_values(coefficient) for s in assigned for coefficient, _ in s.value.terms):
-            raise ProgramError(
-                f"matrix {self.name} depends on the classes of sites: allowed are matrices of weights, and of programs "
-                "without classes, as of Proportional() without a spectrum"
-            )
+        return any(class_values(coefficient) for s in assigned for coefficient, _ in s.value.terms)
 
     def with_member(self, member: int) -> MatrixProgram:
         """One member of a family of matrices."""
