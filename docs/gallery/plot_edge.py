@@ -31,6 +31,6 @@ for (rate, run), colour, style in zip(runs.items(), ("#0072b2", "#d55e00", "#009
     )
     right.semilogy(loss.step, loss, color=colour, ls=style)
 left.axhline(2, color="0.4", ls=":", label="edge of stability")
-left.set(xlabel="gradient steps", ylabel="learning rate x sharpness")
+left.set(xlabel="gradient steps", ylabel="learning rate x sharpness", ylim=(0, 3.5))
 right.set(xlabel="gradient steps", ylabel="training loss")
 left.legend(frameon=False, fontsize="small")
