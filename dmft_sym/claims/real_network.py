@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .claim import Claim, Evidence
-from .rows import SIGMAS, Row
+from .rows import sampled_row
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -19,8 +19,6 @@ SAMPLES, DIM = 16, 24
 MATRIX, REPLICAS = "W1", 3
 AT = (0, 10, 20, 25, 30, 35)
 COMPARED = (25, 35)
-NARROW = 8.0
-"""A finite network of so many units is shifted by about this part of one over its width."""
 
 
 def evidence(width: int, seeds: int, sites: int) -> Evidence:
@@ -40,11 +38,11 @@ def evidence(width: int, seeds: int, sites: int) -> Evidence:
     rows = []
     for step in COMPARED:
         line, error = (float(predicted[name].isel(step=step).mean()) for name in ("train_loss", "train_loss_sem"))
-        rows.append(_sampled_row(f"training loss, step {step}", line, error, losses[:, step], width))
+        rows.append(sampled_row(f"training loss, step {step}", line, error, losses[:, step], width))
     for step in COMPARED:
         place = {"matrix": MATRIX, "spectrum_step": step}
         value, sem = (float(predicted[name].sel(place).isel(rank=0)) for name in ("outlier", "outlier_sem"))
-        rows.append(_sampled_row(f"outlier of {MATRIX}, step {step}", value, sem, _largest(measured[step]), width))
+        rows.append(sampled_row(f"outlier of {MATRIX}, step {step}", value, sem, _largest(measured[step]), width))
 
     def draw() -> Figure:
         return _figure(predicted, losses, measured)
@@ -87,43 +85,35 @@ def train(
     return losses, hidden
 
 
-def _sampled_row(quantity: str, theory: float, sem: float, networks: Any, width: int) -> Row:
-    """The mean over finite networks agrees within the errors of both, and what a finite width shifts."""
-    values = np.asarray(networks, dtype=float)
-    mean, error = float(values.mean()), float(np.hypot(sem, values.std(ddof=1) / len(values) ** 0.5))
-    room = NARROW / width
-    holds = abs(mean - theory) <= SIGMAS * error + room * abs(theory)
-    criterion = f"|finite - theory| <= {SIGMAS:g} errors of both + {room:.1%} of it"
-    return Row(quantity, theory, mean, error, holds, criterion)
-
-
 def _largest(measured: xr.Dataset) -> NDArray[np.float64]:
     """The largest singular value of every network."""
     return np.asarray(measured.spectrum_value.isel(number=0).values, dtype=float).ravel()
 
 
 def _figure(predicted: xr.Dataset, losses: NDArray[np.float64], measured: dict[int, xr.Dataset]) -> Figure:
-    from dmft_sym.figures.panels import COLOURS, DASHED, legend_above, light_grid, new_figure
+    from dmft_sym.figures import style, symbols
+    from dmft_sym.figures.panels import finish, panels
 
-    figure = new_figure(7.0, 3.2)
-    axes = figure.subplots(1, 2)
-    line: dict[str, Any] = {"color": COLOURS[0], "lw": 1.6, "label": "theory"}
-    axes[0].plot(predicted.step, predicted.train_loss.mean("output"), **line)
-    axes[0].set_ylabel("training loss")
-    axes[1].plot(predicted.spectrum_step, predicted.outlier.sel(matrix=MATRIX).isel(rank=0), **line)
+    drawn = panels(None, 2, 2, (3.5, 3.0))
+    left, right = drawn.axes
+    loss, error = (predicted[name].mean("output") for name in ("train_loss", "train_loss_sem"))
+    style.theory(left, predicted.step, loss, style.look(0), "theory ± standard error", error)
+    outlier, error = (predicted[name].sel(matrix=MATRIX).isel(rank=0) for name in ("outlier", "outlier_sem"))
+    style.theory(right, predicted.spectrum_step, outlier, style.look(0), None, error)
     edge = predicted.bulk_edge.sel(matrix=MATRIX, side="upper")
-    axes[1].plot(predicted.spectrum_step, edge, color="0.4", lw=1.0, ls=DASHED, label="edge of the bulk")
-    axes[1].set_ylabel(f"largest singular value of {MATRIX}")
+    style.theory(right, predicted.spectrum_step, edge, style.EDGE, "edge of the bulk")
     shown = np.arange(0, STEPS, 4)
     largest = np.array([_largest(found) for found in measured.values()]).T
-    for axis, steps, values in zip(axes, (shown, list(measured)), (losses[:, shown], largest), strict=True):
-        error = values.std(axis=0, ddof=1) / len(values) ** 0.5
-        points: dict[str, Any] = {"fmt": "o", "ms": 4, "color": COLOURS[1], "mfc": "white", "capsize": 2}
-        axis.errorbar(steps, values.mean(axis=0), error, label="networks in PyTorch", **points)
-        axis.set_xlabel("gradient steps")
-        light_grid(axis)
-    legend_above(figure, list(axes), 2.0)
-    return figure
+    label = f"PyTorch, mean of {len(losses)} ± standard error"
+    for axis, steps, values in ((left, shown, losses[:, shown]), (right, np.array(list(measured)), largest)):
+        style.networks(axis, steps, values, style.NETWORKS, label)
+        axis.set_xlabel("gradient step $t$")
+        finish(axis)
+    left.set_ylabel("training loss")
+    right.set_ylabel(f"largest {symbols.value_of(MATRIX)}")
+    drawn.entitle(["", ""])
+    drawn.legend(2.7)
+    return drawn.figure
 
 
 CLAIM = Claim(

@@ -29,11 +29,11 @@ from dmft_sym.solvers.exact_march import exact_run
 from dmft_sym.solvers.solver import Solver
 
 from .checks import integers, rationals
-from .lazy_correction import LazyCorrection, without_zeros
 from .limit import EPS
 from .limiting import LimitingTheory
 from .orders import leading
 from .site_checks import rate_of
+from .site_correction import LazyCorrection, without_zeros
 from .static_fields import renamed, timeless
 from .verdicts import Verdict, Verdicts, fitted
 

@@ -70,6 +70,21 @@ class DeepTheory(LimitTheory):
     ------
     ProgramError
         If there is no limit, naming what grows and what would cure it.
+
+    See Also
+    --------
+    Theory.limit : makes it.
+    limits.check : whether it is right.
+
+    References
+    ----------
+    arXiv:2502.02531, residual networks; arXiv:2309.16620.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> ds.limits.deep.name
+    'deep'
     """
 
     def __init__(self, theory: Problem, limit: Limit) -> None:

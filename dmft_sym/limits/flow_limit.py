@@ -43,6 +43,21 @@ class FlowLimit(LimitTheory):
     ------
     ProgramError
         If equations do not close, or a term diverges, naming it and what would cure it.
+
+    See Also
+    --------
+    Theory.limit : makes it.
+    limits.check : whether it is right.
+
+    References
+    ----------
+    arXiv:2502.02531, gradient flow.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> type(ds.derive(ds.deep_linear(depth=1)).limit(ds.limits.gradient_flow)).__name__
+    'FlowLimit'
     """
 
     def __init__(self, theory: Problem, limit: Limit) -> None:

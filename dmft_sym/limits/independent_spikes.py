@@ -103,6 +103,21 @@ class IndependentSpikes(LimitTheory):
     ------
     ProgramError
         If no matrix has one.
+
+    See Also
+    --------
+    Theory.limit : makes it.
+    limits.check : whether it is right.
+
+    References
+    ----------
+    Baik, Ben Arous, Peche, Ann. Probab. 33, 1643 (2005).
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> ds.limits.independent.name
+    'independent'
     """
 
     def __init__(self, theory: Problem, limit: Limit) -> None:
@@ -326,8 +341,8 @@ def strength_of(run: TwoTime, spike: Spike, layer: int | None) -> float:
 def _correlation(run: TwoTime, point: TwoPoint) -> float:
     """A correlation of the first step."""
     fields = {field.name: field for closure in run.theory.closures for field in closure.process.fields}
-    ends = [FieldRef(fields[str(end.name)], end.layer) for end in point.ends]
-    found = run.correlation(*ends)
+    one, other = (FieldRef(fields[str(end.name)], end.layer) for end in point.ends)
+    found = run.correlation(one, other)
     return 0.0 if found is None else float(found[0, 0])
 
 

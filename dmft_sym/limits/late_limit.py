@@ -59,6 +59,21 @@ class LateTheory(LimitTheory):
     ------
     ProgramError
         If equations do not close, or a kernel depends on correlations that change: naming it.
+
+    See Also
+    --------
+    Theory.limit : makes it.
+    limits.check : whether it is right.
+
+    References
+    ----------
+    docs/limits.md; residuals of random features, arXiv:2402.01092.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> ds.limits.late.name
+    'late'
     """
 
     def __init__(self, theory: Problem, limit: Limit) -> None:

@@ -27,10 +27,10 @@ from dmft_sym.program.optimizer import Recursion
 from dmft_sym.regimes.sample_program import OUTPUT_FUNCTION
 
 from .jumps import jumps
-from .lazy_correction import LazyCorrection
 from .limit import EPS, Limit
 from .limit_theory import LimitTheory, Vanished, VanishedTerms
 from .parity import Parities
+from .site_correction import LazyCorrection
 from .static_fields import is_memory, static
 from .tangent_kernel import TangentKernel
 
@@ -59,6 +59,23 @@ class LazySites(LimitTheory):
     ------
     ProgramError
         If parameters other than the richness scale, weights decay, or outputs diverge: naming what would cure it.
+
+    See Also
+    --------
+    Theory.limit : makes it.
+    limits.check : whether it is right.
+
+    References
+    ----------
+    arXiv:2205.09653; Jacot, Gabriel, Hongler, arXiv:1806.07572.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> data = ds.Samples([[1.0, 0.0], [0.0, 1.0]], [1.0, -1.0])
+    >>> lazy = ds.derive(ds.mlp(1, "linear"), data=data).limit(ds.limits.lazy)
+    >>> lazy.solve(steps=2, learning_rate=0.5).f.dims
+    ('step', 'sample', 'output')
     """
 
     def __init__(self, theory: Problem, limit: Limit) -> None:

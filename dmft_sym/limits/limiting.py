@@ -51,6 +51,22 @@ class LimitingTheory(LimitTheory):
     ------
     ProgramError
         If there is no limit, naming the term that diverges and what would cure it.
+
+    See Also
+    --------
+    Theory.limit : makes it.
+    limits.check : whether it is right.
+
+    References
+    ----------
+    arXiv:2502.02531 (infinite width, population); docs/limits.md.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> theory = ds.derive(ds.deep_linear(depth=1))
+    >>> theory.limit(ds.limits.wide).rate
+    1
     """
 
     def __init__(self, theory: Problem, limit: Limit, whole: Problem | None = None) -> None:

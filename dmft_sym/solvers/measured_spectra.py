@@ -52,7 +52,7 @@ class SpectrumRequest:
         run = self.arguments
         return Measurement(
             self.theory.program, run.values, run.outputs, run.steps, list(self.matrices.values()), self.at,
-            count=self.count, full=self.full, seed=seed,
+            count=self.count, full=self.full, seed=seed, data=run.data,
         )  # fmt: skip
 
     def dataset(self, tracks: Tracks) -> xr.Dataset:

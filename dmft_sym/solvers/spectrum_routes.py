@@ -100,7 +100,7 @@ def two_time_spectra(theory: Problem, *, steps: int, backend: str = "numba", **p
 
     arguments = run_arguments(theory, steps, parameters)
     raw = march(theory, arguments, backend)
-    return TwoTimeSpectra(theory, raw, arguments.values, arguments.outputs, steps)
+    return TwoTimeSpectra(theory, raw, arguments.values, arguments.outputs, steps, arguments.data)
 
 
 def from_march(wanted: WantedSpectra) -> tuple[dict[str, Track], Outcome]:

@@ -18,6 +18,7 @@ from dmft_sym.spectra.march.bulk import BulkOfEquations
 from dmft_sym.spectra.march.lowering import Place
 from dmft_sym.spectra.march.matrix_of_run import MatrixOfRun
 from dmft_sym.spectra.march.outliers import outliers
+from dmft_sym.spectra.matrices.class_numbers import Kind
 from dmft_sym.spectra.measured.sampled_outliers import MarchenkoPastur
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class SampleAverages(Averages):
         samples, outputs = found.run["scalars"]["f"].shape[1:]
         self.sizes = {SAMPLE.name: samples, OUTPUT.name: outputs}
 
-    def two_time(self, place: Place) -> Array:
+    def two_time(self, place: Place, kind: Kind = None) -> Array:
         """See `Averages.two_time`."""
         (a, first), (b, second) = place.ends
         if issubclass(place.function, Correlation):

@@ -112,8 +112,18 @@ class Specs:
             table = tree.get(section, {})
             if not isinstance(table, dict):
                 raise SpecError(f"{show_key(section)} = {show(table)}: allowed is a table [{show_key(section)}]")
-            tree[section] = {**table, key: value}
+            inner, _, last = key.rpartition(".")
+            changed = {last: value} if not inner else {inner: {**_table(section, inner, table), last: value}}
+            tree[section] = {**table, **changed}
         return spec_from_tree(tree, self.folder, self.own, self.notes)
+
+
+def _table(section: str, key: str, table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A key that is a table; empty if it is not given."""
+    found: Any = table.get(key, {})
+    if not isinstance(found, Mapping):
+        raise SpecError(f"[{section}] {key} = {show(found)}: allowed is a table")
+    return found
 
 
 def _text(path: str | os.PathLike[str]) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SECTIONS = tuple(dict.fromkeys(name for regime in REGIMES.values() for name in regime.sections))
 """Names of all sections, in the order in which errors are listed."""
+TABLES = {("network", "parameters")}
+"""Sections and keys whose values are tables of numbers, of which one may be an axis of a sweep."""
 MOST_UNKNOWN = 20
 """Unknown keys of a section, and unknown sections, that are listed: a file of another kind has thousands."""
 _NOT_HERE = {

@@ -13,7 +13,7 @@ from dmft_sym.sweeps.tasks import Task
 
 from .objects import physical_arguments, regime_of, simulation_arguments, solver_arguments, spectrum_options
 from .reading import Specs
-from .sections import SECTIONS
+from .sections import SECTIONS, TABLES
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Key = tuple[str, str]
 OF_THEORY = ("network", "data", "training")
 """Sections that a theory is made from."""
+OF_SPECS = ("solve", "simulate", "spectrum", "compare")
+"""Words of the tasks whose arguments a spec has."""
 _EXAMPLE = "allowed is section.key=values, such as training.learning_rate=logspace(-3,-1,25)"
 
 
@@ -30,7 +32,8 @@ def axes_of_texts(texts: Iterable[str]) -> dict[Key, Axis]:
     Parameters
     ----------
     texts
-        ``"training.learning_rate=logspace(-3,-1,25)"``, ``"data.width_per_dim=0.25,0.5,1"``.
+        ``"training.learning_rate=logspace(-3,-1,25)"``, ``"data.width_per_dim=0.25,0.5,1"``,
+        ``"network.parameters.strength=0.5,1"``.
 
     Raises
     ------
@@ -41,14 +44,15 @@ def axes_of_texts(texts: Iterable[str]) -> dict[Key, Axis]:
     for text in texts:
         name, equals, values = text.partition("=")
         section, dot, key = name.strip().partition(".")
-        if not (equals and dot and section and key) or "." in key:
+        table, _, key_of_table = key.rpartition(".")
+        if not (equals and dot and section and key_of_table) or (table and (section, table) not in TABLES):
             raise InputError(f"--over {show(text)}: {_EXAMPLE}")
         if section not in SECTIONS:
             raise InputError(f"--over {show(text)}: no section {section}; allowed are {', '.join(SECTIONS)}")
-        if any(axis.name == key for axis in found.values()):
-            raise InputError(f"--over {show(text)}: a second axis {key}; allowed are different keys")
+        if any(axis.name == key_of_table for axis in found.values()):
+            raise InputError(f"--over {show(text)}: a second axis {key_of_table}; allowed are different keys")
         try:
-            found[section, key] = Axis.of(key, parsed(values))
+            found[section, key] = Axis.of(key_of_table, parsed(values))
         except InputError as error:
             raise InputError(f"--over {name.strip()}: {error}") from error
     if not found:
@@ -60,6 +64,15 @@ def axes_of_texts(texts: Iterable[str]) -> dict[Key, Axis]:
 def first_values(axes: Mapping[Key, Axis]) -> dict[Key, Any]:
     """The first value of every axis."""
     return {key: axis.values[0] for key, axis in axes.items()}
+
+
+def check_task(task: Task) -> None:
+    """Raise `InputError` if a spec does not have the arguments of a task."""
+    if task.name not in OF_SPECS:
+        raise InputError(
+            f"--what {task.name}: allowed are {', '.join(OF_SPECS)}; critical values and largest stable rates are "
+            f'swept in Python, by ds.sweep(theory, over, what="{task.name}")'
+        )
 
 
 def settings_of(spec: Spec, what: str) -> dict[str, Any]:
@@ -124,8 +137,8 @@ def _of_runs(spec: Spec, settings: Mapping[str, Any], axes: Mapping[Key, Axis], 
         If one means nothing to the task.
     """
     physical = physical_arguments(spec)
-    free = {key for section, key in axes if section not in OF_THEORY or key in physical}
-    for section, key in axes:
-        if key in free and key not in settings:
+    free = {axis.name for (section, _), axis in axes.items() if section not in OF_THEORY or axis.name in physical}
+    for (section, key), axis in axes.items():
+        if axis.name in free and axis.name not in settings:
             raise InputError(f"--over {section}.{key}: allowed is nothing, it has no effect on --what {task.name}")
     return free

@@ -20,8 +20,8 @@ from dmft_sym.derivation.symbols import Correlation, Response
 from dmft_sym.limits import Checks, LimitCheck, Verdict, check_correction, lazy
 from dmft_sym.limits.closed_correction import ClosedCorrection
 from dmft_sym.limits.correction_checks import approach, approach_of_losses, exact, structural
-from dmft_sym.limits.lazy_correction import LazyCorrection
 from dmft_sym.limits.parity import Parities
+from dmft_sym.limits.site_correction import LazyCorrection
 from dmft_sym.program import Assign, Linear, Product, ProgramError, SiteMap
 from dmft_sym.solvers.solver import Solver
 from dmft_sym.support.errors import ArgumentError

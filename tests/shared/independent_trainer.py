@@ -25,6 +25,8 @@ class Draws:
         names = [matrix.key for matrix in plan.matrices] + [(vector.name, None) for vector in plan.vectors]
         streams = SeedSequence(seed).spawn(len(names))
         self.streams = {name: np.random.default_rng(s) for name, s in zip(names, streams, strict=True)}
+        learned = {array.name for array in theory.program.learned}
+        self.unused, self.unknown = {key for key in self.streams if key[0] in learned}, []
 
     def __call__(self, name, layer, depth, shape):
         return self.stream(name, layer, depth).standard_normal(shape)
@@ -35,8 +37,17 @@ class Draws:
         if depth is not None and layer is not None:
             behind = layer - depth
             keys.append((f"{name}_L{'' if not behind else 'm' if behind < 0 else 'p'}{abs(behind) or ''}", None))
-        known = (self.streams[key] for key in keys if key in self.streams)
-        return next(known, None) or np.random.default_rng(0)  # what no output depends on is no part of a program
+        found = next((key for key in keys if key in self.streams), None)
+        if found is None:  # what no output depends on is no part of a program
+            self.unknown.append(keys[0])
+            return np.random.default_rng(0)
+        self.unused.discard(found)
+        return self.streams[found]
+
+    def check(self):
+        """Refuse arrays that have another name in the program, as those of a folded loop do: weights would differ."""
+        if self.unknown and self.unused:
+            raise KeyError(f"no stream for {self.unknown}, while the program draws {sorted(map(str, self.unused))}")
 
 
 def softmax(f):
@@ -148,6 +159,8 @@ def network(theory, arguments, seed, width, outputs, gamma=None):
 
 def learn(optimizer, t, net, result, slope):
     """One step of training along the gradients."""
+    if t == 0:
+        net.draw.check()
     keys = list(net.leaves)
     found = gradients(result, slope, [net.leaves[key] for key in keys])
     optimizer.step(t, net, dict(zip(keys, found, strict=True)))

@@ -17,9 +17,9 @@ import xarray as xr
 from filelock import FileLock
 
 import dmft_sym as ds
+from dmft_sym.results.parts import decoded, encoded
 from dmft_sym.support.messages import InputError
 from dmft_sym.sweeps import sweep as sweeps
-from dmft_sym.sweeps.parts import decoded, encoded
 
 SETTINGS = {
     "samples_per_dim": 4.0, "width_per_dim": 1.0, "richness": 3.0, "steps": 5, "backend": "numpy", "workers": 1,
@@ -102,6 +102,16 @@ def test_the_folder_of_another_sweep_is_refused(theory, tmp_path, change, reason
     with pytest.raises(InputError, match=rf"grid.nc.parts': it belongs to another sweep \({reason}"):
         ds.sweep(**{"theory": theory, "over": OVER, "output": path, **SETTINGS, **change})
     assert before == sorted((file.name, file.stat().st_mtime_ns) for file in (tmp_path / "grid.nc.parts").iterdir())
+
+
+def test_a_folder_without_points_is_taken_over(theory, tmp_path):
+    """A sweep that was killed before its first point leaves nothing that another one could spoil."""
+    stopped(theory, tmp_path / "grid.nc")
+    for point in (tmp_path / "grid.nc.parts").glob("point-*"):
+        point.unlink()
+    found = ds.sweep(theory, {"learning_rate": [0.03]}, output=tmp_path / "grid.nc", **SETTINGS)
+    assert found.sizes["learning_rate"] == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["grid.nc"]
 
 
 def test_a_folder_of_something_else_is_refused(theory, tmp_path):

@@ -27,12 +27,8 @@ def joint_derivation(theory: Problem, matrix: str | MatrixProgram) -> JointDeriv
     Raises
     ------
     ProgramError
-        If there is no such matrix, or if it belongs to another program; if sites are of several classes.
+        If there is no such matrix, or if it belongs to another program.
     """
-    if theory.program.classes:
-        raise ProgramError(
-            f"matrix {matrix}: allowed without classes of sites, with which conditioning has spectra alone"
-        )
     if isinstance(matrix, str):
         _check_finite(theory, matrix)
         matrix = matrix_program(theory.program, matrix)
@@ -57,7 +53,7 @@ def _check_finite(theory: Problem, name: str) -> None:
 
 def symbolic_bulk(theory: Problem, matrix: str | MatrixProgram) -> BulkEquations:
     """The matrix Dyson equation of the bulk."""
-    return bulk_equations(SiteGroups(theory, joint_derivation(theory, matrix)))
+    return bulk_equations(SiteGroups(theory, _of_sites_alike(joint_derivation(theory, matrix))))
 
 
 def symbolic_spikes(theory: Problem, matrix: str | MatrixProgram, dependence: str = "joint") -> SpikeEquations:
@@ -70,7 +66,17 @@ def symbolic_spikes(theory: Problem, matrix: str | MatrixProgram, dependence: st
     """
     if dependence not in DEPENDENCE:
         raise ProgramError(f"dependence = {dependence!r}: allowed are {', '.join(DEPENDENCE)}")
-    return spike_equations(SiteGroups(theory, joint_derivation(theory, matrix)), dependence)
+    return spike_equations(SiteGroups(theory, _of_sites_alike(joint_derivation(theory, matrix))), dependence)
+
+
+def _of_sites_alike(joint: JointDerivation) -> JointDerivation:
+    """Refuse equations in which every class of sites would have bulk responses of its own."""
+    if joint.matrix.of_classes:
+        raise ProgramError(
+            f"equations of {joint.matrix.name}: allowed are those of weight matrices, as it depends on the classes of "
+            "sites; its numbers are ds.spectrum(...)"
+        )
+    return joint
 
 
 class TheoryEquations(DerivedEquations):
@@ -80,6 +86,24 @@ class TheoryEquations(DerivedEquations):
     ----------
     theory
         The theory they belong to.
+
+    See Also
+    --------
+    Theory.equations : those of a theory.
+    Theory.limit : equations of limits.
+
+    References
+    ----------
+    arXiv:2205.09653, arXiv:2502.02531; spectra: arXiv:2605.07870.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> equations = ds.derive(ds.deep_linear(depth=2)).equations
+    >>> equations.closed["train_loss"]
+    Eq(train_loss(t, c), C_r(t, c, t, c))
+    >>> equations.bulk("W1").labels
+    ('m_b', 'm_a')
     """
 
     def __init__(self, theory: Problem) -> None:

@@ -11,6 +11,7 @@ import sympy as sp
 from dmft_sym.derivation.symbols import KEPT, TwoPoint
 from dmft_sym.execution.evaluate import Evaluator
 from dmft_sym.program import Optimizer
+from dmft_sym.spectra.matrices.class_numbers import ClassNumbers, Kind
 from dmft_sym.support.array_types import Array, Floats
 
 from .lowering import Place
@@ -34,20 +35,28 @@ class Averages(ABC):
         Number of values of every label beside the step, by its name; labels without a number have one value.
     integers
         Values of the symbols of layers.
+    classes
+        Numbers of the classes of sites.
     """
 
     sizes: Mapping[str, int]
 
-    def __init__(self, optimizer: Optimizer, values: Mapping[sp.Symbol, float], steps: int) -> None:
+    def __init__(
+        self, optimizer: Optimizer, values: Mapping[sp.Symbol, float], steps: int, classes: ClassNumbers | None = None
+    ) -> None:
         self.steps = steps
+        self.classes = ClassNumbers({}) if classes is None else classes
         self.evaluate = Evaluator(values)
         self.integers = {symbol: int(value) for symbol, value in values.items() if symbol.is_integer}
         self.recursion = optimizer.numbers(self.evaluate)
         self._polynomials: dict[sp.Expr, _Polynomial] = {}
 
     @abstractmethod
-    def two_time(self, place: Place) -> Array | None:
-        """A correlation or a response, an axis for every label of its two things; ``None`` if always zero."""
+    def two_time(self, place: Place, kind: Kind = None) -> Array | None:
+        """A correlation or a response, an axis for every label of its two things; ``None`` if always zero.
+
+        At the sites of a class, or the average over all sites.
+        """
 
     @abstractmethod
     def scalar(self, place: Place) -> Array:
@@ -61,8 +70,12 @@ class Averages(ABC):
     def size(self, thing: Any, layer: int | None) -> Floats:
         """Typical size of a field, or of what is behind a Gaussian field, an axis for every label."""
 
-    def number(self, coefficient: sp.Expr, step: int) -> float:
-        """A coefficient at a step; it is a polynomial in correlations of the step and in what is left by decay."""
+    def number(self, coefficient: sp.Expr, step: int, kind: Kind = None) -> float:
+        """A coefficient at a step; it is a polynomial in correlations of the step and in what is left by decay.
+
+        With the numbers of a class if it depends on the class.
+        """
+        coefficient = self.classes.at(coefficient, kind)
         if coefficient not in self._polynomials:
             self._polynomials[coefficient] = _Polynomial(coefficient, self.evaluate)
         return self._polynomials[coefficient](lambda atom: self._atom(atom, step))

@@ -6,7 +6,8 @@ level-two fields of the bulk obey
     G = (zeta - L - Sigma)^{-1},   Sigma[alpha, j] = sum_e coefficient_e G[row_e, source_e]
 
 with one self-energy entry ``e`` for every memory of a level-two product and every equation that its Gaussian field
-drives (docs/mathematics.md, Spectra). All functions take a batch of ``z``, shape (K,), and work on arrays (K, n, n).
+drives (docs/mathematics.md, Spectra). Where sites are of several classes, ``G`` has the fields of every class, and
+responses are averages over classes. All functions take a batch of ``z``, shape (K,), and work on arrays (K, n, n).
 """
 
 from __future__ import annotations
@@ -21,6 +22,38 @@ from dmft_sym.spectra.numerics.continuation import SIGN_ERROR, DysonEquation
 from dmft_sym.support.array_types import Array
 
 _RESIDUAL = 1e-13  # relative size of steps that are rounding
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Unknowns that are averages over classes of sites, and enter the equations of several classes.
+
+    Attributes
+    ----------
+    of_entry, of_loop
+        The unknown of every self-energy entry, and that of every pair of row and source.
+    share
+        Weight of every pair: the share of its class, and a coefficient that depends on the class.
+    """
+
+    of_entry: NDArray[np.intp]
+    of_loop: NDArray[np.intp]
+    share: NDArray[np.float64]
+
+    @cached_property
+    def pairs(self) -> Array:
+        """What unknowns are of the pairs, shape (pairs, unknowns)."""
+        return self.share[:, None] * (self.of_loop[:, None] == np.arange(self.size))
+
+    @cached_property
+    def entries(self) -> Array:
+        """In which entries unknowns are, shape (entries, unknowns)."""
+        return np.asarray(self.of_entry[:, None] == np.arange(self.size), dtype=float)
+
+    @property
+    def size(self) -> int:
+        """Number of unknowns."""
+        return int(self.of_entry.max(initial=-1)) + 1
 
 
 @dataclass(frozen=True)
@@ -39,6 +72,8 @@ class DysonOfEquations(DysonEquation):
         Position of the field whose response to its own source is the resolvent.
     folded
         Singular values are meant.
+    sums
+        Where sites are of several classes: entries and pairs of row and source are then listed apart.
     """
 
     eigen: NDArray[np.float64]
@@ -50,11 +85,12 @@ class DysonOfEquations(DysonEquation):
     coefficient: NDArray[np.float64]
     probe: int
     folded: bool = False
+    sums: Sums | None = None
 
     @property
     def size(self) -> int:
-        """Number of self-energy entries, the unknowns."""
-        return len(self.coefficient)
+        """Number of unknowns: of self-energy entries, or of averages over classes."""
+        return len(self.coefficient) if self.sums is None else self.sums.size
 
     def green(self, z: Array, h: Array) -> Array:
         """``G`` for given unknowns; shapes (K,), (K, e) to (K, n, n)."""
@@ -63,8 +99,9 @@ class DysonOfEquations(DysonEquation):
         return np.linalg.inv(self._less_self_energy(kernel, h))
 
     def _less_self_energy(self, kernel: Array, h: Array) -> Array:
-        for e in range(self.size):
-            kernel[:, self.equation[e], self.field[e]] -= self.coefficient[e] * h[:, e]
+        unknowns = range(self.size) if self.sums is None else self.sums.of_entry
+        for e, unknown in enumerate(unknowns):
+            kernel[:, self.equation[e], self.field[e]] -= self.coefficient[e] * h[:, unknown]
         return kernel
 
     @cached_property
@@ -112,13 +149,15 @@ class DysonOfEquations(DysonEquation):
 
     def image(self, green: Array) -> Array:
         """What the unknowns have to be: ``G[row_e, source_e]``, shape (K, e)."""
-        return green[:, self.row, self.source]
+        found = green[:, self.row, self.source]
+        return found if self.sums is None else found @ self.sums.pairs
 
     def tangent(self, green: Array) -> Array:
         """Derivative of `image` with respect to the unknowns, shape (K, e, e)."""
         left = green[:, self.row][:, :, self.equation]  # G[row_e, equation_e']
         right = green[:, self.field][:, :, self.source]  # G[field_e', source_e]
-        return left * np.swapaxes(right, 1, 2) * self.coefficient
+        found = left * np.swapaxes(right, 1, 2) * self.coefficient
+        return found if self.sums is None else self.sums.pairs.T @ found @ self.sums.entries
 
     def polished(self, z: Array, h: Array, steps: int = 50) -> tuple[Array, NDArray[np.bool_]]:
         """Solutions next to an edge, to rounding; returns unknowns and where they converged."""

@@ -29,9 +29,11 @@ from scipy.sparse import csr_matrix
 from dmft_sym.derivation.symbols import Correlation
 from dmft_sym.program import TIME
 from dmft_sym.spectra.equations.spike_equations import SpikeEquations
+from dmft_sym.spectra.matrices.class_numbers import Kind
 from dmft_sym.support.array_types import Floats
 
 from .averages import Averages
+from .level_two import LevelTwo, Placed
 from .lowering import Factor, Labels, Lowering, Place, Term, Thing
 from .spike_matrix import Block, Link, SpikeMatrix
 
@@ -89,15 +91,19 @@ class Group:
         Level-two fields whose overlaps and responses with the columns are unknowns.
     drives
         With the number of values of each at a step.
+    space_kinds
+        Classes of their sites that are told apart.
     known
-        From the drives to the columns at all steps, shape (T, columns, T, drives).
+        Of every class, from the drives to the columns at all steps, times the share of the class; shape (T, columns, T,
+        drives).
     """
 
     columns: list[Column]
+    space_kinds: tuple[Kind, ...]
     widths: list[int]
     seen: tuple[int, ...]
     drives: dict[Drive, int]
-    known: Floats
+    known: list[Floats]
 
     @property
     def width(self) -> int:
@@ -114,8 +120,8 @@ class LoweredSpikes:
         Its equations.
     averages
         Of the run.
-    fields
-        Names and layers of the level-two fields, in the order of ``G``.
+    level_two
+        Its level-two fields, with their places in ``G``.
     copies
         How often every outlier is repeated by the outputs.
     """
@@ -124,11 +130,12 @@ class LoweredSpikes:
         self,
         spikes: SpikeEquations,
         averages: Averages,
-        fields: Sequence[FieldName],
+        level_two: LevelTwo,
         copies: int = 1,
     ) -> None:
         self.spikes, self.averages, self.copies = spikes, averages, copies
-        self.position = {name: number for number, name in enumerate(fields)}
+        self.position = {name: number for number, name in enumerate(level_two.names())}
+        self.placed = level_two.places
         self.lowering = Lowering(spikes.items, averages.integers)
         found = dict(self.lowering.terms())
         self.memories = {place: terms for place, terms in found.items() if place.is_memory}
@@ -150,8 +157,10 @@ class LoweredSpikes:
                 through = self.memories.get(drive.unknown)
                 unknowns = [drive.unknown] if through is None else [term.unknown for term in through]
                 fields = {self.field(one) for one in unknowns if one in self._places}
+                sources = {one.number for number in fields for one in self.placed[number]}
                 for seen in group.seen:
-                    found.setdefault((seen, drive.equation), set()).update(fields)
+                    for one, equation in zip(self.placed[seen], self.placed[drive.equation], strict=True):
+                        found.setdefault((one.number, equation.number), set()).update(sources)
         return found
 
     def field(self, place: Place) -> int:
@@ -196,23 +205,27 @@ class LoweredSpikes:
             found.setdefault((rows, tuple(column.drives)), []).append(column)
         for (rows, drives), members in found.items():
             if rows:
-                known = [self._between(column, drives) for column in members]
+                placed = self.placed[rows[0]]
+                known = [
+                    one.share * np.concatenate([self._between(column, drives, one.kind) for column in members], axis=1)
+                    for one in placed
+                ]
                 widths = [self.width(column.labels) for column in members]
                 parts = {drive: self.width(drive.labels) for drive in drives}
-                yield Group(members, widths, rows, parts, np.concatenate(known, axis=1))
+                yield Group(members, tuple(one.kind for one in placed), widths, rows, parts, known)
 
-    def _between(self, column: Column, drives: tuple[Drive, ...]) -> Floats:
+    def _between(self, column: Column, drives: tuple[Drive, ...], kind: Kind) -> Floats:
         """Known matrices from drives to a column, shape (T, values of the column, T, values of the drives)."""
-        whole = np.concatenate([self.known_matrix(column.drives[drive]) for drive in drives], axis=2)
+        whole = np.concatenate([self.known_matrix(column.drives[drive], kind) for drive in drives], axis=2)
         return whole.reshape(self.averages.steps, -1, *whole.shape[1:])
 
     def width(self, labels: Labels) -> int:
         """Number of values of labels other than the step."""
         return int(np.prod([self.averages.sizes.get(slot, 1) for slot, _ in labels if slot != TIME.name], dtype=int))
 
-    def known_matrix(self, term: Term) -> Floats:
+    def known_matrix(self, term: Term, kind: Kind = None) -> Floats:
         """The known matrix of a term at all steps, shape (values of the column, T, values of the drive)."""
-        array = self.averages.two_time(term.known)
+        array = self.averages.two_time(term.known, kind)
         assert array is not None
         axes = [label for label in term.known_labels if self._is_axis(label[0])]
         order = [axes.index(label) for label in (*term.rows, *term.columns) if self._is_axis(label[0])]
@@ -267,24 +280,27 @@ class SpikesAtStep:
         blocks = []
         for group, start in zip(self.lowered.groups, self._starts[0], strict=True):
             total, width = sum(group.drives.values()), group.width * h
-            known = np.ascontiguousarray(group.known[:h, :, :h].reshape(width, h * total))
-            parts = self._parts(group, total)
-            for k, seen in enumerate(group.seen):
-                unknowns = slice(start + k * width, start + (k + 1) * width)
-                blocks.append(Block(seen, unknowns, slice(made.end, made.end + h * total), known))
-                made.add(seen, h * total, parts)
+            for number, kind in enumerate(group.space_kinds):
+                known = np.ascontiguousarray(group.known[number][:h, :, :h].reshape(width, h * total))
+                parts = self._parts(group, total, number, kind)
+                for k, seen in enumerate(group.seen):
+                    place = self.lowered.placed[seen][number].number
+                    unknowns = slice(start + k * width, start + (k + 1) * width)
+                    blocks.append(Block(place, unknowns, slice(made.end, made.end + h * total), known))
+                    made.add(place, h * total, parts)
         scale = self._scale()
         push, fields, equations = made.matrix(len(scale))
         copies = self.lowered.copies
         return SpikeMatrix(tuple(blocks), push, fields, equations, scale, self.lowered.sources, copies, h)
 
-    def _parts(self, group: Group, total: int) -> list[tuple[int, Numbers, Strength]]:
+    def _parts(self, group: Group, total: int, number: int, kind: Kind) -> list[tuple[int, Numbers, Strength]]:
         """Equations that the drives of a group belong to, rows, and strengths."""
         parts, offset = [], 0
         for drive, width in group.drives.items():
-            weight = self.lowered.averages.number(drive.coefficient, self.step)
-            row, column, strength = self.strength(drive.unknown)
-            parts.append((drive.equation, self._spread(offset, total, width), (row, column, weight * strength)))
+            weight = self.lowered.averages.number(drive.coefficient, self.step, kind)
+            row, column, strength = self.strength(drive.unknown, kind)
+            equation = self.lowered.placed[drive.equation][number].number
+            parts.append((equation, self._spread(offset, total, width), (row, column, weight * strength)))
             offset += width
         return parts
 
@@ -293,31 +309,31 @@ class SpikesAtStep:
         """Overlaps and responses that ``x`` has."""
         return self.lowered._places
 
-    def field(self, unknown: Place) -> int:
-        """Position of the level-two field of an unknown."""
-        return self.lowered.field(unknown)
+    def places(self, unknown: Place) -> list[Placed]:
+        """Where the level-two field of an unknown is."""
+        return self.lowered.placed[self.lowered.field(unknown)]
 
-    def known_to(self, term: Term) -> Floats:
+    def known_to(self, term: Term, kind: Kind = None) -> Floats:
         """The known matrix of a term from the steps of the matrix to those of a direction."""
-        return self.lowered.known_matrix(term)[:, : self.horizon].reshape(-1, self.horizon)
+        return self.lowered.known_matrix(term, kind)[:, : self.horizon].reshape(-1, self.horizon)
 
-    def driven(self, term: Term, x: Floats) -> Floats:
+    def driven(self, term: Term, x: Floats, kind: Kind = None) -> Floats:
         """What a term multiplies its known matrix with, for unknowns ``x``; by step and labels."""
-        rows, columns, weights = self.strength(term.unknown)
+        rows, columns, weights = self.strength(term.unknown, kind)
         count = self.horizon * self.lowered.width(term.columns)
-        weight = self.lowered.averages.number(term.coefficient, self.step)
+        weight = self.lowered.averages.number(term.coefficient, self.step, kind)
         return weight * np.bincount(rows, weights * x[columns], minlength=count)
 
-    def strength(self, unknown: Place) -> Strength:
+    def strength(self, unknown: Place, kind: Kind = None) -> Strength:
         """An unknown or a memory as ``weights * x``: numbers of its values, of the unknowns, and weights."""
         if unknown not in self.lowered.memories:
             entries = self.entries(unknown)
             return np.arange(len(entries)), entries, np.ones(len(entries))
-        made = [self._remembered(term) for term in self.lowered.memories[unknown]]
+        made = [self._remembered(term, kind) for term in self.lowered.memories[unknown]]
         rows, columns, weights = map(np.concatenate, zip(*made, strict=True))
         return rows, columns, weights
 
-    def _remembered(self, term: Term) -> Strength:
+    def _remembered(self, term: Term, kind: Kind) -> Strength:
         """A term of a memory: pointwise in the steps, and a sum over labels that the memory does not have."""
         kept = [label for label in dict.fromkeys((*term.rows, *term.columns)) if self.lowered._is_axis(label[0])]
         sizes = [self._size(slot) for slot, _ in kept]
@@ -330,7 +346,7 @@ class SpikesAtStep:
                     found = found * self._size(label[0]) + values[label]
             return found
 
-        weight = np.full(int(np.prod(sizes)), self.lowered.averages.number(term.coefficient, self.step))
+        weight = np.full(int(np.prod(sizes)), self.lowered.averages.number(term.coefficient, self.step, kind))
         for factor in term.factors:
             weight *= self._worth(factor)[tuple(values[label] for label in factor.labels if label in values)]
         entries = self.entries(term.unknown)

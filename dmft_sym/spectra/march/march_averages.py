@@ -14,6 +14,7 @@ from dmft_sym.derivation.site_equations import SiteWriter
 from dmft_sym.derivation.symbols import NoiseAt, Response
 from dmft_sym.derivation.uses import Use
 from dmft_sym.program import TIME, FieldRef
+from dmft_sym.spectra.matrices.class_numbers import Kind
 from dmft_sym.support.array_types import Array, Floats
 
 from .averages import Averages
@@ -31,7 +32,7 @@ class MarchAverages(Averages):
     """
 
     def __init__(self, run: TwoTime) -> None:
-        super().__init__(run.theory.program.optimizer, run.values, run.steps)
+        super().__init__(run.theory.program.optimizer, run.values, run.steps, run.classes)
         self.run = run
         self.sizes: Mapping[str, int] = {}
         self._fields = {field.name: field for field in run.theory.program.fields}
@@ -50,12 +51,12 @@ class MarchAverages(Averages):
         """A Gaussian field."""
         return self._noises[function.__name__]
 
-    def two_time(self, place: Place) -> Array | None:
+    def two_time(self, place: Place, kind: Kind = None) -> Array | None:
         """See `Averages.two_time`."""
         (first, at), (second, layer) = place.ends
         if not issubclass(place.function, Response):
-            return self.run.correlation(self.ref(first, at), self.ref(second, layer))
-        found = self.run.response(self.ref(first, at), self.noise(second), layer)
+            return self.run.correlation(self.ref(first, at), self.ref(second, layer), kind)
+        found = self.run.response(self.ref(first, at), self.noise(second), layer, kind)
         return found if found is None or TIME.name in second.slots else found[:, 0]
 
     def scalar(self, place: Place) -> Array:
@@ -64,8 +65,8 @@ class MarchAverages(Averages):
 
     def equal_time(self, point: Any, step: int) -> float:
         """See `Averages.equal_time`."""
-        refs = (self.ref(end.func, None if end.layer is None else int(end.layer)) for end in point.ends)
-        found = self.run.correlation(*refs)
+        one, other = (self.ref(end.func, None if end.layer is None else int(end.layer)) for end in point.ends)
+        found = self.run.correlation(one, other)
         return 0.0 if found is None else float(found[step, step])
 
     def size(self, thing: Any, layer: int | None) -> Floats:

@@ -17,9 +17,6 @@ from .lowered_spikes import LoweredSpikes, SpikesAtStep
 from .lowering import Term
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
 
 
@@ -50,7 +47,7 @@ class MatrixOfRun:
         self.averages = averages
         self.dependence = dependence
         self.groups = SiteGroups(theory, joint)
-        self.level_two = LevelTwo(self.groups, averages.integers)
+        self.level_two = LevelTwo(self.groups, averages.integers, averages.classes)
         self.copies = outputs ** (2 if joint.matrix.per_output else 1)
         self._projected: dict[Column, list[tuple[int, Term]]] = {}
 
@@ -62,7 +59,7 @@ class MatrixOfRun:
     @cached_property
     def lowered(self) -> LoweredSpikes:
         """The spike condition, at any step."""
-        return LoweredSpikes(self.spikes, self.averages, self.level_two.names(), self.copies)
+        return LoweredSpikes(self.spikes, self.averages, self.level_two, self.copies)
 
     @property
     def fresh(self) -> list[str]:

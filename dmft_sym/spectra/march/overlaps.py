@@ -11,6 +11,7 @@ which come in pairs ``z, -z``).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +19,12 @@ import numpy as np
 from dmft_sym.derivation.single_site import Noise
 from dmft_sym.derivation.symbols import Correlation
 from dmft_sym.program import FieldRef, RandomVector
+from dmft_sym.spectra.matrices.class_numbers import Kind
 from dmft_sym.support.array_types import Floats
 
 from .arnoldi import eigenvector_at_one
 from .bulk import BulkOfEquations
+from .level_two import Placed
 from .lowered_spikes import SpikesAtStep
 from .lowering import Term
 from .march_averages import MarchAverages
@@ -55,34 +58,37 @@ class Direction:
     horizon: int
 
     @property
-    def variance(self) -> float:
-        """Of the entries of a random vector; one for a field, whose size is in its averages."""
-        if isinstance(self.what, FieldRef):
-            return 1.0
-        return self.averages.run.evaluate(self.what.variance, self.what.name)
-
-    @property
     def norm(self) -> Floats:
         """Mean square, shape (steps of the direction,)."""
         if isinstance(self.what, RandomVector):
-            return np.array([self.variance])
+            return np.array([self.averages.run.variance(self.what)])
         own = self.averages.run.correlation(self.what, self.what)
         return np.zeros(self.horizon) if own is None else np.diag(own)[: self.horizon].copy()
 
-    def correlation(self, other: FieldRef) -> Floats | None:
+    def correlation(self, other: FieldRef, kind: Kind) -> Floats | None:
         """With a field of training at all steps, shape (steps of the direction, T); ``None`` if independent."""
         if isinstance(self.what, FieldRef):
-            found = self.averages.run.correlation(self.what, other)
+            found = self.averages.run.correlation(self.what, other, kind)
             return None if found is None else found[: self.horizon]
-        response = self.averages.run.response(other, Noise(self.what), None)
-        return None if response is None else self.variance * response.T
+        overlap = self.averages.run.with_vector(other, self.what, kind)
+        return None if overlap is None else overlap.T
 
-    def response(self, noise: Noise, layer: int | None) -> Floats | None:
+    def response(self, noise: Noise, layer: int | None, kind: Kind) -> Floats | None:
         """To a Gaussian field of training, the same."""
         if isinstance(self.what, RandomVector):
             return None
-        found = self.averages.run.response(self.what, noise, layer)
+        found = self.averages.run.response(self.what, noise, layer, kind)
         return None if found is None else found[: self.horizon]
+
+    def known(self, spikes: SpikesAtStep, term: Term, kind: Kind) -> Floats:
+        """The known matrix of one of its terms, times the variance of a random vector."""
+        run, what = self.averages.run, self.what
+        if isinstance(what, FieldRef):
+            return spikes.known_to(term, kind)
+        if kind is None and what.space.classes is not None:
+            kinds = run.classes.kinds(what.space)
+            return np.asarray(sum(share * self.known(spikes, term, one) for one, share in kinds))
+        return run.variance(what, kind) * spikes.known_to(term, kind)
 
     def terms(self) -> list[tuple[int, Term]]:
         """Of overlaps with a field, or of responses to a random vector, by the positions of the level-two fields."""
@@ -122,7 +128,7 @@ class OutlierVectors:
         Parameters
         ----------
         start
-            Position of the input of the matrix program whose vector is meant (``a``: right, ``b``: left singular
+            Number of the input of the matrix program whose vector is meant (``a``: right, ``b``: left singular
             vectors).
         """
         read = self.readout(start, direction)
@@ -135,26 +141,34 @@ class OutlierVectors:
     def readout(self, place: int, direction: Direction) -> Floats:
         """``<direction F>`` for the right eigenvector, ``F`` the level-two field at a position."""
         total = np.zeros(len(direction.norm))
+        placed = self.spikes.lowered.placed
         for number, term in direction.terms():
-            if self.green[place, number]:
-                known = self.spikes.known_to(term)[: len(total)]
-                total += self.green[place, number] * known @ self.spikes.driven(term, self.right)
-        return direction.variance * total
+            for row, equation in _alike(placed[place], placed[number]):
+                weight = row.share * self.green[row.number, equation.number]
+                if weight:
+                    known = direction.known(self.spikes, term, row.kind)[: len(total)]
+                    total += weight * known @ self.spikes.driven(term, self.right, row.kind)
+        return total
 
     def _source(self, place: int, direction: Direction) -> Floats:
         """``l . b`` for a source along the direction in the equation of ``F``."""
         total = np.zeros(len(direction.norm))
         averages = direction.averages
         for unknown in self.spikes.unknowns:
-            weight = self.green[self.spikes.field(unknown), place]
-            if weight:
-                thing, layer = unknown.ends[1]
-                overlap = issubclass(unknown.function, Correlation)
-                known = (
-                    direction.correlation(averages.ref(thing, layer))
-                    if overlap
-                    else direction.response(averages.noise(thing), layer)
-                )
+            thing, layer = unknown.ends[1]
+            for row, source in _alike(self.spikes.places(unknown), self.spikes.lowered.placed[place]):
+                weight = row.share * self.green[row.number, source.number]
+                if not weight:
+                    continue
+                if issubclass(unknown.function, Correlation):
+                    known = direction.correlation(averages.ref(thing, layer), row.kind)
+                else:
+                    known = direction.response(averages.noise(thing), layer, row.kind)
                 if known is not None:
                     total += weight * known[:, : self.system.horizon] @ self.left[self.spikes.entries(unknown)]
         return total
+
+
+def _alike(rows: list[Placed], others: list[Placed]) -> Iterator[tuple[Placed, Placed]]:
+    """Places of two fields at the sites of every class; none if their spaces do not have the same ones."""
+    return zip(rows, others, strict=True) if len(rows) == len(others) else iter(())

@@ -137,7 +137,7 @@ class AppliedSpikes:
     def _known(self, strengths: Array, blocks: Iterable[Block]) -> Array:
         result = np.zeros((self.matrix.size, *strengths.shape[1:]), dtype=strengths.dtype)
         for block in blocks:
-            np.matmul(block.known, strengths[block.strengths], out=result[block.unknowns])
+            result[block.unknowns] += block.known @ strengths[block.strengths]  # of several classes of sites
         return result
 
     def transposed(self, y: Array) -> Array:

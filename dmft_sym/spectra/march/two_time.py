@@ -166,6 +166,8 @@ class TwoTimeSpectra:
         What the generated march returned.
     values, outputs, steps
         Value of every symbol, number of outputs, number of steps that were asked for.
+    data
+        Numbers of the classes of sites; empty without classes.
 
     Examples
     --------
@@ -180,11 +182,17 @@ class TwoTimeSpectra:
     """
 
     def __init__(
-        self, theory: Problem, raw: Mapping[str, Any], values: Mapping[sp.Symbol, float], outputs: int, steps: int
+        self,
+        theory: Problem,
+        raw: Mapping[str, Any],
+        values: Mapping[sp.Symbol, float],
+        outputs: int,
+        steps: int,
+        data: Mapping[str, Any] | None = None,
     ) -> None:
         self.theory = theory
         self.steps = steps
-        self.run = TwoTime(theory, raw, values, outputs)
+        self.run = TwoTime(theory, raw, values, outputs, data)
         self.averages = MarchAverages(self.run)
         self._matrices: dict[object, MatrixOfRun] = {}
         self._bulks: dict[object, BulkOfEquations] = {}
@@ -234,5 +242,6 @@ class TwoTimeSpectra:
 
 
 def _numbers(dyson: DysonOfEquations) -> tuple[object, ...]:
-    arrays = (dyson.eigen, dyson.local, dyson.equation, dyson.field, dyson.row, dyson.source)
-    return (*(array.tobytes() for array in arrays), dyson.coefficient.tobytes(), dyson.probe, dyson.folded)
+    arrays = (dyson.eigen, dyson.local, dyson.equation, dyson.field, dyson.row, dyson.source, dyson.coefficient)
+    more = () if dyson.sums is None else (dyson.sums.of_entry, dyson.sums.of_loop, dyson.sums.share)
+    return (*(array.tobytes() for array in (*arrays, *more)), dyson.probe, dyson.folded)

@@ -31,6 +31,8 @@ from dmft_sym.program import (
     class_values,
     flatten,
 )
+from dmft_sym.program.printing import statement_latex
+from dmft_sym.support import notebook
 
 
 class Eigenproblem:
@@ -92,13 +94,11 @@ class MatrixProgram(Eigenproblem):
     member: sp.Expr | None = None
     family: str = ""
 
-    def __post_init__(self) -> None:
+    @property
+    def of_classes(self) -> bool:
+        """Whether its statements have numbers of classes of sites."""
         assigned = [s for s in (*self.statements, *self.transposed) if isinstance(s, Assign)]
-        if any(class_values(coefficient) for s in assigned for coefficient, _ in s.value.terms):
-            raise ProgramError(
-                f"matrix {self.name} depends on the classes of sites: allowed are matrices of weights, and of programs "
-                "without classes, as of Proportional() without a spectrum"
-            )
+        return any(class_values(coefficient) for s in assigned for coefficient, _ in s.value.terms)
 
     def with_member(self, member: int) -> MatrixProgram:
         """One member of a family of matrices."""
@@ -144,6 +144,14 @@ class MatrixProgram(Eigenproblem):
                 f"matrix = {self.name!r}: allowed at this depth are {family}, matrices by their own names, and NTK"
             )
         return int(self.member)
+
+    def __repr__(self) -> str:
+        return notebook.shortened([f"<matrix {self.name} of {self.program.name}>"])
+
+    def _repr_latex_(self) -> str:
+        rows = [row for s in (*self.statements, *self.transposed) for row in statement_latex(s, self.program.labels)]
+        blocks = (f"\\begin{{aligned}}\n{row}\n\\end{{aligned}}" for row in rows)
+        return "\n".join(f"$$\n{block}\n\\tag{{{number}}}\n$$" for number, block in enumerate(blocks, start=1))
 
     def __str__(self) -> str:
         lines = [f"matrix {self.name}"]

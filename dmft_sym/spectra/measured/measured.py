@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -17,8 +18,9 @@ from dmft_sym.execution.evaluate import Evaluator
 from dmft_sym.execution.finite import FiniteNetwork
 from dmft_sym.execution.interface import Arithmetic
 from dmft_sym.execution.plan import MatrixKey
-from dmft_sym.program import OUTPUTS, Assign, FieldRef, Product, Program, ProgramError
+from dmft_sym.program import OUTPUTS, Assign, FieldRef, Product, Program, ProgramError, class_values
 from dmft_sym.spectra.matrices.catalogue import flat_matrices
+from dmft_sym.spectra.matrices.class_numbers import ClassNumbers
 from dmft_sym.spectra.matrices.coefficients import Coefficients
 from dmft_sym.spectra.matrices.equal_time import EqualTime
 from dmft_sym.spectra.matrices.matrix_program import FlatMatrix, MatrixProgram
@@ -39,6 +41,8 @@ class FiniteMatrix:
         Evaluates coefficients.
     program
         The training program.
+    classes
+        Numbers of the classes of sites.
 
     Attributes
     ----------
@@ -46,12 +50,15 @@ class FiniteMatrix:
         Rows and columns; vectors of several outputs are put one after the other.
     """
 
-    def __init__(self, flat: FlatMatrix, network: FiniteNetwork, number: Evaluator, program: Program) -> None:
-        self._flat, self._network, self._program = flat, network, program
+    def __init__(
+        self, flat: FlatMatrix, network: FiniteNetwork, number: Evaluator, program: Program, classes: ClassNumbers
+    ) -> None:
+        self._flat, self._network, self._program, self._classes = flat, network, program, classes
         plan = network.plan
         self._outputs = plan.outputs if flat.per_output else 1
         self._coefficients = Coefficients(number, self._correlation, self._outputs)
         self._matrices: Mapping[MatrixKey, int] = {spec.key: k for k, spec in enumerate(plan.matrices)}
+        self._class_of = {sector.space: network.class_of.get(k) for k, sector in enumerate(plan.sectors)}
         self._sizes = {sector.space: size for sector, size in zip(plan.sectors, network.sizes, strict=True)}
         self.shape = (self._length(flat.output), self._length(flat.input))
 
@@ -105,7 +112,19 @@ class FiniteMatrix:
         else:
             assert isinstance(atom, FieldRef)
             value = values[atom]
+        if class_values(coefficient):
+            return self._by_class(coefficient, value, statement)
         return self._coefficients.matrix(coefficient, statement) @ value
+
+    def _by_class(self, coefficient: sp.Expr, value: Floats, statement: Assign) -> Floats:
+        """``value``, shape (columns, outputs, sites), times a coefficient that depends on the class of the site."""
+        space = statement.target.space
+        factors = [
+            self._coefficients.matrix(self._classes.at(coefficient, kind), statement)
+            for kind, _ in self._classes.kinds(space)
+        ]
+        at_sites = np.array(factors)[self._class_of[space.name]]
+        return np.asarray(np.einsum("scd,kds->kcs", at_sites, value))
 
     def _correlation(self, found: EqualTime) -> Floats:
         network = self._network
@@ -144,6 +163,8 @@ class Measurement:
         Compute all values (for histograms), which takes the time of a dense decomposition.
     seed
         Of starting vectors; the same seed gives the same numbers.
+    data
+        What was given to the network, numbers of classes of sites among it.
 
     Attributes
     ----------
@@ -163,12 +184,14 @@ class Measurement:
         count: int = 3,
         full: bool = False,
         seed: int = 0,
+        data: Mapping[str, Any] | None = None,
     ) -> None:
         self._wanted = steps_of(at, steps)
         if isinstance(count, bool) or count != int(count) or count < 1:
             raise ValueError(f"count = {count!r}: allowed is an integer >= 1")
         self._flats = flat_matrices(program, values, matrices)
         self._number = Evaluator({**values, OUTPUTS: outputs})
+        self._classes = ClassNumbers({name: (data or {})[name] for name in program.class_values})
         self._program, self._count, self._full, self._seed = program, count, full, seed
         self.tracks: dict[str, dict[int, MeasuredSpectrum]] = {flat.name: {} for flat in self._flats}
 
@@ -178,7 +201,7 @@ class Measurement:
             return
         assert isinstance(arithmetic, FiniteNetwork)
         for flat in self._flats:
-            matrix = FiniteMatrix(flat, arithmetic, self._number, self._program)
+            matrix = FiniteMatrix(flat, arithmetic, self._number, self._program, self._classes)
             found = _measure(matrix, flat, arithmetic, self._count, self._full, self._seed)
             self.tracks[flat.name][step] = found
 

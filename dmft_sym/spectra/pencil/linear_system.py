@@ -14,7 +14,7 @@ import sympy as sp
 
 from dmft_sym.execution.evaluate import Evaluator
 from dmft_sym.execution.plan import MatrixKey, Plan
-from dmft_sym.program import Assign, FieldRef, Product, ProgramError
+from dmft_sym.program import Assign, FieldRef, Product, ProgramError, class_values
 from dmft_sym.spectra.matrices.coefficients import Coefficients, Correlate
 from dmft_sym.spectra.matrices.matrix_program import FlatMatrix
 
@@ -71,10 +71,15 @@ def linear_system(flat: FlatMatrix, plan: Plan, number: Evaluator, correlate: Co
     Raises
     ------
     ProgramError
-        If a coefficient is not linear in correlations.
+        If a coefficient is not linear in correlations, or depends on the class of sites.
     ValueError
         If a coefficient has no finite value.
     """
+    if any(class_values(c) for s in (*flat.statements, *flat.transposed) for c, _ in s.value.terms):
+        raise ProgramError(
+            f"matrix {flat.name} depends on the classes of sites: allowed on coordinates are matrices of weights; use "
+            "ds.spectrum(..., method='equations')"
+        )
     return _SystemWriter(flat, plan, number, correlate).system()
 
 
