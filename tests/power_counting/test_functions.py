@@ -168,3 +168,8 @@ def test_functions_leave_out_parts_that_are_odd_in_many_fields() -> None:
 
 def test_exponents_are_whole_numbers_of_python() -> None:
     assert type(units(sp.Rational(1, 3))) is int
+
+
+def test_an_exponential_of_what_blows_up_has_no_power() -> None:
+    large = function_powers(sp.exp(X), {X: Powers.of(UNIT // 2, 1)})
+    assert exponent_of(large.size) == sp.oo

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from dmft_sym.power_counting import slopes
 from dmft_sym.power_counting.slopes import Size, fluctuation, mean, slope, typical
 
 WIDTHS = (64, 128, 256, 512)
@@ -126,3 +127,21 @@ def test_the_error_of_a_fluctuation_knows_that_every_network_is_in_two_differenc
     sizes = [fluctuation(values) for values in rng.standard_normal((4000, 50, 1))]
     scatter, error = scatter_and_error([(math.log(size.value), size.error) for size in sizes])
     assert error == pytest.approx(scatter, rel=0.04)
+
+
+def test_fits_that_disagree_add_their_spread_to_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The law of total variance, for two priors whose weight follows from the exponents."""
+    widths = (100, 200, 400, 800)
+    sizes = [Size(n**0.5 * (1 + 60 / n), 0.04) for n in widths]
+    single = []
+    for prior in (0.02, 0.8):
+        monkeypatch.setattr(slopes, "CORRECTIONS", (prior,))
+        single.append(slope(widths, sizes))
+    monkeypatch.setattr(slopes, "CORRECTIONS", (0.02, 0.8))
+    exponent, error = slope(widths, sizes)
+    (a, first), (b, second) = single
+    weight = (exponent - b) / (a - b)
+    assert 0.05 < weight < 0.95
+    variance = weight * first**2 + (1 - weight) * second**2 + weight * (1 - weight) * (a - b) ** 2
+    assert abs(error**2 / variance - 1) < 1e-9
+    assert weight * (1 - weight) * (a - b) ** 2 > 0.01 * variance
