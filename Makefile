@@ -12,7 +12,7 @@ DEMO := demo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint bench docs clean
+.PHONY: help demo test test-all lint bench docs docs-quick release-check clean
 
 help:
 	@echo "make demo      derive, run, simulate, compare and plot $(SPEC); results in demo/"
@@ -20,7 +20,9 @@ help:
 	@echo "make test-all  all tests, those that are marked slow too"
 	@echo "make lint      ruff (rules and format) and mypy"
 	@echo "make bench     the benchmarks: ratios measured in one run (up to 7 GB of memory)"
-	@echo "make docs      the documentation as HTML in docs/_build/html"
+	@echo "make docs      the documentation as HTML in docs/_build/html: pages and gallery are executed, at most ten minutes"
+	@echo "make docs-quick  the same with few pages executed and no gallery, as continuous integration builds it"
+	@echo "make release-check  build wheel and source distribution, and run the demo with each in new environments"
 	@echo "make clean     remove everything that the targets above made, .venv included"
 
 $(VENV)/.installed: setup.cfg pyproject.toml
@@ -61,8 +63,14 @@ bench: $(VENV)/.installed
 	set -e; for script in benchmarks/*.py; do $(BIN)/python "$$script"; done
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -j 2 -b html docs docs/_build/html
+
+docs-quick: $(VENV)/.installed-docs
+	DOCS_QUICK=1 $(BIN)/python -m sphinx -W --keep-going -q -j 2 -b html docs docs/_build/quick
+
+release-check:
+	bash tools/release_check
 
 clean:
-	rm -rf $(VENV) demo build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo build dist docs/_build docs/auto_gallery *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

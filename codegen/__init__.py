@@ -60,7 +60,7 @@ def solver_source(problem: Problem, backend: str = "numba", method: str | None =
             f"backend = {show(backend)}: allowed is 'numba' where samples are given; 'numpy' runs the program "
             "itself, and method = 'equations' has the two-time equations"
         )
-    return write(problem.program, alone)
+    return write(problem.executed, alone)
 
 
 def direct_source(problem: Pipeline, backend: str = "numpy", alone: bool = True) -> str:

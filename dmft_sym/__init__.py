@@ -24,9 +24,13 @@ from .support.deprecation import OldModules
 if TYPE_CHECKING:
     from . import limits
     from .claims.reproduction import reproduce
+    from .comparison.runs import Comparison as Comparison
     from .comparison.runs import compare
     from .data import datasets
+    from .derivation.equations import Equations as Equations
+    from .derivation.named_symbols import Symbols as Symbols
     from .derivation.papers import cite
+    from .derivation.stage import Stage as Stage
     from .figures.drawing import plot
     from .networks import (
         MUP,
@@ -45,22 +49,49 @@ if TYPE_CHECKING:
         softmax,
     )
     from .power_counting.scaling import scaling
+    from .program import ProgramError as ProgramError
     from .regimes import ExtensiveOutputs, PowerLaw, Proportional, Samples
     from .results.store import load, save
     from .solvers.critical import critical
     from .solvers.escape import critical_richness
+    from .solvers.exact_march import ExactRun as ExactRun
     from .solvers.measure import measure
     from .solvers.simulation import simulate
+    from .solvers.solver import MethodInfo as MethodInfo
+    from .solvers.solver import Solver as Solver
     from .solvers.stability import max_stable
     from .solvers.trained_spectra import spectrum
     from .spectra import operator
+    from .spectra.equations.bulk_equations import BulkEquations as BulkEquations
+    from .spectra.equations.spike_equations import SpikeEquations as SpikeEquations
+    from .spectra.equations.symbolic import TheoryEquations as TheoryEquations
+    from .support.errors import ArgumentError as ArgumentError
+    from .support.messages import InputError as InputError
     from .sweeps.optimum import optimum
     from .sweeps.ranges import linspace, logspace
     from .sweeps.sweep import sweep
     from .theory import Theory, derive
 
 # Imported on first use, so that `import dmft_sym` is quick.
+RETURNED = {
+    "ArgumentError": ".support.errors",
+    "BulkEquations": ".spectra.equations.bulk_equations",
+    "Comparison": ".comparison.runs",
+    "Equations": ".derivation.equations",
+    "ExactRun": ".solvers.exact_march",
+    "InputError": ".support.messages",
+    "MethodInfo": ".solvers.solver",
+    "ProgramError": ".program",
+    "Solver": ".solvers.solver",
+    "SpikeEquations": ".spectra.equations.spike_equations",
+    "Stage": ".derivation.stage",
+    "Symbols": ".derivation.named_symbols",
+    "TheoryEquations": ".spectra.equations.symbolic",
+}
+"""What calls return and raise, for annotations and `except`; nobody calls them."""
+
 _HOMES = {
+    **RETURNED,
     "cite": ".derivation.papers",
     "compare": ".comparison.runs",
     "critical": ".solvers.critical",

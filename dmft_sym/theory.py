@@ -7,17 +7,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .derivation.problem import Problem
-from .derivation.stage import Stage
 from .networks.standard import Network
 from .networks.training import GradientDescent, TrainingRule
 from .program import LAYER, TIME, ProgramError
 from .regimes import Proportional, Regime
+from .support import notebook
 from .support.messages import show
+from .support.progress import DERIVING, notice
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from .derivation.named_symbols import Symbols
+    from .derivation.stage import Stages
     from .limits.limit import Limit
     from .limits.limit_theory import LimitTheory
     from .solvers.exact_march import ExactRun
@@ -37,14 +39,34 @@ class Theory(Problem):
         One training step, as statements over spaces.
     network, data, training
         What it was made from.
+
+    See Also
+    --------
+    derive : what makes it.
+    Solver : what `compile` returns.
+    simulate : finite networks of the same program.
+
+    References
+    ----------
+    arXiv:2205.09653, arXiv:2502.02531, arXiv:2605.07870; `cite` has those of a theory as BibTeX.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> theory = ds.derive(ds.deep_linear(depth=2))
+    >>> [stage.name for stage in theory.steps][-2:]
+    ['Single-site equations', 'Closed equations']
+    >>> theory.equations.closed["train_loss"]
+    Eq(train_loss(t, c), C_r(t, c, t, c))
     """
 
     @cached_property
-    def steps(self) -> tuple[Stage, ...]:
-        """The stages of the derivation; each prints as LaTeX."""
+    def steps(self) -> Stages:
+        """The stages of the derivation; each shows itself as LaTeX, and prints as text."""
         from .derivation.presentation import stages
 
-        return stages(self)
+        with notice(DERIVING):
+            return stages(self)
 
     @cached_property
     def equations(self) -> TheoryEquations:
@@ -76,7 +98,19 @@ class Theory(Problem):
         return Symbols((*self.program.parameters, *indices, SINGULAR, EIGEN, *STEPS[1:], COLUMN))
 
     def to_latex(self) -> str:
-        """A self-contained LaTeX document with every stage."""
+        """A self-contained LaTeX document with every stage.
+
+        Returns
+        -------
+        str
+            With numbered equations, a summary of order parameters and references.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> "Single-site equations" in ds.derive(ds.deep_linear(depth=1)).to_latex()
+        True
+        """
         from .derivation.document import document
 
         return document(self, self.equations.closed)
@@ -89,14 +123,26 @@ class Theory(Problem):
         matrix
             ``"W0"``, ``"W1"``, ``"W[l]"`` (any layer), ``"NTK"``, or a matrix made by `dmft_sym.operator`.
 
+        Returns
+        -------
+        BulkEquations
+            A sequence of equations.
+
         Raises
         ------
         ProgramError
             If there is no such matrix.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> ds.derive(ds.deep_linear(depth=2)).bulk("W1")["m_b"].rhs
+        1/(-s2*m_a(1, z) + z)
         """
         from .spectra.equations.symbolic import symbolic_bulk
 
-        return symbolic_bulk(self, matrix)
+        with notice(DERIVING):
+            return symbolic_bulk(self, matrix)
 
     def spikes(self, matrix: str | MatrixProgram, dependence: str = "joint") -> SpikeEquations:
         """The spike condition ``J(z) x = x`` of a trained matrix, symbolic.
@@ -108,14 +154,26 @@ class Theory(Problem):
         dependence
             ``"joint"``; or ``"independent"``, the classical condition in which updates do not know the initial weights.
 
+        Returns
+        -------
+        SpikeEquations
+            A sequence of linear equations, with ``condition(steps=1)``.
+
         Raises
         ------
         ProgramError
             If there is no such matrix.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> ds.derive(ds.deep_linear(depth=2)).spikes("W1").dependence
+        'joint'
         """
         from .spectra.equations.symbolic import symbolic_spikes
 
-        return symbolic_spikes(self, matrix, dependence)
+        with notice(DERIVING):
+            return symbolic_spikes(self, matrix, dependence)
 
     def source(self, backend: str = "numba", method: str | None = None) -> str:
         """Source of the generated solver.
@@ -129,10 +187,21 @@ class Theory(Problem):
             ``"equations"``: where samples are given, the solver of the two-time equations instead (``"numba"`` or
             ``"numpy"``).
 
+        Returns
+        -------
+        str
+            A module that runs with NumPy (and Numba) alone.
+
         Raises
         ------
         ProgramError
             If there is no such solver.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> ds.derive(ds.deep_linear(depth=1)).source("numpy").splitlines()[0].strip('"')
+        'Mean-field equations of training: deep linear network (numpy back end).'
         """
         from .codegen import solver_source
 
@@ -151,7 +220,30 @@ class Theory(Problem):
         return direct_source(self)
 
     def compile(self, backend: str = "numba") -> Solver:
-        """The solver behind a call; see `Solver`."""
+        """The solver behind a call; see `Solver`.
+
+        Parameters
+        ----------
+        backend
+            ``"numba"`` (fast), ``"numpy"`` (plain), or ``"mpmath"`` (any precision) for equations that close.
+
+        Returns
+        -------
+        Solver
+            Modules are generated, or found in the cache, when they are first needed.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such back end.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> solver = ds.derive(ds.deep_linear(depth=1)).compile("numpy")
+        >>> solver(samples_per_dim=2, width_per_dim=1, richness=1, learning_rate=0.1, steps=2).attrs["backend"]
+        'numpy'
+        """
         from .solvers.solver import Solver
 
         return Solver(self, backend)
@@ -192,7 +284,8 @@ class Theory(Problem):
         """
         from .limits.table import limit_of, named
 
-        return limit_of(self, named(limit))
+        with notice(DERIVING):
+            return limit_of(self, named(limit))
 
     def exact(self, steps: int = 1, **parameters: Any) -> ExactRun:
         """The first steps as rational functions of the parameters, by the march in exact arithmetic.
@@ -260,11 +353,47 @@ class Theory(Problem):
         """What a solver can do for this theory, and which methods are exact; the default first."""
         return self.compile("numpy").methods
 
+    def _repr_html_(self) -> str:
+        """Parameters and program; the stages of the derivation, each opened by a click."""
+        rows = [(p.keyword, p.symbol, p.meaning, p.allowed) for p in self.parameters]
+        head = ("argument", "symbol", "meaning", "allowed")
+        try:
+            steps = self.steps._repr_html_()
+        except ProgramError as error:  # a regime may have no derivation by stages
+            steps = notebook.paragraph(str(error))
+        return "".join(
+            [
+                notebook.heading(f"Theory of {self.program.name}"),
+                notebook.paragraph(self._made_from),
+                self.program._repr_html_(),
+                notebook.folded(f"parameters ({len(rows)})", notebook.table(head, rows)),
+                steps,
+            ]
+        )
+
     def _repr_latex_(self) -> str:
         return self.steps[-1]._repr_latex_()
 
     def __str__(self) -> str:
         return str(self.program)
+
+    def __repr__(self) -> str:
+        names = ", ".join(parameter.keyword for parameter in self.parameters)
+        return notebook.shortened(
+            [
+                f"<theory of {self.program.name}>",
+                *(f"  {line}" for line in self._parts),
+                f"  arguments of a run: {names}",
+            ]
+        )
+
+    @property
+    def _parts(self) -> tuple[str, ...]:
+        return f"network: {self.network!r}", f"data: {self.data!r}", f"training: {self.training!r}"
+
+    @property
+    def _made_from(self) -> str:
+        return "; ".join(self._parts)
 
 
 def derive(
@@ -288,12 +417,27 @@ def derive(
         Names of readout vectors to add a source to, for time-resolved responses to it (``R_...``); in the proportional
         regime.
 
+    Returns
+    -------
+    Theory
+        Prints its equations, compiles and solves them.
+
     Raises
     ------
     ProgramError
         If the forward pass is ill-formed or uses an undeclared symbol, or if an argument is of the wrong type.
     ArgumentError
         If the network has a default value that no run could use.
+
+    See Also
+    --------
+    Theory.solve : a run of the infinite network.
+    simulate : finite networks of the same program.
+    network : a forward pass of your own.
+
+    References
+    ----------
+    arXiv:2205.09653 (the method), arXiv:2502.02531 (proportional regime), arXiv:2605.07870 (spectra).
 
     Examples
     --------

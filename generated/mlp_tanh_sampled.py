@@ -873,12 +873,14 @@ def _begin(replica: _Replica, inputs: dict[tuple[int, int], float | None], vecto
 class _Contents(NamedTuple):
     """What can be seen of a replica, by (name, layer).
 
-    fields: first row and number of rows.
+    fields: first row and number of rows, of random vectors too.
+    scalars: their values at all steps.
     matrices: their numbers.
     inputs: of matrices from given inputs, number of the inputs and of the matrix.
     """
 
     fields: dict[tuple[str, int | None], tuple[int, int]]
+    scalars: dict[tuple[str, int | None], _Floats]
     matrices: dict[tuple[str, int | None], int]
     inputs: dict[tuple[str, int | None], tuple[int, int]]
 
@@ -895,7 +897,8 @@ class _Contents(NamedTuple):
         given = {(inputs.name, None): inputs.rows for inputs in replica.inputs}
         sources = {key: (replica.inputs[which], number) for key, (which, number) in self.inputs.items()}
         weights = {key: source.weights[source.of(number), :S] for key, (source, number) in sources.items()}
-        return {"step": step, "fields": {**shown, **given}, "matrices": found, "inputs": weights}
+        scalars = {key: values[step] for key, values in self.scalars.items()}
+        return {"step": step, "fields": {**shown, **given}, "scalars": scalars, "matrices": found, "inputs": weights}
 
 
 def _largest(scalars: list[_Floats], step: int) -> float:
@@ -1096,9 +1099,9 @@ def _first_uses(at, numbers, M, C, L):
     return inputs, vectors
 
 
-def _contents(at, M, C, L):
-    """First row and number of rows of every field, numbers of every matrix; by name and layer."""
-    fields, matrices, inputs = {}, {}, {}
+def _contents(at, scalars, M, C, L):
+    """First row and number of rows of every field, scalars, numbers of every matrix; by name and layer."""
+    fields, matrices, inputs, known = {}, {}, {}, {}
     for l in range(1, L + 1):
         fields["h", l] = (at.h + (l - 1) * M, M)
     for l in range(1, L + 1):
@@ -1107,10 +1110,13 @@ def _contents(at, M, C, L):
         fields["z", l] = (at.z + (l - 1) * (M * C), M * C)
     for l in range(1, L + 1):
         fields["g", l] = (at.g + (l - 1) * (M * C), M * C)
+    fields["w", None] = (at.w, C)
+    known["f", None] = scalars.f
+    known["Delta", None] = scalars.Delta
     for l in range(1, L):
         matrices["W", l] = at.W + (l - 1)
     inputs["W0", None] = (0, at.W0)
-    return _Contents(fields, matrices, inputs)
+    return _Contents(fields, known, matrices, inputs)
 
 
 def _fields(t, replica, at, numbers, scalars, M, C, L):
@@ -1182,7 +1188,8 @@ def run(
     antithetic: whether sites i and i + S/2 share the Gaussian fields of forward products, and have opposite ones of
         transposed products and random vectors
     pauses, inspect: steps at which inspect is called with a dict of what there is, when the fields of a step are
-        computed and before its updates: "step", "fields" by (name, layer), "matrices" by (name, layer), see `_Contents`
+        computed and before its updates: "step", and "fields", "scalars", "matrices", "inputs" by (name, layer), see
+        `_Contents`
     progress: called with the number of finished steps after each
 
     Returns a dict: "steps", the number of those done, fewer than asked for if a scalar is not finite or has become 1e12
@@ -1205,7 +1212,7 @@ def run(
     deviation, learns = _sides(at, numbers, M, C, L)
     replica = _Replica(stream, sites, tol, antithetic, labels, inputs, at, deviation, learns, momentum=False, shares=0)
     _begin(replica, *_first_uses(at, numbers, M, C, L))
-    contents = _contents(at, M, C, L)
+    contents = _contents(at, scalars, M, C, L)
     with np.errstate(all="ignore"):  # a run that diverges is ended
         done, directions = _walk(
             replica, steps, _fields, _update, (replica, at, numbers, scalars, M, C, L), [scalars.f, scalars.Delta],
@@ -1220,4 +1227,4 @@ def run(
         "directions": {key: directions[:done, 2 * m : 2 * m + 2] for key, m in contents.matrices.items()},
     }
 
-# source: 198b1ebb6f075015c9391fc2f4be1a510417bacdd81ad2d208e2abc007b5dc66
+# source: a7c619b3309ad9bc2c7ef0f614f4913a2f50ff17625bc092a8d72d228aba4438

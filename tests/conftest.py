@@ -1,14 +1,34 @@
-"""One cache of generated modules for the whole run, and one thread per test process."""
+"""One cache of generated modules for the whole run, one thread per test process, and cases that are listed as slow."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 # Before anything imports numba or BLAS: the processes of pytest-xdist share the cores already.
 for _variable in ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
 import pytest  # noqa: E402
+
+SLOW_CASES = Path(__file__).with_name("slow_cases.txt")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Mark the cases of ``slow_cases.txt``; a line that is no case, or leaves no other of its test, is an error."""
+    listed = {line for line in SLOW_CASES.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"}
+    for item in items:
+        if item.nodeid in listed:
+            item.add_marker(pytest.mark.slow)
+    if any("::" in str(argument) for argument in config.args):
+        return  # single tests, among which others are missing
+    files = {item.nodeid.split("::")[0] for item in items}
+    unknown = {line for line in listed if line.split("::")[0] in files} - {item.nodeid for item in items}
+    quick = {item.nodeid.split("[")[0] for item in items if not item.get_closest_marker("slow")}
+    alone = {item.nodeid for item in items if item.nodeid in listed and item.nodeid.split("[")[0] not in quick}
+    if unknown or alone:
+        raise pytest.UsageError(f"{SLOW_CASES.name}: no such cases: {sorted(unknown)}; no others: {sorted(alone)}")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,6 +16,7 @@ import xarray as xr
 from made_up import made_up, made_up_spectra
 
 import dmft_sym.cli as cli
+from dmft_sym.commands import runs, specs
 from dmft_sym.comparison.runs import compare
 from dmft_sym.results.store import load, save
 from dmft_sym.spec.schema import schema
@@ -92,7 +93,8 @@ class Session:
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Session:
     fake = Session()
-    monkeypatch.setattr(cli, "_session", lambda: fake)
+    for module in (specs, runs):
+        monkeypatch.setattr(module, "session", lambda: fake)
     monkeypatch.chdir(tmp_path)
     Path("spec.toml").write_text(SPEC)
     return fake
@@ -512,6 +514,20 @@ def test_help_does_not_import_the_heavy_libraries(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_a_run_imports_neither_optimizers_nor_figures(tmp_path: Path) -> None:
+    """They take longer than the run."""
+    (tmp_path / "spec.toml").write_text(SPEC)
+    code = (
+        "import sys, dmft_sym.cli as cli\n"
+        "assert cli.main(['run', 'spec.toml', '--backend', 'numpy', '--set', 'training.steps=2']) == 0\n"
+        "heavy = {'scipy.optimize', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 def test_sessions_without_specs_do_not_import_pydantic(tmp_path: Path) -> None:
     code = "import sys, dmft_sym as ds; ds.derive(ds.deep_linear()); sys.exit('pydantic' in sys.modules)"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
@@ -522,12 +538,12 @@ def test_sessions_without_specs_do_not_import_pydantic(tmp_path: Path) -> None:
 def test_interrupting_a_process(tmp_path: Path) -> None:
     (tmp_path / "spec.toml").write_text(SPEC)
     (tmp_path / "slow.py").write_text(
-        "import sys, time, dmft_sym.cli as cli\n"
+        "import sys, time, dmft_sym.cli as cli, dmft_sym.commands.specs as specs\n"
         "class Session:\n"
         "    def derive(self, *a, **k):\n"
         "        print('working', flush=True)\n"
         "        time.sleep(60)\n"
-        "cli._session = Session\n"
+        "specs.session = Session\n"
         "sys.exit(cli.main(['run', 'spec.toml']))\n"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}

@@ -81,3 +81,30 @@ def test_every_attribute_of_a_result_is_explained() -> None:
     for result in (theory.compile("numpy")(**settings), ds.simulate(theory, dim=10, seeds=1, **settings)):
         assert [name for name in result.attrs if name not in given and f"`{name}`" not in text] == []
         assert [axis for axis in result.dims if f"`{axis}`" not in text] == []
+
+
+def test_tutorial_is_ten_cells_with_equations_a_figure_and_a_comparison() -> None:
+    text = (DOCS / "tutorial.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^```\{code-cell\}.*?^```", text, flags=re.MULTILINE | re.DOTALL)
+    assert len(cells) >= 10
+    first = "".join(cells[:10])
+    assert "theory.equations" in first and "ds.plot(" in first and "ds.compare(" in first
+
+
+def test_gallery_is_of_short_scripts_that_draw() -> None:
+    scripts = {path.name: path.read_text(encoding="utf-8") for path in (DOCS / "gallery").glob("*.py")}
+    assert len(scripts) >= 14
+    for name, text in scripts.items():
+        assert len(text.splitlines()) <= 60, name
+        assert "figure" in text and text.startswith('"""'), name
+        compile(text, name, "exec")
+
+
+def test_every_page_has_its_place() -> None:
+    pages = {page.relative_to(DOCS).with_suffix("") for page in DOCS.rglob("*.md") if "_build" not in page.parts}
+    listed = {Path("index")}
+    for page in pages:
+        text = (DOCS / page).with_suffix(".md").read_text(encoding="utf-8")
+        for tree in re.findall(r"```\{toctree\}(.*?)```", text, flags=re.DOTALL):
+            listed |= {page.parent / line for line in tree.split() if not line.startswith(":")}
+    assert pages - listed == set()

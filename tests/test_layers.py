@@ -45,6 +45,7 @@ ORDER = """
     spec
     theory
     claims
+    commands
     cli
     __main__
 """

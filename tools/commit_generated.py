@@ -37,7 +37,7 @@ def _solvers() -> Iterator[tuple[str, str, str]]:
         for backend in BACKENDS:
             yield f"{name}_{backend}", program_key(str(theory.program), backend), theory.source(backend)
     for name, theory in theories_on_samples():
-        yield f"{name}_sampled", program_key(str(theory.program), "sampled"), theory.source()
+        yield f"{name}_sampled", program_key(str(theory.executed), "sampled"), theory.source()
         yield f"{name}_direct", program_key(str(theory.program), "direct"), theory.direct_source()
         compiled = theory.source("numba", method="equations")
         yield f"{name}_direct_numba", program_key(str(theory.program), "direct_numba"), compiled

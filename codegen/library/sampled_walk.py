@@ -48,12 +48,14 @@ def _begin(replica: _Replica, inputs: dict[tuple[int, int], float | None], vecto
 class _Contents(NamedTuple):
     """What can be seen of a replica, by (name, layer).
 
-    fields: first row and number of rows.
+    fields: first row and number of rows, of random vectors too.
+    scalars: their values at all steps.
     matrices: their numbers.
     inputs: of matrices from given inputs, number of the inputs and of the matrix.
     """
 
     fields: dict[tuple[str, int | None], tuple[int, int]]
+    scalars: dict[tuple[str, int | None], _Floats]
     matrices: dict[tuple[str, int | None], int]
     inputs: dict[tuple[str, int | None], tuple[int, int]]
 
@@ -70,7 +72,8 @@ class _Contents(NamedTuple):
         given = {(inputs.name, None): inputs.rows for inputs in replica.inputs}
         sources = {key: (replica.inputs[which], number) for key, (which, number) in self.inputs.items()}
         weights = {key: source.weights[source.of(number), :S] for key, (source, number) in sources.items()}
-        return {"step": step, "fields": {**shown, **given}, "matrices": found, "inputs": weights}
+        scalars = {key: values[step] for key, values in self.scalars.items()}
+        return {"step": step, "fields": {**shown, **given}, "scalars": scalars, "matrices": found, "inputs": weights}
 
 
 def _largest(scalars: list[_Floats], step: int) -> float:

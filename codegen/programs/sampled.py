@@ -143,7 +143,7 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
             f"deviation, learns = _sides(at, numbers, {sizes})",
             *wrapped("replica = _Replica(", replica, ")", width=WIDTH - 4),
             f"_begin(replica, *_first_uses(at, numbers, {sizes}))",
-            f"contents = _contents(at, {sizes})",
+            f"contents = _contents(at, scalars, {sizes})",
             'with np.errstate(all="ignore"):  # a run that diverges is ended',
             *wrapped("done, directions = _walk(", [*walk, *seen], ")", _INDENT, WIDTH - 4),
             "return {",
@@ -189,7 +189,8 @@ trains one. All quantities are dimensionless; time is counted in gradient steps.
     antithetic: whether sites i and i + S/2 share the Gaussian fields of forward products, and have opposite ones of
         transposed products and random vectors
     pauses, inspect: steps at which inspect is called with a dict of what there is, when the fields of a step are
-        computed and before its updates: "step", "fields" by (name, layer), "matrices" by (name, layer), see `_Contents`
+        computed and before its updates: "step", and "fields", "scalars", "matrices", "inputs" by (name, layer), see
+        `_Contents`
     progress: called with the number of finished steps after each
 
     Returns a dict: "steps", the number of those done, fewer than asked for if a scalar is not finite or has become 1e12

@@ -125,19 +125,31 @@ class TableWriter:
 
     def contents(self) -> str:
         """``_contents``."""
-        lines: list[str] = ["fields, matrices, inputs = {}, {}, {}"]
+        lines: list[str] = ["fields, matrices, inputs, known = {}, {}, {}, {}"]
         for field in self.places.fields:
             count = self._labels.count(field.axes)
             lines += self._entries("fields", field, f"at.{self.places.attribute(field)}", "({}, " + count + ")", count)
+        for vector in self.places.vectors:
+            lines.append(f'fields["{vector.name}", None] = (at.{self.places.attribute(vector)}, C)')
+        for scalar in self.places.computed:
+            lines += self._values(scalar)
         for matrix in self.places.matrices:
             lines += self._entries("matrices", matrix, f"at.{self.places.attribute(matrix)}")
         for which, matrices in enumerate(self.places.input_matrices):
             for matrix in matrices:
                 first = f"at.{self.places.attribute(matrix)}"
                 lines += self._entries("inputs", matrix, first, f"({which}, {{}})")
-        shown = "return _Contents(fields, matrices, inputs)"
-        meaning = "First row and number of rows of every field, numbers of every matrix; by name and layer."
-        return function_text("_contents", ["at", *self.sizes], meaning, [*lines, shown])
+        shown = "return _Contents(fields, known, matrices, inputs)"
+        meaning = "First row and number of rows of every field, scalars, numbers of every matrix; by name and layer."
+        return function_text("_contents", ["at", "scalars", *self.sizes], meaning, [*lines, shown])
+
+    def _values(self, scalar: Scalar) -> list[str]:
+        """Lines that list a scalar, with all its layers."""
+        values = f"scalars.{self.places.attribute(scalar)}"
+        if scalar.layers is None:
+            return [f'known["{scalar.name}", None] = {values}']
+        start, stop = self.places.integer(scalar.layers.start), self.places.integer(scalar.layers.stop + 1)
+        return [f"for l in range({start}, {stop}):", f'{_INDENT}known["{scalar.name}", l] = {values}[:, l - {start}]']
 
     def _entries(
         self, table: str, thing: Field | GaussianMatrix, first: str, entry: str = "{}", rows: str = "1"

@@ -9,6 +9,7 @@ from .rows import SIGMAS, Row, against_number
 from .spectra import outlier_panel, outlier_row
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
 SETTINGS: dict[str, Any] = {
@@ -44,19 +45,24 @@ def evidence(dim: int, seeds: int, at: tuple[int, ...]) -> Evidence:
     ]
 
     def draw() -> Figure:
-        from dmft_sym.figures.panels import COLOURS, DOTTED, legend_above, new_figure
-
-        figure = new_figure(4.2, 3.2)
-        axis = figure.subplots()
-        outlier_panel(axis, joint, networks, MATRIX, COLOURS[0])
-        line = alone.outlier.sel(matrix=MATRIX).isel(rank=0)
-        axis.plot(alone.spectrum_step, line, color=COLOURS[1], ls=DOTTED, lw=2.0, label="independent")
-        axis.set_ylabel("singular value")
-        legend_above(figure, [axis], 1.8)
-        return figure
+        return _figure(joint, alone, networks)
 
     results = {"joint": joint, "independent": alone, "networks": networks}
     return Evidence((agrees, refused, *known), results, draw)
+
+
+def _figure(joint: xr.Dataset, alone: xr.Dataset, networks: xr.Dataset) -> Figure:
+    from dmft_sym.figures import style, symbols
+    from dmft_sym.figures.panels import panels
+
+    drawn = panels(None, 1, 1, (4.2, 3.2))
+    (axis,) = drawn.axes
+    outlier_panel(axis, joint, networks, MATRIX, 0)
+    line = alone.outlier.sel(matrix=MATRIX).isel(rank=0)
+    style.theory(axis, alone.spectrum_step, line, style.look(1), f"{symbols.matrix(MATRIX)}, taken as independent")
+    axis.set_ylabel("singular value")
+    drawn.legend(3.0)
+    return drawn.figure
 
 
 CLAIM = Claim(

@@ -90,41 +90,31 @@ def _best_rows(best: dict[str, xr.Dataset]) -> list[Row]:
 
 
 def _figure(grids: dict[str, xr.Dataset], best: dict[str, xr.Dataset], networks: dict[int, xr.DataArray]) -> Figure:
-    from dmft_sym.figures.panels import COLOURS, DASHED, DOTTED, legend_above, light_grid, new_figure
+    from dmft_sym.figures import style
+    from dmft_sym.figures.panels import finish, of_networks, panels
 
-    figure = new_figure(7.0, 3.4)
-    axes = figure.subplots(1, 2, sharey=True)
-    titles = {SCALED: "h + (b / sqrt(L)) W h", PLAIN: "h + b W h"}
-    markers = "sD^v"
-    for axis, (name, grid) in zip(axes, grids.items(), strict=True):
-        depths = grid.depth.values
-        for depth, colour, style, marker in zip(
-            depths, COLOURS, ("-", DASHED, DOTTED, (0, (5, 1, 1, 1))), markers, strict=False
-        ):
-            losses, one = _losses(grid).sel(depth=depth), best[name].sel(depth=depth)
-            axis.plot(grid.learning_rate, losses, color=colour, ls=style, lw=1.5, label=f"theory, L = {depth}")
-            axis.plot(one.learning_rate, one.train_loss, marker, color=colour, ms=5, label=f"best rate, L = {depth}")
+    drawn = panels(None, 2, 2, (3.5, 3.2), sharey=True)
+    for axis, (name, grid) in zip(drawn.axes, grids.items(), strict=True):
         axis.set_xscale("log")
         axis.set_yscale("log")
-        axis.set_xlabel("learning rate")
-        axis.set_title(titles[name], fontsize="medium")
-        light_grid(axis)
+        for number, depth in enumerate(grid.depth.values):
+            seen, one = style.look(number), best[name].sel(depth=depth)
+            losses = _losses(grid).sel(depth=depth)
+            style.theory(axis, grid.learning_rate, losses, seen, f"theory, $L$ = {depth}")
+            axis.plot(one.learning_rate, one.train_loss, "*", color=seen.colour, ms=9, mec="white", mew=0.6, zorder=5)
+        axis.plot([], [], "*", color=style.GREY, ms=8, label="best rate")
+        axis.set_xlabel(r"learning rate $\eta_0$")
     for (depth, values), shift in zip(networks.items(), (0.96, 1.04), strict=False):
-        number = list(grids[SCALED].depth.values).index(depth)
-        error = float(values.std(ddof=1)) / values.size**0.5
-        points: dict[str, Any] = {
-            "fmt": markers[number],
-            "ms": 5,
-            "mfc": "white",
-            "capsize": 2,
-            "zorder": 4,
-            "color": COLOURS[number],
-        }
-        axes[0].errorbar(shift * RATE, float(values.mean()), error, label=f"finite networks, L = {depth}", **points)
-    axes[0].set_ylim(0.02, 3.0)
-    axes[0].set_ylabel(f"training loss after {SETTINGS['steps']} steps")
-    legend_above(figure, list(axes), 2.0)
-    return figure
+        seen = style.look(list(grids[SCALED].depth.values).index(depth))
+        label = f"$L$ = {depth}, {of_networks(values.size)}"
+        style.networks(drawn.axes[0], [shift * RATE], values.values.reshape(-1, 1), seen, label)
+    drawn.axes[0].set_ylim(0.02, 3.0)
+    drawn.axes[0].set_ylabel(f"training loss after {SETTINGS['steps']} steps")
+    for axis in drawn.axes:
+        finish(axis, "")
+    drawn.entitle([r"$h + (b/\sqrt{L})\,W h$", r"$h + b\,W h$"])
+    drawn.legend(3.2)
+    return drawn.figure
 
 
 CLAIM = Claim(

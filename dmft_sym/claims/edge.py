@@ -82,27 +82,29 @@ def _whole(run: xr.Dataset) -> bool:
 
 
 def _figure(grid: xr.Dataset, beyond: xr.Dataset, networks: xr.Dataset) -> Figure:
-    from dmft_sym.figures.panels import COLOURS, DASHED, DOTTED, legend_above, light_grid, new_figure
+    from dmft_sym.figures import style
+    from dmft_sym.figures.panels import finish, of_networks, panels
 
-    figure = new_figure(7.0, 3.4)
-    axes = figure.subplots(1, 2)
-    for name, style in zip(PARAMETRIZATIONS, ("-", DASHED), strict=True):
-        for width, colour in zip(grid.width_per_dim.values, COLOURS, strict=False):
+    drawn = panels(None, 3, 3, (2.9, 3.0), sharey=True)
+    *growing, last = drawn.axes
+    for axis, name in zip(growing, PARAMETRIZATIONS, strict=True):
+        for number, width in enumerate(grid.width_per_dim.values):
             track = grid.rate_sharpness.sel(parametrization=name, width_per_dim=width) / 2
-            axes[0].plot(grid.spectrum_step, track, color=colour, ls=style, label=f"{name}, nu = {width:g}")
-    measured = networks.rate_sharpness / 2
-    error = measured.std("seed", ddof=1) / measured.sizes["seed"] ** 0.5
-    points: dict[str, Any] = {"fmt": "o", "ms": 4, "color": "0.2", "mfc": "white", "capsize": 2, "zorder": 4}
-    label = f"finite networks, muP, nu = {WIDE:g}"
-    axes[0].errorbar(networks.spectrum_step.values, measured.mean("seed"), error, label=label, **points)
-    axes[1].plot(beyond.spectrum_step, beyond.rate_sharpness / 2, color="0.2", label=f"beyond the edge, nu = {WIDE:g}")
-    for axis in axes:
-        axis.axhline(1.0, color="0.5", lw=1.0, ls=DOTTED)
-        axis.set_xlabel("gradient steps")
-        light_grid(axis)
-    axes[0].set_ylabel("learning rate x sharpness / 2")
-    legend_above(figure, list(axes), 2.2)
-    return figure
+            style.theory(axis, grid.spectrum_step, track, style.look(number), rf"theory, $\nu$ = {width:g}")
+    measured = (networks.rate_sharpness / 2).transpose("seed", ...)
+    label = rf"$\nu$ = {WIDE:g}, {of_networks(len(measured))}"
+    number = grid.width_per_dim.values.tolist().index(WIDE)
+    style.networks(growing[0], networks.spectrum_step, measured, style.look(number), label)
+    label = rf"theory, larger rate, $\nu$ = {WIDE:g}"
+    style.theory(last, beyond.spectrum_step, beyond.rate_sharpness / 2, style.Look("0.15"), label)
+    for axis in drawn.axes:
+        axis.axhline(1.0, **style.EDGE.line, label="edge of stability")
+        axis.set_xlabel("gradient step $t$")
+        finish(axis)
+    growing[0].set_ylabel(r"learning rate $\times$ sharpness / 2")
+    drawn.entitle([*PARAMETRIZATIONS, "muP, beyond the edge"])
+    drawn.legend(2.8)
+    return drawn.figure
 
 
 CLAIM = Claim(

@@ -46,26 +46,32 @@ def evidence(dim: int, seeds: int, outputs: tuple[int, ...]) -> Evidence:
         rows.append(_mean_row(f"W1, mean outlier of C = {count}", predicted, networks, count))
 
     def draw() -> Figure:
-        from dmft_sym.figures.panels import COLOURS, legend_above, light_grid, new_figure
-
-        figure = new_figure(4.2, 3.2)
-        axis = figure.subplots()
-        for number, count in enumerate(outputs):
-            values = results[f"networks_{count}"].outlier.sel(matrix="W1", spectrum_step=LAST)
-            for k, seed in enumerate(values.seed.values):
-                shown = values.sel(seed=seed).isel(rank=slice(count))
-                label = "finite networks" if number == k == 0 else None
-                axis.plot(np.full(count, count), shown, "o", mfc="none", ms=4, color=COLOURS[1], label=label)
-        level = float(single.outlier.sel(matrix="W1", spectrum_step=LAST).isel(rank=0))
-        axis.axhline(level, color=COLOURS[0], lw=1.6, label="theory, C outliers each")
-        axis.set_xticks(outputs)
-        axis.set_xlabel("number of outputs")
-        axis.set_ylabel("outliers of W1")
-        light_grid(axis)
-        legend_above(figure, [axis], 2.0)
-        return figure
+        return _figure(single, results, outputs)
 
     return Evidence(tuple(rows), {"one": single, **results}, draw)
+
+
+def _figure(single: xr.Dataset, results: dict[str, xr.Dataset], outputs: tuple[int, ...]) -> Figure:
+    from dmft_sym.figures import style, symbols
+    from dmft_sym.figures.panels import finish, panels
+
+    drawn = panels(None, 1, 1, (4.2, 3.2))
+    (axis,) = drawn.axes
+    level = float(single.outlier.sel(matrix="W1", spectrum_step=LAST).isel(rank=0))
+    axis.axhline(level, **style.look(0).line, label="theory, $C$ outliers each")
+    points: dict[str, Any] = {**style.NETWORKS.points, "ms": 3.5, "mfc": "none"}
+    for number, count in enumerate(outputs):
+        values = results[f"networks_{count}"].outlier.sel(matrix="W1", spectrum_step=LAST)
+        shown = values.transpose("seed", "rank").values[:, :count]
+        place = number + 0.08 * (np.arange(len(shown)) - (len(shown) - 1) / 2)  # networks side by side
+        label = f"{len(shown)} networks side by side" if number == 0 else None
+        axis.plot(np.repeat(place, count), shown.ravel(), **points, label=label)
+    finish(axis, "")
+    axis.set_xticks(range(len(outputs)), [str(count) for count in outputs])
+    axis.set_xlabel("number of outputs $C$")
+    axis.set_ylabel(f"outliers of {symbols.matrix('W1')}")
+    drawn.legend(2.2)
+    return drawn.figure
 
 
 def _mean_row(quantity: str, predicted: xr.Dataset, networks: xr.Dataset, count: int) -> Row:

@@ -9,6 +9,7 @@ from .rows import against_number, stated
 from .spectra import outlier_row
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
 SETTINGS: dict[str, Any] = {
@@ -32,7 +33,7 @@ def evidence(dim: int, seeds: int, init_stds: tuple[float, ...]) -> Evidence:
     grid = sweep(theory, {"init_std": init_stds}, "spectrum", overlaps=False, workers=1, **asked, **SETTINGS)
     more: dict[str, Any] = {"order_parameters": False, "normalise": True, "init_std": 0.7}
     networks = simulate(theory, dim=dim, seeds=seeds, **more, **asked, **SETTINGS)
-    ratio = (grid.outlier.isel(rank=0) / grid.bulk_edge.sel(side="upper")).sel(spectrum_step=LAST)
+    ratio = _over_edge(grid.outlier, grid.bulk_edge)
     rows = []
     for matrix in MATRICES:
         place = {"matrix": matrix, "spectrum_step": LAST}
@@ -43,20 +44,35 @@ def evidence(dim: int, seeds: int, init_stds: tuple[float, ...]) -> Evidence:
         rows.append(stated(f"{matrix}, outlier / edge at init_std {init_stds[0]:g}", track[0], falls, "falls with it"))
 
     def draw() -> Figure:
-        from dmft_sym.figures.panels import COLOURS, DASHED, legend_above, light_grid, new_figure
-
-        figure = new_figure(4.2, 3.2)
-        axis = figure.subplots()
-        for matrix, colour, style in zip(MATRICES, COLOURS, ("-", DASHED), strict=False):
-            axis.plot(grid.init_std, ratio.sel(matrix=matrix), color=colour, ls=style, marker="o", ms=3, label=matrix)
-        axis.axhline(1.0, color="0.4", lw=1.0)
-        axis.set_xlabel("standard deviation of initial weights")
-        axis.set_ylabel("outlier / edge of the bulk")
-        light_grid(axis)
-        legend_above(figure, [axis], 1.5)
-        return figure
+        return _figure(grid, networks)
 
     return Evidence(tuple(rows), {"theory": grid, "networks": networks}, draw)
+
+
+def _over_edge(outlier: xr.DataArray, edge: xr.DataArray) -> xr.DataArray:
+    return (outlier.isel(rank=0) / edge.sel(side="upper")).sel(spectrum_step=LAST)
+
+
+def _figure(grid: xr.Dataset, networks: xr.Dataset) -> Figure:
+    from dmft_sym.figures import style, symbols
+    from dmft_sym.figures.panels import finish, of_networks, panels
+
+    drawn = panels(None, 1, 1, (4.2, 3.2))
+    (axis,) = drawn.axes
+    given = float(networks.attrs["init_std"])
+    for number, matrix in enumerate(MATRICES):
+        seen, name = style.look(number), symbols.matrix(matrix)
+        ratio = _over_edge(grid.outlier, grid.bulk_edge).sel(matrix=matrix)
+        style.theory(axis, grid.init_std, ratio, seen, f"{name}, theory", marker=".")
+        edge = grid.bulk_edge.sel(init_std=given, side="upper", spectrum_step=LAST, matrix=matrix)
+        values = networks.outlier.isel(rank=0).sel(spectrum_step=LAST, matrix=matrix) / float(edge)
+        style.networks(axis, [given], values.values[:, None], seen, f"{name}, {of_networks(values.size)}")
+    axis.axhline(1.0, **style.EDGE.line, label="edge of the bulk")
+    axis.set_xlabel(r"standard deviation of initial weights $\sigma$")
+    axis.set_ylabel("outlier / edge of the bulk")
+    finish(axis, "")
+    drawn.legend(2.9)
+    return drawn.figure
 
 
 CLAIM = Claim(

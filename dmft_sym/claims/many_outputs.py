@@ -83,35 +83,38 @@ def _second_moment(predicted: xr.Dataset) -> float:
 
 
 def _figure(results: dict[str, xr.Dataset], outputs: tuple[int, ...], upper: float, largest: dict[int, Any]) -> Figure:
-    from dmft_sym.figures.panels import COLOURS, DASHED, light_grid, new_figure
+    from dmft_sym.figures import style, symbols
+    from dmft_sym.figures.panels import Panels, finish, new_figure, of_networks
 
-    figure = new_figure(7.4, 4.6)
-    top, bottom = list(np.ravel(np.asarray(figure.subfigures(2, 1))))
-    axes = list(np.atleast_1d(top.subplots(1, len(outputs), sharey=True)))
-    for axis, count in zip(axes, outputs, strict=True):
-        values = results[f"networks_{count}"].spectrum_value.values.ravel()
-        found = results[f"theory_{count}"]
-        axis.hist(values, 50, range=(0, 7), density=True, color="0.8", label="finite networks")
+    count = len(outputs)
+    figure = new_figure(1.9 * count, 5.2)
+    grid = figure.add_gridspec(2, count)
+    axes = [figure.add_subplot(grid[0, k]) for k in range(count)]
+    last = figure.add_subplot(grid[1, :])
+    for axis, number in zip(axes, outputs, strict=True):
+        values = results[f"networks_{number}"].spectrum_value.values.ravel()
+        found = results[f"theory_{number}"]
+        axis.hist(values, 50, range=(0, 7), density=True, color=style.LIGHT, label="simulation, all values")
         above = values[values > BEYOND]
-        axis.plot(above, np.full(len(above), 0.03), "|", color="0.2", ms=7, mew=0.8, label="beyond the initial bulk")
-        axis.plot(found.value.values.ravel(), found.density.values.ravel(), color=COLOURS[0], label="theory, density")
-        axis.set_ylim(0, 0.75)
+        ticks: dict[str, Any] = {"color": style.NETWORKS.colour, "ms": 7, "mew": 0.8}
+        axis.plot(above, np.full(len(above), 0.03), "|", label="simulation, beyond the initial bulk", **ticks)
+        style.theory(axis, found.value.values.ravel(), found.density.values.ravel(), style.look(0), "theory, density")
         axis.set_xlim(0, 7)
-        axis.set_xlabel("singular value of W0")
-        axis.set_title(f"C = {count}", fontsize="medium")
+        axis.set_ylim(0, 0.75)
+        axis.set_xlabel(symbols.value_of("W0"))
+        finish(axis, "")
+        axis.tick_params(labelleft=axis is axes[0])
     axes[0].set_ylabel("density")
-    axis = bottom.subplots()
-    sizes = list(largest)
-    means = [values.mean() for values in largest.values()]
-    errors = [values.std(ddof=1) / len(values) ** 0.5 for values in largest.values()]
-    label = f"finite networks, C/D = {RATIO:g}"
-    axis.errorbar(sizes, means, errors, fmt="o", ms=5, mfc="white", color=COLOURS[1], capsize=2, label=label)
-    axis.axhline(upper, color=COLOURS[0], lw=1.4, ls=DASHED, label=f"theory, edge of the bulk {upper:.4g}")
-    axis.set_xlabel("inputs and hidden units D")
-    axis.set_ylabel("largest value of W0")
-    light_grid(axis)
-    axis.legend(fontsize="small", frameon=False, loc="lower right")
-    axes[0].legend(fontsize="xx-small", frameon=False)
+    measured = np.stack([*largest.values()], axis=-1)
+    label = f"largest value, {of_networks(len(measured))}"
+    style.networks(last, list(largest), measured, style.look(1), label)
+    last.axhline(upper, color=style.look(1).colour, ls=style.DASHED, label=f"theory, edge of the bulk {upper:.4g}")
+    last.set_xlabel("inputs and hidden units $D$")
+    last.set_ylabel(f"largest {symbols.value_of('W0')}")
+    finish(last)
+    drawn = Panels(figure, [*axes, last], True)
+    drawn.entitle([*(f"$C$ = {number}" for number in outputs), f"$C/D$ = {RATIO:g}"])
+    drawn.legend(2.9)
     return figure
 
 

@@ -87,42 +87,36 @@ def _catapult_rows(run: xr.Dataset) -> list[Row]:
 
 
 def _figure(predicted: xr.Dataset, networks: xr.Dataset, catapult: xr.Dataset) -> Figure:
-    from dmft_sym.figures.panels import COLOURS, DASHED, DOTTED, legend_above, light_grid, new_figure
+    from dmft_sym.figures import style, symbols
+    from dmft_sym.figures.panels import finish, of_networks, panels
 
-    figure = new_figure(8.4, 3.4)
-    axes = figure.subplots(1, 3)
-    track = predicted.outlier.sel(matrix=MATRIX).isel(rank=0)
-    sem = predicted.outlier_sem.sel(matrix=MATRIX).isel(rank=0)
-    line: dict[str, Any] = {"color": COLOURS[0], "lw": 1.6, "label": "theory, ± standard error"}
-    axes[0].plot(predicted.spectrum_step, track, **line)
-    axes[0].fill_between(predicted.spectrum_step, track - sem, track + sem, color=COLOURS[0], alpha=0.25, lw=0)
+    drawn = panels(None, 3, 3, (2.8, 3.0))
+    left, middle, right = drawn.axes
+    outlier, error = (predicted[name].sel(matrix=MATRIX).isel(rank=0) for name in ("outlier", "outlier_sem"))
+    style.theory(left, predicted.spectrum_step, outlier, style.look(0), "theory ± standard error", error)
     edge = predicted.bulk_edge.sel(matrix=MATRIX, side="upper")
-    axes[0].plot(predicted.spectrum_step, edge, color="0.4", lw=1.0, ls=DASHED, label="edge of the bulk")
-    axes[0].set_ylabel(f"outlier of {MATRIX}")
-    axes[1].plot(predicted.kernel_step, predicted.sharpness, **line)
-    low, high = (predicted.sharpness + sign * predicted.sharpness_sem for sign in (-1, 1))
-    axes[1].fill_between(predicted.kernel_step, low, high, color=COLOURS[0], alpha=0.25, lw=0)
-    axes[1].set_ylabel("sharpness")
+    style.theory(left, predicted.spectrum_step, edge, style.EDGE, "edge of the bulk")
+    style.theory(middle, predicted.kernel_step, predicted.sharpness, style.look(0), None, predicted.sharpness_sem)
     measured = (
-        ("spectrum_step", networks.outlier.sel(matrix=MATRIX).isel(rank=0)),
-        ("kernel_step", networks.sharpness),
+        (left, "spectrum_step", networks.outlier.sel(matrix=MATRIX).isel(rank=0)),
+        (middle, "kernel_step", networks.sharpness),
     )
-    for axis, (along, values) in zip(axes, measured, strict=False):
-        error = values.std("seed", ddof=1) / values.sizes["seed"] ** 0.5
-        points: dict[str, Any] = {"fmt": "o", "ms": 4, "color": COLOURS[1], "mfc": "white", "capsize": 2, "zorder": 4}
-        axis.errorbar(values[along].values, values.mean("seed"), error, label="finite networks", **points)
-    rate = f"rate {CATAPULT['learning_rate']:g}"
-    axes[2].plot(catapult.step, catapult.train_loss.mean("output"), color=COLOURS[0], label=f"training loss, {rate}")
-    style: dict[str, Any] = {"color": COLOURS[2], "ls": DASHED, "marker": "s", "ms": 3}
-    axes[2].plot(catapult.kernel_step, catapult.rate_sharpness, label=f"rate x sharpness, {rate}", **style)
-    axes[2].axhline(STABLE, color="0.4", lw=1.0, ls=DOTTED, label="edge of stability")
-    axes[2].set_yscale("log")
-    axes[2].set_ylabel("catapult")
-    for axis in axes:
-        axis.set_xlabel("gradient steps")
-        light_grid(axis)
-    legend_above(figure, list(axes), 2.4)
-    return figure
+    for axis, along, values in measured:
+        label = of_networks(values.sizes["seed"])
+        style.networks(axis, values[along], values.transpose("seed", along), style.NETWORKS, label)
+    right.set_yscale("log")
+    rate = rf"$\eta_0$ = {CATAPULT['learning_rate']:g}"
+    style.theory(right, catapult.step, catapult.train_loss.mean("output"), style.look(2), f"training loss, {rate}")
+    words = f"learning rate × sharpness, {rate}"
+    style.theory(right, catapult.kernel_step, catapult.rate_sharpness, style.look(1), words)
+    right.axhline(STABLE, color="0.15", lw=1.0, label="edge of stability")
+    for axis, words in zip(drawn.axes, (f"outlier of {symbols.matrix(MATRIX)}", "sharpness", ""), strict=True):
+        axis.set_xlabel("gradient step $t$")
+        axis.set_ylabel(words)
+        finish(axis)
+    drawn.entitle(["", "", "catapult"])
+    drawn.legend(2.8)
+    return drawn.figure
 
 
 CLAIM = Claim(

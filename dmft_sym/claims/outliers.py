@@ -9,6 +9,7 @@ from .rows import against_number
 from .spectra import outlier_panel, outlier_row
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
 SETTINGS: dict[str, Any] = {
@@ -42,17 +43,22 @@ def evidence(dim: int, seeds: int, points: int) -> Evidence:
         rows.append(against_number(f"{matrix}, step {AT[-1]}", last, number, 3))
 
     def draw() -> Figure:
-        from dmft_sym.figures.panels import COLOURS, legend_above, new_figure
-
-        figure = new_figure(7.0, 3.0)
-        axes = figure.subplots(1, 2, sharey=True)
-        for axis, matrix, colour in zip(axes, matrices, COLOURS, strict=False):
-            outlier_panel(axis, predicted, networks, matrix, colour)
-        axes[0].set_ylabel("singular value")
-        legend_above(figure, list(axes), 1.8)
-        return figure
+        return _figure(predicted, networks)
 
     return Evidence(tuple(rows), {"theory": predicted, "networks": networks}, draw)
+
+
+def _figure(predicted: xr.Dataset, networks: xr.Dataset) -> Figure:
+    from dmft_sym.figures import symbols
+    from dmft_sym.figures.panels import panels
+
+    drawn = panels(None, len(KNOWN), len(KNOWN), (3.5, 2.8), sharey=True)
+    for number, (axis, matrix) in enumerate(zip(drawn.axes, KNOWN, strict=True)):
+        outlier_panel(axis, predicted, networks, matrix, number)
+    drawn.axes[0].set_ylabel("singular value")
+    drawn.entitle([symbols.matrix(matrix) for matrix in KNOWN])
+    drawn.legend(3.0)
+    return drawn.figure
 
 
 CLAIM = Claim(

@@ -103,27 +103,29 @@ def _largest(measured: xr.Dataset) -> NDArray[np.float64]:
 
 
 def _figure(predicted: xr.Dataset, losses: NDArray[np.float64], measured: dict[int, xr.Dataset]) -> Figure:
-    from dmft_sym.figures.panels import COLOURS, DASHED, legend_above, light_grid, new_figure
+    from dmft_sym.figures import style, symbols
+    from dmft_sym.figures.panels import finish, panels
 
-    figure = new_figure(7.0, 3.2)
-    axes = figure.subplots(1, 2)
-    line: dict[str, Any] = {"color": COLOURS[0], "lw": 1.6, "label": "theory"}
-    axes[0].plot(predicted.step, predicted.train_loss.mean("output"), **line)
-    axes[0].set_ylabel("training loss")
-    axes[1].plot(predicted.spectrum_step, predicted.outlier.sel(matrix=MATRIX).isel(rank=0), **line)
+    drawn = panels(None, 2, 2, (3.5, 3.0))
+    left, right = drawn.axes
+    loss, error = (predicted[name].mean("output") for name in ("train_loss", "train_loss_sem"))
+    style.theory(left, predicted.step, loss, style.look(0), "theory ± standard error", error)
+    outlier, error = (predicted[name].sel(matrix=MATRIX).isel(rank=0) for name in ("outlier", "outlier_sem"))
+    style.theory(right, predicted.spectrum_step, outlier, style.look(0), None, error)
     edge = predicted.bulk_edge.sel(matrix=MATRIX, side="upper")
-    axes[1].plot(predicted.spectrum_step, edge, color="0.4", lw=1.0, ls=DASHED, label="edge of the bulk")
-    axes[1].set_ylabel(f"largest singular value of {MATRIX}")
+    style.theory(right, predicted.spectrum_step, edge, style.EDGE, "edge of the bulk")
     shown = np.arange(0, STEPS, 4)
     largest = np.array([_largest(found) for found in measured.values()]).T
-    for axis, steps, values in zip(axes, (shown, list(measured)), (losses[:, shown], largest), strict=True):
-        error = values.std(axis=0, ddof=1) / len(values) ** 0.5
-        points: dict[str, Any] = {"fmt": "o", "ms": 4, "color": COLOURS[1], "mfc": "white", "capsize": 2}
-        axis.errorbar(steps, values.mean(axis=0), error, label="networks in PyTorch", **points)
-        axis.set_xlabel("gradient steps")
-        light_grid(axis)
-    legend_above(figure, list(axes), 2.0)
-    return figure
+    label = f"PyTorch, mean of {len(losses)} ± standard error"
+    for axis, steps, values in ((left, shown, losses[:, shown]), (right, np.array(list(measured)), largest)):
+        style.networks(axis, steps, values, style.NETWORKS, label)
+        axis.set_xlabel("gradient step $t$")
+        finish(axis)
+    left.set_ylabel("training loss")
+    right.set_ylabel(f"largest {symbols.value_of(MATRIX)}")
+    drawn.entitle(["", ""])
+    drawn.legend(2.7)
+    return drawn.figure
 
 
 CLAIM = Claim(

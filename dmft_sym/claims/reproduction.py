@@ -6,12 +6,11 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any, get_args
 
 from dmft_sym.results.store import ResultError, save
-from dmft_sym.support import files
+from dmft_sym.support import files, notebook
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import InputError, show, suggestion
 
@@ -65,9 +64,10 @@ class Reproduction:
         return "\n".join(f"| {line} |" for line in lines)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in HEAD)
-        body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in self.lines)
-        return f"<table><tr>{head}</tr>{body}</table>"
+        return notebook.table(HEAD, self.lines)
+
+    def __repr__(self) -> str:
+        return notebook.shortened([str(self)])
 
 
 def reproduce(
@@ -102,6 +102,14 @@ def reproduce(
         If there is no claim of a name.
     InputError
         If the folder cannot be written.
+
+    See Also
+    --------
+    compare : one run beside finite networks.
+
+    References
+    ----------
+    arXiv:2605.07870.
 
     Examples
     --------
@@ -173,11 +181,12 @@ def _not_installed(claim: Claim) -> str:
 def _write(folder: Path, claim: Claim, found: Evidence) -> None:
     """Results and figure of a claim."""
     from dmft_sym.figures.plots import save_figure
+    from dmft_sym.figures.style import printed
 
     for name, dataset in found.results.items():
         save(dataset, folder / f"{claim.name}_{name}.nc")
     if found.draw is not None:
-        save_figure(found.draw(), str(folder / f"{claim.name}.png"))
+        save_figure(printed(found.draw)(), str(folder / f"{claim.name}.png"))
 
 
 def _number(value: float) -> str:

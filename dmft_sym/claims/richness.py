@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .claim import Claim, Evidence
 from .rows import Row, against_number
 from .spectra import outlier_row
@@ -59,24 +57,27 @@ def evidence(dim: int, seeds: int, widths: tuple[float, ...], factors: tuple[flo
         results |= {f"theory_{factor:g}": predicted, f"networks_{factor:g}": networks}
 
     def draw() -> Figure:
-        from dmft_sym.figures.panels import COLOURS, DASHED, legend_above, light_grid, new_figure
-
-        figure = new_figure(4.2, 3.2)
-        axis = figure.subplots()
-        for (name, values), colour, style, marker in zip(
-            found.items(), COLOURS, ("-", DASHED), ("o", "s"), strict=False
-        ):
-            axis.plot(widths, values, color=colour, ls=style, marker=marker, ms=4, label=name)
-        axis.set_xscale("log", base=2)
-        axis.set_xticks(widths, [f"{width:g}" for width in np.asarray(widths)])
-        axis.set_ylim(0.0)
-        axis.set_xlabel("width / input dimension")
-        axis.set_ylabel(f"critical richness of {MATRIX}")
-        light_grid(axis)
-        legend_above(figure, [axis], 1.2)
-        return figure
+        return _figure(widths, found)
 
     return Evidence(tuple(rows), results, draw)
+
+
+def _figure(widths: tuple[float, ...], found: dict[str, list[float]]) -> Figure:
+    from dmft_sym.figures import style, symbols
+    from dmft_sym.figures.panels import finish, panels
+
+    drawn = panels(None, 1, 1, (4.0, 3.0))
+    (axis,) = drawn.axes
+    axis.set_xscale("log", base=2)
+    for number, (name, values) in enumerate(found.items()):
+        style.theory(axis, widths, values, style.look(number), f"theory, {name}", marker=".")
+    axis.set_ylim(0.0)
+    finish(axis, "")
+    axis.set_xticks(widths, [f"{width:g}" for width in widths])
+    axis.set_xlabel(r"width / input dimension $\nu$")
+    axis.set_ylabel(f"critical richness of {symbols.matrix(MATRIX)}")
+    drawn.legend(1.6)
+    return drawn.figure
 
 
 CLAIM = Claim(

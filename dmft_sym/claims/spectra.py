@@ -27,20 +27,26 @@ def outlier_row(quantity: str, theory: xr.Dataset, networks: xr.Dataset, **place
     return none_in_networks(quantity, float(theory["bulk_edge"].sel({**place, "side": "upper"})), values, room)
 
 
-def outlier_panel(axis: Axes, theory: xr.Dataset, networks: xr.Dataset | None, matrix: str, colour: str) -> None:
-    """Outliers against the step: lines of the theory, points with errors of finite networks, the bulk below."""
-    from dmft_sym.figures.panels import DASHED, light_grid
+def outlier_panel(axis: Axes, theory: xr.Dataset, networks: xr.Dataset | None, matrix: str, number: int) -> None:
+    """Outliers against the step: lines of the theory, points with errors of finite networks, the bulk below.
 
-    steps, place = theory["spectrum_step"].values, {"matrix": matrix}
+    Parameters
+    ----------
+    number
+        Of the look of the outliers.
+    """
+    from dmft_sym.figures import style, symbols
+    from dmft_sym.figures.panels import finish, of_networks
+
+    steps, place, seen = theory["spectrum_step"].values, {"matrix": matrix}, style.look(number)
+    name = symbols.matrix(matrix)
     for rank in range(theory.sizes["rank"]):
-        label = f"{matrix}, theory" if rank == 0 else None
-        axis.plot(steps, theory["outlier"].sel(place).isel(rank=rank), color=colour, lw=1.6, label=label)
-    edge = theory["bulk_edge"].sel({**place, "side": "upper"})
-    axis.plot(steps, edge, color="0.4", lw=1.0, ls=DASHED, label="edge of the bulk")
+        label = f"{name}, theory" if rank == 0 else None
+        style.theory(axis, steps, theory["outlier"].sel(place).isel(rank=rank), seen, label)
+    style.theory(axis, steps, theory["bulk_edge"].sel({**place, "side": "upper"}), style.EDGE, "edge of the bulk")
     if networks is not None:
-        values = networks["outlier"].sel(place).isel(rank=0)
-        error = values.std("seed", ddof=1) / values.sizes["seed"] ** 0.5
-        style: dict[str, Any] = {"fmt": "o", "ms": 4, "color": colour, "mfc": "white", "capsize": 2}
-        axis.errorbar(networks["spectrum_step"].values, values.mean("seed"), error, label=f"{matrix}, finite", **style)
-    axis.set_xlabel("gradient steps")
-    light_grid(axis)
+        values = networks["outlier"].sel(place).isel(rank=0).transpose("seed", ...)
+        label = f"{name}, {of_networks(len(values))}"
+        style.networks(axis, networks["spectrum_step"], values, seen, label)
+    axis.set_xlabel("gradient step $t$")
+    finish(axis)

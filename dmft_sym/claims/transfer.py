@@ -95,29 +95,29 @@ def _best_rows(best: xr.Dataset, depths: tuple[int, ...]) -> list[Row]:
 
 
 def _figure(grid: xr.Dataset, best: xr.Dataset) -> Figure:
-    from dmft_sym.figures.panels import COLOURS, legend_above, light_grid, new_figure
+    from dmft_sym.figures import style
+    from dmft_sym.figures.panels import finish, panels
 
-    figure = new_figure(7.0, 3.4)
-    axes = figure.subplots(1, 2, sharey=True)
-    widths = grid.width_per_dim.values
-    styles = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (6, 1, 1, 1, 1, 1)), (0, (2, 2)))
-    for axis, name in zip(axes, PARAMETRIZATIONS, strict=True):
-        for width, colour, style in zip(widths, COLOURS, styles, strict=False):
-            place = {"parametrization": name, "depth": 2, "width_per_dim": width}
-            losses = grid.train_loss.sel(**place).isel(step=-1).mean("output", skipna=False)
-            axis.plot(grid.learning_rate, losses, color=colour, ls=style, lw=1.5, label=f"nu = {width:g}")
-            one = best.sel(**place)
-            axis.plot(one.learning_rate, one.train_loss, "v", color=colour, ms=5)
+    drawn = panels(None, 2, 2, (3.5, 3.1), sharey=True)
+    for axis, name in zip(drawn.axes, PARAMETRIZATIONS, strict=True):
         axis.set_xscale("log")
-        axis.set_xlabel("learning rate")
-        axis.set_title(name, fontsize="medium")
-        light_grid(axis)
+        axis.set_yscale("log")
+        for number, width in enumerate(grid.width_per_dim.values):
+            place, seen = {"parametrization": name, "depth": 2, "width_per_dim": width}, style.look(number)
+            losses = grid.train_loss.sel(**place).isel(step=-1).mean("output", skipna=False)
+            style.theory(axis, grid.learning_rate, losses, seen, rf"theory, $\nu$ = {width:g}")
+            one = best.sel(**place)
+            axis.plot(one.learning_rate, one.train_loss, "*", color=seen.colour, ms=9, mec="white", mew=0.6, zorder=5)
+        axis.plot([], [], "*", color=style.GREY, ms=8, label="best rate")
+        axis.set_xlabel(r"learning rate $\eta_0$")
     lowest = float(np.nanmin(grid.train_loss.isel(step=-1)))
-    axes[0].set_yscale("log")
-    axes[0].set_ylim(0.6 * lowest, 3.0)
-    axes[0].set_ylabel("training loss after 100 steps")
-    legend_above(figure, list(axes), 1.1)
-    return figure
+    drawn.axes[0].set_ylim(0.6 * lowest, 3.0)
+    drawn.axes[0].set_ylabel("training loss after 100 steps")
+    for axis in drawn.axes:
+        finish(axis, "")
+    drawn.entitle(PARAMETRIZATIONS)
+    drawn.legend(1.6)
+    return drawn.figure
 
 
 ALL_WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)

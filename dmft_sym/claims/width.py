@@ -69,29 +69,29 @@ def _first(outliers: xr.DataArray) -> float:
 
 
 def _figure(grid: xr.Dataset, limit: xr.Dataset, networks: dict[float, xr.Dataset]) -> Figure:
-    from dmft_sym.figures.panels import COLOURS, DASHED, DOTTED, legend_above, light_grid, new_figure
+    from dmft_sym.figures import style, symbols
+    from dmft_sym.figures.panels import finish, of_networks, panels
 
-    figure = new_figure(4.6, 3.4)
-    axis = figure.subplots()
-    place = {"matrix": MATRIX, "spectrum_step": LAST}
-    for name, colour, style, marker in zip(KNOWN, COLOURS, ("-", DASHED), ("o", "s"), strict=False):
-        track = grid.outlier.sel(parametrization=name, **place).isel(rank=0)
-        axis.plot(grid.width_per_dim, track, color=colour, ls=style, marker=marker, ms=4, label=f"{name}, theory")
-    axis.axhline(_first(limit.outlier.sel(place)), color=COLOURS[0], lw=0.8, ls=DOTTED, label="muP, infinite width")
-    axis.axhline(2.0, color="0.4", lw=1.0, label="edge of the bulk")
-    for number, (width, found) in enumerate(networks.items()):
-        values = found.outlier.sel(place).isel(rank=0)
-        error = float(values.std("seed", ddof=1)) / values.sizes["seed"] ** 0.5
-        style_of: dict[str, Any] = {"fmt": "D", "ms": 5, "color": "0.2", "mfc": "white", "capsize": 2}
-        label = "finite networks" if number == 0 else None
-        axis.errorbar([width], [float(values.mean())], [error], label=label, zorder=4, **style_of)
+    drawn = panels(None, 1, 1, (4.6, 3.4))
+    (axis,) = drawn.axes
     axis.set_xscale("log", base=2)
+    place = {"matrix": MATRIX, "spectrum_step": LAST}
+    for number, name in enumerate(KNOWN):
+        track = grid.outlier.sel(parametrization=name, **place).isel(rank=0)
+        style.theory(axis, grid.width_per_dim, track, style.look(number), f"{name}, theory", marker=".")
+    unlimited: dict[str, Any] = {"color": style.look(0).colour, "lw": 1.0, "ls": style.DOTTED}
+    axis.axhline(_first(limit.outlier.sel(place)), **unlimited, label="muP, infinite width")
+    axis.axhline(2.0, **style.EDGE.line, label="edge of the bulk")
+    for number, (width, found) in enumerate(networks.items()):
+        values = found.outlier.sel(place).isel(rank=0).values[:, None]
+        label = f"muP, {of_networks(len(values))}" if number == 0 else None
+        style.networks(axis, [width], values, style.look(0), label)
+    finish(axis, "")
     axis.set_xticks(grid.width_per_dim.values, [f"{width:g}" for width in np.asarray(grid.width_per_dim)])
-    axis.set_xlabel("width / input dimension")
-    axis.set_ylabel(f"outlier of {MATRIX}")
-    light_grid(axis)
-    legend_above(figure, [axis], 1.9)
-    return figure
+    axis.set_xlabel(r"width / input dimension $\nu$")
+    axis.set_ylabel(f"outlier of {symbols.matrix(MATRIX)}")
+    drawn.legend(2.9)
+    return drawn.figure
 
 
 ALL_WIDTHS = tuple(KNOWN["muP"])

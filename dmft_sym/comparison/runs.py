@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dmft_sym.results.axes import as_in, in_steps
 from dmft_sym.results.store import SEM, ResultError, check_dataset
+from dmft_sym.support import notebook
 from dmft_sym.support.messages import show
 
 from .spectra import common_spectra
@@ -25,6 +27,7 @@ FREE = frozenset({
 })  # fmt: skip
 """Attributes in which a run and its simulation may differ; so may versions and hashes, but not that of the data."""
 
+_COLUMNS = ("variable", "max |z|", "by chance", "rms z", "max difference", "mean difference")
 ROUNDING = 1e-12
 CONFIDENCE = 0.999
 """Probability with which chance alone leaves every z of a variable below the values that are printed next to it."""
@@ -47,6 +50,23 @@ class Comparison:
         Standard errors of the theory, of the variables that have them (those of sampled networks).
     freedom
         Degrees of freedom of ``z``, at least.
+
+    See Also
+    --------
+    compare : what makes it.
+
+    References
+    ----------
+    Student's t distribution, as docs/results.md explains.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> theory = ds.derive(ds.deep_linear(depth=0))
+    >>> given = dict(samples_per_dim=2, learning_rate=0.1, steps=3)
+    >>> runs = [theory.solve(method=method, **given) for method in ("equations", "conditioning")]
+    >>> ds.compare(*runs).seeds
+    0
     """
 
     theory: xr.Dataset
@@ -92,21 +112,32 @@ class Comparison:
         from rich.table import Table
 
         table = Table(title=self._title(), caption=self._caption(), box=box.SIMPLE_HEAD)
-        table.add_column("variable")
-        for column in ("max |z|", "by chance", "rms z", "max difference", "mean difference"):
+        table.add_column(_COLUMNS[0])
+        for column in _COLUMNS[1:]:
             table.add_column(column, justify="right")
+        for row in self._rows():
+            table.add_row(*row)
+        return table
+
+    def _rows(self) -> Iterator[tuple[str, ...]]:
+        """The cells of the table, by `_COLUMNS`."""
         for name, row in self.summary.items():
             chance = f"{_short(row['chance_one'])} to {_short(row['chance_all'])}" if row["points"] else ""
             differences = [_percent(row[key]) for key in ("max_diff", "mean_diff")]
             scores = [f"{row[key]:.2f}" if row["points"] or self.seeds else "" for key in ("max_z", "rms_z")]
-            table.add_row(name, scores[0], chance, scores[1], *differences)
-        return table
+            yield name, scores[0], chance, scores[1], *differences
 
-    def figure(self) -> Figure:
-        """Losses: theory over the band of the simulation, and z below."""
+    def figure(self, ax: Any = None) -> Figure:
+        """Losses: lines of the theory and points of the simulation, and z below.
+
+        Parameters
+        ----------
+        ax
+            Axes of a figure of your own: one for each loss, then one for its z-scores.
+        """
         from dmft_sym.figures.plots import comparison
 
-        return comparison(self)
+        return comparison(self, ax=ax)
 
     def __str__(self) -> str:
         from rich.console import Console
@@ -115,6 +146,13 @@ class Comparison:
         with console.capture() as capture:
             console.print(self.table())
         return "\n".join(line.rstrip() for line in capture.get().splitlines() if line.strip())
+
+    def __repr__(self) -> str:
+        largest = (f"{name} {row['max_z']:.2f}" for name, row in self.summary.items())
+        return notebook.shortened([f"<comparison of {self._title()}>", f"  largest |z|: {', '.join(largest)}"])
+
+    def _repr_html_(self) -> str:
+        return notebook.table(_COLUMNS, self._rows(), self._title()) + notebook.paragraph(self._caption())
 
     def _row(self, name: str) -> dict[str, float]:
         z, theory = self.z[name], self.theory[name]
@@ -219,11 +257,34 @@ def compare(run: xr.Dataset, sim: xr.Dataset) -> Comparison:
         What `simulate` returned: the same variables with a ``seed`` dimension, at least two seeds. Or what a solver
         returned by another method.
 
+    Returns
+    -------
+    Comparison
+        Prints as a table of z-scores; has the datasets behind it.
+
     Raises
     ------
     ResultError
         If the two are of different programs or data, have different parameters (other than the number of steps), no
         variable or no step in common, or if seeds are missing; one line.
+
+    See Also
+    --------
+    simulate : finite networks.
+    plot : the same as a figure.
+
+    References
+    ----------
+    Sidak, J. Am. Stat. Assoc. 62, 626 (1967), for what chance leaves of many entries; see docs/results.md.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> theory = ds.derive(ds.deep_linear(depth=1))
+    >>> given = dict(samples_per_dim=2, width_per_dim=1, richness=1, learning_rate=0.1, steps=3)
+    >>> run = theory.compile("numpy")(**given)
+    >>> ds.compare(run, ds.simulate(theory, dim=100, seeds=4, **given)).within(4, allowance=0.1)
+    True
     """
     check_dataset(run, "the first result")
     check_dataset(sim, "the second result")

@@ -25,10 +25,34 @@ def from_npz(path: PathLike, loss: str = "squared") -> Samples:
     loss
         As for `Samples`, which has the shapes of the arrays.
 
+    Returns
+    -------
+    Samples
+        With the arrays of the file.
+
     Raises
     ------
     InputError
         If anything is wrong with the file or the numbers; one line.
+
+    See Also
+    --------
+    from_csv, from_files : other files.
+
+    References
+    ----------
+    ``.npz`` files are read without pickles (``numpy.load``).
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> import dmft_sym as ds
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "samples.npz")
+    ...     np.savez(path, inputs=np.eye(2), targets=[1.0, -1.0])
+    ...     ds.datasets.from_npz(path)
+    <Samples: 2, dimension 2, outputs 1, loss 'squared'>
     """
     if kind_of("inputs", path) != ".npz":
         raise DataError(f"inputs {show_path(path)}: allowed is an .npz file")
@@ -47,10 +71,33 @@ def from_csv(path: PathLike, outputs: int = 1, loss: str = "squared") -> Samples
     loss
         As for `Samples`.
 
+    Returns
+    -------
+    Samples
+        A row for every line.
+
     Raises
     ------
     InputError
         If anything is wrong with the file or the numbers; one line.
+
+    See Also
+    --------
+    from_npz, from_files : other files.
+
+    References
+    ----------
+    RFC 4180, numbers only.
+
+    Examples
+    --------
+    >>> import os, pathlib, tempfile
+    >>> import dmft_sym as ds
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "samples.csv")
+    ...     _ = path.write_text(os.linesep.join(["a,b,y", "1,0,1", "0,1,-1"]))
+    ...     ds.datasets.from_csv(path)
+    <Samples: 2, dimension 2, outputs 1, loss 'squared'>
     """
     return Samples(loss=loss, **arrays_of_table(path, outputs))
 
@@ -67,10 +114,35 @@ def from_files(inputs: PathLike, targets: PathLike | None = None, loss: str = "s
     loss
         As for `Samples`.
 
+    Returns
+    -------
+    Samples
+        With the rows of both files.
+
     Raises
     ------
     InputError
         If anything is wrong with a file or the numbers; one line.
+
+    See Also
+    --------
+    from_npz, from_csv : one file.
+
+    References
+    ----------
+    Formats as of `from_npz` and `from_csv`.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> import dmft_sym as ds
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     paths = [os.path.join(folder, name) for name in ("x.npz", "y.npz")]
+    ...     np.savez(paths[0], inputs=np.eye(2))
+    ...     np.savez(paths[1], targets=[1.0, -1.0])
+    ...     ds.datasets.from_files(*paths)
+    <Samples: 2, dimension 2, outputs 1, loss 'squared'>
     """
     return Samples(loss=loss, **arrays_of_files(inputs, targets))
 
@@ -85,9 +157,33 @@ def digits(
 ) -> Samples:
     """Handwritten digits, 8 x 8 pixels; see `named_set`.
 
+    Parameters
+    ----------
+    classes, samples, seed, standardize, loss, test_samples
+        As for `named_set`.
+
+    Returns
+    -------
+    Samples
+        Inputs of shape (samples, pixels that differ).
+
+    Raises
+    ------
+    DataError
+        If there is no such class or number of samples, or scikit-learn is not installed; one line.
+
+    See Also
+    --------
+    named_set : other sets.
+
+    References
+    ----------
+    scikit-learn, ``load_digits``: Alpaydin, Kaynak, UCI Machine Learning Repository (1998).
+
     Examples
     --------
-    >>> digits(classes=(3, 8), samples=20)
+    >>> import dmft_sym as ds
+    >>> ds.datasets.digits(classes=(3, 8), samples=20)
     <Samples: 20, dimension 48, outputs 1, loss 'squared'>
     """
     return named_set("digits", classes, samples, seed, standardize, loss, test_samples)
@@ -126,9 +222,29 @@ def named_set(
     test_samples
         Number of test samples, drawn on from what is left.
 
+    Returns
+    -------
+    Samples
+        Inputs of shape (samples, features), targets (samples, outputs).
+
     Raises
     ------
     DataError
         If there is no such set, class or number of samples, or scikit-learn is not installed; one line.
+
+    See Also
+    --------
+    digits : the first of them.
+    from_npz : arrays in a file.
+
+    References
+    ----------
+    scikit-learn, https://scikit-learn.org, toy data sets.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> ds.datasets.named_set("iris", classes=(0, 1, 2), samples=6, loss="softmax")
+    <Samples: 6, dimension 4, outputs 3, loss 'softmax'>
     """
     return Samples(loss=loss, **arrays_of_set(name, classes, samples, seed, standardize, loss, test_samples))

@@ -6,7 +6,7 @@ are the same at every site: they are the responses, and correlations are quadrat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from itertools import product
@@ -50,10 +50,12 @@ class AverageWriter:
     ----------
     derivation
         The stages up to the closure.
+    others
+        Expressions whose order parameters are wanted too.
     """
 
-    def __init__(self, derivation: Pipeline) -> None:
-        self.derivation = derivation
+    def __init__(self, derivation: Pipeline, others: Iterable[sp.Expr] = ()) -> None:
+        self.derivation, self.others = derivation, tuple(others)
         self.sites = SiteWriter(derivation.site_builder)
         self.closure_of: dict[Member, ProcessClosure] = {
             member: closure for closure in derivation.closures for member in closure.process.shift
@@ -81,7 +83,8 @@ class AverageWriter:
         """Order parameters of fields that occur in any equation, without labels."""
         sites = [self.sites.equation(e) for e in self.derivation.causal]
         covariances = [e for c in self.derivation.closures for e in self.sites.covariances(c.process.noises)]
-        return _families([*sites, *covariances, *self.scalars])
+        terms = (term for equation in (*sites, *covariances, *self.scalars) for term in equation.terms)
+        return _families([*terms, *self.others])
 
     def correlations(self, closure: ProcessClosure) -> Iterator[Equation]:
         """Correlations whose row is in a process."""
@@ -192,14 +195,13 @@ class AverageWriter:
         return found
 
 
-def _families(equations: list[Equation]) -> list[type[TwoPoint]]:
+def _families(terms: list[sp.Expr]) -> list[type[TwoPoint]]:
     """Order parameters that occur, without labels, in the order in which they do."""
     found: dict[type[TwoPoint], None] = {}
-    for equation in equations:
-        for term in equation.terms:
-            for part in sorted(term.atoms(TwoPoint), key=str):
-                if not issubclass(part.row, NoiseAt):
-                    found[part.func] = None
+    for term in terms:
+        for part in sorted(term.atoms(TwoPoint), key=str):
+            if not issubclass(part.row, NoiseAt):
+                found[part.func] = None
     return list(found)
 
 

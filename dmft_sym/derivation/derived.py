@@ -5,11 +5,14 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from dmft_sym.support import notebook
+
 from .average_equations import AverageWriter
 from .continuous import CONTINUOUS, FIRST, ContinuousTime, in_continuous_time
 from .equations import Equations, without_zeros
 from .observed_equations import observed_equations
 from .site_equations import SiteWriter, of_training, of_weights
+from .stage import counted
 from .symbols import KEPT
 
 if TYPE_CHECKING:
@@ -54,6 +57,30 @@ class DerivedEquations:
         defined = {equation.left.func for equation in found}
         items = [*of_training(derivation.program), *(without_zeros(item, defined) for item in found)]
         return Equations(items, "Closed equations")
+
+    @property
+    def shown(self) -> tuple[Equations, ...]:
+        """All of them that there are."""
+        return tuple(found for found in (self.single_site, self.closed, self.observables) if len(found))
+
+    def _repr_html_(self) -> str:
+        return "".join(found.stage.folded() for found in self.shown) + notebook.paragraph(
+            "Each is a sequence of SymPy equations: .single_site, .closed, .observables; of spectra .bulk(matrix), "
+            ".spikes(matrix)."
+        )
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self.shown))
+
+    def __repr__(self) -> str:
+        rows = (("single_site", self.single_site), ("closed", self.closed), ("observables", self.observables))
+        return notebook.shortened(
+            [
+                f"<equations of {self._derivation.program.name}>",
+                *(f"  .{name}: {counted(len(found))}" for name, found in rows if len(found)),
+                '  .bulk("W0"), .spikes("W0"): of trained matrices',
+            ]
+        )
 
     @cached_property
     def observables(self) -> Equations:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import overload
 
 import sympy as sp
 
 from dmft_sym.program import ProgramError
+from dmft_sym.support import notebook
 
 from .domain import Domain
 from .equation_latex import line
-from .stage import Line, Stage
+from .stage import Line, Stage, counted
 from .symbols import Gram, TwoPoint
 
 
@@ -60,8 +62,14 @@ class Equation:
         note = ", ".join(part for part in (self.where.latex, self.note) if part)
         return replace(line(self.left, self.terms, averages), note=note, heading=self.heading)
 
+    def _repr_latex_(self) -> str:
+        return Stage("", "", (self.line(),))._repr_latex_()
+
     def __str__(self) -> str:
         return f"{self.left} = {self.right}{self.where}"
+
+    def __repr__(self) -> str:
+        return notebook.shortened([f"<equation {self}>"])
 
 
 class Equations(Sequence[sp.Eq]):
@@ -78,12 +86,21 @@ class Equations(Sequence[sp.Eq]):
     averages
         Whether order parameters are printed as the averages that they are.
 
+    See Also
+    --------
+    Theory.equations : has them by what they are of.
+    Theory.symbols : symbols by name.
+
+    References
+    ----------
+    arXiv:2205.09653, arXiv:2502.02531; `dmft_sym.cite` has those of a theory.
+
     Examples
     --------
     >>> import dmft_sym as ds
     >>> closed = ds.derive(ds.deep_linear(1)).equations.closed
     >>> closed.labels[:3]
-    ('A_g_h', 'R_g_w', 'R_g_u_W0')
+    ('S_kappa', 'A_g_h', 'R_g_w')
     >>> closed["train_loss"].lhs
     train_loss(t, c)
     """
@@ -129,7 +146,7 @@ class Equations(Sequence[sp.Eq]):
             return found[0]
         return self.items[key].eq
 
-    @property
+    @cached_property
     def stage(self) -> Stage:
         """For printing."""
         lines = tuple(item.line(self.averages) for item in self.items)
@@ -139,6 +156,9 @@ class Equations(Sequence[sp.Eq]):
     def latex(self) -> str:
         """Numbered displays."""
         return self.stage.latex
+
+    def _repr_html_(self) -> str:
+        return self.stage._repr_html_()
 
     def _repr_latex_(self) -> str:
         return self.stage._repr_latex_()
@@ -150,7 +170,9 @@ class Equations(Sequence[sp.Eq]):
         return str(self.stage)
 
     def __repr__(self) -> str:
-        return f"<{len(self)} equations: {self.name}>"
+        return notebook.shortened(
+            [f"<{counted(len(self))}: {self.name}>", f"of {', '.join(dict.fromkeys(self.labels))}"]
+        )
 
 
 def without_zeros(equation: Equation, defined: Collection[type]) -> Equation:

@@ -17,6 +17,14 @@ class Symbols:
     symbols
         The first one of a name counts.
 
+    See Also
+    --------
+    Theory.symbols : those of a theory.
+
+    References
+    ----------
+    docs/conventions.md maps them to the papers.
+
     Examples
     --------
     >>> import dmft_sym as ds

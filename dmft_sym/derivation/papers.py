@@ -76,6 +76,19 @@ def cite(theory: Problem | None = None) -> str:
     str
         Entries of BibTeX, the toolkit first, with arXiv numbers.
 
+    Raises
+    ------
+    AttributeError
+        If the theory is none.
+
+    See Also
+    --------
+    derive : makes a theory.
+
+    References
+    ----------
+    ``CITATION.cff`` of this toolkit has the same entries.
+
     Examples
     --------
     >>> import dmft_sym as ds

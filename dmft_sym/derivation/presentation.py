@@ -14,7 +14,7 @@ from . import causal_stages, closed_stages
 from .action import PairTerm, Place
 from .equations import Equations
 from .site_equations import SiteWriter
-from .stage import Stage
+from .stage import Stage, Stages
 from .stage_lines import action_lines, averaged_lines, named_lines, named_terms, program_lines, saddle_stage
 from .symbols import Applied
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .problem import Problem
 
 
-def stages(problem: Problem) -> tuple[Stage, ...]:
+def stages(problem: Problem) -> Stages:
     """All stages, from the program to what closes, numbered from 1."""
     words = causal_stages if problem.program.averaged else closed_stages
     actions = list(problem.actions.values())
@@ -54,7 +54,7 @@ def stages(problem: Problem) -> tuple[Stage, ...]:
         Equations(words.site_equations(problem), "Single-site equations", words.site_text(problem), True).stage,
         Equations(words.closure_equations(problem), words.CLOSURE, words.closure_text(problem), words.AVERAGES).stage,
     )
-    return tuple(replace(stage, number=number) for number, stage in enumerate(found, start=1))
+    return Stages(replace(stage, number=number) for number, stage in enumerate(found, start=1))
 
 
 def _coupled(place: Place) -> sp.Expr:

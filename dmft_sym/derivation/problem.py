@@ -52,6 +52,8 @@ class Problem(Pipeline):
     ----------
     program : Program
         One training step, as statements over spaces.
+    executed : Program
+        The step as finite networks and sampled sites run it: it trains the same, perhaps with fewer fields.
     parameters : tuple of Parameter
         Run-time arguments, one for every symbol of the program.
     observations : Observations
@@ -64,6 +66,7 @@ class Problem(Pipeline):
     """
 
     program: Program
+    executed: Program
     variant: str = ""
     """Tells problems of one program apart whose closed equations differ: a limit of them."""
 
@@ -75,6 +78,7 @@ class Problem(Pipeline):
         data.check(network, probes)
         trace = network.trace(data.setting)
         super().__init__(data.program(trace, training, network.name), probes)
+        self.executed = data.executed(self.program, trace, training)
         self.observations = data.observations(trace)
         _check_observations(self.observations, self.program)
         self.observed = self.observations.fields

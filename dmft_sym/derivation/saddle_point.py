@@ -17,6 +17,8 @@ from .action import MatrixAction, PairTerm, operand_overlap
 from .symbols import ConjugateCorrelation, ConjugateResponse, Correlation, Gram, HatAt, Overlap, Response
 from .uses import Use
 
+_PLACE = sp.Dummy("x")  # stands for what is derived by
+
 
 @dataclass(frozen=True)
 class Stationarity:
@@ -79,7 +81,7 @@ def _terms_of_parameters(action: MatrixAction) -> dict[sp.Expr, list[sp.Expr]]:
 
 def _vary(terms: Iterable[sp.Expr], variable: sp.Expr) -> Stationarity:
     """Variation with respect to an order parameter, solved for its conjugate."""
-    derivative = sp.Add(*(sp.diff(term, variable) for term in terms))
+    derivative = sp.Add(*(_derivative(term, variable) for term in terms))
     (conjugate,) = derivative.atoms(ConjugateCorrelation, ConjugateResponse)
     solution = sp.cancel(_root(derivative, conjugate))
     # An average of two conjugate fields is a derivative of Z = 1 with respect to two sources: zero.
@@ -89,9 +91,17 @@ def _vary(terms: Iterable[sp.Expr], variable: sp.Expr) -> Stationarity:
 
 def _vary_conjugate(constraint: PairTerm, conjugate: sp.Expr) -> Stationarity:
     """Variation with respect to a conjugate: the order parameter is an average over the single site."""
-    derivative = sp.diff(constraint.expression, conjugate)
+    derivative = _derivative(constraint.expression, conjugate)
     (parameter,) = derivative.atoms(Correlation, Response)
     return Stationarity(conjugate, derivative, parameter, sp.expand(_root(derivative, parameter)))
+
+
+def _derivative(expression: sp.Expr, by: sp.Expr) -> sp.Expr:
+    """By an order parameter, an average or a conjugate, which stands nowhere but as a factor.
+
+    SymPy derives by a symbol ten times as fast as by a function, for which it looks through all others.
+    """
+    return expression.xreplace({by: _PLACE}).diff(_PLACE).xreplace({_PLACE: by})
 
 
 def _root(derivative: sp.Expr, unknown: sp.Expr) -> sp.Expr:
@@ -141,9 +151,9 @@ def _coefficients(
         first, second = term.first, term.second
         key = (first.use, second.use)
         if first.use.transpose == second.use.transpose:
-            quadratic = sp.diff(term.expression, Overlap(first.hat, second.hat))
-            noise[key] = sp.cancel(-2 * sp.diff(quadratic, operand_overlap(first, second)))
+            quadratic = _derivative(term.expression, Overlap(first.hat, second.hat))
+            noise[key] = sp.cancel(-2 * _derivative(quadratic, operand_overlap(first, second)))
         else:
-            linear = sp.diff(term.expression, Overlap(first.hat, second.operand))
-            memory[key] = sp.cancel(sp.I * sp.diff(linear, Response(first.operand, second.noise)))
+            linear = _derivative(term.expression, Overlap(first.hat, second.operand))
+            memory[key] = sp.cancel(sp.I * _derivative(linear, Response(first.operand, second.noise)))
     return memory, noise

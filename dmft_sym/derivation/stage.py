@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 
 import sympy as sp
+
+from dmft_sym.support import notebook
 
 from .plain_text import equation, plain, wrapped
 
@@ -20,6 +24,7 @@ CITATIONS = {
 LONG = 150
 """Letters of LaTeX from which on a term has a row of its own."""
 _CITE = re.compile(r"\\cite\{.*?\}")
+_ARXIV = re.compile(r"arXiv:(\d{4}\.\d{5})")
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,21 @@ class Stage:
         The SymPy expressions behind the lines, where there are any.
     number
         Place in the derivation; relation ``k`` of stage ``n`` is equation ``n.k``.
+
+    See Also
+    --------
+    Theory.steps : all of them.
+
+    References
+    ----------
+    Martin, Siggia, Rose, Phys. Rev. A 8, 423 (1973); arXiv:2205.09653.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> stage = ds.derive(ds.deep_linear(depth=1)).steps[2]
+    >>> stage.number, stage.name
+    (3, 'Average over the Gaussian matrices')
     """
 
     name: str
@@ -120,9 +140,29 @@ class Stage:
             lines += equation(self.tag(position), line.left, line.relation, line.terms, line.note, width)
         return "\n".join(lines)
 
+    @property
+    def html(self) -> str:
+        """Text and numbered displays, without the title."""
+        parts = [f"<p>{html_words(self.text)}</p>"] if self.text else []
+        for line, block in zip(self.lines, self.displays, strict=True):
+            parts += [f"<p>{html_words(line.heading)}</p>"] if line.heading else []
+            parts.append(notebook.display(block))
+        return "".join(parts)
+
+    @property
+    def title(self) -> str:
+        """The name with the number."""
+        return f"{self.number}. {self.name}" if self.number else self.name
+
+    def folded(self, shown: bool = False) -> str:
+        """HTML that opens with a click on the title; ``shown`` if it is open from the start."""
+        return notebook.folded(f"{self.title} ({counted(len(self.lines))})", self.html, shown)
+
+    def _repr_html_(self) -> str:
+        return notebook.heading(self.title) + self.html
+
     def _repr_latex_(self) -> str:
-        rows = " \\\\\n".join(line.rows() for line in self.lines)
-        return f"$$\\begin{{aligned}}\n{rows}\n\\end{{aligned}}$$"
+        return "\n".join(f"$$\n{block}\n$$" for block in self.displays)
 
     def _repr_markdown_(self) -> str:
         parts = [f"### {self.name}", _CITE.sub(lambda found: plain(found[0], CITATIONS), self.text)]
@@ -133,6 +173,52 @@ class Stage:
 
     def __str__(self) -> str:
         return self.plain()
+
+    def __repr__(self) -> str:
+        return f"<{f'stage {self.number}: ' if self.number else ''}{self.name}, {counted(len(self.lines))}>"
+
+
+class Stages(tuple[Stage, ...]):
+    """The stages of a derivation; in a notebook each opens with a click, printed they are text."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return "".join(stage.folded() for stage in self)
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self))
+
+    def __repr__(self) -> str:
+        return notebook.shortened(map(repr, self))
+
+
+def counted(equations: int) -> str:
+    """``"1 equation"``, ``"2 equations"``."""
+    return f"{equations} equation{'' if equations == 1 else 's'}"
+
+
+def html_words(text: str) -> str:
+    """LaTeX text as HTML, escaped: mathematics stays between its dollars, papers become links."""
+    return "".join(
+        f"${escape(part, quote=False)}$" if inside else _ARXIV.sub(_link, escape(_spoken(part)))
+        for inside, part in _with_math(text.split("$"))
+    )
+
+
+def _with_math(parts: Sequence[str]) -> Iterable[tuple[bool, str]]:
+    """Every second part of a text that was split at dollars is mathematics."""
+    return ((bool(place % 2), part) for place, part in enumerate(parts))
+
+
+def _spoken(part: str) -> str:
+    """Words in Unicode, with the spaces at their ends."""
+    start, end = part[: len(part) - len(part.lstrip())], part[len(part.rstrip()) :]
+    return f"{start and ' '}{plain(part, CITATIONS)}{end and ' '}" if part.strip() else part
+
+
+def _link(found: re.Match[str]) -> str:
+    return f'<a href="https://arxiv.org/abs/{found[1]}">{found[0]}</a>'
 
 
 def _unsigned(text: str) -> str:

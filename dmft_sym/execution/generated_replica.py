@@ -12,7 +12,7 @@ from dmft_sym.program import Label, Program
 from dmft_sym.program.labels import size_of
 from dmft_sym.support.errors import ExecutionError
 
-from .half_streams import Seed, stream_of
+from .half_streams import Seed, SiteDraws, stream_beside, stream_of
 from .inputs import input_coordinates
 from .planning import label_sizes, sizes_by_symbol
 from .replica import OnStep, ReplicaResult, ReplicaTask
@@ -38,7 +38,7 @@ def generated_replica(
         outputs=task.outputs,
         **_arguments(module, task),
         pauses=task.pauses if inspect is not None else (),
-        inspect=None if inspect is None else lambda shown: inspect(_view(shown)),
+        inspect=None if inspect is None else lambda shown: inspect(_view(shown, task, seed)),
         progress=progress,
     )
     return ReplicaResult(found["steps"], found["scalars"], found["directions"])
@@ -70,6 +70,7 @@ def _known(program: Program, sizes: Mapping[Label, int]) -> dict[str, Any]:
     return {s.name: np.array(s.values).reshape([size_of(label, sizes) for label in s.axes]) for s in known}
 
 
-def _view(shown: Mapping[str, Any]) -> SampledView:
+def _view(shown: Mapping[str, Any], task: ReplicaTask, seed: Seed) -> SampledView:
     matrices = {key: MatrixView(*parts) for key, parts in shown["matrices"].items()}
-    return SampledView(shown["step"], shown["fields"], matrices, shown["inputs"])
+    draws = SiteDraws(stream_beside(seed, shown["step"]), task.sites, task.antithetic)
+    return SampledView(shown["step"], shown["fields"], shown["scalars"], matrices, shown["inputs"], draws)

@@ -43,3 +43,37 @@ Stream: TypeAlias = np.random.Generator | HalfStream
 def stream_of(seed: Seed) -> Stream:
     """The source of random numbers that belongs to a seed."""
     return HalfStream(seed) if isinstance(seed, Half) else np.random.default_rng(seed)
+
+
+def stream_beside(seed: Seed, step: int) -> Stream:
+    """A source of random numbers for what is measured at a step, other ones than those that belong to the seed."""
+    if isinstance(seed, Half):
+        return HalfStream(Half(_beside(seed.seed, step), seed.number))
+    return np.random.default_rng(_beside(seed, step))
+
+
+def _beside(seed: int | np.random.SeedSequence, step: int) -> np.random.SeedSequence:
+    own = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    return np.random.SeedSequence(own.entropy, spawn_key=(*own.spawn_key, 1, step))
+
+
+@dataclass(frozen=True)
+class SiteDraws:
+    """Standard normal numbers at every site of a replica.
+
+    Attributes
+    ----------
+    paired
+        Whether sites ``i`` and ``i + S/2`` get the same number, or opposite ones.
+    """
+
+    stream: Stream
+    sites: int
+    paired: bool
+
+    def __call__(self, even: bool) -> NDArray[np.float64]:
+        """One number for every site; at both sites of a pair the same, or the opposite."""
+        if not self.paired:
+            return self.stream.standard_normal(self.sites)
+        half = self.stream.standard_normal(self.sites // 2)
+        return np.concatenate([half, half if even else -half])

@@ -6,7 +6,7 @@ Scans are written out, coefficients become floats, fields and vectors become num
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeGuard
 
@@ -130,6 +130,28 @@ def make_observing_plan(
     numbers = {**sizes_by_symbol(sizes), **values, OUTPUTS: outputs}
     builder = _PlanBuilder(whole, numbers, sizes, True, given)
     return builder.build(flatten(observations.statements, integers))
+
+
+def make_partial_plan(
+    statements: Sequence[Statement],
+    program: Program,
+    values: Mapping[sp.Symbol, float],
+    outputs: int,
+    data: Given | None,
+    *,
+    reduced_transpose: bool,
+) -> Plan:
+    """Write out some of the flat statements of a program; what others assign is read and not computed.
+
+    Raises
+    ------
+    ExecutionError
+        As `make_plan`.
+    """
+    given = dict(data or {})
+    sizes = label_sizes(program, values, outputs, given)
+    numbers = {**sizes_by_symbol(sizes), **values, OUTPUTS: outputs}
+    return _PlanBuilder(program, numbers, sizes, reduced_transpose, given).build(list(statements))
 
 
 def label_sizes(program: Program, values: Mapping[sp.Symbol, float], outputs: int, data: Given) -> dict[Label, int]:

@@ -73,7 +73,7 @@ def plain_replica(task: ReplicaTask, seed: Seed, inspect: Inspect | None, progre
         sites = cast(SampledSites, network)
         counts.append({m.spec.key: (m.forward.count, m.backward.count) for m in sites.matrices.values()})
         if inspect is not None and step in task.pauses:
-            inspect(sites.view(step))
+            inspect(sites.view(step, seed))
 
     result = run_sampled(
         task.program,

@@ -24,6 +24,7 @@ from .planning import make_plan
 from .polynomial import run_polynomial
 from .result import ExecutionResult
 from .sampled import SampledSites
+from .snapshots import Snapshots
 from .track import Inspect, Progress, Track, Watch, forward, result_of
 
 Values = Mapping[sp.Symbol, float]
@@ -42,6 +43,7 @@ def run_coordinates(
     data: Given | None = None,
     at: Iterable[int] | None = None,
     module: ModuleType | None = None,
+    snapshots: Snapshots | None = None,
 ) -> ExecutionResult:
     """Train the infinite network of a linear program in growing coordinates.
 
@@ -74,6 +76,8 @@ def run_coordinates(
         The compiled arithmetic (``codegen.programs.coordinates``), which is three to five times as fast and has the
         same numbers to rounding. ``progress`` is then called every tenth of a second. Without it the plan is
         interpreted.
+    snapshots
+        Where the state is kept now and then, and taken from; not where something is inspected. The plan is interpreted.
 
     Returns
     -------
@@ -94,8 +98,11 @@ def run_coordinates(
     check_tolerance(tol, dtype)
     plan = make_plan(program, values, outputs, reduced_transpose=True, data=data)
     with single_threaded():
-        network, watch = GrowingCoordinates(plan, dtype, tol), Watch(steps, record_steps, progress, inspect, at)
-        return _run(network, watch) if module is None else _run_compiled(network, module, watch)
+        network = GrowingCoordinates(plan, dtype, tol)
+        watch = Watch(steps, record_steps, progress, inspect, at, snapshots)
+        if module is None or snapshots is not None:
+            return _run(network, watch)
+        return _run_compiled(network, module, watch)
 
 
 def run_finite(
@@ -111,6 +118,7 @@ def run_finite(
     progress: Progress | None = None,
     inspect: Inspect | None = None,
     data: Given | None = None,
+    snapshots: Snapshots | None = None,
 ) -> ExecutionResult:
     """Train a finite network with the same program.
 
@@ -139,7 +147,7 @@ def run_finite(
     check_counts(outputs=outputs, steps=steps, dim=dim)
     plan = make_plan(program, values, outputs, reduced_transpose=False, data=data)
     network = FiniteNetwork(plan, dtype, dim, seed, normalise)
-    watch = Watch(steps, record_steps, progress, inspect)
+    watch = Watch(steps, record_steps, progress, inspect, None, snapshots)
     if program.increments:
         return run_polynomial(program, Evaluator(values), network, watch)
     return _run(network, watch)
@@ -224,7 +232,8 @@ def check_tolerance(tol: float, dtype: type) -> None:
 def _run(arithmetic: Arithmetic, watch: Watch) -> ExecutionResult:
     track = Track(arithmetic, watch)
     with np.errstate(over="ignore", invalid="ignore"):
-        for step in range(watch.steps):
+        track.resume()
+        for step in range(track.done, watch.steps):
             forward(arithmetic)
             if not track.keep():
                 break
@@ -232,6 +241,7 @@ def _run(arithmetic: Arithmetic, watch: Watch) -> ExecutionResult:
             _learn(arithmetic)
             if watch.progress is not None:
                 watch.progress(step + 1)
+            track.store()
     return track.result()
 
 

@@ -6,6 +6,7 @@ Plain NumPy, one replica: the judge of the generated solver, which does the same
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from dmft_sym.program import Recursion
 from dmft_sym.support.errors import ExecutionError
 
 from .conditioning import ConditionedMatrix, ImagedDirections
-from .half_streams import Stream
+from .half_streams import Seed, SiteDraws, Stream, stream_beside
 from .inputs import input_coordinates, isometric_columns
 from .interface import Array, taken
 from .plan import Combine, Evaluation, LearnMatrix, Multiply, Plan
@@ -82,8 +83,7 @@ class SampledSites(ArithmeticOnSites):
     ) -> None:
         super().__init__(plan, dtype)
         self.sites = sites
-        self.stream = stream
-        self.antithetic = antithetic
+        self._draws = SiteDraws(stream, sites, antithetic)
         self.values = [
             np.zeros((rows, 0 if plan.sectors[sector].finite else sites), self.dtype)
             for rows, sector in zip(self.slot_rows, self.slot_sectors, strict=True)
@@ -103,25 +103,18 @@ class SampledSites(ArithmeticOnSites):
                 self.input_weights[number] = InputWeights(columns, recursion)
                 continue
             if plan.sectors[spec.source].finite:
-                drawn = [std * self._draw(True) for _ in range(ranks[spec.source])]
+                drawn = [std * self._draws(True) for _ in range(ranks[spec.source])]
                 self.input_weights[number] = InputWeights(np.array(drawn).reshape(-1, sites), recursion)
                 continue
-            forward = ImagedDirections(sites, sites, std, lambda: self._draw(True), self.dtype)
+            forward = ImagedDirections(sites, sites, std, lambda: self._draws(True), self.dtype)
             back = math.sqrt(spec.variance * spec.inverse_aspect)
-            backward = ImagedDirections(sites, sites, back, lambda: self._draw(False), self.dtype)
+            backward = ImagedDirections(sites, sites, back, lambda: self._draws(False), self.dtype)
             self.matrices[number] = ConditionedMatrix(spec, forward, backward, tol, recursion)
         if any(sector.shares is not None for sector in plan.sectors):
             raise ExecutionError("classes of sites: allowed are coordinates, exact = true, where a program is linear")
         for vector in plan.vectors:
             for row in self.values[vector.slot]:
-                row[:] = math.sqrt(vector.variance) * self._draw(False)
-
-    def _draw(self, even: bool) -> Array:
-        """Standard normal at every site, the same (or opposite) at both sites of a pair."""
-        if not self.antithetic:
-            return self.stream.standard_normal(self.sites)
-        half = self.stream.standard_normal(self.sites // 2)
-        return np.concatenate([half, half if even else -half])
+                row[:] = math.sqrt(vector.variance) * self._draws(False)
 
     def begin_step(self) -> None:
         """Forget the coefficients of the last step's operands."""
@@ -188,10 +181,12 @@ class SampledSites(ArithmeticOnSites):
             rights.append(taken(self._coefficients(number, term.right, False)[0], term.right_rows))
         self.matrices[number].learn(np.concatenate(lefts), np.concatenate(rights))
 
-    def view(self, step: int) -> SampledView:
-        """The replica as it is now."""
+    def view(self, step: int, seed: Seed) -> SampledView:
+        """The replica as it is now; what is measured draws numbers that its seed has beside those of training."""
         plan = self.plan
         fields = {ref.key: self.values[slot] for ref, slot in plan.fields.items()}
+        fields |= {(vector.name, None): self.values[vector.slot] for vector in plan.vectors}
+        scalars = {ref.key: self.scalars[number] for ref, number in plan.scalars.items()}
         matrices = {}
         for matrix in self.matrices.values():
             matrix.resize()
@@ -199,7 +194,8 @@ class SampledSites(ArithmeticOnSites):
             parts = (forward.basis, forward.images, back.basis, back.images)
             matrices[matrix.spec.key] = MatrixView(*parts, matrix.trained, matrix.retention)
         inputs = {plan.matrices[number].key: weights.current for number, weights in self.input_weights.items()}
-        return SampledView(step, fields, matrices, inputs)
+        draws = replace(self._draws, stream=stream_beside(seed, step))
+        return SampledView(step, fields, scalars, matrices, inputs, draws)
 
     def ranks(self) -> list[int]:
         """Number of directions that are known in every sector, summed over its matrices."""

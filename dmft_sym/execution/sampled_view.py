@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from .half_streams import SiteDraws
 from .interface import Array
 from .plan import MatrixKey
 
@@ -40,6 +41,11 @@ class MatrixView:
     trained: Array
     retention: float
 
+    def sides(self, transpose: bool) -> tuple[Array, Array, Array, Array]:
+        """Directions and images of the side of an operand, then those of the other side."""
+        forward, back = (self.directions, self.images), (self.back_directions, self.back_images)
+        return (*back, *forward) if transpose else (*forward, *back)
+
 
 @dataclass(frozen=True)
 class SampledView:
@@ -48,17 +54,23 @@ class SampledView:
     Attributes
     ----------
     fields : mapping to ndarray, shape (labels, sites)
-        Rows are (sample, output), outputs running fastest, or one of both. Inputs in coordinates.
+        Rows are (sample, output), outputs running fastest, or one of both. Inputs in coordinates. Random vectors too.
+    scalars : mapping to ndarray
+        By name and layer, one number for all values of the labels.
     matrices : mapping to MatrixView
         Those between sampled spaces.
     inputs : mapping to ndarray, shape (rank, sites)
         Those from given inputs, in orthonormal coordinates of the span of the samples.
+    draws
+        Random numbers at all sites for what is measured, which do not change those of training.
     """
 
     step: int
     fields: Mapping[FieldKey, Array]
+    scalars: Mapping[FieldKey, Array]
     matrices: Mapping[MatrixKey, MatrixView]
     inputs: Mapping[MatrixKey, Array]
+    draws: SiteDraws
 
 
 Inspect: TypeAlias = Callable[[SampledView], None]

@@ -16,6 +16,7 @@ from dmft_sym.support.outcomes import COMPLETED, DIVERGENCE, Outcome, diverged
 from .interface import Arithmetic, Array
 from .plan import PlannedAverage
 from .result import ExecutionResult
+from .snapshots import Snapshots
 
 Progress = Callable[[int], None]
 Inspect = Callable[[int, Arithmetic], None]
@@ -31,7 +32,9 @@ class Watch:
         progress: Progress | None,
         inspect: Inspect | None,
         at: Iterable[int] | None = None,
+        snapshots: Snapshots | None = None,
     ) -> None:
+        self.snapshots = None if inspect is not None else snapshots  # what looks on has a state of its own
         self.steps, self.progress, self.inspect = steps, progress, inspect
         self.recorded = _wanted(record_steps, steps)
         self.inspected = set() if inspect is None else set(range(steps) if at is None else at)
@@ -70,6 +73,24 @@ class Track:
         self._ranks = np.zeros((watch.steps, len(plan.sectors)), np.int64)
         self._limit = float(np.finfo(float).max)
         self.done = 0
+
+    def resume(self) -> None:
+        """Go on from the snapshot of this run, if there is one."""
+        if self._watch.snapshots is None:
+            return
+        found = self._watch.snapshots.resume(self._state())
+        if found is not None:
+            fields = dict(zip(self._arithmetic.plan.fields, found["fields"], strict=True)) if found["seen"] else {}
+            self._watch.fields, self._watch.seen = fields, found["seen"]
+
+    def store(self) -> None:
+        """Take a snapshot after a step, if the last one is long ago."""
+        if self._watch.snapshots is not None:
+            self._watch.snapshots.keep(self._state)
+
+    def _state(self) -> dict[str, Any]:
+        fields = list(self._watch.fields.values())
+        return {"network": self._arithmetic, "track": self, "fields": fields, "seen": self._watch.seen}
 
     def keep(self) -> bool:
         """Keep one more step, whose fields are computed; false if it has diverged."""

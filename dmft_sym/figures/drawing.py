@@ -9,6 +9,7 @@ from dmft_sym.results.store import ResultError
 from dmft_sym.support.messages import InputError, show, suggestion
 
 from . import observable_plots, plots, sample_plots, spectrum_plots
+from .panels import AxesLike
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,8 +24,17 @@ KINDS = ("losses", "order-parameters", *_OTHERS)
 """Words of figures, the usual one first."""
 
 
-def plot(run: xr.Dataset, sim: xr.Dataset | None = None, kind: str = "losses", scale: str = "log") -> Figure:
+def plot(
+    run: xr.Dataset,
+    sim: xr.Dataset | None = None,
+    kind: str = "losses",
+    scale: str = "log",
+    *,
+    ax: AxesLike | None = None,
+) -> Figure:
     """A figure of a result, as ``dmft-sym plot`` draws it.
+
+    A theory is a line, with a band where it has standard errors; finite networks are open markers with error bars.
 
     Parameters
     ----------
@@ -37,16 +47,29 @@ def plot(run: xr.Dataset, sim: xr.Dataset | None = None, kind: str = "losses", s
         of results with spectra ``"spectrum"``, ``"outliers"``, ``"sharpness"``.
     scale
         Axes of losses: ``"linear"``, ``"log"`` (losses logarithmic) or ``"loglog"``.
+    ax
+        Axes of a figure of your own, as many as the kind has panels: one, or a sequence row by row. Panel letters
+        and notes are then yours.
 
     Returns
     -------
     Figure
-        Of matplotlib; notebooks show it, and ``figure.savefig(path)`` writes it.
+        Of matplotlib, that of ``ax`` if axes were given; notebooks show it, and ``figure.savefig(path)`` writes it.
 
     Raises
     ------
     InputError
-        If there is no such kind or scale, if a result has not what is drawn, or if ``sim`` is no simulation.
+        If there is no such kind or scale, if a result has not what is drawn, if ``sim`` is no simulation, or if
+        the number of axes is not that of the panels.
+
+    See Also
+    --------
+    compare : the same as numbers.
+    spectrum : what ``"spectrum"``, ``"outliers"`` and ``"sharpness"`` draw.
+
+    References
+    ----------
+    Figures of arXiv:2605.07870 and arXiv:2205.09653 have these kinds.
 
     Examples
     --------
@@ -56,11 +79,17 @@ def plot(run: xr.Dataset, sim: xr.Dataset | None = None, kind: str = "losses", s
     >>> figure = ds.plot(theory.compile("numpy")(**given), ds.simulate(theory, dim=20, seeds=2, **given))
     >>> len(figure.axes)
     2
+
+    Beside something else in a figure of one's own:
+
+    >>> from matplotlib.figure import Figure
+    >>> axes = Figure(layout="constrained").subplots(1, 3)  # or plt.subplots(1, 3)[1]
+    >>> figure = ds.plot(theory.compile("numpy")(**given), ax=axes[:2])
     """
     if kind not in KINDS:
         raise InputError(f"kind = {show(kind)}: allowed are {', '.join(KINDS)}{suggestion(str(kind), KINDS)}")
     if sim is not None and ("seed" in run.dims or "seed" not in sim.dims):
         raise ResultError("sim: allowed is a simulation, drawn with the lines of a theory")
     if kind == "losses":
-        return plots.losses(run, sim, scale)
-    return plots.order_parameters(run) if kind == "order-parameters" else _OTHERS[kind](run, sim)
+        return plots.losses(run, sim, scale, ax=ax)
+    return plots.order_parameters(run, ax=ax) if kind == "order-parameters" else _OTHERS[kind](run, sim, ax=ax)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,13 @@ from numpy.typing import NDArray
 from dmft_sym.results.store import ResultError
 from dmft_sym.support.messages import InputError, show
 
-from .panels import VISIBLE, heat_colours, spaced
+from . import symbols
+from .panels import VISIBLE, AxesLike, Panels, colour_limit, finish, given, heat_map, spaced
+from .style import printed
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Layers = tuple[int, ...]
@@ -25,10 +27,6 @@ Layers = tuple[int, ...]
 MAX_PANELS = 6
 MAX_ROWS = 8
 _LISTED = 20  # layers that a note names
-
-# Entries beyond the colours: limits are the largest entry, unless it is more than `_SPIKE` times what all but one in a
-# hundred of the entries at unequal times stay below. Many responses have an equal-time entry that is far larger.
-_QUANTILE, _SPIKE = 0.99, 1.5
 
 # Panels are square and of one size; lengths in inches.
 _PANEL, _GAP, _LEFT, _RIGHT = 1.7, 0.12, 0.65, 1.05
@@ -38,17 +36,20 @@ _WIDEST = 13.2
 _PIXELS = 250
 _NOTE_LINE, _NOTE_LETTERS = 0.15, 15.0
 
-_GREEK = {"Delta", "alpha", "beta", "gamma", "delta", "phi", "Phi", "chi", "psi", "xi", "eta", "mu", "nu"}
 
-
+@printed
 def order_parameters(
-    result: xr.Dataset, names: Sequence[str] | None = None, outputs: tuple[int, int] = (0, 0)
+    result: xr.Dataset,
+    names: Sequence[str] | None = None,
+    outputs: tuple[int, int] = (0, 0),
+    ax: AxesLike | None = None,
 ) -> Figure:
     """Heat maps of two-time order parameters: a panel per layer, one colour scale for all layers of one.
 
     Correlations that are nowhere negative have colours from zero up, all others colours that are white at zero. A
     few entries that are much larger than the rest, such as the equal-time part of a response, lie beyond the colours;
-    the colour bar then ends in an arrow. The note below says how large they are, and what is not drawn.
+    the colour bar then ends in an arrow. Negative entries are hatched, so that a sign is seen in grey. The note below
+    says how large the entries beyond the colours are, and what is not drawn.
 
     Parameters
     ----------
@@ -58,27 +59,46 @@ def order_parameters(
         Which order parameters; as many of them as fit if not given, correlations and those of layers first.
     outputs
         The two output indices.
+    ax
+        Axes, one for each panel, row by row.
     """
-    from matplotlib.figure import Figure
-
     groups = [group for name in _chosen(names, result) if (group := _group(result[name], outputs)).panels]
     if not groups:
         raise ResultError("the result has no two-time order parameters: allowed are results with at least one step")
+    if ax is not None:
+        return _on_axes(groups[:MAX_ROWS], ax)
     rows = _rows(groups)
     rows, missing = rows[:MAX_ROWS], [group.name for row in rows[MAX_ROWS:] for group in row]
     width = max(sum(group.width for group in row) for row in rows)
-    drawn = [group for row in rows for group in row]
-    note = _wrapped(_notes(drawn, missing, result, outputs), width)
-    below = _NOTE_LINE * len(note) + (0.1 if note else 0.0)
-    height = len(rows) * _ROW + _TOP + below
-    figure = Figure(figsize=(width, height), layout=None)
-    for number, row in enumerate(rows):
-        left = 0.0
-        for group in row:
-            _draw(figure, group, left, height - _TOP - (number + 1) * _ROW)
-            left += group.width
+    note = _wrapped(_notes([group for row in rows for group in row], missing, result, outputs), width)
+    return _sheet(rows, width, note)
+
+
+def _sheet(rows: Sequence[Sequence[_Group]], width: float, note: Sequence[str]) -> Figure:
+    """A figure of its own: panels of one size in inches, a letter for each order parameter, a note below."""
+    from .shown import ShownFigure
+
+    height = len(rows) * _ROW + _TOP + _NOTE_LINE * len(note) + (0.1 if note else 0.0)
+    figure = ShownFigure(figsize=(width, height), layout=None)
+    letters = Panels(figure, [], True)
+    places = [(number, row[:k], group) for number, row in enumerate(rows) for k, group in enumerate(row)]
+    for place, (number, before, group) in enumerate(places):
+        x, y = sum(other.width for other in before) + _LEFT, height - _TOP - (number + 1) * _ROW + _BELOW
+        axes = [figure.add_axes(_box(figure, x + k * (_PANEL + _GAP), y, _PANEL)) for k in range(len(group.panels))]
+        bar = figure.add_axes(_box(figure, x + len(axes) * (_PANEL + _GAP), y, 0.09))
+        _draw(axes, group, letters.letter(place, len(places)), {"cax": bar})
     figure.text(0.1 / width, 0.08 / height, "\n".join(note), fontsize="small", color="0.25", va="bottom")
     return figure
+
+
+def _on_axes(groups: Sequence[_Group], ax: AxesLike) -> Figure:
+    """Colour bars take their room from the axes."""
+    panels = given(ax, sum(len(group.panels) for group in groups))
+    axes = iter(panels.axes)
+    for group in groups:
+        mine = [next(axes) for _ in group.panels]
+        _draw(mine, group, "", {"ax": mine})
+    return panels.figure
 
 
 @dataclass(frozen=True)
@@ -89,11 +109,6 @@ class _Scale:
     high: float
     limit: float
     signed: bool
-
-    @property
-    def colours(self) -> dict[str, Any]:
-        """For ``imshow``."""
-        return heat_colours(self.limit, self.signed)
 
     @property
     def arrows(self) -> str:
@@ -178,17 +193,9 @@ def _colour_scale(panels: Sequence[NDArray[Any]], response: bool) -> _Scale:
     finite = [panel[np.isfinite(panel)] for panel in panels]
     low = min((float(values.min()) for values in finite if values.size), default=0.0)
     high = max((float(values.max()) for values in finite if values.size), default=0.0)
-    largest = max(abs(low), abs(high))
-    bulk = max((_bulk(panel) for panel in panels), default=0.0)
-    limit = bulk if 0 < bulk * _SPIKE < largest else largest
-    return _Scale(low, high, limit or 1.0, response or low < -VISIBLE * limit)
-
-
-def _bulk(panel: NDArray[Any]) -> float:
-    """What all but one in a hundred of the sizes at unequal times stay below; zeros (the future) do not count."""
-    rows, columns = np.indices(panel.shape)
-    sizes = np.abs(panel[(rows != columns) & np.isfinite(panel) & (panel != 0)])
-    return float(np.quantile(sizes, _QUANTILE)) if sizes.size else 0.0
+    apart = [panel[np.eye(*panel.shape) == 0] for panel in panels]
+    limit = colour_limit(panels, apart)
+    return _Scale(low, high, limit, response or low < -VISIBLE * limit)
 
 
 def _rows(groups: Sequence[_Group]) -> list[list[_Group]]:
@@ -201,22 +208,22 @@ def _rows(groups: Sequence[_Group]) -> list[list[_Group]]:
     return rows
 
 
-def _draw(figure: Figure, group: _Group, left: float, bottom: float) -> None:
-    """The panels of one order parameter and their colour bar, at a place in inches."""
-    x, y = left + _LEFT, bottom + _BELOW
-    for layers, panel in group.panels.items():
-        axis = figure.add_axes(_box(figure, x, y, _PANEL))
+def _draw(axes: Sequence[Axes], group: _Group, letter: str, bar: dict[str, Any]) -> None:
+    """The panels of one order parameter and their colour bar."""
+    for axis, (layers, panel) in zip(axes, group.panels.items(), strict=True):
         drawing: dict[str, Any] = {"origin": "lower", "extent": _extent(panel), "interpolation": _interpolation(panel)}
-        image = axis.imshow(panel.values, **drawing, **group.scale.colours)
-        axis.set_title(_title(group.name, layers), fontsize="medium")
-        axis.set_xlabel("step s [gradient steps]", fontsize="small")
-        axis.tick_params(labelsize="small", labelleft=x == left + _LEFT)
-        if x == left + _LEFT:
-            axis.set_ylabel("step t [gradient steps]", fontsize="small")
-        x += _PANEL + _GAP
-    bar = figure.colorbar(image, cax=figure.add_axes(_box(figure, x, y, 0.09)), extend=group.scale.arrows)
-    bar.set_label(f"{_symbol(group.name)} [{panel.attrs.get('units', '1')}]", fontsize="small")
-    bar.ax.tick_params(labelsize="small")
+        image = heat_map(axis, panel.values, group.scale.limit, group.scale.signed, **drawing)
+        first = axis is axes[0]
+        axis.set_title((letter if first else "") + symbols.order_parameter(group.name, layers))
+        axis.set_xlabel("step $s$")
+        finish(axis, "xy")
+        axis.grid(False)
+        axis.tick_params(labelleft=first)
+        if first:
+            axis.set_ylabel("step $t$")
+    colours = axes[0].figure.colorbar(image, extend=group.scale.arrows, **bar)
+    units = panel.attrs.get("units", "1")
+    colours.set_label(symbols.order_parameter(group.name) + (f" [{units}]" if units != "1" else ""))
 
 
 def _box(figure: Figure, left: float, bottom: float, width: float) -> tuple[float, float, float, float]:
@@ -232,22 +239,6 @@ def _extent(panel: xr.DataArray) -> tuple[float, float, float, float]:
 def _interpolation(panel: xr.DataArray) -> str:
     """Every entry as it is, or averages where there are more entries than pixels."""
     return "nearest" if max(panel.shape) <= _PIXELS else "antialiased"
-
-
-def _title(name: str, layers: Layers) -> str:
-    words = "" if not layers else f", layer{'s' if len(layers) > 1 else ''} " + ", ".join(map(str, layers))
-    return _symbol(name) + words
-
-
-def _symbol(name: str) -> str:
-    """``C_h`` or ``R_g_u_W`` as mathematics; names that are not of this form stay as they are."""
-    match = re.fullmatch(r"([CR])_([A-Za-z]+)(\d*(?:_\d+)?)(?:_([ur])_(\w+))?", name)
-    if match is None:
-        return name
-    kind, letters, number, noise, matrix = match.groups()
-    field = (rf"\{letters}" if letters in _GREEK else letters) + number.replace("_", ",")
-    source = rf";\,{noise}_{{{matrix.replace('_', ',')}}}" if noise else ""
-    return f"${kind}_{{{field}{source}}}$"
 
 
 def _notes(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dmft_sym.results.axes import in_steps
 from dmft_sym.results.store import BIAS, SEM, ResultError
 
-from . import panels
+from . import panels, style
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_PANELS = 9
-MAX_LINES = len(panels.COLOURS)
+MAX_LINES = len(style.COLOURS)
 """Values of labels and layers that are drawn in a panel, evenly spaced."""
 
 
-def observables(run: xr.Dataset, sim: xr.Dataset | None = None) -> Figure:
+@style.printed
+def observables(run: xr.Dataset, sim: xr.Dataset | None = None, *, ax: panels.AxesLike | None = None) -> Figure:
     """Every observable of the user's own against the step, a line for each value of its labels and layers.
 
-    Theory is drawn as lines, finite networks as dashed means; either with a band of one standard error.
+    Theory is drawn as lines with bands of one standard error, finite networks as means with error bars.
 
     Parameters
     ----------
@@ -32,6 +33,8 @@ def observables(run: xr.Dataset, sim: xr.Dataset | None = None) -> Figure:
         A result; with a ``seed`` dimension (a simulation) its mean is drawn.
     sim
         A simulation of the same theory.
+    ax
+        Axes, one for each observable.
     """
     run, sim = in_steps(run), None if sim is None else in_steps(sim)
     names = names_of(run)[:MAX_PANELS]
@@ -39,24 +42,21 @@ def observables(run: xr.Dataset, sim: xr.Dataset | None = None) -> Figure:
         raise ResultError(
             'the result has no observables to draw: they are declared in a forward pass, net.observe("q", h)'
         )
-    columns = min(len(names), 3)
-    rows = -(-len(names) // columns)
-    figure = panels.new_figure(4.4 * columns, 3.2 * rows + 0.3)
-    grid = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
-    for axis in grid[len(names) :]:
-        axis.remove()
-    for name, axis in zip(names, grid, strict=False):
+    drawn = panels.panels(ax, len(names), min(len(names), 3), (3.4, 2.7), sharex=True)
+    places: list[dict[str, int]] = []
+    for name, axis in zip(names, drawn.axes, strict=True):
         theory, networks = (None, run) if "seed" in run[name].dims else (run, sim)
-        for lines, dashed in ((theory, False), (networks, True)):
+        for lines in (theory, networks):
             if lines is not None and name in lines:
-                _lines(axis, lines, name, dashed)
-        axis.set_title(name, fontsize="medium")
+                here = _lines(axis, lines, name)
+                places = max(places, here, key=len)
         axis.set_xlabel(panels.axis_label(run))
-        axis.set_ylabel("average over sites [1]")
-        panels.light_grid(axis)
-        axis.margins(x=0.01)
-    panels.legend_above(figure, grid[: len(names)].tolist(), 1.9)
-    return figure
+        axis.set_ylabel(name)
+        axis.margins(x=0.03)
+        panels.finish(axis)
+    drawn.entitle([""] * len(names) if len(names) > 1 else [""])
+    drawn.legend(2.9, _entries(drawn.axes, places))
+    return drawn.figure
 
 
 def names_of(result: xr.Dataset) -> list[str]:
@@ -65,21 +65,34 @@ def names_of(result: xr.Dataset) -> list[str]:
     return [name for name in marked if not name.endswith((SEM, BIAS))]
 
 
-def _lines(axis: Axes, result: xr.Dataset, name: str, dashed: bool) -> None:
-    """Lines of one result, with bands."""
-    for number, place in enumerate(_places(result[name])):
-        values, colour = result[name].isel(place), panels.COLOURS[number]
-        error = result[f"{name}{SEM}"].isel(place) if f"{name}{SEM}" in result else None
-        label = "theory" if number == 0 else None
-        if "seed" in values.dims:
-            label = panels.of_networks(values.sizes["seed"]) if number == 0 else None
-            values, error = panels.mean_and_error(values)
+def _lines(axis: Axes, result: xr.Dataset, name: str) -> list[dict[str, int]]:
+    """Lines or points of one result; the values of labels and layers that were drawn."""
+    places = list(_places(result[name]))
+    for number, place in enumerate(places):
+        values, seen, first = result[name].isel(place), style.look(number), number == 0
         steps = result["step"].values
-        axis.plot(
-            steps, values, color=colour, lw=1.0 if dashed else 1.6, ls=panels.DASHED if dashed else "-", label=label
-        )
-        if error is not None:
-            axis.fill_between(steps, values - error, values + error, color=colour, alpha=0.25, lw=0)
+        if "seed" in values.dims:
+            label = panels.of_networks(values.sizes["seed"]) if first else None
+            style.networks(axis, steps, values.transpose("seed", "step"), seen, label)
+        else:
+            error = result[f"{name}{SEM}"].isel(place) if f"{name}{SEM}" in result else None
+            style.theory(axis, steps, values, seen, "theory" if first else None, error)
+    return places
+
+
+def _entries(axes: list[Axes], places: list[dict[str, int]]) -> dict[str, Any]:
+    """Entries of the legend; of several lines the kinds in grey, and then the values of labels and layers."""
+    from matplotlib.lines import Line2D
+
+    found = panels.labelled(axes)
+    if len(places) < 2:
+        return found
+    found = {label: panels.in_grey(handle) for label, handle in found.items()}
+    for number, place in enumerate(places):
+        words = ", ".join(f"{dim} {index}" for dim, index in place.items())
+        seen = style.look(number)
+        found[words] = Line2D([], [], **{**seen.points, **seen.line})
+    return found
 
 
 def _places(values: xr.DataArray) -> Iterator[dict[str, int]]:

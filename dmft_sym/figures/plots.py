@@ -12,8 +12,9 @@ from dmft_sym.results.store import SEM, ResultError
 from dmft_sym.support import files
 from dmft_sym.support.messages import InputError, show, show_path
 
+from . import style
 from .heat_maps import MAX_PANELS, MAX_ROWS, order_parameters
-from .panels import COLOURS, DASHED, ONE_ERROR, axis_label, light_grid, mean_and_error, new_figure, of_networks
+from .panels import AxesLike, Panels, axis_label, finish, given, in_grey, labelled, new_figure, of_networks, panels
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,22 +39,27 @@ SCALES = ("linear", "log", "loglog")
 
 _SPECTRA = "spectra are drawn by --kind spectrum, outliers or sharpness"
 _LOSSES = ("train_loss", "test_loss")
-_BANDS = ((0.45, ONE_ERROR), (0.15, "smallest to largest seed"))
+_PANEL = (3.6, 2.9)
+_RANGE = "smallest to largest seed"
+_WIDTH = 2.9  # of an entry of the legend, in inches
 
 
-def losses(run: xr.Dataset, sim: xr.Dataset | None = None, scale: str = "log") -> Figure:
-    """Train and test loss against the step, one colour per output.
+@style.printed
+def losses(run: xr.Dataset, sim: xr.Dataset | None = None, scale: str = "log", *, ax: AxesLike | None = None) -> Figure:
+    """Train and test loss against the step, a colour, a dash and a marker for each output.
 
     Parameters
     ----------
     run
         A result; the theory is drawn as lines, with bands of one standard error where it is sampled. With a ``seed``
-        dimension (a simulation) it is drawn as bands.
+        dimension (a simulation) it is drawn as points.
     sim
-        A simulation drawn below the lines: mean over seeds, a band of one standard error, a lighter one from the
-        smallest to the largest seed.
+        A simulation drawn over the lines: means over seeds with error bars of one standard error, and thin lines from
+        the smallest to the largest seed.
     scale
         ``"linear"``, ``"log"`` (losses logarithmic) or ``"loglog"``.
+    ax
+        Axes, one for each loss.
     """
     if scale not in SCALES:
         raise InputError(f"scale = {show(scale)}: allowed are {', '.join(SCALES)}")
@@ -62,17 +68,17 @@ def losses(run: xr.Dataset, sim: xr.Dataset | None = None, scale: str = "log") -
     names = [name for name in _LOSSES if name in run]
     if not names or not run.sizes.get("step"):
         raise ResultError(f"the result has no losses to draw: allowed are results with at least one step; {_SPECTRA}")
-    figure = new_figure(4.6 * len(names), 3.6)
-    axes = figure.subplots(1, len(names), sharex=True, sharey=True, squeeze=False)[0]
-    for axis, name in zip(axes, names, strict=True):
-        if simulation is not None:
-            _bands(axis, simulation[name])
+    drawn = panels(ax, len(names), len(names), _PANEL, sharex=True, sharey=True)
+    for axis, name in zip(drawn.axes, names, strict=True):
+        _scales(axis, run[name], scale)
         if theory is not None:
             _lines(axis, theory[name], theory.get(f"{name}{SEM}"))
-        _label_loss(axis, run[name], scale)
-    shown = [None if found is None else _only(found, names) for found in (theory, simulation)]
-    _legend(axes[-1], shown[0], shown[1])
-    return figure
+        if simulation is not None:
+            _points(axis, simulation[name], style.MOST_POINTS if theory is not None else 2 * style.MOST_POINTS)
+        _label_loss(axis, run[name])
+    drawn.entitle([_title(run[name]) for name in names])
+    drawn.legend(_WIDTH, _outputs(drawn, run[names[0]].sizes.get("output", 1)))
+    return drawn.figure
 
 
 class Compared(Protocol):
@@ -99,24 +105,39 @@ class Compared(Protocol):
         """Differences over standard errors."""
 
 
-def comparison(compared: Compared) -> Figure:
-    """Losses over the band of the simulation, and the z-scores of the losses below."""
+@style.printed
+def comparison(compared: Compared, *, ax: AxesLike | None = None) -> Figure:
+    """Losses with the points of the simulation, and the z-scores of the losses below.
+
+    Parameters
+    ----------
+    compared
+        What `dmft_sym.compare` returned.
+    ax
+        Axes: one for each loss, then one for the z-scores of each.
+    """
     names = [name for name in _LOSSES if name in compared.theory]
     if not names:
         raise ResultError(f"the results have no losses to draw: allowed are results of the losses; {_SPECTRA}")
-    figure = new_figure(4.6 * len(names), 5.2)
-    grid = figure.subplots(2, len(names), sharex=True, sharey="row", squeeze=False, height_ratios=(2, 1))
-    for column, name in enumerate(names):
-        top, bottom = grid[:, column]
-        _bands(top, compared.simulation[name])
+    count = len(names)
+    drawn = _two_rows(count) if ax is None else given(ax, 2 * count)
+    second = "" if compared.seeds else "the other theory"
+    for name, top, bottom in zip(names, drawn.axes[:count], drawn.axes[count:], strict=True):
+        _scales(top, compared.theory[name], "log")
         _lines(top, compared.theory[name], compared.theory_error.get(name))
-        _label_loss(top, compared.theory[name], "log")
+        _points(top, compared.simulation[name], style.MOST_POINTS, second)
+        _label_loss(top, compared.theory[name])
         top.set_xlabel("")
         _z_scores(bottom, compared.z[name])
-    errors = {f"{name}{SEM}": compared.theory_error[name] for name in names if name in compared.theory_error}
-    second = "" if compared.seeds else "the other theory"
-    _legend(grid[0, -1], compared.theory[names].assign(errors), compared.simulation[names], second)
-    return figure
+    drawn.entitle([*(_title(compared.theory[name]) for name in names), *("" for _ in names)])
+    drawn.legend(_WIDTH, _outputs(drawn, compared.theory[names[0]].sizes.get("output", 1)))
+    return drawn.figure
+
+
+def _two_rows(count: int) -> Panels:
+    figure = new_figure(_PANEL[0] * count, 4.6)
+    grid = figure.subplots(2, count, sharex=True, sharey="row", squeeze=False, height_ratios=(2, 1))
+    return Panels(figure, list(grid.ravel()), True)
 
 
 def check_figure_path(path: str | os.PathLike[str]) -> None:
@@ -136,38 +157,36 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 160) ->
     files.write_bytes(path, content.getbuffer())
 
 
-def _only(dataset: xr.Dataset, names: list[str]) -> xr.Dataset:
-    """The variables of these names, with their standard errors."""
-    return dataset[[found for name in names for found in (name, f"{name}{SEM}") if found in dataset]]
-
-
 def _lines(axis: Axes, loss: xr.DataArray, error: xr.DataArray | None = None) -> None:
     steps = in_steps(loss)["step"].values
+    errors = dict(_by_output(error)) if error is not None else {}
     for index, values in _by_output(loss):
-        axis.plot(steps, values, color=_colour(index), lw=1.6, zorder=3)
-    for index, values in [] if error is None else _by_output(error):
-        mean = loss.isel(output=index) if "output" in loss.dims else loss
-        axis.fill_between(steps, mean - values, mean + values, color=_colour(index), alpha=0.3, lw=0)
+        style.theory(axis, steps, values, style.look(index), "theory" if index == 0 else None, errors.get(index))
+    if errors:
+        axis.fill_between([], [], [], color=style.GREY, alpha=style.BAND, lw=0, label=f"theory {style.ONE_ERROR}")
 
 
-def _bands(axis: Axes, loss: xr.DataArray) -> None:
+def _points(axis: Axes, loss: xr.DataArray, most: int, second: str = "") -> None:
     steps = in_steps(loss)["step"].values
-    for index, values in _by_output(loss):
-        mean, error = mean_and_error(values)
-        colour = _colour(index)
-        axis.fill_between(steps, values.min("seed"), values.max("seed"), color=colour, alpha=0.15, lw=0)
-        axis.plot(steps, mean, color=colour, lw=1.0, ls=DASHED, alpha=0.8)
-        if error is not None:
-            axis.fill_between(steps, mean - error, mean + error, color=colour, alpha=0.3, lw=0)
+    shown = style.few(steps, most, axis.get_xscale() != "linear")
+    for index, array in _by_output(loss):
+        values, first = array.transpose("seed", ...).values[:, shown], index == 0
+        label = (second or of_networks(len(values))) if first else None
+        style.networks(axis, steps[shown], values, style.look(index), label)
+        if len(values) > 1:
+            ends: dict[str, Any] = {"color": style.look(index).colour, "lw": 0.6, "alpha": 0.6, "zorder": 2}
+            label = _RANGE if first else "_"
+            axis.vlines(steps[shown], values.min(axis=0), values.max(axis=0), label=label, **ends)
 
 
 def _z_scores(axis: Axes, z: xr.DataArray) -> None:
     axis.axhspan(-2, 2, color="0.9", lw=0)
     axis.axhline(0, color="0.6", lw=0.8)
     for index, values in _by_output(z):
-        axis.plot(in_steps(z)["step"].values, values, color=_colour(index), lw=1.2)
+        axis.plot(in_steps(z)["step"].values, values, **style.look(index).line, lw=1.0)
     axis.set_xlabel(axis_label(in_steps(z)))
-    axis.set_ylabel("z [standard errors]")
+    axis.set_ylabel("$z$ [standard errors]")
+    finish(axis)
 
 
 def _by_output(array: xr.DataArray) -> list[tuple[int, xr.DataArray]]:
@@ -176,43 +195,35 @@ def _by_output(array: xr.DataArray) -> list[tuple[int, xr.DataArray]]:
     return [(index, array.isel(output=index)) for index in range(array.sizes["output"])]
 
 
-def _label_loss(axis: Axes, loss: xr.DataArray, scale: str) -> None:
-    positive = bool((loss > 0).any())
-    axis.set_title(str(loss.attrs.get("long_name", loss.name)).capitalize(), fontsize="medium")
-    axis.set_xlabel(axis_label(in_steps(loss)))
-    axis.set_ylabel(f"loss{' per output' if 'output' in loss.dims else ''} [{loss.attrs.get('units', '1')}]")
-    light_grid(axis)
-    if scale in ("log", "loglog") and positive:
+def _title(loss: xr.DataArray) -> str:
+    return str(loss.attrs.get("long_name", loss.name)).capitalize()
+
+
+def _scales(axis: Axes, loss: xr.DataArray, scale: str) -> None:
+    if scale in ("log", "loglog") and bool((loss > 0).any()):
         axis.set_yscale("log")
     if scale == "loglog":
         steps = in_steps(loss)["step"].values
         axis.set_xscale("symlog", linthresh=min(1.0, float(steps[1])) if len(steps) > 1 else 1.0)
-    axis.margins(x=0.01)
 
 
-def _legend(axis: Axes, theory: xr.Dataset | None, simulation: xr.Dataset | None, second: str = "") -> None:
+def _label_loss(axis: Axes, loss: xr.DataArray) -> None:
+    axis.set_xlabel(axis_label(in_steps(loss)))
+    units = loss.attrs.get("units", "1")
+    axis.set_ylabel(f"loss{' per output' if 'output' in loss.dims else ''}" + (f" [{units}]" if units != "1" else ""))
+    axis.margins(x=0.03)
+    finish(axis)
+
+
+def _outputs(drawn: Panels, count: int) -> dict[str, Any]:
+    """Entries of the legend: of many outputs the kinds of lines and points in grey, and then the outputs."""
     from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
 
-    shown = theory if theory is not None else simulation
-    assert shown is not None
-    outputs = shown.sizes.get("output", 1)
-    ink = "0.3" if outputs > 1 else _colour(0)
-    handles: list[Any] = []
-    if theory is not None:
-        handles.append(Line2D([], [], color=ink, lw=1.6, label="theory"))
-        if simulation is None and any(str(name).endswith(SEM) for name in theory.data_vars):
-            handles.append(Patch(color=ink, alpha=0.3, lw=0, label=ONE_ERROR))
-    if simulation is not None:
-        seeds = simulation.sizes["seed"]
-        handles.append(Line2D([], [], color=ink, lw=1.0, ls=DASHED, label=second or of_networks(seeds)))
-        if seeds > 1:
-            handles += [Patch(color=ink, alpha=alpha, lw=0, label=text) for alpha, text in _BANDS]
-    if outputs > 1:
-        kept = range(min(outputs, len(COLOURS)))
-        handles += [Line2D([], [], color=_colour(index), lw=3, label=f"output {index}") for index in kept]
-    axis.legend(handles=handles, fontsize="small", frameon=False)
-
-
-def _colour(index: int) -> str:
-    return COLOURS[index % len(COLOURS)]
+    found = labelled(drawn.axes)
+    if count == 1:
+        return found
+    found = {label: in_grey(handle) for label, handle in found.items()}
+    for index in range(min(count, len(style.COLOURS))):
+        seen = style.look(index)
+        found[f"output {index}"] = Line2D([], [], **{**seen.points, **seen.line})
+    return found

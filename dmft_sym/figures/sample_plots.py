@@ -15,7 +15,7 @@ from dmft_sym.results.store import BIAS, SEM, ResultError
 from dmft_sym.support.array_types import Floats
 from dmft_sym.support.messages import InputError
 
-from . import panels
+from . import panels, style, symbols
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,17 +30,16 @@ MAX_KERNELS = 5
 """Rows of `kernels`: the tangent kernel and as many features as fit, the first, the last and evenly spaced ones."""
 MAX_STEPS = 3
 
-_SYMBOLS = {"Phi": r"$\Phi$"}
-_PANEL, _SIDE = 1.65, 1.5  # inches
-_SPIKE = 1.5  # times the largest entry of training samples
+_PANEL, _SIDE = 1.5, 1.4  # inches
 _NOTE_LETTERS = 14.0  # in an inch
 
 
-def outputs(run: xr.Dataset, sim: xr.Dataset | None = None) -> Figure:
+@style.printed
+def outputs(run: xr.Dataset, sim: xr.Dataset | None = None, *, ax: panels.AxesLike | None = None) -> Figure:
     """Output on every sample against the step, a panel for each output, coloured by target.
 
-    Theory is drawn as lines, test samples dotted, finite networks as dashed means; either with a band of one standard
-    error.
+    Theory is drawn as lines with bands of one standard error, thin for test samples; finite networks as means with
+    error bars.
 
     Parameters
     ----------
@@ -48,24 +47,22 @@ def outputs(run: xr.Dataset, sim: xr.Dataset | None = None) -> Figure:
         A result on given samples; with a ``seed`` dimension (a simulation) its mean is drawn.
     sim
         A simulation of the same samples.
+    ax
+        Axes, one for each output.
     """
     run, sim = in_steps(run), None if sim is None else in_steps(sim)
     if "f" not in run or not run.sizes.get("step"):
         raise ResultError("the result has no outputs on samples: allowed are results on given samples")
     theory, simulation = (None, run) if "seed" in run.dims else (run, _same_samples(run, sim))
     count = min(run.sizes["output"], MAX_PANELS)
-    columns = min(count, 3)
-    rows = -(-count // columns)
-    figure = panels.new_figure(4.6 * columns, 3.4 * rows + 0.3)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for axis in grid.ravel()[count:]:
-        axis.remove()
-    for index, axis in zip(range(count), grid.ravel(), strict=False):
+    drawn = panels.panels(ax, count, min(count, 3), (3.6, 2.9), sharex=True, sharey=True)
+    looks: dict[float, style.Look] = {}
+    for index, axis in enumerate(drawn.axes):
         here = [None if found is None else found.isel(output=index) for found in (theory, simulation)]
-        _output_panel(axis, here[0], here[1])
-        axis.set_title(_output_title(run, index), fontsize="medium")
-    panels.legend_above(figure, grid.ravel()[:count].tolist(), 1.9, _in_grey)
-    return figure
+        looks |= _output_panel(axis, here[0], here[1])
+    drawn.entitle([_output_title(run, index) for index in range(count)])
+    drawn.legend(2.0 if simulation is None else 2.9, _entries(drawn.axes, looks))
+    return drawn.figure
 
 
 def _same_samples(run: xr.Dataset, sim: xr.Dataset | None) -> xr.Dataset | None:
@@ -83,56 +80,63 @@ def _output_title(run: xr.Dataset, index: int) -> str:
     return f"Output {index}, {drawn}" if outputs > 1 else f"Output on {drawn}"
 
 
-def _output_panel(axis: Axes, theory: xr.Dataset | None, simulation: xr.Dataset | None) -> None:
+def _output_panel(axis: Axes, theory: xr.Dataset | None, simulation: xr.Dataset | None) -> dict[float, style.Look]:
+    """The looks of the targets."""
     shown = theory if theory is not None else simulation
     assert shown is not None
     targets = shown["target"].values
-    colours = _target_colours(targets)
+    looks = _target_looks(targets)
     for sample in panels.spaced(np.argsort(targets, kind="stable").tolist(), MAX_LINES):
-        value = float(targets[sample])
-        style: dict[str, Any] = {"color": colours[value]}
-        tested = not int(shown["trained"].values[sample])
+        seen = looks[float(targets[sample])]
         if theory is not None:
-            here = theory.isel(sample=sample)
+            here, tested = theory.isel(sample=sample), not int(theory["trained"].values[sample])
+            error = here.get(f"f{SEM}", None)
             label = "theory, test samples" if tested else "theory"
-            axis.plot(here["step"], here["f"], lw=1.3, ls=panels.DOTTED if tested else "-", label=label, **style)
-            if f"f{SEM}" in here:
-                _band(axis, here["step"].values, here["f"].values, here[f"f{SEM}"].values, colours[value])
+            style.theory(axis, here["step"], here["f"], seen, label, error, lw=0.8 if tested else 1.5)
         if simulation is not None:
-            _simulated_output(axis, simulation["f"].isel(sample=sample), colours[value])
-    if len(set(colours.values())) <= len(panels.COLOURS):
-        for value, colour in colours.items():
-            axis.plot([], [], color=colour, lw=3, label=f"target {value:g}")
+            values = simulation["f"].isel(sample=sample).transpose("seed", "step")
+            label = panels.of_networks(values.sizes["seed"])
+            style.networks(axis, values["step"], values, seen, label, most=10)
+    if theory is not None and f"f{SEM}" in theory:
+        axis.fill_between([], [], [], label=f"theory {style.ONE_ERROR}")
     axis.set_xlabel(panels.axis_label(shown))
-    axis.set_ylabel(f"{shown['f'].attrs.get('long_name', 'f')} [1]")
-    panels.light_grid(axis)
-    axis.margins(x=0.01)
+    axis.set_ylabel(r"output $f_\mu(t)$")
+    axis.margins(x=0.03)
+    panels.finish(axis)
+    return looks
 
 
-def _simulated_output(axis: Axes, f: xr.DataArray, colour: str) -> None:
-    steps, (mean, error) = f["step"].values, panels.mean_and_error(f)
-    axis.plot(steps, mean, color=colour, lw=0.9, ls=panels.DASHED, alpha=0.8, label=panels.of_networks(f.sizes["seed"]))
-    if error is not None:
-        _band(axis, steps, mean.values, error.values, colour)
-
-
-def _band(axis: Axes, steps: NDArray[Any], mean: Floats, error: Floats, colour: str) -> None:
-    axis.fill_between(steps, mean - error, mean + error, color=colour, alpha=0.25, lw=0, label=panels.ONE_ERROR)
-
-
-def _target_colours(targets: Floats) -> dict[float, str]:
-    """A colour for every value; of many values a scale."""
+def _target_looks(targets: Floats) -> dict[float, style.Look]:
+    """A look for every value; of many values a scale of colours."""
     values = sorted({float(value) for value in targets})
-    if len(values) <= len(panels.COLOURS):
-        return dict(zip(values, panels.COLOURS, strict=False))
+    if len(values) <= len(style.COLOURS):
+        return {value: style.look(number) for number, value in enumerate(values)}
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
     low, span = values[0], values[-1] - values[0]
-    return {value: to_hex(colormaps["viridis"](0.9 * (value - low) / span)) for value in values}
+    return {value: style.Look(to_hex(colormaps["viridis"](0.9 * (value - low) / span))) for value in values}
 
 
-def kernels(run: xr.Dataset, sim: xr.Dataset | None = None, outputs: tuple[int, int] = (0, 0)) -> Figure:
+def _entries(axes: Sequence[Axes], looks: dict[float, style.Look]) -> dict[str, Any]:
+    """Entries of the legend: kinds of lines and points in grey, then the targets; of many the smallest and largest."""
+    from matplotlib.lines import Line2D
+
+    found = {label: panels.in_grey(handle) for label, handle in panels.labelled(axes).items()}
+    targets = sorted(looks)
+    for target in targets if len(targets) <= len(style.COLOURS) else (targets[0], targets[-1]):
+        found[f"target {target:.3g}"] = Line2D([], [], **{**looks[target].points, **looks[target].line})
+    return found
+
+
+@style.printed
+def kernels(
+    run: xr.Dataset,
+    sim: xr.Dataset | None = None,
+    outputs: tuple[int, int] = (0, 0),
+    *,
+    ax: panels.AxesLike | None = None,
+) -> Figure:
     """Heat maps of the kernels of features and of the tangent kernel, samples in the order of their targets.
 
     A row for each kernel and layer, with one colour scale; a column for each of up to three steps, and the mean over
@@ -144,6 +148,8 @@ def kernels(run: xr.Dataset, sim: xr.Dataset | None = None, outputs: tuple[int, 
         As for `outputs` of this module; steps that both have are drawn.
     outputs
         The two outputs of the tangent kernel.
+    ax
+        Axes, row by row.
     """
     name, run, sim = word(run), in_steps(run), None if sim is None else in_steps(sim)
     _check_outputs(run, outputs)
@@ -155,22 +161,31 @@ def kernels(run: xr.Dataset, sim: xr.Dataset | None = None, outputs: tuple[int, 
     shown = panels.spaced(steps, MAX_STEPS)
     order, boundary = _by_target(run)
     columns = len(shown) * len(sources)
-    figure = panels.new_figure(columns * _PANEL + _SIDE, len(rows) * _PANEL + 1.0)
-    grid = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
-    for row, axes in zip(rows, grid, strict=True):
+    drawn = _grid(len(rows), columns) if ax is None else panels.given(ax, len(rows) * columns)
+    for number, row in enumerate(rows):
+        axes = drawn.axes[columns * number : columns * (number + 1)]
         shown_here = [
             (words, step, row.of(dataset, step, outputs)[np.ix_(order, order)])
             for step in shown
             for words, dataset in sources
         ]
-        _draw_row(figure, axes, row, shown_here, boundary)
-    for axis, (step, words) in zip(grid[0], [(s, w) for s in shown for w, _ in sources], strict=True):
-        axis.set_title(f"{name} {step:g}, {words}", fontsize="small")
-    for axis in grid[-1]:
-        axis.set_xlabel("sample, by target", fontsize="small")
-    skipped = [step for step in steps if step not in shown]
-    _note(figure, _notes(run, sim, outputs, missing, skipped))
-    return figure
+        _draw_row(drawn.figure, axes, row, shown_here, boundary)
+        letter = drawn.letter(number, len(rows))
+        for axis, (words, step, _) in zip(axes, shown_here, strict=True):
+            title = f"{name} {step:g}, {words}" if number == 0 else ""
+            axis.set_title((letter if axis is axes[0] else "") + title, fontsize="small")
+    for axis in drawn.axes[-columns:]:
+        axis.set_xlabel(r"sample $\nu$, by target")
+    if drawn.own:
+        skipped = [step for step in steps if step not in shown]
+        _note(drawn.figure, _notes(run, sim, outputs, missing, skipped))
+    return drawn.figure
+
+
+def _grid(rows: int, columns: int) -> panels.Panels:
+    figure = panels.new_figure(columns * _PANEL + _SIDE, rows * _PANEL + 0.9)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    return panels.Panels(figure, list(grid.ravel()), True)
 
 
 @dataclass(frozen=True)
@@ -182,7 +197,7 @@ class _Row:
 
     @property
     def label(self) -> str:
-        return _SYMBOLS.get(self.name, self.name) + ("" if self.layer is None else f", layer {self.layer}")
+        return symbols.kernel(self.name, self.layer)
 
     @property
     def words(self) -> str:
@@ -249,31 +264,23 @@ def _by_target(run: xr.Dataset) -> tuple[NDArray[np.intp], int]:
 def _draw_row(
     figure: Figure, axes: Sequence[Axes], row: _Row, shown: Sequence[tuple[str, int, Floats]], boundary: int
 ) -> None:
-    values = np.stack([panel for *_, panel in shown])
-    limit, beyond = _limit(values, boundary)
-    signed = float(np.nanmin(values, initial=0.0)) < -panels.VISIBLE * limit
-    for axis, (*_, panel) in zip(axes, shown, strict=True):
-        image = axis.imshow(panel, interpolation="nearest", **panels.heat_colours(limit, signed))
-        axis.tick_params(labelsize="small")
+    values = [panel for *_, panel in shown]
+    # Nothing holds back the entries of test samples: those of training samples decide.
+    limit = panels.colour_limit(values, [panel[:boundary, :boundary] for panel in values] if boundary else None)
+    low, high = (float(choice([choice(panel, initial=0.0) for panel in values])) for choice in (np.nanmin, np.nanmax))
+    signed = low < -panels.VISIBLE * limit
+    for axis, panel in zip(axes, values, strict=True):
+        image = panels.heat_map(axis, panel, limit, signed, interpolation="nearest")
+        panels.finish(axis, "xy")
+        axis.grid(False)
         if 0 < boundary < len(panel):
             for line in (axis.axhline, axis.axvline):
                 line(boundary - 0.5, color="0.2" if signed else "white", lw=0.8)
-    axes[0].set_ylabel("sample, by target", fontsize="small")
-    bar = figure.colorbar(image, ax=list(axes), aspect=15, pad=0.02, extend="max" if beyond else "neither")
-    bar.set_label(f"{row.label} [1]", fontsize="small")
-    bar.ax.tick_params(labelsize="small")
-
-
-def _limit(values: Floats, boundary: int) -> tuple[float, bool]:
-    """Where colours end, and whether something lies beyond.
-
-    That is the largest entry of training samples if those of test samples, which nothing holds back, are much larger.
-    """
-    everywhere, trained = (
-        float(np.nanmax(np.abs(part), initial=0.0)) for part in (values, values[:, :boundary, :boundary])
-    )
-    beyond = 0 < _SPIKE * trained < everywhere
-    return (trained if beyond else everywhere) or 1.0, beyond
+    axes[0].set_ylabel(r"sample $\mu$, by target")
+    above, below = high > limit, low < -limit
+    extend = {(1, 1): "both", (1, 0): "max", (0, 1): "min", (0, 0): "neither"}[above, below]
+    bar = figure.colorbar(image, ax=list(axes), aspect=15, pad=0.02, extend=extend)
+    bar.set_label(row.label)
 
 
 def _notes(
@@ -283,7 +290,7 @@ def _notes(
     if count > 1:
         yield f"NTK: outputs c = {outputs[0]} and c' = {outputs[1]} of {count}."
     if int(run["trained"].sum()) < run.sizes["sample"]:
-        yield "Behind the lines: test samples; an arrow: some of their entries lie beyond the colours."
+        yield "Behind the lines: test samples; an arrow: some entries lie beyond the colours."
     for dataset in (run, sim):
         if dataset is not None and dataset.sizes.get("seed", 1) > 1:
             yield f"Simulation: mean over {dataset.sizes['seed']} networks."
@@ -298,19 +305,6 @@ def _note(figure: Figure, notes: Iterator[str]) -> None:
     text = "\n".join(textwrap.wrap(" ".join(notes), width))
     if text:
         figure.supxlabel(text, x=0.01, ha="left", fontsize="small", color="0.25")
-
-
-def _in_grey(handle: Any, label: str) -> Any:
-    """A legend's form of lines of theory and simulation, and of bands, which have the colours of targets."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    if label.startswith("target"):
-        return handle
-    if isinstance(handle, Line2D):
-        dashes: Any = panels.DOTTED if "test" in label else panels.DASHED if label.startswith("simulation") else "-"
-        return Line2D([], [], color="0.3", lw=handle.get_linewidth(), ls=dashes)
-    return Patch(color="0.3", alpha=0.25, lw=0)
 
 
 KINDS = {"outputs": outputs, "kernels": kernels}

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_sym.results.axes import in_steps, word
 from dmft_sym.results.store import SEM, ResultError
@@ -14,7 +13,8 @@ from dmft_sym.support.array_types import Floats
 from dmft_sym.support.degenerate import degenerate
 from dmft_sym.support.messages import InputError, show
 
-from .panels import DASHED, axis_label, legend_above, light_grid, new_figure, of_networks, spaced
+from . import style, symbols
+from .panels import AxesLike, axis_label, finish, of_networks, panels, spaced
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -25,12 +25,20 @@ if TYPE_CHECKING:
 MAX_STEPS = 6
 """Panels in a row of `spectra`: the first step, the last and evenly spaced ones between."""
 
-_BULK, _OUTLIER, _MEASURED, _LIMIT = "#0072b2", "#d55e00", "0.25", "#cc79a7"
+_BULK, _OUTLIER = style.look(0), style.Look(style.COLOURS[1])
+_STABLE = style.Look("0.35", style.DASHED)
 _BINS = 40
 _NOTHING = 1e-9  # values below this part of the largest are zeros of a matrix that has no full rank
 
 
-def spectra(run: xr.Dataset, sim: xr.Dataset | None = None, matrices: Sequence[str] | None = None) -> Figure:
+@style.printed
+def spectra(
+    run: xr.Dataset,
+    sim: xr.Dataset | None = None,
+    matrices: Sequence[str] | None = None,
+    *,
+    ax: AxesLike | None = None,
+) -> Figure:
     """Bulk and outliers, a row of panels for each matrix and a panel for each step.
 
     The predicted density is a line, predicted outliers are marks at the bottom, labelled where several coincide. The
@@ -45,26 +53,37 @@ def spectra(run: xr.Dataset, sim: xr.Dataset | None = None, matrices: Sequence[s
         A simulation with the same matrices and steps.
     matrices
         Which rows; all matrices if not given.
+    ax
+        Axes, row by row.
     """
     called, run, sim = word(run), in_steps(run), None if sim is None else in_steps(sim)
     _check(run, ("outlier", "bulk_edge"))
     if "sample" in run.dims:
         raise ResultError("the result has no densities, as those of given samples: allowed is the kind outliers")
     names, steps = _chosen(run, matrices), spaced(run["spectrum_step"].values.tolist(), MAX_STEPS)
-    figure = new_figure(max(2.5 * len(steps), 4.0), 2.3 * len(names) + 0.5)
-    grid = figure.subplots(len(names), len(steps), squeeze=False)
-    for name, row in zip(names, grid, strict=True):
+    columns = len(steps)
+    drawn = panels(ax, len(names) * columns, columns, (2.3, 2.2) if columns > 1 else (3.6, 2.6))
+    titles = []
+    for number, name in enumerate(names):
+        row = drawn.axes[columns * number : columns * (number + 1)]
         for step, axis in zip(steps, row, strict=True):
             _panel(axis, run, sim, {"matrix": name, "spectrum_step": step})
+            titles.append(f"{called} {step:g}" if number == 0 else "")
         _same_limits(row)
-        row[0].set_ylabel(f"density of {name} [1]")
-    for step, axis in zip(steps, grid[0], strict=True):
-        axis.set_title(f"{called} {step:g}", fontsize="medium")
-    legend_above(figure, list(grid.ravel()), 2.6)
-    return figure
+        row[0].set_ylabel("density")
+    drawn.entitle(titles)
+    drawn.legend(2.4)
+    return drawn.figure
 
 
-def outliers(run: xr.Dataset, sim: xr.Dataset | None = None, matrices: Sequence[str] | None = None) -> Figure:
+@style.printed
+def outliers(
+    run: xr.Dataset,
+    sim: xr.Dataset | None = None,
+    matrices: Sequence[str] | None = None,
+    *,
+    ax: AxesLike | None = None,
+) -> Figure:
     """Outliers against the step with the edges of the bulk, a panel for each matrix.
 
     Of a simulation the largest values are drawn, as many as the theory has outliers at that step and at least one: mean
@@ -75,58 +94,62 @@ def outliers(run: xr.Dataset, sim: xr.Dataset | None = None, matrices: Sequence[
     ----------
     run, sim, matrices
         As for `spectra`.
+    ax
+        Axes, one for each matrix.
     """
     run, sim = in_steps(run), None if sim is None else in_steps(sim)
     _check(run, ("outlier", "bulk_edge"))
     names = _chosen(run, matrices)
-    figure = new_figure(3.6 * len(names) + 0.4, 3.6)
-    axes = figure.subplots(1, len(names), squeeze=False)[0]
-    for name, axis in zip(names, axes, strict=True):
+    drawn = panels(ax, len(names), min(len(names), 3), (3.4, 3.0))
+    for name, axis in zip(names, drawn.axes, strict=True):
         _tracks(axis, run.sel(matrix=name))
         if sim is not None and "outlier" in sim and name in sim["matrix"].values:
             _measured_tracks(axis, run.sel(matrix=name), sim.sel(matrix=name))
         _show_outliers(axis, run.sel(matrix=name)["bulk_edge"])
-        axis.set_title(name, fontsize="medium")
         axis.set_xlabel(axis_label(run, "spectrum_step"))
-        axis.set_ylabel(_value_label(name))
-        light_grid(axis)
-    legend_above(figure, list(axes), 2.6)
-    return figure
+        axis.set_ylabel(symbols.value_of(name))
+        finish(axis)
+    drawn.entitle([symbols.matrix(name) for name in names])
+    drawn.legend(2.9)
+    return drawn.figure
 
 
-def sharpness(run: xr.Dataset, sim: xr.Dataset | None = None) -> Figure:
+@style.printed
+def sharpness(run: xr.Dataset, sim: xr.Dataset | None = None, *, ax: AxesLike | None = None) -> Figure:
     """Sharpness against the step, and the line below which steps are stable, ``2 / learning_rate`` of gradient descent.
 
     Parameters
     ----------
     run, sim
         As for `spectra`; the NTK has to be among the matrices, or kernels were kept of given samples.
+    ax
+        One axis.
     """
     run, sim = in_steps(run), None if sim is None else in_steps(sim)
     if "sharpness" not in run:
         raise ResultError(
             'the result has no sharpness: allowed are results with "NTK" among their matrices, or with kernels'
         )
-    figure = new_figure(5.0, 3.6)
-    axis = figure.subplots()
+    drawn = panels(ax, 1, 1, (4.6, 3.2))
+    (axis,) = drawn.axes
+    axis.set_yscale("log")
     along = next(str(dim) for dim in run["sharpness"].dims if dim != "seed")
-    steps = run[along].values
     if "seed" in run["sharpness"].dims:
         sim, run = run, run.drop_vars("sharpness")
     else:
-        axis.plot(steps, run["sharpness"].values, color=_BULK, lw=1.6, marker=".", label="theory")
+        error = run.get(f"sharpness{SEM}", None)
+        style.theory(axis, run[along], run["sharpness"], _BULK, "theory", error, marker=".")
     if sim is not None and "sharpness" in sim:
         measured = sim["sharpness"].transpose("seed", along).values
-        _points(axis, sim[along].values, measured)
+        style.networks(axis, sim[along], measured, style.NETWORKS, of_networks(len(measured)))
     if rate := float(run.attrs.get("learning_rate", 0.0)):
         limit = float(run.attrs.get("stable_below", 2.0))
-        axis.axhline(limit / rate, color=_LIMIT, lw=1.2, ls=DASHED, label=f"{limit:.3g} / learning rate")
+        axis.axhline(limit / rate, **_STABLE.line, lw=1.2, label=f"{limit:.3g} / learning rate")
     axis.set_xlabel(axis_label(run, along))
-    axis.set_ylabel("sharpness: leading eigenvalue [1]")
-    axis.set_yscale("log")
-    light_grid(axis)
-    legend_above(figure, [axis], 2.6)
-    return figure
+    axis.set_ylabel(r"sharpness $\lambda_{\max}$")
+    finish(axis)
+    drawn.legend(2.9)
+    return drawn.figure
 
 
 KINDS = {"spectrum": spectra, "outliers": outliers, "sharpness": sharpness}
@@ -139,18 +162,24 @@ def _panel(axis: Axes, run: xr.Dataset, sim: xr.Dataset | None, place: dict[str,
         kept = measured[np.abs(measured) > _NOTHING * np.abs(measured).max()]
         weights = np.full(len(kept), _BINS / np.ptp(kept) / len(measured)) if np.ptp(kept) else None
         label = f"simulation, {sim.sizes['seed']} networks" if sim is not None else ""
-        axis.hist(kept, _BINS, weights=weights, color="0.8", label=label)
+        axis.hist(kept, _BINS, weights=weights, color=style.LIGHT, label=label)
         above = kept[kept > edge]
-        ticks: dict[str, Any] = {"transform": axis.get_xaxis_transform(), "color": _MEASURED, "ms": 7, "mew": 0.7}
+        ticks: dict[str, Any] = {
+            "transform": axis.get_xaxis_transform(),
+            "color": style.NETWORKS.colour,
+            "ms": 7,
+            "mew": 0.7,
+        }
         axis.plot(above, np.full(len(above), 0.13), "|", label="simulation, values above the edge", **ticks)
     if "density" in run:
         here = run[["value", "density"]].sel(place)
-        axis.plot(here["value"], here["density"], color=_BULK, lw=1.6, label="theory, bulk")
+        axis.plot(here["value"], here["density"], **_BULK.line, label="theory, bulk")
     else:
-        axis.axvline(edge, color=_BULK, lw=1.0, label="theory, edge")
+        axis.axvline(edge, **_BULK.line, label="theory, edge")
     _marks(axis, run["outlier"].sel(place).values)
     axis.set_ylim(bottom=0)
-    axis.set_xlabel(_value_label(str(place["matrix"])))
+    axis.set_xlabel(symbols.value_of(str(place["matrix"])))
+    finish(axis, "")
 
 
 def _marks(axis: Axes, values: Floats) -> None:
@@ -159,11 +188,25 @@ def _marks(axis: Axes, values: Floats) -> None:
     for group in degenerate(values):
         count, value = group.stop - group.start, float(values[group.start])
         axis.plot(
-            [value], [0.04], "v", color=_OUTLIER, ms=7, mec="white", mew=0.6, transform=bottom, label="theory, outlier"
+            [value],
+            [0.04],
+            "v",
+            color=_OUTLIER.colour,
+            ms=7,
+            mec="white",
+            mew=0.6,
+            transform=bottom,
+            label="theory, outlier",
         )
         if count > 1:
             axis.annotate(
-                f"×{count}", (value, 0.17), xycoords=bottom, ha="center", va="bottom", color=_OUTLIER, fontsize="small"
+                f"×{count}",
+                (value, 0.17),
+                xycoords=bottom,
+                ha="center",
+                va="bottom",
+                color=_OUTLIER.colour,
+                fontsize="small",
             )
 
 
@@ -198,19 +241,17 @@ def _tracks(axis: Axes, run: xr.Dataset) -> None:
     steps = run["spectrum_step"].values
     low, high = (run["bulk_edge"].sel(side=side).values for side in ("lower", "upper"))
     for edge in (high, low):
-        axis.plot(steps, edge, color=_BULK, lw=1.2, label="theory, edges of the bulk")
-    axis.fill_between(steps, low, high, color=_BULK, alpha=0.1, lw=0)
+        axis.plot(steps, edge, **_BULK.line, lw=1.2, label="theory, edges of the bulk")
+    axis.fill_between(steps, low, high, color=_BULK.colour, alpha=0.1, lw=0)
     for rank in range(run.sizes["rank"]):
-        values = run["outlier"].isel(rank=rank).values
-        axis.plot(steps, values, color=_OUTLIER, lw=1.4, marker=".", label="theory, outlier")
-        if f"outlier{SEM}" in run:
-            error = run[f"outlier{SEM}"].isel(rank=rank).values
-            label = "theory, ± standard error"
-            axis.fill_between(steps, values - error, values + error, color=_OUTLIER, alpha=0.3, lw=0, label=label)
+        values = run["outlier"].isel(rank=rank)
+        error = run[f"outlier{SEM}"].isel(rank=rank) if f"outlier{SEM}" in run else None
+        words = "" if error is None else f" {style.ONE_ERROR}"
+        style.theory(axis, steps, values, _OUTLIER, f"theory, outlier{words}", error, marker=".")
     names = [name for name in ("escape_step", "escape_time") if name in run]
     escape = float(run[names[0]]) if names else np.nan
     if np.isfinite(escape):
-        axis.axvline(escape, color="0.5", lw=0.8, ls=(0, (1, 2)), label="escape")
+        axis.axvline(escape, **style.EDGE.line, lw=1.0, label="escape")
 
 
 def _measured_tracks(axis: Axes, run: xr.Dataset, sim: xr.Dataset) -> None:
@@ -229,18 +270,16 @@ def _measured_tracks(axis: Axes, run: xr.Dataset, sim: xr.Dataset) -> None:
                 if values.sizes["rank"] > 1:
                     each = values.mean("seed").values
                     axis.plot(
-                        [step] * len(each), each, ".", color=_MEASURED, ms=3, label="simulation, coinciding ones singly"
+                        [step] * len(each),
+                        each,
+                        ".",
+                        color=style.NETWORKS.colour,
+                        ms=3,
+                        label="simulation, coinciding ones singly",
                     )
     for steps, means in drawn.values():
-        _points(axis, np.array(steps), np.stack([mean.values for mean in means], axis=-1))
-
-
-def _points(axis: Axes, steps: NDArray[Any], values: Floats) -> None:
-    """Mean over seeds with the standard error, from values of shape (seed, step)."""
-    seeds = len(values)
-    error = values.std(axis=0, ddof=1) / seeds**0.5 if seeds > 1 else None
-    style: dict[str, Any] = {"fmt": "o", "ms": 4, "mfc": "white", "color": _MEASURED, "capsize": 2, "lw": 1.0}
-    axis.errorbar(steps, values.mean(axis=0), error, label=of_networks(seeds, " ± standard error"), zorder=4, **style)
+        table = np.stack([mean.values for mean in means], axis=-1)
+        style.networks(axis, steps, table, style.NETWORKS, of_networks(len(table)))
 
 
 def _check(run: xr.Dataset, names: Sequence[str]) -> None:
@@ -258,7 +297,3 @@ def _chosen(run: xr.Dataset, matrices: Sequence[str] | None) -> list[str]:
         if name not in known:
             raise InputError(f"matrix = {show(name)}: allowed are {', '.join(known)}")
     return list(matrices or known)
-
-
-def _value_label(matrix: str) -> str:
-    return f"{'eigenvalue' if matrix == 'NTK' else 'singular value'} of {matrix} [1]"

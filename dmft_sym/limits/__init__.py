@@ -6,12 +6,35 @@
 
 from __future__ import annotations
 
+from .deep_limit import DeepTheory
+from .flow_limit import FlowLimit
+from .independent_spikes import IndependentSpikes
+from .late_limit import LateTheory
+from .lazy_sites import LazySites
 from .limit import EPS, Kind, Limit
+from .limiting import LimitingTheory
 from .standard import ALL
 from .table import STEPS, Checks, LimitCheck, check, check_correction
 from .verdicts import Verdict
 
-__all__ = ["ALL", "EPS", "STEPS", "Checks", "Kind", "Limit", "LimitCheck", "Verdict", "check", "check_correction"]
+__all__ = [
+    "ALL",
+    "EPS",
+    "STEPS",
+    "Checks",
+    "DeepTheory",
+    "FlowLimit",
+    "IndependentSpikes",
+    "Kind",
+    "LateTheory",
+    "LazySites",
+    "Limit",
+    "LimitCheck",
+    "LimitingTheory",
+    "Verdict",
+    "check",
+    "check_correction",
+]
 
 
 def __getattr__(name: str) -> Limit:

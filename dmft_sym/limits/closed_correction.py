@@ -134,6 +134,9 @@ class ClosedCorrection:
     def __repr__(self) -> str:
         return f"<first correction of limit {self.limit.name} of {self.problem.program.name}: order gamma^2>"
 
+    def _repr_html_(self) -> str:
+        return self.equations._repr_html_()
+
     def _repr_latex_(self) -> str:
         return self.equations._repr_latex_()
 

@@ -11,12 +11,12 @@ from dmft_sym.derivation.equations import Equations
 
 from . import correction_checks
 from .closed_correction import ClosedCorrection
-from .lazy_correction import LazyCorrection
 from .lazy_sites import LazySites
 from .limit import Kind, Limit
 from .limit_theory import LimitTheory, Vanished, VanishedTerms
 from .limiting import LimitingTheory
 from .scaled import lazy, limit_of
+from .site_correction import LazyCorrection
 from .verdicts import Verdict, Verdicts
 
 if TYPE_CHECKING:

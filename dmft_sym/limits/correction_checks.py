@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import sympy as sp
@@ -29,13 +29,16 @@ from dmft_sym.solvers.exact_march import exact_run
 from dmft_sym.solvers.solver import Solver
 
 from .checks import integers, rationals
-from .lazy_correction import LazyCorrection, without_zeros
 from .limit import EPS
 from .limiting import LimitingTheory
 from .orders import leading
 from .site_checks import rate_of
+from .site_correction import LazyCorrection, without_zeros
 from .static_fields import renamed, timeless
 from .verdicts import Verdict, Verdicts, fitted
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Numbers: TypeAlias = NDArray[np.float64]
 _SIZES = tuple(0.8 * 2 ** (-k / 2) for k in range(5))
@@ -215,28 +218,35 @@ class _Numbers:
 def approach(correction: LazyCorrection, arguments: Mapping[str, Any], steps: int = 6) -> Verdict:
     """Whether ``(f(a) - f(b)) / (a^2 - b^2)`` goes to the correction, and what is left falls as ``gamma^2``.
 
-    Runs at richness ``a`` and ``b`` have the same seeds. Quotients are extrapolated by polynomials; every output may be
-    off by five standard errors, by twice what the last power changes and by two per cent, and this has to be less than
-    half of the correction at some outputs. The rate is that of neighbouring quotients, as far as noise lets it be told.
+    So for outputs, and for the tangent kernel of the last step. Runs at richness ``a`` and ``b`` have the same seeds.
+    Quotients are extrapolated by polynomials; every number may be off by five standard errors, by twice what the last
+    power changes and by two per cent, and this has to be less than half of the correction at some of them. The rate is
+    that of neighbouring quotients of outputs, as far as noise lets it be told.
     """
-    values = {k: v for k, v in arguments.items() if k not in ("richness", "steps")}
-    found = correction.solve("numpy", steps=steps, **values)
-    quotients, expected = _quotients(correction, {**values, "steps": steps}), np.ravel(found.f)
+    values = {**{k: v for k, v in arguments.items() if k != "richness"}, "steps": steps, "kernels": (steps - 1,)}
+    found = correction.solve("numpy", **values)
+    quotients, expected = _quotients(correction, values), _compared(found)
     ends, shorter = _extrapolated(quotients, 3), _extrapolated(quotients, 2)
-    own = np.ravel(found.f_sem) if "f_sem" in found else 0 * expected
+    own = _compared(found, "_sem") if "f_sem" in found else 0 * expected
     noise = np.hypot(ends.std(axis=0, ddof=1) / np.sqrt(_SEEDS), own)
     allowed = 5 * noise + 2 * np.abs(ends.mean(axis=0) - shorter.mean(axis=0)) + _HIGHER * np.abs(expected)
     distance, known = np.abs(ends.mean(axis=0) - expected), allowed < np.abs(expected) / 2
     holds = bool(np.all(distance <= allowed + _ROUNDING))
     worst = float(np.max(distance[known] / np.abs(expected[known]), initial=0.0))
-    words = f"{known.sum()} outputs, the worst is off by {worst:.1%} of the correction"
+    words = f"{known.sum()} outputs and entries of the kernel, the worst is off by {worst:.1%} of the correction"
     if holds and not known.any():
         return Verdict(None, _LOUD, undecided=True)
-    rate, error = (2 * number for number in rate_of(quotients[:-1] - quotients[1:]))  # of sizes in steps of sqrt(2)
+    moved = quotients[..., : found.f.size]
+    rate, error = (2 * number for number in rate_of(moved[:-1] - moved[1:]))  # of sizes in steps of sqrt(2)
     if error > _NO_RATE:
         return Verdict(holds, f"no rate above the noise of sites, more of them would tell it; {words}")
     rated = abs(rate - correction.rate) < 0.1 + error
     return Verdict(holds and rated, f"rate {rate:.2f} +- {error:.2f}, expected {correction.rate}; {words}")
+
+
+def _compared(run: xr.Dataset, suffix: str = "") -> Numbers:
+    """Outputs, and the kernel of the last step."""
+    return np.concatenate([np.ravel(run[f"f{suffix}"]), np.ravel(run[f"NTK{suffix}"])])
 
 
 def _extrapolated(quotients: Numbers, powers: int) -> Numbers:
@@ -250,14 +260,11 @@ def _extrapolated(quotients: Numbers, powers: int) -> Numbers:
 
 
 def _quotients(correction: LazyCorrection, values: Mapping[str, Any]) -> Numbers:
-    """Of neighbouring sizes, shape (sizes - 1, seeds, values of outputs)."""
+    """Of neighbouring sizes, shape (sizes - 1, seeds, numbers)."""
     solver, first = Solver(correction.theory, "numpy"), int(values.get("seed", 0))
     seeds = range(first + 1, first + 1 + _SEEDS)  # others than that of the correction
     runs = np.array(
-        [
-            [np.ravel(solver(**{**values, "kernels": (), "seed": seed, "richness": size}).f) for seed in seeds]
-            for size in _SIZES
-        ]
+        [[_compared(solver(**{**values, "seed": seed, "richness": size})) for seed in seeds] for size in _SIZES]
     )
     squares = np.square(_SIZES)[:, None, None]
     return (runs[:-1] - runs[1:]) / (squares[:-1] - squares[1:])

@@ -276,7 +276,7 @@ deep = Limit(
     {DEPTH.name: 1 / EPS},
     why="branches are of the order of the inverse root of the depth, layers a time, sums over them integrals",
     rate=1,
-    cures={DEPTH.name: "a residual network whose layers are a scan, net.scan"},
+    needs={DEPTH.name: "a residual network whose layers are a scan, net.scan, would help"},
     kind=Kind(DeepTheory, checks, alone=DEPTH.name),
 )
 """Infinite depth of residual networks, ``L -> oo``."""

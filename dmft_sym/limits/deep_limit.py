@@ -70,13 +70,31 @@ class DeepTheory(LimitTheory):
     ------
     ProgramError
         If there is no limit, naming what grows and what would cure it.
+
+    See Also
+    --------
+    Theory.limit : makes it.
+    limits.check : whether it is right.
+
+    References
+    ----------
+    arXiv:2502.02531, residual networks; arXiv:2309.16620.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> ds.limits.deep.name
+    'deep'
     """
 
     def __init__(self, theory: Problem, limit: Limit) -> None:
         super().__init__(theory, limit)
         limit.values({symbol.name: symbol for symbol in theory.program.parameters})
         if theory.program.averaged:
-            raise ProgramError(f"limit {limit.name}: averages over sites do not close; a linear network does")
+            raise ProgramError(
+                f"limit {limit.name}: averages over sites do not close; a residual network that is linear, with "
+                "data = ds.Proportional(), has equations that do"
+            )
         self.known = [e for e in theory.closed.equations if e not in theory.closed.definitions]
         self.layers = frozenset(label for equation in self.known for label in layer_labels(equation))
         self.carried = {equation.left.func for equation in self.known if self.carries(equation)}

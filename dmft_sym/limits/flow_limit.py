@@ -43,18 +43,35 @@ class FlowLimit(LimitTheory):
     ------
     ProgramError
         If equations do not close, or a term diverges, naming it and what would cure it.
+
+    See Also
+    --------
+    Theory.limit : makes it.
+    limits.check : whether it is right.
+
+    References
+    ----------
+    arXiv:2502.02531, gradient flow.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> type(ds.derive(ds.deep_linear(depth=1)).limit(ds.limits.gradient_flow)).__name__
+    'FlowLimit'
     """
 
     def __init__(self, theory: Problem, limit: Limit) -> None:
         super().__init__(theory, limit)
         if theory.program.averaged:
             raise ProgramError(
-                f"limit {limit.name}: averages over sites do not close; finite networks flow, ds.GradientFlow()"
+                f"limit {limit.name}: averages over sites do not close; finite and linear networks flow, "
+                "training = ds.GradientFlow(), and data = ds.Proportional() with a linear network has equations that "
+                "close"
             )
         if theory.training.fresh:
             raise ProgramError(
                 f"limit {limit.name}: noise of fresh samples averages out, and what is left is the flow of the "
-                "population; ds.limits.population, or GradientDescent"
+                "population; ds.limits.population is that, and GradientDescent has this limit"
             )
         try:
             self.continuous = ContinuousTime(theory.closed)

@@ -103,6 +103,21 @@ class IndependentSpikes(LimitTheory):
     ------
     ProgramError
         If no matrix has one.
+
+    See Also
+    --------
+    Theory.limit : makes it.
+    limits.check : whether it is right.
+
+    References
+    ----------
+    Baik, Ben Arous, Peche, Ann. Probab. 33, 1643 (2005).
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> ds.limits.independent.name
+    'independent'
     """
 
     def __init__(self, theory: Problem, limit: Limit) -> None:
@@ -118,7 +133,10 @@ class IndependentSpikes(LimitTheory):
             except ProgramError as error:
                 self.reasons[matrix] = str(error)
         if not self.spikes:
-            why = "; ".join(self.reasons.values()) or "no matrix between spaces is trained"
+            why = "; ".join(self.reasons.values()) or (
+                "no matrix between spaces has an update of finite rank; a hidden layer that is trained, "
+                "ds.deep_linear(1), has one with data = ds.Proportional()"
+            )
             raise ProgramError(f"limit {limit.name}: {why}")
 
     @cached_property
@@ -285,7 +303,10 @@ def _is_wide(matrix: GaussianMatrix) -> bool:
 def _first_powers(theory: Problem, limit: Limit) -> dict[type, sp.Expr]:
     """Powers of ``eps`` of order parameters of the first step; what is zero there is not in them."""
     if theory.program.averaged:
-        raise ProgramError(f"limit {limit.name}: allowed where all equations close, as in the proportional regime")
+        raise ProgramError(
+            f"limit {limit.name}: allowed where all equations close; those of a linear network do with "
+            "data = ds.Proportional()"
+        )
     kept = [replace(e, terms=tuple(t for t in e.terms if not _is_past(t))) for e in theory.closed.equations]
     while True:
         zero = {e.left.func for e in theory.closed.equations} - {e.left.func for e in kept if e.terms}

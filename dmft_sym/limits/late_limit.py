@@ -59,12 +59,30 @@ class LateTheory(LimitTheory):
     ------
     ProgramError
         If equations do not close, or a kernel depends on correlations that change: naming it.
+
+    See Also
+    --------
+    Theory.limit : makes it.
+    limits.check : whether it is right.
+
+    References
+    ----------
+    docs/limits.md; residuals of random features, arXiv:2402.01092.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> ds.limits.late.name
+    'late'
     """
 
     def __init__(self, theory: Problem, limit: Limit) -> None:
         super().__init__(theory, limit)
         if theory.program.averaged:
-            raise ProgramError(f"limit {limit.name}: averages over sites do not close; ds.limits.lazy does")
+            raise ProgramError(
+                f"limit {limit.name}: averages over sites do not close; ds.limits.lazy has a static kernel, and "
+                "data = ds.Proportional() with a linear network equations that close"
+            )
         if theory.training.fresh:
             raise ProgramError(f"limit {limit.name}: fresh samples are noise without end; use GradientDescent")
         if self._integers and theory.network.depth is None:

@@ -7,7 +7,6 @@ their order one is how far all arrays move along their gradients, which are the 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,28 +22,17 @@ from dmft_sym.derivation.site_equations import SiteWriter
 from dmft_sym.derivation.symbols import THEN, ScalarAt, SiteAverage
 from dmft_sym.execution.site_values import SiteValues
 from dmft_sym.networks.parameters import ETA, GAMMA, MOMENTUM
-from dmft_sym.program import (
-    LAYER,
-    SAMPLES,
-    STEP,
-    Axes,
-    Compute,
-    FieldRef,
-    Learn,
-    MatrixRef,
-    Outer,
-    ProgramError,
-    ScalarRef,
-)
+from dmft_sym.program import SAMPLES, STEP, Compute, Learn, ProgramError, ScalarRef
 from dmft_sym.program.optimizer import Recursion
 from dmft_sym.regimes.sample_program import OUTPUT_FUNCTION
 
 from .jumps import jumps
-from .lazy_correction import LazyCorrection
 from .limit import EPS, Limit
 from .limit_theory import LimitTheory, Vanished, VanishedTerms
 from .parity import Parities
+from .site_correction import LazyCorrection
 from .static_fields import is_memory, static
+from .tangent_kernel import TangentKernel
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -55,7 +43,6 @@ if TYPE_CHECKING:
 Numbers: TypeAlias = NDArray[np.float64]
 KERNEL = sp.Function("K_NTK")
 """The neural tangent kernel, a function of the labels of two outputs."""
-_LAYER = sp.Symbol("k", integer=True, positive=True)
 
 
 class LazySites(LimitTheory):
@@ -72,6 +59,23 @@ class LazySites(LimitTheory):
     ------
     ProgramError
         If parameters other than the richness scale, weights decay, or outputs diverge: naming what would cure it.
+
+    See Also
+    --------
+    Theory.limit : makes it.
+    limits.check : whether it is right.
+
+    References
+    ----------
+    arXiv:2205.09653; Jacot, Gabriel, Hongler, arXiv:1806.07572.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> data = ds.Samples([[1.0, 0.0], [0.0, 1.0]], [1.0, -1.0])
+    >>> lazy = ds.derive(ds.mlp(1, "linear"), data=data).limit(ds.limits.lazy)
+    >>> lazy.solve(steps=2, learning_rate=0.5).f.dims
+    ('step', 'sample', 'output')
     """
 
     def __init__(self, theory: Problem, limit: Limit) -> None:
@@ -80,6 +84,7 @@ class LazySites(LimitTheory):
         if dict(limit.scaling) != {GAMMA.name: EPS * GAMMA}:
             raise ProgramError(
                 f"limit {limit.name}: allowed where fields are averaged over sites is the lazy one, gamma -> eps gamma"
+                "; data = ds.Proportional() and a linear network have equations that close, and this limit"
             )
         if theory.program.optimizer.recursion.decays:
             raise ProgramError(f"limit {limit.name}: with weight decay no field stays what it was; weight_decay = 0")
@@ -235,57 +240,24 @@ class LazySites(LimitTheory):
                 found.add(statement.target)
         return found
 
-    @cached_property
-    def _labels(self) -> Axes:
-        """Those of outputs, which the kernel has; updates are sums over the others."""
-        return tuple(label for label in self.theory.program.labels if label in self.output.axes)
-
     def _change(self) -> sp.Expr:
         """``(eta0/P) sum K Delta``."""
-        labels = self._labels
+        kernel = self._tangent
         error = self.sites.scalar(self.error, STEP, THEN[1])
-        here = [label.symbol for label in labels]
-        there = [label.other for label in labels]
-        limits = [(label.other, sp.Integer(0), label.size - 1) for label in labels]
-        return ETA / SAMPLES * sp.Sum(KERNEL(*here, *there) * error, *limits)
+        limits = [(label.other, sp.Integer(0), label.size - 1) for label in kernel.labels]
+        return ETA / SAMPLES * sp.Sum(KERNEL(*kernel.here, *kernel.there) * error, *limits)
 
     def _kernel(self) -> Iterator[Equation]:
-        """Every trained array adds ``<left left> <right right>`` of its updates (arXiv:2205.09653)."""
-        labels = self._labels
-        left = KERNEL(*(label.symbol for label in labels), *(label.other for label in labels))
-        terms = [term for _, s in self.theory.program.walk() if isinstance(s, Learn) for term in self._gradients(s)]
-        yield Equation(left, tuple(terms), note="the neural tangent kernel")
+        """Overlaps of gradients, which do not depend on the step."""
+        kernel = self._tangent
+        terms = tuple(map(static, kernel.terms))
+        yield Equation(KERNEL(*kernel.here, *kernel.there), terms, note="the neural tangent kernel")
 
-    def _gradients(self, learn: Learn) -> Iterator[sp.Expr]:
-        target = learn.target
-        ratio = target.matrix.target.ratio if isinstance(target, MatrixRef) else target.space.ratio
-        layers = target.matrix.layers if isinstance(target, MatrixRef) else None
-        for first, second in itertools.product(learn.terms, repeat=2):
-            strength = ratio * learn.rate * self._strength(first, learn) * self._strength(second, learn)
-            second = _renamed(second)
-            body = strength * self._overlap(first.left, second.left)
-            if first.right is not None and second.right is not None:
-                body *= self._overlap(first.right, second.right)
-            else:
-                body *= sp.Mul(*(sp.KroneckerDelta(label.symbol, label.other) for label in _axes(target)))
-            sums = [
-                (o.index, o.layers.start, o.layers.stop) for o in (first, second) if o.index is not None and o.layers
-            ]
-            sums += [(LAYER.symbol, layers.start, layers.stop)] if layers is not None else []
-            sums += [(label.symbol, 0, label.size - 1) for label in self._summed(first)]
-            sums += [(label.other, 0, label.size - 1) for label in self._summed(second)]
-            yield sp.Sum(body, *sums) if sums else body
-
-    def _summed(self, term: Outer) -> Axes:
-        """Labels of an update's fields that outputs do not have."""
-        axes = {label for ref in (term.left, term.right) if ref is not None for label in ref.axes}
-        return tuple(label for label in self.theory.program.labels if label in axes and label not in self._labels)
-
-    def _strength(self, term: Outer, learn: Learn) -> sp.Expr:
-        return sp.cancel(term.coefficient * SAMPLES / (ETA * GAMMA * learn.rate))
-
-    def _overlap(self, a: FieldRef, b: FieldRef) -> sp.Expr:
-        return static(self.sites.overlap(a, b))
+    @cached_property
+    def _tangent(self) -> TangentKernel:
+        """The kernel; it has the labels of outputs."""
+        labels = tuple(label for label in self.theory.program.labels if label in self.output.axes)
+        return TangentKernel(self.theory.program, self.sites, labels)
 
     def _static(self) -> Iterator[Equation]:
         """Fields without memories, their correlations, and the covariances of what drives them."""
@@ -299,7 +271,7 @@ class LazySites(LimitTheory):
         for closure in self.theory.closures:
             for covariance in self.sites.covariances(closure.process.noises):
                 yield Equation(static(covariance.left), tuple(map(static, covariance.terms)), covariance.where)
-        writer = AverageWriter(self.theory)
+        writer = AverageWriter(self.theory, self._tangent.terms)
         for closure in self.theory.closures:
             for averaged in writer.correlations(closure):
                 a, b = (static(end) for end in averaged.left.ends)
@@ -342,20 +314,3 @@ class LazySites(LimitTheory):
 
 def _add(increment: Numbers, total: Numbers) -> None:
     total += increment
-
-
-def _renamed(term: Outer) -> Outer:
-    """A term that is summed over layers with another index."""
-    from dataclasses import replace
-
-    if term.index is None:
-        return term
-    moved = {term.index: _LAYER}
-    left, right = (None if ref is None else FieldRef(ref.field, None if ref.layer is None else ref.layer.subs(moved))
-                   for ref in (term.left, term.right))  # fmt: skip
-    assert left is not None
-    return replace(term, left=left, right=right, index=_LAYER, coefficient=term.coefficient.subs(moved))
-
-
-def _axes(target: Any) -> tuple[Any, ...]:
-    return () if isinstance(target, MatrixRef) else target.axes

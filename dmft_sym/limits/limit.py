@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sympy as sp
 
 from dmft_sym.program import ProgramError
+from dmft_sym.support import notebook
 from dmft_sym.support.messages import show
 
 from .verdicts import Verdicts
@@ -34,6 +35,20 @@ class Kind:
         What the three checks find, for a limit and arguments of a run.
     alone
         Name of a symbol, if limits that say no kind are of this one where it alone scales.
+
+    See Also
+    --------
+    limits.Limit : has one.
+
+    References
+    ----------
+    docs/limits.md, a limit of your own.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> isinstance(ds.limits.lazy.kind, ds.limits.Kind)
+    True
     """
 
     of: Callable[[Problem, Limit], Any]
@@ -63,6 +78,8 @@ class Limit:
         Whether the equations are even in ``eps`` by a symmetry, so that corrections of odd order are not there.
     cures
         What to change where an order parameter diverges, by the name of the parameter that makes it.
+    needs
+        What has a parameter, by its name: where the equations have none.
     kind
         What it makes of a theory; by default that of the parameters that scale.
 
@@ -70,6 +87,15 @@ class Limit:
     ------
     ProgramError
         If an entry is not what it should be.
+
+    See Also
+    --------
+    Theory.limit : takes it.
+    limits.check : three checks.
+
+    References
+    ----------
+    docs/limits.md.
 
     Examples
     --------
@@ -87,6 +113,7 @@ class Limit:
     powers: Mapping[str, sp.Rational | int] = field(default_factory=dict)
     even: bool = False
     cures: Mapping[str, str] = field(default_factory=dict)
+    needs: Mapping[str, str] = field(default_factory=dict)
     kind: Kind | None = None
     onward: Callable[[Any], Any] | None = field(default=None, compare=False, repr=False)
     """Of the limit of a theory: what its own limits are."""
@@ -120,6 +147,17 @@ class Limit:
             raise ProgramError(f"limit {self.name}: allowed is a limit of a theory, theory.limit(...)")
         return self.onward(other)
 
+    def __str__(self) -> str:
+        why = f": {self.why}" if self.why else ""
+        return f"limit {self.name}{why}" + "".join(f"; {name} = {value}" for name, value in self.scaling.items())
+
+    def __repr__(self) -> str:
+        return notebook.shortened([f"<{self}>"])
+
+    def _repr_html_(self) -> str:
+        rows = [(name, value) for name, value in self.scaling.items()]
+        return notebook.paragraph(f"limit {self.name}: {self.why}") + notebook.table(("parameter", "becomes"), rows)
+
     def values(self, symbols: Mapping[str, sp.Symbol]) -> dict[sp.Symbol, sp.Expr]:
         """What the symbols of a theory become.
 
@@ -130,7 +168,7 @@ class Limit:
         """
         for name in self.scaling:
             if name not in symbols:
-                cure = f"; {self.cures[name]} would help" if name in self.cures else ""
+                cure = f"; {self.needs[name]}" if name in self.needs else ""
                 known = ", ".join(symbols)
                 raise ProgramError(f"limit {self.name}: the equations have no {name}; they have {known}{cure}")
         return {symbols[name]: sp.sympify(value, strict=True) for name, value in self.scaling.items()}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
 import sympy as sp
 
+from dmft_sym.support import notebook
 from dmft_sym.support.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -59,12 +59,11 @@ class VanishedTerms(tuple[Vanished, ...]):
         return "\n".join([*lines, *self._rest()])
 
     def __repr__(self) -> str:
-        return str(self)
+        return notebook.shortened([str(self)])
 
     def _repr_html_(self) -> str:
-        head = "<tr><th>equation</th><th>power of &epsilon;</th><th>what vanished</th></tr>"
-        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self._rows())
-        return f"<table>{head}{body}</table>{escape(' '.join(self._rest()))}"
+        head = ("equation", "power of ε", "what vanished")
+        return notebook.table(head, self._rows()) + notebook.paragraph(" ".join(self._rest()))
 
     def _rows(self) -> list[tuple[str, str, str]]:
         return [
@@ -124,6 +123,12 @@ class LimitTheory(ABC):
 
     def __repr__(self) -> str:
         return f"<limit {self.limit.name} of {self.theory.program.name}: {len(self.equations)} equations>"
+
+    def _repr_html_(self) -> str:
+        first, *others = str(self).splitlines()
+        gone = notebook.folded(f"what vanished ({len(self.vanished)})", self.vanished._repr_html_())
+        words = "".join(map(notebook.paragraph, others))
+        return notebook.heading(first) + words + self.equations.stage.html + gone
 
     def _repr_latex_(self) -> str:
         return self.equations._repr_latex_()

@@ -51,6 +51,22 @@ class LimitingTheory(LimitTheory):
     ------
     ProgramError
         If there is no limit, naming the term that diverges and what would cure it.
+
+    See Also
+    --------
+    Theory.limit : makes it.
+    limits.check : whether it is right.
+
+    References
+    ----------
+    arXiv:2502.02531 (infinite width, population); docs/limits.md.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> theory = ds.derive(ds.deep_linear(depth=1))
+    >>> theory.limit(ds.limits.wide).rate
+    1
     """
 
     def __init__(self, theory: Problem, limit: Limit, whole: Problem | None = None) -> None:
@@ -282,10 +298,15 @@ class LimitingTheory(LimitTheory):
     def _cure(self) -> str:
         keywords = {parameter.symbol: parameter.keyword for parameter in self.theory.parameters}
         names = {name for symbol in self.values for name in (symbol.name, keywords.get(symbol, ""))}
-        cures = [cure for name, cure in self.limit.cures.items() if name in names]
-        if getattr(self.whole.training, "centered", False):
-            cures = [cure for cure in cures if cure != CENTERED]
+        found = (cure for name, cure in self.limit.cures.items() if name in names)
+        cures = [cure for cure in (self._centering() if cure == CENTERED else cure for cure in found) if cure]
         return f"; {' or '.join(cures)} would cure it" if cures else ""
+
+    def _centering(self) -> str:
+        """What is missing of it; differences from the first step cancel where no weight decays."""
+        missing = [] if getattr(self.whole.training, "centered", False) else [CENTERED]
+        missing += ["weight_decay = 0"] if self.whole.program.optimizer.recursion.decays else []
+        return " with ".join(missing)
 
 
 def scaled_parameters(theory: Problem, limit: Limit) -> dict[sp.Symbol, sp.Expr]:

@@ -45,6 +45,7 @@ def checks(limiting: LimitingTheory | LazySites, arguments: Mapping[str, Any]) -
 
 
 SCALED = Kind(limit_of, checks)
+_RATIOS = "data = ds.Proportional() has its ratio to the dimension"
 
 lazy = Limit(
     "lazy",
@@ -61,6 +62,7 @@ wide = Limit(
     {NU.name: 1 / EPS},
     why="the width exceeds the dimension, and the first layer is not driven by its own noise",
     rate=1,
+    needs={NU.name: f"on given samples the width is infinite already; {_RATIOS}"},
     kind=SCALED,
 )
 """Infinite width, ``nu -> oo``."""
@@ -70,6 +72,7 @@ population = Limit(
     {ALPHA.name: 1 / EPS},
     why="samples exceed the dimension, and errors keep no memory of them",
     rate=1,
+    needs={ALPHA.name: f"the number of samples has no ratio to the dimension; {_RATIOS}"},
     kind=SCALED,
 )
 """Infinite data, ``alpha -> oo``."""
@@ -81,6 +84,7 @@ regression = Limit(
     "rates of all layers",
     rate=2,
     even=True,
+    needs={NU.name: f"on given samples ds.limits.lazy is linear regression by a static kernel; {_RATIOS}"},
     kind=SCALED,
 )
 """Linear regression, as the limit of a wide and lazy linear network."""
@@ -89,6 +93,7 @@ small_init = Limit(
     "small_init",
     {INIT_VARIANCE.name: EPS * INIT_VARIANCE},
     why="weights start at the saddle point, which they leave after a time that grows like log(1/eps)",
+    needs={INIT_VARIANCE.name: "a network with hidden layers, ds.deep_linear(1), has random initial weights"},
     kind=SCALED,
 )
 """Small initialization, ``init_std -> 0`` at a fixed number of steps."""

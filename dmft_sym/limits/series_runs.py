@@ -1,8 +1,9 @@
-"""Runs of a program that is a power series: outputs and losses of order ``gamma^2``, with their standard errors."""
+"""Runs of a program that is a power series: outputs, losses and kernels of order ``gamma^2``, with standard errors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,24 @@ from dmft_sym.regimes.samples import Samples, samples_of
 from dmft_sym.solvers.arguments import run_arguments
 from dmft_sym.solvers.attributes import common_attributes
 from dmft_sym.solvers.coordinates import Coordinates
+from dmft_sym.solvers.measurements import Measurements, WantedMeasurements, wanted_of
 from dmft_sym.solvers.method import Call, Solved, end_of_run
-from dmft_sym.solvers.sample_results import jackknife, labelled, left_out, mean_and_error, suffixed
+from dmft_sym.solvers.sample_results import (
+    SEM,
+    jackknife,
+    labelled,
+    left_out,
+    mean_and_error,
+    network_dataset,
+    suffixed,
+)
 from dmft_sym.solvers.sampled_sites import SampledRun
 from dmft_sym.solvers.solver import DEFAULTS
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.outcomes import Outcome
+
+from .series import Series
+from .series_kernels import SeriesKernels
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,37 +40,38 @@ if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
 
 Numbers = NDArray[np.float64]
-_OPTIONS = ("tol", "sites", "error", "seed", "replicas", "antithetic", "threads")
+_OPTIONS = ("tol", "sites", "error", "seed", "replicas", "antithetic", "threads", "kernels")
 _SMALL = 1e-4
 """Of outputs, for the derivative of a loss."""
 
 
 def solve_series(
-    problem: Problem, output: ScalarRef, corrected: ScalarRef, backend: str, arguments: Mapping[str, Any]
+    problem: Problem, series: Series, output: ScalarRef, backend: str, arguments: Mapping[str, Any]
 ) -> xr.Dataset:
     """Run a series by the default method on given samples: conditioning.
 
     Parameters
     ----------
-    output, corrected
-        Outputs of order zero and two.
+    problem
+        Of the program of the series.
+    output
+        Outputs of order zero.
     arguments
         As of a run: steps, parameters, and the options ``sites``, ``error``, ``seed``, ``replicas``, ``antithetic``,
-        ``tol``, ``threads`` and ``progress``.
+        ``tol``, ``threads``, ``kernels`` and ``progress``.
 
     Returns
     -------
     xarray.Dataset
-        ``f`` (step, sample, output) and losses of order two.
+        ``f`` (step, sample, output), losses and kernels of order two.
     """
     refuse_richness(arguments)
     given = {name: value for name, value in arguments.items() if name in _OPTIONS and value is not None}
     rest = {k: v for k, v in arguments.items() if k not in (*_OPTIONS, "steps", "progress")}
     run = run_arguments(problem, arguments.get("steps"), rest, (*_OPTIONS, "progress"))
-    options = SimpleNamespace(**{**DEFAULTS, **given, "kernels": ()})
+    options = SimpleNamespace(**{**DEFAULTS, **given})
     call = Call(problem, backend, run, options, arguments.get("progress"))
-    scalars = output.scalar.name, corrected.scalar.name
-    solved = _exact(call, *scalars) if problem.program.linear else SeriesRun(call, *scalars).solved()
+    solved = _exact(call, series, output) if problem.program.linear else SeriesRun(call, series, output).solved()
     found = {**common_attributes(problem, run), **solved.attributes, **solved.outcome.attrs()}
     return solved.dataset.assign_attrs({**found, "order": 2})
 
@@ -68,6 +82,17 @@ def refuse_richness(arguments: Mapping[str, Any]) -> None:
         raise ArgumentError("richness: allowed is nothing, results are what multiplies its square")
 
 
+def _names(series: Series, output: ScalarRef) -> tuple[str, str]:
+    """Of outputs of order two and of order zero."""
+    return series.part(output.scalar, 2).name, output.scalar.name
+
+
+def _wanted(wanted: WantedMeasurements, series: Series, call: Call) -> WantedMeasurements:
+    """The same of kernels of order two."""
+    sizes = samples_of(call.problem.data).sizes
+    return replace(wanted, kernels=SeriesKernels(series, call.arguments.values, sizes))
+
+
 class SeriesRun(SampledRun):
     """Replicas of a series on sampled sites.
 
@@ -75,13 +100,16 @@ class SeriesRun(SampledRun):
     ----------
     call
         Of a series.
-    output, corrected
-        Names of its outputs of order zero and two.
+    series
+        What runs.
+    output
+        Its outputs of order zero.
     """
 
-    def __init__(self, call: Call, output: str, corrected: str) -> None:
-        self.names = (corrected, output)
+    def __init__(self, call: Call, series: Series, output: ScalarRef) -> None:
+        self.names = _names(series, output)
         super().__init__(call)
+        self.wanted = _wanted(self.wanted, series, call)
 
     def track(self, result: Any) -> Numbers:
         """Outputs of both orders, shape (steps, 2, samples, outputs)."""
@@ -91,30 +119,30 @@ class SeriesRun(SampledRun):
         """Means and standard errors over replicas; those of losses by the jackknife."""
         import xarray as xr
 
-        tracks, _ = self.tracks(sites)
+        tracks, measured = self.tracks(sites)
         done = min(len(track) for track in tracks)
-        stacked = xr.concat([_orders(track[:done], self.data) for track in tracks], "replica")
+        parts = (_orders(track[:done], shown, self.data) for track, shown in zip(tracks, measured, strict=True))
+        stacked = xr.concat(list(parts), "replica")
         mean, error = mean_and_error(stacked)
-        errors = error[["f"]].merge(jackknife(_losses(left_out(stacked), self.data)))
-        found = mean[["f"]].merge(_losses(mean, self.data)).merge(suffixed(errors, "_sem"))
+        errors = error.drop_vars("limit").merge(jackknife(_losses(left_out(stacked), self.data)))
+        found = mean.drop_vars("limit").merge(_losses(mean, self.data)).merge(suffixed(errors, SEM))
         return found, end_of_run(done, self.call.arguments.steps)
 
 
-def _exact(call: Call, output: str, corrected: str) -> Solved:
+def _exact(call: Call, series: Series, output: ScalarRef) -> Solved:
     """A linear series in coordinates."""
-    result, attributes = Coordinates().trained(call)
+    data = samples_of(call.problem.data)
+    measured = Measurements(_wanted(wanted_of(call, data, gaussian=True), series, call))
+    result, attributes = Coordinates().trained(call, measured.see_network, measured.wanted.steps)
     scalars = {ref.scalar.name: values for ref, values in result.scalars.items()}
-    both = _orders(np.stack([scalars[corrected], scalars[output]], axis=1), samples_of(call.problem.data))
-    dataset = both[["f"]].merge(_losses(both, samples_of(call.problem.data)))
-    return Solved(labelled(dataset, samples_of(call.problem.data)), result.outcome, attributes)
+    both = _orders(np.stack([scalars[name] for name in _names(series, output)], axis=1), measured, data)
+    return Solved(labelled(both.drop_vars("limit").merge(_losses(both, data)), data), result.outcome, attributes)
 
 
-def _orders(track: Numbers, data: Samples) -> xr.Dataset:
-    import xarray as xr
-
-    dims = ("step", "sample", "output")
-    coords = {"step": np.arange(len(track)), **{label.name: np.arange(size) for label, size in data.sizes.items()}}
-    return xr.Dataset({"f": (dims, track[:, 0]), "limit": (dims, track[:, 1])}, coords)
+def _orders(track: Numbers, measured: Measurements, data: Samples) -> xr.Dataset:
+    """What one network showed: outputs ``f`` and kernels of order two, and the ``limit`` of outputs."""
+    found = network_dataset(track[:, 0], measured, data)
+    return found.assign(limit=(found["f"].dims, track[:, 1]))
 
 
 def _losses(dataset: xr.Dataset, data: Samples) -> xr.Dataset:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from dmft_sym.program import ProgramError
 from dmft_sym.solvers.arguments import checked
+from dmft_sym.support import notebook
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show, suggestion
+from dmft_sym.support.progress import Report, reported
 
 from .composed import of_limit
 from .limit import Kind, Limit
@@ -78,16 +79,17 @@ class Checks(tuple[LimitCheck, ...]):
         cells = [
             (row.limit, row.network, row.structural, row.exact, row.approach, row.reason or row.verdict) for row in self
         ]
-        body = ("".join(f"<td>{escape(str(cell))}</td>" for cell in row) for row in cells)
-        top = "".join(f"<th>{name}</th>" for name in head)
-        return f"<table><tr>{top}</tr>{''.join(f'<tr>{row}</tr>' for row in body)}</table>"
+        return notebook.table(head, cells)
+
+    def __repr__(self) -> str:
+        return notebook.shortened([str(self)])
 
 
 def check(
     theory: Problem,
     limits: Iterable[Limit | str] | None = None,
     *,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Report | bool | None = None,
     **arguments: Any,
 ) -> Checks:
     """Check limits of a theory in three ways.
@@ -97,7 +99,8 @@ def check(
     limits
         Limits or their names; all that have names by default.
     progress
-        Called as ``progress(done, total)`` after every limit.
+        A bar by default, where somebody looks and it lasts; ``False`` for none. Or a function, called as
+        ``progress(done, total)`` after every limit.
     **arguments
         As of a run, for the approach in numbers: those that scale are where they start from.
 
@@ -110,6 +113,22 @@ def check(
     ------
     ArgumentError
         If there is no limit of a name, or if an argument is none of a run.
+
+    See Also
+    --------
+    Theory.limit : what is left.
+
+    References
+    ----------
+    docs/limits.md; rates of the lazy limit, arXiv:2205.09653.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> given = dict(samples_per_dim=2.0, width_per_dim=0.8, richness=2.0, learning_rate=0.02)
+    >>> checks = ds.limits.check(ds.derive(ds.deep_linear(depth=1)), ["wide"], **given)
+    >>> str(checks).splitlines()[0]
+    'wide (deep linear network): holds'
     """
     for parameter in theory.parameters:
         if parameter.keyword in arguments:
@@ -117,10 +136,10 @@ def check(
     asked = ALL.values() if limits is None else [limits] if isinstance(limits, str | Limit) else limits
     chosen = [named(limit) for limit in asked]
     rows = []
-    for limit in chosen:
-        rows.append(_row(theory, limit, arguments))
-        if progress is not None:
-            progress(len(rows), len(chosen))
+    with reported("limits", progress) as report:
+        for limit in chosen:
+            rows.append(_row(theory, limit, arguments))
+            report(len(rows), len(chosen))
     return Checks(rows)
 
 
@@ -132,10 +151,29 @@ def check_correction(theory: Problem, **arguments: Any) -> Checks:
     **arguments
         As of a run, for the approach in numbers.
 
+    Returns
+    -------
+    LimitCheck
+        One row.
+
     Raises
     ------
     ArgumentError
         If an argument is none of a run.
+
+    See Also
+    --------
+    limits.check : limits themselves.
+
+    References
+    ----------
+    arXiv:2205.09653.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> ds.limits.lazy_correction.name
+    'lazy_correction'
     """
     return check(theory, ["lazy_correction"], **arguments)
 

@@ -225,10 +225,34 @@ def mean(thing: Vector | Mean, over: TracedLabel | None = None) -> Vector | Mean
     over
         A label, such as ``token``: the mean over its values instead.
 
+    Returns
+    -------
+    Vector or scalar
+        A scalar of a vector; over a label what the thing is, without the label.
+
     Raises
     ------
     ProgramError
         If the thing does not fit.
+
+    See Also
+    --------
+    norm : the root of the mean square.
+    softmax : weights along a label.
+
+    References
+    ----------
+    docs/program.md, labels of your own.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> def forward(net, x):
+    ...     h = net.matrix("W0", net.inputs, net.hidden("N")) @ x
+    ...     return net.readout("w", h * ds.mean(h * h))
+    >>> data = ds.Samples([[1.0, 0.0], [0.0, 1.0]], [1.0, -1.0])
+    >>> [str(s) for s in ds.derive(ds.network(forward), data=data).program.statements][1]
+    'm1 = <h1**2>'
     """
     if over is not None:
         summed: Vector | Mean = total(thing, over)  # type: ignore[type-var]
@@ -242,10 +266,45 @@ def mean(thing: Vector | Mean, over: TracedLabel | None = None) -> Vector | Mean
 def softmax(scores: Mean, over: TracedLabel) -> Mean:
     """``exp(s_ij) / sum_j exp(s_ij)`` along the label ``over``, of scalars.
 
+    Parameters
+    ----------
+    scores
+        Scalars that carry the label, such as ``ds.mean(q * k.at(other))``.
+    over
+        The label along which weights sum to one.
+
+    Returns
+    -------
+    scalar
+        With the labels of the scores.
+
     Raises
     ------
     ProgramError
         If the scores are no scalars, or do not carry the label.
+
+    See Also
+    --------
+    mean : scores are averages over sites.
+
+    References
+    ----------
+    arXiv:1706.03762, with scores divided by the width in place of its root (arXiv:2405.15712).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import dmft_sym as ds
+    >>> def attention(net, x):
+    ...     token, n = net.label("token", 3), net.hidden("N")
+    ...     other = token.copy()
+    ...     q, k, v = (net.matrix(name, net.inputs, n) @ x for name in "QKV")
+    ...     weights = ds.softmax(ds.mean(q * k.at(other)), over=other)
+    ...     return net.readout("w", ds.mean(net.sum(weights * v.at(other), over=other), over=token))
+    >>> data = ds.Samples(np.ones((2, 3, 4)), [1.0, -1.0], labels=("token",))
+    >>> program = ds.derive(ds.network(attention), data=data).program
+    >>> [line for line in map(str, program.statements) if "softmax" in line]
+    ['a1 = softmax(m1) along other_token']
     """
     if isinstance(scores, Vector):
         raise ProgramError("softmax of a vector: allowed are scalars, such as ds.mean(q * k.at(other))")
@@ -258,7 +317,41 @@ def softmax(scores: Mean, over: TracedLabel) -> Mean:
 
 
 def norm(vector: Vector) -> Mean:
-    """``sqrt((1/n) sum_i h_i^2)``, the size of a vector per site, a scalar."""
+    """``sqrt((1/n) sum_i h_i^2)``, the size of a vector per site, a scalar.
+
+    Parameters
+    ----------
+    vector
+        Of the forward pass.
+
+    Returns
+    -------
+    scalar
+        For every sample, and every label that the vector carries.
+
+    Raises
+    ------
+    ProgramError
+        If it is no vector.
+
+    See Also
+    --------
+    mean : other averages over sites.
+
+    References
+    ----------
+    docs/program.md; normalisation layers, arXiv:1607.06450, without the mean that they subtract.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> def forward(net, x):
+    ...     h = net.matrix("W0", net.inputs, net.hidden("N")) @ x
+    ...     return net.readout("w", h / ds.norm(h))
+    >>> data = ds.Samples([[1.0, 0.0], [0.0, 1.0]], [1.0, -1.0])
+    >>> [str(s) for s in ds.derive(ds.network(forward), data=data).program.statements][1:3]
+    ['m1 = <h1**2>', 's1 = sqrt(m1)']
+    """
     squares = mean(vector * vector)
     assert isinstance(squares, Mean)
     return Mean(squares.tracer, sp.sqrt(squares.expression), squares.arguments)

@@ -57,9 +57,18 @@ class Loss:
     classes
         Whether targets are classes, and no numbers that noise could be added to.
 
+    See Also
+    --------
+    Samples : takes a loss by its name, as a formula or as an object.
+
+    References
+    ----------
+    arXiv:2205.09653; docs/program.md.
+
     Examples
     --------
-    >>> quartic = Loss.of("(f - y)**4/4")
+    >>> import dmft_sym as ds
+    >>> quartic = ds.Loss.of("(f - y)**4/4")
     >>> quartic.error, quartic.curvature
     (-(f - y)**3, 3*(f - y)**2)
     """

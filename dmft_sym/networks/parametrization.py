@@ -26,6 +26,20 @@ class Parametrization:
     ----------
     exponent
         ``a``; 1/2 is muP (mean field), 0 the NTK parametrization.
+
+    See Also
+    --------
+    scaling : powers of the width of a forward pass, counted.
+
+    References
+    ----------
+    arXiv:2605.07870, section 2; arXiv:2011.14522.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> ds.NTK.gamma(richness=2.0, width_per_dim=4.0), str(ds.Parametrization(0.25))
+    (1.0, 'exponent 0.25')
     """
 
     exponent: float = 0.5

@@ -42,6 +42,37 @@ class RecordedScalars(Recording):
 
         It is one for every value of the labels that the arguments carry, too; `dmft_sym.mean` finds a name. Layers that
         normalise are written with it: ``net.apply(lambda h, s: h / sympy.sqrt(s), h, net.mean("s", ...))``.
+
+        Parameters
+        ----------
+        name
+            What equations call it.
+        function
+            As of `apply`.
+        *arguments
+            Vectors of one space, and averages.
+
+        Returns
+        -------
+        scalar
+            With the labels of the arguments.
+
+        Raises
+        ------
+        ProgramError
+            If the arguments do not fit, or the function is not allowed.
+
+        Examples
+        --------
+        >>> import sympy as sp
+        >>> import dmft_sym as ds
+        >>> def normalised(net, x):
+        ...     h = net.matrix("W0", net.inputs, net.hidden("N")) @ x
+        ...     size = net.mean("size", lambda a: a**2, h)
+        ...     return net.readout("w", net.apply(lambda a, s: a / sp.sqrt(s), h, size))
+        >>> theory = ds.derive(ds.network(normalised), data=ds.Samples([[1.0], [2.0]], [1.0, -1.0]))
+        >>> str(theory.program.statements[1])
+        'size = <h1**2>'
         """
         return self._average(name, self._site_function(function, arguments))
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import sympy as sp
 
 from dmft_sym.program import (
+    OUTPUT,
     Assign,
     Average,
     Axes,
@@ -83,13 +84,16 @@ class Adjoint:
         return bool(self.linear.terms or self.functions)
 
 
-def reverse(trace: Trace, scalings: Scalings) -> Backward:
-    """Differentiate a traced forward pass.
+def reverse(trace: Trace, scalings: Scalings, error: ScalarRef | None = None) -> Backward:
+    """Differentiate a traced forward pass: every output by itself, or their sum weighted by errors.
 
     Parameters
     ----------
     scalings
         Gives the seed ``sqrt(N/N_j)`` of every readout.
+    error
+        Differentiate ``sum_c Delta_c f_c`` at fixed errors ``Delta`` instead of every ``f_c``: adjoints have no label
+        of the outputs then, and are gradients already; terms of the gradient of a readout have a weight of their own.
 
     Raises
     ------
@@ -106,16 +110,18 @@ def reverse(trace: Trace, scalings: Scalings) -> Backward:
         *(target.name for target in _targets(trace.statements)),
     }
     taken |= {parameter.keyword for parameter in trace.parameters}
-    pass_ = ReverseMode(trace.setting.adjoint_axes, taken, {"h": "g", "phi": "z"}, trained=True, labels=trace.labels)
+    axes, labels = trace.setting.adjoint_axes, trace.labels
+    if error is not None:
+        axes, labels = tuple(label for label in axes if label != OUTPUT), (*labels, *axes)
+    pass_ = ReverseMode(axes, taken, {"h": "g", "phi": "z"}, trained=True, labels=labels)
     pass_.readouts = {ref: (readout, scalings) for ref, readout in trace.raw.items()}
+    pass_.contracted = error is not None
     if function is not None:
         for ref, (slope, arguments) in function.slopes().items():
             unit = sp.Integer(1) if ref in trace.raw else scalings.gamma  # adjoints are gamma N df/dh
-            pass_.scalar_adjoints[ref] = [ComputedPart(unit * slope, arguments)]
+            pass_.scalar_adjoints[ref] = [_weighted_part(unit * slope, arguments, error)]
     for readout in trace.readouts if function is None else ():
-        seed = readout.coefficient * scalings.readout(readout.vector.space.ratio)
-        pass_.add_adjoint(readout.field, Linear.of(VectorRef(readout.vector), seed))
-        pass_.gradients.setdefault(readout.vector, []).append(Outer(seed, readout.field))
+        pass_.read_out(readout, scalings, sp.Integer(1) if error is None else error)
     for statement in reversed(trace.statements):
         pass_.visit(statement)
     made = {target.name for target in _targets(pass_.blocks[0])}
@@ -166,6 +172,7 @@ class ReverseMode:
         self.scan: ForLayers | None = None
         self.lead = sp.Integer(0)  # of the scan that is being reversed
         self.readouts: dict[ScalarRef, tuple[Readout, Scalings]] = {}  # scalars that are readouts
+        self.contracted = False
 
     def axes_of(self, axes: Axes) -> Axes:
         """Labels of the adjoint of a thing with these labels."""
@@ -276,22 +283,28 @@ class ReverseMode:
 
     def visit_readout(self, target: ScalarRef) -> None:
         """``f_w = <w h>/gamma``: ``h`` and ``w`` get ``w`` and ``h`` times the derivative of the outputs by ``f_w``."""
-        readout, scalings = self.readouts[target]
         outer = self.slope_of_output(target)
-        if outer is None:
-            return
+        if outer is not None:
+            self.read_out(*self.readouts[target], outer)
+
+    def read_out(self, readout: Readout, scalings: Scalings, outer: sp.Expr | ScalarRef) -> None:
+        """The adjoint of what is read out, and the gradient of the readout; ``outer`` is the derivative by it."""
         seed = readout.coefficient * scalings.readout(readout.vector.space.ratio)
         vector, read = VectorRef(readout.vector), readout.field
+        gradient = self.gradients.setdefault(readout.vector, [])
         if isinstance(outer, sp.Expr):
             self.add_adjoint(read, Linear.of(vector, seed * outer))
-            self.gradients.setdefault(readout.vector, []).append(Outer(seed * outer, read))
+            gradient.append(Outer(seed * outer, read))
             return
         slope, weights, field = (sp.Symbol(name, real=True) for name in ("slope", "weights", "field"))
-        self.add_function(read, SiteFunction(seed * slope * weights, ((slope, outer), (weights, vector))), target.axes)
+        self.add_function(read, SiteFunction(seed * slope * weights, ((slope, outer), (weights, vector))), outer.axes)
+        if self.contracted:  # the errors are in the slopes, one for every output, which fields do not have
+            gradient.append(Outer(seed, read, weight=outer))
+            return
         name = self.free_name(f"{read.field.name}_{readout.vector.name}")
         left = FieldRef(Field(name, read.space, axes=self.axes_of(read.axes)))
         self.blocks[-1].append(SiteMap(left, SiteFunction(slope * field, ((slope, outer), (field, read)))))
-        self.gradients.setdefault(readout.vector, []).append(Outer(seed, left))
+        gradient.append(Outer(seed, left))
 
     def slope_of_output(self, target: ScalarRef) -> sp.Expr | ScalarRef | None:
         """Derivative of the outputs by a readout: a number, or a scalar."""
@@ -474,7 +487,11 @@ class ReverseMode:
             self.assign(FieldRef(total, scan.index), above + self.adjoints.pop(ref, Adjoint()))
         if self.scalar_adjoints:
             names = ", ".join(str(ref) for ref in self.scalar_adjoints)
-            raise ProgramError(f"scan over {scan.index}: averages from outside of a scan ({names}) are not supported")
+            raise ProgramError(
+                f"scan over {scan.index}: it uses averages from outside of it ({names}); allowed are averages of its "
+                "own vectors, such as ds.mean(h * h) of the vector h that its step takes; by one from outside multiply "
+                "before or after the scan"
+            )
         self.scan = None
         self.adjoints = held
         return tuple(self.blocks.pop())
@@ -485,6 +502,19 @@ class ReverseMode:
         total = Field(name, ref.space, LayerRange(scan.layers.start, scan.layers.stop + 1), self.axes_of(ref.axes))
         self.blocks[-1].append(Assign(FieldRef(total, scan.layers.stop + 1), Linear()))
         return total
+
+
+def _weighted_part(
+    slope: sp.Expr, arguments: tuple[tuple[sp.Symbol, ScalarRef], ...], error: ScalarRef | None
+) -> ComputedPart:
+    """The derivative of the outputs by a scalar; times their errors, if these are given."""
+    if error is None:
+        return ComputedPart(slope, arguments)
+    name = error.scalar.name
+    while any(symbol.name == name for symbol in slope.free_symbols):
+        name += "_"
+    symbol = sp.Symbol(name, real=True)
+    return ComputedPart(slope * symbol, (*arguments, (symbol, error)))
 
 
 def _reads_inputs(statement: Assign) -> bool:

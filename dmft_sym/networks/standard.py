@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import numbers
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
 from dmft_sym.program import ProgramError
+from dmft_sym.support import notebook
 
 from .functions import Function
 from .outputs import Outputs
@@ -36,6 +39,21 @@ class Network:
         How ``gamma`` follows from ``richness`` and width.
     defaults
         Default values of further run-time parameters.
+
+    See Also
+    --------
+    network : makes one from a forward pass.
+    derive : takes it.
+
+    References
+    ----------
+    docs/program.md.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> ds.deep_linear(depth=2).depth
+    2
     """
 
     forward: Forward
@@ -53,9 +71,31 @@ class Network:
         _check_integer("outputs", self.outputs, 1)
         object.__setattr__(self, "parametrization", _parametrization(self.parametrization))
 
+    def __repr__(self) -> str:
+        return notebook.shortened([f"<network {self.name}: {self._settings}>"])
+
+    def _repr_html_(self) -> str:
+        source = notebook.folded("forward pass", notebook.listing(_source(self.forward)), shown=True)
+        return notebook.heading(f"Network {self.name}") + notebook.paragraph(self._settings) + source
+
+    @property
+    def _settings(self) -> str:
+        depth = [] if self.depth is None else [f"depth {self.depth}"]
+        outputs = f"{self.outputs} output{'' if self.outputs == 1 else 's'}"
+        values = (f"{name} {value}" for name, value in self.defaults.items())
+        return ", ".join([*depth, outputs, str(self.parametrization), *values])
+
     def trace(self, setting: Setting = PROPORTIONAL) -> Trace:
         """Statements of the forward pass."""
         return trace(self.forward, replace(setting, outputs=setting.outputs or self.outputs))
+
+
+def _source(forward: Forward) -> str:
+    """The forward pass as it was written, or its name where that is not known."""
+    try:
+        return textwrap.dedent(inspect.getsource(forward)).strip()
+    except (OSError, TypeError):
+        return str(getattr(forward, "__name__", forward))
 
 
 def _check_integer(key: str, value: object, low: int) -> None:
@@ -96,18 +136,33 @@ def network(
     **defaults
         Default values of other run-time arguments; `dmft_sym.derive` refuses names that the program does not have.
 
+    Returns
+    -------
+    Network
+        For `derive`.
+
     Raises
     ------
     ProgramError
         Naming the argument, its value and what is allowed.
 
+    See Also
+    --------
+    mlp, deep_linear : forward passes that are there.
+    dmft_sym.networks.Tracer : what ``net`` offers.
+
+    References
+    ----------
+    docs/program.md; the language of vector programs is that of tensor programs, arXiv:2009.10685.
+
     Examples
     --------
+    >>> import dmft_sym as ds
     >>> def two_paths(net, x):
     ...     n = net.hidden("N")
     ...     h = net.matrix("A", net.inputs, n) @ x
     ...     return net.readout("w", h + net.matrix("B", n, n) @ h)
-    >>> net = network(two_paths)
+    >>> net = ds.network(two_paths)
     """
     label = name or getattr(forward, "__name__", "network").strip("<>")
     return Network(forward, label, depth, outputs, _parametrization(parametrization), dict(defaults))
@@ -132,10 +187,41 @@ def deep_linear(depth: int = 1, outputs: int = 1, parametrization: Parametrizati
     ``depth = 0`` is linear regression on ``x`` from zero, where ``richness`` and ``width_per_dim`` cancel and need not
     be given.
 
+    Parameters
+    ----------
+    depth
+        Default number ``L`` of hidden layers, an integer >= 0.
+    outputs
+        Default number ``C`` of outputs, an integer >= 1.
+    parametrization
+        ``"muP"``, ``"NTK"`` or a `Parametrization`: how ``gamma`` follows from the richness and the width.
+
+    Returns
+    -------
+    Network
+        For `derive`.
+
     Raises
     ------
     ProgramError
         Naming the argument, its value and what is allowed.
+
+    See Also
+    --------
+    mlp : with an activation, on given samples.
+    network : a forward pass of your own.
+
+    References
+    ----------
+    arXiv:2502.02531.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> ds.derive(ds.deep_linear(depth=3)).solve(
+    ...     samples_per_dim=2, width_per_dim=1, richness=1, learning_rate=0.05, steps=2, method="conditioning"
+    ... ).attrs["depth"]
+    3
     """
     _check_integer("depth", depth, 0)
     chosen = _parametrization(parametrization)
@@ -166,14 +252,29 @@ def mlp(
     parametrization
         At infinite width only muP trains features.
 
+    Returns
+    -------
+    Network
+        For `derive`.
+
     Raises
     ------
     ProgramError
         Naming the argument, its value and what is allowed.
 
+    See Also
+    --------
+    deep_linear : the same without an activation, in either regime.
+    network : a forward pass of your own.
+
+    References
+    ----------
+    arXiv:2205.09653.
+
     Examples
     --------
-    >>> net = mlp(depth=2, activation="h*tanh(h)")
+    >>> import dmft_sym as ds
+    >>> net = ds.mlp(depth=2, activation="h*tanh(h)")
     """
     from .activations import activation as chosen
 

@@ -75,6 +75,24 @@ class Tracer(RecordedScalars):
         The space ``D`` of the input.
     depth : sympy.Symbol
         The number ``L`` of hidden layers, an integer symbol whose value is a run-time argument.
+
+    See Also
+    --------
+    dmft_sym.network : what hands it to a forward pass.
+    dmft_sym.mean, dmft_sym.norm, dmft_sym.softmax : averages over sites.
+
+    References
+    ----------
+    docs/program.md.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> def forward(net, x):
+    ...     n = net.hidden("N")
+    ...     return net.readout("w", net.matrix("W0", net.inputs, n) @ x)
+    >>> [str(statement) for statement in ds.network(forward).trace().statements]
+    ['h1 = W0 v']
     """
 
     def __init__(self, setting: Setting = PROPORTIONAL) -> None:
@@ -109,6 +127,31 @@ class Tracer(RecordedScalars):
         """A further input of every sample, by its name in ``ds.Samples(inputs={"x": ..., name: ...})``.
 
         Matrices read it from its own space: ``x2 = net.given("x2")``, ``net.matrix("V", x2.space, n) @ x2``.
+
+        Parameters
+        ----------
+        name
+            That of the array.
+
+        Returns
+        -------
+        Vector
+            In a space of its own.
+
+        Raises
+        ------
+        ProgramError
+            If the data have no input of this name.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> data = ds.Samples(inputs={"x": [[1.0, 0.0], [0.0, 1.0]], "x2": [[1.0], [-1.0]]}, targets=[1.0, -1.0])
+        >>> def both(net, x):
+        ...     n, x2 = net.hidden("N"), net.given("x2")
+        ...     return net.readout("w", net.matrix("W0", net.inputs, n) @ x + net.matrix("V", x2.space, n) @ x2)
+        >>> sorted(matrix.name for matrix in ds.derive(ds.network(both), data=data).program.matrices)
+        ['V', 'W0']
         """
         for found in (self.setting.input, *self.setting.given):
             if found.name == name and found.data:
@@ -120,7 +163,34 @@ class Tracer(RecordedScalars):
         )
 
     def hidden(self, name: str, width: Number = 1) -> Space:
-        """A hidden space of ``width * nu * D`` sites (of ``width * N`` where samples are given)."""
+        """A hidden space of ``width * nu * D`` sites (of ``width * N`` where samples are given).
+
+        Parameters
+        ----------
+        name
+            What equations call it.
+        width
+            Relative size: a number > 0, or an expression in run-time parameters.
+
+        Returns
+        -------
+        Space
+            Between spaces act matrices.
+
+        Raises
+        ------
+        ProgramError
+            If there is another space of this name, or the width is no number > 0.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> def bottleneck(net, x):
+        ...     n, m = net.hidden("N"), net.hidden("M", 0.25)
+        ...     return net.readout("w", net.matrix("V", n, m) @ (net.matrix("W0", net.inputs, n) @ x))
+        >>> [str(space.ratio) for space in ds.derive(ds.network(bottleneck)).program.spaces if space.name in "MN"]
+        ['nu/4', 'nu']
+        """
         if not isinstance(name, str):
             raise ProgramError(
                 f'hidden {name!r}: allowed is a name, net.hidden("N"), and the width in units of the others'
@@ -146,6 +216,40 @@ class Tracer(RecordedScalars):
         ``layers=(first, last)`` makes it a family of independent matrices, to be indexed in a scan;
         ``learning_rate`` is a factor on that of the run, and ``train=False`` keeps it at its initial value. Of a family
         ``init`` and ``learning_rate`` may depend on the layer: expressions in ``l``, or functions of it.
+
+        Parameters
+        ----------
+        name
+            What equations and spectra call it.
+        source, target
+            Spaces of columns and rows.
+        layers
+            First and last layer of a family.
+        init
+            Initial standard deviation in units of ``init_std``; 0 starts from zero.
+        learning_rate
+            A factor on the learning rate of the run.
+        train
+            Whether it learns.
+
+        Returns
+        -------
+        Weights
+            To be applied by ``W @ h``, transposed ``W.T @ h``; a family is indexed, ``W[l] @ h``.
+
+        Raises
+        ------
+        ProgramError
+            If there is another array of this name, or an option is out of range.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> def tied(net, x):
+        ...     W = net.matrix("W", net.inputs, net.hidden("N"))
+        ...     return net.readout("w", W @ x)
+        >>> ds.derive(ds.network(tied)).program.matrices[0].name
+        'W'
         """
         for side in (source, target):
             if not isinstance(side, Space):
@@ -216,6 +320,36 @@ class Tracer(RecordedScalars):
 
         It learns as a readout does, ``b += eta0 gamma g`` summed over errors. ``layers=(first, last)`` makes it a
         family, to be indexed in a scan: ``b[l]``. Other options are those of a matrix.
+
+        Parameters
+        ----------
+        name
+            What equations call it.
+        space
+            Of its sites.
+        layers, init, learning_rate, train
+            As of `matrix`.
+
+        Returns
+        -------
+        Vector
+            To be added or multiplied; a family is indexed.
+
+        Raises
+        ------
+        ProgramError
+            In the proportional regime, where a bias learns ``D`` times as fast as the rest.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import dmft_sym as ds
+        >>> def biased(net, x):
+        ...     n = net.hidden("N")
+        ...     return net.readout("w", np.tanh(net.matrix("W0", net.inputs, n) @ x + net.vector("b", n, init=0)))
+        >>> theory = ds.derive(ds.network(biased), data=ds.Samples([[1.0], [2.0]], [1.0, -1.0]))
+        >>> str(theory.program.statements[0])
+        'h1 = W0 x + b'
         """
         if not isinstance(space, Space):
             raise ProgramError(f"vector {name}: a vector lives in a space, got {type(space).__name__}")
@@ -231,7 +365,35 @@ class Tracer(RecordedScalars):
         return made @ one if layers is None else VectorFamily(made, one)
 
     def parameter(self, name: str, default: float | None = None) -> sp.Symbol:
-        """A real run-time parameter of the forward pass, passed by keyword to the solver."""
+        """A real run-time parameter of the forward pass, passed by keyword to the solver.
+
+        Parameters
+        ----------
+        name
+            The keyword of a run.
+        default
+            Its value where a run does not say it; without one it has to be given.
+
+        Returns
+        -------
+        sympy.Symbol
+            For coefficients.
+
+        Raises
+        ------
+        ProgramError
+            If the name is taken, such as that of an argument that all runs have.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> def scaled(net, x):
+        ...     b = net.parameter("b", default=0.5)
+        ...     return net.readout("w", b * (net.matrix("W0", net.inputs, net.hidden("N")) @ x))
+        >>> given = dict(samples_per_dim=2, width_per_dim=1, richness=1, learning_rate=0.1, steps=2)
+        >>> ds.derive(ds.network(scaled)).solve(method="conditioning", b=2.0, **given).attrs["b"]
+        2.0
+        """
         symbol = sp.Symbol(check_name(name), real=True)
         if self._names.get(name) not in (None, symbol):  # site-wise functions have symbols named after fields
             raise ProgramError(f"the name {name} is used for two different things")
@@ -253,10 +415,27 @@ class Tracer(RecordedScalars):
         size
             How many values it has.
 
+        Returns
+        -------
+        TracedLabel
+            With ``copy()`` for a second index and ``values(...)`` for known numbers.
+
         Raises
         ------
         ProgramError
             If the data say otherwise, or if the setting has no labels of users.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import dmft_sym as ds
+        >>> def last(net, x):
+        ...     token = net.label("token", 2)
+        ...     h = net.matrix("W0", net.inputs, net.hidden("N")) @ x
+        ...     return net.readout("w", net.sum(token.values([0.0, 1.0]) * h, over=token))
+        >>> theory = ds.derive(ds.network(last), data=ds.Samples(np.ones((2, 2, 3)), [1.0, -1.0], labels=("token",)))
+        >>> [label.name for label in theory.program.labels if label.name == "token"]
+        ['token']
         """
         for label in self._labels:
             if label.name == name and label not in self._declared_labels:
@@ -284,10 +463,33 @@ class Tracer(RecordedScalars):
     def sum(self, thing: Traced, *, over: TracedLabel) -> Traced:
         """The sum of vectors, or of scalars, over the values of a label.
 
+        Parameters
+        ----------
+        thing
+            Vectors or scalars that carry the label.
+        over
+            The label.
+
+        Returns
+        -------
+        Vector or scalar
+            Without the label.
+
         Raises
         ------
         ProgramError
             If they do not carry it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import dmft_sym as ds
+        >>> def bag(net, x):
+        ...     token, n = net.label("token", 3), net.hidden("N")
+        ...     return net.readout("w", net.sum(np.tanh(net.matrix("W", net.inputs, n) @ x), over=token))
+        >>> theory = ds.derive(ds.network(bag), data=ds.Samples(np.ones((2, 3, 4)), [1.0, -1.0], labels=("token",)))
+        >>> str(theory.program.statements[2])
+        'h2 = sum_{i} phi1'
         """
         return total(thing, over)
 
@@ -314,6 +516,38 @@ class Tracer(RecordedScalars):
         """A family of fields; ``vector.named(family[l])`` is how its members are assigned.
 
         It gives one name to vectors inside and outside of a scan, which may carry the ``labels``.
+
+        Parameters
+        ----------
+        name
+            What equations call its members.
+        space
+            Of their sites.
+        layers
+            First and last layer.
+        labels
+            Labels that they carry.
+
+        Returns
+        -------
+        Family
+            Indexed by a layer.
+
+        Raises
+        ------
+        ProgramError
+            If the name is taken.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> def forward(net, x):
+        ...     n = net.hidden("N")
+        ...     h = net.family("h", n, layers=(1, 2))
+        ...     first = (net.matrix("A", net.inputs, n) @ x).named(h[1])
+        ...     return net.readout("w", (net.matrix("B", n, n) @ first).named(h[2]))
+        >>> [str(statement) for statement in ds.network(forward).trace().statements]
+        ['h[1] = A v', 'h[2] = B h[1]']
         """
         span = _layer_range(f"family {name}", layers)
         return Family(self._declare(Field(name, space, span, self._axes(tuple(label.label for label in labels)))))
@@ -330,11 +564,27 @@ class Tracer(RecordedScalars):
         *arguments
             Vectors of the same space, and averages made by `mean`; or readouts, whose functions are outputs.
 
+        Returns
+        -------
+        Vector, scalar or outputs
+            What the arguments are.
+
         Raises
         ------
         ProgramError
             If the arguments do not fit, if the function is not allowed, or if it is nonlinear and the setting does not
             admit that (nonlinear networks are trained on given samples, ``data=dmft_sym.Samples(...)``).
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> def gated(net, x):
+        ...     n = net.hidden("N")
+        ...     h, k = (net.matrix(name, net.inputs, n) @ x for name in "AB")
+        ...     return net.readout("w", net.apply(lambda a, b: a * b**2, h, k))
+        >>> theory = ds.derive(ds.network(gated), data=ds.Samples([[1.0], [2.0]], [1.0, -1.0]))
+        >>> str(theory.program.statements[2])
+        'phi1 = h1*h2**2'
         """
         traced = tuple(a.scalar if isinstance(a, Outputs) else a for a in arguments)
         if traced and all(isinstance(argument, Mean) for argument in traced):
@@ -369,6 +619,17 @@ class Tracer(RecordedScalars):
         ------
         ProgramError
             If it cannot be observed, or not under this name.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> def watched(net, x):
+        ...     h = net.matrix("W0", net.inputs, net.hidden("N")) @ x
+        ...     net.observe("size", h * h)
+        ...     return net.readout("w", h)
+        >>> theory = ds.derive(ds.network(watched))
+        >>> str(theory.equations.observables["size"].rhs)
+        'C_h1(t, c, t, c)'
         """
         check_observable(name, thing, self._observed)
         scalar = self.average(thing) if isinstance(thing, Vector) else thing
@@ -402,6 +663,38 @@ class Tracer(RecordedScalars):
         The number of layers may be symbolic (``net.depth``); the body is traced once. With a tuple of carries (and of
         names) the body is called as ``body(l, a[l], b[l], ...)`` and returns as many vectors. In the body of another
         scan the number of layers is a number, and they are written out.
+
+        Parameters
+        ----------
+        body
+            ``body(l, h)`` returns the vector of the next layer.
+        carry
+            The vector of the first layer.
+        layers
+            First and last layer; numbers, or expressions in ``net.depth``.
+        name
+            What equations call the vectors.
+
+        Returns
+        -------
+        Vector
+            That of the layer after the last one; as many as there are carries.
+
+        Raises
+        ------
+        ProgramError
+            If the body does not return what it was given, a vector of the same space.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> def deep(net, x):
+        ...     n = net.hidden("N")
+        ...     W = net.matrix("W", n, n, layers=(1, net.depth - 1))
+        ...     h = net.scan(lambda l, h: W[l] @ h, net.matrix("W0", net.inputs, n) @ x, layers=(1, net.depth - 1))
+        ...     return net.readout("w", h)
+        >>> str(ds.network(deep).trace().statements[-1]).splitlines()[0]
+        'for l = 1 to L - 1:'
         """
         check_body(str(name), body, len(carry) if isinstance(carry, tuple | list) else 1)
         if isinstance(carry, Vector):
@@ -507,10 +800,23 @@ class Tracer(RecordedScalars):
         learning_rate, train
             A factor on the learning rate of the run, and whether ``w`` learns.
 
+        Returns
+        -------
+        Outputs
+            What a forward pass returns; readouts add up.
+
         Raises
         ------
         ProgramError
             If it is read inside of a scan, if what it reads has another label, or if there are no such outputs.
+
+        Examples
+        --------
+        >>> import dmft_sym as ds
+        >>> def forward(net, x):
+        ...     return net.readout("w", net.matrix("W0", net.inputs, net.hidden("N")) @ x)
+        >>> ds.derive(ds.network(forward)).network.outputs
+        1
         """
         if self._scan_index:
             raise ProgramError(f"readout {name}: readouts stand outside of scans")

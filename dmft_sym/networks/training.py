@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -153,7 +153,13 @@ class TrainingRule:
         return Optimizer(MOMENTUM if self.momentum else sp.Integer(0), DECAY if self.weight_decay else sp.Integer(0))
 
 
-def updates(backward: Backward, trace: Trace, coefficient: sp.Expr, weight: ScalarRef | None = None) -> list[Learn]:
+def updates(
+    backward: Backward,
+    trace: Trace,
+    coefficient: sp.Expr,
+    weight: ScalarRef | None = None,
+    together: Mapping[ScalarRef, ScalarRef] | None = None,
+) -> list[Learn]:
     """The updates of a program: of every matrix and readout that is not frozen, by its gradient.
 
     Parameters
@@ -162,6 +168,8 @@ def updates(backward: Backward, trace: Trace, coefficient: sp.Expr, weight: Scal
         Which are frozen, and which have learning rates of their own.
     coefficient, weight
         Common factors of all terms.
+    together
+        Products of the common weight and the weights that terms have of their own (`with_own_weights`).
 
     Raises
     ------
@@ -173,7 +181,12 @@ def updates(backward: Backward, trace: Trace, coefficient: sp.Expr, weight: Scal
         rate = trace.rates.get(target.name, sp.Integer(1))
         if target.name not in trace.frozen and rate != 0:
             step = coefficient * rate
-            terms = tuple(replace(term, coefficient=step * term.coefficient, weight=weight) for term in gradient)
+            known: dict[ScalarRef | None, ScalarRef | None] = {None: weight}
+            known.update((together or {}).items())
+            terms = tuple(
+                replace(term, coefficient=step * term.coefficient, weight=known.get(term.weight, term.weight))
+                for term in gradient
+            )
             learns.append(Learn(_weights(target), terms, rate))
     if not learns:
         raise ProgramError("nothing is trained: at least one matrix or readout needs train=True")
@@ -184,7 +197,7 @@ def weighed(
     training: TrainingRule,
     gradients: Callable[[ScalarRef | None], list[Learn]],
     scale: sp.Expr,
-    error: ScalarRef | None = None,
+    labelled: Sequence[ScalarRef] = (),
 ) -> tuple[ScalarRef | None, list[Statement]]:
     """The scalar by which increments are multiplied, if there is one, and the statements that make it.
 
@@ -194,24 +207,35 @@ def weighed(
         The updates with increments that are multiplied by a scalar, at a learning rate ``eta0 gamma`` of one.
     scale
         Of their squared norm, see `dmft_sym.program.SquaredNorm`.
-    error
-        By what outer products are multiplied in any case.
+    labelled
+        By what outer products are multiplied in any case, label by label: errors, the batch.
     """
     made: list[Statement] = []
-    factors = [factor for factor in (error, training.batch_weight) if factor is not None]
+    factors = list(labelled)
     if training.by_norm is not None:
         if len(factors) > 1:
-            factors = [_product("xi_batch", factors, made)]
+            factors = [product_of("xi_batch", factors, made)]
         norm = ScalarRef(Scalar("norm_squared", ()))
         made.append(SquaredNorm(norm, tuple(gradients(factors[0] if factors else None)), scale))
         factors.append(norm)
     factors += [] if training.weight is None else [training.weight]
     if len(factors) > 1 or training.by_norm is not None:
-        return _product("xi", factors, made, training.by_norm), made
+        return product_of("xi", factors, made, training.by_norm), made
     return (factors[0] if factors else None), made
 
 
-def _product(
+def with_own_weights(
+    backward: Backward, weight: ScalarRef | None
+) -> tuple[dict[ScalarRef, ScalarRef], list[Statement]]:
+    """Products of the common weight with those that terms of gradients have of their own, and their statements."""
+    made: list[Statement] = []
+    own = dict.fromkeys(term.weight for terms in backward.gradients.values() for term in terms if term.weight)
+    if weight is None:
+        return {}, made
+    return {ref: product_of(f"xi_{ref.scalar.name}", [ref, weight], made) for ref in own}, made
+
+
+def product_of(
     name: str,
     factors: list[ScalarRef],
     made: list[Statement],
@@ -406,6 +430,15 @@ class GradientDescent(Descent):
     nesterov, schedule, clip, normalised, batch, label_noise, seed
         As for `Descent`.
 
+    See Also
+    --------
+    OnlineSGD : a fresh batch at every step.
+    GradientFlow : the limit of small learning rates.
+
+    References
+    ----------
+    arXiv:2502.02531; momentum as in Polyak, USSR Comput. Math. Math. Phys. 4, 1 (1964).
+
     Examples
     --------
     >>> import dmft_sym as ds
@@ -424,6 +457,22 @@ class OnlineSGD(Descent):
         As for `TrainingRule`.
     nesterov, schedule, clip, normalised
         As for `Descent`.
+
+    See Also
+    --------
+    GradientDescent : the same samples at every step.
+
+    References
+    ----------
+    arXiv:2502.02531, one-pass SGD.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> theory = ds.derive(ds.deep_linear(depth=1), training=ds.OnlineSGD(momentum=0.5))
+    >>> run = theory.compile("numpy")(samples_per_dim=1, width_per_dim=1, richness=1, learning_rate=0.1, steps=3)
+    >>> run.attrs["online"], run.attrs["momentum"]
+    (1, 0.5)
     """
 
     @property
@@ -450,6 +499,15 @@ class GradientFlow(TrainingRule):
     ------
     ProgramError
         Naming the argument, its value and what is allowed; momentum and weight decay are those of steps.
+
+    See Also
+    --------
+    GradientDescent : steps of a finite size.
+    limits.check : the limit ``gradient_flow`` of descent.
+
+    References
+    ----------
+    arXiv:2205.09653; Dormand, Prince, J. Comput. Appl. Math. 6, 19 (1980), for pairs of integrators.
 
     Examples
     --------

@@ -7,7 +7,6 @@ log size against log width stands beside every counted exponent.
 
 from __future__ import annotations
 
-import html
 import math
 import numbers
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from dmft_sym.execution.finite import FiniteNetwork
 from dmft_sym.execution.planning import make_plan
 from dmft_sym.networks.parameters import ETA, GAMMA, INIT_VARIANCE
 from dmft_sym.program import DEPTH, SAMPLES, ProgramError
+from dmft_sym.support import notebook
 from dmft_sym.support.messages import show, suggestion
 from dmft_sym.support.threads import single_threaded
 
@@ -122,11 +122,8 @@ class CoordinateCheck:
         return f"<coordinate check of {len(self.rows)} exponents, {ends}: {verdict} within {self.tolerance:g}>"
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{cell}</th>" for cell in ("quantity", "exponent", "slope", ""))
-        rows = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in self._cells(row))}</tr>" for row in self.rows
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p>{html.escape(repr(self))}</p>"
+        head = ("quantity", "exponent", "slope", "")
+        return notebook.table(head, map(self._cells, self.rows)) + notebook.paragraph(repr(self))
 
 
 def measured_sizes(

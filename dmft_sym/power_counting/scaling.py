@@ -295,10 +295,18 @@ def scaling(
     ProgramError
         Naming the argument, its value and what is allowed.
 
+    See Also
+    --------
+    Parametrization : the family of standard networks.
+
     Notes
     -----
     Exponents are upper bounds where coefficients vanish by a symmetry that signs of Gaussian fields do not show, as
     between two tokens of equal size; the coordinate check shows it.
+
+    References
+    ----------
+    arXiv:2011.14522 (maximal update), arXiv:2205.09653 (single-site equations).
 
     Examples
     --------

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Mapping, Sequence
 
 import sympy as sp
 
 from dmft_sym.program.printing import latex_name
 from dmft_sym.regimes.sample_program import OUTPUT_FUNCTION
+from dmft_sym.support import notebook
 
 from .depth import DepthScaling
 from .rows import MatrixScaling, ScalarExponents
@@ -97,13 +97,11 @@ class ScalingTable:
     def __str__(self) -> str:
         return "\n".join([self.heading, *self._aligned(), *self.notes])
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return "\n".join(self.short)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{cell}</th>" for cell in _HEAD)
-        body = "".join(f"<tr>{''.join(f'<td>{html.escape(c)}</td>' for c in row)}</tr>" for row in self.rows)
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in (self.heading, *self.notes))
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+        return notebook.table(_HEAD, self.rows) + "".join(map(notebook.paragraph, (self.heading, *self.notes)))
 
     @property
     def latex(self) -> str:

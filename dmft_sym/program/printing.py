@@ -307,7 +307,9 @@ def _observe_latex(statement: Observe) -> str:
     return f"\\text{{{statement.name.replace('_', ' ')}}}{lower}(t) &= {text[2:] if text.startswith('+ ') else text}"
 
 
-def program_latex(program: Step) -> str:
-    """The statements as one display."""
+def program_displays(program: Step) -> list[str]:
+    """The statements as displays, numbered as in the first stage of a derivation."""
     rows = [row for statement in program.statements for row in statement_latex(statement, program.labels)]
-    return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
+    return [
+        f"\\begin{{aligned}}\n{row}\n\\end{{aligned}}\n\\tag{{1.{number}}}" for number, row in enumerate(rows, start=1)
+    ]

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
+from dmft_sym.support import notebook
+
 from .increments import Increment
-from .printing import program_latex, program_text
+from .printing import program_displays, program_text
 from .statements import ForLayers, Learn, Statement
 from .step import Step
 from .validation import smallest_depth, validate
@@ -60,8 +62,21 @@ class Program(Step):
         lines = (f"    {line}" for increment in self.increments for line in str(increment).splitlines())
         return "\n".join([program_text(self), *lines])
 
+    def _repr_html_(self) -> str:
+        declared = notebook.folded(f"program {self.name}: as text", notebook.listing(str(self)))
+        return declared + "".join(map(notebook.display, program_displays(self)))
+
     def _repr_latex_(self) -> str:
-        return program_latex(self)
+        return "\n".join(f"$$\n{block}\n$$" for block in program_displays(self))
+
+    def __repr__(self) -> str:
+        return notebook.shortened(
+            [
+                f"<program {self.name}: {len(self.statements)} statements>",
+                f"  matrices {', '.join(matrix.name for matrix in self.matrices)}",
+                f"  parameters {', '.join(map(str, self.parameters))}",
+            ]
+        )
 
 
 def _weighted(statement: Statement, weight: sp.Expr) -> Statement:

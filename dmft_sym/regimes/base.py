@@ -92,6 +92,13 @@ class Regime(ABC):
             If the network does not fit the regime.
         """
 
+    def executed(self, program: Program, trace: Trace, training: TrainingRule) -> Program:
+        """The program that finite networks and sampled sites run: the same step, which may need fewer fields for it.
+
+        What it trains must be what ``program`` trains, number by number; measurements are of the fields of ``program``.
+        """
+        return program
+
     def observations(self, trace: Trace) -> Observations:
         """What is observed of the fields of the program."""
         return trace.observations

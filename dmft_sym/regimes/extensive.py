@@ -139,6 +139,15 @@ class ExtensiveOutputs(Regime):
     frozen
         Whether readouts stay as they are at initialization.
 
+    See Also
+    --------
+    Proportional : finitely many outputs.
+    spectrum : bulks and their edges.
+
+    References
+    ----------
+    arXiv:2605.07870, many outputs; Silverstein, J. Multivar. Anal. 55, 331 (1995).
+
     Examples
     --------
     >>> import dmft_sym as ds
@@ -148,7 +157,7 @@ class ExtensiveOutputs(Regime):
     ...     richness=2, learning_rate=0.3,
     ... )
     >>> found.bulk_edge.sel(matrix="W0", side="upper").values.round(3)
-    array([2.  , 2.731])
+    array([2.  , 7.46])
     """
 
     frozen: bool = False

@@ -63,6 +63,23 @@ class PowerLaw:
     ------
     ProgramError
         If a number is not allowed.
+
+    See Also
+    --------
+    Proportional : takes it as ``spectrum``.
+
+    References
+    ----------
+    arXiv:2402.01092, arXiv:2409.17858.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> data = ds.Proportional(spectrum=ds.PowerLaw(decay=1.5, source=1.8, modes=1000, classes=8))
+    >>> weights, eigenvalues, teacher = zip(*data.spectrum, strict=True)
+    >>> mean = sum(w * x for w, x in zip(weights, eigenvalues, strict=True)) / sum(weights)
+    >>> round(mean, 6)
+    1.0
     """
 
     decay: float

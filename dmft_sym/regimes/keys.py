@@ -53,7 +53,7 @@ Time = Annotated[
     Words("the end of the flow, a finite number > 0, or a list of ascending times from 0 to the end"),
 ]
 FLOW = "gradient-flow"
-OF_RUNS = frozenset({*BY_KEYWORD, "at", "kernels", "values", "progress"})
+OF_RUNS = frozenset({*BY_KEYWORD, "at", "kernels", "values", "progress", "checkpoint"})
 """Arguments of runs beside those that are keys of training, solver, simulation, spectrum or sampling."""
 ENTRIES = "single entries of a matrix, on which Adam and sign descent act, are outside the averaging rule"
 ON_ENTRIES = dict.fromkeys(("adam", "Adam", "adamw", "AdamW", "sign", "sign-descent", "rmsprop"), f"; {ENTRIES}")

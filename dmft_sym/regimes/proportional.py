@@ -269,6 +269,15 @@ class Proportional(Regime):
         Labels of the inputs with their numbers of values, ``{"token": 3}``: a sample is so many independent inputs,
         each with a teacher of its own, and its target the sum of what these say.
 
+    See Also
+    --------
+    PowerLaw : a spectrum for it.
+    Samples : inputs and targets that are given.
+
+    References
+    ----------
+    arXiv:2502.02531; with a spectrum arXiv:2402.01092.
+
     Examples
     --------
     >>> import dmft_sym as ds

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import sympy as sp
@@ -15,7 +16,7 @@ from dmft_sym.networks.parameters import ETA, GAMMA, LABEL_NOISE
 from dmft_sym.networks.parametrization import Scalings
 from dmft_sym.networks.reverse import reverse
 from dmft_sym.networks.traced import Setting, Trace
-from dmft_sym.networks.training import TrainingRule, updates, weighed
+from dmft_sym.networks.training import TrainingRule, product_of, updates, weighed, with_own_weights
 from dmft_sym.program import (
     OUTPUT,
     SAMPLE,
@@ -54,8 +55,13 @@ def fixed_program(
     name: str,
     *,
     masked: bool = False,
+    contracted: bool = False,
 ) -> Program:
     """One step of training: forward fields, output, error, backward fields, updates.
+
+    The backward pass starts from every output, so that its fields are derivatives of each, or, ``contracted``, from the
+    sum of outputs times their errors (and times the weight of a sample in the batch). Both train alike, as errors are
+    numbers: they change between steps, not within a backward pass.
 
     Parameters
     ----------
@@ -63,6 +69,8 @@ def fixed_program(
         Minus the derivative of the loss of one sample with respect to its output, and its symbols ``(f, y)``.
     masked
         Whether some samples are not trained on (``train_mu = 0``) but only looked at.
+    contracted
+        Whether backward fields have one value for a sample, of all its outputs together.
 
     Raises
     ------
@@ -70,7 +78,6 @@ def fixed_program(
         If the network reads out its inputs directly, or trains nothing.
     """
     scalings = Scalings(GAMMA, sp.Integer(1))
-    backward = reverse(trace, scalings)
     function, target = error_symbols
     arguments = [(function, OUTPUT_FUNCTION), (target, TARGETS)]
     if masked:
@@ -80,19 +87,47 @@ def fixed_program(
         noise = sp.Symbol("zeta", real=True)
         error = error.subs(target, target + LABEL_NOISE * noise)
         arguments.append((noise, training.target_noise))
-    # G = (1/P) sum_mu Delta_mu g h^T / n of a hidden matrix
     pulled, pulling = (ERROR, []) if trace.output is None else trace.output.pulled_back(ERROR)
-    weight, weighing = weighed(training, lambda w: updates(backward, trace, 1 / SAMPLES, w), sp.Integer(1), pulled)
+    pass_ = _contracted if contracted else _output_by_output
     statements = (
         *trace.statements,
         *_output(trace, scalings, training.centered),
         Compute(ERROR, error, tuple(arguments)),
         *pulling,
-        *backward.statements,
-        *weighing,
-        *updates(backward, trace, ETA * GAMMA / SAMPLES, weight),
+        *pass_(trace, training, scalings, pulled),
     )
     return Program(statements, training.optimizer(), name)
+
+
+def _output_by_output(
+    trace: Trace, training: TrainingRule, scalings: Scalings, error: ScalarRef
+) -> Iterator[Statement]:
+    """Backward fields of every output, and updates, in which errors are weights.
+
+    ``G = (1/P) sum_mu Delta_mu g h^T / n`` of a hidden matrix.
+    """
+    backward = reverse(trace, scalings)
+    factors = [error, *_batch(training)]
+    weight, weighing = weighed(training, lambda w: updates(backward, trace, 1 / SAMPLES, w), sp.Integer(1), factors)
+    yield from (*backward.statements, *weighing)
+    yield from updates(backward, trace, ETA * GAMMA / SAMPLES, weight)
+
+
+def _contracted(trace: Trace, training: TrainingRule, scalings: Scalings, error: ScalarRef) -> Iterator[Statement]:
+    """Backward fields of all outputs together, in which errors and batch are, and updates."""
+    made: list[Statement] = []
+    factors = [error, *_batch(training)]
+    seed = error if len(factors) == 1 else product_of("Delta_batch", factors, made)
+    backward = reverse(trace, scalings, seed)
+    weight, weighing = weighed(training, lambda w: updates(backward, trace, 1 / SAMPLES, w), sp.Integer(1))
+    together, joining = with_own_weights(backward, weight)
+    yield from (*made, *backward.statements, *weighing, *joining)
+    yield from updates(backward, trace, ETA * GAMMA / SAMPLES, weight, together)
+
+
+def _batch(training: TrainingRule) -> list[ScalarRef]:
+    """The weight of every sample, where not all are in the batch of a step."""
+    return [] if training.batch_weight is None else [training.batch_weight]
 
 
 def _output(trace: Trace, scalings: Scalings, centered: bool) -> list[Statement]:

@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import sympy as sp
@@ -29,6 +29,9 @@ from .further_inputs import MAIN, fields_of, gram_of, separated, together
 from .keys import Check, NetworkKeys, SamplingKeys, Spec, SpectrumKeys, simulation_keys
 from .sample_keys import CHECKS, KernelsKeys, SamplesData, SamplesNetwork, SamplesSolver, SamplesTraining
 from .sample_program import FIXED, fixed_program
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 MAX_SAMPLES = 10_000
 _OF_PROPORTIONS = frozenset({"samples_per_dim", "width_per_dim", "label_noise", "outputs"})
@@ -91,9 +94,19 @@ class Samples(Regime):
     DataWarning
         If ``|x|^2/D`` of the training samples is on average below 1/4 or above 4.
 
+    See Also
+    --------
+    datasets.digits : images of scikit-learn.
+    Proportional : Gaussian inputs whose dimension grows.
+
+    References
+    ----------
+    arXiv:2205.09653.
+
     Examples
     --------
-    >>> samples = Samples([[1.0, 0.0], [0.0, 2.0]], [1.0, -1.0])
+    >>> import dmft_sym as ds
+    >>> samples = ds.Samples([[1.0, 0.0], [0.0, 2.0]], [1.0, -1.0])
     >>> samples.count, samples.dim, samples.outputs
     (2, 2, 1)
     >>> samples.gram.tolist()
@@ -108,6 +121,18 @@ class Samples(Regime):
     labels: tuple[str, ...] = ()
     further: Mapping[str, Array] = field(init=False, default_factory=dict)
     rule: Loss = field(init=False)
+
+    if TYPE_CHECKING:  # lists do as well
+
+        def __init__(
+            self,
+            inputs: ArrayLike,
+            targets: ArrayLike,
+            loss: str | Loss | sp.Expr = "squared",
+            test_inputs: ArrayLike | None = None,
+            test_targets: ArrayLike | None = None,
+            labels: str | tuple[str, ...] = (),
+        ) -> None: ...
 
     word: ClassVar[str] = "fixed"
     example: ClassVar[str] = "Samples(inputs, targets)"
@@ -299,8 +324,15 @@ class Samples(Regime):
         if training.fresh:
             raise ProgramError("OnlineSGD with given samples: allowed is GradientDescent, every step sees all samples")
         self._check_draws(training)
+        return self._step(trace, training, name, contracted=False)
+
+    def executed(self, program: Program, trace: Trace, training: TrainingRule) -> Program:
+        """One backward field for a sample, where it has several outputs."""
+        return program if self.outputs == 1 else self._step(trace, training, program.name, contracted=True)
+
+    def _step(self, trace: Trace, training: TrainingRule, name: str, *, contracted: bool) -> Program:
         masked = self.total > self.count
-        return fixed_program(trace, training, self.rule.error, (F, Y), name, masked=masked)
+        return fixed_program(trace, training, self.rule.error, (F, Y), name, masked=masked, contracted=contracted)
 
     def _check_draws(self, training: TrainingRule) -> None:
         """Batches of samples that there are; noise on targets that are numbers."""

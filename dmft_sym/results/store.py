@@ -55,10 +55,33 @@ def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
     path
         File name, by custom ``*.nc``.
 
+    Returns
+    -------
+    None
+
     Raises
     ------
     ResultError
         If the file cannot be written.
+
+    See Also
+    --------
+    load : reads it back.
+
+    References
+    ----------
+    netCDF 4, https://www.unidata.ucar.edu/software/netcdf.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import dmft_sym as ds
+    >>> run = ds.derive(ds.deep_linear(depth=0)).solve(samples_per_dim=2, learning_rate=0.1, steps=3)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ds.save(run, os.path.join(folder, "run.nc"))
+    ...     again = ds.load(os.path.join(folder, "run.nc"))
+    >>> bool((again.train_loss == run.train_loss).all())
+    True
     """
     check_dataset(dataset, "dataset")
     check_writable(path)
@@ -82,10 +105,37 @@ def _netcdf(dataset: xr.Dataset) -> memoryview:
 def load(path: str | os.PathLike[str]) -> xr.Dataset:
     """Read a result that `save` wrote.
 
+    Parameters
+    ----------
+    path
+        File name.
+
+    Returns
+    -------
+    xarray.Dataset
+        With the variables, axes and attributes that it was saved with; outputs that are alike are expanded.
+
     Raises
     ------
     ResultError
         If the file is missing, unreadable, half-written or something else; one line.
+
+    See Also
+    --------
+    save : writes it.
+
+    References
+    ----------
+    netCDF 4, https://www.unidata.ucar.edu/software/netcdf.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> try:
+    ...     ds.load("nothing.nc")
+    ... except ds.InputError as error:
+    ...     print(str(error).split(";")[0])
+    result 'nothing.nc': cannot be read (No such file or directory)
     """
     import h5py
     import xarray as xr

@@ -6,7 +6,7 @@ import math
 import numbers
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
@@ -240,9 +240,11 @@ def check_flag(name: str, value: object) -> None:
 
 
 def check_progress(progress: object) -> None:
-    """Raise `ArgumentError` if ``progress`` is neither ``None`` nor something to be called."""
-    if progress is not None and not callable(progress):
-        raise ArgumentError(f"progress = {show(progress)}: allowed is a function of two integers, done and total")
+    """Raise `ArgumentError` if ``progress`` is neither something to be called nor whether there is a bar."""
+    if progress is not None and not isinstance(progress, bool) and not callable(progress):
+        raise ArgumentError(
+            f"progress = {show(progress)}: allowed is a function of two integers, done and total; or False for no bar"
+        )
 
 
 def check_dtype(dtype: object) -> str:
@@ -288,6 +290,12 @@ def check_defaults(theory: Problem) -> None:
 def taken(theory: Problem) -> list[str]:
     """Names of the parameters that a run of a theory takes, beside its steps or its time."""
     return sorted(_needed(theory))
+
+
+def arguments_of(theory: Problem) -> dict[str, tuple[Parameter, Any]]:
+    """Parameters that a run of a theory takes, by name, each with its default; ``None`` where it has to be given."""
+    defaults = _defaults(theory)
+    return {name: (one, defaults.get(name, one.default)) for name, one in sorted(_needed(theory).items())}
 
 
 def _needed(theory: Problem) -> dict[str, Parameter]:

@@ -11,6 +11,7 @@ from dmft_sym.program import OUTPUT, Compute, Program
 from dmft_sym.regimes.samples import samples_of
 
 from .arguments import check_dtype
+from .checkpoints import snapshots_in
 from .generated_modules import coordinates_module, hash_of
 from .method import CONDITIONING, Arithmetic, Call, Solved, counted
 from .observables import Observed, observing_of
@@ -34,6 +35,7 @@ class Coordinates(Arithmetic):
     method = CONDITIONING
     summary = "the program on growing coordinates"
     options = frozenset({"tol", "dtype", "kernels", "matrices", "at"})
+    resumes = True
     unused = frozenset(
         {"order_parameters", "sites", "error", "seed", "replicas", "antithetic", "threads", "workers", "scheduler"}
     )
@@ -66,7 +68,7 @@ class Coordinates(Arithmetic):
         dtype = "float64" if call.problem.program.averaged else check_dtype(call.options.dtype)
         program = call.problem.program
         plain = not (program.has_norms or program.class_values or _along_labels(program))
-        compiled = call.backend == "numba" and plain
+        compiled = call.backend == "numba" and plain and call.checkpoint is None
         module = coordinates_module(arguments.steps, dtype) if compiled else None
         result = run_coordinates(
             call.problem.program,
@@ -80,6 +82,7 @@ class Coordinates(Arithmetic):
             data=arguments.data or None,
             at=at,
             module=module,
+            snapshots=None if call.checkpoint is None else snapshots_in(call.checkpoint),
         )
         backend = "numpy" if module is None else "numba"
         return result, {"tol": tol, "dtype": dtype, "backend": backend, "module_hash": hash_of(module)}

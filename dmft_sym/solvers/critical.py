@@ -89,9 +89,18 @@ def critical(
     ArgumentError
         Naming the argument, its value and what is allowed.
 
+    See Also
+    --------
+    max_stable : the largest value at which training completes.
+    spectrum : outliers along training.
+
     Notes
     -----
     The margin is that of arXiv:2605.07870, section 4, at the edge of the bulk.
+
+    References
+    ----------
+    arXiv:2605.07870, critical richness.
 
     Examples
     --------
@@ -99,7 +108,7 @@ def critical(
     >>> theory = ds.derive(ds.deep_linear(1))
     >>> settings = dict(samples_per_dim=4, width_per_dim=1, learning_rate=0.004, label_noise=0.3)
     >>> round(ds.critical(theory, matrix="W0", at=40, between=(1, 10), points=2, tol=1e-3, **settings), 1)
-    4.4
+    5.7
     """
     low, high = _checked(theory, parameter, between, settings)
     at, points = check_integer("at", at, 0), check_integer("points", points, 2)

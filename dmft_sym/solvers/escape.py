@@ -20,10 +20,34 @@ def critical_richness(theory: Problem, **arguments: Any) -> float:
     **arguments
         As for `critical`.
 
+    Returns
+    -------
+    float
+        As of `critical`.
+
+    Raises
+    ------
+    ArgumentError
+        As of `critical`.
+
     Warns
     -----
     DeprecationWarning
         Always.
+
+    See Also
+    --------
+    critical : the name to use.
+
+    References
+    ----------
+    arXiv:2605.07870.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> ds.critical_richness.__name__, ds.critical.__name__
+    ('critical_richness', 'critical')
     """
     warn_old_word("critical_richness(...)", 'critical(parameter="richness", ...)', stacklevel=3)
     return critical(theory, parameter="richness", **arguments)

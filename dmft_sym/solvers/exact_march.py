@@ -46,6 +46,20 @@ class ExactRun:
         Number of outputs.
     known
         What symbols of the field stand for.
+
+    See Also
+    --------
+    Theory.exact : makes it.
+
+    References
+    ----------
+    arXiv:2502.02531, appendix D (closed forms of first steps).
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> ds.derive(ds.deep_linear(depth=0)).exact(steps=2, samples_per_dim=2, label_noise=0).test_loss[1]
+    3*eta0**2/2 - 2*eta0 + 1
     """
 
     def __init__(

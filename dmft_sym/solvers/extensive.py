@@ -31,7 +31,7 @@ class PopulationOfDirections(Arithmetic):
     @staticmethod
     def applies(problem: Problem) -> bool:
         """Whether the program is of this kind."""
-        from dmft_sym.spectra.population import Frozen
+        from dmft_sym.spectra.frozen import Frozen
 
         return Frozen.of(problem.program) is not None
 
@@ -117,7 +117,8 @@ def _written_out(program: Program, steps: int) -> Program:
 
 def population_run(theory: Problem, arguments: RunArguments) -> PopulationRun:
     """Training along the singular directions of frozen matrices."""
-    from dmft_sym.spectra.population import Frozen, PopulationRun
+    from dmft_sym.spectra.frozen import Frozen
+    from dmft_sym.spectra.population import PopulationRun
 
     frozen = Frozen.of(theory.program)
     assert frozen is not None

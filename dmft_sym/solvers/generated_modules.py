@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dmft_sym.derivation.pipeline import Pipeline
     from dmft_sym.derivation.problem import Problem
+    from dmft_sym.program.step import Step
 
 HASH = "__dmft_sym_hash__"
 LOADED, COMPILED = 5_000, 50_000
@@ -18,23 +19,23 @@ LOADED, COMPILED = 5_000, 50_000
 def march_module(problem: Problem, backend: str) -> ModuleType:
     """The module that marches the closed equations."""
     from dmft_sym.codegen import solver_source
-    from dmft_sym.support.progress import notice
+    from dmft_sym.support.progress import DERIVING, notice
 
     def made() -> str:
-        with notice("deriving the equations (a few seconds, once for each network)"):
+        with notice(DERIVING):
             return solver_source(problem, backend, alone=False)
 
     told_apart: tuple[str, ...] = (problem.variant,) if problem.variant else ()
     if len(problem.observed) > 1:  # correlations of one field with itself are there in any case
         told_apart += ("observed " + " ".join(field.name for field in problem.observed),)
-    return _module(problem, backend, made, (*problem.probes, *told_apart))
+    return _module(problem.program, backend, made, (*problem.probes, *told_apart))
 
 
 def sampled_module(problem: Problem) -> ModuleType:
     """The module that runs the program on sampled sites."""
     from dmft_sym.codegen import solver_source
 
-    return _module(problem, "sampled", lambda: solver_source(problem, "numba", alone=False))
+    return _module(problem.executed, "sampled", lambda: solver_source(problem, "numba", alone=False))
 
 
 def coordinates_module(steps: int, dtype: str = "float64") -> ModuleType | None:
@@ -68,17 +69,17 @@ def two_time_module(problem: Pipeline, backend: str) -> ModuleType:
     from dmft_sym.codegen import direct_source
 
     kind = "direct" if backend == "numpy" else f"direct_{backend}"
-    return _module(problem, kind, lambda: direct_source(problem, backend, alone=False))
+    return _module(problem.program, kind, lambda: direct_source(problem, backend, alone=False))
 
 
-def _module(problem: Pipeline, kind: str, make: Callable[[], str], probes: tuple[str, ...] = ()) -> ModuleType:
+def _module(program: Step, kind: str, make: Callable[[], str], probes: tuple[str, ...] = ()) -> ModuleType:
     from contextlib import nullcontext
 
     from dmft_sym.cache.modules import load_module, program_key
     from dmft_sym.support.progress import compilation_notice
 
     with compilation_notice() if kind in ("numba", "sampled", "direct_numba") else nullcontext():
-        return load_module(program_key(str(problem.program), kind, probes), kind, make)
+        return load_module(program_key(str(program), kind, probes), kind, make)
 
 
 def hash_of(module: ModuleType | None) -> str:

@@ -106,8 +106,8 @@ class Kernels:
         return joined_axes(axes, self.program.labels) or self.program.labels
 
     @cached_property
-    def fields(self) -> list[FieldKernel]:
-        """Kernels of all fields that matrices act on, that are read out, or that weights learn from."""
+    def operands(self) -> list[FieldRef]:
+        """Fields that matrices act on, that are read out, or that weights learn from; with their layers."""
         used: dict[FieldRef, None] = {}
         for statement in self._statements:
             if isinstance(statement, Assign):
@@ -116,10 +116,14 @@ class Kernels:
                 used |= {ref: None for term in statement.terms for ref in (term.left, term.right) if ref is not None}
             elif isinstance(statement, Average) and not statement.target.scalar.layers:
                 used |= {a: None for _, f in statement.terms for _, a in f.fields if isinstance(a, FieldRef)}
+        return [ref for ref in used if not ref.field.data]
+
+    @cached_property
+    def fields(self) -> list[FieldKernel]:
+        """Their kernels."""
         families: dict[Field, dict[int | None, FieldRef]] = {}
-        for ref in used:
-            if not ref.field.data:
-                families.setdefault(ref.field, {})[ref.key[1]] = ref
+        for ref in self.operands:
+            families.setdefault(ref.field, {})[ref.key[1]] = ref
         return [FieldKernel(_capital(field.name), field, members) for field, members in families.items()]
 
     @cached_property

@@ -72,6 +72,15 @@ def measure(
     ArgumentError
         If the theory has no such matrix or step, or another argument is not one.
 
+    See Also
+    --------
+    spectrum : what a theory says.
+    compare : both side by side.
+
+    References
+    ----------
+    Benaych-Georges, Nadakuditi, J. Multivar. Anal. 111, 120 (2012); Tracy, Widom, Commun. Math. Phys. 177, 727 (1996).
+
     Examples
     --------
     >>> import numpy as np

@@ -7,7 +7,7 @@ measured by the same code and differ in how they show their fields.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,9 @@ from dmft_sym.execution.evaluate import Evaluator
 from dmft_sym.execution.finite import FiniteNetwork
 from dmft_sym.execution.interface import Arithmetic
 from dmft_sym.execution.observing import Observing
+from dmft_sym.execution.output_fields import OutputFields
 from dmft_sym.execution.plan import MatrixKey
-from dmft_sym.execution.sampled_view import SampledView
+from dmft_sym.execution.sampled_view import FieldKey, SampledView
 from dmft_sym.program import ONE, FieldRef, GaussianMatrix, Label, Program
 from dmft_sym.support.array_types import Array
 from dmft_sym.support.errors import ArgumentError
@@ -61,6 +62,8 @@ class WantedMeasurements:
         Whether sampled sites are antithetic pairs.
     observing
         What users observe, at every step up to the ``last`` one.
+    of_outputs
+        Fields of kernels that the program which is executed does not have.
     """
 
     kernels: Kernels
@@ -73,6 +76,7 @@ class WantedMeasurements:
     paired: bool = True
     observing: Observing | None = None
     last: int = 0
+    of_outputs: OutputFields | None = None
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -104,8 +108,12 @@ class Measurements:
         if self.wanted.observing is not None:
             self.observed.see(self.wanted.observing.at_sites(lambda ref: view.fields[ref.key]))
 
+        of_outputs = self.wanted.of_outputs
+        measured = of_outputs is not None and view.step in self.wanted.kernel_steps
+        fields = {**view.fields, **of_outputs.of_replica(view)} if of_outputs and measured else view.fields
+
         def overlap(a: FieldRef, b: FieldRef) -> Array:
-            left, right = (view.fields[ref.key] for ref in (a, b))
+            left, right = (fields[ref.key] for ref in (a, b))
             return np.asarray(left @ right.T / (1 if a.space.finite else left.shape[1]))
 
         self.see_overlaps(view.step, overlap)
@@ -130,9 +138,12 @@ class Measurements:
         if step not in self.wanted.steps:
             return
         self.observed.see_network(step, network)
-        plan = network.plan
+        plan, of_outputs = network.plan, self._fields_of_outputs(step, network)
 
         def overlap(a: FieldRef, b: FieldRef) -> Array:
+            if a.key in of_outputs and b.key in of_outputs:
+                left, right = of_outputs[a.key], of_outputs[b.key]
+                return np.asarray(left @ right.T / left.shape[1])
             slots = [plan.fields[ref] for ref in (a, b)]
             sectors = [plan.slots[slot] for slot in slots]
             left, right = (network.values[slot] for slot in slots)
@@ -158,6 +169,13 @@ class Measurements:
                 bulk = self.wanted.bulks[name]
                 found, retention = finite_rank_of_coordinates(network, numbers[key])
                 self._outliers(name, step, found, bulk.scaled(retention))
+
+    def _fields_of_outputs(self, step: int, network: Arithmetic) -> Mapping[FieldKey, Array]:
+        """Fields that kernels are made of and that the network does not have, by name and layer."""
+        wanted = self.wanted.of_outputs
+        if wanted is None or step not in self.wanted.kernel_steps or not isinstance(network, FiniteNetwork):
+            return {}
+        return wanted.of_network(network) if wanted.missing_in(network.plan) else {}
 
     def _spectra(self, step: int) -> Mapping[str, MatrixKey]:
         return self.wanted.matrices if step in self.wanted.spectrum_steps else {}
@@ -245,8 +263,18 @@ def wanted_measurements(
     measured = Kernels(theory.program, arguments.values, sizes)
     keys = {name: key for name, (key, _) in chosen.items()}
     observing = observing_of(theory, arguments, gaussian=gaussian)
-    return WantedMeasurements(
-        measured, kernel_steps, spectrum_steps, keys, bulks, keeps, values, observing=observing, last=last
+    wanted = WantedMeasurements(measured, kernel_steps, spectrum_steps, keys, bulks, keeps, values)
+    of_outputs = _of_outputs(theory, arguments, measured) if kernel_steps else None
+    return replace(wanted, observing=observing, last=last, of_outputs=of_outputs)
+
+
+def _of_outputs(theory: Problem, arguments: RunArguments, kernels: Kernels) -> OutputFields | None:
+    """Fields of kernels that the program which is executed does not have."""
+    if theory.executed == theory.program:
+        return None
+    wanted = kernels.operands
+    return OutputFields(
+        theory.program, theory.executed, wanted, arguments.values, arguments.outputs, arguments.data or None
     )
 
 

@@ -61,7 +61,7 @@ def check_sites(
     """
     operands = sum(
         _count(atom.operand.axes, sizes)
-        for statement in flat_statements(problem.program, arguments.integers)
+        for statement in flat_statements(problem.executed, arguments.integers)
         if isinstance(statement, Assign)
         for _, atom in statement.value.terms
         if isinstance(atom, Product) and not atom.matrix.matrix.source.finite
@@ -120,7 +120,7 @@ def check_network(
     name, number = size
     _check_ratios(arguments, name, number)
     kind = np.dtype(dtype)
-    needed = finite_memory(problem.program, arguments.values, arguments.outputs, number, kind.type, data or None)
+    needed = finite_memory(problem.executed, arguments.values, arguments.outputs, number, kind.type, data or None)
     samples = fewer = ""
     if sizes:
         needed += kind.itemsize * _field_rows(problem, arguments, sizes) * number
@@ -158,7 +158,7 @@ def layer_count(thing: Field | Noise, arguments: RunArguments) -> int:
 
 def _field_rows(problem: Problem, arguments: RunArguments, sizes: Sizes) -> int:
     """Number of fields, counted by layer and label."""
-    fields = (field for field in problem.program.fields if not field.data)
+    fields = (field for field in problem.executed.fields if not field.data)
     return sum(layer_count(field, arguments) * _count(field.axes, sizes) for field in fields)
 
 

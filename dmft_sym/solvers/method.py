@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from dmft_sym.derivation.problem import Problem
     from dmft_sym.regimes import Regime
+    from dmft_sym.results.parts import Parts
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)``."""
@@ -35,6 +36,8 @@ class Call:
         Language of generated modules.
     options
         The options of the arithmetic, defaults filled in.
+    checkpoint
+        Where the state is kept now and then, if the arithmetic `resumes`.
     """
 
     problem: Problem
@@ -42,6 +45,7 @@ class Call:
     arguments: RunArguments
     options: SimpleNamespace
     progress: Progress | None
+    checkpoint: Parts | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ class Arithmetic(ABC):
         Whether it carries out a flow, and no steps.
     unused
         Names of options that may be given and mean nothing to it.
+    resumes
+        Whether it goes on from a checkpoint.
     """
 
     method: ClassVar[str]
@@ -75,6 +81,7 @@ class Arithmetic(ABC):
     options: ClassVar[frozenset[str]]
     continuous: ClassVar[bool] = False
     unused: ClassVar[frozenset[str]] = frozenset()
+    resumes: ClassVar[bool] = False
 
     @staticmethod
     @abstractmethod

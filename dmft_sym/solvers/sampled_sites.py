@@ -210,7 +210,7 @@ class SampledRun(ReplicaRun):
         report = self._report(halves)
         results = run_replicas(
             self.module,
-            self.call.problem.program,
+            self.call.problem.executed,
             arguments.values,
             arguments.outputs,
             arguments.steps,

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from .arguments import RunArguments, check_dtype, check_flag, check_integer, check_progress
+from .checkpoints import snapshots_in
 from .method import Progress, counted
 
 if TYPE_CHECKING:
     from dmft_sym.derivation.problem import Problem
     from dmft_sym.execution import Arithmetic, ExecutionResult
+    from dmft_sym.results.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class SimulatedNetworks:
         Called as ``progress(done, total)``, in steps of all networks.
     only
         The number of the network that is trained here; ``None`` for all.
+    checkpoint
+        Where the state of a network is kept now and then; not of those that something looks at.
     """
 
     size_name: str
@@ -44,6 +48,7 @@ class SimulatedNetworks:
     dtype: str
     progress: Progress | None
     only: int | None = None
+    checkpoint: Parts | None = None
 
     @property
     def numbers(self) -> range:
@@ -109,9 +114,10 @@ class SimulatedNetworks:
             "inspect": inspect,
             "data": arguments.data or None,
         }
-        program, values, outputs = theory.program, arguments.values, arguments.outputs
+        program, values, outputs = theory.executed, arguments.values, arguments.outputs
         if arguments.times is None:
-            return run_finite(program, values, outputs, arguments.steps, **run)
+            snapshots = None if self.checkpoint is None else snapshots_in(self.checkpoint, number)
+            return run_finite(program, values, outputs, arguments.steps, snapshots=snapshots, **run)
         run |= theory.training.options
         return flow_finite(program, values, outputs, arguments.times, **run)
 

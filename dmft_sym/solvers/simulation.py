@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,10 +18,13 @@ from dmft_sym.derivation.carried import CarriedProblem
 from dmft_sym.regimes.samples import samples_of
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
+from dmft_sym.support.outcomes import Outcome
+from dmft_sym.support.progress import reported
 from dmft_sym.workers import asked_crew
 
-from .arguments import RunArguments, check_integer, run_arguments
+from .arguments import RunArguments, check_integer, check_progress, run_arguments
 from .attributes import common_attributes, with_rate
+from .checkpoints import opened
 from .measured_spectra import spectrum_request
 from .measurements import Measurements, including_measured, wanted_measurements
 from .memory import check_kernels, check_network
@@ -37,8 +41,8 @@ if TYPE_CHECKING:
     from dmft_sym.execution import ExecutionResult
     from dmft_sym.execution.track import Inspect
     from dmft_sym.program import FieldRef
+    from dmft_sym.results.parts import Parts
     from dmft_sym.spectra import MatrixProgram
-    from dmft_sym.support.outcomes import Outcome
 
 # Two-time correlations need the fields of all steps; runs longer than this return losses only.
 RECORDED_STEPS = 400
@@ -62,7 +66,8 @@ def simulate(
     kernels: Sequence[float] | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     **parameters: float,
 ) -> xr.Dataset:
     """Train finite networks and return the variables of a run with a leading ``seed`` axis.
@@ -96,8 +101,13 @@ def simulate(
     workers, scheduler
         Number of processes, or the address of a Dask scheduler, among which the networks are shared out; all are
         trained in this process if neither is given. Numbers do not depend on how many workers there are.
+    checkpoint
+        A folder, made if it is not there, in which networks that are finished are kept, and the state of the one that
+        is trained (unless spectra, kernels or observables are looked at on the way); the same call goes on from it
+        with the same numbers, bit for bit. Removed when the result is whole.
     progress
-        Called as ``progress(done, total)``, in steps of all seeds.
+        A bar by default, where somebody looks and it lasts; ``False`` for none. Or a function, called as
+        ``progress(done, total)``, in steps of all seeds.
     **parameters
         As for a `Solver`.
 
@@ -115,6 +125,24 @@ def simulate(
     ------
     ArgumentError
         Naming the argument, its value and what is allowed.
+
+    See Also
+    --------
+    Theory.solve : the same variables at infinite size.
+    compare : both side by side.
+
+    References
+    ----------
+    The program of the theory, in the units of arXiv:2502.02531 and arXiv:2205.09653, with matrices that are stored.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> theory = ds.derive(ds.deep_linear(depth=1))
+    >>> given = dict(samples_per_dim=2, width_per_dim=1, richness=1, learning_rate=0.1, steps=3)
+    >>> sim = ds.simulate(theory, dim=40, seeds=2, **given)
+    >>> sim.test_loss.dims, sim.test_loss.shape
+    (('seed', 'step', 'output'), (2, 3, 1))
     """
     from dmft_sym.derivation.problem import Problem
     from dmft_sym.results.names import in_time
@@ -134,18 +162,27 @@ def simulate(
                 )
         given = dim
     number = size.default if given is None else given
-    networks = SimulatedNetworks.checked(size.keyword, number, seeds, seed, normalise, dtype, progress)
+    check_progress(progress)
+    networks = SimulatedNetworks.checked(size.keyword, number, seeds, seed, normalise, dtype, None)
     crew = asked_crew(workers, scheduler)
     start = perf_counter()
     arguments = including_measured(run_arguments(theory, steps, parameters, time=time), kernels=kernels, at=at)
     wanted = Wanted(order_parameters, matrices, at, values, kernels)
-    if crew is None:
-        dataset, outcome = trained(theory, networks, arguments, wanted)
-    else:
-        carried, each = CarriedProblem(theory), arguments.steps
-        one = partial(_trained_alone, carried, replace(networks, progress=None), arguments, wanted)
-        parts = crew.in_order(one, networks.numbers, progress, each)
-        dataset, outcome = together([part for part, _ in parts]), min((end for _, end in parts), key=_reached)
+    with reported("simulation", progress) as report:
+        if checkpoint is not None:
+            if crew is not None:
+                raise ArgumentError("checkpoint: allowed without workers and scheduler, a sweep has those")
+            used = {**vars(wanted), **{n: v for n, v in vars(networks).items() if n not in ("progress", "checkpoint")}}
+            with opened(checkpoint, "simulation", theory, {**arguments.given, **used}) as kept:
+                made = [_kept(kept, one, theory, networks, report, arguments, wanted) for one in networks.numbers]
+                dataset, outcome = together([part for part, _ in made]), min((end for _, end in made), key=_reached)
+        elif crew is None:
+            dataset, outcome = trained(theory, replace(networks, progress=report), arguments, wanted)
+        else:
+            carried, each = CarriedProblem(theory), arguments.steps
+            one = partial(_trained_alone, carried, networks, arguments, wanted)
+            parts = crew.in_order(one, networks.numbers, report, each)
+            dataset, outcome = together([part for part, _ in parts]), min((end for _, end in parts), key=_reached)
     dataset = described(in_time(with_rate(dataset, arguments), arguments.times), theory)
     dataset.attrs = {
         **common_attributes(theory, arguments),
@@ -183,6 +220,29 @@ def _trained_alone(
 ) -> tuple[xr.Dataset, Outcome]:
     """One network, in a worker."""
     return trained(carried.problem, networks.alone(number), arguments, wanted)
+
+
+def _kept(
+    checkpoint: Parts,
+    number: int,
+    theory: Problem,
+    networks: SimulatedNetworks,
+    report: Progress,
+    arguments: RunArguments,
+    wanted: Wanted,
+) -> tuple[xr.Dataset, Outcome]:
+    """One network, from the checkpoint or trained now and kept there."""
+    found = checkpoint.finished(number + 1).get(number)
+    if found is None:
+        alone = replace(networks, only=number, progress=report, checkpoint=checkpoint)
+        dataset, outcome = trained(theory, alone, arguments, wanted)
+        dataset.attrs |= outcome.attrs()
+        checkpoint.keep(number, dataset)
+        found = checkpoint.finished(number + 1)[number]
+    report((number + 1) * arguments.steps, networks.count * arguments.steps)
+    outcome = Outcome.of(found.attrs)
+    found.attrs = {name: value for name, value in found.attrs.items() if name not in outcome.attrs()}
+    return found, outcome
 
 
 def together(parts: Sequence[xr.Dataset]) -> xr.Dataset:

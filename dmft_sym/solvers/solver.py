@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dmft_sym.support import notebook
 from dmft_sym.support.deprecation import warn_old_word
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import BiasWarning, show
+from dmft_sym.support.progress import reported
 
-from .arguments import RunArguments, check_flag, check_progress, of_one_output, run_arguments
+from .arguments import RunArguments, arguments_of, check_flag, check_progress, of_one_output, run_arguments, taken
 from .attributes import common_attributes, with_rate
+from .checkpoints import opened
 from .coordinates import Coordinates
 from .extensive import PopulationOfDirections, WrittenOut
 from .flow import Flow, no_flow
 from .generated_modules import march_module, sampled_module
 from .march import RowMarch, march
-from .method import CONDITIONING, WORDS, Arithmetic, Call, Progress, current_method
+from .method import CONDITIONING, WORDS, Arithmetic, Call, Progress, Solved, current_method
 from .observables import described
 from .sampled_sites import SiteSampling
 from .two_time_sampling import TwoTimeSampling
@@ -65,6 +70,20 @@ class MethodInfo:
         Options of the call that it takes.
     default
         Whether it is taken if a call names none.
+
+    See Also
+    --------
+    Theory.methods : those of a theory.
+
+    References
+    ----------
+    docs/mathematics.md, conditioning.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> [(method.name, method.exact) for method in ds.derive(ds.deep_linear(depth=1)).methods if method.default]
+    [('equations', True)]
     """
 
     name: str
@@ -90,6 +109,23 @@ class Solver:
     ------
     ArgumentError
         If there is no such back end.
+
+    See Also
+    --------
+    Theory.compile : what makes it.
+    compare : its results beside finite networks.
+
+    References
+    ----------
+    arXiv:2502.02531 and arXiv:2205.09653 (equations); Bolthausen, Commun. Math. Phys. 325, 333 (2014) (conditioning).
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> solver = ds.derive(ds.deep_linear(depth=1)).compile("numpy")
+    >>> run = solver(samples_per_dim=2, width_per_dim=1, richness=1, learning_rate=0.1, steps=3)
+    >>> run.train_loss.dims, run.C_h.dims
+    (('step', 'output'), ('layer', 'step', 'output', 'step2', 'output2'))
     """
 
     def __init__(self, theory: Problem, backend: str = "numba") -> None:
@@ -98,6 +134,26 @@ class Solver:
         if backend not in allowed:
             raise ArgumentError(f"backend = {show(backend)}: allowed are {', '.join(allowed)} {theory.data.where}")
         self.backend = backend
+        self.__signature__ = self._signature()
+
+    def _signature(self) -> inspect.Signature:
+        """What a call takes for this theory, for help and completion: its parameters by name, and its options."""
+        general = dict(inspect.signature(type(self).__call__).parameters)
+        del general["self"], general["parameters"]
+        unused = {name for name in DEFAULTS if not any(name in kind.options for kind in self._kinds)}
+        unused.add("steps" if self.theory.training.continuous else "time")
+        options = [one for name, one in general.items() if name not in unused]
+        own = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if default is None else default,
+                annotation="int" if parameter.integer else "float",
+            )
+            for name, (parameter, default) in arguments_of(self.theory).items()
+        ]
+        length, *others = options
+        return inspect.Signature([length, *own, *others], return_annotation="xr.Dataset")
 
     @property
     def module(self) -> ModuleType | None:
@@ -105,6 +161,19 @@ class Solver:
         if RowMarch.applies(self.theory):
             return march_module(self.theory, self.backend)
         return sampled_module(self.theory) if self.backend == "numba" else None
+
+    def __repr__(self) -> str:
+        methods = (f"  {m.name}: {m.summary}, {'exact' if m.exact else 'sampled'}" for m in self.methods)
+        return notebook.shortened([self._title, f"  arguments {', '.join(taken(self.theory))}", *methods])
+
+    def _repr_html_(self) -> str:
+        rows = [(m.name, m.summary, "exact" if m.exact else "sampled", ", ".join(m.options)) for m in self.methods]
+        calls = notebook.paragraph(f"arguments of a call: {', '.join(taken(self.theory))}")
+        return notebook.heading(self._title) + calls + notebook.table(("method", "how", "results", "options"), rows)
+
+    @property
+    def _title(self) -> str:
+        return f"Solver of {self.theory.program.name} by {self.backend}"
 
     @property
     def methods(self) -> tuple[MethodInfo, ...]:
@@ -139,7 +208,8 @@ class Solver:
         threads: int | None = None,
         workers: int | None = None,
         scheduler: str | None = None,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         **parameters: float,
     ) -> xr.Dataset:
         """Solve the theory.
@@ -194,8 +264,12 @@ class Solver:
             Number of processes, or the address of a Dask scheduler, among which replicas of sampled sites are shared
             out, in place of threads; numbers do not depend on how many workers there are.
         progress
-            Called as ``progress(done, total)``, in steps of all replicas; with ``error``, trial runs come first,
+            A bar by default, where somebody looks and the run lasts; ``False`` for none. Or a function, called as
+            ``progress(done, total)``, in steps of all replicas; with ``error``, trial runs come first,
             each of which counts from zero, as do the runs that sampled equations repeat (docs/mathematics.md).
+        checkpoint
+            A folder, made if it is not there, in which a long run on growing coordinates keeps its state; the same
+            call goes on from it with the same numbers, bit for bit. Removed when the run is whole.
         **parameters
             ``richness`` (gamma0), ``learning_rate`` (eta0), ``init_std``, ``depth``, those of the forward pass, and
             the proportional regime ``samples_per_dim`` (alpha), ``width_per_dim`` (nu), ``label_noise`` (sigma_eps)
@@ -246,7 +320,9 @@ class Solver:
         options = _options(kind, given)
         check_progress(progress)
         one = of_one_output(self.theory, arguments) if kind.exact(self.theory) else arguments
-        solved = kind().run(Call(self.theory, self.backend, one, options, progress))
+        with reported("run", progress) as report:
+            call = Call(self.theory, self.backend, one, options, report)
+            solved = kind().run(call) if checkpoint is None else self._resumed(kind, call, checkpoint)
         if solved.outcome.step == 0:
             _check_ratios(arguments)
         spread = solved.dataset if one is arguments else for_all_outputs(solved.dataset, arguments.outputs)
@@ -265,6 +341,22 @@ class Solver:
         for note in bias_notes(result):
             warnings.warn(note, BiasWarning, stacklevel=2)
         return result
+
+    def _resumed(self, kind: type[Arithmetic], call: Call, checkpoint: str | os.PathLike[str]) -> Solved:
+        """A run that goes on from its checkpoint, if there is one.
+
+        Raises
+        ------
+        ArgumentError
+            If the arithmetic has no checkpoints.
+        """
+        if not kind.resumes:
+            raise ArgumentError(
+                f"checkpoint: allowed with method={CONDITIONING!r} of a linear network; this is {kind.summary}"
+            )
+        settings = {**call.arguments.given, **vars(call.options), "outputs": call.arguments.outputs}
+        with opened(checkpoint, "run", self.theory, settings) as parts:
+            return kind().run(replace(call, checkpoint=parts))
 
     def raw(self, *, steps: int, progress: Progress | None = None, **parameters: float) -> dict[str, Any]:
         """What the generated ``march`` returns: unlabelled arrays, all order parameters, in the back end's numbers."""

@@ -68,6 +68,15 @@ def max_stable(
     ArgumentError
         Naming the argument, its value and what is allowed.
 
+    See Also
+    --------
+    spectrum : sharpness along training.
+    optimum : the best rate.
+
+    References
+    ----------
+    Cohen et al., arXiv:2103.00065 (edge of stability); arXiv:2605.07870.
+
     Examples
     --------
     >>> import dmft_sym as ds

@@ -11,6 +11,7 @@ from dmft_sym.results.names import in_time
 from dmft_sym.spectra.methods import DEPENDENCE, check_method, default_method
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import show
+from dmft_sym.support.progress import reported
 from dmft_sym.workers import asked_crew
 
 from .arguments import check_integer, check_time, of_one_output, run_arguments
@@ -44,7 +45,7 @@ def spectrum(
     overlaps: bool = True,
     workers: int | None = None,
     scheduler: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **parameters: Any,
 ) -> xr.Dataset:
     """Predict the spectra of matrices of the network at chosen steps of training.
@@ -82,7 +83,8 @@ def spectrum(
         samples are given); all is done in this process if neither is given. Numbers do not depend on how many workers
         there are.
     progress
-        Called as ``progress(done, total)`` in spectra (``"equations"``) or steps (``"conditioning"``), with workers in
+        A bar by default, where somebody looks and it lasts; ``False`` for none. Or a function, called as
+        ``progress(done, total)`` in spectra (``"equations"``) or steps (``"conditioning"``), with workers in
         pieces of work.
     **parameters
         As for a `Solver`.
@@ -107,6 +109,16 @@ def spectrum(
     ArgumentError
         Naming the argument, its value and what is allowed: a matrix that does not exist, a step beyond the run, a
         ``dependence`` that the method does not have.
+
+    See Also
+    --------
+    operator : further matrices.
+    critical : where the first outlier appears.
+    measure : spectra of weights of real networks.
+
+    References
+    ----------
+    arXiv:2605.07870; Baik, Ben Arous, Peche, Ann. Probab. 33, 1643 (2005).
 
     Examples
     --------
@@ -153,12 +165,13 @@ def spectrum(
         check_march_of(theory, arguments, "numba")
     one = of_one_output(theory, arguments)
     parameters = parameters if one is arguments else {**parameters, "outputs": 1}
-    wanted = WantedSpectra(theory, one, parameters, chosen, kept, dependence, tol, points > 0, overlaps, progress)
-    if crew is None or theory.program.increments:
-        found, outcome = part_of(wanted, method, points, arguments)
-        dataset = found.dataset
-    else:
-        dataset, outcome = shared_out(crew, wanted, method, points, arguments)
+    with reported("spectra", progress) as report:
+        wanted = WantedSpectra(theory, one, parameters, chosen, kept, dependence, tol, points > 0, overlaps, report)
+        if crew is None or theory.program.increments:
+            found, outcome = part_of(wanted, method, points, arguments)
+            dataset = found.dataset
+        else:
+            dataset, outcome = shared_out(crew, wanted, method, points, arguments)
     dataset = in_time(with_rate(dataset, arguments), arguments.times)
     options = {"method": method, "dependence": dependence, "tol": tol}
     dataset.attrs |= {**common_attributes(theory, arguments), **options, **outcome.attrs()}

@@ -6,7 +6,24 @@ from .messages import InputError
 
 
 class ArgumentError(InputError):
-    """A run-time argument that is missing, unknown or out of range."""
+    """A run-time argument that is missing, unknown or out of range.
+
+    See Also
+    --------
+    Solver : arguments of a run.
+
+    References
+    ----------
+    docs/faq.md.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> ds.derive(ds.deep_linear(depth=0)).solve(samples_per_dim=2, learning_rate=-1, steps=2)
+    Traceback (most recent call last):
+        ...
+    dmft_sym.support.errors.ArgumentError: learning_rate = -1: allowed is a number > 0, finite
+    """
 
 
 class ExecutionError(ArgumentError):

@@ -14,7 +14,22 @@ _LONGEST = 60
 
 
 class InputError(ValueError):
-    """Bad input; the message is one line that names the key, the value and what is allowed."""
+    """Bad input; the message is one line that names the key, the value and what is allowed.
+
+    See Also
+    --------
+    ArgumentError, ProgramError : two kinds of it.
+
+    References
+    ----------
+    docs/specs.md, exit statuses.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> issubclass(ds.ArgumentError, ds.InputError), issubclass(ds.InputError, ValueError)
+    (True, True)
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))

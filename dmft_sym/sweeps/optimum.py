@@ -45,6 +45,14 @@ def optimum(grid: xr.Dataset, variable: str, along: str, at: float | None = None
     ResultError
         Naming what the grid does not have.
 
+    See Also
+    --------
+    sweep : makes the grid.
+
+    References
+    ----------
+    arXiv:2502.02531, transfer of learning rates.
+
     Examples
     --------
     >>> import dmft_sym as ds

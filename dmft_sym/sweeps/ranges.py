@@ -28,10 +28,23 @@ def linspace(first: float, last: float, count: int) -> tuple[float, ...]:
     count
         Number of values, an integer >= 2.
 
+    Returns
+    -------
+    list of float
+        For `sweep`.
+
     Raises
     ------
     ArgumentError
         Naming what is allowed.
+
+    See Also
+    --------
+    logspace : values in logarithmic distances.
+
+    References
+    ----------
+    As `numpy.linspace`, with lists.
 
     Examples
     --------
@@ -55,10 +68,23 @@ def logspace(first: float, last: float, count: int) -> tuple[float, ...]:
     count
         Number of values, an integer >= 2.
 
+    Returns
+    -------
+    list of float
+        For `sweep`.
+
     Raises
     ------
     ArgumentError
         Naming what is allowed.
+
+    See Also
+    --------
+    linspace : values in equal distances.
+
+    References
+    ----------
+    As `numpy.logspace`, with lists.
 
     Examples
     --------

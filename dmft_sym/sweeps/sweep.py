@@ -9,17 +9,18 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from dmft_sym.derivation.carried import CarriedProblem
+from dmft_sym.results.parts import ENDING, Parts
 from dmft_sym.results.store import ResultError, check_writable, load, save
 from dmft_sym.solvers.arguments import check_progress
 from dmft_sym.solvers.method import Progress
 from dmft_sym.support.errors import ArgumentError
 from dmft_sym.support.messages import InputError, show
+from dmft_sym.support.progress import reported
 from dmft_sym.workers import Crew, check_crew
 
 from .assembly import assembled, chosen
 from .axes import Grid, grid_of
 from .identity import identity
-from .parts import Parts
 from .tasks import TASKS, Task, completed_settings, warm
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def sweep(
     workers: int | None = None,
     scheduler: str | None = None,
     output: str | os.PathLike[str] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **settings: Any,
 ) -> xr.Dataset:
     """Solve a theory over a grid of values, and return everything as one dataset.
@@ -71,7 +72,8 @@ def sweep(
         A netCDF file to write. Points are kept in the folder ``<output>.parts`` as they are finished, until the file is
         whole; the same sweep goes on from there, after a crash too, and a sweep that is whole is read and not repeated.
     progress
-        Called as ``progress(done, total)``, in points.
+        A bar by default, where somebody looks and it lasts; ``False`` for none. Or a function, called as
+        ``progress(done, total)``, in points.
     **settings
         Arguments that all points have in common, as for a `Solver`, `dmft_sym.simulate` or `dmft_sym.spectrum`.
 
@@ -87,6 +89,15 @@ def sweep(
     InputError
         Naming the argument, its value and what is allowed; the folder of another sweep; a scheduler that does not
         answer. `ArgumentError` is one of these.
+
+    See Also
+    --------
+    optimum : where a loss is smallest along an axis.
+    max_stable, critical : can be swept too.
+
+    References
+    ----------
+    arXiv:2502.02531, transfer of hyperparameters.
 
     Examples
     --------
@@ -134,7 +145,7 @@ def run_grid(
     variables: tuple[str, ...],
     crew: Crew,
     output: str | os.PathLike[str] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> xr.Dataset:
     """Run all points of a grid; finished ones are kept beside ``output`` until it is whole.
 
@@ -155,7 +166,7 @@ def run_grid(
         return known
     check_writable(output)
     crew.check()
-    with Parts.opened(output, what) as parts:
+    with Parts.opened(f"{os.fspath(output)}{ENDING}", what, "sweep") as parts:
         found = _results(grid, variables, crew, progress, parts.finished(len(grid.points)), parts)
         whole = _whole(grid, found, what, start)
         save(whole, output)
@@ -187,7 +198,7 @@ def _results(
     grid: Grid,
     variables: tuple[str, ...],
     crew: Crew,
-    progress: Progress | None,
+    progress: Progress | bool | None,
     finished: dict[int, xr.Dataset],
     parts: Parts | None,
 ) -> list[xr.Dataset]:
@@ -199,14 +210,13 @@ def _results(
     carried = [CarriedProblem(theory) for theory in grid.theories]
     points = [grid.points[number] for number in left]
     items = [(carried[point.theory], point.settings, grid.where(point)) for point in points]
-    if progress is not None:
-        progress(len(found), total)
-    for place, result in crew.work(partial(solved_point, grid.task.name, variables), items):
-        found[left[place]] = result
-        if parts is not None:
-            parts.keep(left[place], result)
-        if progress is not None:
-            progress(len(found), total)
+    with reported("sweep", progress) as report:
+        report(len(found), total)
+        for place, result in crew.work(partial(solved_point, grid.task.name, variables), items):
+            found[left[place]] = result
+            if parts is not None:
+                parts.keep(left[place], result)
+            report(len(found), total)
     return [found[number] for number in range(total)]
 
 
@@ -233,7 +243,8 @@ def solved_point(what: str, variables: tuple[str, ...], item: tuple[CarriedProbl
     carried, settings, where = item
     task, theory = TASKS[what], carried.problem
     try:
-        result = task.run(theory, completed_settings(task, theory, settings, variables))
+        with reported("point", False):  # a worker has no bar of its own
+            result = task.run(theory, completed_settings(task, theory, settings, variables))
         return chosen(result, variables)
     except InputError as error:
         raise ArgumentError(f"{error} (at {where})") from error

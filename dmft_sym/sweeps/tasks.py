@@ -30,7 +30,7 @@ Settings = Mapping[str, Any]
 FINITE, ERROR, Z = "_finite", "_error", "_z"
 """What is appended to the name of a variable for its mean over simulated networks, the standard error of its difference
 from the theory, and their ratio."""
-_NOT_SETTINGS = {"self", "theory", "progress", "parameters", "settings", "workers", "scheduler"}
+_NOT_SETTINGS = {"self", "theory", "progress", "checkpoint", "parameters", "settings", "workers", "scheduler"}
 
 
 @dataclass(frozen=True)

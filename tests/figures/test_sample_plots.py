@@ -17,6 +17,12 @@ def legend(figure: Figure) -> list[str]:
     return [text.get_text() for box in figure.legends for text in box.get_texts()]
 
 
+def titles(figure: Figure) -> list[str]:
+    """Without the letters of panels."""
+    found = [axis.get_title(loc="left").rpartition("}$ ")[2] for axis in figure.axes]
+    return [title for title in found if title]
+
+
 def note(figure: Figure) -> str:
     return "" if figure._supxlabel is None else " ".join(figure._supxlabel.get_text().split())
 
@@ -25,14 +31,14 @@ def test_outputs() -> None:
     run, sim = made_run(), made_sim()
     figure = sample_plots.outputs(run, sim)
     (axis,) = figure.axes
-    assert axis.get_title() == "Output on 5 samples"
-    assert axis.get_xlabel() == "training step [gradient steps]"
-    assert axis.get_ylabel() == "output of the network [1]"
+    assert axis.get_title(loc="left") == "Output on 5 samples"
+    assert axis.get_xlabel() == "gradient step $t$"
+    assert axis.get_ylabel() == r"output $f_\mu(t)$"
     assert set(legend(figure)) == {
         "theory",
         "theory, test samples",
-        "simulation, mean of 3",
-        "± 1 standard error",
+        "simulation, mean of 3 ± standard error",
+        "theory ± standard error",
         "target -1",
         "target 1",
     }
@@ -49,27 +55,30 @@ def test_outputs() -> None:
     }
     assert [len(colours) for colours in of_sign.values()] == [1, 1]
     assert of_sign[-1] != of_sign[1]
-    assert len(axis.collections) == 10
+    assert len(axis.containers) == 5  # a simulation is points with error bars
 
 
 def test_outputs_of_several_and_of_simulations() -> None:
     figure = sample_plots.outputs(made_run(3, "softmax", 0))
-    assert [axis.get_title() for axis in figure.axes] == [f"Output {c}, 4 samples" for c in range(3)]
-    assert "simulation, mean of 3" not in legend(figure)
+    assert titles(figure) == [f"Output {c}, 4 samples" for c in range(3)]
+    assert not any(text.startswith("simulation") for text in legend(figure))
     alone = sample_plots.outputs(made_sim())
-    assert set(legend(alone)) == {"simulation, mean of 3", "± 1 standard error", "target -1", "target 1"}
+    assert set(legend(alone)) == {"simulation, mean of 3 ± standard error", "target -1", "target 1"}
     regression = made_run().assign(target=made_run()["target"] * np.arange(5)[:, None])
-    assert {"target 0", "target 4"} & set(legend(sample_plots.outputs(regression)))
+    assert {"target -0", "target 0", "target 4"} & set(legend(sample_plots.outputs(regression)))
 
 
 def test_outputs_of_many_samples_are_thinned() -> None:
     many = made_run().isel(sample=np.arange(60) % 5, sample2=slice(0)).assign_coords(sample=np.arange(60))
     many["target"] = many["target"] + 0.01 * np.arange(60)[:, None]
     figure = sample_plots.outputs(many)
-    assert figure.axes[0].get_title() == f"Output on {sample_plots.MAX_LINES} of 60 samples"
+    assert figure.axes[0].get_title(loc="left") == f"Output on {sample_plots.MAX_LINES} of 60 samples"
     drawn = [line for line in figure.axes[0].lines if len(line.get_ydata())]
     assert len(drawn) == sample_plots.MAX_LINES
-    assert not any(text.startswith("target") for text in legend(figure))  # too many values for a colour each
+    assert [text for text in legend(figure) if text.startswith("target")] == [
+        "target -0.98",
+        "target 1.59",
+    ]  # of a scale
 
 
 def images(figure: Figure) -> list:
@@ -81,8 +90,7 @@ def test_kernels() -> None:
     figure = sample_plots.kernels(run, sim)
     panels = images(figure)
     assert len(panels) == 3 * 6  # features of two layers and the tangent kernel; three steps, two results
-    titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
-    assert titles == [f"step {step}, {words}" for step in (0, 3, 5) for words in ("theory", "simulation")]
+    assert titles(figure) == [f"step {step}, {words}" for step in (0, 3, 5) for words in ("theory", "simulation")]
     order = np.lexsort([-run["target"].values[:, 0], [0, 0, 0, 0, 1]])
     expected = run["NTK"].sel(kernel_step=5).values[:, 0, :, 0][np.ix_(order, order)]
     np.testing.assert_array_equal(panels[-2].get_array(), expected)
@@ -90,9 +98,9 @@ def test_kernels() -> None:
     np.testing.assert_array_equal(panels[9].get_array(), expected)
     assert len({panel.get_clim() for panel in panels[:6]}) == 1
     bars = [panel.colorbar.ax.get_ylabel() for panel in panels[5::6]]
-    assert bars == [r"$\Phi$, layer 1 [1]", r"$\Phi$, layer 2 [1]", "NTK [1]"]
-    assert figure.axes[0].get_ylabel() == "sample, by target"
-    assert figure.axes[12].get_xlabel() == "sample, by target"
+    assert bars == [r"$\Phi^{1}_{\mu\nu}$", r"$\Phi^{2}_{\mu\nu}$", r"NTK, $K_{\mu\nu}$"]
+    assert figure.axes[0].get_ylabel() == r"sample $\mu$, by target"
+    assert figure.axes[12].get_xlabel() == r"sample $\nu$, by target"
     assert len(figure.axes[0].lines) == 2  # between training and test samples
     assert note(figure).endswith("Simulation: mean over 3 networks.")
     figure.draw_without_rendering()
@@ -116,7 +124,8 @@ def test_test_samples_do_not_wash_out_the_rest() -> None:
     run = made_run().copy(deep=True)
     run["NTK"][:, 4, :, 4] = 1e6
     panel = images(sample_plots.kernels(run))[-1]
-    assert panel.get_clim()[1] == pytest.approx(float(abs(run["NTK"][:, :4, :, :4]).max()))
+    trained = float(abs(run["NTK"][:, :4, :, :4]).max())
+    assert 0.9 * trained < panel.get_clim()[1] <= trained
     assert panel.colorbar.extend == "max"
     assert images(sample_plots.kernels(made_sim()))[-1].colorbar is not None
 

@@ -17,13 +17,18 @@ def legend(figure: Figure) -> list[str]:
     return [text.get_text() for box in figure.legends for text in box.get_texts()]
 
 
+def titles(figure: Figure) -> list[str]:
+    """Without the letters of panels."""
+    return [axis.get_title(loc="left").rpartition("}$ ")[2] for axis in figure.axes]
+
+
 def test_a_row_of_panels_for_each_matrix() -> None:
     run, sim = made_up_spectra(), made_up_spectra(seeds=4)
     figure = spectrum_plots.spectra(run, sim)
     assert len(figure.axes) == 6
-    assert [axis.get_title() for axis in figure.axes[:3]] == ["step 0", "step 3", "step 5"]
-    assert {axis.get_xlabel() for axis in figure.axes} == {"singular value of W1 [1]", "eigenvalue of NTK [1]"}
-    assert figure.axes[0].get_ylabel() == "density of W1 [1]"
+    assert titles(figure)[:3] == ["step 0", "step 3", "step 5"]
+    assert {axis.get_xlabel() for axis in figure.axes} == {"singular value of $W^{1}$", "eigenvalue of NTK"}
+    assert figure.axes[0].get_ylabel() == "density"
     assert len({axis.get_xlim() for axis in figure.axes[:3]}) == 1
     assert set(legend(figure)) == {
         "simulation, 4 networks",
@@ -60,18 +65,18 @@ def test_without_density_the_edge_is_drawn() -> None:
 
 def test_many_steps_are_thinned() -> None:
     figure = spectrum_plots.spectra(made_up_spectra(steps=tuple(range(20))), matrices=["NTK"])
-    titles = [axis.get_title() for axis in figure.axes]
-    assert len(titles) == spectrum_plots.MAX_STEPS
-    assert (titles[0], titles[-1]) == ("step 0", "step 19")
+    found = titles(figure)
+    assert len(found) == spectrum_plots.MAX_STEPS
+    assert (found[0], found[-1]) == ("step 0", "step 19")
 
 
 def test_tracks_of_outliers() -> None:
     sim = made_up_spectra(seeds=4)
     figure = spectrum_plots.outliers(made_up_spectra(), sim)
-    assert [axis.get_title() for axis in figure.axes] == ["W1", "NTK"]
+    assert titles(figure) == ["$W^{1}$", "NTK"]
     axis = figure.axes[0]
-    assert axis.get_xlabel() == "training step [gradient steps]"
-    assert axis.get_ylabel() == "singular value of W1 [1]"
+    assert axis.get_xlabel() == "gradient step $t$"
+    assert axis.get_ylabel() == "singular value of $W^{1}$"
     assert axis.get_ylim()[0] > 1  # outliers at 2.5 above an edge at 2 are not lost in the bulk
     bars = axis.containers
     assert len(bars) == 1  # the largest value, then the mean of the two that coincide in the theory
@@ -108,7 +113,7 @@ def test_outliers_have_bands_of_standard_errors() -> None:
     run = made_run().drop_dims("rank").assign_coords(rank=[0])
     run = run.assign(outlier=(dims, np.full((1, 3, 1), 2.4)), outlier_sem=(dims, np.full((1, 3, 1), 0.1)))
     figure = spectrum_plots.outliers(run, sim)
-    assert "theory, ± standard error" in legend(figure)
+    assert "theory, outlier ± standard error" in legend(figure)
     vertices = np.concatenate([path.vertices for c in figure.axes[0].collections for path in c.get_paths()])
     assert np.isclose(vertices, [3, 2.5]).all(axis=1).any()
     with pytest.raises(ResultError, match=r"no densities.* allowed is the kind outliers"):
@@ -123,7 +128,7 @@ def test_sharpness() -> None:
     np.testing.assert_array_equal(axis.lines[0].get_ydata(), run["sharpness"])
     limit = next(line for line in axis.lines if line.get_label() == "2 / learning rate")
     assert set(limit.get_ydata()) == {20.0}
-    assert axis.get_xlabel() == "training step [gradient steps]"
+    assert axis.get_xlabel() == "gradient step $t$"
     assert legend(spectrum_plots.sharpness(sim)) == ["2 / learning rate", "simulation, mean of 4 ± standard error"]
 
 

@@ -59,19 +59,19 @@ def test_trained_features_are_faster_on_hard_tasks_alone(decay, source):
 
 
 @pytest.mark.parametrize(
-    ("name", "expected", "decay", "source"),
+    ("name", "expected", "decay", "source", "first"),
     [
-        ("width_per_dim", 2, 2, 4),  # b, and a - 1 if it is less
-        ("samples_per_dim", 3, 2, 4),
-        pytest.param("width_per_dim", 1, 2, 2, marks=slow),
-        pytest.param("samples_per_dim", 1, 2, 2, marks=slow),
-        pytest.param("width_per_dim", 1.5, 1.5, 5, marks=slow),
-        pytest.param("samples_per_dim", 3, 1.5, 5, marks=slow),  # 2 b
+        ("width_per_dim", 2, 2, 4, 30),  # b, and a - 1 if it is less
+        ("samples_per_dim", 3, 2, 4, 30),
+        pytest.param("width_per_dim", 1, 2, 2, 30, marks=slow),
+        pytest.param("samples_per_dim", 1, 2, 2, 30, marks=slow),
+        pytest.param("width_per_dim", 1.5, 1.5, 5, 30, marks=slow),
+        pytest.param("samples_per_dim", 3, 1.5, 5, 100, marks=slow),  # 2 b, which settles at more samples
     ],
 )
-def test_width_and_samples_leave_powers_of_their_numbers(name, expected, decay, source, request):
+def test_width_and_samples_leave_powers_of_their_numbers(name, expected, decay, source, first, request):
     """``min(a - 1, b)`` units, ``min(a - 1, 2 b)`` samples."""
     few = request.node.get_closest_marker("slow") is None
-    slope, error = in_size(name, decay, source, np.geomspace(30, 300, 3), 16 if few else 32)
+    slope, error = in_size(name, decay, source, np.geomspace(first, 10 * first, 3), 16 if few else 32)
     assert slope == pytest.approx(-expected, abs=max(error, 0.03))
     assert error < 0.06

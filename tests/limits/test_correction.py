@@ -16,12 +16,12 @@ from unseen_networks import two_carries, two_readouts
 import dmft_sym as ds
 from dmft_sym import cli
 from dmft_sym.derivation.equations import Equations
-from dmft_sym.derivation.symbols import Response
+from dmft_sym.derivation.symbols import Correlation, Response
 from dmft_sym.limits import Checks, LimitCheck, Verdict, check_correction, lazy
 from dmft_sym.limits.closed_correction import ClosedCorrection
 from dmft_sym.limits.correction_checks import approach, approach_of_losses, exact, structural
-from dmft_sym.limits.lazy_correction import LazyCorrection
 from dmft_sym.limits.parity import Parities
+from dmft_sym.limits.site_correction import LazyCorrection
 from dmft_sym.program import Assign, Linear, Product, ProgramError, SiteMap
 from dmft_sym.solvers.solver import Solver
 from dmft_sym.support.errors import ArgumentError
@@ -35,11 +35,17 @@ def correction(network, targets=Y, loss="squared", **training):
     return ds.derive(network, data=data, training=ds.GradientDescent(**training)).limit(lazy).correction
 
 
-def extrapolated(theory, sizes, **arguments):
-    """The coefficient of ``gamma^2`` of outputs, from runs at several sizes."""
-    runs = np.array([Solver(theory, "numpy")(kernels=(), richness=size, **arguments).f.values for size in sizes])
-    powers = np.array([[size ** (2 * k) for k in range(len(sizes))] for size in sizes])
-    return np.linalg.solve(powers, runs.reshape(len(sizes), -1)).reshape(len(sizes), *runs.shape[1:])[1]
+SIZES = (0.08, 0.16, 0.24, 0.32, 0.4)
+
+
+def extrapolated(theory, **arguments):
+    """The coefficients of ``gamma^2`` of outputs and kernels, from runs at several sizes."""
+    runs = [Solver(theory, "numpy")(richness=size, **arguments) for size in SIZES]
+    powers = np.array([[size ** (2 * k) for k in range(len(SIZES))] for size in SIZES])
+    names = [name for name in runs[0] if name == "f" or "sample2" in runs[0][name].dims]
+    values = {name: np.array([run[name].values for run in runs]) for name in names}
+    solved = {name: np.linalg.solve(powers, found.reshape(len(SIZES), -1))[1] for name, found in values.items()}
+    return {name: found.reshape(values[name].shape[1:]) for name, found in solved.items()}
 
 
 def biased(net, x):
@@ -59,12 +65,15 @@ def biased(net, x):
     ids=["depth 1", "depth 2, momentum", "tied", "a bias, another learning rate"],
 )
 def test_exact_runs_of_linear_networks_have_it(network, training):
+    """Outputs, and kernels of features and of gradients with what they make of the tangent kernel."""
     made = correction(network, **training)
-    arguments = {"steps": 5, "learning_rate": 0.2}
-    found = made.solve(**arguments)
-    expected = extrapolated(made.theory, (0.08, 0.16, 0.24, 0.32, 0.4), **arguments)
-    np.testing.assert_allclose(found.f, expected, rtol=1e-6, atol=1e-7)
-    assert np.abs(found.f).max() > 0.01
+    arguments = {"steps": 5, "learning_rate": 0.2, "kernels": [0, 2, 4]}
+    found, expected = made.solve(**arguments), extrapolated(made.theory, **arguments)
+    assert {"f", "NTK"} < set(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=2e-6, atol=1e-5 if name != "f" else 1e-7, err_msg=name)
+        assert np.abs(found[name]).max() > 0.01
+    np.testing.assert_array_equal(found.NTK.sel(kernel_step=0), 0)  # networks start from the same law at any richness
 
 
 def by_overlaps(kernel, targets, rate, steps):
@@ -150,8 +159,9 @@ def test_averages_that_are_numbers_are_expanded_too():
     """A linear network but for a normalisation, whose derivative by the readout has odd orders: exact runs."""
     made = correction(ds.network(normalised))
     arguments = {"steps": 4, "learning_rate": 0.2}
-    expected = extrapolated(made.theory, (0.08, 0.16, 0.24, 0.32, 0.4), **arguments)
-    np.testing.assert_allclose(made.solve(**arguments).f, expected, rtol=1e-4, atol=1e-7)
+    found, expected = made.solve(**arguments), extrapolated(made.theory, **arguments)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-7, err_msg=name)
 
 
 def test_losses_change_with_outputs():
@@ -163,6 +173,37 @@ def test_losses_change_with_outputs():
 
 
 solve_once = LazyCorrection.solve
+
+
+def test_kernels_of_sampled_sites_have_it():
+    """Differences of runs with the same seed at three sizes, extrapolated; the next power may be a tenth of them."""
+    made = of_small()
+    arguments = {"steps": 4, "learning_rate": 0.4, "sites": 8000, "kernels": [3]}
+    found = made.solve("numpy", **arguments)
+    solver, sizes, seeds = Solver(made.theory, "numpy"), (0.4, 0.4 * 2**0.5, 0.8), (1, 2, 3)
+    runs = [[solver(richness=size, seed=seed, **arguments) for size in sizes] for seed in seeds]
+    for name in ("Phi1", "Phi2", "G1", "G2", "NTK"):
+        values = np.array([[run[name].values for run in of_seed] for of_seed in runs])
+        first, second = ((values[:, k] - values[:, k + 1]) / (sizes[k] ** 2 - sizes[k + 1] ** 2) for k in (0, 1))
+        ends = 2 * first - second
+        noise = np.hypot(ends.std(axis=0, ddof=1) / np.sqrt(len(seeds)), found[f"{name}_sem"])
+        distance = np.abs(found[name] - ends.mean(axis=0))
+        assert float((distance - 5 * noise).max()) < 0.1 * float(np.abs(found[name]).max()), name
+        assert float(np.abs(found[name]).max()) > 5 * float(noise.max()), name
+
+
+def test_the_kernel_moves_by_overlaps_of_features_and_of_gradients():
+    """Orders of both ends add up to two, and each of these averages has an equation."""
+    equations = of_small().equations
+    (kernel,) = equations.of("K_NTK_2").items
+    overlaps = {point.func.__name__ for term in kernel.terms for point in term.atoms(Correlation)}
+    fields = ("phi1", "phi2", "g1", "g2")
+    assert overlaps - {"C_phi1", "C_g2"} == {
+        f"C_{name}" for x in fields for name in (f"{x}_{x}_2", f"{x}_1", f"{x}_2_{x}")
+    }
+    assert overlaps - {"C_phi1", "C_g2"} < set(equations.labels)
+    static = of_small().theory.limit(lazy).equations
+    assert {f"C_{x}" for x in fields} < set(static.labels)
 
 
 class Twice(LazyCorrection):
@@ -177,6 +218,14 @@ class Twice(LazyCorrection):
             replace(e, terms=tuple(2 * t for t in e.terms)) if e.label == "f_2" else e for e in super().equations.items
         ]
         return Equations(items, "wrong")
+
+
+class TwiceTheKernel(LazyCorrection):
+    """The tangent kernel twice, and the same outputs."""
+
+    def solve(self, backend="numpy", **arguments):
+        found = solve_once(self, backend, **arguments)
+        return found.assign(NTK=2 * found.NTK)
 
 
 class WithoutResponse(LazyCorrection):
@@ -242,7 +291,7 @@ def test_wrong_numbers_fail():
     theory = correction(ds.network(two_matrices)).theory
     arguments = {"learning_rate": 0.3}
     assert approach(LazyCorrection(theory, lazy), arguments).holds
-    for kind in (Twice, WithoutResponse):
+    for kind in (Twice, TwiceTheKernel, WithoutResponse):
         verdict = approach(kind(theory, lazy), arguments)
         assert verdict.holds is False, verdict
 

@@ -157,7 +157,10 @@ def test_matrices_whose_increment_has_several_directions_are_named():
 @pytest.mark.parametrize(
     ("made", "reason"),
     [
-        (lambda: ds.derive(ds.deep_linear(0)), "no matrix between spaces is trained"),
+        (
+            lambda: ds.derive(ds.deep_linear(0)),
+            "no matrix between spaces has an update of finite rank; a hidden layer that is trained",
+        ),
         (lambda: ds.derive(ds.deep_linear(1), training=ds.GradientFlow()), "training is a flow already"),
         (
             lambda: ds.derive(ds.network(autoencoder), data=ds.Samples(np.eye(2), [1.0, -1.0])),

@@ -351,3 +351,22 @@ def test_limits_hold_with_classes_of_sites(name):
     given = {"samples_per_dim": 2.0, "width_per_dim": 0.8, "richness": 2.0, "learning_rate": 0.05, "depth": 1}
     (row,) = ds.limits.check(theory, [name], **given)
     assert row.holds, str(row)
+
+
+@pytest.mark.parametrize(
+    "name", ["gradient_flow", "wide", "population", "regression", "small_init", "independent", "deep", "late"]
+)
+def test_rows_on_given_samples_say_what_has_the_limit(name):
+    """Why a limit does not apply, and the data whose equations have it."""
+    theory = ds.derive(ds.mlp(1), data=ds.Samples(np.eye(2), [1.0, -1.0]))
+    (row,) = ds.limits.check(theory, [name])
+    assert row.verdict == "does not apply" and "data = ds.Proportional()" in row.reason.partition(";")[2], row.reason
+
+
+@pytest.mark.parametrize("centered", [False, True])
+def test_decay_has_to_go_too_for_differences_from_the_first_step_to_cancel(centered):
+    decaying = ds.derive(ds.deep_linear(1), training=ds.GradientDescent(weight_decay=0.1, centered=centered))
+    missing = "weight_decay = 0" if centered else "centered = true with weight_decay = 0"
+    (row,) = ds.limits.check(decaying, ["lazy"])
+    assert row.reason.endswith(f"; {missing} would cure it"), row.reason
+    assert ds.derive(ds.deep_linear(1), training=ds.GradientDescent(centered=True)).limit("lazy").rate == 2

@@ -397,24 +397,24 @@ def many(request):
 
 @pytest.fixture(scope="module", params=[True, False], ids=["pairs", "no pairs"])
 def repeated(request):
-    """80 runs of 8 replicas with few sites, three outputs and three samples, with the errors that they report."""
+    """120 runs of 8 replicas with few sites, three outputs and three samples, with the errors that they report."""
     solver = ds.derive(ds.mlp(2, "tanh", outputs=3), data=made_samples(21, 3, 3)).compile("numba")
     options = {"sites": 8 * 128, "replicas": 8, "antithetic": request.param, "kernels": [], "threads": 1}
     physics = {"richness": 2.0, "learning_rate": 0.3, "steps": 4}
-    return [solver(seed=seed, **options, **physics).isel(step=-1) for seed in range(80)]
+    return [solver(seed=seed, **options, **physics).isel(step=-1) for seed in range(120)]
 
 
 @pytest.mark.parametrize("name", ["f", "train_loss"])
 def test_standard_errors_are_honest(repeated, name):
     """z-scores of 8 replicas are Student's t of 7 degrees of freedom, whose square has the mean 7/5.
 
-    The truth is the mean of all other runs, so that the bias of few sites is left out; it scatters itself, by 1/79 of
+    The truth is the mean of all other runs, so that the bias of few sites is left out; it scatters itself, by 1/119 of
     the square. Entries of one run are correlated: the error of the mean over runs is that of independent runs, and has
     to be small enough for errors that are wrong by a factor of sqrt(2), either way, to be seen.
     """
     values, errors = (np.array([run[key].values.ravel() for run in repeated]) for key in (name, f"{name}_sem"))
     others = (values.sum(axis=0) - values) / (len(values) - 1)
-    squares = np.mean(((values - others) / errors) ** 2, axis=1) / (7 / 5 * (1 + 1 / 79))
+    squares = np.mean(((values - others) / errors) ** 2, axis=1) / (7 / 5 * (1 + 1 / 119))
     assert 0.8 < squares.mean() < 1.3
     assert squares.std(ddof=1) / np.sqrt(len(squares)) < 0.12
     for wrong in (2.0, 0.5):  # squares of z-scores with errors that are too small or too large

@@ -189,10 +189,11 @@ def matched(patterns, arguments, numbers) -> dict[sp.Symbol, int] | None:
                 return None
             continue
         (symbol,) = free
-        solutions = sp.solve(pattern - argument, symbol)
-        if not solutions:
+        slope = int(pattern.coeff(symbol))  # such as l + 1, or T - t
+        value, left = divmod(argument - int(pattern - slope * symbol), slope)
+        if left or (symbol.is_nonnegative and value < 0) or (symbol.is_positive and value < 1):
             return None  # none that the symbol may have
-        bound[symbol] = int(solutions[0])
+        bound[symbol] = value
     return bound
 
 

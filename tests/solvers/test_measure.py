@@ -106,7 +106,7 @@ def test_networks_lie_on_the_lines_of_a_theory_and_wrong_ones_do_not(tmp_path: P
     ds.save(found, tmp_path / "m.nc")
     assert load_labelled(str(tmp_path / "m.nc")).verdict.item() == found.verdict.item()
     figure = drawn(found, run)
-    assert [axis.get_title() for axis in figure.axes if axis.get_title()] == [f"W1: {found.verdict.item()}"]
+    assert figure.axes[0].get_title(loc="left").endswith(f"$W^{{1}}$, {found.verdict.item()}")
     with pytest.raises(ArgumentError, match="weights 'W7': allowed are the matrices of the theory, W0, W1"):
         ds.measure({"W7": gaussian((4, 4))}, run)
     with pytest.raises(ArgumentError, match="step = 3: allowed are the steps of the theory, 40, 59"):

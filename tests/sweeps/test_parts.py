@@ -17,9 +17,9 @@ import xarray as xr
 from filelock import FileLock
 
 import dmft_sym as ds
+from dmft_sym.results.parts import decoded, encoded
 from dmft_sym.support.messages import InputError
 from dmft_sym.sweeps import sweep as sweeps
-from dmft_sym.sweeps.parts import decoded, encoded
 
 SETTINGS = {
     "samples_per_dim": 4.0, "width_per_dim": 1.0, "richness": 3.0, "steps": 5, "backend": "numpy", "workers": 1,

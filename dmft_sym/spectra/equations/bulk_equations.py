@@ -102,6 +102,22 @@ class BulkEquations(Equations):
         ``z`` (singular values) or ``lambda_S`` (eigenvalues).
     equations
         One per bulk response, as they are before that.
+
+    See Also
+    --------
+    Theory.bulk : makes it.
+    spectrum : densities and edges.
+
+    References
+    ----------
+    arXiv:2605.07870; Marchenko, Pastur, Math. USSR Sb. 1, 457 (1967).
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> bulk = ds.derive(ds.deep_linear(depth=2)).bulk("W1")
+    >>> bulk.labels
+    ('m_b', 'm_a')
     """
 
     def __init__(self, groups: SiteGroups, equations: tuple[BulkEquation, ...]) -> None:

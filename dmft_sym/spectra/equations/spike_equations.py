@@ -47,6 +47,22 @@ class SpikeEquations(Equations):
         Strengths of the memories of fields of training.
     equations
         Overlaps and responses of the level-two fields.
+
+    See Also
+    --------
+    Theory.spikes : makes it.
+    spectrum : its solutions.
+
+    References
+    ----------
+    arXiv:2605.07870; Baik, Ben Arous, Peche, Ann. Probab. 33, 1643 (2005).
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> spikes = ds.derive(ds.deep_linear(depth=2)).spikes("W0", dependence="independent")
+    >>> len(spikes), spikes.dependence
+    (4, 'independent')
     """
 
     def __init__(

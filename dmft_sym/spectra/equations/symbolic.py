@@ -86,6 +86,24 @@ class TheoryEquations(DerivedEquations):
     ----------
     theory
         The theory they belong to.
+
+    See Also
+    --------
+    Theory.equations : those of a theory.
+    Theory.limit : equations of limits.
+
+    References
+    ----------
+    arXiv:2205.09653, arXiv:2502.02531; spectra: arXiv:2605.07870.
+
+    Examples
+    --------
+    >>> import dmft_sym as ds
+    >>> equations = ds.derive(ds.deep_linear(depth=2)).equations
+    >>> equations.closed["train_loss"]
+    Eq(train_loss(t, c), C_r(t, c, t, c))
+    >>> equations.bulk("W1").labels
+    ('m_b', 'm_a')
     """
 
     def __init__(self, theory: Problem) -> None:

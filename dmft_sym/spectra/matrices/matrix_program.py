@@ -31,6 +31,8 @@ from dmft_sym.program import (
     class_values,
     flatten,
 )
+from dmft_sym.program.printing import statement_latex
+from dmft_sym.support import notebook
 
 
 class Eigenproblem:
@@ -142,6 +144,14 @@ class MatrixProgram(Eigenproblem):
                 f"matrix = {self.name!r}: allowed at this depth are {family}, matrices by their own names, and NTK"
             )
         return int(self.member)
+
+    def __repr__(self) -> str:
+        return notebook.shortened([f"<matrix {self.name} of {self.program.name}>"])
+
+    def _repr_latex_(self) -> str:
+        rows = [row for s in (*self.statements, *self.transposed) for row in statement_latex(s, self.program.labels)]
+        blocks = (f"\\begin{{aligned}}\n{row}\n\\end{{aligned}}" for row in rows)
+        return "\n".join(f"$$\n{block}\n\\tag{{{number}}}\n$$" for number, block in enumerate(blocks, start=1))
 
     def __str__(self) -> str:
         lines = [f"matrix {self.name}"]

@@ -113,6 +113,14 @@ def operator(
     ProgramError
         Naming a matrix or a space that does not exist.
 
+    See Also
+    --------
+    spectrum : takes it in place of a name.
+
+    References
+    ----------
+    arXiv:2605.07870; linear pencils as in Haagerup, Thorbjornsen, Ann. Math. 162, 711 (2005).
+
     Examples
     --------
     The map from inputs to the last hidden layer, in symbols and in numbers:

@@ -11,7 +11,7 @@ import xarray as xr
 import dmft_sym as ds
 from dmft_sym.cli import main
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FAST = ["--set", "solver.backend=numpy", "--set", "training.steps=5", "--workers", "1"]
 
 

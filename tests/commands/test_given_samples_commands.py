@@ -11,6 +11,7 @@ import pytest
 
 import dmft_sym as ds
 from dmft_sym import cli
+from dmft_sym.commands import specs
 from dmft_sym.data.datasets import from_npz
 from dmft_sym.results.store import load
 from dmft_sym.solvers import memory
@@ -187,7 +188,7 @@ def test_progress_is_of_all_replicas(folder: Path, monkeypatch: pytest.MonkeyPat
             return True
 
     screen = Terminal()
-    monkeypatch.setattr(cli, "_progress", lambda label: StepProgress(label, screen, 0.0))
+    monkeypatch.setattr(specs, "progress_of", lambda label: StepProgress(label, screen, 0.0))
     assert cli.main(["run", "spec.toml"]) == 0
     assert "/20" in screen.getvalue()
 

@@ -19,7 +19,7 @@ from dmft_sym.derivation.equations import Equation, Equations
 from dmft_sym.derivation.single_site import ScalarEquation
 from dmft_sym.derivation.site_equations import SiteWriter, tangent_writer
 from dmft_sym.derivation.symbols import Correlation, FieldAt, NoiseAt, ScalarAt, SiteAverage, Tangent, TwoPoint
-from dmft_sym.program import ProgramError, ScalarRef
+from dmft_sym.program import STEP, ProgramError, ScalarRef
 
 from .expansion import Expansion
 from .first_step import problem_of
@@ -28,11 +28,15 @@ from .limit import Limit
 from .parity import Parities
 from .series import Series
 from .series_runs import solve_series
+from .tangent_kernel import TangentKernel
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from dmft_sym.derivation.problem import Problem
+
+KERNEL = sp.Function("K_NTK_2")
+"""The correction of the neural tangent kernel, a function of the step and of the labels of two outputs."""
 
 
 class LazyCorrection:
@@ -81,7 +85,7 @@ class LazyCorrection:
         return Equations(self._needed(list(self._all())), f"Correction: {self.limit.name}", text)
 
     def solve(self, backend: str = "numpy", **arguments: Any) -> xr.Dataset:
-        """Outputs and losses of order ``gamma^2``, by the default method of a run.
+        """Outputs, losses and kernels of order ``gamma^2``, by the default method of a run.
 
         Parameters
         ----------
@@ -91,10 +95,16 @@ class LazyCorrection:
         Returns
         -------
         xarray.Dataset
-            ``f`` (step, sample, output) and losses (step, output): what multiplies ``gamma^2``. At richness ``gamma``
-            a run has ``limit.f + gamma^2 f`` but for order ``gamma^4``. Sampled ones have standard errors.
+            ``f`` (step, sample, output), losses (step, output) and kernels as those of a run (``Phi``, ``G``, ``NTK``:
+            labels, labels at every kernel_step): what multiplies ``gamma^2``. At richness ``gamma`` a run has
+            ``limit.f + gamma^2 f`` but for order ``gamma^4``. Sampled ones have standard errors ``<name>_sem``.
+
+        Raises
+        ------
+        ArgumentError
+            If an argument is missing or unknown, or if there is a richness.
         """
-        return solve_series(self.problem, self.output, self.corrected, backend, arguments)
+        return solve_series(self.problem, self.series, self.output, backend, arguments)
 
     @cached_property
     def output(self) -> ScalarRef:
@@ -117,10 +127,11 @@ class LazyCorrection:
         sites = SiteWriter(self.theory.site_builder)
         for equation in self.theory.causal:
             yield from self._orders(sites.equation(equation))
+        yield self._kernel
         for closure in self.theory.closures:
             for covariance in sites.covariances(closure.process.noises):
                 yield from (made for j, k, made in self.expansion.pairs(covariance) if j + k == 2)
-        writer, tangents = AverageWriter(self.theory), tangent_writer(self.theory.site_builder)
+        writer, tangents = AverageWriter(self.theory, self._tangent.terms), tangent_writer(self.theory.site_builder)
         for closure in self.theory.closures:
             for made in writer.correlations(closure):
                 a, b = made.left.ends
@@ -130,6 +141,20 @@ class LazyCorrection:
                 yield from self._orders(writer.average_response(kind.row, kind.noise))
             derivatives = map(tangents.derivative, closure.tangents)
             yield from without_zeros([made for item in derivatives for made in self._orders(item, lowest=0)])
+
+    @cached_property
+    def _tangent(self) -> TangentKernel:
+        """The neural tangent kernel of the network."""
+        labels = tuple(label for label in self.theory.program.labels if label in self.output.axes)
+        return TangentKernel(self.theory.program, SiteWriter(self.theory.site_builder), labels)
+
+    @property
+    def _kernel(self) -> Equation:
+        """How it moves at order ``gamma^2``, by products of overlaps of features and of gradients."""
+        orders = (self.expansion.of(term) for term in self._tangent.terms)
+        parts = [part for found in orders if 2 in found for part in sp.Add.make_args(sp.expand_mul(found[2]))]
+        left = KERNEL(STEP, *self._tangent.here, *self._tangent.there)
+        return Equation(left, tuple(parts), note="of the neural tangent kernel")
 
     def _orders(self, equation: Equation, lowest: int = 1) -> Iterator[Equation]:
         """An equation of every order above that of the limit; sums term by term, functions as they are."""
@@ -145,7 +170,7 @@ class LazyCorrection:
         """Those that the corrected outputs depend on."""
         found: list[Equation] = []
         needed = {("static", kind.__name__) for kind in self.expansion.noises}
-        needed |= {_kind(e.left) for e in equations if isinstance(e.left, ScalarAt)}
+        needed |= {_kind(e.left) for e in equations if isinstance(e.left, ScalarAt) or e.left.func == KERNEL}
         while len(found) < len(kept := [e for e in equations if needed >= set(self._kinds(e.left))]):
             terms = (term for e in kept if e not in found for term in e.terms)
             needed |= {_kind(part) for term in terms for part in term.atoms(FieldAt, NoiseAt, TwoPoint, Tangent)}
@@ -192,6 +217,9 @@ class LazyCorrection:
 
     def __repr__(self) -> str:
         return f"<first correction of limit {self.limit.name} of {self.theory.program.name}: order gamma^2>"
+
+    def _repr_html_(self) -> str:
+        return self.equations._repr_html_()
 
     def _repr_latex_(self) -> str:
         return self.equations._repr_latex_()

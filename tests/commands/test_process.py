@@ -12,7 +12,7 @@ import pytest
 
 from dmft_sym.cli import main
 
-SPEC = str(Path(__file__).parents[1] / "examples" / "deep_linear.toml")
+SPEC = str(Path(__file__).parents[2] / "examples" / "deep_linear.toml")
 COMMAND = [sys.executable, "-m", "dmft_sym"]
 
 INTERRUPTING = """

@@ -15,7 +15,7 @@ from dmft_sym import cli
 from dmft_sym.spec.reading import parse_spec, read_spec
 from dmft_sym.support.messages import InputError, how_to_install
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 LINEAR, DIGITS = str(EXAMPLES / "deep_linear.toml"), str(EXAMPLES / "digits.toml")
 GIVEN = {"samples_per_dim": 2, "width_per_dim": 1, "richness": 1, "learning_rate": 0.1, "steps": 3}
 
@@ -89,3 +89,28 @@ def test_figures_by_kind() -> None:
 def test_the_package_is_a_command() -> None:
     found = subprocess.run([sys.executable, "-m", "dmft_sym", "--version"], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == f"dmft-sym {version('dmft-sym')}"
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("dmft-sym ru", {"run"}),
+        ("dmft-sym plot out.nc --kind ord", {"order-parameters"}),
+        ("dmft-sym check spec.toml --limit la", {"lazy", "lazy_correction", "late"}),
+        ("dmft-sym run spec.toml --set training.st", {"training.steps="}),
+        ("dmft-sym sweep spec.toml --what sol", {"solve"}),
+        ("dmft-sym run spec.toml --backend mp", {"mpmath"}),
+        ("dmft-sym reproduce dep", {"depth", "dependence"}),
+    ],
+)
+def test_a_shell_completes(
+    words: str, found: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the script of `dmft-sym --install-completion` asks for at the last word."""
+    monkeypatch.setenv("_DMFT_SYM_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([])
+    assert stopped.value.code == 0
+    assert set(capsys.readouterr().out.split()) == found

@@ -1,4 +1,4 @@
-"""Finished points in a folder beside the result, until that is whole: ``grid.nc.parts``.
+"""Finished parts of a sweep, a run or a simulation in a folder until the result is whole: ``grid.nc.parts``.
 
 Every point is a file of its own, written under another name, flushed and renamed: what is there is whole. Files are
 arrays and JSON, and are read without unpickling anything; one that is damaged, or of another sweep, is computed again.
@@ -32,34 +32,39 @@ _DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFi
 
 
 class Parts:
-    """The folder of a sweep.
+    """The folder.
 
     Parameters
     ----------
-    output
-        Where the result goes.
+    folder
+        Where it is.
     identity
-        What the sweep is, with its ``hash``.
+        What the work is, with its ``hash``.
+    kind
+        What it is in a word: ``"sweep"``, ``"run"``, ``"simulation"``.
     """
 
-    def __init__(self, output: str | os.PathLike[str], identity: Mapping[str, Any]) -> None:
-        self.folder = Path(f"{os.fspath(output)}{ENDING}")
-        self.identity = identity
+    def __init__(self, folder: str | os.PathLike[str], identity: Mapping[str, Any], kind: str) -> None:
+        self.folder = Path(folder)
+        self.identity, self.kind = identity, kind
 
     @classmethod
     @contextmanager
-    def opened(cls, output: str | os.PathLike[str], identity: Mapping[str, Any]) -> Iterator[Parts]:
+    def opened(
+        cls, folder: str | os.PathLike[str], identity: Mapping[str, Any], kind: str = "sweep"
+    ) -> Iterator[Parts]:
         """The folder, made if it is not there, for this process alone.
 
         Raises
         ------
         InputError
-            If it is that of another sweep, or of one that is running, or cannot be written.
+            If it is that of another sweep (or run), or of one that is running, or cannot be written.
         """
         from filelock import FileLock, Timeout
 
-        check_writable(output)
-        parts = cls(output, identity)
+        parts = cls(folder, identity, kind)
+        if not parts.folder.exists():
+            check_writable(folder)
         try:
             parts.folder.mkdir(exist_ok=True)
             lock = FileLock(parts.folder / _LOCK, timeout=0)
@@ -68,11 +73,11 @@ class Parts:
                 try:
                     yield parts
                 except BaseException:
-                    if not any(parts.folder.glob("point-*")):
+                    if not any(parts.folder.glob("*-*.npz")):
                         parts.remove()
                     raise
         except Timeout as error:
-            raise parts._refused("a sweep that is running writes there") from error
+            raise parts._refused(f"a {kind} that is running writes there") from error
         except OSError as error:
             raise output_error(parts.folder, error) from error
 
@@ -94,20 +99,19 @@ class Parts:
             found = json.loads(path.read_text(encoding="utf-8"))
             same = found["hash"] == self.identity["hash"]
         except _DAMAGED as error:
-            raise self._refused("its sweep.json is damaged") from error
+            raise self._refused(f"its {_MANIFEST} is damaged") from error
         if not same:
-            raise self._refused(f"it belongs to another sweep ({self._difference(found)})")
+            raise self._refused(f"it belongs to another {self.kind} ({self._difference(found)})")
 
     def _difference(self, found: Mapping[str, Any]) -> str:
-        """In what another sweep is another."""
-        names = [name for name in ("what", "over", "settings", "variables", "version")
-                 if found.get(name) != self.identity[name]]  # fmt: skip
+        """In what another one is another."""
+        names = [name for name in self.identity if name != "hash" and found.get(name) != self.identity[name]]
         return f"its {' and '.join(names)} differ" if names else "of another network, data or code"
 
     def _refused(self, reason: str) -> InputError:
         return InputError(
-            f"folder {show_path(self.folder)}: {reason}; allowed is the folder of the same sweep, or none: name "
-            "another output, or remove it"
+            f"folder {show_path(self.folder)}: {reason}; allowed is the folder of the same {self.kind}, or none: "
+            f"name another {'output' if self.kind == 'sweep' else 'checkpoint'}, or remove it"
         )
 
     def finished(self, count: int) -> dict[int, xr.Dataset]:
