@@ -487,7 +487,11 @@ class ReverseMode:
             self.assign(FieldRef(total, scan.index), above + self.adjoints.pop(ref, Adjoint()))
         if self.scalar_adjoints:
             names = ", ".join(str(ref) for ref in self.scalar_adjoints)
-            raise ProgramError(f"scan over {scan.index}: averages from outside of a scan ({names}) are not supported")
+            raise ProgramError(
+                f"scan over {scan.index}: it uses averages from outside of it ({names}); allowed are averages of its "
+                "own vectors, such as ds.mean(h * h) of the vector h that its step takes; by one from outside multiply "
+                "before or after the scan"
+            )
         self.scan = None
         self.adjoints = held
         return tuple(self.blocks.pop())

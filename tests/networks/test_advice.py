@@ -44,6 +44,10 @@ CASES = {
     "a sum over sites": (lambda net, W, h: sum(v for v in h), "averages are net.mean(...)"),
     "a space by its size": (lambda net, W, h: net.hidden(100), 'allowed is a name, net.hidden("N")'),
     "an activation behind its vector": (lambda net, W, h: net.apply(h, "tanh"), "net.apply(function, h)"),
+    "an average from outside of a scan": (
+        lambda net, W, h: (m := ds.mean(h * h)) and net.scan(lambda k, a: m * (W @ a), h, layers=(1, net.depth - 1)),
+        "averages of its own vectors, such as ds.mean(h * h)",
+    ),
     "a body without a layer": (lambda net, W, h: net.scan(lambda h: W @ h, h, layers=(1, 2)), "lambda l, h: ..."),
 }
 
