@@ -260,6 +260,6 @@ def problem_of(theory: Problem, program: Program) -> Problem:
         name for kind in type(theory).__mro__ for name, of in vars(kind).items() if isinstance(of, cached_property)
     }
     made.__dict__ = {name: value for name, value in made.__dict__.items() if name not in stages}
-    made.program, made.joint_derivations = program, {}
+    made.program, made.executed, made.joint_derivations = program, program, {}
     made.parameters = tuple(p for p in theory.parameters if p.symbol in program.parameters)
     return made
