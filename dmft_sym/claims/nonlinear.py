@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .claim import Claim, Evidence
-from .rows import SIGMAS, Row, stated
+from .rows import Row, sampled_row, stated
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,8 +19,6 @@ AT = (20, 30)
 TRACK = (0, 5, 10, 15, 20, 25, 30)
 STABLE = 2.0
 """Learning rate times sharpness at the edge of stability."""
-NARROW = 8.0
-"""A finite network of so many units is shifted by about this part of one over its width."""
 
 
 def evidence(width: int, seeds: int, sites: int) -> Evidence:
@@ -52,16 +48,6 @@ def evidence(width: int, seeds: int, sites: int) -> Evidence:
         return _figure(predicted, networks, catapult)
 
     return Evidence(tuple(rows), {"theory": predicted, "networks": networks, "catapult": catapult}, draw)
-
-
-def sampled_row(quantity: str, theory: float, sem: float, networks: Any, width: int) -> Row:
-    """The mean over finite networks agrees within the errors of both, and what a finite width shifts."""
-    values = np.asarray(networks, dtype=float)
-    mean, error = float(values.mean()), float(np.hypot(sem, values.std(ddof=1) / len(values) ** 0.5))
-    room = NARROW / width
-    holds = abs(mean - theory) <= SIGMAS * error + room * abs(theory)
-    criterion = f"|finite - theory| <= {SIGMAS:g} errors of both + {room:.1%} of it"
-    return Row(quantity, theory, mean, error, holds, criterion)
 
 
 def _outlier(predicted: xr.Dataset, step: int) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .claim import Claim, Evidence
-from .rows import SIGMAS, Row
+from .rows import sampled_row
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -19,8 +19,6 @@ SAMPLES, DIM = 16, 24
 MATRIX, REPLICAS = "W1", 3
 AT = (0, 10, 20, 25, 30, 35)
 COMPARED = (25, 35)
-NARROW = 8.0
-"""A finite network of so many units is shifted by about this part of one over its width."""
 
 
 def evidence(width: int, seeds: int, sites: int) -> Evidence:
@@ -40,11 +38,11 @@ def evidence(width: int, seeds: int, sites: int) -> Evidence:
     rows = []
     for step in COMPARED:
         line, error = (float(predicted[name].isel(step=step).mean()) for name in ("train_loss", "train_loss_sem"))
-        rows.append(_sampled_row(f"training loss, step {step}", line, error, losses[:, step], width))
+        rows.append(sampled_row(f"training loss, step {step}", line, error, losses[:, step], width))
     for step in COMPARED:
         place = {"matrix": MATRIX, "spectrum_step": step}
         value, sem = (float(predicted[name].sel(place).isel(rank=0)) for name in ("outlier", "outlier_sem"))
-        rows.append(_sampled_row(f"outlier of {MATRIX}, step {step}", value, sem, _largest(measured[step]), width))
+        rows.append(sampled_row(f"outlier of {MATRIX}, step {step}", value, sem, _largest(measured[step]), width))
 
     def draw() -> Figure:
         return _figure(predicted, losses, measured)
@@ -85,16 +83,6 @@ def train(
         loss.backward()
         optimizer.step()
     return losses, hidden
-
-
-def _sampled_row(quantity: str, theory: float, sem: float, networks: Any, width: int) -> Row:
-    """The mean over finite networks agrees within the errors of both, and what a finite width shifts."""
-    values = np.asarray(networks, dtype=float)
-    mean, error = float(values.mean()), float(np.hypot(sem, values.std(ddof=1) / len(values) ** 0.5))
-    room = NARROW / width
-    holds = abs(mean - theory) <= SIGMAS * error + room * abs(theory)
-    criterion = f"|finite - theory| <= {SIGMAS:g} errors of both + {room:.1%} of it"
-    return Row(quantity, theory, mean, error, holds, criterion)
 
 
 def _largest(measured: xr.Dataset) -> NDArray[np.float64]:

@@ -29,13 +29,14 @@ def sweep(
     """
     from ..spec.own_network import load_network
     from ..spec.reading import Specs
-    from ..spec.swept import axes_of_texts, first_values, grid_of_specs
+    from ..spec.swept import axes_of_texts, check_task, first_values, grid_of_specs
     from ..support.messages import whole_number
     from ..sweeps.assembly import summary
     from ..sweeps.sweep import run_grid, task_named
     from ..workers import check_crew
 
     axes, task = axes_of_texts(over or ()), task_named(what)
+    check_task(task)
     crew = check_crew(None if workers is None else whole_number("--workers", workers), scheduler, None)
     names = tuple(word.strip() for word in variables.split(",")) if variables else ()
     specs = Specs.of_file(spec, overrides or (), None if network is None else load_network(network))

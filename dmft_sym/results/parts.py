@@ -84,24 +84,32 @@ class Parts:
     def _claim(self) -> None:
         """Write down whose folder this is.
 
+        That of work that was killed before its first point has nothing to lose, and is taken over.
+
         Raises
         ------
         InputError
             If it is another's.
         """
         path = self.folder / _MANIFEST
-        if not path.exists():
-            if any(one.name != _LOCK and not one.name.startswith(".") for one in self.folder.iterdir()):
+        others = {one.name for one in self.folder.iterdir() if not one.name.startswith(".")} - {_LOCK}
+        if _MANIFEST not in others:
+            if others:
                 raise self._refused("it has other files")
-            write_text(path, json.dumps(self.identity, indent=1) + "\n")
+            self._sign()
             return
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             same = found["hash"] == self.identity["hash"]
         except _DAMAGED as error:
             raise self._refused(f"its {_MANIFEST} is damaged") from error
-        if not same:
+        if not same and others != {_MANIFEST}:
             raise self._refused(f"it belongs to another {self.kind} ({self._difference(found)})")
+        if not same:
+            self._sign()
+
+    def _sign(self) -> None:
+        write_text(self.folder / _MANIFEST, json.dumps(self.identity, indent=1) + "\n")
 
     def _difference(self, found: Mapping[str, Any]) -> str:
         """In what another one is another."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Key = tuple[str, str]
 OF_THEORY = ("network", "data", "training")
 """Sections that a theory is made from."""
+OF_SPECS = ("solve", "simulate", "spectrum", "compare")
+"""Words of the tasks whose arguments a spec has."""
 _EXAMPLE = "allowed is section.key=values, such as training.learning_rate=logspace(-3,-1,25)"
 
 
@@ -62,6 +64,15 @@ def axes_of_texts(texts: Iterable[str]) -> dict[Key, Axis]:
 def first_values(axes: Mapping[Key, Axis]) -> dict[Key, Any]:
     """The first value of every axis."""
     return {key: axis.values[0] for key, axis in axes.items()}
+
+
+def check_task(task: Task) -> None:
+    """Raise `InputError` if a spec does not have the arguments of a task."""
+    if task.name not in OF_SPECS:
+        raise InputError(
+            f"--what {task.name}: allowed are {', '.join(OF_SPECS)}; critical values and largest stable rates are "
+            f'swept in Python, by ds.sweep(theory, over, what="{task.name}")'
+        )
 
 
 def settings_of(spec: Spec, what: str) -> dict[str, Any]:

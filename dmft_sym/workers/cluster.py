@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,8 +59,9 @@ def _client(scheduler: str) -> Iterator[Any]:
         ) from error
     allowed = "allowed is the address of a running Dask scheduler, tcp://host:port"
     try:
+        _reach(scheduler)
         client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
-    except (OSError, TimeoutError, ValueError, RuntimeError) as error:
+    except (OSError, TimeoutError, ValueError, RuntimeError, MemoryError) as error:
         raise ArgumentError(f"scheduler = {show(scheduler)}: no answer ({first_line(error)}); {allowed}") from error
     try:
         try:
@@ -68,6 +71,27 @@ def _client(scheduler: str) -> Iterator[Any]:
         yield client
     finally:
         client.close(timeout=PATIENCE)
+
+
+def _reach(scheduler: str) -> None:
+    """Shake hands with a scheduler, before there is a client, which would complain at its end if it got none.
+
+    What is no scheduler may say anything: the first bytes of an HTTP or SSH server are read as a length that no memory
+    has. Or it may say nothing, which Dask waits for without a limit. The loop of this thread may be running, in a
+    notebook.
+    """
+    if scheduler.startswith("inproc:"):  # is known to the threads of this process only
+        return
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, asyncio.wait_for(_hands_shaken(scheduler), PATIENCE)).result()
+
+
+async def _hands_shaken(scheduler: str) -> None:
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    comm = await connect(scheduler, timeout=PATIENCE, **Security().get_connection_args("client"))
+    await comm.close()
 
 
 def answers(function: bytes, items: Sequence[Any], scheduler: str) -> Iterator[tuple[int, Answer]]:

@@ -9,7 +9,7 @@ import dmft_sym as ds
 from dmft_sym.claims.claim import SIZES, Claim, Evidence
 from dmft_sym.claims.registry import ALL
 from dmft_sym.claims.reproduction import Reproduction
-from dmft_sym.claims.rows import against_networks, against_number, none_in_networks, stated
+from dmft_sym.claims.rows import against_networks, against_number, none_in_networks, sampled_row, stated
 from dmft_sym.cli import main
 from dmft_sym.support.errors import ArgumentError
 
@@ -42,6 +42,9 @@ def test_rows_fail():
     assert against_networks("x", 2.0, [2.01, 1.99, 2.0]).holds
     assert not against_networks("x", 2.1, [2.01, 1.99, 2.0]).holds
     assert against_networks("x", 2.02, [2.001, 1.999, 2.0], finite_size=0.01).holds
+    assert sampled_row("x", 2.0, 0.01, [2.04, 2.02, 2.03], 1000).holds  # 0.03 of errors 0.0115 and 0.8 %
+    assert not sampled_row("x", 2.0, 0.0, [2.07, 2.05, 2.06], 1000).holds
+    assert sampled_row("x", 2.0, 0.0, [2.07, 2.05, 2.06], 200).holds  # narrow networks are shifted by more
     assert against_number("x", 2.13249, 2.132, 3).holds
     assert not against_number("x", 2.1326, 2.132, 3).holds
     assert against_number("x", math.nan, math.nan, 3).holds

@@ -146,6 +146,7 @@ def test_finite_networks_of_the_program_are_those_of_an_independent_trainer() ->
         pytest.param(True, 12, TWELVE_STEPS, 1500, 5, marks=pytest.mark.slow),
         pytest.param(False, 1, ONE_STEP, 1500, 5, marks=pytest.mark.slow),
         pytest.param(False, 2, ONE_STEP, 1500, 5, marks=pytest.mark.slow),
+        pytest.param(False, 3, ONE_STEP, 1500, 5, marks=pytest.mark.slow),
     ],
 )
 def test_densities_are_those_of_networks(

@@ -104,6 +104,16 @@ def test_the_folder_of_another_sweep_is_refused(theory, tmp_path, change, reason
     assert before == sorted((file.name, file.stat().st_mtime_ns) for file in (tmp_path / "grid.nc.parts").iterdir())
 
 
+def test_a_folder_without_points_is_taken_over(theory, tmp_path):
+    """A sweep that was killed before its first point leaves nothing that another one could spoil."""
+    stopped(theory, tmp_path / "grid.nc")
+    for point in (tmp_path / "grid.nc.parts").glob("point-*"):
+        point.unlink()
+    found = ds.sweep(theory, {"learning_rate": [0.03]}, output=tmp_path / "grid.nc", **SETTINGS)
+    assert found.sizes["learning_rate"] == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["grid.nc"]
+
+
 def test_a_folder_of_something_else_is_refused(theory, tmp_path):
     folder = tmp_path / "grid.nc.parts"
     folder.mkdir()

@@ -6,8 +6,10 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 
@@ -92,6 +94,29 @@ def test_a_scheduler_that_does_not_answer(monkeypatch, tmp_path):
     assert "\n" not in str(caught.value)
     assert time.monotonic() - start < 30
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n\r\n" * 4, b""], ids=["another server", "silence"])
+def test_a_port_of_something_else(monkeypatch, said):
+    """The first bytes of another server are no length to set memory aside for; a silent one is not waited for."""
+    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(server.accept()[0])
+                    held[-1].sendall(said)
+
+        held = []
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ArgumentError, match="no answer") as caught:
+            Crew(scheduler=address).check()
+        server.shutdown(socket.SHUT_RDWR)
+    for one in held:
+        one.close()
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:8786", "tcp://", "file:///etc/passwd", "", 8786, "tcp://a b:1"])

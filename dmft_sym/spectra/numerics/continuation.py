@@ -105,6 +105,12 @@ class DysonEquation(ABC):
         source = -self.entries(b @ self.slope @ b)
         return np.linalg.solve(self.jacobian(b), source[..., None])[..., 0]
 
+    def margin(self, x: float, g: Floats) -> float:
+        """The smallest size of an eigenvalue of the Jacobian at a real solution: zero at an edge."""
+        resolvent = self.resolvent(np.array([x]), g[None])
+        values = np.linalg.eigvals(self.jacobian(resolvent))[0]
+        return float(np.abs(values).min())
+
     def newton(self, z: Array, g: Array) -> tuple[Array, NDArray[np.bool_]]:
         """Solutions near ``g``, shape (n, size), and which of them converged."""
         g = g.copy()

@@ -296,9 +296,7 @@ def _edge(dyson: DysonEquation, outer: float, inner: float) -> float:
 
 def _margin2(dyson: DysonEquation, x: float, g: Floats) -> float:
     """``mu^2`` at a real point outside of the support."""
-    resolvent = dyson.resolvent(np.array([x]), g[None])
-    values = np.linalg.eigvals(dyson.jacobian(resolvent))[0]
-    return float(np.abs(values).min()) ** 2
+    return dyson.margin(x, g) ** 2
 
 
 def _mass(dyson: DysonEquation, low: float, high: float) -> float:

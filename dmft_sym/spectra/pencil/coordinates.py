@@ -36,6 +36,7 @@ from dmft_sym.support.threads import single_threaded
 
 from .dyson import PencilDyson
 from .effective import EffectivePencil, matrix_state
+from .large_dyson import dyson_of
 from .linear_system import linear_system
 from .outliers import OutlierSearch, PencilOutliers, outliers_above_a_point
 from .pencil import GaussianBlock, Pencil
@@ -311,7 +312,7 @@ class _Observer:
     def _bulk(self, pencil: Pencil) -> tuple[PencilDyson, float]:
         key = pencil.signature
         if key not in self._bulks:
-            dyson = PencilDyson(pencil)
+            dyson = dyson_of(pencil)
             self._bulks[key] = dyson, upper_edge(dyson)
         return self._bulks[key]
 
