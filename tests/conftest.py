@@ -14,21 +14,29 @@ import pytest  # noqa: E402
 SLOW_CASES = Path(__file__).with_name("slow_cases.txt")
 
 
+def slow_cases() -> dict[str, str]:
+    """Listed cases, with the test that makes the same assertions in ``make test``: after a ~, else the test itself."""
+    lines = SLOW_CASES.read_text(encoding="utf-8").splitlines()
+    pairs = [line.partition(" ~ ") for line in lines if line and not line.startswith("#")]
+    return {case: sibling or case.split("[")[0] for case, _, sibling in pairs}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Mark the cases of ``slow_cases.txt``; a line that is no case, or leaves no other of its test, is an error."""
-    listed = {line for line in SLOW_CASES.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"}
+    """Mark the cases of ``slow_cases.txt``; a line that is no case, or has no sibling in ``make test``, is an error."""
+    listed = slow_cases()
     for item in items:
         if item.nodeid in listed:
             item.add_marker(pytest.mark.slow)
     if any("::" in str(argument) for argument in config.args):
         return  # single tests, among which others are missing
-    files = {item.nodeid.split("::")[0] for item in items}
-    unknown = {line for line in listed if line.split("::")[0] in files} - {item.nodeid for item in items}
+    cases = {item.nodeid for item in items}
+    files = {case.split("::")[0] for case in cases}
     quick = {item.nodeid.split("[")[0] for item in items if not item.get_closest_marker("slow")}
-    alone = {item.nodeid for item in items if item.nodeid in listed and item.nodeid.split("[")[0] not in quick}
+    unknown = [case for case in listed if case.split("::")[0] in files and case not in cases]
+    alone = [case for case, other in listed.items() if other.split("::")[0] in files and other not in quick]
     if unknown or alone:
-        raise pytest.UsageError(f"{SLOW_CASES.name}: no such cases: {sorted(unknown)}; no others: {sorted(alone)}")
+        raise pytest.UsageError(f"{SLOW_CASES.name}: no such cases: {unknown}; no sibling in make test: {alone}")
 
 
 @pytest.fixture(scope="session", autouse=True)

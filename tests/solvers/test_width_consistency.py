@@ -74,9 +74,16 @@ def test_finite_networks_are_on_the_lines(study, mup):
     assert (np.abs(points.mean[:, 0] - theory) < allowed).all()
 
 
-def test_main_writes_figures_and_prints_the_numbers(study, tmp_path, monkeypatch, capsys):
-    least = study.Plan((1, 4, 16), (1,), (1,), 40, (4, 8), (0.7, 1.3), 100, 2)
-    monkeypatch.setattr(study, "QUICK", least)
+@pytest.mark.parametrize(
+    "plan",
+    [
+        ((1, 4, 16), (1,), (1,), 60, (6,), (0.7,), 60, 2),
+        pytest.param(((1, 4, 16), (1,), (1,), 40, (4, 8), (0.7, 1.3), 100, 2), marks=pytest.mark.slow),
+    ],
+    ids=["one point", "two points"],
+)
+def test_main_writes_figures_and_prints_the_numbers(plan, study, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(study, "QUICK", study.Plan(*plan))
     monkeypatch.setattr(study, "STEPS", 60)
     monkeypatch.setattr(sys, "argv", [str(EXAMPLE), str(tmp_path), "--quick"])
     study.main()
