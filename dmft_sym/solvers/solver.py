@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from keyword import iskeyword
 from time import perf_counter
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -137,7 +138,10 @@ class Solver:
         self.__signature__ = self._signature()
 
     def _signature(self) -> inspect.Signature:
-        """What a call takes for this theory, for help and completion: its parameters by name, and its options."""
+        """What a call takes for this theory, for help and completion: its parameters by name, and its options.
+
+        A parameter that is a word of Python, such as ``lambda``, can be given as ``**{"lambda": 0.1}`` alone.
+        """
         general = dict(inspect.signature(type(self).__call__).parameters)
         del general["self"], general["parameters"]
         unused = {name for name in DEFAULTS if not any(name in kind.options for kind in self._kinds)}
@@ -151,6 +155,7 @@ class Solver:
                 annotation="int" if parameter.integer else "float",
             )
             for name, (parameter, default) in arguments_of(self.theory).items()
+            if name.isidentifier() and not iskeyword(name) and name not in general
         ]
         length, *others = options
         return inspect.Signature([length, *own, *others], return_annotation="xr.Dataset")

@@ -226,7 +226,7 @@ def test_of_gaussian_networks_on_samples():
         np.testing.assert_allclose(run[name], equations[name], rtol=1e-9)
     assert same(run, plain.solve(**SAMPLES))
     assert same(equations, plain.solve(method="equations", backend="numpy", **SAMPLES))
-    sampled = theory.solve(exact=False, backend="numpy", sites=4000, **SAMPLES)
+    sampled = theory.solve(exact=False, backend="numpy", sites=16_000, replicas=32, **SAMPLES)
     assert (abs(sampled.fourth - run.fourth) < 4.5 * sampled.fourth_sem + 1e-9).all()
 
 
