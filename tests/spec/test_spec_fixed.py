@@ -366,7 +366,8 @@ def test_memory_of_samples(monkeypatch: pytest.MonkeyPatch) -> None:
             theory.compile()(**physical_arguments(spec), **solver_arguments(spec))
         return str(in_words_of_specs(caught.value, spec))
 
-    needed = 8 * (6 * 40 + 4 * 2 * 40) * 1000 * min(available_cores(), 8)
+    # Ten samples forward, and ten backward: training contracts the three outputs.
+    needed = 8 * (6 * 20 + 4 * 2 * 20) * 1000 * min(available_cores(), 8)
     assert re.match(r"\[sampling\] sites = 8000: .*; fields need at least", refused(needed - 1, "sampling.sites=8000"))
     with pytest.raises(StartedError):
         refused(needed, "sampling.sites=8000")
@@ -388,7 +389,7 @@ def test_memory_of_finite_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     data = Samples(np.ones((10, 2)), np.zeros((10, 3)))
     spec = parse_spec(GOOD)
     theory = ds.derive(network_of(spec, data), data=data)
-    needed = 8 * (2 * 2000**2 + 2 * 2000 + 6 * 40 * 2000)
+    needed = 8 * (2 * 2000**2 + 2 * 2000 + 6 * 20 * 2000)
 
     def simulate(free: int) -> None:
         monkeypatch.setattr(memory, "free_bytes", lambda: free)
